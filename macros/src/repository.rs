@@ -1,0 +1,235 @@
+//! One repository source for two engines.
+
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use quote::{format_ident, quote};
+use syn::{
+    Attribute, Block, Error, FnArg, ImplItem, ImplItemFn, Item, ItemTrait, Pat, Result, ReturnType,
+    Signature, TraitItem, TraitItemFn, parse_quote, parse2,
+};
+
+/// Methods marked so exist in the async engine alone.
+const ASYNCHRONOUS_ONLY: &str = "asynchronous_only";
+
+pub fn asynchronous(item: TokenStream) -> Result<TokenStream> {
+    match parse2(item)? {
+        Item::Trait(mut item) => {
+            forward_to_inner(&mut item, Flavour::Asynchronous)?;
+            for method in methods_of(&mut item) {
+                method
+                    .attrs
+                    .retain(|attribute| !attribute.path().is_ident(ASYNCHRONOUS_ONLY));
+                if let Some(body) = &mut method.default {
+                    box_future(&mut method.sig, body)?;
+                }
+            }
+            Ok(quote!(#item))
+        }
+        Item::Impl(mut item) => {
+            for method in item.items.iter_mut() {
+                if let ImplItem::Fn(ImplItemFn {
+                    attrs, sig, block, ..
+                }) = method
+                {
+                    attrs.retain(|attribute| !attribute.path().is_ident(ASYNCHRONOUS_ONLY));
+                    box_future(sig, block)?;
+                }
+            }
+            Ok(quote!(#item))
+        }
+        other => Ok(quote!(#other)),
+    }
+}
+
+pub fn blocking(item: TokenStream) -> Result<TokenStream> {
+    match parse2(item)? {
+        Item::Trait(mut item) => {
+            item.items.retain(|method| !matches!(method, TraitItem::Fn(method) if is_asynchronous_only(&method.attrs)));
+            forward_to_inner(&mut item, Flavour::Blocking)?;
+            Ok(without_async(quote!(#item)))
+        }
+        Item::Impl(mut item) => {
+            item.items.retain(|method| !matches!(method, ImplItem::Fn(method) if is_asynchronous_only(&method.attrs)));
+            Ok(without_async(quote!(#item)))
+        }
+        other => Ok(without_async(quote!(#other))),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Flavour {
+    Asynchronous,
+    Blocking,
+}
+
+fn is_asynchronous_only(attributes: &[Attribute]) -> bool {
+    attributes
+        .iter()
+        .any(|attribute| attribute.path().is_ident(ASYNCHRONOUS_ONLY))
+}
+
+fn methods_of(item: &mut ItemTrait) -> impl Iterator<Item = &mut TraitItemFn> {
+    item.items.iter_mut().filter_map(|item| match item {
+        TraitItem::Fn(method) => Some(method),
+        _ => None,
+    })
+}
+
+/// Gives every method without a body one that asks `inner`, and adds `inner` itself.
+fn forward_to_inner(item: &mut ItemTrait, flavour: Flavour) -> Result<()> {
+    let name = item.ident.clone();
+    for method in methods_of(item).filter(|method| method.default.is_none()) {
+        let function = &method.sig.ident;
+        let arguments = argument_names(&method.sig)?;
+        let path = format!("{name}::{function}");
+        let awaited = method.sig.asyncness.map(|_| quote!(.await));
+        let refusal = match method.sig.asyncness {
+            None if flavour == Flavour::Asynchronous => {
+                quote!(::wundr_db::RowStream::failed(error))
+            }
+            _ => quote!(::core::result::Result::Err(error)),
+        };
+        method.default = Some(parse_quote!({
+            match self.inner() {
+                ::core::option::Option::Some(inner) => inner.#function(#(#arguments),*) #awaited,
+                ::core::option::Option::None => {
+                    let error = ::wundr_db::Error::Unsupported { method: #path };
+                    #refusal
+                }
+            }
+        }));
+        method.semi_token = None;
+    }
+    let doc = format!(
+        "The repository behind this one: whatever a decorator does not implement itself is passed on to it. \
+         Without one, a method that is not implemented returns [`Error::Unsupported`](crate::Error::Unsupported) \
+         that names it, so that a test double holds only what its test needs. {name} is shared by reference."
+    );
+    item.items.push(parse_quote! {
+        #[doc = #doc]
+        fn inner(&self) -> ::core::option::Option<&dyn #name> {
+            ::core::option::Option::None
+        }
+    });
+    Ok(())
+}
+
+fn argument_names(signature: &Signature) -> Result<Vec<TokenStream>> {
+    signature
+        .inputs
+        .iter()
+        .filter_map(|argument| match argument {
+            FnArg::Receiver(_) => None,
+            FnArg::Typed(argument) => Some(match &*argument.pat {
+                Pat::Ident(name) => {
+                    let name = &name.ident;
+                    Ok(quote!(#name))
+                }
+                other => Err(Error::new_spanned(other, "expected a plain argument name")),
+            }),
+        })
+        .collect()
+}
+
+/// `async fn f(&self, x: &T) -> R` becomes `fn f<'a>(&'a self, x: &'a T) -> BoxFuture<'a, R>`.
+fn box_future(signature: &mut Signature, body: &mut Block) -> Result<()> {
+    if signature.asyncness.take().is_none() {
+        return Ok(());
+    }
+    if !signature.generics.params.is_empty() {
+        return Err(Error::new_spanned(
+            &signature.generics,
+            "a repository's methods cannot be generic",
+        ));
+    }
+    let inputs = &signature.inputs;
+    let borrowed = count_references(quote!(#inputs));
+    let lifetime: syn::Lifetime = if borrowed > 1 {
+        parse_quote!('a)
+    } else {
+        parse_quote!('_)
+    };
+    if borrowed > 1 {
+        signature.generics = parse_quote!(<'a>);
+        let inputs = with_lifetime(quote!(#inputs));
+        let function = format_ident!("f");
+        let parsed: Signature = parse2(quote!(fn #function(#inputs)))?;
+        signature.inputs = parsed.inputs;
+    }
+    let output = match &signature.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, output) => quote!(#output),
+    };
+    signature.output = parse_quote!(-> ::wundr_db::BoxFuture<#lifetime, #output>);
+    let statements = &body.stmts;
+    *body = parse_quote!({ ::std::boxed::Box::pin(async move { #(#statements)* }) });
+    Ok(())
+}
+
+fn is_punct(token: &TokenTree, character: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == character)
+}
+
+fn count_references(tokens: TokenStream) -> usize {
+    tokens
+        .into_iter()
+        .map(|token| match token {
+            TokenTree::Group(group) => count_references(group.stream()),
+            token => usize::from(is_punct(&token, '&')),
+        })
+        .sum()
+}
+
+fn with_lifetime(tokens: TokenStream) -> TokenStream {
+    let mut tokens = tokens.into_iter().peekable();
+    let mut named = TokenStream::new();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Group(group) => {
+                named.extend([regroup(&group, with_lifetime(group.stream()))])
+            }
+            token => {
+                let reference = is_punct(&token, '&');
+                named.extend([token]);
+                if reference && !tokens.peek().is_some_and(|next| is_punct(next, '\'')) {
+                    named.extend(quote!('a));
+                }
+            }
+        }
+    }
+    named
+}
+
+fn regroup(group: &Group, stream: TokenStream) -> TokenTree {
+    let mut regrouped = Group::new(group.delimiter(), stream);
+    regrouped.set_span(group.span());
+    TokenTree::Group(regrouped)
+}
+
+/// Works on tokens, not on syntax, so that what stands inside a macro call is reached too.
+fn without_async(tokens: TokenStream) -> TokenStream {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let is_word = |index: usize, word: &str| matches!(tokens.get(index), Some(TokenTree::Ident(ident)) if *ident == word);
+    let is_block = |index: usize| matches!(tokens.get(index), Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace);
+    let mut stripped = TokenStream::new();
+    let mut index = 0;
+    while index < tokens.len() {
+        if is_punct(&tokens[index], '.') && is_word(index + 1, "await") {
+            index += 2;
+            continue;
+        }
+        if is_word(index, "async") {
+            index += if is_word(index + 1, "move") && is_block(index + 2) {
+                2
+            } else {
+                1
+            };
+            continue;
+        }
+        stripped.extend([match &tokens[index] {
+            TokenTree::Group(group) => regroup(group, without_async(group.stream())),
+            token => token.clone(),
+        }]);
+        index += 1;
+    }
+    stripped
+}

@@ -1,0 +1,431 @@
+//! Constructors, setters and statements for a table's plain structs.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Expr, Fields, GenericArgument, Ident, LitStr, Path,
+    PathArguments, Result, Type, parenthesized,
+};
+
+/// What `#[row(...)]` says on a struct.
+#[derive(Default)]
+struct StructOptions {
+    table: Option<Path>,
+    row: Option<Path>,
+    id: Option<Path>,
+    conflict: Option<LitStr>,
+    keep: Vec<Ident>,
+}
+
+/// What `#[row(...)]` says on a field.
+#[derive(Default)]
+struct FieldOptions {
+    default: Option<Expr>,
+    or: Option<LitStr>,
+    expected: bool,
+}
+
+struct Field {
+    name: Ident,
+    ty: Type,
+    docs: Vec<Attribute>,
+    options: FieldOptions,
+}
+
+impl Field {
+    fn is(&self, wrapper: &str) -> bool {
+        argument_of(&self.ty, wrapper).is_some()
+    }
+
+    /// The column's name: a raw identifier such as `r#type` stands for `type`.
+    fn column(&self) -> String {
+        let name = self.name.to_string();
+        name.strip_prefix("r#").unwrap_or(&name).to_owned()
+    }
+}
+
+/// `T` of `wrapper<T>`.
+fn argument_of<'t>(ty: &'t Type, wrapper: &str) -> Option<&'t Type> {
+    let Type::Path(path) = ty else { return None };
+    let segment = path.path.segments.last()?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
+        return None;
+    };
+    match arguments.args.first()? {
+        GenericArgument::Type(argument) if segment.ident == wrapper => Some(argument),
+        _ => None,
+    }
+}
+
+fn struct_options(input: &DeriveInput) -> Result<StructOptions> {
+    let mut options = StructOptions::default();
+    for attribute in input
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("row"))
+    {
+        attribute.parse_nested_meta(|meta| {
+            if meta.path.is_ident("table") {
+                options.table = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("row") {
+                options.row = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("id") {
+                options.id = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("conflict") {
+                options.conflict = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("keep") {
+                let names;
+                parenthesized!(names in meta.input);
+                options.keep = names
+                    .parse_terminated(Ident::parse_any_name, syn::Token![,])?
+                    .into_iter()
+                    .collect();
+            } else {
+                return Err(meta.error("unknown option"));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(options)
+}
+
+/// Parses an identifier that may be raw.
+trait ParseAnyName: Sized {
+    fn parse_any_name(input: syn::parse::ParseStream) -> Result<Self>;
+}
+
+impl ParseAnyName for Ident {
+    fn parse_any_name(input: syn::parse::ParseStream) -> Result<Self> {
+        input.parse()
+    }
+}
+
+fn fields_of(input: &DeriveInput) -> Result<Vec<Field>> {
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new_spanned(input, "expected a struct"));
+    };
+    let Fields::Named(fields) = &data.fields else {
+        return Err(Error::new_spanned(input, "expected named fields"));
+    };
+    fields
+        .named
+        .iter()
+        .map(|field| {
+            let mut options = FieldOptions::default();
+            for attribute in field
+                .attrs
+                .iter()
+                .filter(|attribute| attribute.path().is_ident("row"))
+            {
+                attribute.parse_nested_meta(|meta| {
+                    if meta.path.is_ident("default") {
+                        options.default = Some(meta.value()?.parse()?);
+                    } else if meta.path.is_ident("or") {
+                        options.or = Some(meta.value()?.parse()?);
+                    } else if meta.path.is_ident("expected") {
+                        options.expected = true;
+                    } else {
+                        return Err(meta.error("unknown option"));
+                    }
+                    Ok(())
+                })?;
+            }
+            let name = field
+                .ident
+                .clone()
+                .ok_or_else(|| Error::new_spanned(field, "expected a name"))?;
+            let docs = field
+                .attrs
+                .iter()
+                .filter(|attribute| attribute.path().is_ident("doc"))
+                .cloned()
+                .collect();
+            Ok(Field {
+                name,
+                ty: field.ty.clone(),
+                docs,
+                options,
+            })
+        })
+        .collect()
+}
+
+fn required<T>(option: Option<T>, name: &str) -> Result<T> {
+    option.ok_or_else(|| {
+        Error::new(
+            Span::call_site(),
+            format!("#[row({name} = ...)] is missing"),
+        )
+    })
+}
+
+/// A setter with the field's own documentation. It takes what converts into the field's value.
+fn setter(field: &Field) -> TokenStream {
+    let Field { name, ty, docs, .. } = field;
+    if let Some(value) = argument_of(ty, "Vec") {
+        return quote! {
+            #(#docs)*
+            #[must_use]
+            pub fn #name(mut self, #name: impl ::core::iter::IntoIterator<Item = #value>) -> Self {
+                self.#name = #name.into_iter().collect();
+                self
+            }
+        };
+    }
+    let (argument, value) = match argument_of(ty, "Option") {
+        Some(inner) => (
+            quote!(#inner),
+            quote!(::core::option::Option::Some(#name.into())),
+        ),
+        None => (quote!(#ty), quote!(#name.into())),
+    };
+    quote! {
+        #(#docs)*
+        #[must_use]
+        pub fn #name(mut self, #name: impl ::core::convert::Into<#argument>) -> Self {
+            self.#name = #value;
+            self
+        }
+    }
+}
+
+/// The bounds that the column sets are looked up in `schema.rs`, where they stand once.
+fn checks(table: &Path, fields: &[&Field]) -> TokenStream {
+    let checks = fields.iter().map(|field| {
+        let name = &field.name;
+        let column = field.column();
+        quote! {
+            ::wundr_db::checks::check(&self.#name, #column, (&Limit::<#table::#name>::NEW).characters())?;
+        }
+    });
+    quote! {
+        #[allow(unused_imports, clippy::needless_borrow)]
+        fn check(&self) -> ::wundr_db::Result<()> {
+            use ::wundr_db::checks::{Limit, Limited as _, Unlimited as _};
+            #(#checks)*
+            ::core::result::Result::Ok(())
+        }
+    }
+}
+
+pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
+    let options = struct_options(&input)?;
+    let (table, row) = (
+        required(options.table, "table")?,
+        required(options.row, "row")?,
+    );
+    let (name, fields) = (&input.ident, fields_of(&input)?);
+
+    let is_required = |field: &&Field| !field.is("Option") && field.options.default.is_none();
+    let parameters = fields
+        .iter()
+        .filter(is_required)
+        .map(|Field { name, ty, .. }| quote!(#name: impl ::core::convert::Into<#ty>));
+    let values = fields.iter().map(|field| {
+        let name = &field.name;
+        match &field.options.default {
+            Some(value) => quote!(#name: #value),
+            None if field.is("Option") => quote!(#name: ::core::option::Option::None),
+            None => quote!(#name: #name.into()),
+        }
+    });
+    let setters = fields
+        .iter()
+        .filter(|field| !is_required(field))
+        .map(setter);
+
+    let columns = fields.iter().map(|field| {
+        let (name, column) = (&field.name, field.column());
+        let default = match &field.options.or {
+            Some(sql) => quote!(::core::option::Option::Some(#sql)),
+            None => quote!(::core::option::Option::None),
+        };
+        let kept = options.keep.iter().any(|kept| kept == name);
+        quote! {
+            ::wundr_db::statement::Column {
+                name: #column,
+                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::CAST,
+                default: #default,
+                kept: #kept,
+            }
+        }
+    });
+    let indices = (0..fields.len()).map(syn::Index::from).collect::<Vec<_>>();
+    let types = fields.iter().map(|field| &field.ty);
+    let names = fields.iter().map(|field| &field.name).collect::<Vec<_>>();
+    // An `or` column takes NULL on the wire, for "not given".
+    let wires = fields
+        .iter()
+        .map(|field| {
+            let name = &field.name;
+            let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::Sql);
+            match field.options.or {
+                Some(_) => quote!(::diesel::sql_types::Nullable<#wire>),
+                None => wire,
+            }
+        })
+        .collect::<Vec<_>>();
+    let conflict = match &options.conflict {
+        Some(target) => quote!(::core::option::Option::Some(#target)),
+        None => quote!(::core::option::Option::None),
+    };
+    let check = checks(&table, &fields.iter().collect::<Vec<_>>());
+    Ok(quote! {
+        impl #name {
+            /// Starts a row from what every one of them has; the rest is chained on.
+            #[must_use]
+            #[allow(clippy::new_without_default, clippy::too_many_arguments)]
+            pub fn new(#(#parameters),*) -> Self {
+                Self { #(#values),* }
+            }
+
+            #(#setters)*
+        }
+
+        impl ::wundr_db::statement::NewRow for #name {
+            type Row = #row;
+            type Table = #table::table;
+            type Columns<'a> = (#(::std::vec::Vec<&'a #types>,)*);
+            const COLUMNS: &'static [::wundr_db::statement::Column] = &[#(#columns),*];
+            const CONFLICT: ::core::option::Option<&'static str> = #conflict;
+
+            fn columns(rows: &[Self]) -> Self::Columns<'_> {
+                (#(rows.iter().map(|row| &row.#names).collect(),)*)
+            }
+
+            fn bind<'b>(
+                &'b self,
+                index: usize,
+                out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
+            ) -> ::diesel::QueryResult<()> {
+                match index {
+                    #(#indices => out.push_bind_param::<#wires, _>(&self.#names),)*
+                    _ => ::core::result::Result::Ok(()),
+                }
+            }
+
+            fn bind_column<'b>(
+                columns: &'b Self::Columns<'_>,
+                index: usize,
+                out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
+            ) -> ::diesel::QueryResult<()> {
+                match index {
+                    #(#indices => out.push_bind_param::<::diesel::sql_types::Array<#wires>, _>(&columns.#indices),)*
+                    _ => ::core::result::Result::Ok(()),
+                }
+            }
+
+            #check
+        }
+    })
+}
+
+pub fn changes(input: DeriveInput) -> Result<TokenStream> {
+    let options = struct_options(&input)?;
+    let table = required(options.table, "table")?;
+    let row = required(options.row, "row")?;
+    let id = required(options.id, "id")?;
+    let (name, fields) = (&input.ident, fields_of(&input)?);
+    let setters = fields.iter().map(setter);
+    let expected = fields.iter().find(|field| field.options.expected);
+    let changed = fields
+        .iter()
+        .filter(|field| !field.options.expected)
+        .collect::<Vec<_>>();
+
+    let columns = changed.iter().map(|field| {
+        let (name, column, nullable) = (&field.name, field.column(), field.is("Change"));
+        quote! {
+            ::wundr_db::statement::ChangedColumn {
+                name: #column,
+                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::CAST,
+                nullable: #nullable,
+            }
+        }
+    });
+    let indices = 0..changed.len();
+    let names = changed.iter().map(|field| &field.name).collect::<Vec<_>>();
+    let wires = changed.iter().map(|field| {
+        let name = &field.name;
+        let wire =
+            quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::Sql);
+        if field.is("Change") {
+            wire
+        } else {
+            quote!(::diesel::sql_types::Nullable<#wire>)
+        }
+    });
+    let expectation = match expected {
+        Some(Field { name, .. }) => quote!(::core::option::Option::Some(&self.#name)),
+        None => quote!(::core::option::Option::None),
+    };
+    let positions = 0..changed.len();
+    let is_set = changed.iter().map(|field| {
+        let name = &field.name;
+        if field.is("Change") {
+            quote!(self.#name.is_set())
+        } else {
+            quote!(self.#name.is_some())
+        }
+    });
+    let check = checks(&table, &changed);
+    Ok(quote! {
+        impl #name {
+            /// No change yet.
+            #[must_use]
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            #(#setters)*
+        }
+
+        impl ::wundr_db::statement::Changes for #name {
+            type Row = #row;
+            type Id = #id;
+            type Table = #table::table;
+            const COLUMNS: &'static [::wundr_db::statement::ChangedColumn] = &[#(#columns),*];
+
+            fn is_set(&self, index: usize) -> bool {
+                match index {
+                    #(#positions => #is_set,)*
+                    _ => false,
+                }
+            }
+
+            fn bind<'b>(
+                &'b self,
+                index: usize,
+                out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
+            ) -> ::diesel::QueryResult<()> {
+                match index {
+                    #(#indices => out.push_bind_param::<#wires, _>(&self.#names),)*
+                    _ => ::core::result::Result::Ok(()),
+                }
+            }
+
+            fn expected(&self) -> ::core::option::Option<&::core::option::Option<::chrono::DateTime<::chrono::Utc>>> {
+                #expectation
+            }
+
+            #check
+        }
+    })
+}
+
+pub fn filter(input: DeriveInput) -> Result<TokenStream> {
+    let (name, fields) = (&input.ident, fields_of(&input)?);
+    let setters = fields.iter().map(setter);
+    let name = format_ident!("{}", name);
+    Ok(quote! {
+        impl #name {
+            /// Matches every row.
+            #[must_use]
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            #(#setters)*
+        }
+    })
+}

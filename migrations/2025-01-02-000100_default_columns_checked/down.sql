@@ -1,0 +1,22 @@
+SET LOCAL lock_timeout = '5s';
+
+ALTER TABLE public.users DROP CONSTRAINT users_defaults_not_null;
+ALTER TABLE public.user_sessions DROP CONSTRAINT user_sessions_defaults_not_null;
+ALTER TABLE public.organizations DROP CONSTRAINT organizations_defaults_not_null;
+ALTER TABLE public.organization_members DROP CONSTRAINT organization_members_defaults_not_null;
+ALTER TABLE public.projects DROP CONSTRAINT projects_defaults_not_null;
+ALTER TABLE public.project_members DROP CONSTRAINT project_members_defaults_not_null;
+ALTER TABLE analysis.analyses DROP CONSTRAINT analyses_defaults_not_null;
+ALTER TABLE analysis.analysis_results DROP CONSTRAINT analysis_results_defaults_not_null;
+ALTER TABLE analysis.analysis_issues DROP CONSTRAINT analysis_issues_defaults_not_null;
+ALTER TABLE analysis.analysis_metrics DROP CONSTRAINT analysis_metrics_defaults_not_null;
+ALTER TABLE analysis.dependency_graphs DROP CONSTRAINT dependency_graphs_defaults_not_null;
+ALTER TABLE analysis.duplicate_groups DROP CONSTRAINT duplicate_groups_defaults_not_null;
+ALTER TABLE setup.setup_profiles DROP CONSTRAINT setup_profiles_defaults_not_null;
+ALTER TABLE setup.setup_sessions DROP CONSTRAINT setup_sessions_defaults_not_null;
+ALTER TABLE setup.setup_steps DROP CONSTRAINT setup_steps_defaults_not_null;
+ALTER TABLE setup.tools DROP CONSTRAINT tools_defaults_not_null;
+ALTER TABLE setup.configurations DROP CONSTRAINT configurations_defaults_not_null;
+ALTER TABLE setup.integrations DROP CONSTRAINT integrations_defaults_not_null;
+ALTER TABLE audit.audit_logs DROP CONSTRAINT audit_logs_defaults_not_null;
+ALTER TABLE audit.system_logs DROP CONSTRAINT system_logs_defaults_not_null;

@@ -1,0 +1,74 @@
+-- 60 columns of the design have a default and are yet nullable: a NULL status or created_at is a row that no
+-- filter and no page finds. They become NOT NULL in three steps, so that no table is locked while it is read
+-- through: here a check that binds new rows only; then backfill and validation, under a lock that lets reads
+-- and writes go on; then NOT NULL, which the validated check proves without another scan.
+SET LOCAL lock_timeout = '5s';
+
+ALTER TABLE public.users ADD CONSTRAINT users_defaults_not_null
+  CHECK (preferences IS NOT NULL AND is_active IS NOT NULL AND email_verified IS NOT NULL AND
+    created_at IS NOT NULL AND updated_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE public.user_sessions ADD CONSTRAINT user_sessions_defaults_not_null
+  CHECK (created_at IS NOT NULL AND last_used_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE public.organizations ADD CONSTRAINT organizations_defaults_not_null
+  CHECK (settings IS NOT NULL AND subscription_plan IS NOT NULL AND created_at IS NOT NULL AND
+    updated_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE public.organization_members ADD CONSTRAINT organization_members_defaults_not_null
+  CHECK (joined_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE public.projects ADD CONSTRAINT projects_defaults_not_null
+  CHECK (configuration IS NOT NULL AND status IS NOT NULL AND visibility IS NOT NULL AND
+    created_at IS NOT NULL AND updated_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE public.project_members ADD CONSTRAINT project_members_defaults_not_null
+  CHECK (added_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE analysis.analyses ADD CONSTRAINT analyses_defaults_not_null
+  CHECK (status IS NOT NULL AND progress IS NOT NULL AND configuration IS NOT NULL AND
+    created_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE analysis.analysis_results ADD CONSTRAINT analysis_results_defaults_not_null
+  CHECK (metrics IS NOT NULL AND issues IS NOT NULL AND dependencies IS NOT NULL AND
+    created_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE analysis.analysis_issues ADD CONSTRAINT analysis_issues_defaults_not_null
+  CHECK (status IS NOT NULL AND created_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE analysis.analysis_metrics ADD CONSTRAINT analysis_metrics_defaults_not_null
+  CHECK (created_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE analysis.dependency_graphs ADD CONSTRAINT dependency_graphs_defaults_not_null
+  CHECK (metadata IS NOT NULL AND created_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE analysis.duplicate_groups ADD CONSTRAINT duplicate_groups_defaults_not_null
+  CHECK (created_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE setup.setup_profiles ADD CONSTRAINT setup_profiles_defaults_not_null
+  CHECK (templates IS NOT NULL AND prerequisites IS NOT NULL AND visibility IS NOT NULL AND
+    is_featured IS NOT NULL AND created_at IS NOT NULL AND updated_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE setup.setup_sessions ADD CONSTRAINT setup_sessions_defaults_not_null
+  CHECK (status IS NOT NULL AND progress IS NOT NULL AND configuration IS NOT NULL AND logs IS NOT NULL AND
+    created_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE setup.setup_steps ADD CONSTRAINT setup_steps_defaults_not_null
+  CHECK (status IS NOT NULL AND created_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE setup.tools ADD CONSTRAINT tools_defaults_not_null
+  CHECK (supported_platforms IS NOT NULL AND metadata IS NOT NULL AND is_active IS NOT NULL AND
+    created_at IS NOT NULL AND updated_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE setup.configurations ADD CONSTRAINT configurations_defaults_not_null
+  CHECK (is_encrypted IS NOT NULL AND created_at IS NOT NULL AND updated_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE setup.integrations ADD CONSTRAINT integrations_defaults_not_null
+  CHECK (is_enabled IS NOT NULL AND sync_status IS NOT NULL AND created_at IS NOT NULL AND
+    updated_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE audit.audit_logs ADD CONSTRAINT audit_logs_defaults_not_null
+  CHECK (metadata IS NOT NULL AND created_at IS NOT NULL) NOT VALID;
+
+ALTER TABLE audit.system_logs ADD CONSTRAINT system_logs_defaults_not_null
+  CHECK (created_at IS NOT NULL) NOT VALID;

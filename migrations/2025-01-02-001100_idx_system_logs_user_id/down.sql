@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY IF EXISTS audit.idx_system_logs_user_id;

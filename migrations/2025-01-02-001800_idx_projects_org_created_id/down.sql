@@ -1,0 +1,1 @@
+DROP INDEX public.idx_projects_org_created_id;

@@ -1,0 +1,704 @@
+//! The async engine: diesel-async on tokio, connections kept by bb8.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use diesel::pg::Pg;
+use diesel::query_builder::{QueryFragment, QueryId};
+use diesel::{OptionalExtension, QueryResult};
+use diesel_async::methods::LoadQuery;
+use diesel_async::{
+    AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
+    TransactionManager,
+};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+
+use crate::config::Recycling;
+use crate::engine::connect::connect;
+use crate::health::{Health, PROBE, Probe};
+use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::transaction::{
+    Retry, Retryable, TransactionOptions, already_failed, savepoint_abandoned,
+};
+use crate::{Config, Error, Result};
+
+/// The future that a repository's method returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Rows, one after the other, as the server sends them.
+///
+/// A stream holds a connection until it ends or is dropped. Dropped early, its connection is closed and the query
+/// ended.
+pub struct RowStream<'a, T>(BoxStream<'a, Result<T>>);
+
+impl<T: Send + 'static> RowStream<'_, T> {
+    /// A stream that holds nothing but an error.
+    #[must_use]
+    pub fn failed(error: Error) -> Self {
+        Self(stream::once(async { Err(error) }).boxed())
+    }
+}
+
+impl<T> fmt::Debug for RowStream<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("RowStream")
+    }
+}
+
+impl<T> Stream for RowStream<'_, T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        self.0.as_mut().poll_next(context)
+    }
+}
+
+/// A database: a pool of connections, shared by its clones.
+///
+/// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.
+#[derive(Clone)]
+pub struct Db {
+    pool: bb8::Pool<Manager>,
+    config: Arc<Config>,
+    closed: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Db")
+            .field("config", &self.config)
+            .field("pool", &self.pool.state())
+            .finish()
+    }
+}
+
+/// Opens connections and tells which may be used again.
+struct Manager {
+    config: Arc<Config>,
+    closed: Arc<AtomicBool>,
+}
+
+/// A connection of the pool.
+struct Connection {
+    inner: AsyncPgConnection,
+    /// A statement or a transaction on it was left unfinished, or it is closed.
+    abandoned: bool,
+}
+
+impl Connection {
+    /// Ends what the server still does for a caller that has gone, and keeps the connection from being used again.
+    fn abandon(&mut self) {
+        self.abandoned = true;
+        let token = self.inner.cancel_token();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                // If the request is lost, statement_timeout ends the statement.
+                let _ = token.cancel_query(tokio_postgres::NoTls).await;
+            });
+        }
+    }
+}
+
+impl bb8::ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Connection> {
+        Ok(Connection {
+            inner: connect(&self.config).await?,
+            abandoned: false,
+        })
+    }
+
+    async fn is_valid(&self, connection: &mut Connection) -> Result<()> {
+        match self.config.recycling {
+            Recycling::Fast => Ok(()),
+            Recycling::Verified => Ok(connection.inner.batch_execute("").await?),
+        }
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.abandoned
+            || AtomicBool::load(&self.closed, Ordering::Relaxed)
+            || AnsiTransactionManager::is_broken_transaction_manager(&mut connection.inner)
+    }
+}
+
+type Pooled = bb8::PooledConnection<'static, Manager>;
+
+/// A connection for one statement. Dropped before the statement has ended, it does not go back to the pool.
+struct Lease {
+    connection: Pooled,
+    settled: bool,
+}
+
+impl Lease {
+    fn settle<T>(mut self, outcome: QueryResult<T>) -> Result<T> {
+        self.settled = true;
+        outcome.map_err(|error| {
+            let error = Error::from(error);
+            self.connection.abandoned = matches!(error, Error::Connection { .. });
+            error
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.connection.abandon();
+        }
+    }
+}
+
+/// Where a repository's statements run.
+#[derive(Clone)]
+pub(crate) enum Source<'a> {
+    Pool(Db),
+    Tx(&'a Tx),
+}
+
+/// Runs one statement, which is given a connection.
+macro_rules! run {
+    ($source:expr, $connection:ident => $statement:expr) => {
+        match $source {
+            Source::Pool(db) => {
+                let lease = db.lease().await?;
+                let outcome = {
+                    let mut $connection = &lease.connection.inner;
+                    $statement.await
+                };
+                lease.settle(outcome)
+            }
+            Source::Tx(tx) => {
+                let mut $connection = &tx.connection.inner;
+                $statement.await.map_err(|error| tx.failed(error))
+            }
+        }
+    };
+}
+
+impl<'a> Source<'a> {
+    /// Every row of a query.
+    pub(crate) fn load<'q, Q, R>(&self, query: Q) -> impl Future<Output = Result<Vec<R>>> + Send
+    where
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        async move { run!(self, connection => query.load(&mut connection)) }
+    }
+
+    /// The only row of a query, if there is one.
+    pub(crate) fn first<'q, Q, R>(&self, query: Q) -> impl Future<Output = Result<Option<R>>> + Send
+    where
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        async move {
+            run!(self, connection => async { query.get_result(&mut connection).await.optional() })
+        }
+    }
+
+    /// The only row of a query that always has one.
+    pub(crate) fn one<'q, Q, R>(&self, query: Q) -> impl Future<Output = Result<R>> + Send
+    where
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        async move { run!(self, connection => query.get_result(&mut connection)) }
+    }
+
+    /// How many rows a statement has written.
+    pub(crate) fn execute<Q>(&self, statement: Q) -> impl Future<Output = Result<usize>> + Send
+    where
+        Q: QueryFragment<Pg> + QueryId + Send,
+    {
+        async move {
+            run!(self, connection => diesel_async::methods::ExecuteDsl::execute(statement, &mut connection))
+        }
+    }
+
+    /// Inserts any number of rows: all of them or none.
+    pub(crate) async fn insert_all<N>(&self, rows: &[N]) -> Result<usize>
+    where
+        N: NewRow + Sync,
+        for<'r> N::Columns<'r>: Send,
+        for<'r> crate::statement::InsertMany<'r, N>: Send,
+    {
+        for row in rows {
+            row.check()?;
+        }
+        match self {
+            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT => {
+                let tx = db.begin(&TransactionOptions::new()).await?;
+                let written = tx.insert_chunks(rows).await?;
+                tx.commit().await?;
+                Ok(written)
+            }
+            Source::Pool(_) if rows.is_empty() => Ok(0),
+            Source::Pool(_) => Source::execute(self, insert_many(rows)).await,
+            Source::Tx(tx) => tx.insert_chunks(rows).await,
+        }
+    }
+
+    /// The rows of a query as they come.
+    pub(crate) fn stream<'q, Q, R>(&self, query: Q) -> RowStream<'q, R>
+    where
+        'a: 'q,
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        let source = self.clone();
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(ROWS_AHEAD);
+        let producer = async move {
+            if let Err(error) = source.send_rows(query, &sender).await {
+                // Nobody is left to hear of it if this fails.
+                let _ = sender.send(Err(error)).await;
+            }
+        };
+        let produced = stream::once(producer).filter_map(|()| std::future::ready(None));
+        let received = stream::poll_fn(move |context| receiver.poll_recv(context));
+        RowStream(stream::select(received, produced).boxed())
+    }
+
+    async fn send_rows<'q, Q, R>(
+        &self,
+        query: Q,
+        sender: &tokio::sync::mpsc::Sender<Result<R>>,
+    ) -> Result<()>
+    where
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        run!(self, connection => async {
+            let mut rows = std::pin::pin!(query.load_stream::<R>(&mut connection).await?);
+            while let Some(row) = rows.next().await {
+                if sender.send(Ok(row?)).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// How many rows of a stream are decoded before they are asked for.
+const ROWS_AHEAD: usize = 128;
+
+/// A transaction. Its repositories see what it has written, and nobody else does until it is committed.
+///
+/// [`Db::transaction`] begins and ends one. Dropped unfinished, it is rolled back and its connection closed.
+pub struct Tx {
+    connection: Pooled,
+    /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
+    failed: AtomicBool,
+    /// Savepoints that were begun and have not ended.
+    savepoints: u32,
+    ended: bool,
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tx")
+            .field("failed", &self.failed)
+            .field("savepoints", &self.savepoints)
+            .finish()
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.abandon();
+        }
+    }
+}
+
+/// Lets a bound be put on the future that an async closure returns, which has no name.
+#[doc(hidden)]
+pub trait TxFnOnce<T, R>:
+    AsyncFnOnce(T) -> R + FnOnce(T) -> <Self as TxFnOnce<T, R>>::Future
+{
+    /// The future.
+    type Future: Future<Output = R>;
+}
+
+impl<F, T, Fut, R> TxFnOnce<T, R> for F
+where
+    F: AsyncFnOnce(T) -> R + FnOnce(T) -> Fut,
+    Fut: Future<Output = R>,
+{
+    type Future = Fut;
+}
+
+/// [`TxFnOnce`] for work that may be done again.
+#[doc(hidden)]
+pub trait TxFn<T, R>: AsyncFn(T) -> R + Fn(T) -> <Self as TxFn<T, R>>::Future {
+    /// The future.
+    type Future: Future<Output = R>;
+}
+
+impl<F, T, Fut, R> TxFn<T, R> for F
+where
+    F: AsyncFn(T) -> R + Fn(T) -> Fut,
+    Fut: Future<Output = R>,
+{
+    type Future = Fut;
+}
+
+impl Tx {
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source::Tx(self)
+    }
+
+    /// Runs a part of the transaction that can fail alone: an error, returned or a statement's own, undoes what the
+    /// part has done and leaves the rest as it was.
+    ///
+    /// # Errors
+    /// What `work` returns, or the error of the savepoint itself.
+    pub async fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
+    where
+        E: From<Error> + Send,
+        R: Send,
+        for<'t> F: AsyncFnOnce(&'t mut Tx) -> Result<R, E>
+            + TxFnOnce<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send,
+    {
+        // Counted before the first await: if this future is dropped, the transaction must not be committed.
+        self.savepoints += 1;
+        if let Err(error) =
+            AnsiTransactionManager::begin_transaction(&mut self.connection.inner).await
+        {
+            self.savepoints -= 1;
+            return Err(self.failed(error).into());
+        }
+        let outcome = work(&mut *self).await;
+        let outcome = match outcome {
+            Ok(_) if self.has_failed() => Err(already_failed().into()),
+            outcome => outcome,
+        };
+        let ended = match &outcome {
+            Ok(_) => AnsiTransactionManager::commit_transaction(&mut self.connection.inner).await,
+            Err(_) => {
+                AnsiTransactionManager::rollback_transaction(&mut self.connection.inner).await
+            }
+        };
+        match ended {
+            Ok(()) => {
+                self.savepoints -= 1;
+                self.failed.store(false, Ordering::Relaxed);
+                outcome
+            }
+            // Left counted: the transaction's state is not known.
+            Err(error) => outcome.and(Err(self.failed(error).into())),
+        }
+    }
+
+    /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it; an error
+    /// that is swallowed here is not seen by [`Db::transaction`], which then commits nothing.
+    pub fn connection_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.connection.inner
+    }
+
+    fn has_failed(&self) -> bool {
+        AtomicBool::load(&self.failed, Ordering::Relaxed)
+    }
+
+    fn failed(&self, error: diesel::result::Error) -> Error {
+        if !matches!(error, diesel::result::Error::NotFound) {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        error.into()
+    }
+
+    async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
+    where
+        N: NewRow + Sync,
+        for<'r> crate::statement::InsertMany<'r, N>: Send,
+    {
+        let mut written = 0;
+        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
+            written += Source::execute(&self.source(), insert_many(chunk)).await?;
+        }
+        Ok(written)
+    }
+
+    /// Makes what was written last and visible to others.
+    async fn commit(mut self) -> Result<()> {
+        let refusal = if self.savepoints > 0 {
+            Some(savepoint_abandoned())
+        } else if *self.failed.get_mut() {
+            Some(already_failed())
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.rollback().await;
+            return Err(refusal);
+        }
+        let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection.inner).await;
+        self.ended = outcome.is_ok();
+        Ok(outcome?)
+    }
+
+    /// Undoes what was written. Where even that fails, closing the connection undoes it.
+    async fn rollback(mut self) {
+        let unfinished = self.savepoints > 0;
+        let outcome =
+            AnsiTransactionManager::rollback_transaction(&mut self.connection.inner).await;
+        self.ended = outcome.is_ok() && !unfinished;
+    }
+}
+
+impl Db {
+    /// A database whose connections are opened as they are needed, in the runtime that calls.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the settings contradict each other.
+    pub fn lazy(config: Config) -> Result<Self> {
+        if config.min_idle > config.max_connections {
+            return Err(Error::invalid(
+                "min_idle",
+                "is greater than max_connections",
+            ));
+        }
+        let config = Arc::new(config);
+        let closed = Arc::new(AtomicBool::new(false));
+        let manager = Manager {
+            config: Arc::clone(&config),
+            closed: Arc::clone(&closed),
+        };
+        let pool = bb8::Pool::builder()
+            .max_size(config.max_connections)
+            .min_idle(config.min_idle)
+            .connection_timeout(config.acquire_timeout)
+            .idle_timeout(config.idle_timeout)
+            .max_lifetime(config.max_lifetime)
+            .test_on_check_out(config.recycling == Recycling::Verified)
+            // A server that refuses is told to the caller at once, not when the time for waiting is over.
+            .retry_connection(false)
+            .build_unchecked(manager);
+        Ok(Self {
+            pool,
+            config,
+            closed,
+        })
+    }
+
+    /// A database that has answered.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
+    pub async fn connect(config: Config) -> Result<Self> {
+        let db = Self::lazy(config)?;
+        db.health().await?;
+        Ok(db)
+    }
+
+    /// A database of its own for each caller of the URL, with the default settings.
+    ///
+    /// # Errors
+    /// As [`Db::connect`].
+    pub async fn connect_to(url: &str) -> Result<Self> {
+        Self::connect(Config::new(url)?).await
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::Connection`], [`Error::Pool`] or [`Error::Timeout`].
+    pub async fn health(&self) -> Result<Health> {
+        let started = Instant::now();
+        let probe: Probe = self.source().one(diesel::sql_query(PROBE)).await?;
+        let state = self.pool.state();
+        Ok(Health {
+            round_trip: started.elapsed(),
+            server_version: probe.server_version,
+            is_standby: probe.is_standby,
+            connections: state.connections,
+            idle_connections: state.idle_connections,
+        })
+    }
+
+    /// Refuses further work with [`Error::Pool`] and closes the connections: idle ones now, the others when what
+    /// runs on them ends. Waits for that, at most as long as the acquire timeout; tells how many are still open.
+    pub async fn close(&self) -> u32 {
+        self.closed.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + self.config.acquire_timeout;
+        while self.pool.state().connections > 0 && Instant::now() < deadline {
+            if self.pool.state().idle_connections > 0 {
+                // Checked out and given back, a connection of a closed pool is dropped.
+                drop(self.pool.get().await);
+            } else {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        self.pool.state().connections
+    }
+
+    /// Runs `work` in a transaction, which is committed if it returns `Ok` and rolled back otherwise.
+    ///
+    /// The future can be spawned. If it is dropped, or `work` panics, nothing of the transaction is left.
+    ///
+    /// ```no_run
+    /// # async fn example(db: wundr_db::Db) -> wundr_db::Result<()> {
+    /// use wundr_db::{NewOrganization, NewUser, OrganizationRepository, UserRepository};
+    ///
+    /// let (ada, lab) = db
+    ///     .transaction(async |tx| {
+    ///         let ada = tx.users().create(NewUser::new("ada@example.org", "Ada")).await?;
+    ///         let lab = tx.organizations().create(NewOrganization::new("Lab", "lab")).await?;
+    ///         wundr_db::Result::Ok((ada, lab))
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What `work` returns; [`Error::Pool`] and [`Error::Connection`] as ever; [`Error::Other`] with SQLSTATE 25P02
+    /// if `work` returns `Ok` although one of its statements failed, since the server has undone all of it.
+    pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        E: From<Error> + Send,
+        R: Send,
+        for<'t> F: AsyncFnOnce(&'t mut Tx) -> Result<R, E>
+            + TxFnOnce<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send,
+    {
+        self.transaction_with(&TransactionOptions::new(), work)
+            .await
+    }
+
+    /// [`Db::transaction`] with an isolation level, read-only or deferrable.
+    ///
+    /// # Errors
+    /// As [`Db::transaction`]; [`Error::Serialization`] and [`Error::ReadOnly`] where the options bring them.
+    pub async fn transaction_with<R, E, F>(
+        &self,
+        options: &TransactionOptions,
+        work: F,
+    ) -> Result<R, E>
+    where
+        E: From<Error> + Send,
+        R: Send,
+        for<'t> F: AsyncFnOnce(&'t mut Tx) -> Result<R, E>
+            + TxFnOnce<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send,
+    {
+        let mut tx = self.begin(options).await?;
+        match work(&mut tx).await {
+            Ok(value) => {
+                tx.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// [`Db::transaction_with`], done again while it fails to serialize or is ended to break a deadlock, after a
+    /// wait with jitter. `work` may run several times: what it does outside the database must allow that.
+    ///
+    /// # Errors
+    /// As [`Db::transaction_with`]; the last try's error if none succeeded.
+    pub async fn transaction_retrying<R, E, F>(
+        &self,
+        options: &TransactionOptions,
+        retry: &Retry,
+        work: F,
+    ) -> Result<R, E>
+    where
+        E: From<Error> + Retryable + Send,
+        R: Send,
+        for<'t> F: AsyncFn(&'t mut Tx) -> Result<R, E>
+            + TxFn<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send
+            + Sync,
+    {
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(options, &work).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let Some(wait) = retry.wait_after(attempt, error.is_retryable()) else {
+                return Err(error);
+            };
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt<R, E, F>(&self, options: &TransactionOptions, work: &F) -> Result<R, E>
+    where
+        E: From<Error> + Send,
+        R: Send,
+        for<'t> F: AsyncFn(&'t mut Tx) -> Result<R, E>
+            + TxFn<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send
+            + Sync,
+    {
+        let mut tx = self.begin(options).await?;
+        match work(&mut tx).await {
+            Ok(value) => {
+                tx.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn source(&self) -> Source<'static> {
+        Source::Pool(self.clone())
+    }
+
+    async fn checkout(&self) -> Result<Pooled> {
+        if AtomicBool::load(&self.closed, Ordering::Relaxed) {
+            return Err(Error::Pool("closed".to_owned()));
+        }
+        self.pool.get_owned().await.map_err(|error| match error {
+            bb8::RunError::User(error) => error,
+            bb8::RunError::TimedOut => {
+                Error::Pool(format!("none within {:?}", self.config.acquire_timeout))
+            }
+        })
+    }
+
+    async fn lease(&self) -> Result<Lease> {
+        Ok(Lease {
+            connection: self.checkout().await?,
+            settled: false,
+        })
+    }
+
+    async fn begin(&self, options: &TransactionOptions) -> Result<Tx> {
+        let connection = self.checkout().await?;
+        let mut tx = Tx {
+            connection,
+            failed: AtomicBool::new(false),
+            savepoints: 0,
+            ended: false,
+        };
+        AnsiTransactionManager::begin_transaction_sql(&mut tx.connection.inner, &options.begin())
+            .await?;
+        Ok(tx)
+    }
+}

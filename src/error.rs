@@ -1,0 +1,381 @@
+//! One error for both engines.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
+
+use crate::AnalysisStatus;
+
+/// What every fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// What went wrong. Both engines give the same variant for the same fault.
+///
+/// Absence is not an error: what may be missing is an `Option`. A call that needs its row returns
+/// [`NotFound`](Error::NotFound).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The row that a call needs is not there.
+    #[error("no such {what}")]
+    NotFound {
+        /// What was looked for, as a type's name.
+        what: &'static str,
+    },
+    /// Another row has the same key (SQLSTATE 23505).
+    #[error("{0}: the value is taken")]
+    Unique(Constraint),
+    /// A row that is referred to is missing, or a row is still referred to (23503, 23001).
+    #[error("{0}: the row referred to is missing, or the row is still referred to")]
+    ForeignKey(Constraint),
+    /// A value breaks a check (23514).
+    #[error("{0}: the value breaks the check")]
+    Check(Constraint),
+    /// A value is missing (23502).
+    #[error("{table}.{column} cannot be NULL")]
+    NotNull {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A value cannot be stored or a request makes no sense.
+    #[error("{field}: {reason}")]
+    InvalidInput {
+        /// The column, the constraint or the argument.
+        field: Cow<'static, str>,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The row has changed since it was read.
+    #[error("the {what} has changed since it was read")]
+    StaleWrite {
+        /// What was to be written, as a type's name.
+        what: &'static str,
+    },
+    /// The row's state does not allow the step.
+    #[error("{what} cannot go from {from} to {to}")]
+    IllegalTransition {
+        /// What was to change, as a type's name.
+        what: &'static str,
+        /// The state that it is in.
+        from: Cow<'static, str>,
+        /// The state that was asked for.
+        to: Cow<'static, str>,
+    },
+    /// Another transaction was first (40001): run the whole transaction again.
+    #[error("the transaction could not be serialized against another")]
+    Serialization,
+    /// Two transactions waited for each other (40P01): run the whole transaction again.
+    #[error("the transaction was ended to break a deadlock")]
+    Deadlock,
+    /// The statement took longer than it may, waited too long for a lock, or was cancelled (57014, 55P03, 25P03).
+    #[error("timed out: {0}")]
+    Timeout(String),
+    /// No connection could be had from the pool in time, or the pool is closed.
+    #[error("no connection from the pool: {0}")]
+    Pool(String),
+    /// The server cannot be reached, refused the connection or closed it.
+    #[error("connection: {message}")]
+    Connection {
+        /// What the server or the network said.
+        message: String,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<Source>,
+    },
+    /// A write in a read-only transaction or on a standby (25006).
+    #[error("the transaction is read-only")]
+    ReadOnly,
+    /// A stored value is none that this version of the crate understands.
+    #[error("cannot decode {type_name}: {value}")]
+    Decode {
+        /// The type that was expected.
+        type_name: Cow<'static, str>,
+        /// The value, or what is wrong with it.
+        value: String,
+    },
+    /// A migration failed.
+    #[error("migration {version}: {message}")]
+    Migration {
+        /// The migration.
+        version: String,
+        /// What the server said.
+        message: String,
+    },
+    /// The cache could not be reached where it has to be.
+    #[error("cache: {0}")]
+    Cache(String),
+    /// A repository of the application does not implement the method.
+    #[error("{method} is not implemented")]
+    Unsupported {
+        /// The trait and its method.
+        method: &'static str,
+    },
+    /// Anything else that the server refuses.
+    #[error("{message}{}", .sqlstate.map(|state| format!(" ({state})")).unwrap_or_default())]
+    Other {
+        /// The server's code, where it is known.
+        sqlstate: Option<SqlState>,
+        /// The server's message.
+        message: String,
+    },
+}
+
+/// A constraint that a write broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constraint {
+    /// The table.
+    pub table: String,
+    /// The constraint's name, for example `users_email_key`.
+    pub name: String,
+    /// The server's detail, which holds the offending values: for a user's eyes, not for a log.
+    pub detail: Option<String>,
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.name, self.table)
+    }
+}
+
+/// One of PostgreSQL's five-character error codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SqlState(&'static str);
+
+impl SqlState {
+    /// 25P02: the transaction has failed and was rolled back.
+    pub const IN_FAILED_TRANSACTION: Self = Self("25P02");
+
+    /// The code, for example `22P02`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for SqlState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0)
+    }
+}
+
+impl Error {
+    /// A value that cannot be used, with the field that holds it.
+    pub fn invalid(field: impl Into<Cow<'static, str>>, reason: impl fmt::Display) -> Self {
+        Self::InvalidInput {
+            field: field.into(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// Whether the same work, done again from its beginning, may succeed.
+    ///
+    /// After a [`Connection`](Error::Connection) error the fate of a commit is unknown: it is not retryable.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Serialization | Self::Deadlock)
+    }
+
+    /// The constraint that a write broke, by name.
+    #[must_use]
+    pub fn constraint(&self) -> Option<&str> {
+        match self {
+            Self::Unique(constraint) | Self::ForeignKey(constraint) | Self::Check(constraint) => {
+                Some(&constraint.name)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn connection(source: impl StdError + Send + Sync + 'static) -> Self {
+        Self::Connection {
+            message: innermost(&source),
+            source: Some(Box::new(source)),
+        }
+    }
+
+    pub(crate) fn illegal_transition(
+        what: &'static str,
+        from: AnalysisStatus,
+        to: AnalysisStatus,
+    ) -> Self {
+        Self::IllegalTransition {
+            what,
+            from: from.as_str().into(),
+            to: to.as_str().into(),
+        }
+    }
+}
+
+/// The last cause says what happened; those before it say where.
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// A word in an enum column that this version of the crate does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("{type_name} has no value {word:?} in this version of the crate")]
+pub(crate) struct UnknownWord {
+    type_name: &'static str,
+    word: String,
+}
+
+impl UnknownWord {
+    pub(crate) fn new(type_name: &'static str, word: &[u8]) -> Self {
+        Self {
+            type_name,
+            word: String::from_utf8_lossy(word).into_owned(),
+        }
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        match error {
+            DieselError::DatabaseError(kind, information) => from_database(kind, &*information),
+            DieselError::NotFound => Self::NotFound { what: "row" },
+            DieselError::DeserializationError(cause) => from_decoding(&*cause),
+            DieselError::SerializationError(cause) => Self::invalid("value", innermost(&*cause)),
+            DieselError::QueryBuilderError(cause) => Self::invalid("query", innermost(&*cause)),
+            DieselError::RollbackErrorOnCommit { commit_error, .. } => Self::from(*commit_error),
+            DieselError::BrokenTransactionManager => {
+                Self::broken_connection("the transaction was left unfinished")
+            }
+            other => Self::Other {
+                sqlstate: None,
+                message: other.to_string(),
+            },
+        }
+    }
+}
+
+impl Error {
+    fn broken_connection(message: &str) -> Self {
+        Self::Connection {
+            message: message.to_owned(),
+            source: None,
+        }
+    }
+}
+
+fn from_decoding(cause: &(dyn StdError + 'static)) -> Error {
+    let mut causes = std::iter::successors(Some(cause), |&cause| cause.source());
+    match causes.find_map(|cause| cause.downcast_ref::<UnknownWord>()) {
+        Some(unknown) => Error::Decode {
+            type_name: unknown.type_name.into(),
+            value: unknown.word.clone(),
+        },
+        None => Error::Decode {
+            type_name: "row".into(),
+            value: innermost(cause),
+        },
+    }
+}
+
+fn from_database(
+    kind: DatabaseErrorKind,
+    information: &(dyn DatabaseErrorInformation + Send + Sync),
+) -> Error {
+    let message = information.message();
+    let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let constraint = || Constraint {
+        table: owned(information.table_name()),
+        name: owned(information.constraint_name()),
+        detail: information.details().map(str::to_owned),
+    };
+    match kind {
+        DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::ExclusionViolation => {
+            Error::Unique(constraint())
+        }
+        DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => {
+            Error::ForeignKey(constraint())
+        }
+        DatabaseErrorKind::CheckViolation if information.constraint_name().is_some() => {
+            Error::Check(constraint())
+        }
+        DatabaseErrorKind::CheckViolation => {
+            Error::invalid(owned(information.table_name()), message)
+        }
+        DatabaseErrorKind::NotNullViolation => Error::NotNull {
+            table: owned(information.table_name()),
+            column: owned(information.column_name()),
+        },
+        DatabaseErrorKind::SerializationFailure => Error::Serialization,
+        DatabaseErrorKind::ReadOnlyTransaction => Error::ReadOnly,
+        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+            Error::broken_connection(message)
+        }
+        _ => from_message(message),
+    }
+}
+
+/// What neither diesel nor diesel-async tell by kind. Both hide the SQLSTATE, so it is told by the message: the
+/// start of the English text, which is what a server writes unless its `lc_messages` says otherwise. A message in
+/// another language becomes [`Error::Other`] without a code.
+const MESSAGES: &[(&str, &str)] = &[
+    ("deadlock detected", "40P01"),
+    ("canceling statement due to statement timeout", "57014"),
+    ("canceling statement due to lock timeout", "55P03"),
+    ("canceling statement due to user request", "57014"),
+    ("could not obtain lock", "55P03"),
+    (
+        "terminating connection due to idle-in-transaction timeout",
+        "25P03",
+    ),
+    ("terminating connection due to", "57P01"),
+    ("the database system is", "57P03"),
+    ("server closed the connection unexpectedly", "08006"),
+    ("connection closed", "08006"),
+    ("sorry, too many clients already", "53300"),
+    ("too many connections for", "53300"),
+    ("remaining connection slots are reserved", "53300"),
+    ("value too long for type", "22001"),
+    ("numeric field overflow", "22003"),
+    ("integer out of range", "22003"),
+    ("invalid byte sequence for encoding", "22021"),
+    ("unsupported Unicode escape sequence", "22P05"),
+    ("no partition of relation", "23514"),
+    ("index row size", "54000"),
+    ("index row requires", "54000"),
+    ("prepared statement", "26000"),
+    ("cached plan must not change result type", "0A000"),
+    ("permission denied", "42501"),
+];
+
+fn from_message(message: &str) -> Error {
+    let code = MESSAGES
+        .iter()
+        .find(|(start, _)| message.starts_with(start))
+        .map(|&(_, code)| code);
+    match code {
+        Some("40P01") => Error::Deadlock,
+        Some("57014" | "55P03" | "25P03") => Error::Timeout(message.to_owned()),
+        Some("57P01" | "57P03" | "08006" | "53300") => Error::broken_connection(message),
+        Some("22001" | "22003" | "22021" | "22P05") => Error::invalid("value", message),
+        Some("54000") => Error::invalid(
+            quoted(message).unwrap_or_else(|| "index".to_owned()),
+            message,
+        ),
+        Some("26000") => Error::broken_connection(&format!(
+            "{message}; behind PgBouncer in transaction mode this needs PgBouncer 1.21 with max_prepared_statements"
+        )),
+        code => Error::Other {
+            sqlstate: code.map(SqlState),
+            message: message.to_owned(),
+        },
+    }
+}
+
+/// The last name that the server put in double quotes.
+fn quoted(message: &str) -> Option<String> {
+    message.rsplit('"').nth(1).map(str::to_owned)
+}

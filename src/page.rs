@@ -1,0 +1,379 @@
+//! Keyset pagination: pages that neither repeat nor skip a row while others write, and cost the same at the end of
+//! a table as at its beginning.
+//!
+//! A page is asked for by [`Page`] and comes as [`Paged`]. Where it begins is told by a [`Cursor`], which holds the
+//! sort key and the id of the row next to it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::{Error, Result};
+
+/// Rows on a page unless said otherwise.
+pub const DEFAULT_LIMIT: u32 = 20;
+/// The largest number of rows on a page.
+pub const MAX_LIMIT: u32 = 100;
+
+/// Which part of a list is wanted: up to `limit` rows after, or before, a cursor, in the order `O`.
+///
+/// ```
+/// use wundr_db::{Page, UserOrder};
+///
+/// let page = Page::new().limit(50).order(UserOrder::Name).with_total();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<O> {
+    limit: u32,
+    order: O,
+    start: Start,
+    with_total: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Start {
+    First,
+    Last,
+    After(Cursor),
+    Before(Cursor),
+}
+
+impl<O: Default> Default for Page<O> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<O: Default> Page<O> {
+    /// The first 20 rows in the list's default order.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            limit: DEFAULT_LIMIT,
+            order: O::default(),
+            start: Start::First,
+            with_total: false,
+        }
+    }
+}
+
+impl<O> Page<O> {
+    /// At most this many rows: 1 to 100. Checked when the page is asked for.
+    #[must_use]
+    pub fn limit(self, limit: u32) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// In this order.
+    #[must_use]
+    pub fn order(self, order: O) -> Self {
+        Self { order, ..self }
+    }
+
+    /// The rows that follow the cursor's.
+    #[must_use]
+    pub fn after(self, cursor: Cursor) -> Self {
+        Self {
+            start: Start::After(cursor),
+            ..self
+        }
+    }
+
+    /// The rows that precede the cursor's, in the list's order.
+    #[must_use]
+    pub fn before(self, cursor: Cursor) -> Self {
+        Self {
+            start: Start::Before(cursor),
+            ..self
+        }
+    }
+
+    /// The last rows of the list, in the list's order.
+    #[must_use]
+    pub fn last(self) -> Self {
+        Self {
+            start: Start::Last,
+            ..self
+        }
+    }
+
+    /// Count all rows that the filter matches, too. It costs a query of its own.
+    #[must_use]
+    pub fn with_total(self) -> Self {
+        Self {
+            with_total: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn sort(&self) -> &O {
+        &self.order
+    }
+
+    pub(crate) fn wants_total(&self) -> bool {
+        self.with_total
+    }
+
+    pub(crate) fn cursor(&self) -> Option<&Cursor> {
+        match &self.start {
+            Start::After(cursor) | Start::Before(cursor) => Some(cursor),
+            Start::First | Start::Last => None,
+        }
+    }
+
+    pub(crate) fn is_backward(&self) -> bool {
+        matches!(self.start, Start::Last | Start::Before(_))
+    }
+
+    /// How many rows to fetch: one more than asked for tells whether there is a further page.
+    pub(crate) fn rows_to_fetch(&self) -> Result<i64> {
+        if (1..=MAX_LIMIT).contains(&self.limit) {
+            Ok(i64::from(self.limit) + 1)
+        } else {
+            Err(Error::invalid(
+                "limit",
+                format_args!("{} is not within 1 and {MAX_LIMIT}", self.limit),
+            ))
+        }
+    }
+
+    /// Makes the answer from the rows fetched, which are in the order of the search.
+    pub(crate) fn answer<T>(
+        &self,
+        mut rows: Vec<T>,
+        total: Option<i64>,
+        cursor_of: impl Fn(&T) -> Cursor,
+    ) -> Paged<T> {
+        let further = rows.len() > self.limit as usize;
+        rows.truncate(self.limit as usize);
+        let backward = self.is_backward();
+        if backward {
+            rows.reverse();
+        }
+        let came_from = self.cursor().is_some();
+        let (has_previous, has_next) = if backward {
+            (further, came_from)
+        } else {
+            (came_from, further)
+        };
+        let previous = rows.first().filter(|_| has_previous).map(&cursor_of);
+        let next = rows.last().filter(|_| has_next).map(&cursor_of);
+        Paged {
+            items: rows,
+            previous,
+            next,
+            total,
+        }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Paged<T> {
+    /// The rows, in the list's order.
+    pub items: Vec<T>,
+    /// For [`Page::before`]: where the page before this one ends, if there may be one.
+    pub previous: Option<Cursor>,
+    /// For [`Page::after`]: where the page after this one begins, if there may be one.
+    pub next: Option<Cursor>,
+    /// How many rows the filter matches, if that was asked for.
+    pub total: Option<i64>,
+}
+
+/// A place in a list: opaque, URL-safe text, for the order that it was made in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    sort: String,
+    key: Key,
+    id: Uuid,
+}
+
+/// The value of a sort column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Key {
+    /// Also microseconds since 1970, which is what PostgreSQL stores.
+    Integer(i64),
+    Text(String),
+}
+
+/// A type that lists can be sorted by.
+pub(crate) trait SortKey: Sized {
+    fn to_key(&self) -> Key;
+    fn from_key(key: &Key) -> Option<Self>;
+}
+
+impl SortKey for DateTime<Utc> {
+    fn to_key(&self) -> Key {
+        Key::Integer(self.timestamp_micros())
+    }
+
+    fn from_key(key: &Key) -> Option<Self> {
+        match key {
+            Key::Integer(microseconds) => Self::from_timestamp_micros(*microseconds),
+            Key::Text(_) => None,
+        }
+    }
+}
+
+impl SortKey for String {
+    fn to_key(&self) -> Key {
+        Key::Text(self.clone())
+    }
+
+    fn from_key(key: &Key) -> Option<Self> {
+        match key {
+            Key::Text(text) => Some(text.clone()),
+            Key::Integer(_) => None,
+        }
+    }
+}
+
+impl SortKey for i32 {
+    fn to_key(&self) -> Key {
+        Key::Integer((*self).into())
+    }
+
+    fn from_key(key: &Key) -> Option<Self> {
+        match key {
+            Key::Integer(integer) => (*integer).try_into().ok(),
+            Key::Text(_) => None,
+        }
+    }
+}
+
+impl Cursor {
+    pub(crate) fn new(sort: &str, key: &impl SortKey, id: impl Into<Uuid>) -> Self {
+        Self {
+            sort: sort.to_owned(),
+            key: key.to_key(),
+            id: id.into(),
+        }
+    }
+
+    /// The key and the id, if the cursor was made for this sort column.
+    pub(crate) fn position<K: SortKey, I: From<Uuid>>(
+        &self,
+        sort: &str,
+        _: impl Fn() -> Option<(K, I)>,
+    ) -> Result<(K, I)> {
+        if self.sort != sort {
+            return Err(Error::invalid(
+                "cursor",
+                format_args!("made for {}, used for {sort}", self.sort),
+            ));
+        }
+        let key =
+            K::from_key(&self.key).ok_or_else(|| Error::invalid("cursor", "holds no such key"))?;
+        Ok((key, I::from(self.id)))
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let json =
+            serde_json::to_vec(&(&self.sort, &self.key, &self.id)).map_err(|_| fmt::Error)?;
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(json))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let json = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|error| Error::invalid("cursor", error))?;
+        let (sort, key, id) =
+            serde_json::from_slice(&json).map_err(|error| Error::invalid("cursor", error))?;
+        Ok(Self { sort, key, id })
+    }
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Declares in which orders a table's rows are listed.
+macro_rules! orders {
+    (
+        $(#[$doc:meta])*
+        $order:ident of $row:ident in $table:ident {
+            $($(#[$value_doc:meta])* $value:ident = $column:ident $direction:ident),* $(,)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+        #[non_exhaustive]
+        pub enum $order {
+            $($(#[$value_doc])* $value,)*
+        }
+
+        impl $crate::page::Order for $order {
+            type Row = $row;
+            type Query<'q> = $table::BoxedQuery<
+                'q, diesel::pg::Pg, diesel::dsl::SqlTypeOf<diesel::dsl::AsSelect<$row, diesel::pg::Pg>>,
+            >;
+
+            fn start<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
+                use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
+                let rows = rows.limit(page.rows_to_fetch()?);
+                Ok(match page.sort() {
+                    $(Self::$value => {
+                        let ascending = stringify!($direction) == "asc";
+                        let position = match page.cursor() {
+                            Some(cursor) => {
+                                Some(cursor.position(stringify!($table.$column), || None::<&$row>.map(|row| (row.$column.clone(), row.id)))?)
+                            }
+                            None => None,
+                        };
+                        match (position, ascending != page.is_backward()) {
+                            (None, true) => rows.order(($table::$column.asc(), $table::id.asc())),
+                            (None, false) => rows.order(($table::$column.desc(), $table::id.desc())),
+                            (Some((key, id)), true) => rows
+                                .filter($table::$column.ge(key.clone()))
+                                .filter($table::$column.gt(key).or($table::id.gt(id)))
+                                .order(($table::$column.asc(), $table::id.asc())),
+                            (Some((key, id)), false) => rows
+                                .filter($table::$column.le(key.clone()))
+                                .filter($table::$column.lt(key).or($table::id.lt(id)))
+                                .order(($table::$column.desc(), $table::id.desc())),
+                        }
+                    })*
+                })
+            }
+
+            fn cursor(&self, row: &$row) -> $crate::Cursor {
+                match self {
+                    $(Self::$value => $crate::Cursor::new(stringify!($table.$column), &row.$column, row.id),)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use orders;
+
+/// An order that pages can be in.
+pub(crate) trait Order: Sized {
+    type Row;
+    type Query<'q>;
+
+    /// Sorts the rows and starts them after the page's cursor. Both comparisons are on the sort column first, so
+    /// that an index on it and the id finds the place, however far into the list it is.
+    fn start<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
+    fn cursor(&self, row: &Self::Row) -> Cursor;
+}

@@ -1,0 +1,238 @@
+//! `public.users`.
+
+use diesel::prelude::{
+    ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, SelectableHelper,
+};
+use diesel::sql_types::{Jsonb, Timestamptz};
+use serde_json::Value;
+
+use super::*;
+use crate::schema::public::users;
+use crate::statement::{Changes as _, NewRow as _, insert, update, upsert};
+use crate::text::{lower, merged};
+use crate::{
+    Error, NewUser, Page, Paged, Result, User, UserChanges, UserFilter, UserId, UserOrder,
+};
+
+/// Stores and finds users.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait UserRepository: Send + Sync {
+    /// Creates a user.
+    ///
+    /// # Errors
+    /// [`Error::Unique`] if the address is taken, [`Error::InvalidInput`] if a value cannot be stored.
+    async fn create(&self, new: NewUser) -> Result<User>;
+
+    /// Creates any number of users, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewUser]) -> Result<usize>;
+
+    /// Creates a user, or changes the one with the same address: what is not given is kept.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if a value cannot be stored.
+    async fn upsert(&self, new: NewUser) -> Result<User>;
+
+    /// The user with this id.
+    async fn find(&self, id: UserId) -> Result<Option<User>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>>;
+
+    /// The user with this address, without regard to case.
+    async fn find_by_email(&self, email: &str) -> Result<Option<User>>;
+
+    /// The users with this login name on GitHub, oldest first; the design does not make it unique.
+    async fn find_by_github_username(&self, name: &str) -> Result<Vec<User>>;
+
+    /// Whether there is such a user.
+    async fn exists(&self, id: UserId) -> Result<bool>;
+
+    /// One page of the users that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(&self, filter: &UserFilter, page: &Page<UserOrder>) -> Result<Paged<User>>;
+
+    /// All users that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a UserFilter) -> RowStream<'a, User>;
+
+    /// How many users the filter matches.
+    async fn count(&self, filter: &UserFilter) -> Result<i64>;
+
+    /// Changes a user; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; [`Error::Unique`] and
+    /// [`Error::InvalidInput`] as in [`create`](Self::create).
+    async fn update(&self, id: UserId, changes: UserChanges) -> Result<User>;
+
+    /// Lets a user log in, or keeps it out.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn set_active(&self, id: UserId, is_active: bool) -> Result<User>;
+
+    /// Notes that the user has logged in now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn touch_last_login(&self, id: UserId) -> Result<User>;
+
+    /// Replaces those fields of the preferences that `preferences` has, and keeps the others.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] if it is not a JSON object.
+    async fn merge_preferences(&self, id: UserId, preferences: Value) -> Result<User>;
+
+    /// Deletes a user with its sessions and memberships, and tells whether it was there.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`] while projects, analyses, configurations or log entries name the user:
+    /// [`set_active`](Self::set_active) is the way to end such an account.
+    async fn delete(&self, id: UserId) -> Result<bool>;
+
+    /// Deletes every user that the filter matches, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    async fn delete_many(&self, filter: &UserFilter) -> Result<usize>;
+}
+
+/// The [`UserRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct Users<'a>(Source<'a>);
+
+impl Db {
+    /// The users.
+    pub fn users(&self) -> Users<'static> {
+        Users(self.source())
+    }
+}
+
+impl Tx {
+    /// The users, inside this transaction.
+    pub fn users(&self) -> Users<'_> {
+        Users(self.source())
+    }
+}
+
+#[repository]
+impl UserRepository for Users<'_> {
+    async fn create(&self, new: NewUser) -> Result<User> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewUser]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn upsert(&self, new: NewUser) -> Result<User> {
+        new.check()?;
+        self.0.one(upsert(&new)).await
+    }
+
+    async fn find(&self, id: UserId) -> Result<Option<User>> {
+        self.0
+            .first(users::table.find(id).select(User::as_select()))
+            .await
+    }
+
+    async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>> {
+        let query = users::table
+            .filter(users::id.eq_any(ids))
+            .select(User::as_select());
+        Ok(in_order_of!(ids, self.0.load::<_, User>(query).await?))
+    }
+
+    async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
+        let query = users::table
+            .filter(lower(users::email).eq(lower(email)))
+            .select(User::as_select());
+        self.0.first(query).await
+    }
+
+    async fn find_by_github_username(&self, name: &str) -> Result<Vec<User>> {
+        let query = users::table
+            .filter(users::github_username.eq(name))
+            .order(users::id)
+            .select(User::as_select());
+        self.0.load(query).await
+    }
+
+    async fn exists(&self, id: UserId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(users::table.find(id))))
+            .await
+    }
+
+    async fn list(&self, filter: &UserFilter, page: &Page<UserOrder>) -> Result<Paged<User>> {
+        list!(self, User, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a UserFilter) -> RowStream<'a, User> {
+        self.0.stream(filter.query().select(User::as_select()))
+    }
+
+    async fn count(&self, filter: &UserFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(&self, id: UserId, changes: UserChanges) -> Result<User> {
+        update!(self, "User", id, changes)
+    }
+
+    async fn set_active(&self, id: UserId, is_active: bool) -> Result<User> {
+        self.update(id, UserChanges::new().is_active(is_active))
+            .await
+    }
+
+    async fn touch_last_login(&self, id: UserId) -> Result<User> {
+        let now = users::last_login_at.eq(diesel::dsl::now.into_sql::<Timestamptz>().nullable());
+        let statement = diesel::update(users::table.find(id))
+            .set(now)
+            .returning(User::as_returning());
+        self.0
+            .first(statement)
+            .await?
+            .ok_or(Error::NotFound { what: "User" })
+    }
+
+    async fn merge_preferences(&self, id: UserId, preferences: Value) -> Result<User> {
+        if !preferences.is_object() {
+            return Err(Error::invalid("preferences", "is not a JSON object"));
+        }
+        crate::checks::check(&preferences, "preferences", None)?;
+        let merged =
+            users::preferences.eq(merged(users::preferences, preferences.into_sql::<Jsonb>()));
+        let statement = diesel::update(users::table.find(id))
+            .set(merged)
+            .returning(User::as_returning());
+        self.0
+            .first(statement)
+            .await?
+            .ok_or(Error::NotFound { what: "User" })
+    }
+
+    async fn delete(&self, id: UserId) -> Result<bool> {
+        Ok(self
+            .0
+            .execute(diesel::delete(users::table.find(id)))
+            .await?
+            == 1)
+    }
+
+    async fn delete_many(&self, filter: &UserFilter) -> Result<usize> {
+        let ids = filter.query().select(users::id);
+        self.0
+            .execute(diesel::delete(users::table.filter(users::id.eq_any(ids))))
+            .await
+    }
+}

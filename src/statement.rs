@@ -1,0 +1,422 @@
+//! The four writes, as statements of fixed shape.
+//!
+//! diesel prepares an UPDATE with a changeset, an upsert and an insert of many rows anew at each call, since their
+//! text depends on the values. The statements here have one text for each table, whatever is set: a connection
+//! prepares each once and uses it again. Their parts come from the derives [`NewRow`](macro@wundr_db_macros::NewRow) and
+//! [`Changes`](macro@wundr_db_macros::Changes).
+
+use std::any::TypeId;
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{self, Nullable, Timestamptz};
+use diesel::{QueryResult, QuerySource, Selectable, Table};
+
+use crate::Result;
+
+/// The largest number of rows that one statement inserts.
+pub const ROWS_PER_STATEMENT: usize = 10_000;
+
+/// How values of an SQL type travel: enums go as text and are cast in the statement, so that no connection has to
+/// look up the type's number first.
+pub trait Wire {
+    /// The type that the value is sent as.
+    type Sql: sql_types::SqlType;
+    /// What stands behind the parameter, for example `::public.user_role`.
+    const CAST: &'static str = "";
+}
+
+macro_rules! travels_as_itself {
+    ($($sql:ty),* $(,)?) => {
+        $(impl Wire for $sql { type Sql = $sql; })*
+    };
+}
+travels_as_itself!(
+    sql_types::Bool,
+    sql_types::Inet,
+    sql_types::Integer,
+    sql_types::Jsonb,
+    sql_types::Numeric,
+    sql_types::Text,
+    sql_types::Timestamptz,
+    sql_types::Uuid,
+    sql_types::Array<sql_types::Text>,
+    sql_types::Array<crate::schema::setup::sql_types::Platform>,
+);
+
+impl<S> Wire for Nullable<S>
+where
+    S: Wire + sql_types::SqlType<IsNull = sql_types::is_nullable::NotNull>,
+    S::Sql: sql_types::SqlType<IsNull = sql_types::is_nullable::NotNull>,
+{
+    type Sql = Nullable<S::Sql>;
+    const CAST: &'static str = S::CAST;
+}
+
+/// A column of a new row.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// [`Wire::CAST`].
+    pub cast: &'static str,
+    /// The SQL that stands in where no value is given; equal to the column's default in the database.
+    pub default: Option<&'static str>,
+    /// An upsert leaves the column of an existing row alone.
+    pub kept: bool,
+}
+
+/// A row to be inserted. Derived.
+pub trait NewRow: Sized + 'static {
+    /// What the statement returns.
+    type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId>;
+    /// The table.
+    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg>>;
+    /// Many rows, column by column.
+    type Columns<'a>;
+    /// The columns, in the order of the struct's fields.
+    const COLUMNS: &'static [Column];
+    /// The natural key that an upsert goes by, for example `(slug)`.
+    const CONFLICT: Option<&'static str>;
+
+    /// Turns rows into columns.
+    fn columns(rows: &[Self]) -> Self::Columns<'_>;
+    /// Binds the value of one column.
+    fn bind<'b>(&'b self, index: usize, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>;
+    /// Binds one column of many rows, as an array.
+    fn bind_column<'b>(
+        columns: &'b Self::Columns<'_>,
+        index: usize,
+        out: &mut AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()>;
+    /// Refuses what the database could only refuse without naming the column.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) with the column.
+    fn check(&self) -> Result<()>;
+}
+
+/// A column of a set of changes.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangedColumn {
+    /// Its name.
+    pub name: &'static str,
+    /// [`Wire::CAST`].
+    pub cast: &'static str,
+    /// Whether NULL is a value to set, or stands for "keep".
+    pub nullable: bool,
+}
+
+/// Changes to one row. Derived.
+pub trait Changes: 'static {
+    /// What the statement returns.
+    type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId>;
+    /// The key.
+    type Id: diesel::serialize::ToSql<sql_types::Uuid, Pg> + Copy;
+    /// The table.
+    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg>>;
+    /// The columns that can change.
+    const COLUMNS: &'static [ChangedColumn];
+
+    /// Whether the column is to be set.
+    fn is_set(&self, index: usize) -> bool;
+    /// Binds the column's new value, or NULL.
+    fn bind<'b>(&'b self, index: usize, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>;
+    /// The `updated_at` that the row must still have, where the table has that column.
+    fn expected(&self) -> Option<&Option<DateTime<Utc>>>;
+    /// Refuses what the database could only refuse without naming the column.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) with the column.
+    fn check(&self) -> Result<()>;
+
+    /// Whether there is nothing to set.
+    fn is_empty(&self) -> bool {
+        (0..Self::COLUMNS.len()).all(|index| !self.is_set(index))
+    }
+}
+
+/// Defines a statement's identity: one text for each set of type parameters.
+macro_rules! fixed_shape {
+    ($name:ident<$parameter:ident: $bound:ident>) => {
+        impl<$parameter: $bound> QueryId for $name<'_, $parameter> {
+            type QueryId = $name<'static, $parameter>;
+            const HAS_STATIC_QUERY_ID: bool = true;
+
+            fn query_id() -> Option<TypeId> {
+                Some(TypeId::of::<Self::QueryId>())
+            }
+        }
+    };
+}
+
+/// Pushes `separator` before every element but the first.
+fn separate(out: &mut AstPass<'_, '_, Pg>, index: usize, separator: &str) {
+    if index > 0 {
+        out.push_sql(separator);
+    }
+}
+
+/// The table and the columns that a statement prints, kept in it since diesel's pass borrows them.
+pub(crate) struct Target<T: QuerySource, R: Selectable<Pg>> {
+    table: T::FromClause,
+    returning: R::SelectExpression,
+}
+
+impl<T, R> Target<T, R>
+where
+    T: Table + Default,
+    R: Selectable<Pg>,
+{
+    fn new() -> Self {
+        Self {
+            table: T::default().from_clause(),
+            returning: R::construct_selection(),
+        }
+    }
+}
+
+/// `INSERT ... RETURNING`, of one row.
+pub struct Insert<'a, N: NewRow> {
+    new: &'a N,
+    target: Target<N::Table, N::Row>,
+}
+fixed_shape!(Insert<N: NewRow>);
+
+/// `INSERT ... ON CONFLICT (natural key) DO UPDATE ... RETURNING`, of one row. What was not given is kept.
+pub struct Upsert<'a, N: NewRow> {
+    new: &'a N,
+    target: Target<N::Table, N::Row>,
+}
+fixed_shape!(Upsert<N: NewRow>);
+
+/// `INSERT ... SELECT ... FROM UNNEST(...)`, of up to [`ROWS_PER_STATEMENT`] rows.
+pub struct InsertMany<'a, N: NewRow> {
+    columns: N::Columns<'a>,
+    target: Target<N::Table, N::Row>,
+}
+fixed_shape!(InsertMany<N: NewRow>);
+
+/// `UPDATE ... WHERE id = ... RETURNING`, of one row.
+pub struct Update<'a, C: Changes> {
+    id: C::Id,
+    changes: &'a C,
+    target: Target<C::Table, C::Row>,
+}
+fixed_shape!(Update<C: Changes>);
+
+/// Inserts one row.
+pub fn insert<N: NewRow>(new: &N) -> Insert<'_, N> {
+    Insert {
+        new,
+        target: Target::new(),
+    }
+}
+
+/// Inserts one row, or changes the one with the same natural key.
+pub fn upsert<N: NewRow>(new: &N) -> Upsert<'_, N> {
+    Upsert {
+        new,
+        target: Target::new(),
+    }
+}
+
+/// Inserts many rows.
+pub fn insert_many<N: NewRow>(new: &[N]) -> InsertMany<'_, N> {
+    InsertMany {
+        columns: N::columns(new),
+        target: Target::new(),
+    }
+}
+
+/// Updates one row.
+pub fn update<C: Changes>(id: C::Id, changes: &C) -> Update<'_, C> {
+    Update {
+        id,
+        changes,
+        target: Target::new(),
+    }
+}
+
+fn push_insert_into<'b, N: NewRow>(
+    target: &'b Target<N::Table, N::Row>,
+    out: &mut AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    out.push_sql("INSERT INTO ");
+    target.table.walk_ast(out.reborrow())?;
+    out.push_sql(" (");
+    for (index, column) in N::COLUMNS.iter().enumerate() {
+        separate(out, index, ", ");
+        out.push_identifier(column.name)?;
+    }
+    out.push_sql(")");
+    Ok(())
+}
+
+fn push_value<'b, N: NewRow>(
+    new: &'b N,
+    index: usize,
+    absent: Option<&str>,
+    out: &mut AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    if absent.is_some() {
+        out.push_sql("COALESCE(");
+    }
+    new.bind(index, out)?;
+    out.push_sql(N::COLUMNS[index].cast);
+    if let Some(absent) = absent {
+        out.push_sql(", ");
+        out.push_sql(absent);
+        out.push_sql(")");
+    }
+    Ok(())
+}
+
+fn push_values<'b, N: NewRow>(
+    new: &'b N,
+    target: &'b Target<N::Table, N::Row>,
+    out: &mut AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    push_insert_into::<N>(target, out)?;
+    out.push_sql(" VALUES (");
+    for (index, column) in N::COLUMNS.iter().enumerate() {
+        separate(out, index, ", ");
+        push_value(new, index, column.default, out)?;
+    }
+    out.push_sql(")");
+    Ok(())
+}
+
+impl<N: NewRow> QueryFragment<Pg> for Insert<'_, N> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        push_values(self.new, &self.target, &mut out)?;
+        out.push_sql(" RETURNING ");
+        self.target.returning.walk_ast(out)
+    }
+}
+
+impl<N: NewRow> QueryFragment<Pg> for Upsert<'_, N> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        push_values(self.new, &self.target, &mut out)?;
+        out.push_sql(" ON CONFLICT ");
+        out.push_sql(N::CONFLICT.unwrap_or_default());
+        out.push_sql(" DO UPDATE SET ");
+        let replaced = (0..N::COLUMNS.len()).filter(|&index| !N::COLUMNS[index].kept);
+        for (position, index) in replaced.enumerate() {
+            separate(&mut out, position, ", ");
+            let column = &N::COLUMNS[index];
+            out.push_identifier(column.name)?;
+            out.push_sql(" = COALESCE(");
+            self.new.bind(index, &mut out)?;
+            out.push_sql(column.cast);
+            out.push_sql(", ");
+            self.target.table.walk_ast(out.reborrow())?;
+            out.push_sql(".");
+            out.push_identifier(column.name)?;
+            out.push_sql(")");
+        }
+        out.push_sql(" RETURNING ");
+        self.target.returning.walk_ast(out)
+    }
+}
+
+impl<N: NewRow> QueryFragment<Pg> for InsertMany<'_, N> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        push_insert_into::<N>(&self.target, &mut out)?;
+        out.push_sql(" SELECT ");
+        for (index, column) in N::COLUMNS.iter().enumerate() {
+            separate(&mut out, index, ", ");
+            match column.default {
+                Some(default) => {
+                    out.push_sql("COALESCE(\"new\".");
+                    out.push_identifier(column.name)?;
+                    out.push_sql(", ");
+                    out.push_sql(default);
+                    out.push_sql(")");
+                }
+                None => {
+                    out.push_sql("\"new\".");
+                    out.push_identifier(column.name)?;
+                }
+            }
+        }
+        out.push_sql(" FROM UNNEST(");
+        for (index, column) in N::COLUMNS.iter().enumerate() {
+            separate(&mut out, index, ", ");
+            N::bind_column(&self.columns, index, &mut out)?;
+            if !column.cast.is_empty() {
+                out.push_sql(column.cast);
+                out.push_sql("[]");
+            }
+        }
+        out.push_sql(") AS \"new\" (");
+        for (index, column) in N::COLUMNS.iter().enumerate() {
+            separate(&mut out, index, ", ");
+            out.push_identifier(column.name)?;
+        }
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// Bound where a flag is part of a statement of fixed shape.
+const FLAGS: [bool; 2] = [false, true];
+
+impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("UPDATE ");
+        self.target.table.walk_ast(out.reborrow())?;
+        out.push_sql(" SET ");
+        for (index, column) in C::COLUMNS.iter().enumerate() {
+            separate(&mut out, index, ", ");
+            out.push_identifier(column.name)?;
+            if column.nullable {
+                out.push_sql(" = CASE WHEN ");
+                out.push_bind_param::<sql_types::Bool, bool>(
+                    &FLAGS[usize::from(self.changes.is_set(index))],
+                )?;
+                out.push_sql(" THEN ");
+            } else {
+                out.push_sql(" = COALESCE(");
+            }
+            self.changes.bind(index, &mut out)?;
+            out.push_sql(column.cast);
+            out.push_sql(if column.nullable { " ELSE " } else { ", " });
+            out.push_identifier(column.name)?;
+            out.push_sql(if column.nullable { " END" } else { ")" });
+        }
+        out.push_sql(" WHERE \"id\" = ");
+        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
+        if let Some(expected) = self.changes.expected() {
+            out.push_sql(" AND \"updated_at\" = COALESCE(");
+            out.push_bind_param::<Nullable<Timestamptz>, _>(expected)?;
+            out.push_sql(", \"updated_at\")");
+        }
+        out.push_sql(" RETURNING ");
+        self.target.returning.walk_ast(out)
+    }
+}
+
+impl<N: NewRow> Query for Insert<'_, N> {
+    type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
+}
+
+impl<N: NewRow> Query for Upsert<'_, N> {
+    type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
+}
+
+impl<C: Changes> Query for Update<'_, C> {
+    type SqlType = SqlTypeOf<AsSelect<C::Row, Pg>>;
+}
+
+#[cfg(feature = "blocking")]
+mod blocking {
+    use super::{Changes, Insert, InsertMany, NewRow, Update, Upsert};
+
+    impl<N: NewRow, C> diesel::RunQueryDsl<C> for Insert<'_, N> {}
+    impl<N: NewRow, C> diesel::RunQueryDsl<C> for Upsert<'_, N> {}
+    impl<N: NewRow, C> diesel::RunQueryDsl<C> for InsertMany<'_, N> {}
+    impl<X: Changes, C> diesel::RunQueryDsl<C> for Update<'_, X> {}
+}

@@ -1,0 +1,195 @@
+//! Directories for servers, and the account that a server runs as.
+
+use super::ServerError;
+use std::env;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// Below this many KiB, /dev/shm is left alone: containers often have only 64 MiB of it.
+const ENOUGH_SHARED_MEMORY: u64 = 1 << 20;
+
+/// A socket's path may have 107 bytes (103 on macOS); this leaves room for the names below the base directory.
+const LONGEST_BASE: usize = 60;
+
+/// Whom a server runs as, when that is not the user of this process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Account {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Account {
+    /// An account without privileges that PostgreSQL accepts.
+    pub(super) fn unprivileged() -> Option<Account> {
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        ["postgres", "nobody"]
+            .iter()
+            .find_map(|name| account_of(&passwd, name))
+    }
+
+    fn can_enter(self, directory: &Path) -> bool {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", "cd -- \"$1\" 2>/dev/null", "sh"])
+            .arg(directory)
+            .current_dir("/");
+        run_as(&mut command, Some(self));
+        command
+            .stdin(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+}
+
+/// Makes `command` run as `account`; `None` is the user of this process.
+pub(super) fn run_as(command: &mut Command, account: Option<Account>) {
+    if let Some(Account { uid, gid }) = account {
+        command.uid(uid).gid(gid);
+    }
+}
+
+fn account_of(passwd: &str, name: &str) -> Option<Account> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next()? != name {
+            return None;
+        }
+        let mut numbers = fields.skip(1).map(|field| field.parse().ok());
+        Some(Account {
+            uid: numbers.next()??,
+            gid: numbers.next()??,
+        })
+    })
+}
+
+/// A new directory, owned by the account that the server will run as and closed to others.
+#[derive(Debug)]
+pub(super) struct PrivateDirectory {
+    pub(super) path: PathBuf,
+    /// `None` unless this process is root's.
+    pub(super) account: Option<Account>,
+    /// The user of this process.
+    pub(super) user: u32,
+}
+
+/// What a server's directory is for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Purpose {
+    /// Data that is thrown away: in memory if possible.
+    Scratch,
+    /// Data that is to be written to a real disk.
+    Disk,
+}
+
+impl PrivateDirectory {
+    /// Makes a directory whose sockets have short paths. A process of root hands it to the account `as_root`, which
+    /// can enter it then; with `None` the directory and its server stay root's.
+    pub(super) fn create(
+        prefix: &str,
+        purpose: Purpose,
+        as_root: Option<Account>,
+    ) -> Result<Self, ServerError> {
+        let temporary = env::temp_dir();
+        let mut bases = vec![temporary.clone(), PathBuf::from("/tmp")];
+        if purpose == Purpose::Scratch
+            && free_kibibytes(Path::new(SHARED_MEMORY)) >= ENOUGH_SHARED_MEMORY
+        {
+            bases.insert(0, PathBuf::from(SHARED_MEMORY));
+        }
+        let mut failure = None;
+        for base in bases
+            .iter()
+            .filter(|base| base.as_os_str().len() <= LONGEST_BASE)
+        {
+            match Self::create_in(base, prefix, as_root) {
+                Ok(directory) => return Ok(directory),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| ServerError::Io {
+            action: format!("make a directory in {}", temporary.display()),
+            source: std::io::ErrorKind::InvalidFilename.into(),
+        }))
+    }
+
+    /// As [`create`](Self::create), in this base directory.
+    pub(super) fn create_in(
+        base: &Path,
+        prefix: &str,
+        as_root: Option<Account>,
+    ) -> Result<Self, ServerError> {
+        let making = || ServerError::io("make a directory in", base);
+        let directory = tempfile::Builder::new()
+            .prefix(prefix)
+            .tempdir_in(base)
+            .map_err(making())?;
+        // Who owns a new file is whom this process runs as.
+        let user = directory.path().metadata().map_err(making())?.uid();
+        let account = as_root.filter(|_| user == 0);
+        if let Some(account) = account {
+            chown(directory.path(), Some(account.uid), Some(account.gid)).map_err(making())?;
+            if !account.can_enter(directory.path()) {
+                return Err(ServerError::DataDirectory {
+                    path: base.to_owned(),
+                    reason: format!(
+                        "user {} cannot enter it, and PostgreSQL does not run as root",
+                        account.uid
+                    ),
+                });
+            }
+        }
+        Ok(Self {
+            path: directory.keep(),
+            account,
+            user,
+        })
+    }
+}
+
+/// The free space of a file system; 0 if that cannot be known.
+fn free_kibibytes(directory: &Path) -> u64 {
+    let output = Command::new("df")
+        .arg("-Pk")
+        .arg(directory)
+        .stdin(Stdio::null())
+        .output();
+    output
+        .ok()
+        .filter(|output| output.status.success())
+        .and_then(|output| {
+            let table = String::from_utf8_lossy(&output.stdout).into_owned();
+            table
+                .lines()
+                .last()?
+                .split_whitespace()
+                .nth(3)?
+                .parse()
+                .ok()
+        })
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_read_from_passwd() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65533:nobody:/:/bin/false\nodd\n";
+        assert_eq!(
+            account_of(passwd, "nobody"),
+            Some(Account {
+                uid: 65534,
+                gid: 65533
+            })
+        );
+        assert_eq!(account_of(passwd, "odd"), None);
+        assert_eq!(account_of(passwd, "postgres"), None);
+    }
+}

@@ -1,0 +1,234 @@
+//! A server's process, and the watchdog that ends it when ours dies.
+
+use super::ServerError;
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a server may take to accept connections.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+const POLL: Duration = Duration::from_millis(2);
+
+/// Reads the server's process id from each line (an empty line: none), and acts when the pipe closes, which is when
+/// the process at its other end is gone. Arguments: the signal, tenths of a second until SIGKILL, a directory to remove
+/// or nothing. A dead server that nobody waits for stays in the process table, in a container for ever: that is why the
+/// process's state is read where there is /proc.
+const WATCHDOG: &str = r#"
+trap '' INT TERM HUP
+runs() {
+    kill -0 "$pid" 2>/dev/null || return 1
+    state=
+    { read -r _ _ state _ <"/proc/$pid/stat"; } 2>/dev/null
+    [ "$state" != Z ]
+}
+pid=
+while read -r line; do pid=$line; done
+if [ -n "$pid" ] && kill -s "$1" "$pid" 2>/dev/null; then
+    waited=0
+    while runs; do
+        if [ "$waited" -ge "$2" ]; then kill -s KILL "$pid" 2>/dev/null; break; fi
+        sleep 0.1
+        waited=$((waited + 1))
+    done
+fi
+[ -z "$3" ] || rm -rf -- "$3"
+"#;
+
+/// A signal by its name, and how long the server may take to end before SIGKILL.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    pub(super) signal: &'static str,
+    pub(super) patience: Duration,
+}
+
+impl Ending {
+    pub(super) const KILL: Ending = Ending {
+        signal: "KILL",
+        patience: Duration::ZERO,
+    };
+}
+
+/// At most one running server, with a directory that is removed at the end.
+#[derive(Debug)]
+pub(super) struct ServerProcess {
+    child: Option<Child>,
+    watchdog: Child,
+    directory: PathBuf,
+    ending: Ending,
+}
+
+impl ServerProcess {
+    /// Sets up the watchdog; `ending` is what it and `drop` do to the server.
+    pub(super) fn new(directory: &Path, ending: Ending) -> Result<Self, ServerError> {
+        let watchdog = Command::new("/bin/sh")
+            .args(["-c", WATCHDOG, "wundr-db-watchdog", ending.signal])
+            .arg((ending.patience.as_millis() / 100).to_string())
+            .arg(directory)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            // Pipes of ours that it held open would keep our reader waiting.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Ctrl-C goes to a process group: the watchdog outlives it.
+            .process_group(0)
+            .spawn()
+            .map_err(|source| {
+                let _ = fs::remove_dir_all(directory);
+                ServerError::Io {
+                    action: "start /bin/sh as a watchdog".to_owned(),
+                    source,
+                }
+            })?;
+        Ok(Self {
+            child: None,
+            watchdog,
+            directory: directory.to_owned(),
+            ending,
+        })
+    }
+
+    /// Starts the server, its output going to the end of `log`, and waits until `ready`, which gets its process id.
+    pub(super) fn launch(
+        &mut self,
+        command: &mut Command,
+        log: &Path,
+        ready: impl Fn(u32) -> bool,
+    ) -> Result<(), ServerError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let output = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .map_err(ServerError::io("open", log))?;
+        let start_of_log = output.metadata().map_or(0, |metadata| metadata.len());
+        let errors = output.try_clone().map_err(ServerError::io("open", log))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0);
+        let child = command
+            .spawn()
+            .map_err(ServerError::io("start", Path::new(&program)))?;
+        let pid = child.id();
+        self.child = Some(child);
+        self.tell_watchdog();
+
+        let deadline = Instant::now() + READY_WITHIN;
+        let reason = loop {
+            if ready(pid) {
+                return Ok(());
+            }
+            if let Some(status) = self.exit_status() {
+                break format!("ended while starting ({status})");
+            }
+            if Instant::now() >= deadline {
+                self.stop(Ending::KILL);
+                break format!("was not ready after {} s", READY_WITHIN.as_secs());
+            }
+            sleep(POLL);
+        };
+        Err(ServerError::Start {
+            program,
+            reason,
+            log: tail(log, start_of_log),
+        })
+    }
+
+    /// The process id, if the server runs.
+    pub(super) fn pid(&mut self) -> Option<u32> {
+        self.exit_status();
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// Sends a signal, by its name without `SIG`, to the server if it runs.
+    pub(super) fn signal(&mut self, name: &str) -> Result<(), ServerError> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        // The shell's own `kill` is always there, the program is not.
+        Command::new("/bin/sh")
+            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()])
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .map(drop)
+            .map_err(|source| ServerError::Io {
+                action: format!("send SIG{name} to process {pid}"),
+                source,
+            })
+    }
+
+    /// Ends the server and waits until it is gone.
+    pub(super) fn stop(&mut self, ending: Ending) {
+        if ending.patience > Duration::ZERO && self.signal(ending.signal).is_ok() {
+            let deadline = Instant::now() + ending.patience;
+            while self.exit_status().is_none() && self.child.is_some() && Instant::now() < deadline
+            {
+                sleep(POLL);
+            }
+        }
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+            self.tell_watchdog();
+        }
+    }
+
+    /// Some once, when the server is found to have ended.
+    fn exit_status(&mut self) -> Option<std::process::ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        self.child = None;
+        self.tell_watchdog();
+        Some(status)
+    }
+
+    /// A process id is told to the watchdog as long as it is ours; once waited for, another process may get it.
+    fn tell_watchdog(&mut self) {
+        let pid = self
+            .child
+            .as_ref()
+            .map(|child| child.id().to_string())
+            .unwrap_or_default();
+        if let Some(pipe) = &mut self.watchdog.stdin {
+            let _ = writeln!(pipe, "{pid}");
+        }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        self.stop(self.ending);
+        drop(self.watchdog.stdin.take());
+        let _ = self.watchdog.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The last lines that were written to a log after the first `start` bytes.
+pub(super) fn tail(log: &Path, start: u64) -> String {
+    const LINES: usize = 30;
+    let bytes = fs::read(log).unwrap_or_default();
+    let new = bytes
+        .get(usize::try_from(start).unwrap_or(0)..)
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(new);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// A TCP port of 127.0.0.1 that was free a moment ago.
+pub(super) fn free_port() -> Result<u16, ServerError> {
+    std::net::TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|source| ServerError::Io {
+            action: "find a free port of 127.0.0.1".to_owned(),
+            source,
+        })
+}

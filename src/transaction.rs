@@ -1,0 +1,175 @@
+//! How a transaction runs, and how often it is tried.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::Error;
+
+/// What a transaction sees of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Each statement sees what was committed before it.
+    ReadCommitted,
+    /// All statements see what was committed before the first.
+    RepeatableRead,
+    /// As if transactions ran one after the other; needs [`Retry`].
+    Serializable,
+}
+
+/// How a transaction runs. The default is the server's: read committed, read and write.
+///
+/// ```
+/// use wundr_db::{Isolation, TransactionOptions};
+///
+/// let report = TransactionOptions::new().isolation(Isolation::Serializable).read_only().deferrable();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
+pub struct TransactionOptions {
+    isolation: Option<Isolation>,
+    read_only: bool,
+    deferrable: bool,
+}
+
+impl TransactionOptions {
+    /// The server's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the transaction sees of others.
+    pub fn isolation(self, isolation: Isolation) -> Self {
+        Self {
+            isolation: Some(isolation),
+            ..self
+        }
+    }
+
+    /// A write is refused with [`Error::ReadOnly`].
+    pub fn read_only(self) -> Self {
+        Self {
+            read_only: true,
+            ..self
+        }
+    }
+
+    /// A serializable, read-only transaction waits for a moment in which it can neither fail nor make others fail.
+    pub fn deferrable(self) -> Self {
+        Self {
+            deferrable: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn begin(&self) -> String {
+        let mut sql = "BEGIN".to_owned();
+        if let Some(isolation) = self.isolation {
+            sql.push_str(" ISOLATION LEVEL ");
+            sql.push_str(match isolation {
+                Isolation::ReadCommitted => "READ COMMITTED",
+                Isolation::RepeatableRead => "REPEATABLE READ",
+                Isolation::Serializable => "SERIALIZABLE",
+            });
+        }
+        if self.read_only {
+            sql.push_str(" READ ONLY");
+        }
+        if self.deferrable {
+            let _ = write!(sql, " DEFERRABLE");
+        }
+        sql
+    }
+}
+
+/// How often a transaction is tried that failed to serialize or was ended to break a deadlock.
+///
+/// Between two tries it waits for a random time up to a bound that doubles from try to try ("full jitter").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Retry {
+    attempts: u32,
+    first_wait: Duration,
+    longest_wait: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 8,
+            first_wait: Duration::from_millis(5),
+            longest_wait: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Retry {
+    /// At most this many tries in all; at least one is made. Default: 8.
+    pub fn attempts(self, attempts: u32) -> Self {
+        Self { attempts, ..self }
+    }
+
+    /// The bound of the first wait. Default: 5 ms.
+    pub fn first_wait(self, wait: Duration) -> Self {
+        Self {
+            first_wait: wait,
+            ..self
+        }
+    }
+
+    /// The bound of every wait. Default: 500 ms.
+    pub fn longest_wait(self, wait: Duration) -> Self {
+        Self {
+            longest_wait: wait,
+            ..self
+        }
+    }
+
+    /// How long to wait after the given number of tries, or `None` to give up.
+    pub(crate) fn wait_after(&self, attempt: u32, retryable: bool) -> Option<Duration> {
+        if !retryable || attempt >= self.attempts {
+            return None;
+        }
+        let doubled = self
+            .first_wait
+            .saturating_mul(1u32.checked_shl(attempt - 1).unwrap_or(u32::MAX));
+        Some(doubled.min(self.longest_wait).mul_f64(random_fraction()))
+    }
+}
+
+/// Between 0 and 1, from the random bits that a version 7 UUID ends in.
+fn random_fraction() -> f64 {
+    let (_, low) = Uuid::now_v7().as_u64_pair();
+    f64::from(low as u32) / f64::from(u32::MAX)
+}
+
+/// An error that says whether its transaction may be tried again.
+pub trait Retryable {
+    /// Whether the same work, done again from its beginning, may succeed.
+    fn is_retryable(&self) -> bool;
+}
+
+impl Retryable for Error {
+    fn is_retryable(&self) -> bool {
+        Error::is_retryable(self)
+    }
+}
+
+/// The error of a transaction whose work went on after a statement had failed: the server has undone all of it.
+pub(crate) fn already_failed() -> Error {
+    Error::Other {
+        sqlstate: Some(crate::SqlState::IN_FAILED_TRANSACTION),
+        message: "the transaction was rolled back: one of its statements had failed".to_owned(),
+    }
+}
+
+/// The error of a transaction whose savepoint's future was dropped.
+pub(crate) fn savepoint_abandoned() -> Error {
+    Error::Other {
+        sqlstate: Some(crate::SqlState::IN_FAILED_TRANSACTION),
+        message: "the transaction was rolled back: a savepoint in it was left unfinished"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,642 @@
+//! The servers of `wundr_db::testing`: they start for every kind of user, keep databases apart, and leave nothing.
+#![cfg(feature = "testing")]
+
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use wundr_db::testing::{PostgresServer, RedisServer, ServerError, ShutdownMode};
+
+/// Makes `process_of_another_test` play a part.
+const PART: &str = "WUNDR_DB_TESTING_PART";
+
+/// What psql prints for a statement.
+fn query(server: &PostgresServer, url: &str, sql: &str) -> Result<String, String> {
+    let mut psql = server.command("psql");
+    psql.args([
+        "-X",
+        "-q",
+        "-A",
+        "-t",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-d",
+        url,
+        "-c",
+        sql,
+    ]);
+    let output = psql.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
+    }
+}
+
+fn run_sql(
+    server: &PostgresServer,
+    url: &str,
+    sql: &str,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    query(server, url, sql).map(drop).map_err(Into::into)
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 30 s: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn signal(name: &str, pid: u32) -> bool {
+    let mut shell = Command::new("/bin/sh");
+    shell.args([
+        "-c",
+        "kill -s \"$1\" \"$2\" 2>/dev/null",
+        "sh",
+        name,
+        &pid.to_string(),
+    ]);
+    shell.status().unwrap().success()
+}
+
+/// A process that ended and that nobody waits for does not run, though it has its process id still.
+fn runs(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    signal("0", pid) && !status.contains("State:\tZ")
+}
+
+fn is_root() -> bool {
+    tempfile_owner() == 0
+}
+
+fn tempfile_owner() -> u32 {
+    tempfile::tempfile().unwrap().metadata().unwrap().uid()
+}
+
+/// This test's program again, as a process that plays a part.
+fn another_process(part: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "process_of_another_test", "--nocapture"])
+        .env(PART, part);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Not a test of its own: what the processes that other tests start do.
+#[test]
+fn process_of_another_test() {
+    let Ok(part) = std::env::var(PART) else {
+        return;
+    };
+    let servers = || {
+        let redis = RedisServer::start().unwrap();
+        let server = PostgresServer::shared().unwrap();
+        for (pid, directory) in [
+            (server.pid(), server.socket_dir()),
+            (redis.pid(), redis.data_dir()),
+        ] {
+            println!("\nserver {} {}", pid.unwrap(), directory.display());
+        }
+        redis
+    };
+    match part.as_str() {
+        "hold" => {
+            let _redis = servers();
+            loop {
+                thread::park();
+            }
+        }
+        "use" => {
+            servers();
+            let server = PostgresServer::shared().unwrap();
+            let database = server.create_database().unwrap();
+            let sum = query(server, &database.url(), "SELECT 40 + 2").unwrap();
+            println!("\nsum {sum}");
+        }
+        "use-disk" => {
+            let server = PostgresServer::builder().fsync(true).start().unwrap();
+            assert!(!server.data_dir().starts_with("/dev/shm"));
+            let sum = query(&server, &server.url("postgres"), "SELECT 40 + 2").unwrap();
+            println!("\nsum {sum}");
+        }
+        "fail" => println!("\nerror {}", PostgresServer::start().unwrap_err()),
+        "fail-redis" => println!("\nerror {}", RedisServer::start().unwrap_err()),
+        other => panic!("no such part: {other}"),
+    }
+}
+
+/// The rest of the next `count` lines that begin with this word.
+fn lines(child: &mut Child, word: &str, count: usize) -> Vec<String> {
+    let output = BufReader::new(child.stdout.as_mut().unwrap());
+    let all = output.lines().map_while(Result::ok);
+    let found: Vec<String> = all
+        .filter_map(|line| Some(line.strip_prefix(word)?.trim().to_owned()))
+        .take(count)
+        .collect();
+    if found.len() < count {
+        let mut errors = String::new();
+        child
+            .stderr
+            .as_mut()
+            .unwrap()
+            .read_to_string(&mut errors)
+            .unwrap();
+        panic!("the process printed only {found:?} and {errors}");
+    }
+    found
+}
+
+#[test]
+fn servers_run_for_root_and_for_others() {
+    let server = PostgresServer::shared().unwrap();
+    assert!(server.version() >= 15);
+    let version: u32 = query(server, &server.url("postgres"), "SHOW server_version_num")
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(version / 10000, server.version());
+
+    let data = server.data_dir().metadata().unwrap();
+    if !is_root() {
+        assert_eq!(data.uid(), tempfile_owner());
+        return;
+    }
+    assert_ne!(data.uid(), 0, "PostgreSQL does not run as root");
+    // The same as another user, who may not be able to reach this program where it is.
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = place.path().join("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&program);
+    command
+        .args(["--exact", "process_of_another_test", "--nocapture"])
+        .env(PART, "use");
+    command
+        .uid(data.uid())
+        .gid(data.gid())
+        .current_dir("/")
+        .stdin(Stdio::null());
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert_eq!(lines(&mut child, "sum ", 1), ["42"]);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn servers_start_whatever_the_environment() {
+    let closed = tempfile::tempdir().unwrap();
+    fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let open = reachable_directory();
+    let long = open.path().join("x".repeat(120));
+    fs::create_dir(&long).unwrap();
+    fs::set_permissions(&long, fs::Permissions::from_mode(0o777)).unwrap();
+
+    let mut without = another_process("use");
+    without.env_remove("TMPDIR").current_dir(closed.path());
+    // Without a saved image: initdb has to run.
+    let mut with_long = another_process("use-disk");
+    with_long.env("TMPDIR", &long).current_dir(closed.path());
+    let mut with_other_settings = another_process("use");
+    with_other_settings.envs([
+        ("PGPORT", "1"),
+        ("PGDATA", "/nowhere"),
+        ("PGOPTIONS", "-c no=1"),
+    ]);
+    for mut command in [without, with_long, with_other_settings] {
+        let mut child = command.spawn().unwrap();
+        assert_eq!(lines(&mut child, "sum ", 1), ["42"]);
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn no_server_outlives_its_process() {
+    for part in ["hold", "use"] {
+        let mut child = another_process(part).spawn().unwrap();
+        let servers: Vec<(u32, String)> = lines(&mut child, "server ", 2)
+            .iter()
+            .map(|line| {
+                let (pid, directory) = line.split_once(' ').unwrap();
+                (pid.parse().unwrap(), directory.to_owned())
+            })
+            .collect();
+        if part == "hold" {
+            assert!(servers.iter().all(|(pid, _)| runs(*pid)));
+            assert!(signal("KILL", child.id()));
+        }
+        child.wait().unwrap();
+        for (pid, directory) in servers {
+            wait_until("the server is gone", || !runs(pid));
+            wait_until("its directory is gone", || !Path::new(&directory).exists());
+        }
+    }
+}
+
+#[test]
+fn databases_are_apart_and_go_with_their_handle() {
+    let server = PostgresServer::shared().unwrap();
+    let (one, two) = (
+        server.create_database().unwrap(),
+        server.create_database().unwrap(),
+    );
+    assert_ne!(one.name(), two.name());
+    query(server, &one.url(), "CREATE TABLE t AS SELECT 1 AS n").unwrap();
+    let tables = "SELECT count(*) FROM pg_class WHERE relname = 't'";
+    assert_eq!(query(server, &one.url(), tables).unwrap(), "1");
+    assert_eq!(query(server, &two.url(), tables).unwrap(), "0");
+
+    let name = one.name().to_owned();
+    let exists = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
+    assert_eq!(query(server, &two.url(), &exists).unwrap(), "1");
+    drop(one);
+    assert_eq!(query(server, &two.url(), &exists).unwrap(), "0");
+}
+
+#[test]
+fn a_server_lives_as_long_as_its_databases() {
+    let server = PostgresServer::start().unwrap();
+    let pid = server.pid().unwrap();
+    let database = server.create_database().unwrap();
+    drop(server);
+    assert!(runs(pid));
+    drop(database);
+    assert!(!runs(pid));
+}
+
+#[test]
+fn a_template_is_prepared_once() {
+    let server = PostgresServer::start().unwrap();
+    let prepared = AtomicUsize::new(0);
+    let databases: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    server.create_database_from("numbers", |url| {
+                        prepared.fetch_add(1, Ordering::SeqCst);
+                        run_sql(&server, url, "CREATE TABLE t AS SELECT 7 AS n")?;
+                        run_sql(
+                            &server,
+                            url,
+                            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = ''5MB''', \
+                             current_database()); \
+                             EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database()); END $$",
+                        )
+                    })
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap().unwrap())
+            .collect()
+    });
+    assert_eq!(prepared.load(Ordering::SeqCst), 1);
+    for database in &databases {
+        let row = query(
+            &server,
+            &database.url(),
+            "DELETE FROM t RETURNING n, current_setting('work_mem'), has_database_privilege('pg_monitor', current_database(), 'CONNECT')",
+        );
+        assert_eq!(row.unwrap(), "7|5MB|f");
+    }
+    let template = "SELECT datname FROM pg_database WHERE datname LIKE 'template\\_%'";
+    let template = query(&server, &server.url("postgres"), template).unwrap();
+    assert!(
+        query(&server, &server.url(&template), "SELECT 1").is_err(),
+        "nobody can change a template"
+    );
+}
+
+#[test]
+fn a_template_that_fails_is_prepared_again() {
+    let server = PostgresServer::start().unwrap();
+    let broken = server.create_database_from("key", |url| {
+        run_sql(&server, url, "CREATE TABLE half (n int)")?;
+        Err("the second half is missing".into())
+    });
+    assert!(
+        matches!(&broken, Err(ServerError::Prepare { key, source })
+            if key == "key" && source.to_string() == "the second half is missing"),
+        "{broken:?}"
+    );
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        server.create_database_from("key", |_| panic!("on purpose"))
+    }));
+    assert!(panicked.is_err());
+    let whole = server
+        .create_database_from("key", |url| {
+            run_sql(&server, url, "CREATE TABLE whole (n int)")
+        })
+        .unwrap();
+    let tables = "SELECT string_agg(relname, ' ') FROM pg_class WHERE relname IN ('half', 'whole')";
+    assert_eq!(query(&server, &whole.url(), tables).unwrap(), "whole");
+}
+
+#[test]
+fn a_connection_that_prepare_leaves_open_does_not_block_the_template() {
+    let server = PostgresServer::start().unwrap();
+    let mut left_open = None;
+    server
+        .create_database_from("open", |url| {
+            let mut psql = server.command("psql");
+            psql.args(["-X", "-q", "-d", url])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped());
+            let mut child = psql.stderr(Stdio::null()).spawn()?;
+            writeln!(child.stdin.as_mut().unwrap(), "\\echo connected")?;
+            assert_eq!(lines(&mut child, "connected", 1), [""]);
+            left_open = Some(child);
+            Ok(())
+        })
+        .unwrap();
+    let mut psql = left_open.unwrap();
+    drop(psql.stdin.take());
+    psql.wait().unwrap();
+}
+
+#[test]
+fn committed_data_survives_a_crash_of_the_server() {
+    let server = PostgresServer::start().unwrap();
+    let database = server.create_database().unwrap();
+    let (url, pid) = (database.url(), server.pid().unwrap());
+    query(
+        &server,
+        &url,
+        "CREATE TABLE t AS SELECT generate_series(1, 1000) AS n",
+    )
+    .unwrap();
+    server.kill().unwrap();
+    assert!(!runs(pid));
+    assert_eq!(server.pid(), None);
+    query(&server, &url, "SELECT 1").unwrap_err();
+
+    server.restart().unwrap();
+    assert!(
+        server.log().contains("automatic recovery in progress"),
+        "{}",
+        server.log()
+    );
+    assert_eq!(
+        query(&server, &url, "SELECT count(*) FROM t").unwrap(),
+        "1000"
+    );
+    let second = server.pid().unwrap();
+    server.restart().unwrap();
+    assert_ne!(server.pid(), Some(second));
+    assert_eq!(
+        query(&server, &url, "SELECT count(*) FROM t").unwrap(),
+        "1000"
+    );
+
+    let pid = server.pid().unwrap();
+    server.stop(ShutdownMode::Fast).unwrap();
+    assert!(!runs(pid));
+}
+
+#[test]
+fn settings_and_tcp() {
+    let server = PostgresServer::builder()
+        .setting("work_mem", "7MB")
+        .setting("jit", "on")
+        .listen_tcp()
+        .start()
+        .unwrap();
+    let url = server.tcp_url("postgres").unwrap();
+    let row = query(
+        &server,
+        &url,
+        "SELECT current_setting('work_mem'), current_setting('jit'), inet_client_addr()",
+    );
+    assert_eq!(row.unwrap(), "7MB|on|127.0.0.1");
+    assert_eq!(PostgresServer::shared().unwrap().tcp_url("postgres"), None);
+
+    let error = PostgresServer::builder()
+        .setting("no_such_setting", "1")
+        .start()
+        .unwrap_err();
+    assert!(
+        matches!(&error, ServerError::Start { log, .. } if log.contains("no_such_setting")),
+        "{error}"
+    );
+}
+
+/// A directory that the server's account can reach, for root too.
+fn reachable_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
+#[test]
+fn a_kept_data_directory_is_used_again() {
+    let place = reachable_directory();
+    let builder = PostgresServer::builder().data_dir(place.path().join("made/data"));
+    let server = builder.start().unwrap();
+    let url = server.url("postgres");
+    query(&server, &url, "CREATE TABLE t AS SELECT 1 AS n").unwrap();
+    assert_eq!(query(&server, &url, "SHOW fsync").unwrap(), "on");
+    let pid = server.pid().unwrap();
+    drop(server);
+    assert!(!runs(pid));
+
+    let server = builder.start().unwrap();
+    assert_eq!(
+        query(&server, &server.url("postgres"), "SELECT n FROM t").unwrap(),
+        "1"
+    );
+
+    // As a second process would.
+    let second = builder.start().unwrap();
+    assert_eq!(second.url("postgres"), server.url("postgres"));
+    assert_eq!(second.pid(), server.pid());
+    assert!(matches!(second.kill(), Err(ServerError::Borrowed)));
+    assert!(matches!(second.restart(), Err(ServerError::Borrowed)));
+    drop(second);
+    assert_eq!(
+        query(&server, &server.url("postgres"), "SELECT n FROM t").unwrap(),
+        "1"
+    );
+}
+
+#[test]
+fn processes_that_start_on_the_same_data_at_once_share_a_server() {
+    let place = reachable_directory();
+    let builder = PostgresServer::builder()
+        .fsync(false)
+        .data_dir(place.path().join("data"));
+    let servers: Vec<PostgresServer> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| builder.start())).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap().unwrap())
+            .collect()
+    });
+    assert!(
+        servers
+            .iter()
+            .all(|server| server.pid() == servers[0].pid())
+    );
+    let names: Vec<_> = fs::read_dir(place.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["data"]);
+    // Only its own process may stop it.
+    let borrowed = servers
+        .into_iter()
+        .map(|server| server.stop(ShutdownMode::Fast));
+    assert_eq!(
+        borrowed
+            .filter(|result| matches!(result, Err(ServerError::Borrowed)))
+            .count(),
+        3
+    );
+}
+
+#[test]
+fn other_data_is_refused() {
+    let place = reachable_directory();
+    let data = place.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("PG_VERSION"), "12\n").unwrap();
+    let start = || {
+        PostgresServer::builder()
+            .data_dir(&data)
+            .start()
+            .unwrap_err()
+    };
+    let error = start();
+    assert!(
+        matches!(&error, ServerError::DataDirectory { reason, .. } if reason.contains("PostgreSQL 12")),
+        "{error}"
+    );
+    fs::rename(data.join("PG_VERSION"), data.join("notes")).unwrap();
+    assert!(matches!(start(), ServerError::DataDirectory { .. }));
+    assert!(data.join("notes").exists());
+}
+
+#[test]
+fn missing_programs_are_an_error_that_says_how_to_install_them() {
+    let empty = tempfile::tempdir().unwrap();
+    for (variable, part) in [("PG_BIN", "fail"), ("REDIS_BIN", "fail-redis")] {
+        let mut child = another_process(part)
+            .env(variable, empty.path())
+            .spawn()
+            .unwrap();
+        let error = lines(&mut child, "error ", 1).remove(0);
+        child.wait().unwrap();
+        assert!(error.contains(variable), "{error}");
+        assert!(error.contains("install"), "{error}");
+        if Path::new("/usr/bin/apt-get").exists() {
+            assert!(error.contains("sudo apt-get install -y "), "{error}");
+        }
+    }
+}
+
+/// The first line of Redis's answer to a command, with the value's line if it announces one.
+fn redis(server: &RedisServer, commands: &[&str]) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(server.socket())?;
+    stream.set_read_timeout(Some(Duration::from_millis(300)))?;
+    let mut answers = BufReader::new(stream.try_clone()?);
+    let mut line = String::new();
+    for command in commands {
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
+        line.clear();
+        answers.read_line(&mut line)?;
+        if line.starts_with('$') && !line.starts_with("$-1") {
+            line.clear();
+            answers.read_line(&mut line)?;
+        }
+    }
+    Ok(line.trim().to_owned())
+}
+
+#[test]
+fn redis_starts_stops_and_starts_again() {
+    let server = RedisServer::start().unwrap();
+    assert!(server.url().starts_with("redis+unix:///"));
+    assert_eq!(server.tcp_url(), None);
+    assert_eq!(redis(&server, &["SET k 1", "GET k"]).unwrap(), "1");
+    let pid = server.pid().unwrap();
+    server.kill();
+    assert!(!runs(pid));
+    assert_eq!(server.pid(), None);
+    redis(&server, &["GET k"]).unwrap_err();
+    server.restart().unwrap();
+    assert_eq!(redis(&server, &["GET k"]).unwrap(), "$-1", "it is empty");
+
+    server.pause().unwrap();
+    redis(&server, &["PING"]).unwrap_err();
+    server.resume().unwrap();
+    assert_eq!(redis(&server, &["PING"]).unwrap(), "+PONG");
+
+    server.pause().unwrap();
+    let (pid, directory) = (server.pid().unwrap(), server.data_dir().to_owned());
+    drop(server);
+    assert!(!runs(pid));
+    assert!(!directory.exists());
+}
+
+#[test]
+fn redis_with_a_password_settings_and_an_append_only_file() {
+    let password = "p w\"d\\é";
+    let server = RedisServer::builder()
+        .persistent()
+        .password(password)
+        .maxmemory(50_000_000)
+        .setting("maxmemory-policy", "volatile-lru")
+        .setting("client-output-buffer-limit", "normal 0 0 0")
+        .listen_tcp()
+        .start()
+        .unwrap();
+    let login = "AUTH \"p w\\\"d\\\\é\"";
+    assert!(redis(&server, &["GET k"]).unwrap().starts_with("-NOAUTH"));
+    assert_eq!(redis(&server, &[login, "SET k 1"]).unwrap(), "+OK");
+    assert!(
+        server.url().ends_with("?pass=p%20w%22d%5C%C3%A9"),
+        "{}",
+        server.url()
+    );
+    assert!(
+        server
+            .tcp_url()
+            .unwrap()
+            .starts_with("redis://:p%20w%22d%5C%C3%A9@127.0.0.1:")
+    );
+    assert!(!format!("{server:?}").contains("p w"));
+    server.restart().unwrap();
+    assert_eq!(redis(&server, &[login, "GET k"]).unwrap(), "1");
+    assert!(redis(&server, &[login, "INFO memory"]).is_ok());
+
+    let error = RedisServer::builder()
+        .setting("no-such-setting", "1")
+        .start()
+        .unwrap_err();
+    assert!(
+        matches!(&error, ServerError::Start { log, .. } if log.contains("no-such-setting")),
+        "{error}"
+    );
+    let error = RedisServer::builder()
+        .setting("save", "1 1\nport 1")
+        .start()
+        .unwrap_err();
+    assert!(matches!(error, ServerError::Setting { .. }), "{error}");
+}
