@@ -5,12 +5,12 @@ use std::fmt;
 use diesel::pg::Pg;
 use diesel::serialize::{IsNull, Output, Result, ToSql};
 use diesel::sql_types::{Nullable, SqlType, is_nullable::NotNull};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 
 /// What an update does with a nullable column.
 ///
-/// In JSON a field that is missing keeps the column (with `#[serde(default)]`, as all changes of this crate have),
-/// `null` clears it.
+/// Read from JSON, a field that is missing keeps the column (with `#[serde(default)]`, as all changes of this crate
+/// have it) and `null` clears it.
 ///
 /// ```
 /// use wundr_db::{Change, UserChanges};
@@ -73,12 +73,6 @@ where
             Self::Set(value) => value.to_sql(out),
             Self::Keep | Self::Clear => Ok(IsNull::Yes),
         }
-    }
-}
-
-impl<T: Serialize> Serialize for Change<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        self.value().serialize(serializer)
     }
 }
 

@@ -5,13 +5,14 @@
 
 use std::marker::PhantomData;
 
-use bigdecimal::BigDecimal;
+use bigdecimal::{BigDecimal, RoundingMode, Zero};
 use chrono::{DateTime, Utc};
 use diesel::query_source::SizeRestrictedColumn;
 use ipnetwork::IpNetwork;
 use serde_json::Value;
+use uuid::Uuid;
 
-use crate::{Change, Error, Json, Result};
+use crate::{Change, Error, Json, Result, Secret};
 
 /// The largest number of characters in a column, if it has a bound.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +95,12 @@ impl<T: serde::Serialize> Storable for Json<T> {
     }
 }
 
+impl<T: Storable> Storable for Secret<T> {
+    fn objection(&self, characters: Option<usize>) -> Option<String> {
+        self.expose().objection(characters)
+    }
+}
+
 impl<T: Storable> Storable for Option<T> {
     fn objection(&self, characters: Option<usize>) -> Option<String> {
         self.as_ref()?.objection(characters)
@@ -112,6 +119,80 @@ impl<T: Storable> Storable for Change<T> {
     }
 }
 
+/// The most decimals that PostgreSQL reads.
+const MOST_DECIMALS: i64 = 16_383;
+/// The most digits before the decimal point that PostgreSQL stores.
+const MOST_DIGITS: i64 = 131_072;
+
+/// How many digits stand before the decimal point.
+fn whole_digits(value: &BigDecimal) -> i64 {
+    i64::try_from(value.digits())
+        .unwrap_or(i64::MAX)
+        .saturating_sub(value.fractional_digit_count())
+}
+
+impl Storable for BigDecimal {
+    fn objection(&self, _: Option<usize>) -> Option<String> {
+        if self.fractional_digit_count() > MOST_DECIMALS {
+            return Some(format!("has more than {MOST_DECIMALS} decimals"));
+        }
+        (whole_digits(self) > MOST_DIGITS)
+            .then(|| format!("has more than {MOST_DIGITS} digits before the decimal point"))
+    }
+}
+
+/// A number, or what may hold one.
+pub trait Number {
+    /// The number, if there is one.
+    fn number(&self) -> Option<&BigDecimal>;
+}
+
+impl Number for BigDecimal {
+    fn number(&self) -> Option<&BigDecimal> {
+        Some(self)
+    }
+}
+
+impl Number for Option<BigDecimal> {
+    fn number(&self) -> Option<&BigDecimal> {
+        self.as_ref()
+    }
+}
+
+impl Number for Change<BigDecimal> {
+    fn number(&self) -> Option<&BigDecimal> {
+        self.value()
+    }
+}
+
+/// Refuses a number that has more digits before the decimal point than `NUMERIC(precision, scale)` holds once it is
+/// rounded, as PostgreSQL does it: half away from zero.
+///
+/// # Errors
+/// [`Error::InvalidInput`] with the column's name.
+pub fn check_number(
+    value: &impl Number,
+    column: &'static str,
+    precision: i64,
+    scale: i64,
+) -> Result<()> {
+    let Some(value) = value.number() else {
+        return Ok(());
+    };
+    check(value, column, None)?;
+    let rounded = value.with_scale_round(scale, RoundingMode::HalfUp);
+    if !rounded.is_zero() && whole_digits(&rounded) > precision - scale {
+        return Err(Error::invalid(
+            column,
+            format_args!(
+                "has more than {} digits before the decimal point",
+                precision - scale
+            ),
+        ));
+    }
+    Ok(())
+}
+
 macro_rules! always_storable {
     ($($type:ty),* $(,)?) => {$(
         impl Storable for $type {
@@ -121,7 +202,7 @@ macro_rules! always_storable {
         }
     )*};
 }
-always_storable!(bool, i32, BigDecimal, DateTime<Utc>, IpNetwork);
+always_storable!(bool, i32, DateTime<Utc>, IpNetwork, Uuid);
 
 macro_rules! ids_and_enums_are_storable {
     ($($type:ident),* $(,)?) => { always_storable!($(crate::$type),*); };

@@ -7,12 +7,19 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use crate::{Error, Result};
 
+/// Makes a server that writes its messages in another language write them in English, where the role may choose: what
+/// went wrong is told by the message, see [`Error`].
+pub(crate) const UNDERSTOOD_MESSAGES: &str = "SELECT pg_catalog.set_config('lc_messages', 'C', false) \
+     WHERE pg_catalog.current_setting('lc_messages') NOT IN ('C', 'POSIX', 'en_US.UTF-8', 'en_US.utf8') \
+     AND pg_catalog.has_parameter_privilege('lc_messages', 'SET')";
+
 /// What is checked of an idle connection before it is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Recycling {
-    /// Only that it is not known to be closed: no round trip. A connection that the server has dropped a moment ago
-    /// may still be handed out; its first statement then fails with [`Error::Connection`].
+    /// Only that it is not known to be closed: no round trip. The async engine hears of a connection that the server
+    /// has closed as soon as the runtime reads the news; the blocking engine hears of it at the connection's next
+    /// statement, which then fails with [`Error::Connection`], once for each such connection.
     #[default]
     Fast,
     /// That it answers: one round trip for each checkout.
@@ -66,7 +73,12 @@ impl Config {
     /// Settings for a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`.
     ///
     /// The parameters are libpq's: `sslmode` (`disable`, `prefer`, `require`, `verify-ca`, `verify-full`),
-    /// `sslrootcert`, `host` for a socket's directory, `application_name`, `options` and so on.
+    /// `sslrootcert`, `host` for a socket's directory, `application_name`, `connect_timeout` in seconds, `options` and
+    /// so on. Settings in `options`, such as `-c statement_timeout=5s`, win over those made here.
+    ///
+    /// Without `sslrootcert`, `verify-ca` and `verify-full` trust the system's certificates in the async engine, and
+    /// libpq's `~/.postgresql/root.crt` in the blocking one: name the file where both are used. `sslmode` says
+    /// nothing about Unix sockets, which have no TLS.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if it is no such URL. The message does not repeat the URL, which may hold a password.
@@ -74,6 +86,11 @@ impl Config {
         let invalid = |reason: &str| Error::invalid("url", reason);
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(invalid("does not begin with postgres:// or postgresql://"));
+        }
+        if has_stray_percent(url) {
+            return Err(invalid(
+                "has a % that is not followed by two hexadecimal digits; in a password it is written %25",
+            ));
         }
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let mut config = Self {
@@ -105,6 +122,13 @@ impl Config {
                 "sslmode" => config.tls = TlsMode::parse(&decoded)?,
                 "sslrootcert" => config.root_certificate = Some(decoded),
                 "application_name" => config.application_name = decoded,
+                "connect_timeout" => {
+                    config.connect_timeout = Duration::from_secs(
+                        decoded
+                            .parse()
+                            .map_err(|_| invalid("connect_timeout is no number of seconds"))?,
+                    );
+                }
                 _ => config.parameters.push((name.to_owned(), decoded)),
             }
         }
@@ -200,7 +224,9 @@ impl Config {
     }
 
     /// The URL leads to a PgBouncer. It refuses the timeouts as startup parameters: set them on the role instead
-    /// (`ALTER ROLE app SET statement_timeout = '30s'`). Needs PgBouncer 1.21 with `max_prepared_statements` > 0.
+    /// (`ALTER ROLE app SET statement_timeout = '30s'`). In transaction mode it has to be PgBouncer 1.21 or later, with
+    /// `max_prepared_statements` > 0. An older one works in session mode; in transaction mode it mixes up the prepared
+    /// statements of its clients.
     pub fn behind_pgbouncer(self) -> Self {
         Self {
             behind_pgbouncer: true,
@@ -224,16 +250,20 @@ impl Config {
                     self.idle_in_transaction_timeout,
                 ),
             ];
-            let mut options = parameters
+            let mut options: Vec<String> = timeouts
                 .iter()
-                .position(|(name, _)| name == "options")
-                .map(|at| parameters.remove(at).1)
-                .unwrap_or_default();
-            for (name, timeout) in timeouts {
-                let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis().max(1));
-                options.push_str(&format!(" -c {name}={milliseconds}"));
-            }
-            parameters.push(("options".to_owned(), options.trim_start().to_owned()));
+                .map(|(name, timeout)| {
+                    let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis().max(1));
+                    format!("-c {name}={milliseconds}")
+                })
+                .collect();
+            parameters.retain(|(name, value)| {
+                if name == "options" {
+                    options.push(value.clone());
+                }
+                name != "options"
+            });
+            parameters.push(("options".to_owned(), options.join(" ")));
         }
         if tls_by_the_driver {
             parameters.push(("sslmode".to_owned(), self.tls.as_str().to_owned()));
@@ -249,10 +279,30 @@ impl Config {
     }
 }
 
+fn has_stray_percent(url: &str) -> bool {
+    url.split('%').skip(1).any(|rest| {
+        let digits = rest.as_bytes().get(..2);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
 /// Shows neither user nor password.
 impl fmt::Debug for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.base.rsplit('@').next().unwrap_or_default();
+        let host = match self.base.rsplit_once('@') {
+            Some((_, host)) => host,
+            // What looks like a port but is no number may be the beginning of a password.
+            None => {
+                let address = self.base.rsplit_once("//").map_or("", |(_, rest)| rest);
+                let authority = address.split('/').next().unwrap_or_default();
+                let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+                if port.bytes().all(|byte| byte.is_ascii_digit()) {
+                    address
+                } else {
+                    "?"
+                }
+            }
+        };
         formatter
             .debug_struct("Config")
             .field("host", &host)

@@ -95,6 +95,7 @@ macro_rules! enums {
 
         impl Wire for schema::$schema::sql_types::$name {
             type Sql = Text;
+            type Many = Text;
             const CAST: &'static str = concat!("::", stringify!($schema), ".", $type);
         }
     )*};

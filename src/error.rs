@@ -17,6 +17,12 @@ type Source = Box<dyn StdError + Send + Sync>;
 ///
 /// Absence is not an error: what may be missing is an `Option`. A call that needs its row returns
 /// [`NotFound`](Error::NotFound).
+///
+/// The drivers tell broken constraints, failed serialization and read-only transactions by code, and everything else
+/// only by the server's message, which is understood in English. A connection asks for English messages where its role
+/// may (`GRANT SET ON PARAMETER lc_messages TO app`); where it may not, set `lc_messages = 'C'` for the role or the
+/// server. In another language, a deadlock or a timeout is an [`Other`](Error::Other) without a code, and a deadlock
+/// is not tried again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -129,7 +135,7 @@ pub enum Error {
 /// A constraint that a write broke.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Constraint {
-    /// The table.
+    /// The table; empty for the check of a domain.
     pub table: String,
     /// The constraint's name, for example `users_email_key`.
     pub name: String,
@@ -139,6 +145,9 @@ pub struct Constraint {
 
 impl fmt::Display for Constraint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.table.is_empty() {
+            return formatter.write_str(&self.name);
+        }
         write!(formatter, "{} ({})", self.name, self.table)
     }
 }
@@ -194,7 +203,7 @@ impl Error {
 
     pub(crate) fn connection(source: impl StdError + Send + Sync + 'static) -> Self {
         Self::Connection {
-            message: innermost(&source),
+            message: with_advice(&innermost(&source)),
             source: Some(Box::new(source)),
         }
     }
@@ -259,12 +268,40 @@ impl From<DieselError> for Error {
 }
 
 impl Error {
-    fn broken_connection(message: &str) -> Self {
+    /// The error of every call after [`Db::close`](crate::Db::close).
+    pub(crate) fn closed() -> Self {
+        Self::Pool("closed".to_owned())
+    }
+
+    pub(crate) fn broken_connection(message: &str) -> Self {
         Self::Connection {
-            message: message.to_owned(),
+            message: with_advice(message),
             source: None,
         }
     }
+
+    /// Whether the connection that it happened on is of no further use.
+    pub(crate) fn ends_connection(&self) -> bool {
+        match self {
+            Self::Connection { .. } => true,
+            Self::Timeout(message) => message.starts_with("terminating connection"),
+            // The connection would go on to use the statement that it has prepared.
+            Self::Other { sqlstate, .. } => *sqlstate == Some(SqlState("0A000")),
+            _ => false,
+        }
+    }
+}
+
+/// What PgBouncer says is hard to understand for who does not know of it.
+fn with_advice(message: &str) -> String {
+    let advice = if message.contains("unsupported startup parameter") {
+        "this is a PgBouncer, use Config::behind_pgbouncer"
+    } else if message.contains("prepared statement \"") {
+        "behind a PgBouncer in transaction mode this needs PgBouncer 1.21 with max_prepared_statements > 0"
+    } else {
+        return message.to_owned();
+    };
+    format!("{message}: {advice}")
 }
 
 fn from_decoding(cause: &(dyn StdError + 'static)) -> Error {
@@ -305,10 +342,17 @@ fn from_database(
         DatabaseErrorKind::CheckViolation => {
             Error::invalid(owned(information.table_name()), message)
         }
-        DatabaseErrorKind::NotNullViolation => Error::NotNull {
-            table: owned(information.table_name()),
-            column: owned(information.column_name()),
-        },
+        DatabaseErrorKind::NotNullViolation if information.column_name().is_some() => {
+            Error::NotNull {
+                table: owned(information.table_name()),
+                column: owned(information.column_name()),
+            }
+        }
+        // "domain x does not allow null values"
+        DatabaseErrorKind::NotNullViolation => {
+            let domain = message.split(' ').nth(1).unwrap_or_default().to_owned();
+            Error::invalid(domain, message)
+        }
         DatabaseErrorKind::SerializationFailure => Error::Serialization,
         DatabaseErrorKind::ReadOnlyTransaction => Error::ReadOnly,
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
@@ -323,30 +367,40 @@ fn from_database(
 /// another language becomes [`Error::Other`] without a code.
 const MESSAGES: &[(&str, &str)] = &[
     ("deadlock detected", "40P01"),
-    ("canceling statement due to statement timeout", "57014"),
     ("canceling statement due to lock timeout", "55P03"),
-    ("canceling statement due to user request", "57014"),
+    ("canceling statement due to", "57014"),
     ("could not obtain lock", "55P03"),
     (
         "terminating connection due to idle-in-transaction timeout",
         "25P03",
     ),
-    ("terminating connection due to", "57P01"),
+    ("terminating connection due to transaction timeout", "25P04"),
+    ("terminating connection", "57P01"),
     ("the database system is", "57P03"),
     ("server closed the connection unexpectedly", "08006"),
     ("connection closed", "08006"),
     ("sorry, too many clients already", "53300"),
     ("too many connections for", "53300"),
     ("remaining connection slots are reserved", "53300"),
+    ("current transaction is aborted", "25P02"),
     ("value too long for type", "22001"),
     ("numeric field overflow", "22003"),
+    ("smallint out of range", "22003"),
     ("integer out of range", "22003"),
+    ("bigint out of range", "22003"),
+    ("value overflows numeric format", "22003"),
+    ("value out of range", "22003"),
+    ("timestamp out of range", "22008"),
+    ("date/time field value out of range", "22008"),
+    ("invalid input syntax for type", "22P02"),
+    ("invalid input value for enum", "22P02"),
     ("invalid byte sequence for encoding", "22021"),
     ("unsupported Unicode escape sequence", "22P05"),
-    ("no partition of relation", "23514"),
+    ("division by zero", "22012"),
     ("index row size", "54000"),
     ("index row requires", "54000"),
-    ("prepared statement", "26000"),
+    ("prepared statement \"", "26000"),
+    ("bind message supplies", "08P01"),
     ("cached plan must not change result type", "0A000"),
     ("permission denied", "42501"),
 ];
@@ -358,16 +412,17 @@ fn from_message(message: &str) -> Error {
         .map(|&(_, code)| code);
     match code {
         Some("40P01") => Error::Deadlock,
-        Some("57014" | "55P03" | "25P03") => Error::Timeout(message.to_owned()),
-        Some("57P01" | "57P03" | "08006" | "53300") => Error::broken_connection(message),
-        Some("22001" | "22003" | "22021" | "22P05") => Error::invalid("value", message),
+        Some("57014" | "55P03" | "25P03" | "25P04") => Error::Timeout(message.to_owned()),
+        Some("57P01" | "57P03" | "08006" | "08P01" | "53300" | "26000") => {
+            Error::broken_connection(message)
+        }
+        Some("22001" | "22003" | "22008" | "22021" | "22P02" | "22P05") => {
+            Error::invalid("value", message)
+        }
         Some("54000") => Error::invalid(
             quoted(message).unwrap_or_else(|| "index".to_owned()),
             message,
         ),
-        Some("26000") => Error::broken_connection(&format!(
-            "{message}; behind PgBouncer in transaction mode this needs PgBouncer 1.21 with max_prepared_statements"
-        )),
         code => Error::Other {
             sqlstate: code.map(SqlState),
             message: message.to_owned(),

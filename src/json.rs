@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{Change, Error, Result};
 
 /// A JSON document that has the shape `T`, or that another client wrote in a shape of its own.
 ///
@@ -64,6 +64,12 @@ impl<T: Serialize> Json<T> {
 impl<T> From<T> for Json<T> {
     fn from(document: T) -> Self {
         Self::Typed(document)
+    }
+}
+
+impl<T> From<T> for Change<Json<T>> {
+    fn from(document: T) -> Self {
+        Self::Set(Json::Typed(document))
     }
 }
 

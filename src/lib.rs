@@ -1,6 +1,82 @@
-//! Typed, fault-proof access to the database of Wundr, a platform for developers' tools.
+//! Typed access to the PostgreSQL database of Wundr, a platform for developers' tools.
+//!
+//! ```no_run
+//! use wundr_db::{Config, Db, NewUser, Page, UserFilter, UserRepository};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> wundr_db::Result<()> {
+//! let config = Config::new("postgres://app@localhost/wundr")?;
+//! # #[cfg(feature = "migrations")]
+//! wundr_db::migrations::up(&config).await?;
+//! let db = Db::connect(config).await?;
+//!
+//! let ada = db.users().create(NewUser::new("ada@example.org", "Ada")).await?;
+//! let active = UserFilter::new().is_active(true);
+//! for user in db.users().list(&active, &Page::new().limit(50)).await?.items {
+//!     println!("{} {}", user.id, user.email);
+//! }
+//! db.transaction(async |tx| tx.users().set_active(ada.id, false).await).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Map
+//!
+//! - [`Db`] is a pool of connections. [`Db::transaction`] gives a [`Tx`]. Both have every repository: `db.users()`,
+//!   `tx.users()`, and so on through the twenty tables, the statistics, the trends and the partitions.
+//! - A table's name leads to all of it. For `users`: the row [`User`], to be created [`NewUser`], changed
+//!   [`UserChanges`], selected [`UserFilter`], ordered [`UserOrder`]; the trait [`UserRepository`] and what implements
+//!   it on PostgreSQL, [`Users`].
+//! - [`Page`], [`Paged`] and [`Cursor`] are keyset pagination, [`Change`] is what happens to a nullable column,
+//!   [`Json`] a document whose shape the design gives.
+//! - [`Error`] is what goes wrong, the same for both engines.
+//! - [`blocking`] has the same names without async.
+//! - [`migrations`] brings the schema, [`testing`] private servers for tests.
+//!
+//! # What holds everywhere
+//!
+//! - A future may be dropped at any await. A connection whose statement or transaction was left unfinished does not
+//!   go back to the pool, and the server is told to stop.
+//! - A transaction is committed only if its closure returned `Ok` and no statement in it had failed.
+//! - Times are microseconds in UTC, as PostgreSQL keeps them. Ids are UUID version 7, made by the client.
+//! - Every table is named with its schema; nothing depends on `search_path` or on a session's state.
+//!
+//! # Decorators and test doubles
+//!
+//! Repositories are traits that can be used as `dyn`. The attribute [`macro@repository`] lets an application write its
+//! own in plain `async fn`. What it leaves out is passed on to `inner`, or refused with [`Error::Unsupported`]:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! use wundr_db::{Error, Result, User, UserId, UserRepository, repository};
+//!
+//! struct Nobody;
+//!
+//! #[repository]
+//! impl UserRepository for Nobody {
+//!     async fn find(&self, _id: UserId) -> Result<Option<User>> {
+//!         Ok(None)
+//!     }
+//! }
+//!
+//! let users: &dyn UserRepository = &Nobody;
+//! assert_eq!(users.find(UserId::new()).await.unwrap(), None);
+//! assert!(matches!(users.delete(UserId::new()).await, Err(Error::Unsupported { .. })));
+//! # }
+//! ```
+//!
+//! # How to add a table
+//!
+//! [`recipe`] shows the two files that make a table, as they are.
+
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+// Without an engine there are only the plain data; much of what serves the engines is idle then.
+#![cfg_attr(
+    not(any(feature = "async", feature = "blocking")),
+    allow(dead_code, unused_imports)
+)]
 
 extern crate self as wundr_db;
 
@@ -8,16 +84,20 @@ mod change;
 #[doc(hidden)]
 pub mod checks;
 mod config;
+mod counts;
 mod enums;
 mod error;
 mod health;
 mod ids;
 mod json;
+mod lifecycle;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod models;
 mod page;
+mod partitions;
 pub mod schema;
+mod secret;
 #[doc(hidden)]
 pub mod statement;
 #[cfg(feature = "testing")]
@@ -34,6 +114,8 @@ pub use ids::*;
 pub use json::Json;
 pub use models::*;
 pub use page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
+pub use partitions::{LogTable, Partition, PartitionHealth};
+pub use secret::Secret;
 pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
 
 #[cfg(feature = "async")]
@@ -76,3 +158,36 @@ pub mod blocking {
     pub use repositories::*;
     pub use wundr_db_macros::blocking as repository;
 }
+
+#[cfg(all(doc, not(doctest)))]
+pub mod recipe {
+    //! How to add a table, shown on `users`: what stands in its two files, and why.
+    //!
+    //! Before the files: a migration with its `down.sql`, the table in `src/schema.rs` (a test holds it against the
+    //! database), the id in `src/ids.rs`. After them: a line in `models/mod.rs` and `repositories/mod.rs`, and a
+    //! contract in `tests/contracts`, which runs on both engines.
+    //!
+    //! # The model
+    //!
+    //! Plain data, in a fixed order, with no engine in sight. `NewRow` and `Changes` derive setters and statements of
+    //! fixed shape, which a connection prepares once. A column with a default in the database is an `Option` with
+    //! `or`, which repeats the default in SQL; a test compares the two. The filter's query is shared by list, count,
+    //! stream and delete.
+    //!
+    //! ```ignore
+    #![doc = include_str!("models/users.rs")]
+    //! ```
+    //!
+    //! # The repository
+    //!
+    //! One trait with every signature in plain sight, one implementation, compiled for both engines: the attribute
+    //! boxes the futures for one and takes `async` away for the other. Each method is one statement.
+    //!
+    //! ```ignore
+    #![doc = include_str!("repositories/users.rs")]
+    //! ```
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

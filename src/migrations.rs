@@ -190,11 +190,14 @@ fn revert_last<C: MigrationConnection>(connection: &mut C) -> Result<Option<Stri
 
 fn list<C: MigrationConnection>(connection: &mut C) -> Result<Vec<MigrationStatus>> {
     let applied = applied(connection)?;
-    let status = |migration: &Box<dyn Migration<Pg>>| MigrationStatus {
+    let status = |migration: &dyn Migration<Pg>| MigrationStatus {
         name: migration.name().to_string(),
         is_applied: applied.contains(&migration.name().version()),
     };
-    Ok(all()?.iter().map(status).collect())
+    Ok(all()?
+        .iter()
+        .map(|migration| status(&**migration))
+        .collect())
 }
 
 fn take_over<C: MigrationConnection>(connection: &mut C) -> Result<Vec<String>> {
@@ -206,7 +209,9 @@ fn take_over<C: MigrationConnection>(connection: &mut C) -> Result<Vec<String>> 
             ));
         }
         connection.transaction::<_, Error, _>(|connection| {
-            connection.batch_execute(ADOPT)?;
+            connection
+                .batch_execute(ADOPT)
+                .map_err(|error| failed(&"adopt", &error))?;
             let mut done = Vec::new();
             for migration in all()?.iter().filter(|migration| {
                 migration

@@ -9,11 +9,12 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::{Error, Result};
+use crate::{Error, IssueSeverity, Result};
 
 /// Rows on a page unless said otherwise.
 pub const DEFAULT_LIMIT: u32 = 20;
@@ -246,6 +247,38 @@ impl SortKey for i32 {
         }
     }
 }
+
+impl SortKey for i64 {
+    fn to_key(&self) -> Key {
+        Key::Integer(*self)
+    }
+
+    fn from_key(key: &Key) -> Option<Self> {
+        match key {
+            Key::Integer(integer) => Some(*integer),
+            Key::Text(_) => None,
+        }
+    }
+}
+
+/// For a type whose text tells all of it.
+macro_rules! sorted_by_text {
+    ($($type:ty),*) => {$(
+        impl SortKey for $type {
+            fn to_key(&self) -> Key {
+                Key::Text(self.to_string())
+            }
+
+            fn from_key(key: &Key) -> Option<Self> {
+                match key {
+                    Key::Text(text) => text.parse().ok(),
+                    Key::Integer(_) => None,
+                }
+            }
+        }
+    )*};
+}
+sorted_by_text!(BigDecimal, IssueSeverity);
 
 impl Cursor {
     pub(crate) fn new(sort: &str, key: &impl SortKey, id: impl Into<Uuid>) -> Self {

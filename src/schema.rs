@@ -585,3 +585,32 @@ pub mod audit {
 
     diesel::allow_tables_to_appear_in_same_query!(audit_logs, system_logs);
 }
+
+/// Tables of different schemas that a query reads together.
+mod across_schemas {
+    use super::public::{organization_members, projects};
+    use super::setup::{configurations, setup_profiles};
+
+    diesel::allow_tables_to_appear_in_same_query!(organization_members, setup_profiles);
+    diesel::allow_tables_to_appear_in_same_query!(projects, configurations);
+}
+
+pub mod cache {
+    diesel::table! {
+        use diesel::sql_types::*;
+
+        cache.project_stats (id) {
+            id -> Uuid,
+            #[max_length = 255]
+            name -> Varchar,
+            total_analyses -> Int8,
+            completed_analyses -> Int8,
+            last_analysis_at -> Nullable<Timestamptz>,
+            avg_quality_score -> Nullable<Numeric>,
+            member_count -> Int8,
+        }
+    }
+
+    use super::public::projects;
+    diesel::allow_tables_to_appear_in_same_query!(project_stats, projects);
+}

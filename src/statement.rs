@@ -6,11 +6,15 @@
 //! [`Changes`](macro@wundr_db_macros::Changes).
 
 use std::any::TypeId;
+use std::fmt;
+use std::io::Write as _;
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::is_nullable::NotNull;
 use diesel::sql_types::{self, Nullable, Timestamptz};
 use diesel::{QueryResult, QuerySource, Selectable, Table};
 
@@ -24,13 +28,16 @@ pub const ROWS_PER_STATEMENT: usize = 10_000;
 pub trait Wire {
     /// The type that the value is sent as.
     type Sql: sql_types::SqlType;
-    /// What stands behind the parameter, for example `::public.user_role`.
+    /// The type that the value is sent as among those of many rows, in one array: the same, but for arrays, since
+    /// `UNNEST` flattens an array of arrays.
+    type Many: sql_types::SqlType;
+    /// What stands behind the value, for example `::public.user_role`.
     const CAST: &'static str = "";
 }
 
 macro_rules! travels_as_itself {
     ($($sql:ty),* $(,)?) => {
-        $(impl Wire for $sql { type Sql = $sql; })*
+        $(impl Wire for $sql { type Sql = $sql; type Many = $sql; })*
     };
 }
 travels_as_itself!(
@@ -42,17 +49,59 @@ travels_as_itself!(
     sql_types::Text,
     sql_types::Timestamptz,
     sql_types::Uuid,
-    sql_types::Array<sql_types::Text>,
-    sql_types::Array<crate::schema::setup::sql_types::Platform>,
+);
+
+macro_rules! travels_as_text_array {
+    ($($element:ty as $cast:literal),* $(,)?) => {
+        $(impl Wire for sql_types::Array<$element> {
+            type Sql = sql_types::Array<sql_types::Text>;
+            type Many = ArrayLiteral;
+            const CAST: &'static str = $cast;
+        })*
+    };
+}
+travels_as_text_array!(
+    sql_types::Text as "::pg_catalog.text[]",
+    crate::schema::setup::sql_types::Platform as "::setup.platform[]",
 );
 
 impl<S> Wire for Nullable<S>
 where
-    S: Wire + sql_types::SqlType<IsNull = sql_types::is_nullable::NotNull>,
-    S::Sql: sql_types::SqlType<IsNull = sql_types::is_nullable::NotNull>,
+    S: Wire + sql_types::SqlType<IsNull = NotNull>,
+    S::Sql: sql_types::SqlType<IsNull = NotNull>,
+    S::Many: sql_types::SqlType<IsNull = NotNull>,
 {
     type Sql = Nullable<S::Sql>;
+    type Many = Nullable<S::Many>;
     const CAST: &'static str = S::CAST;
+}
+
+/// An array in the text form that PostgreSQL reads, for example `{"a","b"}`.
+#[derive(Debug, Clone, Copy, QueryId, sql_types::SqlType)]
+#[diesel(postgres_type(oid = 25, array_oid = 1009))]
+pub struct ArrayLiteral;
+
+impl<T: fmt::Debug + fmt::Display> ToSql<ArrayLiteral, Pg> for Vec<T> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        out.write_all(array_literal(self).as_bytes())?;
+        Ok(IsNull::No)
+    }
+}
+
+fn array_literal<T: fmt::Display>(elements: &[T]) -> String {
+    let mut literal = "{".to_owned();
+    for (index, element) in elements.iter().enumerate() {
+        literal.push_str(if index > 0 { ",\"" } else { "\"" });
+        for character in element.to_string().chars() {
+            if matches!(character, '"' | '\\') {
+                literal.push('\\');
+            }
+            literal.push(character);
+        }
+        literal.push('"');
+    }
+    literal.push('}');
+    literal
 }
 
 /// A column of a new row.
@@ -114,7 +163,7 @@ pub trait Changes: 'static {
     /// What the statement returns.
     type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId>;
     /// The key.
-    type Id: diesel::serialize::ToSql<sql_types::Uuid, Pg> + Copy;
+    type Id: ToSql<sql_types::Uuid, Pg> + Copy;
     /// The table.
     type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg>>;
     /// The columns that can change.
@@ -151,6 +200,9 @@ macro_rules! fixed_shape {
         }
     };
 }
+
+mod membership;
+pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
 
 /// Pushes `separator` before every element but the first.
 fn separate(out: &mut AstPass<'_, '_, Pg>, index: usize, separator: &str) {
@@ -289,6 +341,63 @@ fn push_values<'b, N: NewRow>(
     Ok(())
 }
 
+fn push_on_conflict<'b, N: NewRow>(
+    new: &'b N,
+    target: &'b Target<N::Table, N::Row>,
+    out: &mut AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    out.push_sql(" ON CONFLICT ");
+    out.push_sql(N::CONFLICT.unwrap_or_default());
+    out.push_sql(" DO UPDATE SET ");
+    let replaced = (0..N::COLUMNS.len()).filter(|&index| !N::COLUMNS[index].kept);
+    for (position, index) in replaced.enumerate() {
+        separate(out, position, ", ");
+        let column = &N::COLUMNS[index];
+        out.push_identifier(column.name)?;
+        out.push_sql(" = COALESCE(");
+        new.bind(index, out)?;
+        out.push_sql(column.cast);
+        out.push_sql(", ");
+        target.table.walk_ast(out.reborrow())?;
+        out.push_sql(".");
+        out.push_identifier(column.name)?;
+        out.push_sql(")");
+    }
+    Ok(())
+}
+
+/// Bound where a flag is part of a statement of fixed shape.
+const FLAGS: [bool; 2] = [false, true];
+
+fn push_update<'b, C: Changes>(
+    changes: &'b C,
+    target: &'b Target<C::Table, C::Row>,
+    out: &mut AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    out.push_sql("UPDATE ");
+    target.table.walk_ast(out.reborrow())?;
+    out.push_sql(" SET ");
+    for (index, column) in C::COLUMNS.iter().enumerate() {
+        separate(out, index, ", ");
+        out.push_identifier(column.name)?;
+        if column.nullable {
+            out.push_sql(" = CASE WHEN ");
+            out.push_bind_param::<sql_types::Bool, bool>(
+                &FLAGS[usize::from(changes.is_set(index))],
+            )?;
+            out.push_sql(" THEN ");
+        } else {
+            out.push_sql(" = COALESCE(");
+        }
+        changes.bind(index, out)?;
+        out.push_sql(column.cast);
+        out.push_sql(if column.nullable { " ELSE " } else { ", " });
+        out.push_identifier(column.name)?;
+        out.push_sql(if column.nullable { " END" } else { ")" });
+    }
+    Ok(())
+}
+
 impl<N: NewRow> QueryFragment<Pg> for Insert<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_values(self.new, &self.target, &mut out)?;
@@ -300,23 +409,7 @@ impl<N: NewRow> QueryFragment<Pg> for Insert<'_, N> {
 impl<N: NewRow> QueryFragment<Pg> for Upsert<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_values(self.new, &self.target, &mut out)?;
-        out.push_sql(" ON CONFLICT ");
-        out.push_sql(N::CONFLICT.unwrap_or_default());
-        out.push_sql(" DO UPDATE SET ");
-        let replaced = (0..N::COLUMNS.len()).filter(|&index| !N::COLUMNS[index].kept);
-        for (position, index) in replaced.enumerate() {
-            separate(&mut out, position, ", ");
-            let column = &N::COLUMNS[index];
-            out.push_identifier(column.name)?;
-            out.push_sql(" = COALESCE(");
-            self.new.bind(index, &mut out)?;
-            out.push_sql(column.cast);
-            out.push_sql(", ");
-            self.target.table.walk_ast(out.reborrow())?;
-            out.push_sql(".");
-            out.push_identifier(column.name)?;
-            out.push_sql(")");
-        }
+        push_on_conflict(self.new, &self.target, &mut out)?;
         out.push_sql(" RETURNING ");
         self.target.returning.walk_ast(out)
     }
@@ -328,28 +421,22 @@ impl<N: NewRow> QueryFragment<Pg> for InsertMany<'_, N> {
         out.push_sql(" SELECT ");
         for (index, column) in N::COLUMNS.iter().enumerate() {
             separate(&mut out, index, ", ");
-            match column.default {
-                Some(default) => {
-                    out.push_sql("COALESCE(\"new\".");
-                    out.push_identifier(column.name)?;
-                    out.push_sql(", ");
-                    out.push_sql(default);
-                    out.push_sql(")");
-                }
-                None => {
-                    out.push_sql("\"new\".");
-                    out.push_identifier(column.name)?;
-                }
+            if column.default.is_some() {
+                out.push_sql("COALESCE(");
+            }
+            out.push_sql("\"new\".");
+            out.push_identifier(column.name)?;
+            out.push_sql(column.cast);
+            if let Some(default) = column.default {
+                out.push_sql(", ");
+                out.push_sql(default);
+                out.push_sql(")");
             }
         }
         out.push_sql(" FROM UNNEST(");
-        for (index, column) in N::COLUMNS.iter().enumerate() {
+        for index in 0..N::COLUMNS.len() {
             separate(&mut out, index, ", ");
             N::bind_column(&self.columns, index, &mut out)?;
-            if !column.cast.is_empty() {
-                out.push_sql(column.cast);
-                out.push_sql("[]");
-            }
         }
         out.push_sql(") AS \"new\" (");
         for (index, column) in N::COLUMNS.iter().enumerate() {
@@ -361,32 +448,9 @@ impl<N: NewRow> QueryFragment<Pg> for InsertMany<'_, N> {
     }
 }
 
-/// Bound where a flag is part of a statement of fixed shape.
-const FLAGS: [bool; 2] = [false, true];
-
 impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("UPDATE ");
-        self.target.table.walk_ast(out.reborrow())?;
-        out.push_sql(" SET ");
-        for (index, column) in C::COLUMNS.iter().enumerate() {
-            separate(&mut out, index, ", ");
-            out.push_identifier(column.name)?;
-            if column.nullable {
-                out.push_sql(" = CASE WHEN ");
-                out.push_bind_param::<sql_types::Bool, bool>(
-                    &FLAGS[usize::from(self.changes.is_set(index))],
-                )?;
-                out.push_sql(" THEN ");
-            } else {
-                out.push_sql(" = COALESCE(");
-            }
-            self.changes.bind(index, &mut out)?;
-            out.push_sql(column.cast);
-            out.push_sql(if column.nullable { " ELSE " } else { ", " });
-            out.push_identifier(column.name)?;
-            out.push_sql(if column.nullable { " END" } else { ")" });
-        }
+        push_update(self.changes, &self.target, &mut out)?;
         out.push_sql(" WHERE \"id\" = ");
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
         if let Some(expected) = self.changes.expected() {
@@ -411,6 +475,37 @@ impl<C: Changes> Query for Update<'_, C> {
     type SqlType = SqlTypeOf<AsSelect<C::Row, Pg>>;
 }
 
+/// `DELETE` of the rows whose ids a query gives, which are locked first: a row that changes meanwhile is looked at
+/// again, and stays if the query does not match it any more.
+pub struct DeleteMatching<F, Q> {
+    table: F,
+    ids: Q,
+}
+
+impl<F, Q> QueryId for DeleteMatching<F, Q> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+/// Deletes the rows of `table` whose ids the query gives.
+pub fn delete_matching<T: QuerySource, Q>(table: T, ids: Q) -> DeleteMatching<T::FromClause, Q> {
+    DeleteMatching {
+        table: table.from_clause(),
+        ids,
+    }
+}
+
+impl<F: QueryFragment<Pg>, Q: QueryFragment<Pg>> QueryFragment<Pg> for DeleteMatching<F, Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("DELETE FROM ");
+        self.table.walk_ast(out.reborrow())?;
+        out.push_sql(" WHERE \"id\" IN (");
+        self.ids.walk_ast(out.reborrow())?;
+        out.push_sql(" FOR UPDATE)");
+        Ok(())
+    }
+}
+
 #[cfg(feature = "blocking")]
 mod blocking {
     use super::{Changes, Insert, InsertMany, NewRow, Update, Upsert};
@@ -419,4 +514,18 @@ mod blocking {
     impl<N: NewRow, C> diesel::RunQueryDsl<C> for Upsert<'_, N> {}
     impl<N: NewRow, C> diesel::RunQueryDsl<C> for InsertMany<'_, N> {}
     impl<X: Changes, C> diesel::RunQueryDsl<C> for Update<'_, X> {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::array_literal;
+
+    #[test]
+    fn an_array_literal_quotes_what_would_end_an_element() {
+        assert_eq!(array_literal::<String>(&[]), "{}");
+        assert_eq!(
+            array_literal(&["plain", "", "NULL", "a,b}", r#"say "hi""#, r"C:\"]),
+            r#"{"plain","","NULL","a,b}","say \"hi\"","C:\\"}"#
+        );
+    }
 }

@@ -1,6 +1,5 @@
 //! How a transaction runs, and how often it is tried.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -78,7 +77,7 @@ impl TransactionOptions {
             sql.push_str(" READ ONLY");
         }
         if self.deferrable {
-            let _ = write!(sql, " DEFERRABLE");
+            sql.push_str(" DEFERRABLE");
         }
         sql
     }
@@ -165,7 +164,7 @@ pub(crate) fn already_failed() -> Error {
     }
 }
 
-/// The error of a transaction whose savepoint's future was dropped.
+/// The error of a transaction in which a savepoint's future was dropped, or its panic caught.
 pub(crate) fn savepoint_abandoned() -> Error {
     Error::Other {
         sqlstate: Some(crate::SqlState::IN_FAILED_TRANSACTION),
@@ -173,3 +172,17 @@ pub(crate) fn savepoint_abandoned() -> Error {
             .to_owned(),
     }
 }
+
+/// The error of a transaction in which a statement's future was dropped: whether it was done is not known.
+#[cfg(feature = "async")]
+pub(crate) fn statement_abandoned() -> Error {
+    Error::Other {
+        sqlstate: Some(crate::SqlState::IN_FAILED_TRANSACTION),
+        message: "the transaction was rolled back: a statement in it was left unfinished"
+            .to_owned(),
+    }
+}
+
+/// Fails on a dead connection, and where an error in a transaction has gone unseen, for which COMMIT would silently do
+/// a rollback.
+pub(crate) const PROOF_OF_HEALTH: &str = "SELECT 1";

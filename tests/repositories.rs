@@ -12,6 +12,21 @@ mod asynchronous {
         (Db::connect_to(&database.url()).await.unwrap(), database)
     }
 
+    /// Runs SQL that no repository offers.
+    async fn execute(db: &Db, sql: &str) {
+        use diesel_async::SimpleAsyncConnection as _;
+        db.transaction(async |tx| Ok::<_, Error>(tx.connection_mut().batch_execute(sql).await?))
+            .await
+            .unwrap();
+    }
+
+    /// Both answers of two calls that are under way at the same time.
+    macro_rules! at_once {
+        ($first:expr, $second:expr) => {
+            tokio::join!($first, $second)
+        };
+    }
+
     #[path = "contracts/mod.rs"]
     mod contracts;
 }
@@ -26,6 +41,23 @@ mod blocking {
     fn database() -> (Db, TestDatabase) {
         let database = migrated_database().unwrap();
         (Db::connect_to(&database.url()).unwrap(), database)
+    }
+
+    /// Runs SQL that no repository offers.
+    fn execute(db: &Db, sql: &str) {
+        use diesel::connection::SimpleConnection as _;
+        db.transaction(|tx| Ok::<_, wundr_db::Error>(tx.connection_mut().batch_execute(sql)?))
+            .unwrap();
+    }
+
+    /// Both answers of two calls that are under way at the same time.
+    macro_rules! at_once {
+        ($first:expr, $second:expr) => {
+            std::thread::scope(|scope| {
+                let second = scope.spawn(|| $second);
+                ($first, second.join().unwrap())
+            })
+        };
     }
 
     #[path = "contracts/mod.rs"]

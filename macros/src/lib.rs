@@ -36,8 +36,10 @@ pub fn blocking(_: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// On the struct: `#[row(table = users, row = User)]`, and `conflict = "(slug)"` where an upsert has a natural key,
 /// with `keep(a, b)` for the columns that an upsert leaves alone.
+/// `bare` leaves out `new` and the setters: for a row with columns that cannot be chosen one by one.
 /// On a field: `#[row(default = EXPR)]` for a value made by the client, `#[row(or = "SQL")]` for an `Option` whose
-/// column is NOT NULL: what the column gets when nothing is given.
+/// column is NOT NULL: what the column gets when nothing is given. `#[row(precision = 12, scale = 4)]` on a number
+/// states the bounds of its `NUMERIC(12, 4)`.
 #[proc_macro_derive(NewRow, attributes(row))]
 pub fn new_row(input: TokenStream) -> TokenStream {
     rows::new_row(parse_macro_input!(input as DeriveInput))
@@ -49,7 +51,7 @@ pub fn new_row(input: TokenStream) -> TokenStream {
 ///
 /// On the struct: `#[row(table = users, row = User, id = UserId)]`. Fields are `Option<T>` where the column is
 /// NOT NULL and `Change<T>` where it is nullable. A field marked `#[row(expected)]` is compared with `updated_at`
-/// instead of being set.
+/// instead of being set; `#[row(precision = 12, scale = 4)]` is as for a new row.
 #[proc_macro_derive(Changes, attributes(row))]
 pub fn changes(input: TokenStream) -> TokenStream {
     rows::changes(parse_macro_input!(input as DeriveInput))

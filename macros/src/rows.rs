@@ -3,8 +3,8 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::{
-    Attribute, Data, DeriveInput, Error, Expr, Fields, GenericArgument, Ident, LitStr, Path,
-    PathArguments, Result, Type, parenthesized,
+    Attribute, Data, DeriveInput, Error, Expr, Fields, GenericArgument, Ident, LitInt, LitStr,
+    Path, PathArguments, Result, Type, parenthesized,
 };
 
 /// What `#[row(...)]` says on a struct.
@@ -15,6 +15,7 @@ struct StructOptions {
     id: Option<Path>,
     conflict: Option<LitStr>,
     keep: Vec<Ident>,
+    bare: bool,
 }
 
 /// What `#[row(...)]` says on a field.
@@ -23,6 +24,8 @@ struct FieldOptions {
     default: Option<Expr>,
     or: Option<LitStr>,
     expected: bool,
+    precision: Option<LitInt>,
+    scale: Option<LitInt>,
 }
 
 struct Field {
@@ -73,6 +76,8 @@ fn struct_options(input: &DeriveInput) -> Result<StructOptions> {
                 options.id = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("conflict") {
                 options.conflict = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("bare") {
+                options.bare = true;
             } else if meta.path.is_ident("keep") {
                 let names;
                 parenthesized!(names in meta.input);
@@ -124,6 +129,10 @@ fn fields_of(input: &DeriveInput) -> Result<Vec<Field>> {
                         options.or = Some(meta.value()?.parse()?);
                     } else if meta.path.is_ident("expected") {
                         options.expected = true;
+                    } else if meta.path.is_ident("precision") {
+                        options.precision = Some(meta.value()?.parse()?);
+                    } else if meta.path.is_ident("scale") {
+                        options.scale = Some(meta.value()?.parse()?);
                     } else {
                         return Err(meta.error("unknown option"));
                     }
@@ -194,8 +203,13 @@ fn checks(table: &Path, fields: &[&Field]) -> TokenStream {
     let checks = fields.iter().map(|field| {
         let name = &field.name;
         let column = field.column();
-        quote! {
-            ::wundr_db::checks::check(&self.#name, #column, (&Limit::<#table::#name>::NEW).characters())?;
+        match (&field.options.precision, &field.options.scale) {
+            (Some(precision), Some(scale)) => quote! {
+                ::wundr_db::checks::check_number(&self.#name, #column, #precision, #scale)?;
+            },
+            _ => quote! {
+                ::wundr_db::checks::check(&self.#name, #column, (&Limit::<#table::#name>::NEW).characters())?;
+            },
         }
     });
     quote! {
@@ -254,33 +268,43 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     let types = fields.iter().map(|field| &field.ty);
     let names = fields.iter().map(|field| &field.name).collect::<Vec<_>>();
     // An `or` column takes NULL on the wire, for "not given".
-    let wires = fields
-        .iter()
-        .map(|field| {
-            let name = &field.name;
-            let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::Sql);
-            match field.options.or {
-                Some(_) => quote!(::diesel::sql_types::Nullable<#wire>),
-                None => wire,
-            }
-        })
-        .collect::<Vec<_>>();
+    let wires = |sent: TokenStream| {
+        fields
+            .iter()
+            .map(|field| {
+                let name = &field.name;
+                let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::#sent);
+                match field.options.or {
+                    Some(_) => quote!(::diesel::sql_types::Nullable<#wire>),
+                    None => wire,
+                }
+            })
+            .collect::<Vec<_>>()
+    };
+    let (wires, many) = (wires(quote!(Sql)), wires(quote!(Many)));
     let conflict = match &options.conflict {
         Some(target) => quote!(::core::option::Option::Some(#target)),
         None => quote!(::core::option::Option::None),
     };
     let check = checks(&table, &fields.iter().collect::<Vec<_>>());
-    Ok(quote! {
-        impl #name {
-            /// Starts a row from what every one of them has; the rest is chained on.
-            #[must_use]
-            #[allow(clippy::new_without_default, clippy::too_many_arguments)]
-            pub fn new(#(#parameters),*) -> Self {
-                Self { #(#values),* }
-            }
+    let constructors = if options.bare {
+        TokenStream::new()
+    } else {
+        quote! {
+            impl #name {
+                /// Starts a row from what every one of them has; the rest is chained on.
+                #[must_use]
+                #[allow(clippy::new_without_default, clippy::too_many_arguments)]
+                pub fn new(#(#parameters),*) -> Self {
+                    Self { #(#values),* }
+                }
 
-            #(#setters)*
+                #(#setters)*
+            }
         }
+    };
+    Ok(quote! {
+        #constructors
 
         impl ::wundr_db::statement::NewRow for #name {
             type Row = #row;
@@ -310,7 +334,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
                 out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
             ) -> ::diesel::QueryResult<()> {
                 match index {
-                    #(#indices => out.push_bind_param::<::diesel::sql_types::Array<#wires>, _>(&columns.#indices),)*
+                    #(#indices => out.push_bind_param::<::diesel::sql_types::Array<#many>, _>(&columns.#indices),)*
                     _ => ::core::result::Result::Ok(()),
                 }
             }

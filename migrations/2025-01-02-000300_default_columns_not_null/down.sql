@@ -56,7 +56,8 @@ ALTER TABLE analysis.analyses
 
 ALTER TABLE analysis.analysis_results
   ADD CONSTRAINT analysis_results_defaults_not_null
-    CHECK (metrics IS NOT NULL AND issues IS NOT NULL AND dependencies IS NOT NULL AND created_at IS NOT NULL),
+    CHECK (metrics IS NOT NULL AND issues IS NOT NULL AND dependencies IS NOT NULL AND
+      created_at IS NOT NULL),
   ALTER COLUMN metrics DROP NOT NULL,
   ALTER COLUMN issues DROP NOT NULL,
   ALTER COLUMN dependencies DROP NOT NULL,

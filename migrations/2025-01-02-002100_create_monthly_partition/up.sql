@@ -1,7 +1,7 @@
--- The design's create_monthly_partition fails when it is called twice, starts its month on the day it is given,
--- at midnight of the session's time zone, and cannot take a qualified name. Same signature; it makes the UTC
--- month that start_date lies in a partition of table_name (in schema audit unless it names another), and does
--- nothing where that partition is there. Rows of that month leave the default partition for the new one.
+-- The design's create_monthly_partition fails when it is called twice, starts its month on the day it is
+-- given, at midnight of the session's time zone, and cannot take a qualified name. Same signature; it makes
+-- the UTC month that start_date lies in a partition of table_name (in schema audit unless it names another),
+-- and does nothing where that partition is there. Rows of that month leave the default partition for it.
 --
 -- Safe beside other callers, who wait for each other, and beside readers and writers. Until the caller's
 -- transaction ends it holds up who uses the default partition, who changes a row of a table that the log

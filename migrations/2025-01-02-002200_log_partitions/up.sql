@@ -53,7 +53,8 @@ ALTER TABLE audit.system_logs_default
 
 -- A unique key of a partitioned table must hold the column it is partitioned by.
 CREATE TABLE audit.audit_logs (
-  LIKE audit.audit_logs_default INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS INCLUDING STORAGE,
+  LIKE audit.audit_logs_default
+    INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS INCLUDING STORAGE,
   CONSTRAINT audit_logs_pkey PRIMARY KEY (id, created_at),
   CONSTRAINT audit_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users (id),
   CONSTRAINT audit_logs_organization_id_fkey
@@ -68,7 +69,8 @@ CREATE INDEX idx_audit_logs_created_at ON audit.audit_logs (created_at);
 CREATE INDEX idx_audit_logs_org_created_id ON audit.audit_logs (organization_id, created_at DESC, id DESC);
 
 CREATE TABLE audit.system_logs (
-  LIKE audit.system_logs_default INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS INCLUDING STORAGE,
+  LIKE audit.system_logs_default
+    INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS INCLUDING STORAGE,
   CONSTRAINT system_logs_pkey PRIMARY KEY (id, created_at),
   CONSTRAINT system_logs_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users (id)
 ) PARTITION BY RANGE (created_at);

@@ -12,6 +12,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::methods::LoadQuery;
+use diesel_async::pooled_connection::PoolableConnection as _;
 use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
     TransactionManager,
@@ -19,11 +20,12 @@ use diesel_async::{
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 
 use crate::config::Recycling;
-use crate::engine::connect::connect;
+use crate::engine::connect::{Connector, Tls};
 use crate::health::{Health, PROBE, Probe};
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::transaction::{
-    Retry, Retryable, TransactionOptions, already_failed, savepoint_abandoned,
+    PROOF_OF_HEALTH, Retry, Retryable, TransactionOptions, already_failed, savepoint_abandoned,
+    statement_abandoned,
 };
 use crate::{Config, Error, Result};
 
@@ -80,57 +82,105 @@ impl fmt::Debug for Db {
 
 /// Opens connections and tells which may be used again.
 struct Manager {
-    config: Arc<Config>,
+    connector: Connector,
+    recycling: Recycling,
     closed: Arc<AtomicBool>,
 }
 
 /// A connection of the pool.
 struct Connection {
     inner: AsyncPgConnection,
+    tls: Tls,
     /// A statement or a transaction on it was left unfinished, or it is closed.
     abandoned: bool,
+}
+
+/// Why a connection could not be opened. The pool hands it out like a connection, so that the caller who waits is
+/// told at once, not when the time for waiting is over.
+struct Refusal {
+    error: Error,
+    at: Instant,
 }
 
 impl Connection {
     /// Ends what the server still does for a caller that has gone, and keeps the connection from being used again.
     fn abandon(&mut self) {
         self.abandoned = true;
-        let token = self.inner.cancel_token();
+        let (tls, token) = (self.tls.clone(), self.inner.cancel_token());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 // If the request is lost, statement_timeout ends the statement.
-                let _ = token.cancel_query(tokio_postgres::NoTls).await;
+                let _ = tls.cancel(token).await;
             });
         }
     }
 }
 
 impl bb8::ManageConnection for Manager {
-    type Connection = Connection;
+    type Connection = Result<Connection, Refusal>;
     type Error = Error;
 
-    async fn connect(&self) -> Result<Connection> {
-        Ok(Connection {
-            inner: connect(&self.config).await?,
-            abandoned: false,
-        })
+    async fn connect(&self) -> Result<Self::Connection> {
+        let connection = match self.connector.connect().await {
+            Ok(inner) => Ok(Connection {
+                inner,
+                tls: self.connector.tls(),
+                abandoned: false,
+            }),
+            Err(error) => Err(Refusal {
+                error,
+                at: Instant::now(),
+            }),
+        };
+        if AtomicBool::load(&self.closed, Ordering::Relaxed) {
+            return Err(Error::closed());
+        }
+        Ok(connection)
     }
 
-    async fn is_valid(&self, connection: &mut Connection) -> Result<()> {
-        match self.config.recycling {
-            Recycling::Fast => Ok(()),
-            Recycling::Verified => Ok(connection.inner.batch_execute("").await?),
+    async fn is_valid(&self, connection: &mut Self::Connection) -> Result<()> {
+        match connection {
+            Ok(connection) if self.recycling == Recycling::Verified => {
+                Ok(connection.inner.batch_execute(PROOF_OF_HEALTH).await?)
+            }
+            _ => Ok(()),
         }
     }
 
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.abandoned
-            || AtomicBool::load(&self.closed, Ordering::Relaxed)
-            || AnsiTransactionManager::is_broken_transaction_manager(&mut connection.inner)
+    fn has_broken(&self, connection: &mut Self::Connection) -> bool {
+        match connection {
+            Ok(connection) => {
+                connection.abandoned
+                    || AtomicBool::load(&self.closed, Ordering::Relaxed)
+                    || connection.inner.is_broken()
+            }
+            Err(_) => true,
+        }
     }
 }
 
-type Pooled = bb8::PooledConnection<'static, Manager>;
+/// An open connection, which goes back to the pool when it is dropped.
+struct Pooled(bb8::PooledConnection<'static, Manager>);
+
+impl std::ops::Deref for Pooled {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match &*self.0 {
+            Ok(connection) => connection,
+            Err(_) => unreachable!("a refusal does not leave checkout"),
+        }
+    }
+}
+
+impl std::ops::DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut Connection {
+        match &mut *self.0 {
+            Ok(connection) => connection,
+            Err(_) => unreachable!("a refusal does not leave checkout"),
+        }
+    }
+}
 
 /// A connection for one statement. Dropped before the statement has ended, it does not go back to the pool.
 struct Lease {
@@ -143,7 +193,7 @@ impl Lease {
         self.settled = true;
         outcome.map_err(|error| {
             let error = Error::from(error);
-            self.connection.abandoned = matches!(error, Error::Connection { .. });
+            self.connection.abandoned = error.ends_connection();
             error
         })
     }
@@ -164,9 +214,31 @@ pub(crate) enum Source<'a> {
     Tx(&'a Tx),
 }
 
-/// Runs one statement, which is given a connection.
+/// A statement of a transaction. Dropped before it has ended, it leaves a mark on the transaction.
+struct Running<'t> {
+    tx: &'t Tx,
+    mark: &'t AtomicBool,
+    settled: bool,
+}
+
+impl Running<'_> {
+    fn settle<T>(mut self, outcome: QueryResult<T>) -> Result<T> {
+        self.settled = true;
+        outcome.map_err(|error| self.tx.failed(error))
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.mark.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs one statement, which is given a connection. Dropped inside a transaction, it leaves a mark on that.
 macro_rules! run {
-    ($source:expr, $connection:ident => $statement:expr) => {
+    ($source:expr, $mark:ident, $connection:ident => $statement:expr) => {
         match $source {
             Source::Pool(db) => {
                 let lease = db.lease().await?;
@@ -177,13 +249,20 @@ macro_rules! run {
                 lease.settle(outcome)
             }
             Source::Tx(tx) => {
+                let running = Running {
+                    tx,
+                    mark: &tx.$mark,
+                    settled: false,
+                };
                 let mut $connection = &tx.connection.inner;
-                $statement.await.map_err(|error| tx.failed(error))
+                running.settle($statement.await)
             }
         }
     };
 }
 
+// An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which rustc cannot.
+#[allow(clippy::manual_async_fn)]
 impl<'a> Source<'a> {
     /// Every row of a query.
     pub(crate) fn load<'q, Q, R>(&self, query: Q) -> impl Future<Output = Result<Vec<R>>> + Send
@@ -191,7 +270,7 @@ impl<'a> Source<'a> {
         Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
         R: Send + 'static,
     {
-        async move { run!(self, connection => query.load(&mut connection)) }
+        async move { run!(self, unfinished, connection => query.load(&mut connection)) }
     }
 
     /// The only row of a query, if there is one.
@@ -201,7 +280,7 @@ impl<'a> Source<'a> {
         R: Send + 'static,
     {
         async move {
-            run!(self, connection => async { query.get_result(&mut connection).await.optional() })
+            run!(self, unfinished, connection => async { query.get_result(&mut connection).await.optional() })
         }
     }
 
@@ -211,7 +290,7 @@ impl<'a> Source<'a> {
         Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
         R: Send + 'static,
     {
-        async move { run!(self, connection => query.get_result(&mut connection)) }
+        async move { run!(self, unfinished, connection => query.get_result(&mut connection)) }
     }
 
     /// How many rows a statement has written.
@@ -220,7 +299,7 @@ impl<'a> Source<'a> {
         Q: QueryFragment<Pg> + QueryId + Send,
     {
         async move {
-            run!(self, connection => diesel_async::methods::ExecuteDsl::execute(statement, &mut connection))
+            run!(self, unfinished, connection => diesel_async::methods::ExecuteDsl::execute(statement, &mut connection))
         }
     }
 
@@ -276,7 +355,7 @@ impl<'a> Source<'a> {
         Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
         R: Send + 'static,
     {
-        run!(self, connection => async {
+        run!(self, unheard, connection => async {
             let mut rows = std::pin::pin!(query.load_stream::<R>(&mut connection).await?);
             while let Some(row) = rows.next().await {
                 if sender.send(Ok(row?)).await.is_err() {
@@ -298,8 +377,14 @@ pub struct Tx {
     connection: Pooled,
     /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
     failed: AtomicBool,
+    /// A statement's future was dropped: whether it was done is not known.
+    unfinished: AtomicBool,
+    /// An error may have gone unseen: a stream was dropped before its end, or the connection was lent.
+    unheard: AtomicBool,
     /// Savepoints that were begun and have not ended.
     savepoints: u32,
+    /// A savepoint was being begun or ended when its future was dropped.
+    adrift: bool,
     ended: bool,
 }
 
@@ -371,29 +456,43 @@ impl Tx {
             + TxFnOnce<&'t mut Tx, Result<R, E>, Future: Send>
             + Send,
     {
+        if self.adrift {
+            return Err(savepoint_abandoned().into());
+        }
+        let unfinished_before = std::mem::take(self.unfinished.get_mut());
         // Counted before the first await: if this future is dropped, the transaction must not be committed.
         self.savepoints += 1;
-        if let Err(error) =
-            AnsiTransactionManager::begin_transaction(&mut self.connection.inner).await
-        {
+        let level = self.savepoints;
+        self.adrift = true;
+        let begun = AnsiTransactionManager::begin_transaction(&mut self.connection.inner).await;
+        self.adrift = false;
+        if let Err(error) = begun {
             self.savepoints -= 1;
+            *self.unfinished.get_mut() = unfinished_before;
             return Err(self.failed(error).into());
         }
         let outcome = work(&mut *self).await;
+        if self.savepoints != level || self.adrift {
+            return outcome.and(Err(savepoint_abandoned().into()));
+        }
         let outcome = match outcome {
+            Ok(_) if *self.unfinished.get_mut() => Err(statement_abandoned().into()),
             Ok(_) if self.has_failed() => Err(already_failed().into()),
             outcome => outcome,
         };
+        self.adrift = true;
         let ended = match &outcome {
             Ok(_) => AnsiTransactionManager::commit_transaction(&mut self.connection.inner).await,
             Err(_) => {
                 AnsiTransactionManager::rollback_transaction(&mut self.connection.inner).await
             }
         };
+        self.adrift = false;
         match ended {
             Ok(()) => {
                 self.savepoints -= 1;
-                self.failed.store(false, Ordering::Relaxed);
+                *self.failed.get_mut() = false;
+                *self.unfinished.get_mut() = unfinished_before;
                 outcome
             }
             // Left counted: the transaction's state is not known.
@@ -401,9 +500,10 @@ impl Tx {
         }
     }
 
-    /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it; an error
-    /// that is swallowed here is not seen by [`Db::transaction`], which then commits nothing.
+    /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
+    /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
     pub fn connection_mut(&mut self) -> &mut AsyncPgConnection {
+        *self.unheard.get_mut() = true;
         &mut self.connection.inner
     }
 
@@ -434,8 +534,13 @@ impl Tx {
     async fn commit(mut self) -> Result<()> {
         let refusal = if self.savepoints > 0 {
             Some(savepoint_abandoned())
+        } else if *self.unfinished.get_mut() {
+            Some(statement_abandoned())
         } else if *self.failed.get_mut() {
             Some(already_failed())
+        } else if *self.unheard.get_mut() {
+            let proof = self.connection.inner.batch_execute(PROOF_OF_HEALTH);
+            proof.await.err().map(Error::from)
         } else {
             None
         };
@@ -444,16 +549,22 @@ impl Tx {
             return Err(refusal);
         }
         let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection.inner).await;
-        self.ended = outcome.is_ok();
-        Ok(outcome?)
+        let outcome = outcome.map_err(Error::from);
+        // A server that refuses to commit has ended the transaction, too.
+        self.ended = !matches!(&outcome, Err(error) if error.ends_connection());
+        outcome
     }
 
-    /// Undoes what was written. Where even that fails, closing the connection undoes it.
+    /// Undoes what was written. Where that fails, or would have to wait for a statement that nobody waits for, closing
+    /// the connection undoes it.
     async fn rollback(mut self) {
-        let unfinished = self.savepoints > 0;
-        let outcome =
-            AnsiTransactionManager::rollback_transaction(&mut self.connection.inner).await;
-        self.ended = outcome.is_ok() && !unfinished;
+        let is_at_rest =
+            self.savepoints == 0 && !*self.unfinished.get_mut() && !*self.unheard.get_mut();
+        if is_at_rest {
+            let connection = &mut self.connection.inner;
+            let outcome = AnsiTransactionManager::rollback_transaction(connection).await;
+            self.ended = outcome.is_ok();
+        }
     }
 }
 
@@ -461,7 +572,7 @@ impl Db {
     /// A database whose connections are opened as they are needed, in the runtime that calls.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the settings contradict each other.
+    /// [`Error::InvalidInput`] if the settings contradict each other or name a certificate that cannot be read.
     pub fn lazy(config: Config) -> Result<Self> {
         if config.min_idle > config.max_connections {
             return Err(Error::invalid(
@@ -472,7 +583,8 @@ impl Db {
         let config = Arc::new(config);
         let closed = Arc::new(AtomicBool::new(false));
         let manager = Manager {
-            config: Arc::clone(&config),
+            connector: Connector::new(&config)?,
+            recycling: config.recycling,
             closed: Arc::clone(&closed),
         };
         let pool = bb8::Pool::builder()
@@ -482,7 +594,6 @@ impl Db {
             .idle_timeout(config.idle_timeout)
             .max_lifetime(config.max_lifetime)
             .test_on_check_out(config.recycling == Recycling::Verified)
-            // A server that refuses is told to the caller at once, not when the time for waiting is over.
             .retry_connection(false)
             .build_unchecked(manager);
         Ok(Self {
@@ -557,10 +668,10 @@ impl Db {
     /// use wundr_db::{NewOrganization, NewUser, OrganizationRepository, UserRepository};
     ///
     /// let (ada, lab) = db
-    ///     .transaction(async |tx| {
+    ///     .transaction(async |tx| -> wundr_db::Result<_> {
     ///         let ada = tx.users().create(NewUser::new("ada@example.org", "Ada")).await?;
     ///         let lab = tx.organizations().create(NewOrganization::new("Lab", "lab")).await?;
-    ///         wundr_db::Result::Ok((ada, lab))
+    ///         Ok((ada, lab))
     ///     })
     ///     .await?;
     /// # Ok(())
@@ -671,15 +782,37 @@ impl Db {
     }
 
     async fn checkout(&self) -> Result<Pooled> {
-        if AtomicBool::load(&self.closed, Ordering::Relaxed) {
-            return Err(Error::Pool("closed".to_owned()));
-        }
-        self.pool.get_owned().await.map_err(|error| match error {
-            bb8::RunError::User(error) => error,
-            bb8::RunError::TimedOut => {
-                Error::Pool(format!("none within {:?}", self.config.acquire_timeout))
+        let started = Instant::now();
+        let exhausted = || Error::Pool(format!("none within {:?}", self.config.acquire_timeout));
+        let waiting = async {
+            loop {
+                if AtomicBool::load(&self.closed, Ordering::Relaxed) {
+                    return Err(Error::closed());
+                }
+                let mut connection = self.pool.get_owned().await.map_err(|error| match error {
+                    bb8::RunError::User(error) => error,
+                    bb8::RunError::TimedOut => exhausted(),
+                })?;
+                match &mut *connection {
+                    Ok(found) => {
+                        // Waited for until the database was closed, or closed by the server.
+                        found.abandoned = AtomicBool::load(&self.closed, Ordering::Relaxed)
+                            || found.inner.is_broken();
+                        if !found.abandoned {
+                            return Ok(Pooled(connection));
+                        }
+                    }
+                    // An older one was meant for a caller that has got another connection.
+                    Err(refusal) if refusal.at >= started => {
+                        return Err(std::mem::replace(&mut refusal.error, Error::closed()));
+                    }
+                    Err(_) => {}
+                }
             }
-        })
+        };
+        tokio::time::timeout(self.config.acquire_timeout, waiting)
+            .await
+            .unwrap_or_else(|_| Err(exhausted()))
     }
 
     async fn lease(&self) -> Result<Lease> {
@@ -694,7 +827,10 @@ impl Db {
         let mut tx = Tx {
             connection,
             failed: AtomicBool::new(false),
+            unfinished: AtomicBool::new(false),
+            unheard: AtomicBool::new(false),
             savepoints: 0,
+            adrift: false,
             ended: false,
         };
         AnsiTransactionManager::begin_transaction_sql(&mut tx.connection.inner, &options.begin())

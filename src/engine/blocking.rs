@@ -13,10 +13,11 @@ use diesel::r2d2::{self, ManageConnection};
 use diesel::{Connection as _, OptionalExtension, QueryResult, RunQueryDsl};
 
 use crate::config::Recycling;
+use crate::config::UNDERSTOOD_MESSAGES;
 use crate::health::{Health, PROBE, Probe};
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::transaction::{
-    Retry, Retryable, TransactionOptions, already_failed, savepoint_abandoned,
+    PROOF_OF_HEALTH, Retry, Retryable, TransactionOptions, already_failed, savepoint_abandoned,
 };
 use crate::{Config, Error, Result};
 
@@ -53,33 +54,88 @@ struct Connection {
     abandoned: bool,
 }
 
-impl ManageConnection for Manager {
-    type Connection = Connection;
-    type Error = Error;
+/// Why a connection could not be opened. The pool hands it out like a connection, so that the caller who waits is
+/// told at once, not when the time for waiting is over.
+struct Refusal {
+    error: Error,
+    at: Instant,
+}
 
-    fn connect(&self) -> Result<Connection> {
-        let inner = PgConnection::establish(&self.config.url(true)).map_err(Error::connection)?;
+impl Manager {
+    fn open(&self) -> Result<Connection> {
+        let mut inner =
+            PgConnection::establish(&self.config.url(true)).map_err(Error::connection)?;
+        if !self.config.behind_pgbouncer {
+            inner
+                .batch_execute(UNDERSTOOD_MESSAGES)
+                .map_err(Error::connection)?;
+        }
         Ok(Connection {
             inner,
             abandoned: false,
         })
     }
+}
 
-    fn is_valid(&self, connection: &mut Connection) -> Result<()> {
-        match self.config.recycling {
-            Recycling::Fast => Ok(()),
-            Recycling::Verified => Ok(connection.inner.batch_execute("")?),
+impl ManageConnection for Manager {
+    type Connection = Result<Connection, Refusal>;
+    type Error = Error;
+
+    fn connect(&self) -> Result<Self::Connection> {
+        let connection = self.open().map_err(|error| Refusal {
+            error,
+            at: Instant::now(),
+        });
+        if AtomicBool::load(&self.closed, Ordering::Relaxed) {
+            return Err(Error::closed());
+        }
+        Ok(connection)
+    }
+
+    fn is_valid(&self, connection: &mut Self::Connection) -> Result<()> {
+        match connection {
+            Ok(connection) if self.config.recycling == Recycling::Verified => {
+                Ok(connection.inner.batch_execute(PROOF_OF_HEALTH)?)
+            }
+            _ => Ok(()),
         }
     }
 
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.abandoned
-            || AtomicBool::load(&self.closed, Ordering::Relaxed)
-            || AnsiTransactionManager::is_broken_transaction_manager(&mut connection.inner)
+    fn has_broken(&self, connection: &mut Self::Connection) -> bool {
+        match connection {
+            Ok(connection) => {
+                connection.abandoned
+                    || AtomicBool::load(&self.closed, Ordering::Relaxed)
+                    || std::thread::panicking()
+                    || AnsiTransactionManager::is_broken_transaction_manager(&mut connection.inner)
+            }
+            Err(_) => true,
+        }
     }
 }
 
-type Pooled = r2d2::PooledConnection<Manager>;
+/// An open connection, which goes back to the pool when it is dropped.
+struct Pooled(r2d2::PooledConnection<Manager>);
+
+impl std::ops::Deref for Pooled {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match &*self.0 {
+            Ok(connection) => connection,
+            Err(_) => unreachable!("a refusal does not leave checkout"),
+        }
+    }
+}
+
+impl std::ops::DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut Connection {
+        match &mut *self.0 {
+            Ok(connection) => connection,
+            Err(_) => unreachable!("a refusal does not leave checkout"),
+        }
+    }
+}
 
 /// Where a repository's statements run.
 #[derive(Clone)]
@@ -95,7 +151,7 @@ impl Source<'_> {
                 let mut connection = db.checkout()?;
                 statement(&mut connection.inner).map_err(|error| {
                     let error = Error::from(error);
-                    connection.abandoned = matches!(error, Error::Connection { .. });
+                    connection.abandoned = error.ends_connection();
                     error
                 })
             }
@@ -161,6 +217,8 @@ pub struct Tx {
     connection: Mutex<Pooled>,
     /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
     failed: AtomicBool,
+    /// An error may have gone unseen: the connection was lent.
+    unheard: bool,
     /// Savepoints that were begun and have not ended.
     savepoints: u32,
     ended: bool,
@@ -201,12 +259,17 @@ impl Tx {
     {
         // Counted first: if `work` panics and somebody catches it, the transaction must not be committed.
         self.savepoints += 1;
+        let level = self.savepoints;
         if let Err(error) = AnsiTransactionManager::begin_transaction(&mut self.connection().inner)
         {
             self.savepoints -= 1;
             return Err(self.failed(error).into());
         }
-        let outcome = match work(&mut *self) {
+        let outcome = work(&mut *self);
+        if self.savepoints != level {
+            return outcome.and(Err(savepoint_abandoned().into()));
+        }
+        let outcome = match outcome {
             Ok(_) if self.has_failed() => Err(already_failed().into()),
             outcome => outcome,
         };
@@ -217,7 +280,7 @@ impl Tx {
         match ended {
             Ok(()) => {
                 self.savepoints -= 1;
-                self.failed.store(false, Ordering::Relaxed);
+                *self.failed.get_mut() = false;
                 outcome
             }
             // Left counted: the transaction's state is not known.
@@ -225,9 +288,10 @@ impl Tx {
         }
     }
 
-    /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it; an error
-    /// that is swallowed here is not seen by [`Db::transaction`], which then commits nothing.
+    /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
+    /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
     pub fn connection_mut(&mut self) -> &mut PgConnection {
+        self.unheard = true;
         &mut self.connection().inner
     }
 
@@ -273,6 +337,9 @@ impl Tx {
             Some(savepoint_abandoned())
         } else if *self.failed.get_mut() {
             Some(already_failed())
+        } else if self.unheard {
+            let proof = self.connection().inner.batch_execute(PROOF_OF_HEALTH);
+            proof.err().map(Error::from)
         } else {
             None
         };
@@ -281,15 +348,19 @@ impl Tx {
             return Err(refusal);
         }
         let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection().inner);
-        self.ended = outcome.is_ok();
-        Ok(outcome?)
+        let outcome = outcome.map_err(Error::from);
+        // A server that refuses to commit has ended the transaction, too.
+        self.ended = !matches!(&outcome, Err(error) if error.ends_connection());
+        outcome
     }
 
-    /// Undoes what was written. Where even that fails, closing the connection undoes it.
+    /// Undoes what was written. Where that fails, closing the connection undoes it.
     fn rollback(mut self) {
-        let unfinished = self.savepoints > 0;
-        let outcome = AnsiTransactionManager::rollback_transaction(&mut self.connection().inner);
-        self.ended = outcome.is_ok() && !unfinished;
+        if self.savepoints == 0 {
+            let connection = &mut self.connection().inner;
+            let outcome = AnsiTransactionManager::rollback_transaction(connection);
+            self.ended = outcome.is_ok();
+        }
     }
 }
 
@@ -318,6 +389,7 @@ impl Db {
             .idle_timeout(config.idle_timeout)
             .max_lifetime(config.max_lifetime)
             .test_on_check_out(config.recycling == Recycling::Verified)
+            .error_handler(Box::new(r2d2::NopErrorHandler))
             .build_unchecked(manager);
         Ok(Self {
             pool,
@@ -331,8 +403,6 @@ impl Db {
     /// # Errors
     /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
     pub fn connect(config: Config) -> Result<Self> {
-        // The pool tries until its time is over; this way a wrong URL is told at once.
-        drop(PgConnection::establish(&config.url(true)).map_err(Error::connection)?);
         let db = Self::lazy(config)?;
         db.health()?;
         Ok(db)
@@ -391,10 +461,10 @@ impl Db {
     /// use wundr_db::blocking::{OrganizationRepository, UserRepository};
     /// use wundr_db::{NewOrganization, NewUser};
     ///
-    /// let (ada, lab) = db.transaction(|tx| {
+    /// let (ada, lab) = db.transaction(|tx| -> wundr_db::Result<_> {
     ///     let ada = tx.users().create(NewUser::new("ada@example.org", "Ada"))?;
     ///     let lab = tx.organizations().create(NewOrganization::new("Lab", "lab"))?;
-    ///     wundr_db::Result::Ok((ada, lab))
+    ///     Ok((ada, lab))
     /// })?;
     /// # Ok(())
     /// # }
@@ -467,12 +537,29 @@ impl Db {
     }
 
     fn checkout(&self) -> Result<Pooled> {
-        if AtomicBool::load(&self.closed, Ordering::Relaxed) {
-            return Err(Error::Pool("closed".to_owned()));
+        let started = Instant::now();
+        let exhausted = || Error::Pool(format!("none within {:?}", self.config.acquire_timeout));
+        loop {
+            if AtomicBool::load(&self.closed, Ordering::Relaxed) {
+                return Err(Error::closed());
+            }
+            let patience = self
+                .config
+                .acquire_timeout
+                .checked_sub(started.elapsed())
+                .ok_or_else(exhausted)?;
+            let mut connection = self.pool.get_timeout(patience).map_err(|_| exhausted())?;
+            match &mut *connection {
+                // Waited for until the database was closed.
+                Ok(_) if AtomicBool::load(&self.closed, Ordering::Relaxed) => {}
+                Ok(_) => return Ok(Pooled(connection)),
+                // An older one was meant for a caller that has got another connection.
+                Err(refusal) if refusal.at >= started => {
+                    return Err(std::mem::replace(&mut refusal.error, Error::closed()));
+                }
+                Err(_) => {}
+            }
         }
-        self.pool
-            .get()
-            .map_err(|error| Error::Pool(error.to_string()))
     }
 
     fn begin(&self, options: &TransactionOptions) -> Result<Tx> {
@@ -480,6 +567,7 @@ impl Db {
         let mut tx = Tx {
             connection,
             failed: AtomicBool::new(false),
+            unheard: false,
             savepoints: 0,
             ended: false,
         };

@@ -1,5 +1,48 @@
 //! The tables' plain data: rows, new rows, changes, filters and orders. No engine in sight.
 
+mod analyses;
+mod analysis_issues;
+mod analysis_metrics;
+mod analysis_results;
+mod audit_logs;
+mod configurations;
+mod dependency_graphs;
+mod duplicate_groups;
+mod integrations;
+mod organization_members;
+mod organizations;
+mod project_members;
+mod project_stats;
+mod projects;
+mod setup_profiles;
+mod setup_sessions;
+mod setup_steps;
+mod system_logs;
+mod tools;
+mod trends;
+mod user_sessions;
 mod users;
 
+pub use analyses::*;
+pub use analysis_issues::*;
+pub use analysis_metrics::*;
+pub use analysis_results::*;
+pub use audit_logs::*;
+pub use configurations::*;
+pub use dependency_graphs::*;
+pub use duplicate_groups::*;
+pub use integrations::*;
+pub use organization_members::*;
+pub use organizations::*;
+pub use project_members::*;
+pub use project_stats::*;
+pub use projects::*;
+pub use setup_profiles::*;
+pub use setup_sessions::*;
+pub use setup_steps::*;
+pub use system_logs::*;
+pub(crate) use tools::install_order;
+pub use tools::*;
+pub use trends::*;
+pub use user_sessions::*;
 pub use users::*;

@@ -72,7 +72,7 @@ pub struct NewUser {
 }
 
 /// Changes to a user. What is not named is kept.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Changes)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = users, row = User, id = UserId)]
 #[serde(default)]
 pub struct UserChanges {

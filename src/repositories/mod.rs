@@ -48,6 +48,99 @@ macro_rules! in_order_of {
     }};
 }
 
+/// Puts rows below the parents that were asked for, in their order.
+macro_rules! in_groups_of {
+    ($parents:expr, $parent_of:ident, $rows:expr) => {{
+        let mut groups = std::collections::HashMap::<_, Vec<_>>::new();
+        for row in $rows {
+            groups.entry(row.$parent_of).or_default().push(row);
+        }
+        $parents
+            .iter()
+            .map(|&parent| groups.get(&parent.into()).cloned().unwrap_or_default())
+            .collect()
+    }};
+}
+
+/// Removes members, unless they are all owners that an organization or a project has.
+#[repository]
+macro_rules! remove {
+    ($self:ident, $row:ident, $members:expr) => {{
+        let (_, ownerless, removed) = $self
+            .0
+            .one::<_, Removed>(remove_members::<$row, _>($members))
+            .await?;
+        if ownerless > 0 {
+            return Err($row::last_owner());
+        }
+        usize::try_from(removed).map_err(|error| Error::invalid("removed", error))?
+    }};
+}
+
+/// Gives every word of an enum its count, those that did not occur too.
+macro_rules! count_of_each {
+    ($words:expr, $counts:expr) => {{
+        let counts: std::collections::HashMap<_, _> = $counts.into_iter().collect();
+        $words
+            .iter()
+            .map(|word| (*word, counts.get(word).copied().unwrap_or_default()))
+            .collect()
+    }};
+}
+
+/// The ids that were asked for and are in none of the rows.
+macro_rules! without {
+    ($rows:expr, $ids:expr) => {{
+        let found: std::collections::HashSet<_> = $rows.iter().map(|row| row.id).collect();
+        let missing = $ids.iter().filter(|id| !found.contains(id)).copied();
+        missing.collect::<Vec<_>>()
+    }};
+}
+
+mod analyses;
+mod analysis_issues;
+mod analysis_metrics;
+mod analysis_results;
+mod audit_logs;
+mod configurations;
+mod dependency_graphs;
+mod duplicate_groups;
+mod integrations;
+mod organization_members;
+mod organizations;
+mod partitions;
+mod project_members;
+mod project_stats;
+mod projects;
+mod setup_profiles;
+mod setup_sessions;
+mod setup_steps;
+mod system_logs;
+mod tools;
+mod trends;
+mod user_sessions;
 mod users;
 
+pub use analyses::*;
+pub use analysis_issues::*;
+pub use analysis_metrics::*;
+pub use analysis_results::*;
+pub use audit_logs::*;
+pub use configurations::*;
+pub use dependency_graphs::*;
+pub use duplicate_groups::*;
+pub use integrations::*;
+pub use organization_members::*;
+pub use organizations::*;
+pub use partitions::*;
+pub use project_members::*;
+pub use project_stats::*;
+pub use projects::*;
+pub use setup_profiles::*;
+pub use setup_sessions::*;
+pub use setup_steps::*;
+pub use system_logs::*;
+pub use tools::*;
+pub use trends::*;
+pub use user_sessions::*;
 pub use users::*;

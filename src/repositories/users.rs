@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::users;
-use crate::statement::{Changes as _, NewRow as _, insert, update, upsert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update, upsert};
 use crate::text::{lower, merged};
 use crate::{
     Error, NewUser, Page, Paged, Result, User, UserChanges, UserFilter, UserId, UserOrder,
@@ -231,8 +231,6 @@ impl UserRepository for Users<'_> {
 
     async fn delete_many(&self, filter: &UserFilter) -> Result<usize> {
         let ids = filter.query().select(users::id);
-        self.0
-            .execute(diesel::delete(users::table.filter(users::id.eq_any(ids))))
-            .await
+        self.0.execute(delete_matching(users::table, ids)).await
     }
 }

@@ -1,0 +1,154 @@
+//! The life of an analysis: `pending`, `running`, then `completed`, `failed` or `cancelled`, each step by one
+//! conditional UPDATE.
+//!
+//! A step that the row's state does not allow matches no row, so that of two callers who end the same run one wins
+//! and the other is told.
+
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Integer, Jsonb, Text, Uuid};
+use diesel::{QueryResult, Selectable};
+
+use crate::{Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Error, Json, Result};
+
+/// When a run ends: not before it began, even if it began after this transaction did.
+const NOW: &str = "GREATEST(pg_catalog.now(), started_at)";
+/// How long it took; the design does not take 0.
+const SECONDS: &str = "LEAST(GREATEST(EXTRACT(EPOCH FROM GREATEST(pg_catalog.now(), started_at) - started_at), 1), \
+                       2147483647)::integer";
+
+/// A step in an analysis's life.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Start,
+    Progress(i32),
+    Complete(Json<AnalysisSummary>),
+    Fail(String),
+    Cancel,
+}
+
+impl Step {
+    /// The states that it leads from.
+    pub(crate) const fn from(&self) -> &'static [AnalysisStatus] {
+        use AnalysisStatus::{Pending, Running};
+        match self {
+            Self::Start => &[Pending],
+            Self::Progress(_) | Self::Complete(_) | Self::Fail(_) => &[Running],
+            Self::Cancel => &[Pending, Running],
+        }
+    }
+
+    /// The state that it leads to.
+    pub(crate) const fn to(&self) -> AnalysisStatus {
+        match self {
+            Self::Start | Self::Progress(_) => AnalysisStatus::Running,
+            Self::Complete(_) => AnalysisStatus::Completed,
+            Self::Fail(_) => AnalysisStatus::Failed,
+            Self::Cancel => AnalysisStatus::Cancelled,
+        }
+    }
+
+    /// Refuses what the database could only refuse without naming the column.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Self::Progress(percent) if !(0..=100).contains(percent) => Err(Error::invalid(
+                "progress",
+                format_args!("{percent} is not within 0 and 100"),
+            )),
+            Self::Complete(summary) => crate::checks::check(summary, "summary", None),
+            Self::Fail(message) => crate::checks::check(message, "error_message", None),
+            Self::Start | Self::Progress(_) | Self::Cancel => Ok(()),
+        }
+    }
+
+    fn push_changes<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        match self {
+            Self::Start => out.push_sql(", started_at = pg_catalog.now()"),
+            Self::Progress(percent) => {
+                out.push_sql(", progress = GREATEST(progress, ");
+                out.push_bind_param::<Integer, _>(percent)?;
+                out.push_sql(")");
+            }
+            Self::Complete(summary) => {
+                out.push_sql(", progress = 100, summary = ");
+                out.push_bind_param::<Jsonb, _>(summary)?;
+                out.push_sql(
+                    ", started_at = COALESCE(started_at, pg_catalog.now() - INTERVAL '1 second')",
+                );
+                out.push_sql(", completed_at = ");
+                out.push_sql(NOW);
+                out.push_sql(", duration_seconds = ");
+                out.push_sql(SECONDS);
+            }
+            Self::Fail(message) => {
+                out.push_sql(", error_message = ");
+                out.push_bind_param::<Text, _>(message)?;
+                push_end_if_started(out);
+            }
+            Self::Cancel => push_end_if_started(out),
+        }
+        Ok(())
+    }
+}
+
+/// The design has no end without a beginning.
+fn push_end_if_started(out: &mut AstPass<'_, '_, Pg>) {
+    for (column, value) in [("completed_at", NOW), ("duration_seconds", SECONDS)] {
+        out.push_sql(", ");
+        out.push_sql(column);
+        out.push_sql(" = CASE WHEN started_at IS NOT NULL THEN ");
+        out.push_sql(value);
+        out.push_sql(" END");
+    }
+}
+
+/// `UPDATE ... WHERE id = ... AND status IN (...) RETURNING`. Its text depends on the kind of step alone, so a
+/// connection prepares each once.
+pub(crate) struct Transition<'a> {
+    id: AnalysisId,
+    step: &'a Step,
+    returning: <Analysis as Selectable<Pg>>::SelectExpression,
+}
+
+impl<'a> Transition<'a> {
+    pub(crate) fn new(id: AnalysisId, step: &'a Step) -> Self {
+        Self {
+            id,
+            step,
+            returning: <Analysis as Selectable<Pg>>::construct_selection(),
+        }
+    }
+}
+
+impl QueryFragment<Pg> for Transition<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("UPDATE analysis.analyses SET status = '");
+        out.push_sql(self.step.to().as_str());
+        out.push_sql("'");
+        self.step.push_changes(&mut out)?;
+        out.push_sql(" WHERE id = ");
+        out.push_bind_param::<Uuid, _>(&self.id)?;
+        out.push_sql(" AND status IN (");
+        for (index, status) in self.step.from().iter().enumerate() {
+            out.push_sql(if index == 0 { "'" } else { ", '" });
+            out.push_sql(status.as_str());
+            out.push_sql("'");
+        }
+        out.push_sql(") RETURNING ");
+        self.returning.walk_ast(out)
+    }
+}
+
+/// Known by its text.
+impl QueryId for Transition<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Transition<'_> {
+    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+}
+
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for Transition<'_> {}

@@ -1,0 +1,318 @@
+//! `setup.configurations`: settings of the platform, of organizations and of projects.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wundr_db_macros::{Changes, Filter, NewRow};
+
+use crate::page::orders;
+use crate::schema::public::projects;
+use crate::schema::setup::configurations;
+use crate::{
+    Change, ConfigCategory, ConfigScope, ConfigurationId, Error, Organization, OrganizationId,
+    Project, ProjectId, Result, User, UserId,
+};
+
+macro_rules! is_of_organization {
+    ($id:expr) => {
+        configurations::organization_id
+            .eq($id)
+            .and(configurations::project_id.is_null())
+    };
+}
+
+/// Whose setting it is. Every value of it satisfies the design's `config_scope_check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigurationScope {
+    /// Everybody's.
+    Global,
+    /// An organization's; it comes before the global one.
+    Organization(OrganizationId),
+    /// A project's; it comes before its organization's.
+    Project(ProjectId),
+}
+
+impl ConfigurationScope {
+    /// The value of the column `scope`.
+    #[must_use]
+    pub const fn kind(self) -> ConfigScope {
+        match self {
+            Self::Global => ConfigScope::Global,
+            Self::Organization(_) => ConfigScope::Organization,
+            Self::Project(_) => ConfigScope::Project,
+        }
+    }
+
+    /// The value of the column `organization_id`; NULL for a project, whose organization may change.
+    #[must_use]
+    pub const fn organization_id(self) -> Option<OrganizationId> {
+        match self {
+            Self::Organization(id) => Some(id),
+            Self::Global | Self::Project(_) => None,
+        }
+    }
+
+    /// The value of the column `project_id`.
+    #[must_use]
+    pub const fn project_id(self) -> Option<ProjectId> {
+        match self {
+            Self::Project(id) => Some(id),
+            Self::Global | Self::Organization(_) => None,
+        }
+    }
+
+    /// The scope's own settings.
+    pub(crate) fn own(self) -> configurations::BoxedQuery<'static, Pg> {
+        let query = configurations::table.into_boxed();
+        match self {
+            Self::Global => query.filter(configurations::scope.eq(ConfigScope::Global)),
+            Self::Organization(id) => query.filter(is_of_organization!(id)),
+            Self::Project(id) => query.filter(configurations::project_id.eq(id)),
+        }
+    }
+
+    /// The settings that apply in the scope: its own and those of the wider scopes.
+    pub(crate) fn applicable(self) -> configurations::BoxedQuery<'static, Pg> {
+        let query = configurations::table
+            .into_boxed()
+            .filter(configurations::scope.eq(ConfigScope::Global));
+        match self {
+            Self::Global => query,
+            Self::Organization(id) => query.or_filter(is_of_organization!(id)),
+            Self::Project(id) => {
+                // A single value, unlike a set, leaves the indexes usable.
+                let organization_id = projects::table
+                    .find(id)
+                    .select(projects::organization_id)
+                    .single_value();
+                query
+                    .or_filter(is_of_organization!(organization_id))
+                    .or_filter(configurations::project_id.eq(id))
+            }
+        }
+    }
+}
+
+impl From<OrganizationId> for ConfigurationScope {
+    fn from(id: OrganizationId) -> Self {
+        Self::Organization(id)
+    }
+}
+
+impl From<ProjectId> for ConfigurationScope {
+    fn from(id: ProjectId) -> Self {
+        Self::Project(id)
+    }
+}
+
+impl TryFrom<&Configuration> for ConfigurationScope {
+    type Error = Error;
+
+    /// Every stored row has a scope; one that was made up need not.
+    fn try_from(row: &Configuration) -> Result<Self> {
+        let scope = match row.scope {
+            ConfigScope::Global => Some(Self::Global),
+            ConfigScope::Organization => row.organization_id.map(Self::Organization),
+            ConfigScope::Project => row.project_id.map(Self::Project),
+        };
+        scope.ok_or_else(|| Error::invalid("scope", format_args!("{} without its id", row.scope)))
+    }
+}
+
+/// A setting: a row of the design's `configurations`. Its scope is had by [`ConfigurationScope::try_from`].
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Serialize,
+    Deserialize,
+    Queryable,
+    Selectable,
+    Identifiable,
+    Associations,
+)]
+#[diesel(table_name = configurations, check_for_backend(Pg))]
+#[diesel(belongs_to(Organization, foreign_key = organization_id))]
+#[diesel(belongs_to(Project, foreign_key = project_id))]
+#[diesel(belongs_to(User, foreign_key = created_by))]
+#[non_exhaustive]
+pub struct Configuration {
+    /// Key.
+    pub id: ConfigurationId,
+    /// The organization whose setting it is. Other clients may also name it beside a project.
+    pub organization_id: Option<OrganizationId>,
+    /// The project whose setting it is.
+    pub project_id: Option<ProjectId>,
+    /// How far the setting reaches.
+    pub scope: ConfigScope,
+    /// What the setting is about.
+    pub category: ConfigCategory,
+    /// Unique within scope and category.
+    pub name: String,
+    /// The value; opaque while `is_encrypted`.
+    pub value: Value,
+    /// What the setting does.
+    pub description: Option<String>,
+    /// Whether `value` is encrypted.
+    pub is_encrypted: bool,
+    /// Who made it.
+    pub created_by: UserId,
+    /// When the row was made.
+    pub created_at: DateTime<Utc>,
+    /// When the row last changed; kept by the database, strictly rising.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A setting to be created.
+#[derive(Debug, Clone, PartialEq, NewRow)]
+#[row(table = configurations, row = Configuration, bare)]
+#[row(
+    conflict = "(organization_id, project_id, category, name)",
+    keep(id, created_by)
+)]
+pub struct NewConfiguration {
+    id: ConfigurationId,
+    organization_id: Option<OrganizationId>,
+    project_id: Option<ProjectId>,
+    scope: ConfigScope,
+    category: ConfigCategory,
+    name: String,
+    value: Value,
+    description: Option<String>,
+    // No `Option`: a value that is replaced takes its flag with it.
+    is_encrypted: bool,
+    created_by: UserId,
+}
+
+impl NewConfiguration {
+    /// Starts a row from what every one of them has; the rest is chained on. The name has at most 255 characters.
+    #[must_use]
+    pub fn new(
+        scope: impl Into<ConfigurationScope>,
+        category: ConfigCategory,
+        name: impl Into<String>,
+        value: impl Into<Value>,
+        created_by: UserId,
+    ) -> Self {
+        let scope = scope.into();
+        Self {
+            id: ConfigurationId::new(),
+            organization_id: scope.organization_id(),
+            project_id: scope.project_id(),
+            scope: scope.kind(),
+            category,
+            name: name.into(),
+            value: value.into(),
+            description: None,
+            is_encrypted: false,
+            created_by,
+        }
+    }
+
+    /// Key; made by [`ConfigurationId::new`] unless given.
+    #[must_use]
+    pub fn id(self, id: ConfigurationId) -> Self {
+        Self { id, ..self }
+    }
+
+    /// What the setting does.
+    #[must_use]
+    pub fn description(self, description: impl Into<String>) -> Self {
+        Self {
+            description: Some(description.into()),
+            ..self
+        }
+    }
+
+    /// Whether the value is encrypted: `false` unless given, also where an upsert replaces one that was.
+    #[must_use]
+    pub fn is_encrypted(self, is_encrypted: bool) -> Self {
+        Self {
+            is_encrypted,
+            ..self
+        }
+    }
+}
+
+/// Changes to a setting. What is not named is kept; its scope is what makes it this setting and does not change.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[row(table = configurations, row = Configuration, id = ConfigurationId)]
+#[serde(default)]
+pub struct ConfigurationChanges {
+    /// New category.
+    pub category: Option<ConfigCategory>,
+    /// New name.
+    pub name: Option<String>,
+    /// New value. Say with it whether it is encrypted, if the old one differs in that.
+    pub value: Option<Value>,
+    /// New description.
+    pub description: Change<String>,
+    /// Whether the value is encrypted.
+    pub is_encrypted: Option<bool>,
+    /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
+    #[row(expected)]
+    pub unchanged_since: Option<DateTime<Utc>>,
+}
+
+/// Which settings are meant. What is not named does not matter.
+#[derive(Debug, Clone, PartialEq, Default, Filter)]
+pub struct ConfigurationFilter {
+    /// Of this organization.
+    pub organization_id: Option<OrganizationId>,
+    /// Of this project.
+    pub project_id: Option<ProjectId>,
+    /// That reach so far.
+    pub scope: Option<ConfigScope>,
+    /// About this.
+    pub category: Option<ConfigCategory>,
+    /// With this name.
+    pub name: Option<String>,
+    /// With a value that is encrypted, or not.
+    pub is_encrypted: Option<bool>,
+    /// Made by this user.
+    pub created_by: Option<UserId>,
+}
+
+impl ConfigurationFilter {
+    pub(crate) fn query(&self) -> configurations::BoxedQuery<'_, Pg> {
+        let mut query = configurations::table.into_boxed();
+        if let Some(organization_id) = self.organization_id {
+            query = query.filter(configurations::organization_id.eq(organization_id));
+        }
+        if let Some(project_id) = self.project_id {
+            query = query.filter(configurations::project_id.eq(project_id));
+        }
+        if let Some(scope) = self.scope {
+            query = query.filter(configurations::scope.eq(scope));
+        }
+        if let Some(category) = self.category {
+            query = query.filter(configurations::category.eq(category));
+        }
+        if let Some(name) = &self.name {
+            query = query.filter(configurations::name.eq(name));
+        }
+        if let Some(is_encrypted) = self.is_encrypted {
+            query = query.filter(configurations::is_encrypted.eq(is_encrypted));
+        }
+        if let Some(user_id) = self.created_by {
+            query = query.filter(configurations::created_by.eq(user_id));
+        }
+        query
+    }
+}
+
+orders! {
+    /// In which order settings are listed.
+    ConfigurationOrder of Configuration in configurations {
+        /// Newest first.
+        #[default]
+        Newest = created_at desc,
+        /// Oldest first.
+        Oldest = created_at asc,
+        /// By name.
+        Name = name asc,
+    }
+}

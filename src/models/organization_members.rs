@@ -1,0 +1,140 @@
+//! `public.organization_members`: who belongs to which organization.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use wundr_db_macros::{Changes, Filter, NewRow};
+
+use crate::page::orders;
+use crate::schema::public::organization_members;
+use crate::statement::Membership;
+use crate::{
+    Change, Organization, OrganizationId, OrganizationMemberId, OrganizationRole, User, UserId,
+};
+
+/// A user's membership of an organization: a row of the design's `organization_members`.
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Serialize,
+    Deserialize,
+    Queryable,
+    Selectable,
+    Identifiable,
+    Associations,
+)]
+#[diesel(table_name = organization_members, check_for_backend(Pg))]
+#[diesel(belongs_to(Organization, foreign_key = organization_id), belongs_to(User, foreign_key = user_id))]
+#[non_exhaustive]
+pub struct OrganizationMember {
+    /// Key.
+    pub id: OrganizationMemberId,
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// The user; a member once only.
+    pub user_id: UserId,
+    /// What the user may do in the organization.
+    pub role: OrganizationRole,
+    /// Since when.
+    pub joined_at: DateTime<Utc>,
+    /// Who asked the user in.
+    pub invited_by: Option<UserId>,
+}
+
+/// A membership to be created.
+#[derive(Debug, Clone, PartialEq, NewRow)]
+#[row(table = organization_members, row = OrganizationMember)]
+#[row(
+    conflict = "(organization_id, user_id)",
+    keep(id, organization_id, user_id)
+)]
+pub struct NewOrganizationMember {
+    /// Key; made by [`OrganizationMemberId::new`] unless given.
+    #[row(default = OrganizationMemberId::new())]
+    pub id: OrganizationMemberId,
+    /// The organization.
+    pub organization_id: OrganizationId,
+    /// The user.
+    pub user_id: UserId,
+    /// What the user may do in the organization.
+    pub role: OrganizationRole,
+    /// Now unless given.
+    #[row(or = "now()")]
+    pub joined_at: Option<DateTime<Utc>>,
+    /// Who asked the user in.
+    pub invited_by: Option<UserId>,
+}
+
+impl Membership for NewOrganizationMember {
+    type Changes = OrganizationMemberChanges;
+    const PARENT: &'static str = "organization_id";
+    const OWNER: &'static str = "'owner'::public.organization_role";
+    const TABLE: &'static str = "organization_members";
+    const KEEPS_AN_OWNER: &'static str = "organization_keeps_an_owner";
+}
+
+/// Changes to a membership. What is not named is kept.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[row(table = organization_members, row = OrganizationMember, id = OrganizationMemberId)]
+#[serde(default)]
+pub struct OrganizationMemberChanges {
+    /// New role.
+    pub role: Option<OrganizationRole>,
+    /// Who asked the user in.
+    pub invited_by: Change<UserId>,
+}
+
+/// Which memberships are meant. What is not named does not matter.
+#[derive(Debug, Clone, PartialEq, Default, Filter)]
+pub struct OrganizationMemberFilter {
+    /// Of this organization.
+    pub organization_id: Option<OrganizationId>,
+    /// Of this user.
+    pub user_id: Option<UserId>,
+    /// With this role.
+    pub role: Option<OrganizationRole>,
+    /// Of users whom this one asked in.
+    pub invited_by: Option<UserId>,
+    /// Members since this time or later.
+    pub joined_from: Option<DateTime<Utc>>,
+    /// Members since before this time.
+    pub joined_before: Option<DateTime<Utc>>,
+}
+
+impl OrganizationMemberFilter {
+    pub(crate) fn query(&self) -> organization_members::BoxedQuery<'_, Pg> {
+        let mut query = organization_members::table.into_boxed();
+        if let Some(organization_id) = self.organization_id {
+            query = query.filter(organization_members::organization_id.eq(organization_id));
+        }
+        if let Some(user_id) = self.user_id {
+            query = query.filter(organization_members::user_id.eq(user_id));
+        }
+        if let Some(role) = self.role {
+            query = query.filter(organization_members::role.eq(role));
+        }
+        if let Some(invited_by) = self.invited_by {
+            query = query.filter(organization_members::invited_by.eq(invited_by));
+        }
+        if let Some(from) = self.joined_from {
+            query = query.filter(organization_members::joined_at.ge(from));
+        }
+        if let Some(before) = self.joined_before {
+            query = query.filter(organization_members::joined_at.lt(before));
+        }
+        query
+    }
+}
+
+orders! {
+    /// In which order memberships are listed.
+    OrganizationMemberOrder of OrganizationMember in organization_members {
+        /// Those who joined last first.
+        #[default]
+        Newest = joined_at desc,
+        /// Those who joined first first.
+        Oldest = joined_at asc,
+    }
+}

@@ -1,0 +1,135 @@
+//! `public.project_members`: who works on which project.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use wundr_db_macros::{Changes, Filter, NewRow};
+
+use crate::page::orders;
+use crate::schema::public::project_members;
+use crate::statement::Membership;
+use crate::{Change, Project, ProjectId, ProjectMemberId, ProjectRole, User, UserId};
+
+/// A user's membership of a project: a row of the design's `project_members`.
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Serialize,
+    Deserialize,
+    Queryable,
+    Selectable,
+    Identifiable,
+    Associations,
+)]
+#[diesel(table_name = project_members, check_for_backend(Pg))]
+#[diesel(belongs_to(Project, foreign_key = project_id), belongs_to(User, foreign_key = user_id))]
+#[non_exhaustive]
+pub struct ProjectMember {
+    /// Key.
+    pub id: ProjectMemberId,
+    /// The project.
+    pub project_id: ProjectId,
+    /// The user; a member once only.
+    pub user_id: UserId,
+    /// What the user may do in the project.
+    pub role: ProjectRole,
+    /// Since when.
+    pub added_at: DateTime<Utc>,
+    /// Who added the user.
+    pub added_by: Option<UserId>,
+}
+
+/// A membership to be created.
+#[derive(Debug, Clone, PartialEq, NewRow)]
+#[row(table = project_members, row = ProjectMember)]
+#[row(conflict = "(project_id, user_id)", keep(id, project_id, user_id))]
+pub struct NewProjectMember {
+    /// Key; made by [`ProjectMemberId::new`] unless given.
+    #[row(default = ProjectMemberId::new())]
+    pub id: ProjectMemberId,
+    /// The project.
+    pub project_id: ProjectId,
+    /// The user.
+    pub user_id: UserId,
+    /// What the user may do in the project.
+    pub role: ProjectRole,
+    /// Now unless given.
+    #[row(or = "now()")]
+    pub added_at: Option<DateTime<Utc>>,
+    /// Who added the user.
+    pub added_by: Option<UserId>,
+}
+
+impl Membership for NewProjectMember {
+    type Changes = ProjectMemberChanges;
+    const PARENT: &'static str = "project_id";
+    const OWNER: &'static str = "'owner'::public.project_role";
+    const TABLE: &'static str = "project_members";
+    const KEEPS_AN_OWNER: &'static str = "project_keeps_an_owner";
+}
+
+/// Changes to a membership. What is not named is kept.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[row(table = project_members, row = ProjectMember, id = ProjectMemberId)]
+#[serde(default)]
+pub struct ProjectMemberChanges {
+    /// New role.
+    pub role: Option<ProjectRole>,
+    /// Who added the user.
+    pub added_by: Change<UserId>,
+}
+
+/// Which memberships are meant. What is not named does not matter.
+#[derive(Debug, Clone, PartialEq, Default, Filter)]
+pub struct ProjectMemberFilter {
+    /// Of this project.
+    pub project_id: Option<ProjectId>,
+    /// Of this user.
+    pub user_id: Option<UserId>,
+    /// With this role.
+    pub role: Option<ProjectRole>,
+    /// Of users whom this one added.
+    pub added_by: Option<UserId>,
+    /// Members since this time or later.
+    pub added_from: Option<DateTime<Utc>>,
+    /// Members since before this time.
+    pub added_before: Option<DateTime<Utc>>,
+}
+
+impl ProjectMemberFilter {
+    pub(crate) fn query(&self) -> project_members::BoxedQuery<'_, Pg> {
+        let mut query = project_members::table.into_boxed();
+        if let Some(project_id) = self.project_id {
+            query = query.filter(project_members::project_id.eq(project_id));
+        }
+        if let Some(user_id) = self.user_id {
+            query = query.filter(project_members::user_id.eq(user_id));
+        }
+        if let Some(role) = self.role {
+            query = query.filter(project_members::role.eq(role));
+        }
+        if let Some(added_by) = self.added_by {
+            query = query.filter(project_members::added_by.eq(added_by));
+        }
+        if let Some(from) = self.added_from {
+            query = query.filter(project_members::added_at.ge(from));
+        }
+        if let Some(before) = self.added_before {
+            query = query.filter(project_members::added_at.lt(before));
+        }
+        query
+    }
+}
+
+orders! {
+    /// In which order memberships are listed.
+    ProjectMemberOrder of ProjectMember in project_members {
+        /// Those added last first.
+        #[default]
+        Newest = added_at desc,
+        /// Those added first first.
+        Oldest = added_at asc,
+    }
+}

@@ -1,0 +1,82 @@
+//! `cache.project_stats`: each active project in numbers.
+
+use bigdecimal::BigDecimal;
+use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use wundr_db_macros::Filter;
+
+use crate::page::orders;
+use crate::schema::cache::project_stats;
+use crate::schema::public::projects;
+use crate::{OrganizationId, ProjectId, ProjectStatus};
+
+/// A project in numbers: a row of the design's view `project_stats`, which has the active projects.
+///
+/// The view is computed as it is read: one row costs what the project's own analyses and members cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable, Identifiable)]
+#[diesel(table_name = project_stats, check_for_backend(Pg))]
+#[non_exhaustive]
+pub struct ProjectStats {
+    /// The project.
+    pub id: ProjectId,
+    /// The project's name.
+    pub name: String,
+    /// How many analyses it has, whatever their status.
+    pub total_analyses: i64,
+    /// How many of them are completed.
+    pub completed_analyses: i64,
+    /// When the last analysis ended, well or not.
+    pub last_analysis_at: Option<DateTime<Utc>>,
+    /// The mean of `overallScore` in the summaries of completed analyses; a score that is no number does not count.
+    pub avg_quality_score: Option<BigDecimal>,
+    /// How many members it has.
+    pub member_count: i64,
+}
+
+/// Which projects are meant. What is not named does not matter.
+#[derive(Debug, Clone, PartialEq, Default, Filter)]
+pub struct ProjectStatsFilter {
+    /// Of this organization.
+    pub organization_id: Option<OrganizationId>,
+    /// With this text in the name, without regard to case.
+    pub search: Option<String>,
+}
+
+impl ProjectStatsFilter {
+    /// The projects themselves: counting them needs none of their numbers.
+    pub(crate) fn projects(&self) -> projects::BoxedQuery<'_, Pg> {
+        let mut query = projects::table
+            .filter(projects::status.eq(ProjectStatus::Active))
+            .into_boxed();
+        if let Some(organization_id) = self.organization_id {
+            query = query.filter(projects::organization_id.eq(organization_id));
+        }
+        if let Some(search) = &self.search {
+            let pattern = crate::text::containing(search);
+            query = query.filter(projects::name.ilike(pattern));
+        }
+        query
+    }
+
+    pub(crate) fn query(&self) -> project_stats::BoxedQuery<'_, Pg> {
+        project_stats::table
+            .filter(project_stats::id.eq_any(self.projects().select(projects::id)))
+            .into_boxed()
+    }
+}
+
+orders! {
+    /// In which order projects' numbers are listed. Whatever the order, a page costs what all projects that the filter
+    /// matches cost: name an organization where there are many.
+    ProjectStatsOrder of ProjectStats in project_stats {
+        /// By the project's name.
+        #[default]
+        Name = name asc,
+        /// Most analyses first.
+        MostAnalyses = total_analyses desc,
+        /// Most members first.
+        MostMembers = member_count desc,
+    }
+}

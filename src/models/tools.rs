@@ -1,0 +1,336 @@
+//! `setup.tools`: what can be installed on a machine.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use wundr_db_macros::{Changes, Filter, NewRow};
+
+use crate::page::orders;
+use crate::schema::setup::tools;
+use crate::{Change, Error, Platform, Result, ToolCategory, ToolId};
+
+/// A tool that can be installed: a row of the design's `tools`.
+#[derive(
+    Debug,
+    Clone,
+    PartialEq,
+    Serialize,
+    Deserialize,
+    Queryable,
+    QueryableByName,
+    Selectable,
+    Identifiable,
+)]
+#[diesel(table_name = tools, check_for_backend(Pg))]
+#[non_exhaustive]
+pub struct Tool {
+    /// Key.
+    pub id: ToolId,
+    /// Name; the design does not make it unique, not even with the version.
+    pub name: String,
+    /// Version, if the row is about one.
+    pub version: Option<String>,
+    /// What it is for.
+    pub category: ToolCategory,
+    /// What it does.
+    pub description: Option<String>,
+    /// The command that installs it.
+    pub install_command: Option<String>,
+    /// The command that tells whether it is installed.
+    pub verify_command: Option<String>,
+    /// Shape of its settings, as the application writes it.
+    pub configuration_schema: Option<Value>,
+    /// Where it can be installed.
+    pub supported_platforms: Vec<Platform>,
+    /// Names of the tools that have to be there first.
+    pub dependencies: Option<Vec<String>>,
+    /// More about it, as the application writes it.
+    pub metadata: Value,
+    /// A tool that is not active keeps its row and is not offered.
+    pub is_active: bool,
+    /// When the row was made.
+    pub created_at: DateTime<Utc>,
+    /// When the row last changed; kept by the database, strictly rising.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A tool to be created.
+#[derive(Debug, Clone, PartialEq, NewRow)]
+#[row(table = tools, row = Tool)]
+pub struct NewTool {
+    /// Key; made by [`ToolId::new`] unless given.
+    #[row(default = ToolId::new())]
+    pub id: ToolId,
+    /// At most 255 characters.
+    pub name: String,
+    /// At most 100 characters.
+    pub version: Option<String>,
+    /// What it is for.
+    pub category: ToolCategory,
+    /// What it does.
+    pub description: Option<String>,
+    /// The command that installs it.
+    pub install_command: Option<String>,
+    /// The command that tells whether it is installed.
+    pub verify_command: Option<String>,
+    /// Shape of its settings.
+    pub configuration_schema: Option<Value>,
+    /// None unless given.
+    #[row(or = "'{}'")]
+    pub supported_platforms: Option<Vec<Platform>>,
+    /// Names of the tools that have to be there first.
+    pub dependencies: Option<Vec<String>>,
+    /// `{}` unless given.
+    #[row(or = "'{}'")]
+    pub metadata: Option<Value>,
+    /// `true` unless given.
+    #[row(or = "true")]
+    pub is_active: Option<bool>,
+}
+
+/// Changes to a tool. What is not named is kept.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[row(table = tools, row = Tool, id = ToolId)]
+#[serde(default)]
+pub struct ToolChanges {
+    /// New name.
+    pub name: Option<String>,
+    /// New version.
+    pub version: Change<String>,
+    /// New category.
+    pub category: Option<ToolCategory>,
+    /// New description.
+    pub description: Change<String>,
+    /// The command that installs it.
+    pub install_command: Change<String>,
+    /// The command that tells whether it is installed.
+    pub verify_command: Change<String>,
+    /// New shape of its settings.
+    pub configuration_schema: Change<Value>,
+    /// New platforms, in place of the old.
+    pub supported_platforms: Option<Vec<Platform>>,
+    /// New dependencies, in place of the old.
+    pub dependencies: Change<Vec<String>>,
+    /// New metadata, in place of the old.
+    pub metadata: Option<Value>,
+    /// Whether it is offered.
+    pub is_active: Option<bool>,
+    /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
+    #[row(expected)]
+    pub unchanged_since: Option<DateTime<Utc>>,
+}
+
+/// Which tools are meant. What is not named does not matter.
+#[derive(Debug, Clone, PartialEq, Default, Filter)]
+pub struct ToolFilter {
+    /// With this name.
+    pub name: Option<String>,
+    /// For this.
+    pub category: Option<ToolCategory>,
+    /// That can be installed there.
+    pub platform: Option<Platform>,
+    /// Active or not.
+    pub is_active: Option<bool>,
+    /// With this text in the name or the description, without regard to case.
+    pub search: Option<String>,
+}
+
+impl ToolFilter {
+    pub(crate) fn query(&self) -> tools::BoxedQuery<'_, Pg> {
+        let mut query = tools::table.into_boxed();
+        if let Some(name) = &self.name {
+            query = query.filter(tools::name.eq(name));
+        }
+        if let Some(category) = self.category {
+            query = query.filter(tools::category.eq(category));
+        }
+        if let Some(platform) = self.platform {
+            query = query.filter(tools::supported_platforms.contains(vec![platform]));
+        }
+        if let Some(is_active) = self.is_active {
+            query = query.filter(tools::is_active.eq(is_active));
+        }
+        if let Some(search) = &self.search {
+            let pattern = crate::text::containing(search);
+            query = query.filter(
+                tools::name
+                    .ilike(pattern.clone())
+                    .nullable()
+                    .or(tools::description.ilike(pattern)),
+            );
+        }
+        query
+    }
+}
+
+orders! {
+    /// In which order tools are listed.
+    ToolOrder of Tool in tools {
+        /// Newest first.
+        #[default]
+        Newest = created_at desc,
+        /// Oldest first.
+        Oldest = created_at asc,
+        /// By name.
+        Name = name asc,
+    }
+}
+
+/// Puts tools in the order in which they can be installed: each after its dependencies, otherwise as asked for, and
+/// dependencies of the same tool by name. `tools` holds one tool for each name that is needed.
+pub(crate) fn install_order(names: &[&str], tools: &[Tool]) -> Result<Vec<Tool>> {
+    let tools: HashMap<&str, &Tool> = tools.iter().map(|tool| (&*tool.name, tool)).collect();
+    let (mut ordered, mut begun, mut done) = (Vec::new(), HashSet::new(), HashSet::new());
+    // Not recursive: how deep it goes is up to the data.
+    let mut path: Vec<Visit> = Vec::new();
+    for &asked in names {
+        let mut next = Some(asked);
+        loop {
+            if let Some(name) = next.filter(|name| !done.contains(name)) {
+                if !begun.insert(name) {
+                    return Err(circular(&path, name));
+                }
+                let tool = tools.get(name).ok_or_else(|| missing(name, path.last()))?;
+                path.push(Visit::new(tool));
+            }
+            let Some(visit) = path.last_mut() else { break };
+            next = visit.dependencies.next();
+            if next.is_none() {
+                done.insert(&*visit.tool.name);
+                ordered.push(visit.tool.clone());
+                path.pop();
+            }
+        }
+    }
+    Ok(ordered)
+}
+
+/// A tool on the way from one that was asked for, with the dependencies that were not yet looked at.
+struct Visit<'t> {
+    tool: &'t Tool,
+    dependencies: std::vec::IntoIter<&'t str>,
+}
+
+impl<'t> Visit<'t> {
+    fn new(tool: &'t Tool) -> Self {
+        let names = tool.dependencies.iter().flatten();
+        let mut dependencies: Vec<&str> = names.map(String::as_str).collect();
+        dependencies.sort_unstable();
+        Self {
+            tool,
+            dependencies: dependencies.into_iter(),
+        }
+    }
+}
+
+fn circular(path: &[Visit<'_>], back_to: &str) -> Error {
+    let names = path.iter().map(|visit| &*visit.tool.name);
+    let circle = names.skip_while(|&name| name != back_to).chain([back_to]);
+    let names: Vec<&str> = circle.collect();
+    Error::invalid(
+        "dependencies",
+        format_args!("go in a circle: {}", names.join(" > ")),
+    )
+}
+
+fn missing(name: &str, needed_by: Option<&Visit<'_>>) -> Error {
+    match needed_by {
+        Some(Visit { tool, .. }) => Error::invalid(
+            "dependencies",
+            format_args!("{} needs {name}, which is no active tool", tool.name),
+        ),
+        None => Error::invalid("names", format_args!("{name} is no active tool")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tools(dependencies: &[(&str, &[&str])]) -> Vec<Tool> {
+        let tool = |&(name, dependencies): &(&str, &[&str])| Tool {
+            id: ToolId::new(),
+            name: name.to_owned(),
+            version: None,
+            category: ToolCategory::Runtime,
+            description: None,
+            install_command: None,
+            verify_command: None,
+            configuration_schema: None,
+            supported_platforms: Vec::new(),
+            dependencies: Some(dependencies.iter().map(|&name| name.to_owned()).collect()),
+            metadata: Value::Null,
+            is_active: true,
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        };
+        dependencies.iter().map(tool).collect()
+    }
+
+    fn order(names: &[&str], dependencies: &[(&str, &[&str])]) -> Result<String, String> {
+        match install_order(names, &tools(dependencies)) {
+            Ok(tools) => Ok(tools
+                .iter()
+                .map(|tool| &*tool.name)
+                .collect::<Vec<_>>()
+                .join(" ")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn dependencies_come_first_and_ties_go_by_what_was_asked_then_by_name() {
+        let diamond: &[(&str, &[&str])] = &[
+            ("a", &["c", "b"]),
+            ("b", &["d"]),
+            ("c", &["d"]),
+            ("d", &[]),
+            ("e", &[]),
+        ];
+        assert_eq!(order(&["a"], diamond).unwrap(), "d b c a");
+        assert_eq!(order(&["e", "a", "e"], diamond).unwrap(), "e d b c a");
+        assert_eq!(order(&["c", "a"], diamond).unwrap(), "d c b a");
+        assert_eq!(order(&[], diamond).unwrap(), "");
+    }
+
+    #[test]
+    fn a_circle_is_named() {
+        let circle: &[(&str, &[&str])] = &[("x", &["a"]), ("a", &["b"]), ("b", &["a"])];
+        assert_eq!(
+            order(&["x"], circle).unwrap_err(),
+            "dependencies: go in a circle: a > b > a"
+        );
+        assert_eq!(
+            order(&["a"], &[("a", &["a"])]).unwrap_err(),
+            "dependencies: go in a circle: a > a"
+        );
+    }
+
+    #[test]
+    fn a_missing_tool_is_named_with_the_one_that_needs_it() {
+        assert_eq!(
+            order(&["a"], &[("a", &["b"])]).unwrap_err(),
+            "dependencies: a needs b, which is no active tool"
+        );
+        assert_eq!(
+            order(&["z"], &[]).unwrap_err(),
+            "names: z is no active tool"
+        );
+    }
+
+    #[test]
+    fn a_long_chain_does_not_exhaust_the_stack() {
+        let names: Vec<String> = (0..20_000).map(|n| format!("{n:05}")).collect();
+        let mut chain = tools(&[]);
+        for pair in names.windows(2) {
+            chain.extend(tools(&[(&pair[0], &[&pair[1]])]));
+        }
+        chain.extend(tools(&[("19999", &[])]));
+        let ordered = install_order(&["00000"], &chain).unwrap();
+        assert_eq!((ordered.len(), &*ordered[0].name), (20_000, "19999"));
+    }
+}

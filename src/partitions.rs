@@ -1,0 +1,287 @@
+//! The monthly partitions of the two logs.
+//!
+//! A month's rows lie in a partition of their own, named after the month in UTC, for example
+//! `audit.audit_logs_2024_01`. A row of a month that has none goes to the default partition, from which the making of
+//! that month's partition takes it back.
+
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Bool, Float4, Nullable, Text, Timestamptz};
+
+use crate::{Error, Result};
+
+/// A table that is partitioned by the month of `created_at`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LogTable {
+    /// `audit.audit_logs`.
+    AuditLogs,
+    /// `audit.system_logs`.
+    SystemLogs,
+}
+
+impl LogTable {
+    /// The table's name with its schema.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuditLogs => "audit.audit_logs",
+            Self::SystemLogs => "audit.system_logs",
+        }
+    }
+
+    /// The name, with its schema, of the partition for the month that `day` lies in.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a year that has no four digits.
+    pub(crate) fn partition(self, day: NaiveDate) -> Result<String> {
+        if !(1..=9999).contains(&day.year()) {
+            return Err(Error::invalid(
+                "month",
+                format_args!("{day} is out of range"),
+            ));
+        }
+        Ok(format!(
+            "{}_{:04}_{:02}",
+            self.as_str(),
+            day.year(),
+            day.month()
+        ))
+    }
+}
+
+/// A partition of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Partition {
+    /// Its name with its schema, for example `audit.audit_logs_2024_01`.
+    pub name: String,
+    /// Where it begins; `None` for the default partition.
+    pub from: Option<DateTime<Utc>>,
+    /// Where it ends, itself not included; `None` for the default partition.
+    pub before: Option<DateTime<Utc>>,
+    /// How many rows it held when it was last analyzed or vacuumed; `None` if it never was.
+    pub estimated_rows: Option<u64>,
+    /// What it takes on disk with its indexes, in bytes.
+    pub bytes: u64,
+}
+
+/// Whether a log's partitions are as they should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionHealth {
+    /// How many of the months after this one have a partition, one after the other.
+    pub months_ahead: u32,
+    /// Months without a partition, by their first day, from the oldest partition to the newest or to this month.
+    pub gaps: Vec<NaiveDate>,
+    /// Rows in the default partition: of months that had no partition when they were written.
+    pub rows_in_default: u64,
+}
+
+impl PartitionHealth {
+    pub(crate) fn of(partitions: &[Partition], rows_in_default: i64, today: NaiveDate) -> Self {
+        let this_month = today.with_day(1).unwrap_or(today);
+        let months: Vec<NaiveDate> = partitions
+            .iter()
+            .filter_map(|partition| Some(partition.from?.date_naive()))
+            .collect();
+        let ahead = months_from(this_month).skip(1);
+        let months_ahead = ahead.take_while(|month| months.contains(month)).count();
+        let oldest = months.iter().min().copied().unwrap_or(this_month);
+        let newest = months.iter().max().copied().unwrap_or(this_month);
+        let gaps = months_from(oldest.min(this_month))
+            .take_while(|&month| month <= newest.max(this_month))
+            .filter(|month| !months.contains(month))
+            .collect();
+        Self {
+            months_ahead: u32::try_from(months_ahead).unwrap_or(u32::MAX),
+            gaps,
+            rows_in_default: unsigned(rows_in_default),
+        }
+    }
+}
+
+fn months_from(first: NaiveDate) -> impl Iterator<Item = NaiveDate> {
+    std::iter::successors(Some(first), |month| {
+        month.checked_add_months(Months::new(1))
+    })
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// How far the `created_at` of a log's row may be from the making of its id and still be found at the first try:
+/// clocks differ, and a row may wait in a queue.
+const LEEWAY: Days = Days::new(1);
+
+/// The range of `created_at` in which rows are looked for first, if their ids carry these times.
+pub(crate) fn window(
+    times: impl IntoIterator<Item = DateTime<Utc>>,
+) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let times: Vec<_> = times.into_iter().collect();
+    let (first, last) = (times.iter().min()?, times.iter().max()?);
+    Some((
+        first.checked_sub_days(LEEWAY)?,
+        last.checked_add_days(LEEWAY)?,
+    ))
+}
+
+/// The most months that are made ahead at once: ten years.
+pub(crate) const MOST_MONTHS_AHEAD: i32 = 120;
+
+/// How long the making or removing of a partition waits for a lock, outside a transaction of the caller's: all who
+/// write to the log wait behind it.
+pub(crate) const LOCK_TIMEOUT: &str = "2s";
+
+/// Makes the partitions that are missing among the month of `$2`, or this one, and the `$3` months after it, and
+/// counts them. `$4` is the lock timeout, NULL for the transaction's own.
+pub(crate) const MAKE: &str = "\
+    WITH limits AS MATERIALIZED ( \
+        SELECT pg_catalog.set_config( \
+            'lock_timeout', COALESCE($4, pg_catalog.current_setting('lock_timeout')), true) AS lock_timeout \
+    ), months AS ( \
+        SELECT pg_catalog.date_trunc('month', COALESCE($2::timestamp, pg_catalog.timezone('UTC', pg_catalog.now()))) \
+            + pg_catalog.make_interval(months => ahead) AS month \
+        FROM pg_catalog.generate_series(0, $3) AS ahead \
+    ), missing AS MATERIALIZED ( \
+        SELECT month FROM limits, months \
+        WHERE lock_timeout IS NOT NULL AND NOT EXISTS ( \
+            SELECT FROM pg_catalog.pg_inherits \
+            WHERE inhparent = $1::regclass \
+                AND inhrelid = pg_catalog.to_regclass($1 || pg_catalog.to_char(month, '_YYYY_MM'))) \
+    ) \
+    SELECT pg_catalog.count(audit.create_monthly_partition($1, month::date) IS NULL) AS number FROM missing";
+
+/// The partitions of `$1`, the default one last. The bounds are read in the time zone that they are printed in.
+pub(crate) const LIST: &str = "\
+    SELECT pg_catalog.format('%I.%I', namespace.nspname, class.relname) AS name, \
+        (pg_catalog.regexp_match(bound, 'FROM \\(''([^'']+)''\\)'))[1]::timestamptz AS bound_from, \
+        (pg_catalog.regexp_match(bound, 'TO \\(''([^'']+)''\\)'))[1]::timestamptz AS bound_before, \
+        class.reltuples AS estimated_rows, \
+        pg_catalog.pg_total_relation_size(class.oid) AS bytes \
+    FROM pg_catalog.pg_inherits \
+    JOIN pg_catalog.pg_class AS class ON class.oid = inhrelid \
+    JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace \
+    CROSS JOIN LATERAL pg_catalog.pg_get_expr(class.relpartbound, class.oid) AS bound \
+    WHERE inhparent = $1::regclass \
+    ORDER BY bound_from NULLS LAST, name";
+
+/// Whether there is a table `$2` and, where `$3` asks for that, it is a partition of `$1`.
+pub(crate) const IS_THERE: &str = "\
+    SELECT pg_catalog.to_regclass($2) IS NOT NULL AND (NOT $3 OR EXISTS ( \
+        SELECT FROM pg_catalog.pg_inherits \
+        WHERE inhparent = $1::regclass AND inhrelid = pg_catalog.to_regclass($2))) AS yes";
+
+/// A statement that runs another, of names that are ours, and gives up on a lock in time if it is told to.
+pub(crate) fn with_lock_timeout(statement: &str, lock_timeout: Option<&str>) -> String {
+    let limit = lock_timeout.map(|timeout| format!("SET LOCAL lock_timeout = '{timeout}'; "));
+    format!(
+        "DO $$ BEGIN {}{statement}; END $$",
+        limit.unwrap_or_default()
+    )
+}
+
+#[derive(QueryableByName)]
+pub(crate) struct Number {
+    #[diesel(sql_type = BigInt)]
+    pub(crate) number: i64,
+}
+
+#[derive(QueryableByName)]
+pub(crate) struct Answer {
+    #[diesel(sql_type = Bool)]
+    pub(crate) yes: bool,
+}
+
+#[derive(QueryableByName)]
+pub(crate) struct PartitionRow {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    bound_from: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    bound_before: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Float4)]
+    estimated_rows: f32,
+    #[diesel(sql_type = BigInt)]
+    bytes: i64,
+}
+
+impl From<PartitionRow> for Partition {
+    fn from(row: PartitionRow) -> Self {
+        Self {
+            name: row.name,
+            from: row.bound_from,
+            before: row.bound_before,
+            // The server writes -1 where it has not counted yet.
+            estimated_rows: (row.estimated_rows >= 0.0).then_some(row.estimated_rows as u64),
+            bytes: unsigned(row.bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn partition(first: Option<&str>) -> Partition {
+        let from = first.map(|first| day(first).and_hms_opt(0, 0, 0).unwrap().and_utc());
+        Partition {
+            name: String::new(),
+            from,
+            before: from.and_then(|from| from.checked_add_months(Months::new(1))),
+            estimated_rows: None,
+            bytes: 0,
+        }
+    }
+
+    #[test]
+    fn months_ahead_end_at_the_first_gap() {
+        let partitions = [
+            Some("2024-01-01"),
+            Some("2024-03-01"),
+            Some("2024-04-01"),
+            Some("2024-06-01"),
+            None,
+        ]
+        .map(partition);
+
+        let health = PartitionHealth::of(&partitions, 7, day("2024-03-31"));
+        assert_eq!(health.months_ahead, 1);
+        assert_eq!(health.gaps, [day("2024-02-01"), day("2024-05-01")]);
+        assert_eq!(health.rows_in_default, 7);
+        let later = PartitionHealth::of(&partitions[..2], 0, day("2024-05-01"));
+        assert_eq!(later.months_ahead, 0);
+        assert_eq!(
+            later.gaps,
+            [day("2024-02-01"), day("2024-04-01"), day("2024-05-01")]
+        );
+        let none = PartitionHealth::of(&[], 0, day("2024-05-31"));
+        assert_eq!(none.gaps, [day("2024-05-01")]);
+    }
+
+    #[test]
+    fn a_window_spans_all_times_and_a_day_to_each_side() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        assert_eq!(window([]), None);
+        assert_eq!(
+            window([time("2024-03-31T12:00:00Z"), time("2024-01-01T00:00:00Z")]),
+            Some((time("2023-12-31T00:00:00Z"), time("2024-04-01T12:00:00Z")))
+        );
+        assert_eq!(window([DateTime::<Utc>::MAX_UTC]), None);
+    }
+
+    #[test]
+    fn a_month_of_no_common_year_has_no_partition() {
+        let name =
+            |year| LogTable::SystemLogs.partition(NaiveDate::from_ymd_opt(year, 2, 29).unwrap());
+        assert_eq!(name(2024).unwrap(), "audit.system_logs_2024_02");
+        assert!(matches!(name(10_000), Err(Error::InvalidInput { .. })));
+        assert!(matches!(name(0), Err(Error::InvalidInput { .. })));
+    }
+}

@@ -1,0 +1,201 @@
+//! `analysis.analysis_metrics`.
+
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+
+use super::*;
+use crate::schema::analysis::analysis_metrics;
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::{
+    AnalysisId, AnalysisMetric, AnalysisMetricChanges, AnalysisMetricFilter, AnalysisMetricId,
+    AnalysisMetricOrder, Error, LatestOfProject, NewAnalysisMetric, Page, Paged, ProjectId, Result,
+};
+
+/// Stores and finds what analyses measure.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait AnalysisMetricRepository: Send + Sync {
+    /// Creates a metric.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`] without analysis, [`Error::InvalidInput`] if a value cannot be stored.
+    async fn create(&self, new: NewAnalysisMetric) -> Result<AnalysisMetric>;
+
+    /// Creates any number of metrics, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewAnalysisMetric]) -> Result<usize>;
+
+    /// The metric with this id.
+    async fn find(&self, id: AnalysisMetricId) -> Result<Option<AnalysisMetric>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[AnalysisMetricId]) -> Result<Vec<Option<AnalysisMetric>>>;
+
+    /// The metrics of each analysis, by name, by one query: one list for each id, in their order.
+    async fn of_analyses(&self, ids: &[AnalysisId]) -> Result<Vec<Vec<AnalysisMetric>>>;
+
+    /// The metrics with these names as the newest completed analysis of the project that has them says, by one query:
+    /// one answer for each name, in their order.
+    async fn latest_of_project(
+        &self,
+        project_id: ProjectId,
+        metric_names: &[&str],
+    ) -> Result<Vec<Option<AnalysisMetric>>>;
+
+    /// Whether there is such a metric.
+    async fn exists(&self, id: AnalysisMetricId) -> Result<bool>;
+
+    /// One page of the metrics that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(
+        &self,
+        filter: &AnalysisMetricFilter,
+        page: &Page<AnalysisMetricOrder>,
+    ) -> Result<Paged<AnalysisMetric>>;
+
+    /// All metrics that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a AnalysisMetricFilter) -> RowStream<'a, AnalysisMetric>;
+
+    /// How many metrics the filter matches.
+    async fn count(&self, filter: &AnalysisMetricFilter) -> Result<i64>;
+
+    /// Changes a metric; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] if a value cannot be stored.
+    async fn update(
+        &self,
+        id: AnalysisMetricId,
+        changes: AnalysisMetricChanges,
+    ) -> Result<AnalysisMetric>;
+
+    /// Deletes a metric and tells whether it was there.
+    async fn delete(&self, id: AnalysisMetricId) -> Result<bool>;
+
+    /// Deletes every metric that the filter matches, all or none, and tells how many.
+    async fn delete_many(&self, filter: &AnalysisMetricFilter) -> Result<usize>;
+}
+
+/// The [`AnalysisMetricRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct AnalysisMetrics<'a>(Source<'a>);
+
+impl Db {
+    /// The metrics.
+    pub fn analysis_metrics(&self) -> AnalysisMetrics<'static> {
+        AnalysisMetrics(self.source())
+    }
+}
+
+impl Tx {
+    /// The metrics, inside this transaction.
+    pub fn analysis_metrics(&self) -> AnalysisMetrics<'_> {
+        AnalysisMetrics(self.source())
+    }
+}
+
+#[repository]
+impl AnalysisMetricRepository for AnalysisMetrics<'_> {
+    async fn create(&self, new: NewAnalysisMetric) -> Result<AnalysisMetric> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewAnalysisMetric]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn find(&self, id: AnalysisMetricId) -> Result<Option<AnalysisMetric>> {
+        self.0
+            .first(
+                analysis_metrics::table
+                    .find(id)
+                    .select(AnalysisMetric::as_select()),
+            )
+            .await
+    }
+
+    async fn find_many(&self, ids: &[AnalysisMetricId]) -> Result<Vec<Option<AnalysisMetric>>> {
+        let query = analysis_metrics::table
+            .filter(analysis_metrics::id.eq_any(ids))
+            .select(AnalysisMetric::as_select());
+        Ok(in_order_of!(
+            ids,
+            self.0.load::<_, AnalysisMetric>(query).await?
+        ))
+    }
+
+    async fn of_analyses(&self, ids: &[AnalysisId]) -> Result<Vec<Vec<AnalysisMetric>>> {
+        let query = analysis_metrics::table
+            .filter(analysis_metrics::analysis_id.eq_any(ids))
+            .order((analysis_metrics::metric_name, analysis_metrics::id))
+            .select(AnalysisMetric::as_select());
+        let rows = self.0.load::<_, AnalysisMetric>(query).await?;
+        Ok(in_groups_of!(ids, analysis_id, rows))
+    }
+
+    async fn latest_of_project(
+        &self,
+        project_id: ProjectId,
+        metric_names: &[&str],
+    ) -> Result<Vec<Option<AnalysisMetric>>> {
+        let query = LatestOfProject::new(project_id, metric_names);
+        let rows: Vec<AnalysisMetric> = self.0.load(query).await?;
+        let of_name = |name: &&str| rows.iter().find(|row| row.metric_name == *name).cloned();
+        Ok(metric_names.iter().map(of_name).collect())
+    }
+
+    async fn exists(&self, id: AnalysisMetricId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(
+                analysis_metrics::table.find(id),
+            )))
+            .await
+    }
+
+    async fn list(
+        &self,
+        filter: &AnalysisMetricFilter,
+        page: &Page<AnalysisMetricOrder>,
+    ) -> Result<Paged<AnalysisMetric>> {
+        list!(self, AnalysisMetric, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a AnalysisMetricFilter) -> RowStream<'a, AnalysisMetric> {
+        self.0
+            .stream(filter.query().select(AnalysisMetric::as_select()))
+    }
+
+    async fn count(&self, filter: &AnalysisMetricFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(
+        &self,
+        id: AnalysisMetricId,
+        changes: AnalysisMetricChanges,
+    ) -> Result<AnalysisMetric> {
+        update!(self, "AnalysisMetric", id, changes)
+    }
+
+    async fn delete(&self, id: AnalysisMetricId) -> Result<bool> {
+        Ok(self
+            .0
+            .execute(diesel::delete(analysis_metrics::table.find(id)))
+            .await?
+            == 1)
+    }
+
+    async fn delete_many(&self, filter: &AnalysisMetricFilter) -> Result<usize> {
+        let ids = filter.query().select(analysis_metrics::id);
+        self.0
+            .execute(delete_matching(analysis_metrics::table, ids))
+            .await
+    }
+}

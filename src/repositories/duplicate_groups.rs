@@ -1,0 +1,185 @@
+//! `analysis.duplicate_groups`.
+
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+
+use super::*;
+use crate::schema::analysis::duplicate_groups;
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::{
+    DuplicateGroup, DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId,
+    DuplicateGroupOrder, Error, NewDuplicateGroup, Page, Paged, Result,
+};
+
+/// Stores and finds code that stands in more than one place.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait DuplicateGroupRepository: Send + Sync {
+    /// Creates a group of duplicates.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`] without analysis, [`Error::InvalidInput`] if a value cannot be stored, [`Error::Check`] if
+    /// the similarity is not within 0 and 100.
+    async fn create(&self, new: NewDuplicateGroup) -> Result<DuplicateGroup>;
+
+    /// Creates any number of groups of duplicates, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewDuplicateGroup]) -> Result<usize>;
+
+    /// The group of duplicates with this id.
+    async fn find(&self, id: DuplicateGroupId) -> Result<Option<DuplicateGroup>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[DuplicateGroupId]) -> Result<Vec<Option<DuplicateGroup>>>;
+
+    /// The groups with this digest, newest first: where the same code was found by other analyses.
+    async fn find_by_hash(&self, hash: &str) -> Result<Vec<DuplicateGroup>>;
+
+    /// Whether there is such a group of duplicates.
+    async fn exists(&self, id: DuplicateGroupId) -> Result<bool>;
+
+    /// One page of the groups of duplicates that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(
+        &self,
+        filter: &DuplicateGroupFilter,
+        page: &Page<DuplicateGroupOrder>,
+    ) -> Result<Paged<DuplicateGroup>>;
+
+    /// All groups of duplicates that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a DuplicateGroupFilter) -> RowStream<'a, DuplicateGroup>;
+
+    /// How many groups of duplicates the filter matches.
+    async fn count(&self, filter: &DuplicateGroupFilter) -> Result<i64>;
+
+    /// Changes a group of duplicates; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] and [`Error::Check`] as in [`create`](Self::create).
+    async fn update(
+        &self,
+        id: DuplicateGroupId,
+        changes: DuplicateGroupChanges,
+    ) -> Result<DuplicateGroup>;
+
+    /// Deletes a group of duplicates and tells whether it was there.
+    async fn delete(&self, id: DuplicateGroupId) -> Result<bool>;
+
+    /// Deletes every group of duplicates that the filter matches, all or none, and tells how many.
+    async fn delete_many(&self, filter: &DuplicateGroupFilter) -> Result<usize>;
+}
+
+/// The [`DuplicateGroupRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct DuplicateGroups<'a>(Source<'a>);
+
+impl Db {
+    /// The groups of duplicates.
+    pub fn duplicate_groups(&self) -> DuplicateGroups<'static> {
+        DuplicateGroups(self.source())
+    }
+}
+
+impl Tx {
+    /// The groups of duplicates, inside this transaction.
+    pub fn duplicate_groups(&self) -> DuplicateGroups<'_> {
+        DuplicateGroups(self.source())
+    }
+}
+
+#[repository]
+impl DuplicateGroupRepository for DuplicateGroups<'_> {
+    async fn create(&self, new: NewDuplicateGroup) -> Result<DuplicateGroup> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewDuplicateGroup]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn find(&self, id: DuplicateGroupId) -> Result<Option<DuplicateGroup>> {
+        self.0
+            .first(
+                duplicate_groups::table
+                    .find(id)
+                    .select(DuplicateGroup::as_select()),
+            )
+            .await
+    }
+
+    async fn find_many(&self, ids: &[DuplicateGroupId]) -> Result<Vec<Option<DuplicateGroup>>> {
+        let query = duplicate_groups::table
+            .filter(duplicate_groups::id.eq_any(ids))
+            .select(DuplicateGroup::as_select());
+        Ok(in_order_of!(
+            ids,
+            self.0.load::<_, DuplicateGroup>(query).await?
+        ))
+    }
+
+    async fn find_by_hash(&self, hash: &str) -> Result<Vec<DuplicateGroup>> {
+        let query = duplicate_groups::table
+            .filter(duplicate_groups::hash.eq(hash))
+            .order((
+                duplicate_groups::created_at.desc(),
+                duplicate_groups::id.desc(),
+            ))
+            .select(DuplicateGroup::as_select());
+        self.0.load(query).await
+    }
+
+    async fn exists(&self, id: DuplicateGroupId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(
+                duplicate_groups::table.find(id),
+            )))
+            .await
+    }
+
+    async fn list(
+        &self,
+        filter: &DuplicateGroupFilter,
+        page: &Page<DuplicateGroupOrder>,
+    ) -> Result<Paged<DuplicateGroup>> {
+        list!(self, DuplicateGroup, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a DuplicateGroupFilter) -> RowStream<'a, DuplicateGroup> {
+        self.0
+            .stream(filter.query().select(DuplicateGroup::as_select()))
+    }
+
+    async fn count(&self, filter: &DuplicateGroupFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(
+        &self,
+        id: DuplicateGroupId,
+        changes: DuplicateGroupChanges,
+    ) -> Result<DuplicateGroup> {
+        update!(self, "DuplicateGroup", id, changes)
+    }
+
+    async fn delete(&self, id: DuplicateGroupId) -> Result<bool> {
+        Ok(self
+            .0
+            .execute(diesel::delete(duplicate_groups::table.find(id)))
+            .await?
+            == 1)
+    }
+
+    async fn delete_many(&self, filter: &DuplicateGroupFilter) -> Result<usize> {
+        let ids = filter.query().select(duplicate_groups::id);
+        self.0
+            .execute(delete_matching(duplicate_groups::table, ids))
+            .await
+    }
+}

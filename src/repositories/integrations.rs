@@ -1,0 +1,201 @@
+//! `setup.integrations`.
+
+use diesel::prelude::{
+    ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, SelectableHelper,
+};
+use diesel::sql_types::{Bool, Timestamptz};
+
+use super::*;
+use crate::schema::setup::integrations;
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::{
+    Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId, IntegrationOrder,
+    NewIntegration, Page, Paged, Result, SyncStatus,
+};
+
+/// Stores and finds integrations.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait IntegrationRepository: Send + Sync {
+    /// Creates an integration.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`] if there is no such organization, project or user, [`Error::InvalidInput`] if a value
+    /// cannot be stored.
+    async fn create(&self, new: NewIntegration) -> Result<Integration>;
+
+    /// Creates any number of integrations, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewIntegration]) -> Result<usize>;
+
+    /// The integration with this id.
+    async fn find(&self, id: IntegrationId) -> Result<Option<Integration>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[IntegrationId]) -> Result<Vec<Option<Integration>>>;
+
+    /// Whether there is such an integration.
+    async fn exists(&self, id: IntegrationId) -> Result<bool>;
+
+    /// One page of the integrations that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(
+        &self,
+        filter: &IntegrationFilter,
+        page: &Page<IntegrationOrder>,
+    ) -> Result<Paged<Integration>>;
+
+    /// All integrations that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a IntegrationFilter) -> RowStream<'a, Integration>;
+
+    /// How many integrations the filter matches.
+    async fn count(&self, filter: &IntegrationFilter) -> Result<i64>;
+
+    /// Changes an integration; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; [`Error::InvalidInput`] as in
+    /// [`create`](Self::create).
+    async fn update(&self, id: IntegrationId, changes: IntegrationChanges) -> Result<Integration>;
+
+    /// Puts an integration to use, or out of it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn set_enabled(&self, id: IntegrationId, is_enabled: bool) -> Result<Integration>;
+
+    /// Notes how a synchronization goes. `last_sync_at` becomes now when it has ended, which is to say when the status is
+    /// [`Success`](SyncStatus::Success) or [`Failed`](SyncStatus::Failed), and is kept otherwise.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn record_sync(&self, id: IntegrationId, status: SyncStatus) -> Result<Integration>;
+
+    /// Deletes an integration, and tells whether it was there.
+    async fn delete(&self, id: IntegrationId) -> Result<bool>;
+
+    /// Deletes every integration that the filter matches, all or none, and tells how many.
+    async fn delete_many(&self, filter: &IntegrationFilter) -> Result<usize>;
+}
+
+/// The [`IntegrationRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct Integrations<'a>(Source<'a>);
+
+impl Db {
+    /// The integrations.
+    pub fn integrations(&self) -> Integrations<'static> {
+        Integrations(self.source())
+    }
+}
+
+impl Tx {
+    /// The integrations, inside this transaction.
+    pub fn integrations(&self) -> Integrations<'_> {
+        Integrations(self.source())
+    }
+}
+
+#[repository]
+impl IntegrationRepository for Integrations<'_> {
+    async fn create(&self, new: NewIntegration) -> Result<Integration> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewIntegration]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn find(&self, id: IntegrationId) -> Result<Option<Integration>> {
+        self.0
+            .first(
+                integrations::table
+                    .find(id)
+                    .select(Integration::as_select()),
+            )
+            .await
+    }
+
+    async fn find_many(&self, ids: &[IntegrationId]) -> Result<Vec<Option<Integration>>> {
+        let query = integrations::table
+            .filter(integrations::id.eq_any(ids))
+            .select(Integration::as_select());
+        Ok(in_order_of!(
+            ids,
+            self.0.load::<_, Integration>(query).await?
+        ))
+    }
+
+    async fn exists(&self, id: IntegrationId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(
+                integrations::table.find(id),
+            )))
+            .await
+    }
+
+    async fn list(
+        &self,
+        filter: &IntegrationFilter,
+        page: &Page<IntegrationOrder>,
+    ) -> Result<Paged<Integration>> {
+        list!(self, Integration, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a IntegrationFilter) -> RowStream<'a, Integration> {
+        self.0
+            .stream(filter.query().select(Integration::as_select()))
+    }
+
+    async fn count(&self, filter: &IntegrationFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(&self, id: IntegrationId, changes: IntegrationChanges) -> Result<Integration> {
+        update!(self, "Integration", id, changes)
+    }
+
+    async fn set_enabled(&self, id: IntegrationId, is_enabled: bool) -> Result<Integration> {
+        self.update(id, IntegrationChanges::new().is_enabled(is_enabled))
+            .await
+    }
+
+    async fn record_sync(&self, id: IntegrationId, status: SyncStatus) -> Result<Integration> {
+        let has_ended = matches!(status, SyncStatus::Success | SyncStatus::Failed);
+        let now = diesel::dsl::now.into_sql::<Timestamptz>().nullable();
+        let last_sync_at = diesel::dsl::case_when(has_ended.into_sql::<Bool>(), now)
+            .otherwise(integrations::last_sync_at);
+        let statement = diesel::update(integrations::table.find(id))
+            .set((
+                integrations::sync_status.eq(status),
+                integrations::last_sync_at.eq(last_sync_at),
+            ))
+            .returning(Integration::as_returning());
+        self.0.first(statement).await?.ok_or(Error::NotFound {
+            what: "Integration",
+        })
+    }
+
+    async fn delete(&self, id: IntegrationId) -> Result<bool> {
+        Ok(self
+            .0
+            .execute(diesel::delete(integrations::table.find(id)))
+            .await?
+            == 1)
+    }
+
+    async fn delete_many(&self, filter: &IntegrationFilter) -> Result<usize> {
+        let ids = filter.query().select(integrations::id);
+        self.0
+            .execute(delete_matching(integrations::table, ids))
+            .await
+    }
+}

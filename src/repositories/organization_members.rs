@@ -1,0 +1,331 @@
+//! `public.organization_members`.
+
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+
+use super::*;
+use crate::schema::public::organization_members;
+use crate::statement::{
+    Changes as _, Membership as _, NewRow as _, Removed, change_member, insert, remove_members,
+    upsert_member,
+};
+use crate::{
+    Error, NewOrganizationMember, OrganizationId, OrganizationMember, OrganizationMemberChanges,
+    OrganizationMemberFilter, OrganizationMemberId, OrganizationMemberOrder, OrganizationRole,
+    Page, Paged, Result, UserId,
+};
+
+/// Stores and finds the members of organizations.
+///
+/// An organization that has an owner keeps one: whatever would take the last one away is refused with
+/// [`Error::Check`], the constraint `organization_keeps_an_owner`, also when several owners leave at once. A write that is
+/// refused so does not fail its transaction. Of two writes at once, one that makes a user an owner and one that removes
+/// that user, the latter may be refused although another owner would stay. Only deleting the organization, or the
+/// user, ends the membership of a last owner.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait OrganizationMemberRepository: Send + Sync {
+    /// Makes a user a member.
+    ///
+    /// # Errors
+    /// [`Error::Unique`] if the user is a member, [`Error::ForeignKey`] if there is no such organization or user.
+    async fn create(&self, new: NewOrganizationMember) -> Result<OrganizationMember>;
+
+    /// Makes any number of users members, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<usize>;
+
+    /// Makes a user a member, or changes the membership: what is not given is kept.
+    ///
+    /// # Errors
+    /// [`Error::Check`] if it is the last owner, who would get another role; [`Error::ForeignKey`] as in
+    /// [`create`](Self::create).
+    async fn upsert(&self, new: NewOrganizationMember) -> Result<OrganizationMember>;
+
+    /// The membership with this id.
+    async fn find(&self, id: OrganizationMemberId) -> Result<Option<OrganizationMember>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(
+        &self,
+        ids: &[OrganizationMemberId],
+    ) -> Result<Vec<Option<OrganizationMember>>>;
+
+    /// What a user may do in an organization; `None` for who is no member.
+    async fn role_of(
+        &self,
+        organization_id: OrganizationId,
+        user_id: UserId,
+    ) -> Result<Option<OrganizationRole>>;
+
+    /// The members of each organization, those who joined first first: one answer for each id, in their order, by
+    /// one query.
+    async fn of_organizations(
+        &self,
+        ids: &[OrganizationId],
+    ) -> Result<Vec<Vec<OrganizationMember>>>;
+
+    /// Whether there is such a membership.
+    async fn exists(&self, id: OrganizationMemberId) -> Result<bool>;
+
+    /// One page of the memberships that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(
+        &self,
+        filter: &OrganizationMemberFilter,
+        page: &Page<OrganizationMemberOrder>,
+    ) -> Result<Paged<OrganizationMember>>;
+
+    /// All memberships that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(
+        &'a self,
+        filter: &'a OrganizationMemberFilter,
+    ) -> RowStream<'a, OrganizationMember>;
+
+    /// How many memberships the filter matches.
+    async fn count(&self, filter: &OrganizationMemberFilter) -> Result<i64>;
+
+    /// Changes a membership; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Check`] if it is the last owner, who would get another role;
+    /// [`Error::ForeignKey`] if there is no such user to have asked the member in.
+    async fn update(
+        &self,
+        id: OrganizationMemberId,
+        changes: OrganizationMemberChanges,
+    ) -> Result<OrganizationMember>;
+
+    /// Gives a member another role.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Check`] if it is the last owner.
+    async fn change_role(
+        &self,
+        organization_id: OrganizationId,
+        user_id: UserId,
+        role: OrganizationRole,
+    ) -> Result<OrganizationMember>;
+
+    /// Ends a user's membership of an organization, and tells whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Check`] if it is the last owner.
+    async fn remove(&self, organization_id: OrganizationId, user_id: UserId) -> Result<bool>;
+
+    /// Deletes a membership, and tells whether it was there.
+    ///
+    /// # Errors
+    /// [`Error::Check`] if it is the last owner.
+    async fn delete(&self, id: OrganizationMemberId) -> Result<bool>;
+
+    /// Deletes every membership that the filter matches, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// [`Error::Check`] if an organization would be left without an owner.
+    async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<usize>;
+}
+
+/// The [`OrganizationMemberRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct OrganizationMembers<'a>(Source<'a>);
+
+impl Db {
+    /// The members of organizations.
+    pub fn organization_members(&self) -> OrganizationMembers<'static> {
+        OrganizationMembers(self.source())
+    }
+}
+
+impl Tx {
+    /// The members of organizations, inside this transaction.
+    pub fn organization_members(&self) -> OrganizationMembers<'_> {
+        OrganizationMembers(self.source())
+    }
+}
+
+/// What [`remove_members`] has to know of those it removes.
+const LEAVING: (
+    organization_members::id,
+    organization_members::organization_id,
+    organization_members::role,
+) = (
+    organization_members::id,
+    organization_members::organization_id,
+    organization_members::role,
+);
+
+#[repository]
+impl OrganizationMemberRepository for OrganizationMembers<'_> {
+    async fn create(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn upsert(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
+        new.check()?;
+        self.0
+            .first(upsert_member(&new))
+            .await?
+            .ok_or_else(NewOrganizationMember::last_owner)
+    }
+
+    async fn find(&self, id: OrganizationMemberId) -> Result<Option<OrganizationMember>> {
+        let query = organization_members::table
+            .find(id)
+            .select(OrganizationMember::as_select());
+        self.0.first(query).await
+    }
+
+    async fn find_many(
+        &self,
+        ids: &[OrganizationMemberId],
+    ) -> Result<Vec<Option<OrganizationMember>>> {
+        let query = organization_members::table
+            .filter(organization_members::id.eq_any(ids))
+            .select(OrganizationMember::as_select());
+        Ok(in_order_of!(
+            ids,
+            self.0.load::<_, OrganizationMember>(query).await?
+        ))
+    }
+
+    async fn role_of(
+        &self,
+        organization_id: OrganizationId,
+        user_id: UserId,
+    ) -> Result<Option<OrganizationRole>> {
+        let query = organization_members::table
+            .filter(organization_members::organization_id.eq(organization_id))
+            .filter(organization_members::user_id.eq(user_id))
+            .select(organization_members::role);
+        self.0.first(query).await
+    }
+
+    async fn of_organizations(
+        &self,
+        ids: &[OrganizationId],
+    ) -> Result<Vec<Vec<OrganizationMember>>> {
+        let query = organization_members::table
+            .filter(organization_members::organization_id.eq_any(ids))
+            .order((organization_members::joined_at, organization_members::id))
+            .select(OrganizationMember::as_select());
+        Ok(in_groups_of!(
+            ids,
+            organization_id,
+            self.0.load::<_, OrganizationMember>(query).await?
+        ))
+    }
+
+    async fn exists(&self, id: OrganizationMemberId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(
+                organization_members::table.find(id),
+            )))
+            .await
+    }
+
+    async fn list(
+        &self,
+        filter: &OrganizationMemberFilter,
+        page: &Page<OrganizationMemberOrder>,
+    ) -> Result<Paged<OrganizationMember>> {
+        list!(self, OrganizationMember, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(
+        &'a self,
+        filter: &'a OrganizationMemberFilter,
+    ) -> RowStream<'a, OrganizationMember> {
+        self.0
+            .stream(filter.query().select(OrganizationMember::as_select()))
+    }
+
+    async fn count(&self, filter: &OrganizationMemberFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(
+        &self,
+        id: OrganizationMemberId,
+        changes: OrganizationMemberChanges,
+    ) -> Result<OrganizationMember> {
+        changes.check()?;
+        if changes.is_empty() {
+            return self.find(id).await?.ok_or(Error::NotFound {
+                what: "OrganizationMember",
+            });
+        }
+        let member = organization_members::table
+            .find(id)
+            .select(organization_members::id);
+        match self
+            .0
+            .first(change_member::<NewOrganizationMember, _>(member, &changes))
+            .await?
+        {
+            Some(member) => Ok(member),
+            None if self.exists(id).await? => Err(NewOrganizationMember::last_owner()),
+            None => Err(Error::NotFound {
+                what: "OrganizationMember",
+            }),
+        }
+    }
+
+    async fn change_role(
+        &self,
+        organization_id: OrganizationId,
+        user_id: UserId,
+        role: OrganizationRole,
+    ) -> Result<OrganizationMember> {
+        let changes = OrganizationMemberChanges::new().role(role);
+        let member = organization_members::table
+            .filter(organization_members::organization_id.eq(organization_id))
+            .filter(organization_members::user_id.eq(user_id))
+            .select(organization_members::id);
+        match self
+            .0
+            .first(change_member::<NewOrganizationMember, _>(member, &changes))
+            .await?
+        {
+            Some(member) => Ok(member),
+            None if self.role_of(organization_id, user_id).await?.is_some() => {
+                Err(NewOrganizationMember::last_owner())
+            }
+            None => Err(Error::NotFound {
+                what: "OrganizationMember",
+            }),
+        }
+    }
+
+    async fn remove(&self, organization_id: OrganizationId, user_id: UserId) -> Result<bool> {
+        let member = organization_members::table
+            .filter(organization_members::organization_id.eq(organization_id))
+            .filter(organization_members::user_id.eq(user_id))
+            .select(LEAVING);
+        Ok(remove!(self, NewOrganizationMember, member) == 1)
+    }
+
+    async fn delete(&self, id: OrganizationMemberId) -> Result<bool> {
+        let member = organization_members::table.find(id).select(LEAVING);
+        Ok(remove!(self, NewOrganizationMember, member) == 1)
+    }
+
+    async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<usize> {
+        let members = filter
+            .query()
+            .order(organization_members::id)
+            .select(LEAVING);
+        Ok(remove!(self, NewOrganizationMember, members))
+    }
+}

@@ -1,0 +1,169 @@
+//! The monthly partitions of `audit.audit_logs` and `audit.system_logs`.
+
+use chrono::{NaiveDate, Utc};
+use diesel::sql_query;
+use diesel::sql_types::{Bool, Date, Integer, Nullable, Text};
+
+use super::*;
+use crate::partitions::{
+    Answer, IS_THERE, LIST, LOCK_TIMEOUT, LogTable, MAKE, MOST_MONTHS_AHEAD, Number, Partition,
+    PartitionHealth, PartitionRow, with_lock_timeout,
+};
+use crate::{Error, Result};
+
+/// Makes, watches and removes the months of the logs. A month begins at midnight UTC.
+///
+/// What changes partitions waits at most 2 seconds for a lock and then returns [`Error::Timeout`], with nothing done:
+/// call again. Inside a transaction it waits as long as the transaction's `lock_timeout` allows. Every method may
+/// return [`Error::Pool`] and [`Error::Connection`], and [`Error::Other`] with SQLSTATE 42501 where the role does not
+/// own the tables; named below is what else.
+#[repository]
+pub trait PartitionRepository: Send + Sync {
+    /// Makes the partitions of this month and of the next `months_ahead` months where they are missing, and tells
+    /// how many were. Call it daily from anywhere: callers wait for each other, and those after the first find
+    /// nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for more than 120 months; see [`create`](Self::create).
+    async fn ensure(&self, log: LogTable, months_ahead: u32) -> Result<usize>;
+
+    /// Makes the partition of the month that `day` lies in, moves that month's rows from the default partition into
+    /// it, and tells whether it was missing.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a year that has no four digits; [`Error::Other`] if there is a table of that name
+    /// which is no partition, for example a detached one.
+    async fn create(&self, log: LogTable, day: NaiveDate) -> Result<bool>;
+
+    /// The partitions, oldest first, the default one last.
+    async fn list(&self, log: LogTable) -> Result<Vec<Partition>>;
+
+    /// Whether months are missing. Counts the rows of the default partition, which reads all of them.
+    async fn health(&self, log: LogTable) -> Result<PartitionHealth>;
+
+    /// Takes the month that `day` lies in out of the log and leaves it as a table of the same name, for example to
+    /// be archived. Tells whether there was such a partition.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a year that has no four digits.
+    async fn detach(&self, log: LogTable, day: NaiveDate) -> Result<bool>;
+
+    /// Drops the month that `day` lies in with all its rows, detached or not. Tells whether there was such a table.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a year that has no four digits.
+    async fn drop(&self, log: LogTable, day: NaiveDate) -> Result<bool>;
+}
+
+/// The [`PartitionRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct Partitions<'a>(Source<'a>);
+
+impl Db {
+    /// The monthly partitions of the logs.
+    pub fn partitions(&self) -> Partitions<'static> {
+        Partitions(self.source())
+    }
+}
+
+impl Tx {
+    /// The monthly partitions of the logs, inside this transaction.
+    pub fn partitions(&self) -> Partitions<'_> {
+        Partitions(self.source())
+    }
+}
+
+impl Partitions<'_> {
+    /// A transaction of the caller's has a limit of the caller's.
+    fn lock_timeout(&self) -> Option<&'static str> {
+        match self.0 {
+            Source::Pool(_) => Some(LOCK_TIMEOUT),
+            Source::Tx(_) => None,
+        }
+    }
+}
+
+/// Makes the missing ones of a number of months and counts them.
+#[repository]
+macro_rules! make {
+    ($self:ident, $log:expr, $first:expr, $more:expr) => {{
+        let statement = sql_query(MAKE)
+            .bind::<Text, _>($log.as_str())
+            .bind::<Nullable<Date>, _>($first)
+            .bind::<Integer, _>($more)
+            .bind::<Nullable<Text>, _>($self.lock_timeout());
+        $self.0.one::<_, Number>(statement).await?.number
+    }};
+}
+
+/// Runs a statement about a month's table, if it is there.
+#[repository]
+macro_rules! change {
+    ($self:ident, $log:expr, $name:expr, attached: $attached:expr, $statement:expr) => {{
+        let question = sql_query(IS_THERE)
+            .bind::<Text, _>($log.as_str())
+            .bind::<Text, _>(&$name)
+            .bind::<Bool, _>($attached);
+        let is_there = $self.0.one::<_, Answer>(question).await?.yes;
+        if is_there {
+            let statement = with_lock_timeout(&$statement, $self.lock_timeout());
+            $self.0.execute(sql_query(statement)).await?;
+        }
+        Ok(is_there)
+    }};
+}
+
+#[repository]
+impl PartitionRepository for Partitions<'_> {
+    async fn ensure(&self, log: LogTable, months_ahead: u32) -> Result<usize> {
+        let more = i32::try_from(months_ahead)
+            .ok()
+            .filter(|&months| months <= MOST_MONTHS_AHEAD)
+            .ok_or_else(|| {
+                Error::invalid(
+                    "months_ahead",
+                    format_args!("{months_ahead} is more than {MOST_MONTHS_AHEAD}"),
+                )
+            })?;
+        let made = make!(self, log, None::<NaiveDate>, more);
+        Ok(usize::try_from(made).unwrap_or(0))
+    }
+
+    async fn create(&self, log: LogTable, day: NaiveDate) -> Result<bool> {
+        log.partition(day)?;
+        Ok(make!(self, log, Some(day), 0) == 1)
+    }
+
+    async fn list(&self, log: LogTable) -> Result<Vec<Partition>> {
+        let query = sql_query(LIST).bind::<Text, _>(log.as_str());
+        let rows = self.0.load::<_, PartitionRow>(query).await?;
+        Ok(rows.into_iter().map(Partition::from).collect())
+    }
+
+    async fn health(&self, log: LogTable) -> Result<PartitionHealth> {
+        let partitions = self.list(log).await?;
+        let mut rows_in_default = 0;
+        for default in partitions
+            .iter()
+            .filter(|partition| partition.from.is_none())
+        {
+            let name = &default.name;
+            let query = sql_query(format!("SELECT pg_catalog.count(*) AS number FROM {name}"));
+            rows_in_default = self.0.one::<_, Number>(query).await?.number;
+        }
+        let today = Utc::now().date_naive();
+        Ok(PartitionHealth::of(&partitions, rows_in_default, today))
+    }
+
+    async fn detach(&self, log: LogTable, day: NaiveDate) -> Result<bool> {
+        let name = log.partition(day)?;
+        let statement = format!("ALTER TABLE {} DETACH PARTITION {name}", log.as_str());
+        change!(self, log, name, attached: true, statement)
+    }
+
+    async fn drop(&self, log: LogTable, day: NaiveDate) -> Result<bool> {
+        let name = log.partition(day)?;
+        let statement = format!("DROP TABLE {name}");
+        change!(self, log, name, attached: false, statement)
+    }
+}

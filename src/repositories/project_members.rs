@@ -1,0 +1,299 @@
+//! `public.project_members`.
+
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+
+use super::*;
+use crate::schema::public::project_members;
+use crate::statement::{
+    Changes as _, Membership as _, NewRow as _, Removed, change_member, insert, remove_members,
+    upsert_member,
+};
+use crate::{
+    Error, NewProjectMember, Page, Paged, ProjectId, ProjectMember, ProjectMemberChanges,
+    ProjectMemberFilter, ProjectMemberId, ProjectMemberOrder, ProjectRole, Result, UserId,
+};
+
+/// Stores and finds the members of projects.
+///
+/// A project that has an owner keeps one: whatever would take the last one away is refused with
+/// [`Error::Check`], the constraint `project_keeps_an_owner`, also when several owners leave at once. A write that is
+/// refused so does not fail its transaction. Of two writes at once, one that makes a user an owner and one that removes
+/// that user, the latter may be refused although another owner would stay. Only deleting the project, or the
+/// user, ends the membership of a last owner.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait ProjectMemberRepository: Send + Sync {
+    /// Makes a user a member.
+    ///
+    /// # Errors
+    /// [`Error::Unique`] if the user is a member, [`Error::ForeignKey`] if there is no such project or user.
+    async fn create(&self, new: NewProjectMember) -> Result<ProjectMember>;
+
+    /// Makes any number of users members, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewProjectMember]) -> Result<usize>;
+
+    /// Makes a user a member, or changes the membership: what is not given is kept.
+    ///
+    /// # Errors
+    /// [`Error::Check`] if it is the last owner, who would get another role; [`Error::ForeignKey`] as in
+    /// [`create`](Self::create).
+    async fn upsert(&self, new: NewProjectMember) -> Result<ProjectMember>;
+
+    /// The membership with this id.
+    async fn find(&self, id: ProjectMemberId) -> Result<Option<ProjectMember>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[ProjectMemberId]) -> Result<Vec<Option<ProjectMember>>>;
+
+    /// What a user may do in a project; `None` for who is no member.
+    async fn role_of(&self, project_id: ProjectId, user_id: UserId) -> Result<Option<ProjectRole>>;
+
+    /// The members of each project, those added first first: one answer for each id, in their order, by
+    /// one query.
+    async fn of_projects(&self, ids: &[ProjectId]) -> Result<Vec<Vec<ProjectMember>>>;
+
+    /// Whether there is such a membership.
+    async fn exists(&self, id: ProjectMemberId) -> Result<bool>;
+
+    /// One page of the memberships that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(
+        &self,
+        filter: &ProjectMemberFilter,
+        page: &Page<ProjectMemberOrder>,
+    ) -> Result<Paged<ProjectMember>>;
+
+    /// All memberships that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a ProjectMemberFilter) -> RowStream<'a, ProjectMember>;
+
+    /// How many memberships the filter matches.
+    async fn count(&self, filter: &ProjectMemberFilter) -> Result<i64>;
+
+    /// Changes a membership; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Check`] if it is the last owner, who would get another role;
+    /// [`Error::ForeignKey`] if there is no such user to have added the member.
+    async fn update(
+        &self,
+        id: ProjectMemberId,
+        changes: ProjectMemberChanges,
+    ) -> Result<ProjectMember>;
+
+    /// Gives a member another role.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Check`] if it is the last owner.
+    async fn change_role(
+        &self,
+        project_id: ProjectId,
+        user_id: UserId,
+        role: ProjectRole,
+    ) -> Result<ProjectMember>;
+
+    /// Ends a user's membership of a project, and tells whether there was one.
+    ///
+    /// # Errors
+    /// [`Error::Check`] if it is the last owner.
+    async fn remove(&self, project_id: ProjectId, user_id: UserId) -> Result<bool>;
+
+    /// Deletes a membership, and tells whether it was there.
+    ///
+    /// # Errors
+    /// [`Error::Check`] if it is the last owner.
+    async fn delete(&self, id: ProjectMemberId) -> Result<bool>;
+
+    /// Deletes every membership that the filter matches, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// [`Error::Check`] if a project would be left without an owner.
+    async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<usize>;
+}
+
+/// The [`ProjectMemberRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct ProjectMembers<'a>(Source<'a>);
+
+impl Db {
+    /// The members of projects.
+    pub fn project_members(&self) -> ProjectMembers<'static> {
+        ProjectMembers(self.source())
+    }
+}
+
+impl Tx {
+    /// The members of projects, inside this transaction.
+    pub fn project_members(&self) -> ProjectMembers<'_> {
+        ProjectMembers(self.source())
+    }
+}
+
+/// What [`remove_members`] has to know of those it removes.
+const LEAVING: (
+    project_members::id,
+    project_members::project_id,
+    project_members::role,
+) = (
+    project_members::id,
+    project_members::project_id,
+    project_members::role,
+);
+
+#[repository]
+impl ProjectMemberRepository for ProjectMembers<'_> {
+    async fn create(&self, new: NewProjectMember) -> Result<ProjectMember> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewProjectMember]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn upsert(&self, new: NewProjectMember) -> Result<ProjectMember> {
+        new.check()?;
+        self.0
+            .first(upsert_member(&new))
+            .await?
+            .ok_or_else(NewProjectMember::last_owner)
+    }
+
+    async fn find(&self, id: ProjectMemberId) -> Result<Option<ProjectMember>> {
+        let query = project_members::table
+            .find(id)
+            .select(ProjectMember::as_select());
+        self.0.first(query).await
+    }
+
+    async fn find_many(&self, ids: &[ProjectMemberId]) -> Result<Vec<Option<ProjectMember>>> {
+        let query = project_members::table
+            .filter(project_members::id.eq_any(ids))
+            .select(ProjectMember::as_select());
+        Ok(in_order_of!(
+            ids,
+            self.0.load::<_, ProjectMember>(query).await?
+        ))
+    }
+
+    async fn role_of(&self, project_id: ProjectId, user_id: UserId) -> Result<Option<ProjectRole>> {
+        let query = project_members::table
+            .filter(project_members::project_id.eq(project_id))
+            .filter(project_members::user_id.eq(user_id))
+            .select(project_members::role);
+        self.0.first(query).await
+    }
+
+    async fn of_projects(&self, ids: &[ProjectId]) -> Result<Vec<Vec<ProjectMember>>> {
+        let query = project_members::table
+            .filter(project_members::project_id.eq_any(ids))
+            .order((project_members::added_at, project_members::id))
+            .select(ProjectMember::as_select());
+        Ok(in_groups_of!(
+            ids,
+            project_id,
+            self.0.load::<_, ProjectMember>(query).await?
+        ))
+    }
+
+    async fn exists(&self, id: ProjectMemberId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(
+                project_members::table.find(id),
+            )))
+            .await
+    }
+
+    async fn list(
+        &self,
+        filter: &ProjectMemberFilter,
+        page: &Page<ProjectMemberOrder>,
+    ) -> Result<Paged<ProjectMember>> {
+        list!(self, ProjectMember, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a ProjectMemberFilter) -> RowStream<'a, ProjectMember> {
+        self.0
+            .stream(filter.query().select(ProjectMember::as_select()))
+    }
+
+    async fn count(&self, filter: &ProjectMemberFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(
+        &self,
+        id: ProjectMemberId,
+        changes: ProjectMemberChanges,
+    ) -> Result<ProjectMember> {
+        changes.check()?;
+        if changes.is_empty() {
+            return self.find(id).await?.ok_or(Error::NotFound {
+                what: "ProjectMember",
+            });
+        }
+        let member = project_members::table.find(id).select(project_members::id);
+        match self
+            .0
+            .first(change_member::<NewProjectMember, _>(member, &changes))
+            .await?
+        {
+            Some(member) => Ok(member),
+            None if self.exists(id).await? => Err(NewProjectMember::last_owner()),
+            None => Err(Error::NotFound {
+                what: "ProjectMember",
+            }),
+        }
+    }
+
+    async fn change_role(
+        &self,
+        project_id: ProjectId,
+        user_id: UserId,
+        role: ProjectRole,
+    ) -> Result<ProjectMember> {
+        let changes = ProjectMemberChanges::new().role(role);
+        let member = project_members::table
+            .filter(project_members::project_id.eq(project_id))
+            .filter(project_members::user_id.eq(user_id))
+            .select(project_members::id);
+        match self
+            .0
+            .first(change_member::<NewProjectMember, _>(member, &changes))
+            .await?
+        {
+            Some(member) => Ok(member),
+            None if self.role_of(project_id, user_id).await?.is_some() => {
+                Err(NewProjectMember::last_owner())
+            }
+            None => Err(Error::NotFound {
+                what: "ProjectMember",
+            }),
+        }
+    }
+
+    async fn remove(&self, project_id: ProjectId, user_id: UserId) -> Result<bool> {
+        let member = project_members::table
+            .filter(project_members::project_id.eq(project_id))
+            .filter(project_members::user_id.eq(user_id))
+            .select(LEAVING);
+        Ok(remove!(self, NewProjectMember, member) == 1)
+    }
+
+    async fn delete(&self, id: ProjectMemberId) -> Result<bool> {
+        let member = project_members::table.find(id).select(LEAVING);
+        Ok(remove!(self, NewProjectMember, member) == 1)
+    }
+
+    async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<usize> {
+        let members = filter.query().order(project_members::id).select(LEAVING);
+        Ok(remove!(self, NewProjectMember, members))
+    }
+}

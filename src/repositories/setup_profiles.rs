@@ -1,0 +1,211 @@
+//! `setup.setup_profiles`.
+
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+
+use super::*;
+use crate::schema::setup::setup_profiles;
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::{
+    Error, NewSetupProfile, Page, Paged, ProfileVisibility, Result, SetupProfile,
+    SetupProfileChanges, SetupProfileFilter, SetupProfileId, SetupProfileOrder, UserId,
+};
+
+/// Stores and finds setup profiles.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait SetupProfileRepository: Send + Sync {
+    /// Creates a setup profile.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`] if there is no such user or organization, [`Error::InvalidInput`] if a value cannot be
+    /// stored.
+    async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile>;
+
+    /// Creates any number of setup profiles, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewSetupProfile]) -> Result<usize>;
+
+    /// The setup profile with this id.
+    async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[SetupProfileId]) -> Result<Vec<Option<SetupProfile>>>;
+
+    /// One page of the profiles that the filter matches and this user sees: its own, those of an organization that
+    /// it is a member of, and public ones.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn visible_to(
+        &self,
+        user_id: UserId,
+        filter: &SetupProfileFilter,
+        page: &Page<SetupProfileOrder>,
+    ) -> Result<Paged<SetupProfile>>;
+
+    /// One page of the profiles that are put forward to everybody: featured and public.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn featured(&self, page: &Page<SetupProfileOrder>) -> Result<Paged<SetupProfile>>;
+
+    /// Whether there is such a setup profile.
+    async fn exists(&self, id: SetupProfileId) -> Result<bool>;
+
+    /// One page of the setup profiles that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(
+        &self,
+        filter: &SetupProfileFilter,
+        page: &Page<SetupProfileOrder>,
+    ) -> Result<Paged<SetupProfile>>;
+
+    /// All setup profiles that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a SetupProfileFilter) -> RowStream<'a, SetupProfile>;
+
+    /// How many setup profiles the filter matches.
+    async fn count(&self, filter: &SetupProfileFilter) -> Result<i64>;
+
+    /// Changes a setup profile; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; the others of [`create`](Self::create).
+    async fn update(
+        &self,
+        id: SetupProfileId,
+        changes: SetupProfileChanges,
+    ) -> Result<SetupProfile>;
+
+    /// Deletes a setup profile, and tells whether it was there.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`] while sessions of it are kept.
+    async fn delete(&self, id: SetupProfileId) -> Result<bool>;
+
+    /// Deletes every setup profile that the filter matches, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<usize>;
+}
+
+/// The [`SetupProfileRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct SetupProfiles<'a>(Source<'a>);
+
+impl Db {
+    /// The setup profiles.
+    pub fn setup_profiles(&self) -> SetupProfiles<'static> {
+        SetupProfiles(self.source())
+    }
+}
+
+impl Tx {
+    /// The setup profiles, inside this transaction.
+    pub fn setup_profiles(&self) -> SetupProfiles<'_> {
+        SetupProfiles(self.source())
+    }
+}
+
+#[repository]
+impl SetupProfileRepository for SetupProfiles<'_> {
+    async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewSetupProfile]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>> {
+        self.0
+            .first(
+                setup_profiles::table
+                    .find(id)
+                    .select(SetupProfile::as_select()),
+            )
+            .await
+    }
+
+    async fn find_many(&self, ids: &[SetupProfileId]) -> Result<Vec<Option<SetupProfile>>> {
+        let query = setup_profiles::table
+            .filter(setup_profiles::id.eq_any(ids))
+            .select(SetupProfile::as_select());
+        Ok(in_order_of!(
+            ids,
+            self.0.load::<_, SetupProfile>(query).await?
+        ))
+    }
+
+    async fn visible_to(
+        &self,
+        user_id: UserId,
+        filter: &SetupProfileFilter,
+        page: &Page<SetupProfileOrder>,
+    ) -> Result<Paged<SetupProfile>> {
+        self.list(&filter.clone().visible_to(user_id), page).await
+    }
+
+    async fn featured(&self, page: &Page<SetupProfileOrder>) -> Result<Paged<SetupProfile>> {
+        let featured = SetupProfileFilter::new()
+            .is_featured(true)
+            .visibility(ProfileVisibility::Public);
+        self.list(&featured, page).await
+    }
+
+    async fn exists(&self, id: SetupProfileId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(
+                setup_profiles::table.find(id),
+            )))
+            .await
+    }
+
+    async fn list(
+        &self,
+        filter: &SetupProfileFilter,
+        page: &Page<SetupProfileOrder>,
+    ) -> Result<Paged<SetupProfile>> {
+        list!(self, SetupProfile, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a SetupProfileFilter) -> RowStream<'a, SetupProfile> {
+        self.0
+            .stream(filter.query().select(SetupProfile::as_select()))
+    }
+
+    async fn count(&self, filter: &SetupProfileFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(
+        &self,
+        id: SetupProfileId,
+        changes: SetupProfileChanges,
+    ) -> Result<SetupProfile> {
+        update!(self, "SetupProfile", id, changes)
+    }
+
+    async fn delete(&self, id: SetupProfileId) -> Result<bool> {
+        Ok(self
+            .0
+            .execute(diesel::delete(setup_profiles::table.find(id)))
+            .await?
+            == 1)
+    }
+
+    async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<usize> {
+        let ids = filter.query().select(setup_profiles::id);
+        self.0
+            .execute(delete_matching(setup_profiles::table, ids))
+            .await
+    }
+}

@@ -1,0 +1,196 @@
+//! `setup.setup_sessions`.
+
+use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl, SelectableHelper};
+use diesel::sql_types::Jsonb;
+use serde_json::Value;
+
+use super::*;
+use crate::schema::setup::setup_sessions;
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::text::appended;
+use crate::{
+    Error, NewSetupSession, Page, Paged, Result, SetupSession, SetupSessionChanges,
+    SetupSessionFilter, SetupSessionId, SetupSessionOrder,
+};
+
+/// Stores and finds setup sessions.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait SetupSessionRepository: Send + Sync {
+    /// Creates a setup session.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`] if there is no such profile or user, [`Error::Check`] if progress or times contradict what
+    /// [`NewSetupSession`] says, [`Error::InvalidInput`] if a value cannot be stored.
+    async fn create(&self, new: NewSetupSession) -> Result<SetupSession>;
+
+    /// Creates any number of setup sessions, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewSetupSession]) -> Result<usize>;
+
+    /// The setup session with this id.
+    async fn find(&self, id: SetupSessionId) -> Result<Option<SetupSession>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[SetupSessionId]) -> Result<Vec<Option<SetupSession>>>;
+
+    /// Whether there is such a setup session.
+    async fn exists(&self, id: SetupSessionId) -> Result<bool>;
+
+    /// One page of the setup sessions that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(
+        &self,
+        filter: &SetupSessionFilter,
+        page: &Page<SetupSessionOrder>,
+    ) -> Result<Paged<SetupSession>>;
+
+    /// All setup sessions that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a SetupSessionFilter) -> RowStream<'a, SetupSession>;
+
+    /// How many setup sessions the filter matches.
+    async fn count(&self, filter: &SetupSessionFilter) -> Result<i64>;
+
+    /// Changes a setup session; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Check`] and [`Error::InvalidInput`] as in [`create`](Self::create).
+    async fn update(
+        &self,
+        id: SetupSessionId,
+        changes: SetupSessionChanges,
+    ) -> Result<SetupSession>;
+
+    /// Adds one entry, whatever JSON it is, to the end of the log. The log is neither read nor sent: writers do not
+    /// lose each other's entries, and a long log costs them nothing on the way.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] if the entry cannot be stored.
+    async fn append_log(&self, id: SetupSessionId, entry: Value) -> Result<()>;
+
+    /// Deletes a setup session with its steps, and tells whether it was there.
+    async fn delete(&self, id: SetupSessionId) -> Result<bool>;
+
+    /// Deletes every setup session that the filter matches, all or none, and tells how many.
+    async fn delete_many(&self, filter: &SetupSessionFilter) -> Result<usize>;
+}
+
+/// The [`SetupSessionRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct SetupSessions<'a>(Source<'a>);
+
+impl Db {
+    /// The setup sessions.
+    pub fn setup_sessions(&self) -> SetupSessions<'static> {
+        SetupSessions(self.source())
+    }
+}
+
+impl Tx {
+    /// The setup sessions, inside this transaction.
+    pub fn setup_sessions(&self) -> SetupSessions<'_> {
+        SetupSessions(self.source())
+    }
+}
+
+#[repository]
+impl SetupSessionRepository for SetupSessions<'_> {
+    async fn create(&self, new: NewSetupSession) -> Result<SetupSession> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewSetupSession]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn find(&self, id: SetupSessionId) -> Result<Option<SetupSession>> {
+        self.0
+            .first(
+                setup_sessions::table
+                    .find(id)
+                    .select(SetupSession::as_select()),
+            )
+            .await
+    }
+
+    async fn find_many(&self, ids: &[SetupSessionId]) -> Result<Vec<Option<SetupSession>>> {
+        let query = setup_sessions::table
+            .filter(setup_sessions::id.eq_any(ids))
+            .select(SetupSession::as_select());
+        Ok(in_order_of!(
+            ids,
+            self.0.load::<_, SetupSession>(query).await?
+        ))
+    }
+
+    async fn exists(&self, id: SetupSessionId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(
+                setup_sessions::table.find(id),
+            )))
+            .await
+    }
+
+    async fn list(
+        &self,
+        filter: &SetupSessionFilter,
+        page: &Page<SetupSessionOrder>,
+    ) -> Result<Paged<SetupSession>> {
+        list!(self, SetupSession, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a SetupSessionFilter) -> RowStream<'a, SetupSession> {
+        self.0
+            .stream(filter.query().select(SetupSession::as_select()))
+    }
+
+    async fn count(&self, filter: &SetupSessionFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(
+        &self,
+        id: SetupSessionId,
+        changes: SetupSessionChanges,
+    ) -> Result<SetupSession> {
+        update!(self, "SetupSession", id, changes)
+    }
+
+    async fn append_log(&self, id: SetupSessionId, entry: Value) -> Result<()> {
+        crate::checks::check(&entry, "logs", None)?;
+        // In an array of its own, so that an entry that is an array stays one entry.
+        let entry = Value::Array(vec![entry]);
+        let logs =
+            setup_sessions::logs.eq(appended(setup_sessions::logs, entry.into_sql::<Jsonb>()));
+        let statement = diesel::update(setup_sessions::table.find(id)).set(logs);
+        match self.0.execute(statement).await? {
+            0 => Err(Error::NotFound {
+                what: "SetupSession",
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn delete(&self, id: SetupSessionId) -> Result<bool> {
+        Ok(self
+            .0
+            .execute(diesel::delete(setup_sessions::table.find(id)))
+            .await?
+            == 1)
+    }
+
+    async fn delete_many(&self, filter: &SetupSessionFilter) -> Result<usize> {
+        let ids = filter.query().select(setup_sessions::id);
+        self.0
+            .execute(delete_matching(setup_sessions::table, ids))
+            .await
+    }
+}

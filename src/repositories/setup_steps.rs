@@ -1,0 +1,184 @@
+//! `setup.setup_steps`.
+
+use std::collections::HashMap;
+
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+
+use super::*;
+use crate::schema::setup::setup_steps;
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::{
+    Error, NewSetupStep, Page, Paged, Result, SetupSessionId, SetupStep, SetupStepChanges,
+    SetupStepFilter, SetupStepId, SetupStepOrder,
+};
+
+/// Stores and finds setup steps.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait SetupStepRepository: Send + Sync {
+    /// Creates a setup step.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`] if there is no such session, [`Error::Check`] if the times contradict what
+    /// [`NewSetupStep`] says, [`Error::InvalidInput`] if a value cannot be stored.
+    async fn create(&self, new: NewSetupStep) -> Result<SetupStep>;
+
+    /// Creates any number of setup steps, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewSetupStep]) -> Result<usize>;
+
+    /// The setup step with this id.
+    async fn find(&self, id: SetupStepId) -> Result<Option<SetupStep>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[SetupStepId]) -> Result<Vec<Option<SetupStep>>>;
+
+    /// The steps of a session, in their order.
+    async fn of_session(&self, session_id: SetupSessionId) -> Result<Vec<SetupStep>>;
+
+    /// The steps of each session, in their order, by one query; none for a session that is not there.
+    async fn of_sessions(&self, session_ids: &[SetupSessionId]) -> Result<Vec<Vec<SetupStep>>>;
+
+    /// Whether there is such a setup step.
+    async fn exists(&self, id: SetupStepId) -> Result<bool>;
+
+    /// One page of the setup steps that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(
+        &self,
+        filter: &SetupStepFilter,
+        page: &Page<SetupStepOrder>,
+    ) -> Result<Paged<SetupStep>>;
+
+    /// All setup steps that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a SetupStepFilter) -> RowStream<'a, SetupStep>;
+
+    /// How many setup steps the filter matches.
+    async fn count(&self, filter: &SetupStepFilter) -> Result<i64>;
+
+    /// Changes a setup step; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Check`] and [`Error::InvalidInput`] as in [`create`](Self::create).
+    async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep>;
+
+    /// Deletes a setup step, and tells whether it was there.
+    async fn delete(&self, id: SetupStepId) -> Result<bool>;
+
+    /// Deletes every setup step that the filter matches, all or none, and tells how many.
+    async fn delete_many(&self, filter: &SetupStepFilter) -> Result<usize>;
+}
+
+/// The [`SetupStepRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct SetupSteps<'a>(Source<'a>);
+
+impl Db {
+    /// The setup steps.
+    pub fn setup_steps(&self) -> SetupSteps<'static> {
+        SetupSteps(self.source())
+    }
+}
+
+impl Tx {
+    /// The setup steps, inside this transaction.
+    pub fn setup_steps(&self) -> SetupSteps<'_> {
+        SetupSteps(self.source())
+    }
+}
+
+#[repository]
+impl SetupStepRepository for SetupSteps<'_> {
+    async fn create(&self, new: NewSetupStep) -> Result<SetupStep> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewSetupStep]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn find(&self, id: SetupStepId) -> Result<Option<SetupStep>> {
+        self.0
+            .first(setup_steps::table.find(id).select(SetupStep::as_select()))
+            .await
+    }
+
+    async fn find_many(&self, ids: &[SetupStepId]) -> Result<Vec<Option<SetupStep>>> {
+        let query = setup_steps::table
+            .filter(setup_steps::id.eq_any(ids))
+            .select(SetupStep::as_select());
+        Ok(in_order_of!(ids, self.0.load::<_, SetupStep>(query).await?))
+    }
+
+    async fn of_session(&self, session_id: SetupSessionId) -> Result<Vec<SetupStep>> {
+        let query = setup_steps::table
+            .filter(setup_steps::session_id.eq(session_id))
+            .order((setup_steps::step_order, setup_steps::id))
+            .select(SetupStep::as_select());
+        self.0.load(query).await
+    }
+
+    async fn of_sessions(&self, session_ids: &[SetupSessionId]) -> Result<Vec<Vec<SetupStep>>> {
+        let query = setup_steps::table
+            .filter(setup_steps::session_id.eq_any(session_ids))
+            .order((setup_steps::step_order, setup_steps::id))
+            .select(SetupStep::as_select());
+        let mut steps: HashMap<SetupSessionId, Vec<SetupStep>> = HashMap::new();
+        for step in self.0.load::<_, SetupStep>(query).await? {
+            steps.entry(step.session_id).or_default().push(step);
+        }
+        let steps_of = |id| steps.get(id).cloned().unwrap_or_default();
+        Ok(session_ids.iter().map(steps_of).collect())
+    }
+
+    async fn exists(&self, id: SetupStepId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(
+                setup_steps::table.find(id),
+            )))
+            .await
+    }
+
+    async fn list(
+        &self,
+        filter: &SetupStepFilter,
+        page: &Page<SetupStepOrder>,
+    ) -> Result<Paged<SetupStep>> {
+        list!(self, SetupStep, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a SetupStepFilter) -> RowStream<'a, SetupStep> {
+        self.0.stream(filter.query().select(SetupStep::as_select()))
+    }
+
+    async fn count(&self, filter: &SetupStepFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep> {
+        update!(self, "SetupStep", id, changes)
+    }
+
+    async fn delete(&self, id: SetupStepId) -> Result<bool> {
+        Ok(self
+            .0
+            .execute(diesel::delete(setup_steps::table.find(id)))
+            .await?
+            == 1)
+    }
+
+    async fn delete_many(&self, filter: &SetupStepFilter) -> Result<usize> {
+        let ids = filter.query().select(setup_steps::id);
+        self.0
+            .execute(delete_matching(setup_steps::table, ids))
+            .await
+    }
+}

@@ -1,0 +1,161 @@
+//! `audit.system_logs`.
+
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+
+use super::*;
+use crate::partitions::window;
+use crate::schema::audit::system_logs;
+use crate::statement::{NewRow as _, insert};
+use crate::{
+    NewSystemLog, Page, Paged, Result, SystemLog, SystemLogFilter, SystemLogId, SystemLogOrder,
+};
+
+/// Writes and reads the system log, which only grows: a line is neither changed nor deleted, except that a whole
+/// month is dropped by [`PartitionRepository`].
+///
+/// Every method may return [`Error::Pool`](crate::Error::Pool), [`Error::Connection`](crate::Error::Connection) and
+/// [`Error::Timeout`](crate::Error::Timeout); named below is what else.
+#[repository]
+pub trait SystemLogRepository: Send + Sync {
+    /// Writes a line.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`](crate::Error::ForeignKey) if there is no such user,
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if a value cannot be stored.
+    async fn create(&self, new: NewSystemLog) -> Result<SystemLog>;
+
+    /// Writes any number of lines, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewSystemLog]) -> Result<usize>;
+
+    /// The line with this id.
+    ///
+    /// The months around the time that the id carries are looked at first, the others only if it is in none of
+    /// them: a line whose `created_at` is far from the making of its id costs a second query.
+    async fn find(&self, id: SystemLogId) -> Result<Option<SystemLog>>;
+
+    /// One answer for each id, in their order, by one query, or two as in [`find`](Self::find).
+    async fn find_many(&self, ids: &[SystemLogId]) -> Result<Vec<Option<SystemLog>>>;
+
+    /// Whether there is such a line.
+    async fn exists(&self, id: SystemLogId) -> Result<bool>;
+
+    /// One page of the lines that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) for a limit that is not within 1 and 100 or a cursor of
+    /// another list.
+    async fn list(
+        &self,
+        filter: &SystemLogFilter,
+        page: &Page<SystemLogOrder>,
+    ) -> Result<Paged<SystemLog>>;
+
+    /// All lines that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a SystemLogFilter) -> RowStream<'a, SystemLog>;
+
+    /// How many lines the filter matches.
+    async fn count(&self, filter: &SystemLogFilter) -> Result<i64>;
+}
+
+/// The [`SystemLogRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct SystemLogs<'a>(Source<'a>);
+
+impl Db {
+    /// The system log.
+    pub fn system_logs(&self) -> SystemLogs<'static> {
+        SystemLogs(self.source())
+    }
+}
+
+impl Tx {
+    /// The system log, inside this transaction.
+    pub fn system_logs(&self) -> SystemLogs<'_> {
+        SystemLogs(self.source())
+    }
+}
+
+#[repository]
+impl SystemLogRepository for SystemLogs<'_> {
+    async fn create(&self, new: NewSystemLog) -> Result<SystemLog> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewSystemLog]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn find(&self, id: SystemLogId) -> Result<Option<SystemLog>> {
+        let query = system_logs::table
+            .filter(system_logs::id.eq(id))
+            .select(SystemLog::as_select());
+        if let Some((from, before)) = window(id.created_at()) {
+            let query = query
+                .filter(system_logs::created_at.ge(from))
+                .filter(system_logs::created_at.lt(before));
+            if let Some(line) = self.0.first(query).await? {
+                return Ok(Some(line));
+            }
+        }
+        self.0.first(query).await
+    }
+
+    async fn find_many(&self, ids: &[SystemLogId]) -> Result<Vec<Option<SystemLog>>> {
+        let mut lines: Vec<SystemLog> = Vec::new();
+        if let Some((from, before)) = window(ids.iter().filter_map(SystemLogId::created_at)) {
+            let query = system_logs::table
+                .filter(system_logs::id.eq_any(ids))
+                .filter(system_logs::created_at.ge(from))
+                .filter(system_logs::created_at.lt(before))
+                .select(SystemLog::as_select());
+            lines = self.0.load(query).await?;
+        }
+        let missing = without!(lines, ids);
+        if !missing.is_empty() {
+            let query = system_logs::table
+                .filter(system_logs::id.eq_any(missing))
+                .select(SystemLog::as_select());
+            lines.extend(self.0.load::<_, SystemLog>(query).await?);
+        }
+        Ok(in_order_of!(ids, lines))
+    }
+
+    async fn exists(&self, id: SystemLogId) -> Result<bool> {
+        let query = system_logs::table.filter(system_logs::id.eq(id));
+        if let Some((from, before)) = window(id.created_at()) {
+            let query = query
+                .filter(system_logs::created_at.ge(from))
+                .filter(system_logs::created_at.lt(before));
+            if self
+                .0
+                .one(diesel::select(diesel::dsl::exists(query)))
+                .await?
+            {
+                return Ok(true);
+            }
+        }
+        self.0.one(diesel::select(diesel::dsl::exists(query))).await
+    }
+
+    async fn list(
+        &self,
+        filter: &SystemLogFilter,
+        page: &Page<SystemLogOrder>,
+    ) -> Result<Paged<SystemLog>> {
+        list!(self, SystemLog, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a SystemLogFilter) -> RowStream<'a, SystemLog> {
+        self.0.stream(filter.query().select(SystemLog::as_select()))
+    }
+
+    async fn count(&self, filter: &SystemLogFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+}

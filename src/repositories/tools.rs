@@ -1,0 +1,211 @@
+//! `setup.tools`.
+
+use diesel::prelude::{ExpressionMethods, PgExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::sql_types::{Array, Text};
+
+use super::*;
+use crate::schema::setup::tools;
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::{
+    Error, NewTool, Page, Paged, Result, Tool, ToolChanges, ToolFilter, ToolId, ToolOrder,
+};
+
+/// The newest active tool of each name, and of each name that these depend on, and so on.
+const NEEDED_TOOLS: &str = r#"
+    WITH RECURSIVE "needed" ("name") AS (
+        SELECT pg_catalog.unnest($1)
+      UNION
+        SELECT pg_catalog.unnest("tool"."dependencies")
+        FROM "needed" CROSS JOIN LATERAL (
+            SELECT "dependencies" FROM "setup"."tools"
+            WHERE "tools"."name" = "needed"."name" AND "is_active"
+            ORDER BY "created_at" DESC, "id" DESC LIMIT 1
+        ) AS "tool"
+    )
+    SELECT "tool".*
+    FROM "needed" CROSS JOIN LATERAL (
+        SELECT * FROM "setup"."tools"
+        WHERE "tools"."name" = "needed"."name" AND "is_active"
+        ORDER BY "created_at" DESC, "id" DESC LIMIT 1
+    ) AS "tool"
+"#;
+
+/// Stores and finds tools.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait ToolRepository: Send + Sync {
+    /// Creates a tool.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if a value cannot be stored.
+    async fn create(&self, new: NewTool) -> Result<Tool>;
+
+    /// Creates any number of tools, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewTool]) -> Result<usize>;
+
+    /// The tool with this id.
+    async fn find(&self, id: ToolId) -> Result<Option<Tool>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[ToolId]) -> Result<Vec<Option<Tool>>>;
+
+    /// The tool with this name and version; without a version, the one that has none. The design does not make them
+    /// unique: of several, the newest.
+    async fn find_by_name_and_version(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<Tool>>;
+
+    /// The newest active tool with this name, whatever its version.
+    async fn find_newest(&self, name: &str) -> Result<Option<Tool>>;
+
+    /// The tools to install for these, each after its dependencies, by one query: the newest active tool of each
+    /// name. Otherwise they come as asked for, dependencies of the same tool by name, so that the same question
+    /// has the same answer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if there is no active tool for a name, with the tool that needs it, or if tools depend
+    /// on each other in a circle, with the circle.
+    async fn install_order(&self, names: &[&str]) -> Result<Vec<Tool>>;
+
+    /// Whether there is such a tool.
+    async fn exists(&self, id: ToolId) -> Result<bool>;
+
+    /// One page of the tools that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(&self, filter: &ToolFilter, page: &Page<ToolOrder>) -> Result<Paged<Tool>>;
+
+    /// All tools that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a ToolFilter) -> RowStream<'a, Tool>;
+
+    /// How many tools the filter matches.
+    async fn count(&self, filter: &ToolFilter) -> Result<i64>;
+
+    /// Changes a tool; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; [`Error::InvalidInput`] as in [`create`](Self::create).
+    async fn update(&self, id: ToolId, changes: ToolChanges) -> Result<Tool>;
+
+    /// Deletes a tool, and tells whether it was there.
+    async fn delete(&self, id: ToolId) -> Result<bool>;
+
+    /// Deletes every tool that the filter matches, all or none, and tells how many.
+    async fn delete_many(&self, filter: &ToolFilter) -> Result<usize>;
+}
+
+/// The [`ToolRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct Tools<'a>(Source<'a>);
+
+impl Db {
+    /// The tools.
+    pub fn tools(&self) -> Tools<'static> {
+        Tools(self.source())
+    }
+}
+
+impl Tx {
+    /// The tools, inside this transaction.
+    pub fn tools(&self) -> Tools<'_> {
+        Tools(self.source())
+    }
+}
+
+#[repository]
+impl ToolRepository for Tools<'_> {
+    async fn create(&self, new: NewTool) -> Result<Tool> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewTool]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn find(&self, id: ToolId) -> Result<Option<Tool>> {
+        self.0
+            .first(tools::table.find(id).select(Tool::as_select()))
+            .await
+    }
+
+    async fn find_many(&self, ids: &[ToolId]) -> Result<Vec<Option<Tool>>> {
+        let query = tools::table
+            .filter(tools::id.eq_any(ids))
+            .select(Tool::as_select());
+        Ok(in_order_of!(ids, self.0.load::<_, Tool>(query).await?))
+    }
+
+    async fn find_by_name_and_version(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Option<Tool>> {
+        let query = tools::table
+            .filter(tools::name.eq(name))
+            .filter(tools::version.is_not_distinct_from(version))
+            .order((tools::created_at.desc(), tools::id.desc()))
+            .limit(1)
+            .select(Tool::as_select());
+        self.0.first(query).await
+    }
+
+    async fn find_newest(&self, name: &str) -> Result<Option<Tool>> {
+        let query = tools::table
+            .filter(tools::name.eq(name))
+            .filter(tools::is_active)
+            .order((tools::created_at.desc(), tools::id.desc()))
+            .limit(1)
+            .select(Tool::as_select());
+        self.0.first(query).await
+    }
+
+    async fn install_order(&self, names: &[&str]) -> Result<Vec<Tool>> {
+        let query = diesel::sql_query(NEEDED_TOOLS).bind::<Array<Text>, _>(names);
+        crate::models::install_order(names, &self.0.load(query).await?)
+    }
+
+    async fn exists(&self, id: ToolId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(tools::table.find(id))))
+            .await
+    }
+
+    async fn list(&self, filter: &ToolFilter, page: &Page<ToolOrder>) -> Result<Paged<Tool>> {
+        list!(self, Tool, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a ToolFilter) -> RowStream<'a, Tool> {
+        self.0.stream(filter.query().select(Tool::as_select()))
+    }
+
+    async fn count(&self, filter: &ToolFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(&self, id: ToolId, changes: ToolChanges) -> Result<Tool> {
+        update!(self, "Tool", id, changes)
+    }
+
+    async fn delete(&self, id: ToolId) -> Result<bool> {
+        Ok(self
+            .0
+            .execute(diesel::delete(tools::table.find(id)))
+            .await?
+            == 1)
+    }
+
+    async fn delete_many(&self, filter: &ToolFilter) -> Result<usize> {
+        let ids = filter.query().select(tools::id);
+        self.0.execute(delete_matching(tools::table, ids)).await
+    }
+}

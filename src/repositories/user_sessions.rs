@@ -1,0 +1,249 @@
+//! `public.user_sessions`.
+
+use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl, SelectableHelper};
+use diesel::sql_types::Timestamptz;
+
+use super::*;
+use crate::schema::public::user_sessions;
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::{
+    Error, NewUserSession, Page, Paged, Result, UserId, UserSession, UserSessionChanges,
+    UserSessionFilter, UserSessionId, UserSessionOrder,
+};
+
+/// Stores and finds the sessions of users.
+///
+/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+#[repository]
+pub trait UserSessionRepository: Send + Sync {
+    /// Creates a session.
+    ///
+    /// # Errors
+    /// [`Error::ForeignKey`] if there is no such user, [`Error::InvalidInput`] if a value cannot be stored.
+    async fn create(&self, new: NewUserSession) -> Result<UserSession>;
+
+    /// Creates any number of sessions, all or none, and tells how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    async fn create_many(&self, new: &[NewUserSession]) -> Result<usize>;
+
+    /// The session with this id, expired or not.
+    async fn find(&self, id: UserSessionId) -> Result<Option<UserSession>>;
+
+    /// One answer for each id, in their order, by one query.
+    async fn find_many(&self, ids: &[UserSessionId]) -> Result<Vec<Option<UserSession>>>;
+
+    /// The session with this token's hash that has not expired, by the server's clock. The design does not make the
+    /// hash unique: the newest.
+    async fn find_by_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>>;
+
+    /// As [`find_by_token_hash`](Self::find_by_token_hash), by the hash of the token to refresh with.
+    async fn find_by_refresh_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>>;
+
+    /// The sessions of each user, oldest first: one answer for each id, in their order, by one query.
+    async fn of_users(&self, ids: &[UserId]) -> Result<Vec<Vec<UserSession>>>;
+
+    /// Whether there is such a session, expired or not.
+    async fn exists(&self, id: UserSessionId) -> Result<bool>;
+
+    /// One page of the sessions that the filter matches.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    async fn list(
+        &self,
+        filter: &UserSessionFilter,
+        page: &Page<UserSessionOrder>,
+    ) -> Result<Paged<UserSession>>;
+
+    /// All sessions that the filter matches, as they come, in no particular order.
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a UserSessionFilter) -> RowStream<'a, UserSession>;
+
+    /// How many sessions the filter matches.
+    async fn count(&self, filter: &UserSessionFilter) -> Result<i64>;
+
+    /// Changes a session; without changes it is returned as it is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] as in [`create`](Self::create).
+    async fn update(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession>;
+
+    /// Notes that the session is used now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn touch(&self, id: UserSessionId) -> Result<UserSession>;
+
+    /// Deletes a session, and tells whether it was there.
+    async fn delete(&self, id: UserSessionId) -> Result<bool>;
+
+    /// Deletes every session of a user, and tells how many.
+    async fn delete_for_user(&self, user_id: UserId) -> Result<usize>;
+
+    /// Deletes at most `limit` sessions that have expired, by the server's clock, those that expired first before
+    /// the others, and tells how many. Called until it returns 0, it deletes them all in short transactions.
+    ///
+    /// Sessions that somebody else is writing are passed over, so that any number of callers may do this at once.
+    async fn delete_expired(&self, limit: u32) -> Result<usize>;
+
+    /// Deletes every session that the filter matches, all or none, and tells how many.
+    async fn delete_many(&self, filter: &UserSessionFilter) -> Result<usize>;
+}
+
+/// The [`UserSessionRepository`] on PostgreSQL.
+#[derive(Clone)]
+pub struct UserSessions<'a>(Source<'a>);
+
+impl Db {
+    /// The sessions of users.
+    pub fn user_sessions(&self) -> UserSessions<'static> {
+        UserSessions(self.source())
+    }
+}
+
+impl Tx {
+    /// The sessions of users, inside this transaction.
+    pub fn user_sessions(&self) -> UserSessions<'_> {
+        UserSessions(self.source())
+    }
+}
+
+#[repository]
+impl UserSessionRepository for UserSessions<'_> {
+    async fn create(&self, new: NewUserSession) -> Result<UserSession> {
+        new.check()?;
+        self.0.one(insert(&new)).await
+    }
+
+    async fn create_many(&self, new: &[NewUserSession]) -> Result<usize> {
+        self.0.insert_all(new).await
+    }
+
+    async fn find(&self, id: UserSessionId) -> Result<Option<UserSession>> {
+        self.0
+            .first(
+                user_sessions::table
+                    .find(id)
+                    .select(UserSession::as_select()),
+            )
+            .await
+    }
+
+    async fn find_many(&self, ids: &[UserSessionId]) -> Result<Vec<Option<UserSession>>> {
+        let query = user_sessions::table
+            .filter(user_sessions::id.eq_any(ids))
+            .select(UserSession::as_select());
+        Ok(in_order_of!(
+            ids,
+            self.0.load::<_, UserSession>(query).await?
+        ))
+    }
+
+    async fn find_by_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>> {
+        let query = user_sessions::table
+            .filter(user_sessions::token_hash.eq(token_hash))
+            .filter(user_sessions::expires_at.gt(diesel::dsl::now.into_sql::<Timestamptz>()))
+            .order((user_sessions::created_at.desc(), user_sessions::id.desc()))
+            .limit(1)
+            .select(UserSession::as_select());
+        self.0.first(query).await
+    }
+
+    async fn find_by_refresh_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>> {
+        let query = user_sessions::table
+            .filter(user_sessions::refresh_token_hash.eq(token_hash))
+            .filter(user_sessions::expires_at.gt(diesel::dsl::now.into_sql::<Timestamptz>()))
+            .order((user_sessions::created_at.desc(), user_sessions::id.desc()))
+            .limit(1)
+            .select(UserSession::as_select());
+        self.0.first(query).await
+    }
+
+    async fn of_users(&self, ids: &[UserId]) -> Result<Vec<Vec<UserSession>>> {
+        let query = user_sessions::table
+            .filter(user_sessions::user_id.eq_any(ids))
+            .order((user_sessions::created_at, user_sessions::id))
+            .select(UserSession::as_select());
+        Ok(in_groups_of!(
+            ids,
+            user_id,
+            self.0.load::<_, UserSession>(query).await?
+        ))
+    }
+
+    async fn exists(&self, id: UserSessionId) -> Result<bool> {
+        self.0
+            .one(diesel::select(diesel::dsl::exists(
+                user_sessions::table.find(id),
+            )))
+            .await
+    }
+
+    async fn list(
+        &self,
+        filter: &UserSessionFilter,
+        page: &Page<UserSessionOrder>,
+    ) -> Result<Paged<UserSession>> {
+        list!(self, UserSession, filter, page)
+    }
+
+    #[asynchronous_only]
+    fn stream<'a>(&'a self, filter: &'a UserSessionFilter) -> RowStream<'a, UserSession> {
+        self.0
+            .stream(filter.query().select(UserSession::as_select()))
+    }
+
+    async fn count(&self, filter: &UserSessionFilter) -> Result<i64> {
+        self.0.one(filter.query().count()).await
+    }
+
+    async fn update(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession> {
+        update!(self, "UserSession", id, changes)
+    }
+
+    async fn touch(&self, id: UserSessionId) -> Result<UserSession> {
+        let now = user_sessions::last_used_at.eq(diesel::dsl::now.into_sql::<Timestamptz>());
+        let statement = diesel::update(user_sessions::table.find(id))
+            .set(now)
+            .returning(UserSession::as_returning());
+        self.0.first(statement).await?.ok_or(Error::NotFound {
+            what: "UserSession",
+        })
+    }
+
+    async fn delete(&self, id: UserSessionId) -> Result<bool> {
+        Ok(self
+            .0
+            .execute(diesel::delete(user_sessions::table.find(id)))
+            .await?
+            == 1)
+    }
+
+    async fn delete_for_user(&self, user_id: UserId) -> Result<usize> {
+        let of_user = user_sessions::table.filter(user_sessions::user_id.eq(user_id));
+        self.0.execute(diesel::delete(of_user)).await
+    }
+
+    async fn delete_expired(&self, limit: u32) -> Result<usize> {
+        let sessions = diesel::alias!(user_sessions as expired);
+        let expires_at = sessions.field(user_sessions::expires_at);
+        let expired = sessions
+            .filter(expires_at.le(diesel::dsl::now.into_sql::<Timestamptz>()))
+            .order(expires_at)
+            .limit(limit.into())
+            .select(sessions.field(user_sessions::id))
+            .for_update()
+            .skip_locked();
+        let among_them = user_sessions::table.filter(user_sessions::id.eq_any(expired));
+        self.0.execute(diesel::delete(among_them)).await
+    }
+
+    async fn delete_many(&self, filter: &UserSessionFilter) -> Result<usize> {
+        let ids = filter.query().select(user_sessions::id);
+        self.0
+            .execute(delete_matching(user_sessions::table, ids))
+            .await
+    }
+}

@@ -1,0 +1,73 @@
+//! Values that are not to be seen.
+
+use std::fmt;
+
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::serialize::{self, Output, ToSql};
+use serde::Deserialize;
+
+/// A value that is stored, and neither printed nor serialized.
+///
+/// ```
+/// use wundr_db::Secret;
+///
+/// let secret = Secret::new("hunter2".to_owned());
+/// assert_eq!(format!("{secret:?}"), "Secret(..)");
+/// assert_eq!(secret.expose(), "hunter2");
+/// ```
+///
+/// ```compile_fail
+/// # use wundr_db::Secret;
+/// serde_json::to_string(&Secret::new("hunter2".to_owned()));
+/// ```
+#[derive(Clone, PartialEq, Deserialize, FromSqlRow)]
+#[serde(transparent)]
+pub struct Secret<T>(T);
+
+impl<T> Secret<T> {
+    /// Hides a value.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value, for the one who uses it.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+
+    /// The value, by value.
+    pub fn into_exposed(self) -> T {
+        self.0
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+impl<T> From<T> for Secret<T> {
+    fn from(value: T) -> Self {
+        Self(value)
+    }
+}
+
+impl From<&str> for Secret<String> {
+    fn from(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+}
+
+impl<T: FromSql<S, B>, S, B: Backend> FromSql<S, B> for Secret<T> {
+    fn from_sql(value: B::RawValue<'_>) -> deserialize::Result<Self> {
+        T::from_sql(value).map(Self)
+    }
+}
+
+impl<T: ToSql<S, B>, S, B: Backend> ToSql<S, B> for Secret<T> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, B>) -> serialize::Result {
+        self.0.to_sql(out)
+    }
+}

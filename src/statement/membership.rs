@@ -1,0 +1,270 @@
+//! The writes that could leave an organization or a project without an owner, and do not.
+//!
+//! Each is one statement, which takes an owner away only while it holds a lock on the row of another who stays:
+//! until its transaction ends, nobody can take that one away either. So of two owners who leave at once the second
+//! waits for the first and is refused, and that holds in a longer transaction and at every isolation level too.
+//!
+//! Locking is also what makes the other's row current. Under READ COMMITTED a statement sees what was committed
+//! before it began, but a row that it has to wait for is read again: an owner who has meanwhile gone is no
+//! longer among the owners. One who was meanwhile made owner is not yet seen, which can only make a write be refused.
+//! Owners are locked in the order of their ids, and before all other members, so that statements do not end in a
+//! deadlock.
+
+use diesel::sql_types::BigInt;
+
+use super::*;
+use crate::{Constraint, Error};
+
+/// The new row of a table of members, whose parent is never left without an owner.
+pub trait Membership: NewRow {
+    /// The changes to such a row.
+    type Changes: Changes<Row = Self::Row, Table = Self::Table>;
+    /// The column with the parent's key.
+    const PARENT: &'static str;
+    /// The role that one member must have, as SQL.
+    const OWNER: &'static str;
+    /// The table's name.
+    const TABLE: &'static str;
+    /// The rule's name, as if it was a constraint.
+    const KEEPS_AN_OWNER: &'static str;
+
+    /// Why the last owner was not taken away.
+    fn last_owner() -> Error {
+        Error::Check(Constraint {
+            table: Self::TABLE.to_owned(),
+            name: Self::KEEPS_AN_OWNER.to_owned(),
+            detail: None,
+        })
+    }
+}
+
+type TargetOf<M> = Target<<M as NewRow>::Table, <M as NewRow>::Row>;
+
+/// `UPDATE` of the member whose id a query yields. There is no row if there is no such member, and none if it is the
+/// last owner, who would be one no more.
+pub struct ChangeMember<'a, M: Membership, Q> {
+    id: Q,
+    changes: &'a M::Changes,
+    target: TargetOf<M>,
+}
+
+/// `INSERT ... ON CONFLICT DO UPDATE` of a member. There is no row if it is the last owner, who would be one no more.
+pub struct UpsertMember<'a, M: Membership> {
+    new: &'a M,
+    target: TargetOf<M>,
+}
+
+/// `DELETE` of the members that a query yields, unless a parent would lose its last owner.
+pub struct RemoveMembers<M: Membership, Q> {
+    members: Q,
+    target: TargetOf<M>,
+}
+
+/// What `RemoveMembers` has done: how many owners it has locked, how many owners it has kept because no other would
+/// have stayed, how many members it has removed.
+pub type Removed = (i64, i64, i64);
+
+/// Changes the member whose id `id` selects.
+pub fn change_member<M: Membership, Q>(id: Q, changes: &M::Changes) -> ChangeMember<'_, M, Q> {
+    ChangeMember {
+        id,
+        changes,
+        target: Target::new(),
+    }
+}
+
+/// Inserts a member or changes the one of the same user.
+pub fn upsert_member<M: Membership>(new: &M) -> UpsertMember<'_, M> {
+    UpsertMember {
+        new,
+        target: Target::new(),
+    }
+}
+
+/// Removes the members of which `members` selects id, parent and role.
+pub fn remove_members<M: Membership, Q>(members: Q) -> RemoveMembers<M, Q> {
+    RemoveMembers {
+        members,
+        target: Target::new(),
+    }
+}
+
+/// `WITH "owners" AS (...)`: the owners of certain parents, each locked as it is read.
+fn push_owners<'b, M: Membership>(
+    target: &'b TargetOf<M>,
+    out: &mut AstPass<'_, 'b, Pg>,
+    push_parents: impl FnOnce(&mut AstPass<'_, 'b, Pg>) -> QueryResult<()>,
+) -> QueryResult<()> {
+    out.push_sql("WITH \"owners\" (\"id\", \"parent\") AS MATERIALIZED (SELECT \"id\", ");
+    out.push_identifier(M::PARENT)?;
+    out.push_sql(" FROM ");
+    target.table.walk_ast(out.reborrow())?;
+    out.push_sql(" WHERE \"role\" = ");
+    out.push_sql(M::OWNER);
+    out.push_sql(" AND ");
+    out.push_identifier(M::PARENT)?;
+    out.push_sql(" = ");
+    push_parents(out)?;
+    out.push_sql(" ORDER BY \"id\" FOR UPDATE)");
+    Ok(())
+}
+
+/// Whether the row that is written is no owner's or another owner stays.
+fn push_owner_stays<'b, M: Membership>(
+    target: &'b TargetOf<M>,
+    out: &mut AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    target.table.walk_ast(out.reborrow())?;
+    out.push_sql(".\"role\" <> ");
+    out.push_sql(M::OWNER);
+    out.push_sql(" OR EXISTS (SELECT FROM \"owners\" WHERE \"owners\".\"id\" <> ");
+    target.table.walk_ast(out.reborrow())?;
+    out.push_sql(".\"id\")");
+    Ok(())
+}
+
+impl<M: Membership, Q: QueryFragment<Pg>> QueryFragment<Pg> for ChangeMember<'_, M, Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        push_owners::<M>(&self.target, &mut out, |out| {
+            out.push_sql("(SELECT ");
+            out.push_identifier(M::PARENT)?;
+            out.push_sql(" FROM ");
+            self.target.table.walk_ast(out.reborrow())?;
+            out.push_sql(" WHERE \"id\" = (");
+            self.id.walk_ast(out.reborrow())?;
+            out.push_sql("))");
+            Ok(())
+        })?;
+        out.push_sql(" ");
+        push_update(self.changes, &self.target, &mut out)?;
+        out.push_sql(" WHERE \"id\" = (");
+        self.id.walk_ast(out.reborrow())?;
+        out.push_sql(") AND (COALESCE(");
+        if let Some(role) = M::Changes::COLUMNS
+            .iter()
+            .position(|column| column.name == "role")
+        {
+            self.changes.bind(role, &mut out)?;
+            out.push_sql(M::Changes::COLUMNS[role].cast);
+            out.push_sql(", ");
+        }
+        out.push_sql(M::OWNER);
+        out.push_sql(") = ");
+        out.push_sql(M::OWNER);
+        out.push_sql(" OR ");
+        push_owner_stays::<M>(&self.target, &mut out)?;
+        out.push_sql(") RETURNING ");
+        self.target.returning.walk_ast(out)
+    }
+}
+
+impl<M: Membership> UpsertMember<'_, M> {
+    fn push_given<'b>(&'b self, name: &str, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        match M::COLUMNS.iter().position(|column| column.name == name) {
+            Some(index) => {
+                self.new.bind(index, out)?;
+                out.push_sql(M::COLUMNS[index].cast);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl<M: Membership> QueryFragment<Pg> for UpsertMember<'_, M> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        push_owners::<M>(&self.target, &mut out, |out| {
+            self.push_given(M::PARENT, out)
+        })?;
+        out.push_sql(" ");
+        push_insert_into::<M>(&self.target, &mut out)?;
+        out.push_sql(" SELECT ");
+        for (index, column) in M::COLUMNS.iter().enumerate() {
+            separate(&mut out, index, ", ");
+            push_value(self.new, index, column.default, &mut out)?;
+        }
+        // The insert would lock an owner's row first and the others' then, in any order: so lock them here.
+        out.push_sql(" WHERE CASE WHEN EXISTS (SELECT FROM ");
+        self.target.table.walk_ast(out.reborrow())?;
+        out.push_sql(" WHERE ");
+        out.push_identifier(M::PARENT)?;
+        out.push_sql(" = ");
+        self.push_given(M::PARENT, &mut out)?;
+        out.push_sql(" AND \"user_id\" = ");
+        self.push_given("user_id", &mut out)?;
+        out.push_sql(" AND \"role\" = ");
+        out.push_sql(M::OWNER);
+        out.push_sql(") THEN (SELECT pg_catalog.count(*) FROM \"owners\") ELSE 1 END >= 0");
+        push_on_conflict(self.new, &self.target, &mut out)?;
+        out.push_sql(" WHERE EXCLUDED.\"role\" = ");
+        out.push_sql(M::OWNER);
+        out.push_sql(" OR ");
+        push_owner_stays::<M>(&self.target, &mut out)?;
+        out.push_sql(" RETURNING ");
+        self.target.returning.walk_ast(out)
+    }
+}
+
+impl<M: Membership, Q: QueryFragment<Pg>> QueryFragment<Pg> for RemoveMembers<M, Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        push_owners::<M>(&self.target, &mut out, |out| {
+            out.push_sql("ANY (ARRAY(SELECT \"parent\" FROM (");
+            self.members.walk_ast(out.reborrow())?;
+            out.push_sql(") AS \"seen\" (\"id\", \"parent\", \"role\") WHERE \"role\" = ");
+            out.push_sql(M::OWNER);
+            out.push_sql("))");
+            Ok(())
+        })?;
+        // Locked, for the same reason: what is no longer selected, or is an owner by now, is known.
+        out.push_sql(", \"leaving\" (\"id\", \"parent\", \"role\") AS MATERIALIZED (");
+        self.members.walk_ast(out.reborrow())?;
+        out.push_sql(" FOR UPDATE), \"ownerless\" AS MATERIALIZED (SELECT FROM \"leaving\" WHERE \"role\" = ");
+        out.push_sql(M::OWNER);
+        out.push_sql(
+            " AND \"parent\" NOT IN (SELECT \"parent\" FROM \"owners\" \
+             WHERE \"id\" NOT IN (SELECT \"id\" FROM \"leaving\"))), \
+             \"removed\" AS (DELETE FROM ",
+        );
+        self.target.table.walk_ast(out.reborrow())?;
+        // The owners are counted first, and so locked first.
+        out.push_sql(
+            " WHERE \"id\" IN (SELECT \"id\" FROM \"leaving\") \
+             AND NOT EXISTS (SELECT FROM \"ownerless\") RETURNING \"id\") \
+             SELECT (SELECT pg_catalog.count(*) FROM \"owners\"), \
+             (SELECT pg_catalog.count(*) FROM \"ownerless\"), \
+             (SELECT pg_catalog.count(*) FROM \"removed\")",
+        );
+        Ok(())
+    }
+}
+
+impl<M: Membership, Q: QueryId> QueryId for ChangeMember<'_, M, Q> {
+    type QueryId = ChangeMember<'static, M, Q::QueryId>;
+    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
+}
+fixed_shape!(UpsertMember<M: Membership>);
+impl<M: Membership, Q: QueryId> QueryId for RemoveMembers<M, Q> {
+    type QueryId = RemoveMembers<M, Q::QueryId>;
+    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
+}
+
+impl<M: Membership, Q> Query for ChangeMember<'_, M, Q> {
+    type SqlType = SqlTypeOf<AsSelect<M::Row, Pg>>;
+}
+
+impl<M: Membership> Query for UpsertMember<'_, M> {
+    type SqlType = SqlTypeOf<AsSelect<M::Row, Pg>>;
+}
+
+impl<M: Membership, Q> Query for RemoveMembers<M, Q> {
+    type SqlType = (BigInt, BigInt, BigInt);
+}
+
+#[cfg(feature = "blocking")]
+mod blocking {
+    use super::{ChangeMember, Membership, RemoveMembers, UpsertMember};
+
+    impl<M: Membership, Q, C> diesel::RunQueryDsl<C> for ChangeMember<'_, M, Q> {}
+    impl<M: Membership, C> diesel::RunQueryDsl<C> for UpsertMember<'_, M> {}
+    impl<M: Membership, Q, C> diesel::RunQueryDsl<C> for RemoveMembers<M, Q> {}
+}

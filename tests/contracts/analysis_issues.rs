@@ -1,0 +1,272 @@
+use super::*;
+use wundr_db::{
+    AnalysisId, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId, AnalysisIssueOrder,
+    IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page, UserId,
+};
+
+fn issue(analysis_id: AnalysisId, severity: IssueSeverity, path: &str) -> NewAnalysisIssue {
+    NewAnalysisIssue::new(
+        analysis_id,
+        IssueType::Security,
+        severity,
+        "Hard-coded password",
+        path,
+    )
+}
+
+#[both_engines]
+#[case]
+async fn what_is_created_is_found() {
+    let (db, _database) = database().await;
+    let (issues, analysis) = (db.analysis_issues(), analysis(&db).await);
+    let new = issue(analysis.id, IssueSeverity::High, "src/a.rs")
+        .rule_id("S1")
+        .line_number(3)
+        .estimated_fix_time(5);
+    let row = issues.create(new).await.unwrap();
+
+    assert_eq!(
+        (row.status, row.resolved_at, row.resolved_by),
+        (IssueStatus::Open, None, None)
+    );
+    assert_eq!((row.line_number, row.column_number), (Some(3), None));
+    assert_eq!(issues.find(row.id).await.unwrap(), Some(row.clone()));
+    let changed = AnalysisIssueChanges::new()
+        .severity(IssueSeverity::Low)
+        .line_number(None)
+        .r#type(IssueType::BestPractice);
+    let changed = issues.update(row.id, changed).await.unwrap();
+    assert_eq!(
+        (changed.severity, changed.line_number, changed.r#type),
+        (IssueSeverity::Low, None, IssueType::BestPractice)
+    );
+    let mut long = issue(analysis.id, IssueSeverity::Low, "a");
+    long.title = "x".repeat(501);
+    assert_eq!(field_of(issues.create(long).await.unwrap_err()), "title");
+    let nothing = AnalysisIssueId::new();
+    assert_eq!(
+        issues.find_many(&[nothing, row.id]).await.unwrap(),
+        [None, Some(changed)]
+    );
+    db.analyses().delete(analysis.id).await.unwrap();
+    assert!(!issues.exists(row.id).await.unwrap());
+}
+
+#[both_engines]
+#[case]
+async fn any_number_of_rows_is_created_with_every_kind_of_column() {
+    let (db, _database) = database().await;
+    let (issues, analysis, user) = (
+        db.analysis_issues(),
+        analysis(&db).await,
+        user(&db).await.id,
+    );
+    let then = "2024-01-01T00:00:00Z"
+        .parse::<chrono::DateTime<chrono::Utc>>()
+        .unwrap();
+    let mut many: Vec<_> = (0..25_000)
+        .map(|n| {
+            let severity = IssueSeverity::ALL[n % 5];
+            let new = issue(analysis.id, severity, &format!("src/{n}.rs"));
+            if n % 2 == 0 {
+                new
+            } else {
+                new.status(IssueStatus::Resolved)
+                    .resolved_at(then)
+                    .resolved_by(user)
+                    .line_number(n as i32)
+                    .rule_id("S1")
+                    .created_at(then)
+            }
+        })
+        .collect();
+    let of_analysis = AnalysisIssueFilter::new().analysis_id(analysis.id);
+
+    many[24_999].resolved_by = Some(UserId::new());
+    assert!(matches!(
+        issues.create_many(&many).await,
+        Err(Error::ForeignKey(_))
+    ));
+    assert_eq!(issues.count(&of_analysis).await.unwrap(), 0);
+    many[24_999].resolved_by = Some(user);
+    assert_eq!(issues.create_many(&many).await.unwrap(), 25_000);
+    let (open, resolved) = (
+        issues.find(many[0].id).await.unwrap().unwrap(),
+        issues.find(many[24_999].id).await.unwrap().unwrap(),
+    );
+    assert_eq!(
+        (open.status, open.line_number, open.rule_id),
+        (IssueStatus::Open, None, None)
+    );
+    assert_eq!((open.resolved_at, open.resolved_by), (None, None));
+    assert_eq!(
+        (
+            resolved.status,
+            resolved.line_number,
+            resolved.rule_id.as_deref()
+        ),
+        (IssueStatus::Resolved, Some(24_999), Some("S1"))
+    );
+    assert_eq!(
+        (
+            resolved.resolved_at,
+            resolved.resolved_by,
+            resolved.created_at
+        ),
+        (Some(then), Some(user), then)
+    );
+}
+
+#[both_engines]
+#[case]
+async fn the_worst_come_first_on_every_page() {
+    let (db, _database) = database().await;
+    let (issues, analysis) = (db.analysis_issues(), analysis(&db).await);
+    for severity in [2, 0, 4, 1, 3, 0, 2] {
+        let new = issue(analysis.id, IssueSeverity::ALL[severity], "src/a.rs");
+        issues.create(new).await.unwrap();
+    }
+
+    let filter = AnalysisIssueFilter::new().analysis_id(analysis.id);
+    let (mut severities, mut page) = (Vec::new(), Page::new().limit(2));
+    loop {
+        let listed = issues.list(&filter, &page).await.unwrap();
+        severities.extend(listed.items.iter().map(|issue| issue.severity as usize));
+        match listed.next {
+            Some(next) => page = Page::new().limit(2).after(next),
+            None => break,
+        }
+    }
+    assert_eq!(severities, [0, 0, 1, 2, 2, 3, 4]);
+    let last = Page::new().limit(1).last();
+    let last = issues.list(&filter, &last).await.unwrap();
+    assert_eq!(last.items[0].severity, IssueSeverity::Info);
+    let bad = AnalysisIssueFilter::new().severity_at_least(IssueSeverity::High);
+    assert_eq!(issues.count(&bad).await.unwrap(), 3);
+}
+
+#[both_engines]
+#[case]
+async fn filters_take_wildcards_literally_and_empty_lists_as_nothing() {
+    let (db, _database) = database().await;
+    let (issues, analysis) = (db.analysis_issues(), analysis(&db).await);
+    for path in ["src/a_b/x.rs", "src/acb/x.rs", "src/100%.rs", "SRC/a_b"] {
+        let new = issue(analysis.id, IssueSeverity::Low, path);
+        issues.create(new).await.unwrap();
+    }
+    let filter = AnalysisIssueFilter::new;
+    let by_file = Page::new().order(AnalysisIssueOrder::File);
+
+    let folder = filter().file_path_prefix("src/a_");
+    let listed = issues.list(&folder, &by_file).await.unwrap();
+    assert_eq!(listed.items.len(), 1);
+    assert_eq!(listed.items[0].file_path, "src/a_b/x.rs");
+    for (filter, count) in [
+        (filter().file_path_prefix("src/"), 3),
+        (filter().file_path_prefix("%"), 0),
+        (filter().file_path("src/100%.rs"), 1),
+        (filter().analysis_ids([analysis.id, AnalysisId::new()]), 4),
+        (filter().analysis_ids([]), 0),
+        (filter().status(IssueStatus::Ignored), 0),
+        (filter().rule_id("S1"), 0),
+        (filter().r#type(IssueType::Security), 4),
+    ] {
+        assert_eq!(issues.count(&filter).await.unwrap(), count, "{filter:?}");
+    }
+    let nothing = filter().analysis_ids([]);
+    assert_eq!(issues.delete_many(&nothing).await.unwrap(), 0);
+    assert_eq!(issues.count(&filter()).await.unwrap(), 4);
+}
+
+#[both_engines]
+#[case]
+async fn what_becomes_of_an_issue_is_noted_with_time_and_user() {
+    let (db, _database) = database().await;
+    let (issues, analysis) = (db.analysis_issues(), analysis(&db).await);
+    let (ada, bob) = (user(&db).await.id, user(&db).await.id);
+    let new = issue(analysis.id, IssueSeverity::Low, "a.rs");
+    let id = issues.create(new).await.unwrap().id;
+
+    let resolved = issues.resolve(id, ada).await.unwrap();
+    assert_eq!(
+        (resolved.status, resolved.resolved_by),
+        (IssueStatus::Resolved, Some(ada))
+    );
+    assert!(resolved.resolved_at.is_some());
+    assert_eq!(
+        issues.resolve(id, bob).await.unwrap(),
+        resolved,
+        "the first counts"
+    );
+    let ignored = issues.ignore(id, bob).await.unwrap();
+    assert_eq!(
+        (ignored.status, ignored.resolved_by),
+        (IssueStatus::Ignored, Some(bob))
+    );
+    assert!(ignored.resolved_at > resolved.resolved_at);
+    let none = issues.mark_false_positive(id, ada).await.unwrap();
+    assert_eq!(
+        (none.status, none.resolved_by),
+        (IssueStatus::FalsePositive, Some(ada))
+    );
+    let open = issues.reopen(id).await.unwrap();
+    assert_eq!(
+        (open.status, open.resolved_at, open.resolved_by),
+        (IssueStatus::Open, None, None)
+    );
+    assert_eq!(issues.reopen(id).await.unwrap(), open);
+    assert!(matches!(
+        issues.resolve(id, UserId::new()).await,
+        Err(Error::ForeignKey(_))
+    ));
+    let missing = AnalysisIssueId::new();
+    for missing in [
+        issues.resolve(missing, ada).await,
+        issues.reopen(missing).await,
+    ] {
+        assert!(matches!(missing, Err(Error::NotFound { .. })));
+    }
+}
+
+#[both_engines]
+#[case]
+async fn many_are_resolved_and_counted() {
+    let (db, _database) = database().await;
+    let (issues, analysis) = (db.analysis_issues(), analysis(&db).await);
+    let (ada, bob) = (user(&db).await.id, user(&db).await.id);
+    let mut ids = Vec::new();
+    for (n, rule) in ["S1", "S2", "S2", "S3"].into_iter().enumerate() {
+        let new = issue(analysis.id, IssueSeverity::ALL[n / 2], "a.rs").rule_id(rule);
+        ids.push(issues.create(new).await.unwrap().id);
+    }
+    let without_rule = issue(analysis.id, IssueSeverity::Info, "a.rs");
+    issues.create(without_rule).await.unwrap();
+    issues.resolve(ids[0], ada).await.unwrap();
+
+    let all = AnalysisIssueFilter::new().analysis_id(analysis.id);
+    let severe = all.clone().severity_at_least(IssueSeverity::High);
+    assert_eq!(issues.resolve_many(&severe, bob).await.unwrap(), 3);
+    let first = issues.find(ids[0]).await.unwrap().unwrap();
+    assert_eq!(first.resolved_by, Some(ada));
+    assert_eq!(
+        issues.count_by_severity(&all).await.unwrap(),
+        [
+            (IssueSeverity::Critical, 2),
+            (IssueSeverity::High, 2),
+            (IssueSeverity::Medium, 0),
+            (IssueSeverity::Low, 0),
+            (IssueSeverity::Info, 1)
+        ]
+    );
+    let types = issues.count_by_type(&all).await.unwrap();
+    assert_eq!(types.len(), IssueType::ALL.len());
+    assert_eq!(types[1], (IssueType::Security, 5));
+    assert_eq!(
+        issues.count_by_rule(&all, 2).await.unwrap(),
+        [("S2".to_owned(), 2), ("S1".to_owned(), 1)]
+    );
+    assert_eq!(
+        field_of(issues.count_by_rule(&all, 0).await.unwrap_err()),
+        "limit"
+    );
+}

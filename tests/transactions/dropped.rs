@@ -1,0 +1,316 @@
+//! Futures that are dropped before they are done.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use super::*;
+use crate::observer::{ALL_AT_REST, SOMEBODY_WAITS};
+use futures_util::StreamExt;
+use tokio::sync::Barrier;
+
+/// Polls a future so many times and then drops it; `None` if it was not done by then.
+struct Polled<F> {
+    future: Pin<Box<F>>,
+    times: usize,
+}
+
+fn polled<F: Future>(times: usize, future: F) -> Polled<F> {
+    Polled {
+        future: Box::pin(future),
+        times,
+    }
+}
+
+impl<F: Future> Future for Polled<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        if self.times == 0 {
+            return Poll::Ready(None);
+        }
+        self.times -= 1;
+        match self.future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if self.times == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// More polls than anything here takes.
+const MANY: usize = 1000;
+
+fn user(name: impl std::fmt::Display) -> NewUser {
+    NewUser::new(format!("{name}@example.org"), "x")
+}
+
+/// The only connection of the pool serves a statement and a transaction, and commits by itself.
+async fn is_clean(db: &Db, observer: &mut Observer, times: usize) {
+    let probe = db.users().create(user(format!("probe {times}"))).await;
+    let probe = probe.unwrap().id;
+    let stored = format!("public.users WHERE id = '{probe}'");
+    assert_eq!(observer.count(&stored), 1, "dropped after {times} polls");
+    db.transaction(async |tx| tx.users().delete(probe).await)
+        .await
+        .unwrap();
+    assert_eq!(observer.count(&stored), 0, "dropped after {times} polls");
+}
+
+#[tokio::test]
+async fn a_transaction_dropped_at_any_await_is_whole_or_absent() {
+    let (db, mut observer, _database) = database(1).await;
+    let mut whole_though_dropped = 0;
+
+    for times in 0..MANY {
+        let has_worked = AtomicBool::new(false);
+        let work = db.transaction(async |tx| -> Result<_> {
+            tx.users().create(user(format!("{times}-1"))).await?;
+            tx.savepoint(async |tx| -> Result<_> {
+                tx.users().create(user(format!("{times}-2"))).await?;
+                tx.users().count(&UserFilter::new()).await
+            })
+            .await?;
+            let more = [user(format!("{times}-3")), user(format!("{times}-4"))];
+            tx.users().create_many(&more).await?;
+            has_worked.store(true, Ordering::Relaxed);
+            Ok(())
+        });
+        let outcome = polled(times, work).await;
+
+        observer.eventually(ALL_AT_REST).await;
+        let rows = observer.count(&format!("public.users WHERE email LIKE '{times}-%'"));
+        let asked_to_commit = has_worked.into_inner();
+        match (&outcome, rows) {
+            (Some(Ok(())), 4) | (None, 0) => {}
+            (None, 4) if asked_to_commit => whole_though_dropped += 1,
+            _ => panic!("{rows} rows after {times} polls, {outcome:?}"),
+        }
+        is_clean(&db, &mut observer, times).await;
+        if outcome.is_some() {
+            assert!(times > 10, "done after {times} polls");
+            assert!(whole_though_dropped <= 2, "{whole_though_dropped}");
+            return;
+        }
+    }
+    panic!("not done after {MANY} polls");
+}
+
+#[tokio::test]
+async fn a_statement_dropped_at_any_await_leaves_a_clean_connection() {
+    let (db, mut observer, _database) = database(1).await;
+    for times in 0..MANY {
+        let outcome = polled(times, db.users().create(user(times))).await;
+        observer.eventually(ALL_AT_REST).await;
+        is_clean(&db, &mut observer, times).await;
+        if let Some(outcome) = outcome {
+            outcome.unwrap();
+            assert!(times > 1, "done after {times} polls");
+            return;
+        }
+    }
+    panic!("not done after {MANY} polls");
+}
+
+#[tokio::test]
+async fn a_stream_dropped_after_any_row_leaves_a_clean_connection() {
+    let (db, mut observer, _database) = database(1).await;
+    let many: Vec<_> = (0..2_000).map(user).collect();
+    db.users().create_many(&many).await.unwrap();
+
+    for rows in [0, 1, 2, 100, 127, 128, 129, 130, 1_999, 2_000] {
+        let (users, filter) = (db.users(), UserFilter::new());
+        let taken = users.stream(&filter).take(rows).collect::<Vec<_>>().await;
+        assert_eq!(taken.len(), rows);
+        assert!(taken.iter().all(|row| row.is_ok()));
+        observer.eventually(ALL_AT_REST).await;
+        is_clean(&db, &mut observer, rows).await;
+    }
+    let all = db.users().stream(&UserFilter::new()).count().await;
+    assert_eq!(all, 2_000);
+}
+
+#[tokio::test]
+async fn a_savepoint_dropped_at_any_await_forbids_the_commit() {
+    let (db, mut observer, _database) = database(1).await;
+    for times in 0..MANY {
+        let mut done = false;
+        let outcome = db
+            .transaction(async |tx| -> Result<_> {
+                tx.users().create(user(format!("{times}-1"))).await?;
+                let inner = tx.savepoint(async |tx| -> Result<_> {
+                    tx.users().create(user(format!("{times}-2"))).await?;
+                    tx.users().create(user(format!("{times}-3"))).await
+                });
+                done = polled(times, inner).await.is_some();
+                // Whatever comes next does not change it.
+                if times % 2 == 1 {
+                    let _ = tx
+                        .savepoint(async |tx| tx.users().create(user(format!("{times}-4"))).await)
+                        .await;
+                }
+                Ok(())
+            })
+            .await;
+
+        let expected = match (times, done) {
+            (0, _) => 1,
+            (_, false) => 0,
+            (_, true) => 3 + times % 2,
+        };
+        observer.eventually(ALL_AT_REST).await;
+        let rows = observer.count(&format!("public.users WHERE email LIKE '{times}-%'"));
+        assert_eq!(rows, expected, "after {times} polls: {outcome:?}");
+        assert_eq!(outcome.is_err(), expected == 0, "after {times} polls");
+        is_clean(&db, &mut observer, times).await;
+        if done {
+            assert!(times > 3, "done after {times} polls");
+            return;
+        }
+    }
+    panic!("not done after {MANY} polls");
+}
+
+#[tokio::test]
+async fn a_statement_dropped_inside_a_transaction_forbids_the_commit() {
+    let (db, mut observer, _database) = database(1).await;
+    db.users().create(user("taken")).await.unwrap();
+
+    // Sent, refused by the server, and heard by nobody: COMMIT alone would report success and store nothing.
+    let outcome = db
+        .transaction(async |tx| -> Result<_> {
+            tx.users().create(user("ada")).await?;
+            let users = tx.users();
+            assert!(polled(1, users.create(user("taken"))).await.is_none());
+            Ok(())
+        })
+        .await;
+    assert!(outcome.unwrap_err().to_string().contains("left unfinished"));
+    assert_eq!(observer.count("public.users"), 1);
+
+    // What a savepoint has undone is no longer in doubt.
+    db.transaction(async |tx| -> Result<_> {
+        tx.users().create(user("ada")).await?;
+        let undone: Result<()> = tx
+            .savepoint(async |tx| -> Result<_> {
+                let users = tx.users();
+                assert!(polled(1, users.create(user("bob"))).await.is_none());
+                Ok(())
+            })
+            .await;
+        assert!(undone.is_err());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(observer.count("public.users"), 2);
+}
+
+#[tokio::test]
+async fn a_stream_may_be_left_inside_a_transaction() {
+    let (db, mut observer, _database) = database(1).await;
+    let many: Vec<_> = (0..1_000).map(user).collect();
+    db.users().create_many(&many).await.unwrap();
+
+    db.transaction(async |tx| -> Result<_> {
+        let (users, filter) = (tx.users(), UserFilter::new());
+        let first = users
+            .stream(&filter)
+            .next()
+            .await
+            .expect("there are rows")?;
+        tx.users().delete(first.id).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+
+    assert_eq!(observer.count("public.users"), 999);
+}
+
+#[tokio::test]
+async fn a_dropped_statement_ends_in_the_server() {
+    let (db, mut observer, database) = database(2).await;
+    let mut lock = Observer::of(&database.url());
+    lock.run("BEGIN; LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE");
+
+    let alone = tokio::spawn({
+        let db = db.clone();
+        async move { db.users().find(UserId::new()).await }
+    });
+    observer.eventually(SOMEBODY_WAITS).await;
+    alone.abort();
+    observer.eventually(&format!("NOT {SOMEBODY_WAITS}")).await;
+
+    let in_transaction = tokio::spawn({
+        let db = db.clone();
+        async move {
+            db.transaction(async |tx| -> Result<_> {
+                let slow = diesel::sql_query("SELECT pg_sleep(30)");
+                slow.execute(tx.connection_mut()).await?;
+                Ok(())
+            })
+            .await
+        }
+    });
+    let sleeps = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')";
+    observer.eventually(sleeps).await;
+    in_transaction.abort();
+    observer.eventually(&format!("NOT {sleeps}")).await;
+
+    // An error does not have to wait for a statement that its transaction has given up, either.
+    let given_up = db
+        .transaction(async |tx| -> Result<()> {
+            let users = tx.users();
+            let waiting = users.find(UserId::new());
+            let waits = observer.eventually(SOMEBODY_WAITS);
+            futures_util::future::select(waiting, std::pin::pin!(waits)).await;
+            Err(Error::StaleWrite { what: "User" })
+        })
+        .await;
+    assert!(matches!(given_up, Err(Error::StaleWrite { .. })));
+    observer.eventually(&format!("NOT {SOMEBODY_WAITS}")).await;
+    lock.run("ROLLBACK");
+    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_deadlock_is_tried_again_in_spawned_tasks_and_both_succeed() {
+    let (db, mut observer, _database) = database(2).await;
+    let ada = db.users().create(user("ada")).await.unwrap().id;
+    let bob = db.users().create(user("bob")).await.unwrap().id;
+    let both_hold_one = Arc::new(Barrier::new(2));
+    let tries = Arc::new(AtomicU32::new(0));
+
+    let tasks = [(ada, bob), (bob, ada)].map(|(first, second)| {
+        let (db, both_hold_one, tries) = (db.clone(), both_hold_one.clone(), tries.clone());
+        tokio::spawn(async move {
+            let attempt = AtomicU32::new(0);
+            db.transaction_retrying(
+                &TransactionOptions::new(),
+                &Retry::default(),
+                async |tx: &mut Tx| -> Result<_> {
+                    tries.fetch_add(1, Ordering::Relaxed);
+                    tx.users()
+                        .update(first, UserChanges::new().name("y"))
+                        .await?;
+                    if attempt.fetch_add(1, Ordering::Relaxed) == 0 {
+                        both_hold_one.wait().await;
+                    }
+                    tx.users()
+                        .update(second, UserChanges::new().name("y"))
+                        .await
+                },
+            )
+            .await
+        })
+    });
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+
+    assert_eq!(AtomicU32::load(&tries, Ordering::Relaxed), 3);
+    assert_eq!(observer.count("public.users WHERE name = 'y'"), 2);
+}
