@@ -1,0 +1,235 @@
+//! Stores what the readers read: one report becomes one analysis with all that belongs to it, in one transaction.
+
+// Each example that includes this module uses its own part of it.
+#![allow(dead_code)]
+
+use bigdecimal::{BigDecimal, RoundingMode, num_traits::FromPrimitive};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::json;
+use wundr_db::{
+    AnalysisId, AnalysisIssueRepository, AnalysisMetricRepository, AnalysisRepository,
+    AnalysisResultRepository, AnalysisStatus, AnalysisType, AuditAction, AuditLogRepository, Db,
+    DependencyGraphRepository, DuplicateFile, DuplicateGroupRepository, Error, IssueStatus,
+    IssueType, Json, MetricCategory, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric,
+    NewAnalysisResult, NewAuditLog, NewDependencyGraph, NewDuplicateGroup, OrganizationId,
+    ProjectId, ProjectRepository, Result, TrendDirection, UserId,
+};
+
+use crate::readers::{Finding, Metric, Report, Summary};
+
+/// Whose report it is, and of what.
+pub struct Origin {
+    pub organization: OrganizationId,
+    pub project: ProjectId,
+    pub user: UserId,
+    /// The release that was analyzed, or the file's name.
+    pub label: String,
+    /// When it was analyzed.
+    pub at: DateTime<Utc>,
+}
+
+/// What was written.
+pub struct Written {
+    pub analysis: AnalysisId,
+    pub summary: Summary,
+    pub results: usize,
+    pub issues: usize,
+    pub metrics: usize,
+    pub duplicate_groups: usize,
+    pub dependency_graphs: usize,
+}
+
+/// Stores a report: all of it, or nothing.
+///
+/// `before` is the summary of the project's previous report, for the direction of each metric.
+pub async fn store(
+    db: &Db,
+    origin: &Origin,
+    report: &Report,
+    before: Option<&Summary>,
+) -> Result<Written> {
+    let summary = report.summary();
+    let analysis = analysis(origin, report, &summary)?;
+    let id = analysis.id;
+    let results = results(id, origin, report)?;
+    let issues = issues(id, origin, report)?;
+    let metrics = metrics(id, origin, &summary, before)?;
+    let groups = duplicate_groups(id, origin, report)?;
+    let graph = dependency_graph(id, origin, report)?;
+    let audit = NewAuditLog::new(AuditAction::Create, "analysis")
+        .user_id(origin.user)
+        .organization_id(origin.organization)
+        .resource_id(*id.as_uuid())
+        .new_values(json!({"label": origin.label, "issues": issues.len()}));
+
+    db.transaction(async |tx| {
+        tx.analyses().create(analysis).await?;
+        let written = Written {
+            analysis: id,
+            results: tx.analysis_results().create_many(&results).await?,
+            issues: tx.analysis_issues().create_many(&issues).await?,
+            metrics: tx.analysis_metrics().create_many(&metrics).await?,
+            duplicate_groups: tx.duplicate_groups().create_many(&groups).await?,
+            dependency_graphs: tx.dependency_graphs().create_many(&graph).await?,
+            summary,
+        };
+        tx.projects().touch_last_analyzed(origin.project).await?;
+        tx.audit_logs().create(audit).await?;
+        Ok(written)
+    })
+    .await
+}
+
+fn analysis(origin: &Origin, report: &Report, summary: &Summary) -> Result<NewAnalysis> {
+    let tools: Vec<_> = report
+        .tools
+        .iter()
+        .map(|tool| json!({"name": tool.name, "version": tool.version}))
+        .collect();
+    // A history is stored as what it was: complete, at its own time.
+    let duration = 1;
+    Ok(
+        NewAnalysis::new(origin.project, AnalysisType::Quality, origin.user)
+            .status(AnalysisStatus::Completed)
+            .progress(100)
+            .configuration(json!({"label": origin.label, "tools": tools}))
+            .summary(Json::Raw(as_json(summary)?))
+            .started_at(origin.at - Duration::seconds(duration.into()))
+            .completed_at(origin.at)
+            .duration_seconds(duration)
+            .created_at(origin.at),
+    )
+}
+
+fn results(id: AnalysisId, origin: &Origin, report: &Report) -> Result<Vec<NewAnalysisResult>> {
+    let files = report.files().into_iter();
+    files
+        .map(|(path, file)| {
+            let dependencies = Json::Typed(file.dependencies.clone());
+            Ok(NewAnalysisResult::new(id, path)
+                .metrics(Json::Raw(as_json(&file)?))
+                .dependencies(dependencies)
+                .created_at(origin.at))
+        })
+        .collect()
+}
+
+fn issues(id: AnalysisId, origin: &Origin, report: &Report) -> Result<Vec<NewAnalysisIssue>> {
+    report
+        .findings
+        .iter()
+        .map(|finding| issue(id, origin, finding))
+        .collect()
+}
+
+/// Where a tool has found something about the project as a whole.
+const WHOLE_PROJECT: &str = ".";
+
+fn issue(id: AnalysisId, origin: &Origin, finding: &Finding) -> Result<NewAnalysisIssue> {
+    let path = finding.file_path.as_deref().unwrap_or(WHOLE_PROJECT);
+    let kind: IssueType = finding.issue_type.as_str().parse()?;
+    let mut issue = NewAnalysisIssue::new(
+        id,
+        kind,
+        finding
+            .severity
+            .as_str()
+            .parse::<wundr_db::IssueSeverity>()?,
+        &*finding.title,
+        path,
+    )
+    .created_at(origin.at);
+    issue.rule_id = finding.rule_id.clone();
+    issue.description = finding.description.clone();
+    issue.line_number = finding.line;
+    issue.column_number = finding.column;
+    issue.end_line_number = finding.end_line;
+    issue.end_column_number = finding.end_column;
+    issue.code_snippet = finding.code_snippet.clone();
+    issue.fix_suggestion = finding.fix_suggestion.clone();
+    issue.status = finding.ignored.then_some(IssueStatus::Ignored);
+    Ok(issue)
+}
+
+fn metrics(
+    id: AnalysisId,
+    origin: &Origin,
+    summary: &Summary,
+    before: Option<&Summary>,
+) -> Result<Vec<NewAnalysisMetric>> {
+    let earlier = before.map(Summary::metrics).unwrap_or_default();
+    let direction = |metric: &Metric| -> Result<Option<TrendDirection>> {
+        let before = earlier.iter().find(|earlier| earlier.name == metric.name);
+        before
+            .and_then(|before| metric.trend_since(before.value))
+            .map(str::parse)
+            .transpose()
+    };
+    summary
+        .metrics()
+        .iter()
+        .map(|metric| {
+            let category: MetricCategory = metric.category.parse()?;
+            let value = BigDecimal::from_f64(metric.value)
+                .ok_or_else(|| Error::invalid(metric.name, "is not a finite number"))?
+                .with_scale_round(4, RoundingMode::HalfUp);
+            let mut new = NewAnalysisMetric::new(id, metric.name, category)
+                .metric_value(value)
+                .metric_unit(metric.unit)
+                .description(metric.description)
+                .created_at(origin.at);
+            new.trend_direction = direction(metric)?;
+            Ok(new)
+        })
+        .collect()
+}
+
+fn duplicate_groups(
+    id: AnalysisId,
+    origin: &Origin,
+    report: &Report,
+) -> Result<Vec<NewDuplicateGroup>> {
+    let clones = report
+        .duplication
+        .iter()
+        .flat_map(|duplication| &duplication.clones);
+    clones
+        .map(|clone| {
+            let similarity = BigDecimal::from_f64(clone.similarity_percentage)
+                .ok_or_else(|| Error::invalid("similarity_percentage", "is not a finite number"))?;
+            let files: Vec<_> = clone
+                .fragments
+                .iter()
+                .map(|fragment| {
+                    DuplicateFile::new(&*fragment.file_path, fragment.start_line, fragment.end_line)
+                })
+                .collect();
+            let lines =
+                i32::try_from(clone.lines).map_err(|error| Error::invalid("total_lines", error))?;
+            Ok(
+                NewDuplicateGroup::new(id, &*clone.hash, similarity, lines, files)
+                    .created_at(origin.at),
+            )
+        })
+        .collect()
+}
+
+fn dependency_graph(
+    id: AnalysisId,
+    origin: &Origin,
+    report: &Report,
+) -> Result<Vec<NewDependencyGraph>> {
+    let graphs = report.imports.iter();
+    graphs
+        .map(|graph| {
+            Ok(NewDependencyGraph::new(origin.project, as_json(graph)?)
+                .analysis_id(id)
+                .metadata(json!({"tool": "grimp", "modules": graph.modules().len()}))
+                .created_at(origin.at))
+        })
+        .collect()
+}
+
+fn as_json(value: &impl serde::Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(value).map_err(|error| Error::invalid("json", error))
+}

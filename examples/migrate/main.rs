@@ -1,0 +1,72 @@
+//! Brings the database that `DATABASE_URL` names to the newest schema, and tells what it did.
+//!
+//! ```sh
+//! export DATABASE_URL=postgres://postgres@localhost/wundr_platform
+//! cargo run --example migrate               # apply what is missing
+//! cargo run --example migrate -- --status   # tell what is applied and what is missing
+//! cargo run --example migrate -- --revert   # remove everything, with all data
+//! cargo run --example migrate -- --adopt    # take over a database that was built from the design's own SQL
+//! ```
+//!
+//! The URL must lead to PostgreSQL itself: migrations do not run through PgBouncer.
+
+use std::process::ExitCode;
+
+use wundr_db::blocking::migrations;
+use wundr_db::{Config, Error, Result};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<()> {
+    let work: fn(&Config) -> Result<()> = match arguments {
+        [] => |config| tell("applied", &migrations::up(config)?),
+        ["--revert"] => |config| tell("reverted", &migrations::down(config)?),
+        ["--adopt"] => |config| tell("applied", &migrations::adopt(config)?),
+        ["--status"] => status,
+        _ => {
+            let usage = "expected nothing, --status, --revert or --adopt";
+            return Err(Error::invalid("arguments", usage));
+        }
+    };
+    work(&Config::from_env()?)
+}
+
+fn tell(done: &str, migrations: &[String]) -> Result<()> {
+    for name in migrations {
+        println!("{done} {name}");
+    }
+    match migrations.len() {
+        0 => println!("nothing to do"),
+        1 => println!("{done} 1 migration"),
+        number => println!("{done} {number} migrations"),
+    }
+    Ok(())
+}
+
+fn status(config: &Config) -> Result<()> {
+    let migrations = migrations::status(config)?;
+    for migration in &migrations {
+        let state = if migration.is_applied {
+            "applied"
+        } else {
+            "missing"
+        };
+        println!("{state} {}", migration.name);
+    }
+    let missing = migrations
+        .iter()
+        .filter(|migration| !migration.is_applied)
+        .count();
+    println!("{} migrations, {missing} missing", migrations.len());
+    Ok(())
+}

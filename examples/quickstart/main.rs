@@ -1,0 +1,49 @@
+//! The whole crate in one run: a private PostgreSQL, the migrations, an organization with its users and a project,
+//! nine releases of Flask with everything that four analysis tools said of them, and what can be asked of that.
+//!
+//!     cargo run --example quickstart
+//!
+//! With `DATABASE_URL` set it uses that database instead. A second run finds what the first has stored.
+
+#[path = "../ingestion/mod.rs"]
+mod ingestion;
+#[path = "../readers/mod.rs"]
+mod readers;
+mod report;
+mod server;
+mod story;
+
+use std::error::Error;
+use std::time::Instant;
+
+use wundr_db::{Config, Db, migrations};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let started = Instant::now();
+    let (config, _server) = match Config::from_env() {
+        Ok(config) => (config, None),
+        Err(_) => {
+            let server = server::start()?;
+            (
+                Config::new(&server::database_url(&server).await?)?,
+                Some(server),
+            )
+        }
+    };
+    let config = config.application_name("quickstart");
+    let applied = migrations::up(&config).await?;
+    match applied.len() {
+        0 => println!("migrations   nothing to do"),
+        number => println!("migrations   {number} applied"),
+    }
+
+    let db = Db::connect(config).await?;
+    let cast = story::cast(&db).await?;
+    story::ingest_releases(&db, &cast).await?;
+    report::print(&db, &cast).await?;
+
+    println!("\ndone in {:.1} s", started.elapsed().as_secs_f64());
+    db.close().await;
+    Ok(())
+}
