@@ -262,7 +262,9 @@ mod asynchronous {
     /// Applies what the database does not have yet, and tells which migrations that were.
     ///
     /// # Errors
-    /// [`Error::Migration`] that names the migration; those before it stay applied, it itself leaves nothing.
+    /// [`Error::Migration`] that names the migration; those before it stay applied. It itself leaves
+    /// nothing, but for an index that was being built concurrently: PostgreSQL keeps it as invalid, and a later
+    /// migration says so.
     pub async fn up(config: &Config) -> Result<Vec<String>> {
         on_a_thread(config, super::apply).await
     }
@@ -319,7 +321,9 @@ pub mod blocking {
     /// Applies what the database does not have yet, and tells which migrations that were.
     ///
     /// # Errors
-    /// [`Error::Migration`] that names the migration; those before it stay applied, it itself leaves nothing.
+    /// [`Error::Migration`] that names the migration; those before it stay applied. It itself leaves
+    /// nothing, but for an index that was being built concurrently: PostgreSQL keeps it as invalid, and a later
+    /// migration says so.
     pub fn up(config: &Config) -> Result<Vec<String>> {
         super::apply(&mut connect(config)?)
     }
