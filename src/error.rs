@@ -57,6 +57,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A row among many cannot be stored.
+    #[error("{table}[{index}]: {source}")]
+    Row {
+        /// The table.
+        table: &'static str,
+        /// The row's place among those given for the table, from 0.
+        index: usize,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// The row has changed since it was read.
     #[error("the {what} has changed since it was read")]
     StaleWrite {
@@ -197,8 +207,30 @@ impl Error {
             Self::Unique(constraint) | Self::ForeignKey(constraint) | Self::Check(constraint) => {
                 Some(&constraint.name)
             }
+            Self::Row { source, .. } => source.constraint(),
             _ => None,
         }
+    }
+
+    /// Names the row, among those given for the table, that the error is about.
+    pub(crate) fn in_row(self, table: &'static str, index: usize) -> Self {
+        Self::Row {
+            table,
+            index,
+            source: Box::new(self),
+        }
+    }
+
+    /// Whether the rows are to blame, rather than the server or the connection.
+    pub(crate) const fn is_about_a_row(&self) -> bool {
+        matches!(
+            self,
+            Self::Unique(_)
+                | Self::ForeignKey(_)
+                | Self::Check(_)
+                | Self::NotNull { .. }
+                | Self::InvalidInput { .. }
+        )
     }
 
     pub(crate) fn connection(source: impl StdError + Send + Sync + 'static) -> Self {

@@ -59,13 +59,16 @@ async fn ingest(paths: &[PathBuf]) -> Result<(), Box<dyn Error>> {
         let written = store(&db, &origin, &report, None).await?;
         println!("{}: analysis {}", path.display(), written.analysis);
         println!("  analysis.analyses           1");
-        println!("  analysis.analysis_results   {}", written.results);
-        println!("  analysis.analysis_issues    {}", written.issues);
-        println!("  analysis.analysis_metrics   {}", written.metrics);
-        println!("  analysis.duplicate_groups   {}", written.duplicate_groups);
+        println!("  analysis.analysis_results   {}", written.counts.results);
+        println!("  analysis.analysis_issues    {}", written.counts.issues);
+        println!("  analysis.analysis_metrics   {}", written.counts.metrics);
+        println!(
+            "  analysis.duplicate_groups   {}",
+            written.counts.duplicate_groups
+        );
         println!(
             "  analysis.dependency_graphs  {}",
-            written.dependency_graphs
+            written.counts.dependency_graphs
         );
     }
     Ok(())

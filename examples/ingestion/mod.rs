@@ -7,12 +7,11 @@ use bigdecimal::{BigDecimal, RoundingMode, num_traits::FromPrimitive};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use wundr_db::{
-    AnalysisId, AnalysisIssueRepository, AnalysisMetricRepository, AnalysisRepository,
-    AnalysisResultRepository, AnalysisStatus, AnalysisType, AuditAction, AuditLogRepository, Db,
-    DependencyGraphRepository, DuplicateFile, DuplicateGroupRepository, Error, IssueStatus,
-    IssueType, Json, MetricCategory, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric,
-    NewAnalysisResult, NewAuditLog, NewDependencyGraph, NewDuplicateGroup, OrganizationId,
-    ProjectId, ProjectRepository, Result, TrendDirection, UserId,
+    AnalysisId, AnalysisStatus, AnalysisType, AuditAction, AuditLogRepository, Db, DuplicateFile,
+    Error, IngestCounts, IssueStatus, IssueType, Json, MetricCategory, NewAnalysis,
+    NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewAuditLog, NewDependencyGraph,
+    NewDuplicateGroup, OrganizationId, ProjectId, ProjectRepository, Result, Rows, TrendDirection,
+    UserId,
 };
 
 use crate::readers::{Finding, Metric, Report, Summary};
@@ -32,11 +31,7 @@ pub struct Origin {
 pub struct Written {
     pub analysis: AnalysisId,
     pub summary: Summary,
-    pub results: usize,
-    pub issues: usize,
-    pub metrics: usize,
-    pub duplicate_groups: usize,
-    pub dependency_graphs: usize,
+    pub counts: IngestCounts,
 }
 
 /// Stores a report: all of it, or nothing.
@@ -51,31 +46,32 @@ pub async fn store(
     let summary = report.summary();
     let analysis = analysis(origin, report, &summary)?;
     let id = analysis.id;
-    let results = results(id, origin, report)?;
-    let issues = issues(id, origin, report)?;
     let metrics = metrics(id, origin, &summary, before)?;
-    let groups = duplicate_groups(id, origin, report)?;
-    let graph = dependency_graph(id, origin, report)?;
     let audit = NewAuditLog::new(AuditAction::Create, "analysis")
         .user_id(origin.user)
         .organization_id(origin.organization)
         .resource_id(*id.as_uuid())
-        .new_values(json!({"label": origin.label, "issues": issues.len()}));
+        .new_values(json!({"label": origin.label, "issues": report.findings.len()}));
 
     db.transaction(async |tx| {
-        tx.analyses().create(analysis).await?;
-        let written = Written {
-            analysis: id,
-            results: tx.analysis_results().create_many(&results).await?,
-            issues: tx.analysis_issues().create_many(&issues).await?,
-            metrics: tx.analysis_metrics().create_many(&metrics).await?,
-            duplicate_groups: tx.duplicate_groups().create_many(&groups).await?,
-            dependency_graphs: tx.dependency_graphs().create_many(&graph).await?,
-            summary,
-        };
+        // The rows are made while they are written.
+        let ingested = tx
+            .analyses()
+            .ingest(analysis)
+            .results(Rows::fallible(results(id, origin, report)))
+            .issues(Rows::fallible(issues(id, origin, report)))
+            .metrics(metrics)
+            .duplicate_groups(Rows::fallible(duplicate_groups(id, origin, report)))
+            .dependency_graphs(Rows::fallible(dependency_graphs(id, origin, report)))
+            .run()
+            .await?;
         tx.projects().touch_last_analyzed(origin.project).await?;
         tx.audit_logs().create(audit).await?;
-        Ok(written)
+        Ok(Written {
+            analysis: id,
+            summary,
+            counts: ingested.counts,
+        })
     })
     .await
 }
@@ -101,25 +97,27 @@ fn analysis(origin: &Origin, report: &Report, summary: &Summary) -> Result<NewAn
     )
 }
 
-fn results(id: AnalysisId, origin: &Origin, report: &Report) -> Result<Vec<NewAnalysisResult>> {
-    let files = report.files().into_iter();
-    files
-        .map(|(path, file)| {
-            let dependencies = Json::Typed(file.dependencies.clone());
-            Ok(NewAnalysisResult::new(id, path)
-                .metrics(Json::Raw(as_json(&file)?))
-                .dependencies(dependencies)
-                .created_at(origin.at))
-        })
-        .collect()
+fn results(
+    id: AnalysisId,
+    origin: &Origin,
+    report: &Report,
+) -> impl Iterator<Item = Result<NewAnalysisResult>> {
+    report.files().into_iter().map(move |(path, file)| {
+        let dependencies = Json::Typed(file.dependencies.clone());
+        Ok(NewAnalysisResult::new(id, path)
+            .metrics(Json::Raw(as_json(&file)?))
+            .dependencies(dependencies)
+            .created_at(origin.at))
+    })
 }
 
-fn issues(id: AnalysisId, origin: &Origin, report: &Report) -> Result<Vec<NewAnalysisIssue>> {
-    report
-        .findings
-        .iter()
-        .map(|finding| issue(id, origin, finding))
-        .collect()
+fn issues(
+    id: AnalysisId,
+    origin: &Origin,
+    report: &Report,
+) -> impl Iterator<Item = Result<NewAnalysisIssue>> {
+    let findings = report.findings.iter();
+    findings.map(move |finding| issue(id, origin, finding))
 }
 
 /// Where a tool has found something about the project as a whole.
@@ -188,46 +186,41 @@ fn duplicate_groups(
     id: AnalysisId,
     origin: &Origin,
     report: &Report,
-) -> Result<Vec<NewDuplicateGroup>> {
+) -> impl Iterator<Item = Result<NewDuplicateGroup>> {
     let clones = report
         .duplication
         .iter()
         .flat_map(|duplication| &duplication.clones);
-    clones
-        .map(|clone| {
-            let similarity = BigDecimal::from_f64(clone.similarity_percentage)
-                .ok_or_else(|| Error::invalid("similarity_percentage", "is not a finite number"))?;
-            let files: Vec<_> = clone
-                .fragments
-                .iter()
-                .map(|fragment| {
-                    DuplicateFile::new(&*fragment.file_path, fragment.start_line, fragment.end_line)
-                })
-                .collect();
-            let lines =
-                i32::try_from(clone.lines).map_err(|error| Error::invalid("total_lines", error))?;
-            Ok(
-                NewDuplicateGroup::new(id, &*clone.hash, similarity, lines, files)
-                    .created_at(origin.at),
-            )
-        })
-        .collect()
+    clones.map(move |clone| {
+        let similarity = BigDecimal::from_f64(clone.similarity_percentage)
+            .ok_or_else(|| Error::invalid("similarity_percentage", "is not a finite number"))?;
+        let files: Vec<_> = clone
+            .fragments
+            .iter()
+            .map(|fragment| {
+                DuplicateFile::new(&*fragment.file_path, fragment.start_line, fragment.end_line)
+            })
+            .collect();
+        let lines =
+            i32::try_from(clone.lines).map_err(|error| Error::invalid("total_lines", error))?;
+        Ok(
+            NewDuplicateGroup::new(id, &*clone.hash, similarity, lines, files)
+                .created_at(origin.at),
+        )
+    })
 }
 
-fn dependency_graph(
+fn dependency_graphs(
     id: AnalysisId,
     origin: &Origin,
     report: &Report,
-) -> Result<Vec<NewDependencyGraph>> {
-    let graphs = report.imports.iter();
-    graphs
-        .map(|graph| {
-            Ok(NewDependencyGraph::new(origin.project, as_json(graph)?)
-                .analysis_id(id)
-                .metadata(json!({"tool": "grimp", "modules": graph.modules().len()}))
-                .created_at(origin.at))
-        })
-        .collect()
+) -> impl Iterator<Item = Result<NewDependencyGraph>> {
+    report.imports.iter().map(move |graph| {
+        Ok(NewDependencyGraph::new(origin.project, as_json(graph)?)
+            .analysis_id(id)
+            .metadata(json!({"tool": "grimp", "modules": graph.modules().len()}))
+            .created_at(origin.at))
+    })
 }
 
 fn as_json(value: &impl serde::Serialize) -> Result<serde_json::Value> {

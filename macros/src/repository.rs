@@ -3,8 +3,9 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{format_ident, quote};
 use syn::{
-    Attribute, Block, Error, FnArg, ImplItem, ImplItemFn, Item, ItemTrait, Pat, Result, ReturnType,
-    Signature, TraitItem, TraitItemFn, parse_quote, parse2,
+    Attribute, Block, Error, FnArg, GenericArgument, ImplItem, ImplItemFn, Item, ItemTrait,
+    Lifetime, Pat, PathArguments, Result, ReturnType, Signature, TraitItem, TraitItemFn, Type,
+    parse_quote, parse2,
 };
 
 /// Methods marked so exist in the async engine alone.
@@ -19,19 +20,20 @@ pub fn asynchronous(item: TokenStream) -> Result<TokenStream> {
                     .attrs
                     .retain(|attribute| !attribute.path().is_ident(ASYNCHRONOUS_ONLY));
                 if let Some(body) = &mut method.default {
-                    box_future(&mut method.sig, body)?;
+                    box_future(&mut method.sig, body, None)?;
                 }
             }
             Ok(quote!(#item))
         }
         Item::Impl(mut item) => {
+            let own = lifetime_of(&item.self_ty);
             for method in item.items.iter_mut() {
                 if let ImplItem::Fn(ImplItemFn {
                     attrs, sig, block, ..
                 }) = method
                 {
                     attrs.retain(|attribute| !attribute.path().is_ident(ASYNCHRONOUS_ONLY));
-                    box_future(sig, block)?;
+                    box_future(sig, block, own.as_ref())?;
                 }
             }
             Ok(quote!(#item))
@@ -130,8 +132,23 @@ fn argument_names(signature: &Signature) -> Result<Vec<TokenStream>> {
         .collect()
 }
 
-/// `async fn f(&self, x: &T) -> R` becomes `fn f<'a>(&'a self, x: &'a T) -> BoxFuture<'a, R>`.
-fn box_future(signature: &mut Signature, body: &mut Block) -> Result<()> {
+/// The lifetime of what a type borrows: `'a` of `Ingest<'a>`.
+fn lifetime_of(r#type: &Type) -> Option<Lifetime> {
+    let Type::Path(path) = r#type else {
+        return None;
+    };
+    match &path.path.segments.last()?.arguments {
+        PathArguments::AngleBracketed(arguments) => match arguments.args.first()? {
+            GenericArgument::Lifetime(lifetime) => Some(lifetime.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `async fn f(&self, x: &T) -> R` becomes `fn f<'a>(&'a self, x: &'a T) -> BoxFuture<'a, R>`. A method that takes
+/// `self` by value lives as long as what that borrows.
+fn box_future(signature: &mut Signature, body: &mut Block, own: Option<&Lifetime>) -> Result<()> {
     if signature.asyncness.take().is_none() {
         return Ok(());
     }
@@ -143,10 +160,10 @@ fn box_future(signature: &mut Signature, body: &mut Block) -> Result<()> {
     }
     let inputs = &signature.inputs;
     let borrowed = count_references(quote!(#inputs));
-    let lifetime: syn::Lifetime = if borrowed > 1 {
-        parse_quote!('a)
-    } else {
-        parse_quote!('_)
+    let lifetime: Lifetime = match (borrowed, own) {
+        (0, Some(own)) => own.clone(),
+        (0 | 1, _) => parse_quote!('_),
+        _ => parse_quote!('a),
     };
     if borrowed > 1 {
         signature.generics = parse_quote!(<'a>);

@@ -29,6 +29,15 @@ use crate::transaction::{
 };
 use crate::{Config, Error, Result};
 
+#[path = "asynchronous/rows.rs"]
+mod rows;
+#[path = "asynchronous/unit.rs"]
+mod unit;
+
+pub use rows::Rows;
+pub(crate) use rows::overlapped;
+pub(crate) use unit::Unit;
+
 /// The future that a repository's method returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -215,7 +224,7 @@ pub(crate) enum Source<'a> {
 }
 
 /// A statement of a transaction. Dropped before it has ended, it leaves a mark on the transaction.
-struct Running<'t> {
+pub(crate) struct Running<'t> {
     tx: &'t Tx,
     mark: &'t AtomicBool,
     settled: bool,

@@ -21,6 +21,15 @@ use crate::transaction::{
 };
 use crate::{Config, Error, Result};
 
+#[path = "blocking/rows.rs"]
+mod rows;
+#[path = "blocking/unit.rs"]
+mod unit;
+
+pub use rows::Rows;
+pub(crate) use rows::overlapped;
+pub(crate) use unit::Unit;
+
 /// A database: a pool of connections, shared by its clones.
 ///
 /// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.

@@ -142,6 +142,12 @@ impl Tx {
     }
 }
 
+impl<'a> Analyses<'a> {
+    pub(super) fn source(&self) -> Source<'a> {
+        self.0.clone()
+    }
+}
+
 #[repository]
 impl Analyses<'_> {
     /// Takes a step, or tells why that cannot be.

@@ -12,6 +12,7 @@ mod audit_logs;
 mod configurations;
 mod dependency_graphs;
 mod duplicate_groups;
+mod ingest;
 mod integrations;
 mod organization_members;
 mod organizations;

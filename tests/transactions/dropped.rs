@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use super::*;
 use crate::observer::{ALL_AT_REST, SOMEBODY_WAITS};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use tokio::sync::Barrier;
 
 /// Polls a future so many times and then drops it; `None` if it was not done by then.
@@ -313,4 +313,52 @@ async fn a_deadlock_is_tried_again_in_spawned_tasks_and_both_succeed() {
 
     assert_eq!(AtomicU32::load(&tries, Ordering::Relaxed), 3);
     assert_eq!(observer.count("public.users WHERE name = 'y'"), 2);
+}
+
+#[tokio::test]
+async fn an_ingest_dropped_at_any_await_is_whole_or_forbids_the_commit() {
+    let (db, mut observer, _database) = database(1).await;
+    let owner = db.users().create(user("owner")).await.unwrap().id;
+    let project = db
+        .projects()
+        .create(NewProject::new("p", owner))
+        .await
+        .unwrap()
+        .id;
+    for times in 0..MANY {
+        let new = NewAnalysis::new(project, AnalysisType::Quality, owner);
+        let id = new.id;
+        let issues = stream::iter(0..3).then(async |number| {
+            tokio::task::yield_now().await;
+            let (kind, severity) = (IssueType::Maintainability, IssueSeverity::Low);
+            let title = format!("{number}");
+            Ok::<_, Error>(NewAnalysisIssue::new(id, kind, severity, title, "a.rs"))
+        });
+        let mut done = false;
+        let outcome = db
+            .transaction(async |tx| -> Result<_> {
+                let ingest = tx.analyses().ingest(new).issues(Rows::stream(issues));
+                done = polled(times, ingest.run()).await.transpose()?.is_some();
+                Ok(())
+            })
+            .await;
+
+        observer.eventually(ALL_AT_REST).await;
+        let rows = observer.count(&format!(
+            "analysis.analysis_issues WHERE analysis_id = '{id}'"
+        ));
+        let analyses = observer.count(&format!("analysis.analyses WHERE id = '{id}'"));
+        match (&outcome, analyses, rows) {
+            (Ok(()), 1, 3) if done => {}
+            (Ok(()), 0, 0) if times == 0 => {}
+            (Err(_), 0, 0) if !done => {}
+            _ => panic!("{rows} rows after {times} polls, {outcome:?}"),
+        }
+        is_clean(&db, &mut observer, times).await;
+        if done {
+            assert!(times > 10, "done after {times} polls");
+            return;
+        }
+    }
+    panic!("not done after {MANY} polls");
 }

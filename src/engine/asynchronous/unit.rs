@@ -1,0 +1,125 @@
+//! Several statements of one repository call: all of them or none, wherever it runs.
+
+use std::sync::atomic::Ordering;
+
+use diesel::pg::Pg;
+use diesel::query_builder::{QueryFragment, QueryId};
+use diesel_async::SimpleAsyncConnection;
+
+use super::{Running, Source, Tx};
+use crate::transaction::TransactionOptions;
+use crate::{Db, Error, Result};
+
+/// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
+pub(crate) enum Unit<'a> {
+    Own(Tx),
+    Part(Running<'a>),
+}
+
+impl<'a> Unit<'a> {
+    pub(crate) async fn begin(source: &Source<'a>) -> Result<Self> {
+        match source {
+            Source::Pool(db) => Self::begin_own(db).await,
+            Source::Tx(tx) => {
+                let running = Running::of(tx);
+                tx.command("SAVEPOINT wundr_unit").await?;
+                Ok(Self::Part(running))
+            }
+        }
+    }
+
+    async fn begin_own(db: &Db) -> Result<Self> {
+        Ok(Self::Own(db.begin(&TransactionOptions::new()).await?))
+    }
+
+    fn tx(&self) -> &Tx {
+        match self {
+            Self::Own(tx) => tx,
+            Self::Part(running) => running.tx,
+        }
+    }
+
+    /// Where the unit's statements run.
+    pub(crate) fn source(&self) -> Source<'_> {
+        self.tx().source()
+    }
+
+    /// Runs a statement whose failure leaves the unit as it was before.
+    pub(crate) async fn attempt<Q>(&self, statement: Q) -> Result<usize>
+    where
+        Q: QueryFragment<Pg> + QueryId + Send,
+    {
+        let tx = self.tx();
+        tx.command("SAVEPOINT wundr_attempt").await?;
+        let outcome = tx.source().execute(statement).await;
+        match outcome {
+            Ok(written) => {
+                tx.command("RELEASE SAVEPOINT wundr_attempt").await?;
+                Ok(written)
+            }
+            Err(error) => {
+                tx.forget_failure(
+                    "ROLLBACK TO SAVEPOINT wundr_attempt; RELEASE SAVEPOINT wundr_attempt",
+                )
+                .await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the unit: what it did stays if `outcome` is `Ok`, and is undone otherwise.
+    pub(crate) async fn end<T>(self, outcome: Result<T>) -> Result<T> {
+        match (self, outcome) {
+            (Self::Own(tx), Ok(value)) => tx.commit().await.map(|()| value),
+            (Self::Own(tx), Err(error)) => {
+                tx.rollback().await;
+                Err(error)
+            }
+            (Self::Part(running), Ok(value)) => {
+                running.tx.command("RELEASE SAVEPOINT wundr_unit").await?;
+                running.done();
+                Ok(value)
+            }
+            (Self::Part(running), Err(error)) => {
+                let undone = running.tx.forget_failure(
+                    "ROLLBACK TO SAVEPOINT wundr_unit; RELEASE SAVEPOINT wundr_unit",
+                );
+                if undone.await.is_ok() {
+                    running.done();
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<'t> Running<'t> {
+    /// Marks the transaction as unfinished, unless it is told that this is done.
+    fn of(tx: &'t Tx) -> Self {
+        Self {
+            tx,
+            mark: &tx.unfinished,
+            settled: false,
+        }
+    }
+
+    fn done(mut self) {
+        self.settled = true;
+    }
+}
+
+impl Tx {
+    /// Runs a command that takes and returns nothing.
+    async fn command(&self, sql: &str) -> Result<()> {
+        let running = Running::of(self);
+        let mut connection = &self.connection.inner;
+        running.settle(connection.batch_execute(sql).await)
+    }
+
+    /// Goes back to a savepoint: what had failed since has not happened.
+    async fn forget_failure(&self, back: &str) -> Result<(), Error> {
+        self.command(back).await?;
+        self.failed.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+}

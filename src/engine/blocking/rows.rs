@@ -1,0 +1,61 @@
+//! Rows that a caller hands over, in any number.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::{Error, Result};
+
+/// Rows to be written: an iterator of any length, which is read as it is needed.
+///
+/// Whatever can be iterated over becomes one by `into()`.
+pub struct Rows<'a, T>(Box<dyn Iterator<Item = Result<T>> + 'a>);
+
+impl<'a, T: 'a> Rows<'a, T> {
+    /// Rows that can turn out to be unreadable. The first error ends what they were for.
+    pub fn fallible<I, E>(rows: I) -> Self
+    where
+        I: IntoIterator<Item = Result<T, E>>,
+        I::IntoIter: 'a,
+        E: StdError,
+    {
+        let rows = rows.into_iter();
+        Self(Box::new(rows.map(|row| {
+            row.map_err(|error| Error::invalid("row", error))
+        })))
+    }
+
+    pub(crate) fn none() -> Self {
+        Self(Box::new(std::iter::empty()))
+    }
+
+    /// These rows, then the others.
+    pub(crate) fn chain(self, others: Self) -> Self {
+        Self(Box::new(self.0.chain(others.0)))
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Result<T>> {
+        self.0.next()
+    }
+}
+
+impl<'a, T, I> From<I> for Rows<'a, T>
+where
+    T: 'a,
+    I: IntoIterator<Item = T>,
+    I::IntoIter: 'a,
+{
+    fn from(rows: I) -> Self {
+        Self(Box::new(rows.into_iter().map(Ok)))
+    }
+}
+
+impl<T> fmt::Debug for Rows<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Rows")
+    }
+}
+
+/// Both answers, one after the other.
+pub(crate) fn overlapped<A, B>(first: A, second: B) -> (A, B) {
+    (first, second)
+}

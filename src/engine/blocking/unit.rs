@@ -1,0 +1,116 @@
+//! Several statements of one repository call: all of them or none, wherever it runs.
+
+use std::sync::atomic::Ordering;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::pg::Pg;
+use diesel::query_builder::{QueryFragment, QueryId};
+
+use super::{Source, Tx};
+use crate::Result;
+use crate::transaction::TransactionOptions;
+
+/// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
+pub(crate) enum Unit<'a> {
+    Own(Tx),
+    Part(Part<'a>),
+}
+
+/// A part of the caller's transaction. Left by a panic, it keeps that from being committed.
+pub(crate) struct Part<'a> {
+    tx: &'a Tx,
+    settled: bool,
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.tx.failed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<'a> Unit<'a> {
+    pub(crate) fn begin(source: &Source<'a>) -> Result<Self> {
+        match source {
+            Source::Pool(db) => Ok(Self::Own(db.begin(&TransactionOptions::new())?)),
+            Source::Tx(tx) => {
+                tx.command("SAVEPOINT wundr_unit")?;
+                let settled = false;
+                Ok(Self::Part(Part { tx, settled }))
+            }
+        }
+    }
+
+    fn tx(&self) -> &Tx {
+        match self {
+            Self::Own(tx) => tx,
+            Self::Part(part) => part.tx,
+        }
+    }
+
+    /// Where the unit's statements run.
+    pub(crate) fn source(&self) -> Source<'_> {
+        self.tx().source()
+    }
+
+    /// Runs a statement whose failure leaves the unit as it was before.
+    pub(crate) fn attempt<Q>(&self, statement: Q) -> Result<usize>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+    {
+        let tx = self.tx();
+        tx.command("SAVEPOINT wundr_attempt")?;
+        match tx.source().execute(statement) {
+            Ok(written) => {
+                tx.command("RELEASE SAVEPOINT wundr_attempt")?;
+                Ok(written)
+            }
+            Err(error) => {
+                tx.forget_failure(
+                    "ROLLBACK TO SAVEPOINT wundr_attempt; RELEASE SAVEPOINT wundr_attempt",
+                )?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the unit: what it did stays if `outcome` is `Ok`, and is undone otherwise.
+    pub(crate) fn end<T>(self, outcome: Result<T>) -> Result<T> {
+        match (self, outcome) {
+            (Self::Own(tx), Ok(value)) => tx.commit().map(|()| value),
+            (Self::Own(tx), Err(error)) => {
+                tx.rollback();
+                Err(error)
+            }
+            (Self::Part(mut part), Ok(value)) => {
+                part.tx.command("RELEASE SAVEPOINT wundr_unit")?;
+                part.settled = true;
+                Ok(value)
+            }
+            (Self::Part(mut part), Err(error)) => {
+                let undone = part.tx.forget_failure(
+                    "ROLLBACK TO SAVEPOINT wundr_unit; RELEASE SAVEPOINT wundr_unit",
+                );
+                part.settled = undone.is_ok();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Tx {
+    /// Runs a command that takes and returns nothing.
+    fn command(&self, sql: &str) -> Result<()> {
+        let mut connection = self.lock()?;
+        let outcome = connection.inner.batch_execute(sql);
+        outcome.map_err(|error| self.failed(error))
+    }
+
+    /// Goes back to a savepoint: what had failed since has not happened.
+    fn forget_failure(&self, back: &str) -> Result<()> {
+        self.command(back)?;
+        self.failed.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,248 @@
+//! What an analysis brings in at once: its parts, and how many of them there are.
+
+use std::collections::HashMap;
+
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Jsonb, Uuid};
+use diesel::{QueryResult, Selectable};
+use serde_json::{Map, Value};
+
+use crate::statement::{NewRow, ROWS_PER_STATEMENT};
+use crate::{
+    Analysis, AnalysisId, AnalysisSummary, Error, IssueSeverity, IssueStatus, Json,
+    NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewDependencyGraph, NewDuplicateGroup,
+    Result,
+};
+
+/// How many rows of each table an ingest has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct IngestCounts {
+    /// Rows of `analysis_results`.
+    pub results: usize,
+    /// Rows of `analysis_issues`.
+    pub issues: usize,
+    /// Rows of `analysis_metrics`.
+    pub metrics: usize,
+    /// Rows of `duplicate_groups`.
+    pub duplicate_groups: usize,
+    /// Rows of `dependency_graphs`.
+    pub dependency_graphs: usize,
+}
+
+impl IngestCounts {
+    /// Rows of all tables.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.results + self.issues + self.metrics + self.duplicate_groups + self.dependency_graphs
+    }
+}
+
+/// An analysis that was ingested.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Ingested {
+    /// The analysis, completed.
+    pub analysis: Analysis,
+    /// What was written with it.
+    pub counts: IngestCounts,
+}
+
+/// What was read of an input, for the summary.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    read: IngestCounts,
+    open_by_severity: HashMap<IssueSeverity, usize>,
+}
+
+impl Tally {
+    /// The summary of an analysis for which the caller has given none.
+    pub(crate) fn summary(&self) -> AnalysisSummary {
+        let open = IssueSeverity::ALL.iter().map(|severity| {
+            let count = self.open_by_severity.get(severity).copied();
+            (severity.to_string(), count.unwrap_or_default().into())
+        });
+        let open: Map<String, Value> = open.collect();
+        let fields = [
+            ("results", self.read.results.into()),
+            ("issues", self.read.issues.into()),
+            ("openIssues", open.into()),
+            ("metrics", self.read.metrics.into()),
+            ("duplicateGroups", self.read.duplicate_groups.into()),
+            ("dependencyGraphs", self.read.dependency_graphs.into()),
+        ];
+        AnalysisSummary {
+            overall_score: None,
+            extra: fields
+                .map(|(name, value)| (name.to_owned(), value))
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+/// A row that belongs to an analysis.
+pub(crate) trait Part: NewRow {
+    /// The table's name.
+    const TABLE: &'static str;
+    /// How many are written by one statement: as many as are small enough together to be held twice.
+    const AT_ONCE: usize;
+
+    /// Where rows of this kind are counted.
+    fn counted_in(counts: &mut IngestCounts) -> &mut usize;
+
+    /// The analysis that the row says it belongs to; this one, if it does not say.
+    fn analysis_or(&mut self, this: AnalysisId) -> AnalysisId;
+
+    /// Refuses what does not belong to the analysis, and what the database could only refuse without naming the column.
+    fn admit(&mut self, analysis: &Analysis) -> Result<()> {
+        if self.analysis_or(analysis.id) != analysis.id {
+            return Err(Error::invalid("analysis_id", "is another analysis"));
+        }
+        self.check()
+    }
+
+    /// Counts the row for the summary.
+    fn tally(&self, tally: &mut Tally) {
+        *Self::counted_in(&mut tally.read) += 1;
+    }
+}
+
+impl Part for NewAnalysisResult {
+    const TABLE: &'static str = "analysis_results";
+    const AT_ONCE: usize = 2_000;
+
+    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+        &mut counts.results
+    }
+
+    fn analysis_or(&mut self, _: AnalysisId) -> AnalysisId {
+        self.analysis_id
+    }
+}
+
+impl Part for NewAnalysisIssue {
+    const TABLE: &'static str = "analysis_issues";
+    const AT_ONCE: usize = ROWS_PER_STATEMENT;
+
+    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+        &mut counts.issues
+    }
+
+    fn analysis_or(&mut self, _: AnalysisId) -> AnalysisId {
+        self.analysis_id
+    }
+
+    fn tally(&self, tally: &mut Tally) {
+        tally.read.issues += 1;
+        if matches!(self.status, None | Some(IssueStatus::Open)) {
+            *tally.open_by_severity.entry(self.severity).or_default() += 1;
+        }
+    }
+}
+
+impl Part for NewAnalysisMetric {
+    const TABLE: &'static str = "analysis_metrics";
+    const AT_ONCE: usize = ROWS_PER_STATEMENT;
+
+    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+        &mut counts.metrics
+    }
+
+    fn analysis_or(&mut self, _: AnalysisId) -> AnalysisId {
+        self.analysis_id
+    }
+}
+
+impl Part for NewDuplicateGroup {
+    const TABLE: &'static str = "duplicate_groups";
+    const AT_ONCE: usize = 2_000;
+
+    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+        &mut counts.duplicate_groups
+    }
+
+    fn analysis_or(&mut self, _: AnalysisId) -> AnalysisId {
+        self.analysis_id
+    }
+}
+
+impl Part for NewDependencyGraph {
+    const TABLE: &'static str = "dependency_graphs";
+    // A graph may be megabytes long.
+    const AT_ONCE: usize = 8;
+
+    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+        &mut counts.dependency_graphs
+    }
+
+    fn analysis_or(&mut self, this: AnalysisId) -> AnalysisId {
+        *self.analysis_id.get_or_insert(this)
+    }
+
+    fn admit(&mut self, analysis: &Analysis) -> Result<()> {
+        if self.analysis_or(analysis.id) != analysis.id {
+            return Err(Error::invalid("analysis_id", "is another analysis"));
+        }
+        if self.project_id != analysis.project_id {
+            return Err(Error::invalid(
+                "project_id",
+                "is not the analysis's project",
+            ));
+        }
+        self.check()
+    }
+}
+
+/// Completes an analysis whose rows have been written: by the clock, since `now()` is when the transaction began.
+pub(crate) struct Completion {
+    id: AnalysisId,
+    summary: Json<AnalysisSummary>,
+    returning: <Analysis as Selectable<Pg>>::SelectExpression,
+}
+
+impl Completion {
+    pub(crate) fn new(id: AnalysisId, summary: Json<AnalysisSummary>) -> Self {
+        Self {
+            id,
+            summary,
+            returning: <Analysis as Selectable<Pg>>::construct_selection(),
+        }
+    }
+}
+
+impl QueryFragment<Pg> for Completion {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "UPDATE analysis.analyses SET status = 'completed', progress = 100, summary = ",
+        );
+        out.push_bind_param::<Jsonb, _>(&self.summary)?;
+        out.push_sql(
+            ", started_at = run.started_at, completed_at = run.completed_at, \
+             duration_seconds = COALESCE(duration_seconds, LEAST(GREATEST(\
+             EXTRACT(EPOCH FROM run.completed_at - run.started_at), 1), 2147483647)::integer) \
+             FROM (SELECT times.started_at, GREATEST(times.completed_at, times.started_at) AS completed_at \
+             FROM (SELECT COALESCE(started_at, pg_catalog.now()) AS started_at, \
+             COALESCE(completed_at, pg_catalog.clock_timestamp()) AS completed_at \
+             FROM analysis.analyses WHERE id = ",
+        );
+        out.push_bind_param::<Uuid, _>(&self.id)?;
+        out.push_sql(") AS times) AS run WHERE analyses.id = ");
+        out.push_bind_param::<Uuid, _>(&self.id)?;
+        out.push_sql(" RETURNING ");
+        self.returning.walk_ast(out)
+    }
+}
+
+impl QueryId for Completion {
+    type QueryId = Self;
+}
+
+impl Query for Completion {
+    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+}
+
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for Completion {}
