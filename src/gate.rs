@@ -121,6 +121,12 @@ pub enum Bound {
 }
 
 impl Bound {
+    fn value(&self) -> &BigDecimal {
+        match self {
+            Self::AtLeast(value) | Self::AtMost(value) => value,
+        }
+    }
+
     fn holds(&self, value: &BigDecimal) -> bool {
         match self {
             Self::AtLeast(floor) => value >= floor,
@@ -244,17 +250,36 @@ impl GateCondition {
     /// Refuses what could never be measured.
     fn check(&self) -> Result<()> {
         match self {
-            Self::Drift {
-                since: Reference::Days(days),
-                ..
-            } if *days < 1 => Err(Error::invalid(
-                "days",
-                format_args!("{days} is less than 1"),
-            )),
-            Self::Metric { name, .. } | Self::Drift { name, .. } => {
-                crate::checks::check(name, "name", None)
+            Self::NewIssues { .. } | Self::OpenIssues { .. } => Ok(()),
+            Self::Metric { name, bound, .. } => {
+                crate::checks::check(name, "name", None)?;
+                check_bound(bound.value(), "bound")
             }
-            _ => Ok(()),
+            Self::Score { at_least, .. } => check_bound(at_least, "at_least"),
+            Self::Drift {
+                name, since, bound, ..
+            } => {
+                if let Reference::Days(days @ ..1) = since {
+                    let reason = format_args!("{days} is less than 1");
+                    return Err(Error::invalid("days", reason));
+                }
+                crate::checks::check(name, "name", None)?;
+                check_bound(bound.value(), "bound")
+            }
         }
     }
+}
+
+/// Numbers with more digits than this on either side of the point take too long to compare.
+const DIGITS: u64 = 400;
+
+fn is_bounded(number: &BigDecimal) -> bool {
+    number.digits() <= DIGITS && number.fractional_digit_count().unsigned_abs() <= DIGITS
+}
+
+fn check_bound(number: &BigDecimal, field: &'static str) -> Result<()> {
+    if is_bounded(number) {
+        return Ok(());
+    }
+    Err(Error::invalid(field, "has more than 400 digits"))
 }

@@ -6,7 +6,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Uuid};
 
-use super::{GateCondition, GateVerdict, Measurements, QualityGate, Reference};
+use super::{GateCondition, GateVerdict, Measurements, QualityGate, Reference, is_bounded};
 use crate::tracking::{Compared, check_projects, push_matching};
 use crate::{AnalysisId, Error, ProjectId, Result};
 
@@ -87,15 +87,9 @@ impl<'a> Measure<'a> {
     }
 }
 
-/// A score, which other clients may have written as text. Bounded as a double is, so that it can be compared.
+/// A score, which other clients may have written as text.
 fn number(text: &str) -> Option<BigDecimal> {
-    let text = text.trim();
-    let is_finite = text.parse::<f64>().is_ok_and(f64::is_finite);
-    if !is_finite || text.len() > 400 {
-        return None;
-    }
-    let number: BigDecimal = text.parse().ok()?;
-    (number.fractional_digit_count().abs() <= 400).then_some(number)
+    text.trim().parse().ok().filter(is_bounded)
 }
 
 /// How many of `source`'s findings there are, by severity.
