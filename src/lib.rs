@@ -87,6 +87,7 @@ mod config;
 mod counts;
 mod enums;
 mod error;
+mod gate;
 mod health;
 mod ids;
 mod json;
@@ -103,12 +104,16 @@ pub mod statement;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
+mod tracking;
 mod transaction;
 
 pub use change::Change;
 pub use config::{Config, Recycling};
 pub use enums::*;
 pub use error::{Constraint, Error, Result, SqlState};
+pub use gate::{
+    Bound, ConditionVerdict, GateCondition, GateVerdict, Missing, QualityGate, Reference,
+};
 pub use health::Health;
 pub use ids::*;
 pub use json::Json;
@@ -116,6 +121,7 @@ pub use models::*;
 pub use page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
 pub use partitions::{LogTable, Partition, PartitionHealth};
 pub use secret::Secret;
+pub use tracking::{TrackedIssue, Tracking};
 pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
 
 #[cfg(feature = "async")]

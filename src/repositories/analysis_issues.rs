@@ -12,9 +12,11 @@ use super::*;
 use crate::counts::CountBy;
 use crate::schema::analysis::analysis_issues;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::tracking::{Track, Tracked};
 use crate::{
-    AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId, AnalysisIssueOrder,
-    Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page, Paged, Result, UserId,
+    AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
+    AnalysisIssueOrder, Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page,
+    Paged, Result, Tracking, UserId,
 };
 
 /// Stores and finds what analyses object to.
@@ -100,6 +102,34 @@ pub trait AnalysisIssueRepository: Send + Sync {
     /// # Errors
     /// [`Error::ForeignKey`] without user.
     async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<usize>;
+
+    /// Finds out what became of the issues of `base`, an analysis, in `new`, a later one of the same project, and
+    /// carries over what users have said: an issue of `new` that is open, and was ignored or a false positive in
+    /// `base`, gets that status with its time and its user. One that was resolved stays open, since it is back.
+    ///
+    /// Two issues are the same if they are of one rule (without a rule, of one type) and, the stricter first,
+    ///
+    /// - have the same code and message and are in the same file;
+    /// - have the same code and message, in two files of which each analysis names only one;
+    /// - have the same code, then the same message, then the same message but for the numbers in it, in the same file.
+    ///
+    /// White space in code does not count. A file is another's new name if only `base` names the one, only `new` the
+    /// other, and no other two files have so many issues in common that nothing else has. Lines are in no issue's
+    /// identity. They only tell which of several equal issues belong together: those that moved as far as what is
+    /// above them, and then in their order. Each issue is matched once: of two in `base` and three equal ones in
+    /// `new`, one is new.
+    ///
+    /// The same call made again gives the same lists and changes nothing, unless an issue that the first has carried
+    /// a verdict to was opened again meanwhile: then it gets the verdict again.
+    ///
+    /// All of it is one statement: both analyses are seen as they were when it began, and what is written to them
+    /// meanwhile counts at the next call. An issue that somebody settles meanwhile keeps what they said. Of two calls
+    /// for the same `new` the second waits for the first, and for its transaction, before it writes.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] without one of the analyses; [`Error::InvalidInput`] if they are the same or of different
+    /// projects; [`Error::Serialization`] where the transaction's isolation level brings it.
+    async fn track(&self, base: AnalysisId, new: AnalysisId) -> Result<Tracking>;
 
     /// How many issues of each severity the filter matches, all severities, worst first.
     async fn count_by_severity(
@@ -279,6 +309,11 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
                     analysis_issues::resolved_by.eq(by),
                 ));
         self.0.execute(statement).await
+    }
+
+    async fn track(&self, base: AnalysisId, new: AnalysisId) -> Result<Tracking> {
+        let statement = Track::new(base, new)?;
+        Tracking::read(self.0.one::<_, Tracked>(statement).await?)
     }
 
     async fn count_by_severity(

@@ -1,0 +1,187 @@
+//! The statement that measures all that a gate's conditions look at.
+
+use bigdecimal::BigDecimal;
+use diesel::QueryResult;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Uuid};
+
+use super::{GateCondition, GateVerdict, Measurements, QualityGate, Reference, is_bounded};
+use crate::tracking::{Compared, check_projects, push_matching};
+use crate::{AnalysisId, Error, ProjectId, Result};
+
+/// Matches the findings, if a condition asks for them, and reads the metrics and the score, in one statement.
+pub(crate) struct Measure<'a> {
+    compared: Compared,
+    /// For each condition, its metric.
+    names: Vec<Option<&'a str>>,
+    /// For each condition, how many days its metric is compared with, if it is not the base.
+    days: Vec<Option<i32>>,
+}
+
+impl<'a> Measure<'a> {
+    pub(crate) fn new(
+        gate: &'a QualityGate,
+        base: Option<AnalysisId>,
+        new: AnalysisId,
+    ) -> Result<Self> {
+        if base == Some(new) {
+            return Err(Error::invalid("new", "is the base"));
+        }
+        let mut measure = Self {
+            compared: Compared {
+                base,
+                new,
+                findings: false,
+                locked: false,
+            },
+            names: Vec::with_capacity(gate.conditions.len()),
+            days: Vec::with_capacity(gate.conditions.len()),
+        };
+        for condition in &gate.conditions {
+            condition.check()?;
+            let (name, days) = match condition {
+                GateCondition::NewIssues { .. } | GateCondition::OpenIssues { .. } => {
+                    measure.compared.findings = true;
+                    (None, None)
+                }
+                GateCondition::Metric { name, .. } => (Some(name.as_str()), None),
+                GateCondition::Score { .. } => (None, None),
+                GateCondition::Drift { name, since, .. } => match since {
+                    Reference::Base => (Some(name.as_str()), None),
+                    Reference::Days(days) => (Some(name.as_str()), Some(*days)),
+                },
+            };
+            measure.names.push(name);
+            measure.days.push(days);
+        }
+        Ok(measure)
+    }
+
+    /// The verdict by what was measured.
+    pub(crate) fn verdict(
+        gate: &QualityGate,
+        base: Option<AnalysisId>,
+        measured: Measured,
+    ) -> Result<GateVerdict> {
+        let (base_project, new_project, score, new_issues, open_issues, values, references) =
+            measured;
+        // Without a base there is nothing to agree with.
+        let base_project = base.map_or(new_project, |_| base_project);
+        check_projects(base_project, new_project)?;
+        let found = Measurements {
+            new_issues,
+            open_issues,
+            score: score.as_deref().and_then(number),
+            values: values.unwrap_or_default(),
+            references: references.unwrap_or_default(),
+        };
+        let conditions = gate.conditions.iter().enumerate();
+        let conditions: Vec<_> = conditions
+            .map(|(index, condition)| condition.judge(index, &found))
+            .collect();
+        Ok(GateVerdict {
+            passed: conditions.iter().all(|condition| condition.passed),
+            conditions,
+        })
+    }
+}
+
+/// A score, which other clients may have written as text.
+fn number(text: &str) -> Option<BigDecimal> {
+    text.trim().parse().ok().filter(is_bounded)
+}
+
+/// How many of `source`'s findings there are, by severity.
+fn push_counts(source: &str, out: &mut AstPass<'_, '_, Pg>) {
+    out.push_sql("(SELECT ARRAY[");
+    for (index, severity) in crate::IssueSeverity::ALL.iter().enumerate() {
+        if index > 0 {
+            out.push_sql(", ");
+        }
+        out.push_sql("COALESCE(pg_catalog.sum(number) FILTER (WHERE severity = '");
+        out.push_sql(severity.as_str());
+        out.push_sql("'), 0)::pg_catalog.int8");
+    }
+    out.push_sql("] FROM ");
+    out.push_sql(source);
+    out.push_sql("), ");
+}
+
+const MEAN: &str = "SELECT pg_catalog.avg(metric_value) FROM analysis.analysis_metrics \
+                    WHERE metric_name = metric.name AND metric_value <> 'NaN' AND analysis_id = ";
+
+impl QueryFragment<Pg> for Measure<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        push_matching(&self.compared, &mut out)?;
+        out.push_sql(
+            ", fresh AS (SELECT 1 AS number, \
+             (SELECT severity FROM analysis.analysis_issues WHERE id = rest.id) AS severity \
+             FROM rest WHERE is_new AND status = 'open')\
+             , standing AS (\
+             SELECT pg_catalog.count(*) AS number, severity FROM analysis.analysis_issues \
+             WHERE analysis_id = (SELECT new FROM asked WHERE findings) AND status = 'open' GROUP BY severity \
+             UNION ALL SELECT -1, (SELECT severity FROM analysis.analysis_issues WHERE id = pair.id) \
+             FROM pair WHERE status = 'open' AND base_status IN ('ignored', 'false_positive'))\
+             , measure AS (SELECT metric.place, (",
+        );
+        out.push_sql(MEAN);
+        out.push_sql("asked.new) AS value, CASE WHEN metric.days IS NULL THEN (");
+        out.push_sql(MEAN);
+        out.push_sql(
+            "asked.base) ELSE (SELECT pg_catalog.avg(metric_value) FROM analysis.analyses \
+             JOIN analysis.analysis_metrics ON analysis_id = analyses.id \
+             WHERE project_id = asked.new_project AND analyses.id <> asked.new AND status = 'completed' \
+             AND analyses.completed_at <= ended AND analyses.completed_at >= \
+             (ended AT TIME ZONE 'UTC' - pg_catalog.make_interval(days => LEAST(metric.days, 700000))) AT TIME ZONE 'UTC' \
+             AND metric_name = metric.name AND metric_value <> 'NaN') END AS reference \
+             FROM (SELECT *, COALESCE(completed_at, pg_catalog.now()) AS ended FROM asked) AS asked \
+             CROSS JOIN ROWS FROM (pg_catalog.unnest(",
+        );
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.names)?;
+        out.push_sql("), pg_catalog.unnest(");
+        out.push_bind_param::<Array<Nullable<Integer>>, _>(&self.days)?;
+        out.push_sql(
+            ")) WITH ORDINALITY AS metric (name, days, place)) \
+             SELECT base_project, new_project, summary ->> 'overallScore', ",
+        );
+        push_counts("fresh", &mut out);
+        push_counts("standing", &mut out);
+        out.push_sql(
+            "(SELECT pg_catalog.array_agg(value ORDER BY place) FROM measure), \
+             (SELECT pg_catalog.array_agg(reference ORDER BY place) FROM measure) FROM asked",
+        );
+        Ok(())
+    }
+}
+
+impl QueryId for Measure<'_> {
+    type QueryId = Measure<'static>;
+}
+
+impl Query for Measure<'_> {
+    type SqlType = (
+        Nullable<Uuid>,
+        Nullable<Uuid>,
+        Nullable<Text>,
+        Array<BigInt>,
+        Array<BigInt>,
+        Nullable<Array<Nullable<Numeric>>>,
+        Nullable<Array<Nullable<Numeric>>>,
+    );
+}
+
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for Measure<'_> {}
+
+/// The row that [`Measure`] returns: the two projects, the score, open issues that are new and all of them by
+/// severity, and for each condition its metric and what that is compared with.
+pub(crate) type Measured = (
+    Option<ProjectId>,
+    Option<ProjectId>,
+    Option<String>,
+    Vec<i64>,
+    Vec<i64>,
+    Option<Vec<Option<BigDecimal>>>,
+    Option<Vec<Option<BigDecimal>>>,
+);
