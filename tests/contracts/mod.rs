@@ -5,6 +5,7 @@ use wundr_db::{
 };
 
 mod analyses;
+mod analyses_queue;
 mod analysis_issues;
 mod analysis_metrics;
 mod analysis_results;
