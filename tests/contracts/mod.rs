@@ -20,6 +20,7 @@ mod partitions;
 mod project_members;
 mod project_stats;
 mod projects;
+mod setup_lifecycle;
 mod setup_profiles;
 mod setup_sessions;
 mod setup_steps;
