@@ -6,8 +6,6 @@ use std::fmt;
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 
-use crate::AnalysisStatus;
-
 /// What every fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -74,7 +72,7 @@ pub enum Error {
         what: &'static str,
     },
     /// The row's state does not allow the step.
-    #[error("{what} cannot go from {from} to {to}")]
+    #[error("{what} is {from}: {step} cannot take it to {to}")]
     IllegalTransition {
         /// What was to change, as a type's name.
         what: &'static str,
@@ -82,6 +80,18 @@ pub enum Error {
         from: Cow<'static, str>,
         /// The state that was asked for.
         to: Cow<'static, str>,
+        /// What was tried, as a method's name.
+        step: &'static str,
+    },
+    /// A worker has lost its [`Lease`](crate::Lease): what it runs has ended, or is another's to run.
+    #[error("the lease of {what} is lost: it is {state}{}", .holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
+    LeaseLost {
+        /// What it ran, as a type's name.
+        what: &'static str,
+        /// The state that it is in.
+        state: Cow<'static, str>,
+        /// The worker that runs it now.
+        holder: Option<String>,
     },
     /// Another transaction was first (40001): run the whole transaction again.
     #[error("the transaction could not be serialized against another")]
@@ -242,13 +252,15 @@ impl Error {
 
     pub(crate) fn illegal_transition(
         what: &'static str,
-        from: AnalysisStatus,
-        to: AnalysisStatus,
+        from: &'static str,
+        to: &'static str,
+        step: &'static str,
     ) -> Self {
         Self::IllegalTransition {
             what,
-            from: from.as_str().into(),
-            to: to.as_str().into(),
+            from: from.into(),
+            to: to.into(),
+            step,
         }
     }
 }

@@ -99,6 +99,7 @@ mod page;
 mod partitions;
 pub mod schema;
 mod secret;
+mod setup_lifecycle;
 #[doc(hidden)]
 pub mod statement;
 #[cfg(feature = "testing")]

@@ -10,7 +10,8 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Integer, Jsonb, Text, Uuid};
 use diesel::{QueryResult, Selectable};
 
-use crate::{Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Error, Json, Result};
+use crate::models::{REQUEUED, push_held};
+use crate::{Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Error, Json, Lease, Result};
 
 /// When a run ends: not before it began, even if it began after this transaction did.
 const NOW: &str = "GREATEST(pg_catalog.now(), started_at)";
@@ -26,15 +27,29 @@ pub(crate) enum Step {
     Complete(Json<AnalysisSummary>),
     Fail(String),
     Cancel,
+    /// Back to the queue.
+    Release,
 }
 
 impl Step {
+    /// The method that takes it.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Progress(_) => "progress",
+            Self::Complete(_) => "complete",
+            Self::Fail(_) => "fail",
+            Self::Cancel => "cancel",
+            Self::Release => "release",
+        }
+    }
+
     /// The states that it leads from.
     pub(crate) const fn from(&self) -> &'static [AnalysisStatus] {
         use AnalysisStatus::{Pending, Running};
         match self {
             Self::Start => &[Pending],
-            Self::Progress(_) | Self::Complete(_) | Self::Fail(_) => &[Running],
+            Self::Progress(_) | Self::Complete(_) | Self::Fail(_) | Self::Release => &[Running],
             Self::Cancel => &[Pending, Running],
         }
     }
@@ -46,6 +61,7 @@ impl Step {
             Self::Complete(_) => AnalysisStatus::Completed,
             Self::Fail(_) => AnalysisStatus::Failed,
             Self::Cancel => AnalysisStatus::Cancelled,
+            Self::Release => AnalysisStatus::Pending,
         }
     }
 
@@ -58,11 +74,18 @@ impl Step {
             )),
             Self::Complete(summary) => crate::checks::check(summary, "summary", None),
             Self::Fail(message) => crate::checks::check(message, "error_message", None),
-            Self::Start | Self::Progress(_) | Self::Cancel => Ok(()),
+            Self::Start | Self::Progress(_) | Self::Cancel | Self::Release => Ok(()),
         }
     }
 
     fn push_changes<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if let Self::Release = self {
+            out.push_sql(REQUEUED);
+            return Ok(());
+        }
+        out.push_sql("status = '");
+        out.push_sql(self.to().as_str());
+        out.push_sql("'");
         match self {
             Self::Start => out.push_sql(", started_at = pg_catalog.now()"),
             Self::Progress(percent) => {
@@ -87,6 +110,7 @@ impl Step {
                 push_end_if_started(out);
             }
             Self::Cancel => push_end_if_started(out),
+            Self::Release => {}
         }
         Ok(())
     }
@@ -103,18 +127,27 @@ fn push_end_if_started(out: &mut AstPass<'_, '_, Pg>) {
     }
 }
 
-/// `UPDATE ... WHERE id = ... AND status IN (...) RETURNING`. Its text depends on the kind of step alone, so a
-/// connection prepares each once.
+/// Whose step it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// Of whoever knows the analysis.
+    Anybody(AnalysisId),
+    /// Of the worker that holds its lease.
+    Holder(&'a Lease),
+}
+
+/// `UPDATE ... WHERE id = ... AND status IN (...) RETURNING`. Its text depends on the kind of step and on whose it is
+/// alone, so a connection prepares each once.
 pub(crate) struct Transition<'a> {
-    id: AnalysisId,
+    by: By<'a>,
     step: &'a Step,
     returning: <Analysis as Selectable<Pg>>::SelectExpression,
 }
 
 impl<'a> Transition<'a> {
-    pub(crate) fn new(id: AnalysisId, step: &'a Step) -> Self {
+    pub(crate) fn new(by: By<'a>, step: &'a Step) -> Self {
         Self {
-            id,
+            by,
             step,
             returning: <Analysis as Selectable<Pg>>::construct_selection(),
         }
@@ -123,19 +156,28 @@ impl<'a> Transition<'a> {
 
 impl QueryFragment<Pg> for Transition<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("UPDATE analysis.analyses SET status = '");
-        out.push_sql(self.step.to().as_str());
-        out.push_sql("'");
-        self.step.push_changes(&mut out)?;
-        out.push_sql(" WHERE id = ");
-        out.push_bind_param::<Uuid, _>(&self.id)?;
-        out.push_sql(" AND status IN (");
-        for (index, status) in self.step.from().iter().enumerate() {
-            out.push_sql(if index == 0 { "'" } else { ", '" });
-            out.push_sql(status.as_str());
-            out.push_sql("'");
+        if let By::Holder(lease) = &self.by {
+            out.push_sql("WITH ");
+            push_held(lease, &mut out)?;
+            out.push_sql(" ");
         }
-        out.push_sql(") RETURNING ");
+        out.push_sql("UPDATE analysis.analyses SET ");
+        self.step.push_changes(&mut out)?;
+        match &self.by {
+            By::Holder(_) => out.push_sql(" FROM lease WHERE analyses.id = lease.analysis_id"),
+            By::Anybody(id) => {
+                out.push_sql(" WHERE id = ");
+                out.push_bind_param::<Uuid, _>(id)?;
+                out.push_sql(" AND status IN (");
+                for (index, status) in self.step.from().iter().enumerate() {
+                    out.push_sql(if index == 0 { "'" } else { ", '" });
+                    out.push_sql(status.as_str());
+                    out.push_sql("'");
+                }
+                out.push_sql(")");
+            }
+        }
+        out.push_sql(" RETURNING ");
         self.returning.walk_ast(out)
     }
 }

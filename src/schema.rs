@@ -269,6 +269,18 @@ pub mod analysis {
         use diesel::sql_types::*;
         use super::sql_types::*;
 
+        analysis.analysis_leases (analysis_id) {
+            analysis_id -> Uuid,
+            worker -> Text,
+            fence -> Int8,
+            expires_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
+        use super::sql_types::*;
+
         analysis.analysis_metrics (id) {
             id -> Uuid,
             analysis_id -> Uuid,
@@ -316,6 +328,7 @@ pub mod analysis {
 
     diesel::joinable!(analysis_results -> analyses (analysis_id));
     diesel::joinable!(analysis_issues -> analyses (analysis_id));
+    diesel::joinable!(analysis_leases -> analyses (analysis_id));
     diesel::joinable!(analysis_metrics -> analyses (analysis_id));
     diesel::joinable!(dependency_graphs -> analyses (analysis_id));
     diesel::joinable!(duplicate_groups -> analyses (analysis_id));
@@ -323,6 +336,7 @@ pub mod analysis {
         analyses,
         analysis_results,
         analysis_issues,
+        analysis_leases,
         analysis_metrics,
         dependency_graphs,
         duplicate_groups

@@ -15,11 +15,6 @@ pub(crate) fn merged<L, R>(left: L, right: R) -> Merged<L, R> {
     Merged::new(left, right)
 }
 
-/// `||` on JSONB: the right side's elements follow the left side's.
-pub(crate) fn appended<L, R>(left: L, right: R) -> Merged<L, R> {
-    Merged::new(left, right)
-}
-
 /// A LIKE pattern that matches what contains the text; its own wildcards are taken literally.
 pub(crate) fn containing(text: &str) -> String {
     format!("%{}%", escaped(text))

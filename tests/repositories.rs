@@ -1,7 +1,11 @@
 //! What every repository promises, checked on real databases. Each contract is written once and runs on both engines.
 
+#[allow(dead_code, reason = "this program uses a part of it")]
+mod observer;
+
 #[path = ""]
 mod asynchronous {
+    use crate::observer::Observer;
     use tokio::test as case;
     use wundr_db::testing::{TestDatabase, migrated_database};
     use wundr_db::{repository as both_engines, *};
@@ -27,12 +31,25 @@ mod asynchronous {
         };
     }
 
+    /// What so many calls answer that are under way at the same time.
+    macro_rules! all_at_once {
+        ($number:expr, $each:expr) => {
+            futures_util::future::join_all((0..$number).map(|_| $each)).await
+        };
+    }
+
+    /// Waits until a condition on the server's state holds.
+    async fn until(database: &TestDatabase, condition: &str) {
+        Observer::of(&database.url()).eventually(condition).await;
+    }
+
     #[path = "contracts/mod.rs"]
     mod contracts;
 }
 
 #[path = ""]
 mod blocking {
+    use crate::observer::Observer;
     use core::prelude::v1::test as case;
     use wundr_db::blocking::{repository as both_engines, *};
     use wundr_db::testing::{TestDatabase, migrated_database};
@@ -58,6 +75,22 @@ mod blocking {
                 ($first, second.join().unwrap())
             })
         };
+    }
+
+    /// What so many calls answer that are under way at the same time.
+    macro_rules! all_at_once {
+        ($number:expr, $each:expr) => {
+            std::thread::scope(|scope| {
+                let calls: Vec<_> = (0..$number).map(|_| scope.spawn(|| $each)).collect();
+                let answers = calls.into_iter().map(|call| call.join().unwrap());
+                answers.collect::<Vec<_>>()
+            })
+        };
+    }
+
+    /// Waits until a condition on the server's state holds.
+    fn until(database: &TestDatabase, condition: &str) {
+        Observer::of(&database.url()).until(condition);
     }
 
     #[path = "contracts/mod.rs"]

@@ -2,6 +2,7 @@
 
 mod analyses;
 mod analysis_issues;
+mod analysis_leases;
 mod analysis_metrics;
 mod analysis_results;
 mod audit_logs;
@@ -26,6 +27,10 @@ mod users;
 
 pub use analyses::*;
 pub use analysis_issues::*;
+pub use analysis_leases::{Claim, Lease};
+pub(crate) use analysis_leases::{
+    ClaimNext, Holder, REQUEUED, Renew, RequeueAbandoned, lost, push_held,
+};
 pub use analysis_metrics::*;
 pub use analysis_results::*;
 pub use audit_logs::*;

@@ -1,15 +1,18 @@
 //! `analysis.analyses`.
 
+use std::time::Duration;
+
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::lifecycle::{Step, Transition};
+use crate::lifecycle::{By, Step, Transition};
+use crate::models::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
 use crate::schema::analysis::analyses;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,
-    AnalysisSummary, AnalysisType, Error, MAX_LIMIT, NewAnalysis, NewestOfProjects, Page, Paged,
-    ProjectId, Result,
+    AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis, NewestOfProjects,
+    Page, Paged, ProjectId, Result,
 };
 
 /// Stores and finds analyses, and takes them through their lives.
@@ -116,6 +119,61 @@ pub trait AnalysisRepository: Send + Sync {
     /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it has ended already.
     async fn cancel(&self, id: AnalysisId) -> Result<Analysis>;
 
+    /// Claims the oldest pending analysis of one of these types for a worker: starts it now, and gives the worker a lease
+    /// that ends after `lease_for` unless it is [renewed](Self::renew). Oldest is by `created_at` and then by key.
+    ///
+    /// Any number of workers may claim at once: none waits for another, and no two get the same. `None` if there is no
+    /// such analysis but what others are claiming. One statement; the walk through the queue passes by analyses of
+    /// other types.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if `types` is empty ([`AnalysisType::ALL`] means any), the worker's name cannot be
+    /// stored, or `lease_for` is not within 1 ms and 365 days.
+    async fn claim(
+        &self,
+        types: &[AnalysisType],
+        worker: &str,
+        lease_for: Duration,
+    ) -> Result<Option<Claim>>;
+
+    /// Lets a lease end `lease_for` from now, by the database's clock, and notes how far the analysis is, as
+    /// [`progress`](Self::progress) does. A lease that has expired can be renewed until the analysis was requeued.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] if the analysis has ended, was requeued or is another worker's by now;
+    /// [`Error::NotFound`] if it was deleted; [`Error::InvalidInput`] for a time or a percentage out of bounds.
+    async fn renew(
+        &self,
+        lease: &Lease,
+        lease_for: Duration,
+        progress: Option<i32>,
+    ) -> Result<Lease>;
+
+    /// [`complete`](Self::complete) by the worker that holds the lease, and by nobody else.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] and [`Error::NotFound`] as in [`renew`](Self::renew); [`Error::InvalidInput`] if the summary
+    /// cannot be stored.
+    async fn complete_claimed(&self, lease: &Lease, summary: AnalysisSummary) -> Result<Analysis>;
+
+    /// [`fail`](Self::fail) by the worker that holds the lease, and by nobody else.
+    ///
+    /// # Errors
+    /// As [`complete_claimed`](Self::complete_claimed).
+    async fn fail_claimed(&self, lease: &Lease, message: &str) -> Result<Analysis>;
+
+    /// Gives a claimed analysis back to the queue, pending and without progress, at its old place: for a worker that
+    /// is to stop.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] and [`Error::NotFound`] as in [`renew`](Self::renew).
+    async fn release(&self, lease: &Lease) -> Result<Analysis>;
+
+    /// Puts every running analysis whose lease has expired back into the queue, pending and without progress, and
+    /// tells which: each as it is now, with the lease that was lost, oldest first. Any process may do this at any time,
+    /// several at once too. An analysis that was [started](Self::start) without a claim has no lease and is left alone.
+    async fn requeue_abandoned(&self) -> Result<Vec<Claim>>;
+
     /// Deletes an analysis with its results, issues, metrics and duplicates, and tells whether it was there. Its
     /// dependency graphs are kept.
     async fn delete(&self, id: AnalysisId) -> Result<bool>;
@@ -154,18 +212,33 @@ impl Analyses<'_> {
     async fn take(&self, id: AnalysisId, step: Step) -> Result<Analysis> {
         step.check()?;
         loop {
-            if let Some(analysis) = self.0.first(Transition::new(id, &step)).await? {
+            if let Some(analysis) = self
+                .0
+                .first(Transition::new(By::Anybody(id), &step))
+                .await?
+            {
                 return Ok(analysis);
             }
             let status = analyses::table.find(id).select(analyses::status);
             match self.0.first(status).await? {
                 None => return Err(Error::NotFound { what: "Analysis" }),
                 Some(status) if !step.from().contains(&status) => {
-                    return Err(Error::illegal_transition("Analysis", status, step.to()));
+                    let (from, to) = (status.as_str(), step.to().as_str());
+                    return Err(Error::illegal_transition("Analysis", from, to, step.name()));
                 }
-                // It came there since the step was tried. States only go forward, so this ends.
+                // It came there since the step was tried. Each time round, somebody else has taken a step.
                 Some(_) => {}
             }
+        }
+    }
+
+    /// Takes a step as the worker that holds the lease.
+    async fn take_held(&self, lease: &Lease, step: Step) -> Result<Analysis> {
+        step.check()?;
+        let transition = Transition::new(By::Holder(lease), &step);
+        match self.0.first(transition).await? {
+            Some(analysis) => Ok(analysis),
+            None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
         }
     }
 }
@@ -281,6 +354,49 @@ impl AnalysisRepository for Analyses<'_> {
 
     async fn cancel(&self, id: AnalysisId) -> Result<Analysis> {
         self.take(id, Step::Cancel).await
+    }
+
+    async fn claim(
+        &self,
+        types: &[AnalysisType],
+        worker: &str,
+        lease_for: Duration,
+    ) -> Result<Option<Claim>> {
+        self.0
+            .first(ClaimNext::new(types, worker, lease_for)?)
+            .await
+    }
+
+    async fn renew(
+        &self,
+        lease: &Lease,
+        lease_for: Duration,
+        progress: Option<i32>,
+    ) -> Result<Lease> {
+        match self
+            .0
+            .first(Renew::new(lease, lease_for, progress)?)
+            .await?
+        {
+            Some(lease) => Ok(lease),
+            None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
+        }
+    }
+
+    async fn complete_claimed(&self, lease: &Lease, summary: AnalysisSummary) -> Result<Analysis> {
+        self.take_held(lease, Step::Complete(summary.into())).await
+    }
+
+    async fn fail_claimed(&self, lease: &Lease, message: &str) -> Result<Analysis> {
+        self.take_held(lease, Step::Fail(message.to_owned())).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<Analysis> {
+        self.take_held(lease, Step::Release).await
+    }
+
+    async fn requeue_abandoned(&self) -> Result<Vec<Claim>> {
+        self.0.load(RequeueAbandoned::new()).await
     }
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {

@@ -271,11 +271,12 @@ impl ProjectRepository for Projects<'_> {
             .returning(Project::as_returning());
         match self.0.first(statement).await? {
             Some(project) => Ok(project),
-            None if self.exists(id).await? => Err(Error::IllegalTransition {
-                what: "Project",
-                from: ProjectStatus::Deleted.as_str().into(),
-                to: ProjectStatus::Archived.as_str().into(),
-            }),
+            None if self.exists(id).await? => Err(Error::illegal_transition(
+                "Project",
+                ProjectStatus::Deleted.as_str(),
+                ProjectStatus::Archived.as_str(),
+                "archive",
+            )),
             None => Err(Error::NotFound { what: "Project" }),
         }
     }

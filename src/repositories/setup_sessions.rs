@@ -1,13 +1,12 @@
 //! `setup.setup_sessions`.
 
-use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl, SelectableHelper};
-use diesel::sql_types::Jsonb;
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use serde_json::Value;
 
 use super::*;
 use crate::schema::setup::setup_sessions;
+use crate::setup_lifecycle::{AppendLog, SessionAction, TakeSession};
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
-use crate::text::appended;
 use crate::{
     Error, NewSetupSession, Page, Paged, Result, SetupSession, SetupSessionChanges,
     SetupSessionFilter, SetupSessionId, SetupSessionOrder,
@@ -67,8 +66,27 @@ pub trait SetupSessionRepository: Send + Sync {
         changes: SetupSessionChanges,
     ) -> Result<SetupSession>;
 
+    /// Starts a pending session now. From then on its status, progress and current step follow from its steps, at
+    /// each step that one of them [takes](crate::SetupStepRepository::start): progress is the percentage of steps
+    /// that are completed or skipped, rounded down; the current step is the first that runs; the session is failed
+    /// while a step is, with that step's message, completed when all are completed or skipped, and running otherwise.
+    /// A session without steps completes at once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it is not pending.
+    async fn start(&self, id: SetupSessionId) -> Result<SetupSession>;
+
+    /// Ends a pending or running session that is no longer wanted. Steps that had not ended are skipped; the progress
+    /// stays where it was.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it has ended already.
+    async fn cancel(&self, id: SetupSessionId) -> Result<SetupSession>;
+
     /// Adds one entry, whatever JSON it is, to the end of the log. The log is neither read nor sent: writers do not
-    /// lose each other's entries, and a long log costs them nothing on the way.
+    /// lose each other's entries, and a long log costs them nothing on the way. In the server it costs: the log is one
+    /// value of one row, which is written anew with each entry. For thousands of lines, collect some for each call, or
+    /// write them to the [system logs](crate::SystemLogRepository).
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::InvalidInput`] if the entry cannot be stored.
@@ -96,6 +114,33 @@ impl Tx {
     /// The setup sessions, inside this transaction.
     pub fn setup_sessions(&self) -> SetupSessions<'_> {
         SetupSessions(self.source())
+    }
+}
+
+#[repository]
+impl SetupSessions<'_> {
+    /// Starts or cancels, or tells why that cannot be.
+    async fn take(&self, id: SetupSessionId, action: SessionAction) -> Result<SetupSession> {
+        loop {
+            if let Some(session) = self.0.first(TakeSession::new(id, action)).await? {
+                return Ok(session);
+            }
+            let status = setup_sessions::table
+                .find(id)
+                .select(setup_sessions::status);
+            match self.0.first(status).await? {
+                None => {
+                    return Err(Error::NotFound {
+                        what: "SetupSession",
+                    });
+                }
+                Some(status) => {
+                    if let Some(refusal) = action.refusal(status) {
+                        return Err(refusal);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -164,13 +209,18 @@ impl SetupSessionRepository for SetupSessions<'_> {
         update!(self, "SetupSession", id, changes)
     }
 
+    async fn start(&self, id: SetupSessionId) -> Result<SetupSession> {
+        self.take(id, SessionAction::Start).await
+    }
+
+    async fn cancel(&self, id: SetupSessionId) -> Result<SetupSession> {
+        self.take(id, SessionAction::Cancel).await
+    }
+
     async fn append_log(&self, id: SetupSessionId, entry: Value) -> Result<()> {
         crate::checks::check(&entry, "logs", None)?;
-        // In an array of its own, so that an entry that is an array stays one entry.
         let entry = Value::Array(vec![entry]);
-        let logs =
-            setup_sessions::logs.eq(appended(setup_sessions::logs, entry.into_sql::<Jsonb>()));
-        let statement = diesel::update(setup_sessions::table.find(id)).set(logs);
+        let statement = AppendLog::Session(id, &entry);
         match self.0.execute(statement).await? {
             0 => Err(Error::NotFound {
                 what: "SetupSession",

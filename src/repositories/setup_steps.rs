@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::schema::setup::setup_steps;
+use crate::schema::setup::{setup_sessions, setup_steps};
+use crate::setup_lifecycle::{AppendLog, StepAction, TakeStep};
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
 use crate::{
     Error, NewSetupStep, Page, Paged, Result, SetupSessionId, SetupStep, SetupStepChanges,
@@ -68,6 +69,50 @@ pub trait SetupStepRepository: Send + Sync {
     /// [`Error::NotFound`]; [`Error::Check`] and [`Error::InvalidInput`] as in [`create`](Self::create).
     async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep>;
 
+    /// Starts a pending step of a running session now. Its session follows, as
+    /// [there](crate::SetupSessionRepository::start) is said, in the same statement; several steps may run at once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if the step is not pending or the session not running: it
+    /// says which.
+    async fn start(&self, id: SetupStepId) -> Result<SetupStep>;
+
+    /// Completes a running step now. The duration is rounded to seconds and at least 1.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if the step is not running, or the session neither running
+    /// nor failed, by another step.
+    async fn complete(&self, id: SetupStepId) -> Result<SetupStep>;
+
+    /// Ends a running step that failed, with the reason. Its session fails with it, until the step is
+    /// [tried again](Self::retry) or [skipped](Self::skip).
+    ///
+    /// # Errors
+    /// As [`complete`](Self::complete); [`Error::InvalidInput`] if the message cannot be stored.
+    async fn fail(&self, id: SetupStepId, message: &str) -> Result<SetupStep>;
+
+    /// Gives up on a step that is pending, running or failed. The session goes on as if it was done.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if the step was completed or skipped, or the session has
+    /// ended other than by a failure.
+    async fn skip(&self, id: SetupStepId) -> Result<SetupStep>;
+
+    /// Puts a failed step back to pending, to be started again; its logs stay. Its session runs again unless another
+    /// step is failed.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if the step has not failed or the session was cancelled.
+    async fn retry(&self, id: SetupStepId) -> Result<SetupStep>;
+
+    /// Adds to what the step has printed. As with [the session's
+    /// log](crate::SetupSessionRepository::append_log), nothing is read or sent but the text, and the server writes
+    /// the column anew.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::InvalidInput`] if the text cannot be stored.
+    async fn append_log(&self, id: SetupStepId, text: &str) -> Result<()>;
+
     /// Deletes a setup step, and tells whether it was there.
     async fn delete(&self, id: SetupStepId) -> Result<bool>;
 
@@ -90,6 +135,31 @@ impl Tx {
     /// The setup steps, inside this transaction.
     pub fn setup_steps(&self) -> SetupSteps<'_> {
         SetupSteps(self.source())
+    }
+}
+
+#[repository]
+impl SetupSteps<'_> {
+    /// Does something to a step, or tells why that cannot be.
+    async fn take(&self, id: SetupStepId, action: StepAction) -> Result<SetupStep> {
+        action.check()?;
+        loop {
+            if let Some(step) = self.0.first(TakeStep::new(id, &action)).await? {
+                return Ok(step);
+            }
+            let states = setup_steps::table
+                .inner_join(setup_sessions::table)
+                .filter(setup_steps::id.eq(id))
+                .select((setup_steps::status, setup_sessions::status));
+            match self.0.first(states).await? {
+                None => return Err(Error::NotFound { what: "SetupStep" }),
+                Some((step, session)) => {
+                    if let Some(refusal) = action.refusal(step, session) {
+                        return Err(refusal);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -165,6 +235,34 @@ impl SetupStepRepository for SetupSteps<'_> {
 
     async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep> {
         update!(self, "SetupStep", id, changes)
+    }
+
+    async fn start(&self, id: SetupStepId) -> Result<SetupStep> {
+        self.take(id, StepAction::Start).await
+    }
+
+    async fn complete(&self, id: SetupStepId) -> Result<SetupStep> {
+        self.take(id, StepAction::Complete).await
+    }
+
+    async fn fail(&self, id: SetupStepId, message: &str) -> Result<SetupStep> {
+        self.take(id, StepAction::Fail(message.to_owned())).await
+    }
+
+    async fn skip(&self, id: SetupStepId) -> Result<SetupStep> {
+        self.take(id, StepAction::Skip).await
+    }
+
+    async fn retry(&self, id: SetupStepId) -> Result<SetupStep> {
+        self.take(id, StepAction::Retry).await
+    }
+
+    async fn append_log(&self, id: SetupStepId, text: &str) -> Result<()> {
+        crate::checks::check(&text.to_owned(), "logs", None)?;
+        match self.0.execute(AppendLog::Step(id, text)).await? {
+            0 => Err(Error::NotFound { what: "SetupStep" }),
+            _ => Ok(()),
+        }
     }
 
     async fn delete(&self, id: SetupStepId) -> Result<bool> {

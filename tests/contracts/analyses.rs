@@ -114,6 +114,10 @@ async fn a_run_goes_from_pending_to_completed() {
     let (analyses, id) = (db.analyses(), analysis(&db).await.id);
 
     let early = analyses.progress(id, 1).await.unwrap_err();
+    assert_eq!(
+        early.to_string(),
+        "Analysis is pending: progress cannot take it to running"
+    );
     assert_eq!(transition(early), ("pending".into(), "running".into()));
     let started = analyses.start(id).await.unwrap();
     assert_eq!(started.status, AnalysisStatus::Running);
@@ -173,6 +177,27 @@ async fn an_ended_run_takes_no_further_step() {
     assert_eq!(row.error_message.as_deref(), Some("out of memory"));
     let nothing = analyses.cancel(AnalysisId::new()).await;
     assert!(matches!(nothing, Err(Error::NotFound { what: "Analysis" })));
+}
+
+#[both_engines]
+#[case]
+async fn a_step_that_has_become_possible_meanwhile_is_taken() {
+    let (db, _database) = database().await;
+    let id = analysis(&db).await.id;
+    // Starts what is pending just after an UPDATE has not found it running, before anybody can look why.
+    execute(
+        &db,
+        "CREATE FUNCTION public.start_late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF pg_trigger_depth() = 1 THEN \
+             UPDATE analysis.analyses SET status = 'running', started_at = now() WHERE status = 'pending'; \
+         END IF; RETURN NULL; END $$; \
+         CREATE TRIGGER start_late AFTER UPDATE ON analysis.analyses \
+         FOR EACH STATEMENT EXECUTE FUNCTION public.start_late()",
+    )
+    .await;
+
+    let row = db.analyses().progress(id, 10).await.unwrap();
+    assert_eq!((row.status, row.progress), (AnalysisStatus::Running, 10));
 }
 
 #[both_engines]

@@ -5,6 +5,7 @@ use wundr_db::{
 };
 
 mod analyses;
+mod analyses_queue;
 mod analysis_issues;
 mod analysis_metrics;
 mod analysis_results;
@@ -21,6 +22,7 @@ mod project_members;
 mod project_stats;
 mod projects;
 mod quality_gates;
+mod setup_lifecycle;
 mod setup_profiles;
 mod setup_sessions;
 mod setup_steps;

@@ -1,0 +1,272 @@
+//! `analysis.analysis_leases`: who runs an analysis, and for how long. Not the design's, which has no such thing.
+//!
+//! Every statement here that touches both rows locks the analysis first and its lease second, as an end of the run
+//! does whose trigger deletes the lease: they wait for each other, but never in a circle. A lock is taken on the newest
+//! version of a row, so that what is decided under it is decided on what is true, not on what was when the
+//! statement began.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
+use serde::{Deserialize, Serialize};
+
+use crate::{Analysis, AnalysisId, AnalysisStatus, AnalysisType, Error, Result};
+
+/// A worker's right to run an analysis: a row of `analysis_leases`, as it was when the worker was told.
+///
+/// Leases end by the database's clock. One that has expired is still good until somebody takes the analysis away from
+/// the worker, by [`requeue_abandoned`](crate::AnalysisRepository::requeue_abandoned).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Queryable)]
+#[non_exhaustive]
+pub struct Lease {
+    /// The analysis.
+    pub analysis_id: AnalysisId,
+    /// Who runs it, by the name that it gave itself.
+    pub worker: String,
+    /// Rises with every claim. A store that the worker writes to, and that remembers the greatest fence it has seen,
+    /// can refuse a worker that has lost its lease without knowing it.
+    pub fence: i64,
+    /// When it ends unless it is renewed, by the database's clock.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// An analysis that a worker has claimed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable)]
+#[non_exhaustive]
+pub struct Claim {
+    /// The analysis; running, if it was just claimed.
+    pub analysis: Analysis,
+    /// The right to run it.
+    pub lease: Lease,
+}
+
+type LeaseSql = (Uuid, Text, BigInt, Timestamptz);
+type ClaimSql = (SqlTypeOf<AsSelect<Analysis, Pg>>, LeaseSql);
+
+/// The longest time that a lease is given for.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How long a lease is given for, in microseconds.
+fn microseconds(lease_for: Duration) -> Result<i64> {
+    let allowed = Duration::from_millis(1)..=LONGEST;
+    i64::try_from(lease_for.as_micros())
+        .ok()
+        .filter(|_| allowed.contains(&lease_for))
+        .ok_or_else(|| {
+            Error::invalid(
+                "lease_for",
+                format_args!("{lease_for:?} is not within 1 ms and 365 days"),
+            )
+        })
+}
+
+fn push_expiry<'b>(microseconds: &'b i64, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    out.push_sql("pg_catalog.statement_timestamp() + ");
+    out.push_bind_param::<BigInt, _>(microseconds)?;
+    out.push_sql(" * INTERVAL '1 microsecond'");
+    Ok(())
+}
+
+/// Takes the oldest pending analysis that nobody else is about to take.
+pub(crate) struct ClaimNext<'a> {
+    types: Vec<&'static str>,
+    worker: &'a str,
+    microseconds: i64,
+    columns: <Analysis as Selectable<Pg>>::SelectExpression,
+}
+
+impl<'a> ClaimNext<'a> {
+    pub(crate) fn new(
+        types: &[AnalysisType],
+        worker: &'a str,
+        lease_for: Duration,
+    ) -> Result<Self> {
+        if types.is_empty() {
+            return Err(Error::invalid("types", "none is given"));
+        }
+        crate::checks::check(&worker.to_owned(), "worker", None)?;
+        Ok(Self {
+            types: types.iter().map(|r#type| r#type.as_str()).collect(),
+            worker,
+            microseconds: microseconds(lease_for)?,
+            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+        })
+    }
+}
+
+impl QueryFragment<Pg> for ClaimNext<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "WITH next AS MATERIALIZED (SELECT id FROM analysis.analyses WHERE status = 'pending' AND type = ANY (",
+        );
+        out.push_bind_param::<Array<Text>, _>(&self.types)?;
+        // The other columns of a pending row are the application's: what would break a check is cleared, so that no
+        // row can stand at the head of the queue for ever.
+        out.push_sql(
+            "::analysis.analysis_type[]) ORDER BY created_at, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED), \
+             claimed AS (UPDATE analysis.analyses SET status = 'running', started_at = pg_catalog.now(), \
+             completed_at = NULL, duration_seconds = NULL FROM next WHERE analyses.id = next.id RETURNING ",
+        );
+        self.columns.walk_ast(out.reborrow())?;
+        out.push_sql(
+            "), lease AS (INSERT INTO analysis.analysis_leases (analysis_id, worker, expires_at) SELECT id, ",
+        );
+        out.push_bind_param::<Text, _>(&self.worker)?;
+        out.push_sql(", ");
+        push_expiry(&self.microseconds, &mut out)?;
+        out.push_sql(
+            " FROM claimed ON CONFLICT (analysis_id) DO UPDATE SET worker = EXCLUDED.worker, fence = DEFAULT, \
+             expires_at = EXCLUDED.expires_at RETURNING analysis_id, worker, fence, expires_at) \
+             SELECT claimed.*, lease.* FROM claimed CROSS JOIN lease",
+        );
+        Ok(())
+    }
+}
+
+/// Gives a lease more time, and notes how far its analysis is. No row where the lease is lost.
+pub(crate) struct Renew<'a> {
+    lease: &'a Lease,
+    microseconds: i64,
+    progress: Option<i32>,
+}
+
+impl<'a> Renew<'a> {
+    pub(crate) fn new(
+        lease: &'a Lease,
+        lease_for: Duration,
+        progress: Option<i32>,
+    ) -> Result<Self> {
+        if let Some(percent) = progress {
+            crate::lifecycle::Step::Progress(percent).check()?;
+        }
+        Ok(Self {
+            lease,
+            microseconds: microseconds(lease_for)?,
+            progress,
+        })
+    }
+}
+
+impl QueryFragment<Pg> for Renew<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH ");
+        push_held(self.lease, &mut out)?;
+        out.push_sql(", renewed AS (UPDATE analysis.analysis_leases AS l SET expires_at = ");
+        push_expiry(&self.microseconds, &mut out)?;
+        out.push_sql(
+            " FROM lease WHERE l.analysis_id = lease.analysis_id \
+             RETURNING l.analysis_id, l.worker, l.fence, l.expires_at), \
+             noted AS (UPDATE analysis.analyses SET progress = ",
+        );
+        out.push_bind_param::<Nullable<Integer>, _>(&self.progress)?;
+        out.push_sql(" FROM lease WHERE analyses.id = lease.analysis_id AND analyses.progress < ");
+        out.push_bind_param::<Nullable<Integer>, _>(&self.progress)?;
+        out.push_sql(") SELECT analysis_id, worker, fence, expires_at FROM renewed");
+        Ok(())
+    }
+}
+
+/// Locks a running analysis and then its lease: a common table expression `lease`, empty where the lease is lost.
+pub(crate) fn push_held<'b>(lease: &'b Lease, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    out.push_sql("held AS MATERIALIZED (SELECT id FROM analysis.analyses WHERE id = ");
+    out.push_bind_param::<Uuid, _>(&lease.analysis_id)?;
+    out.push_sql(
+        " AND status = 'running' FOR NO KEY UPDATE), lease AS MATERIALIZED (SELECT l.analysis_id \
+         FROM analysis.analysis_leases AS l JOIN held ON held.id = l.analysis_id WHERE l.fence = ",
+    );
+    out.push_bind_param::<BigInt, _>(&lease.fence)?;
+    out.push_sql(" FOR UPDATE OF l)");
+    Ok(())
+}
+
+/// Puts running analyses whose lease has expired back to pending, and tells which lease each has lost.
+pub(crate) struct RequeueAbandoned {
+    columns: <Analysis as Selectable<Pg>>::SelectExpression,
+}
+
+impl RequeueAbandoned {
+    pub(crate) fn new() -> Self {
+        Self {
+            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+        }
+    }
+}
+
+/// What a run leaves behind that goes back to the queue.
+pub(crate) const REQUEUED: &str = "status = 'pending', progress = 0, started_at = NULL, completed_at = NULL, \
+                                   duration_seconds = NULL";
+
+impl QueryFragment<Pg> for RequeueAbandoned {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        // A lease that is renewed between the two locks is looked at again by the second, and stays.
+        out.push_sql(
+            "WITH expired AS MATERIALIZED (SELECT a.id FROM analysis.analysis_leases AS l \
+             JOIN analysis.analyses AS a ON a.id = l.analysis_id \
+             WHERE l.expires_at <= pg_catalog.statement_timestamp() AND a.status = 'running' \
+             FOR NO KEY UPDATE OF a SKIP LOCKED), \
+             lost AS MATERIALIZED (SELECT l.analysis_id, l.worker, l.fence, l.expires_at \
+             FROM analysis.analysis_leases AS l JOIN expired ON expired.id = l.analysis_id \
+             WHERE l.expires_at <= pg_catalog.statement_timestamp() FOR UPDATE OF l), \
+             requeued AS (UPDATE analysis.analyses SET ",
+        );
+        out.push_sql(REQUEUED);
+        out.push_sql(" FROM lost WHERE analyses.id = lost.analysis_id RETURNING ");
+        self.columns.walk_ast(out.reborrow())?;
+        out.push_sql(
+            ") SELECT requeued.*, lost.* FROM requeued JOIN lost ON lost.analysis_id = requeued.id \
+             ORDER BY requeued.created_at, requeued.id",
+        );
+        Ok(())
+    }
+}
+
+/// What has become of an analysis whose lease is not what a worker takes it for, and who runs it.
+pub(crate) struct Holder(pub(crate) AnalysisId);
+
+impl QueryFragment<Pg> for Holder {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT a.status, l.worker FROM analysis.analyses AS a \
+             LEFT JOIN analysis.analysis_leases AS l ON l.analysis_id = a.id WHERE a.id = ",
+        );
+        out.push_bind_param::<Uuid, _>(&self.0)
+    }
+}
+
+/// [`Holder`]'s answer, as an error.
+pub(crate) fn lost(found: Option<(AnalysisStatus, Option<String>)>) -> Error {
+    match found {
+        None => Error::NotFound { what: "Analysis" },
+        Some((status, holder)) => Error::LeaseLost {
+            what: "Analysis",
+            state: status.as_str().into(),
+            holder,
+        },
+    }
+}
+
+macro_rules! statements {
+    ($($statement:ty, $named:ty => $sql:ty;)*) => {$(
+        impl QueryId for $statement {
+            type QueryId = $named;
+        }
+
+        impl Query for $statement {
+            type SqlType = $sql;
+        }
+
+        #[cfg(feature = "blocking")]
+        impl<C> diesel::RunQueryDsl<C> for $statement {}
+    )*};
+}
+statements! {
+    ClaimNext<'_>, ClaimNext<'static> => ClaimSql;
+    Renew<'_>, Renew<'static> => LeaseSql;
+    RequeueAbandoned, RequeueAbandoned => ClaimSql;
+    Holder, Holder => (crate::schema::analysis::sql_types::AnalysisStatus, Nullable<Text>);
+}
