@@ -7,9 +7,11 @@ use bigdecimal::ToPrimitive;
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
 use futures_util::TryStreamExt;
 use wundr_db::{
-    Analysis, AnalysisFilter, AnalysisId, AnalysisIssueFilter, AnalysisIssueRepository,
-    AnalysisRepository, AnalysisResultFilter, AnalysisResultRepository, AuditLogFilter,
-    AuditLogRepository, Db, Page, ProjectStatsRepository, TrendRepository,
+    Analysis, AnalysisFilter, AnalysisId, AnalysisIssueFilter, AnalysisIssueId,
+    AnalysisIssueRepository, AnalysisOrder, AnalysisRepository, AnalysisResultFilter,
+    AnalysisResultRepository, AuditLogFilter, AuditLogRepository, Bound, Db, GateCondition,
+    IssueSeverity, Missing, Page, ProjectStatsRepository, QualityGate, QualityGateRepository,
+    Reference, TrendRepository,
 };
 
 use crate::story::Cast;
@@ -20,19 +22,17 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 const DAYS: i32 = 4_000;
 
 pub async fn print(db: &Db, cast: &Cast) -> Outcome {
-    let newest_first = AnalysisFilter::new().project_id(cast.project.id);
-    let analyses = db
-        .analyses()
-        .list(&newest_first, &Page::new().limit(2))
-        .await?
-        .items;
+    let releases = AnalysisFilter::new().project_id(cast.project.id);
+    let oldest_first = Page::new().limit(100).order(AnalysisOrder::Oldest);
+    let analyses = db.analyses().list(&releases, &oldest_first).await?.items;
     statistics(db, cast).await?;
     trends(db, cast).await?;
-    if let Some(latest) = analyses.first() {
+    if let Some(latest) = analyses.last() {
         worst_files(db, latest.id).await?;
         findings(db, latest.id).await?;
     }
-    if let [latest, before] = &analyses[..] {
+    tracking(db, &analyses).await?;
+    if let [.., before, latest] = &analyses[..] {
         comparison(db, latest, before).await?;
     }
     audit_trail(db, cast).await
@@ -192,43 +192,61 @@ async fn findings(db: &Db, analysis: AnalysisId) -> Outcome {
     Ok(())
 }
 
-/// How often each rule found the same thing in the same file: a line number would make every line above it matter.
-async fn fingerprints(
-    db: &Db,
-    analysis: AnalysisId,
-) -> Outcome<BTreeMap<(String, String, String), i64>> {
-    let filter = AnalysisIssueFilter::new().analysis_id(analysis);
-    let issues = db.analysis_issues();
-    let mut counts = BTreeMap::new();
-    let mut found = issues.stream(&filter);
-    while let Some(issue) = found.try_next().await? {
-        *counts
-            .entry((
-                issue.rule_id.unwrap_or_default(),
-                issue.file_path,
-                issue.title,
-            ))
-            .or_default() += 1;
+/// What became of the findings from release to release, and whether each release may be shipped.
+async fn tracking(db: &Db, oldest_first: &[Analysis]) -> Outcome {
+    let gate = QualityGate::new([
+        GateCondition::NewIssues {
+            severity: Some(IssueSeverity::Critical),
+            at_most: 0,
+        },
+        GateCondition::NewIssues {
+            severity: None,
+            at_most: 300,
+        },
+        GateCondition::Drift {
+            name: "average_complexity".to_owned(),
+            since: Reference::Base,
+            bound: Bound::AtMost(5.into()),
+            missing: Missing::Fails,
+        },
+    ]);
+    let header = ["release", "unchanged", "moved", "new", "fixed", "gate"];
+    let mut table = table("Findings from release to release", &header);
+    for pair in oldest_first.windows(2) {
+        let [before, after] = pair else { continue };
+        let found = db.analysis_issues().track(before.id, after.id).await?;
+        let gates = db.quality_gates();
+        let verdict = gates.evaluate(&gate, Some(before.id), after.id).await?;
+        table.add_row([
+            label(after).to_owned(),
+            found.unchanged.len().to_string(),
+            found.moved.len().to_string(),
+            found.new.len().to_string(),
+            found.fixed.len().to_string(),
+            if verdict.passed { "passed" } else { "failed" }.to_owned(),
+        ]);
     }
-    Ok(counts)
+    println!("{table}");
+    Ok(())
 }
 
+/// The rules whose findings changed most from one release to the next.
 async fn comparison(db: &Db, latest: &Analysis, before: &Analysis) -> Outcome {
-    let (new, old) = tokio::try_join!(fingerprints(db, latest.id), fingerprints(db, before.id))?;
-    let mut by_rule: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
-    for (key, count) in &old {
-        by_rule.entry(&key.0).or_default().0 += (count - new.get(key).unwrap_or(&0)).max(0);
+    let found = db.analysis_issues().track(before.id, latest.id).await?;
+    let (brought, fixed) = tokio::try_join!(rules(db, &found.new), rules(db, &found.fixed))?;
+    let mut by_rule: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for rule in &fixed {
+        by_rule.entry(rule).or_default().0 += 1;
     }
-    for (key, count) in &new {
-        by_rule.entry(&key.0).or_default().1 += (count - old.get(key).unwrap_or(&0)).max(0);
+    for rule in &brought {
+        by_rule.entry(rule).or_default().1 += 1;
     }
-    let (fixed, brought) = by_rule.values().fold((0, 0), |sum, (fixed, brought)| {
-        (sum.0 + fixed, sum.1 + brought)
-    });
     let title = format!(
-        "{} against {}: {fixed} fixed, {brought} brought",
+        "{} against {}: {} fixed, {} brought",
         label(latest),
-        label(before)
+        label(before),
+        fixed.len(),
+        brought.len()
     );
     let mut table = table(&title, &["rule", "fixed", "brought"]);
     let mut rules: Vec<_> = by_rule.into_iter().collect();
@@ -238,6 +256,12 @@ async fn comparison(db: &Db, latest: &Analysis, before: &Analysis) -> Outcome {
     }
     println!("{table}");
     Ok(())
+}
+
+async fn rules(db: &Db, ids: &[AnalysisIssueId]) -> wundr_db::Result<Vec<String>> {
+    let issues = db.analysis_issues().find_many(ids).await?;
+    let rules = issues.into_iter().flatten().map(|issue| issue.rule_id);
+    Ok(rules.map(Option::unwrap_or_default).collect())
 }
 
 async fn audit_trail(db: &Db, cast: &Cast) -> Outcome {

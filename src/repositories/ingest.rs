@@ -5,17 +5,18 @@ use std::fmt;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::schema::analysis::{analyses, dependency_graphs};
+use crate::models::{Holder, lost};
+use crate::schema::analysis::{analyses, analysis_leases, dependency_graphs};
 use crate::statement::{InsertMany, NewRow as _, insert, insert_many};
 use crate::{
     Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Completion, Error, IngestCounts,
-    Ingested, Json, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult,
+    Ingested, Json, Lease, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult,
     NewDependencyGraph, NewDuplicateGroup, Part, Result, Tally,
 };
 
 /// An analysis that is to be stored with everything that it found: all of it or nothing.
 ///
-/// [`Analyses::ingest`] and [`Analyses::ingest_into`] make one, [`run`](Ingest::run) stores it. In between it is told
+/// [`Analyses::ingest`] and its like make one, [`run`](Ingest::run) stores it. In between it is told
 /// where the rows come from: iterators of any length, which are read as the rows are written, or [`Rows`]. A method
 /// that is called again adds to what it was given before.
 #[must_use = "nothing is stored until `run` is called"]
@@ -46,6 +47,7 @@ impl fmt::Debug for Ingest<'_> {
 enum Target {
     New(Box<NewAnalysis>),
     Running(AnalysisId),
+    Claimed(Lease),
 }
 
 impl<'a> Analyses<'a> {
@@ -86,6 +88,15 @@ impl<'a> Analyses<'a> {
         'a: 'i,
     {
         Ingest::new(self.source(), Target::Running(id))
+    }
+
+    /// What a claimed analysis has found, to be stored with it by the worker that holds the lease, and by nobody else;
+    /// that completes it.
+    pub fn ingest_claimed<'i>(&self, lease: &Lease) -> Ingest<'i>
+    where
+        'a: 'i,
+    {
+        Ingest::new(self.source(), Target::Claimed(lease.clone()))
     }
 }
 
@@ -171,7 +182,7 @@ impl<'a> Ingest<'a> {
     /// input could not read.
     /// [`Error::Unique`] with `analyses_pkey` if the analysis is there already, [`Error::ForeignKey`] without project
     /// or user, and what else [`AnalysisRepository::create`] refuses. Of a running analysis: [`Error::NotFound`], and
-    /// [`Error::IllegalTransition`] if it is not running.
+    /// [`Error::IllegalTransition`] if it is not running. Of a claimed one: [`Error::LeaseLost`]. Of a claimed one: [`Error::LeaseLost`].
     pub async fn run(self) -> Result<Ingested> {
         let unit = Unit::begin(&self.source).await?;
         let outcome = write(self, &unit).await;
@@ -184,7 +195,8 @@ async fn write(ingest: Ingest<'_>, unit: &Unit<'_>) -> Result<Ingested> {
     let source = unit.source();
     let analysis = match ingest.target {
         Target::New(new) => create(&source, *new, ingest.replacing).await?,
-        Target::Running(id) => lock(&source, id).await?,
+        Target::Running(id) => lock_running(&source, id).await?,
+        Target::Claimed(lease) => lock_claimed(&source, &lease).await?,
     };
     let mut writer = Writer {
         unit,
@@ -235,16 +247,36 @@ async fn lock(source: &Source<'_>, id: AnalysisId) -> Result<Analysis> {
         .find(id)
         .for_no_key_update()
         .select(Analysis::as_select());
-    let analysis: Option<Analysis> = source.first(query).await?;
-    let analysis = analysis.ok_or(Error::NotFound { what: "Analysis" })?;
+    let analysis = source.first(query).await?;
+    analysis.ok_or(Error::NotFound { what: "Analysis" })
+}
+
+/// Locks an analysis that runs, whoever runs it.
+#[repository]
+async fn lock_running(source: &Source<'_>, id: AnalysisId) -> Result<Analysis> {
+    let analysis = lock(source, id).await?;
     match analysis.status {
         AnalysisStatus::Running => Ok(analysis),
         status => Err(Error::illegal_transition(
             "Analysis",
-            status,
-            AnalysisStatus::Completed,
+            status.as_str(),
+            AnalysisStatus::Completed.as_str(),
+            "ingest",
         )),
     }
+}
+
+/// Locks an analysis that the holder of this lease runs. Nobody takes the lease away while the analysis is locked.
+#[repository]
+async fn lock_claimed(source: &Source<'_>, lease: &Lease) -> Result<Analysis> {
+    let analysis = lock(source, lease.analysis_id).await?;
+    let fence = analysis_leases::table
+        .find(lease.analysis_id)
+        .select(analysis_leases::fence);
+    if source.first(fence).await? == Some(lease.fence) {
+        return Ok(analysis);
+    }
+    Err(lost(source.first(Holder(lease.analysis_id)).await?))
 }
 
 /// Writes the rows of one analysis, table by table.

@@ -1,5 +1,6 @@
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bigdecimal::BigDecimal;
 use serde_json::json;
@@ -407,4 +408,38 @@ async fn an_issue_that_is_moved_into_place_keeps_its_key() {
         .unwrap();
     let stored = db.analysis_issues().find(key).await.unwrap().unwrap();
     assert_eq!((stored.analysis_id, stored.title.as_str()), (id, "found"));
+}
+
+#[both_engines]
+#[case]
+async fn a_worker_that_has_lost_its_lease_stores_nothing() {
+    let (db, _database) = database().await;
+    let (id, hour) = (analysis(&db).await.id, Duration::from_secs(3_600));
+    let claim = async || db.analyses().claim(AnalysisType::ALL, "worker", hour).await;
+    let (lost, found) = (claim().await.unwrap().unwrap().lease, [issue(id, "found")]);
+    db.analyses().release(&lost).await.unwrap();
+    let held = claim().await.unwrap().unwrap().lease;
+
+    let late = db
+        .analyses()
+        .ingest_claimed(&lost)
+        .issues(found.clone())
+        .run()
+        .await;
+    assert!(matches!(late, Err(Error::LeaseLost { .. })), "{late:?}");
+    assert_eq!(stored(&db, id).await[2], 0);
+    db.analyses()
+        .ingest_claimed(&held)
+        .issues(found.clone())
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(stored(&db, id).await[2], 1);
+    let again = db
+        .analyses()
+        .ingest_claimed(&held)
+        .issues(found)
+        .run()
+        .await;
+    assert!(matches!(again, Err(Error::LeaseLost { .. })), "{again:?}");
 }
