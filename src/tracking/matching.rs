@@ -165,7 +165,8 @@ UNION ALL \
 SELECT id, is_new, status, line, col, path, file, rule, exact FROM level WHERE NOT is_paired) AS unequal)\
 , stray AS (SELECT * FROM odd WHERE is_stray)";
 
-/// `loose`: what is left of a rule that both analyses have objected by in the file, with the digests of its parts.
+/// `loose`: what is left of a rule that both analyses have objected by in the file, with the digests of its parts. One
+/// without code has a digest that no other has.
 fn push_loose(out: &mut AstPass<'_, '_, Pg>) {
     out.push_sql(
         ", spare AS MATERIALIZED (\
@@ -179,7 +180,8 @@ fn push_loose(out: &mut AstPass<'_, '_, Pg>) {
          , loose AS (\
          SELECT spare.*, FALSE AS is_paired, code, message, wording \
          FROM spare CROSS JOIN LATERAL (\
-         SELECT CASE WHEN code <> '' THEN pg_catalog.hashtextextended(code, topic) END AS code, \
+         SELECT CASE WHEN code <> '' THEN pg_catalog.hashtextextended(code, topic) \
+         ELSE pg_catalog.uuid_hash_extended(spare.id, topic) END AS code, \
          pg_catalog.hashtextextended(title, pg_catalog.hashtextextended(description, topic)) AS message, \
          pg_catalog.hashtextextended(pg_catalog.translate(title, '0123456789', ''), \
          pg_catalog.hashtextextended(pg_catalog.translate(description, '0123456789', ''), topic)) AS wording \
@@ -204,8 +206,7 @@ struct Pass {
 }
 
 /// As many as both analyses have.
-const AS_MANY: &str =
-    "key IS NOT NULL AND place <= CASE WHEN is_new THEN 2 * in_base ELSE in_new END";
+const AS_MANY: &str = "place <= CASE WHEN is_new THEN 2 * in_base ELSE in_new END";
 
 /// In the order in which they are made.
 const PASSES: [Pass; 7] = [
@@ -222,7 +223,7 @@ const PASSES: [Pass; 7] = [
         name: "near",
         from: "rival",
         columns: COLUMNS,
-        key: "pg_catalog.hashint8extended(pg_catalog.hashint8extended(exact, file), origin)",
+        key: "pg_catalog.hashint8extended(pg_catalog.hashint8extended(exact, file), COALESCE(origin, 0))",
         paired: AS_MANY,
     },
     // The same, in their order.
