@@ -91,6 +91,7 @@ mod health;
 mod ids;
 mod json;
 mod lifecycle;
+mod live;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod models;
@@ -113,6 +114,7 @@ pub use error::{Constraint, Error, Result, SqlState};
 pub use health::Health;
 pub use ids::*;
 pub use json::Json;
+pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use models::*;
 pub use page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
 pub use partitions::{LogTable, Partition, PartitionHealth};
@@ -131,11 +133,16 @@ mod engine {
 mod asynchronous {
     #[path = "engine/asynchronous.rs"]
     mod engine;
+    #[path = "live/listener.rs"]
+    mod listener;
+    #[path = "live/asynchronous.rs"]
+    mod live;
     #[path = "repositories/mod.rs"]
     mod repositories;
 
     pub(crate) use engine::Source;
     pub use engine::{BoxFuture, Db, RowStream, Tx, TxFn, TxFnOnce};
+    pub use live::Live;
     pub use repositories::*;
     pub use wundr_db_macros::asynchronous as repository;
 }
@@ -149,6 +156,10 @@ pub mod blocking {
 
     #[path = "engine/blocking.rs"]
     mod engine;
+    #[path = "live/listener.rs"]
+    mod listener;
+    #[path = "live/blocking.rs"]
+    mod live;
     #[path = "repositories/mod.rs"]
     mod repositories;
 
@@ -156,6 +167,7 @@ pub mod blocking {
     pub use crate::migrations::blocking as migrations;
     pub(crate) use engine::Source;
     pub use engine::{Db, Tx};
+    pub use live::Live;
     pub use repositories::*;
     pub use wundr_db_macros::blocking as repository;
 }
