@@ -92,6 +92,7 @@ mod health;
 mod ids;
 mod json;
 mod lifecycle;
+mod live;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod models;
@@ -118,6 +119,7 @@ pub use gate::{
 pub use health::Health;
 pub use ids::*;
 pub use json::Json;
+pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use models::*;
 pub use page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
 pub use partitions::{LogTable, Partition, PartitionHealth};
@@ -137,11 +139,16 @@ mod engine {
 mod asynchronous {
     #[path = "engine/asynchronous.rs"]
     mod engine;
+    #[path = "live/listener.rs"]
+    mod listener;
+    #[path = "live/asynchronous.rs"]
+    mod live;
     #[path = "repositories/mod.rs"]
     mod repositories;
 
     pub use engine::{BoxFuture, Db, RowStream, Rows, Tx, TxFn, TxFnOnce};
     pub(crate) use engine::{Source, Unit, overlapped};
+    pub use live::Live;
     pub use repositories::*;
     pub use wundr_db_macros::asynchronous as repository;
 }
@@ -155,6 +162,10 @@ pub mod blocking {
 
     #[path = "engine/blocking.rs"]
     mod engine;
+    #[path = "live/listener.rs"]
+    mod listener;
+    #[path = "live/blocking.rs"]
+    mod live;
     #[path = "repositories/mod.rs"]
     mod repositories;
 
@@ -162,6 +173,7 @@ pub mod blocking {
     pub use crate::migrations::blocking as migrations;
     pub use engine::{Db, Rows, Tx};
     pub(crate) use engine::{Source, Unit, overlapped};
+    pub use live::Live;
     pub use repositories::*;
     pub use wundr_db_macros::blocking as repository;
 }

@@ -1,0 +1,160 @@
+//! Live progress in the async engine: a stream.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel::sql_types::Timestamptz;
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use futures_util::StreamExt;
+use futures_util::stream::Stream;
+
+use super::{Db, listener, repository};
+use crate::engine::connect::Connector;
+use crate::live::{
+    Follow, FollowedIds, Inbox, LISTEN, LiveAnalysis, LiveEvent, StatesOf, check_direct,
+};
+use crate::{AnalysisId, Config, Error, Result};
+
+/// Longer than the server takes for any of a listener's questions, unless it is gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A listener's connection.
+pub(super) struct Line {
+    connector: Connector,
+    connection: AsyncPgConnection,
+}
+
+/// Gives up on a server that has gone without a word.
+async fn in_time<T>(answer: impl Future<Output = diesel::QueryResult<T>>) -> Result<T> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error::broken_connection("the server has not answered")),
+    }
+}
+
+#[repository]
+impl Line {
+    pub(super) async fn open(&mut self) -> Result<()> {
+        self.connection = self.connector.connect().await?;
+        Ok(())
+    }
+
+    pub(super) async fn listen(&mut self) -> Result<()> {
+        in_time(self.connection.batch_execute(LISTEN)).await
+    }
+
+    pub(super) async fn pause(&self, time: Duration) -> () {
+        tokio::time::sleep(time).await
+    }
+
+    /// The payloads that have come; waits for the first.
+    pub(super) async fn notifications(&mut self, patience: Duration) -> Result<Vec<String>> {
+        let mut payloads = Vec::new();
+        let mut stream = std::pin::pin!(self.connection.notifications_stream().ready_chunks(1000));
+        let Ok(chunk) = tokio::time::timeout(patience, stream.next()).await else {
+            return Ok(payloads);
+        };
+        let closed = || Error::broken_connection("the server closed the connection");
+        for notification in chunk.ok_or_else(closed)? {
+            payloads.push(notification?.payload);
+        }
+        Ok(payloads)
+    }
+
+    pub(super) async fn followed(&mut self, page: FollowedIds) -> Result<Vec<AnalysisId>> {
+        in_time(page.load(&mut self.connection)).await
+    }
+
+    pub(super) async fn states(&mut self, ids: &[AnalysisId]) -> Result<Vec<LiveAnalysis>> {
+        in_time(StatesOf(ids).load(&mut self.connection)).await
+    }
+
+    pub(super) async fn now(&mut self) -> Result<DateTime<Utc>> {
+        let now = diesel::select(diesel::dsl::sql::<Timestamptz>(
+            "pg_catalog.statement_timestamp()",
+        ));
+        in_time(now.get_result(&mut self.connection)).await
+    }
+}
+
+/// What becomes of the analyses that are followed, as it happens: a stream that does not end.
+///
+/// It begins with every analysis that is pending or running, one [`Changed`](LiveEvent::Changed) for each, and
+/// [`Resumed`](LiveEvent::Resumed). A connection that is lost is [`Missed`](LiveEvent::Missed), then the listener
+/// connects again for as long as it takes, reads what is followed anew, and says [`Resumed`](LiveEvent::Resumed).
+/// However slow its reader is, it keeps at most some thousand events, one for each analysis. Dropped, it closes its
+/// connection, which is its own and not the pool's.
+pub struct Live {
+    inbox: Arc<Inbox>,
+    listener: tokio::task::AbortHandle,
+}
+
+impl Live {
+    /// Connects and listens, in the runtime that calls.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] if the server cannot be reached now; [`Error::InvalidInput`] if the settings lead to a
+    /// PgBouncer or are wrong.
+    pub async fn follow(config: &Config, follow: Follow) -> Result<Self> {
+        check_direct(config)?;
+        let connector = Connector::new(config)?;
+        let connection = connector.connect().await?;
+        let line = Line {
+            connector,
+            connection,
+        };
+        let inbox = Arc::<Inbox>::default();
+        let listening = tokio::spawn(listener::listen(line, follow, Arc::clone(&inbox)));
+        Ok(Self {
+            inbox,
+            listener: listening.abort_handle(),
+        })
+    }
+
+    /// How many events wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.inbox.waiting()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.inbox.close();
+        self.listener.abort();
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Live")
+            .field("waiting", &self.waiting())
+            .finish()
+    }
+}
+
+impl Stream for Live {
+    type Item = LiveEvent;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<LiveEvent>> {
+        self.inbox.poll(context).map(Some)
+    }
+}
+
+impl Db {
+    /// Follows analyses by a connection of its own to the same server: see [`Live`]. It costs every writer of an
+    /// analysis's status or progress a NOTIFY, which takes a lock of the whole database cluster while the writer's
+    /// transaction commits, whether somebody listens or not; the README says how to switch that off.
+    ///
+    /// Behind a PgBouncer there is nothing to hear: use [`Live::follow`] with settings of a direct connection.
+    ///
+    /// # Errors
+    /// As [`Live::follow`].
+    pub async fn follow(&self, follow: Follow) -> Result<Live> {
+        Live::follow(self.config(), follow).await
+    }
+}

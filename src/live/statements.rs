@@ -1,0 +1,73 @@
+//! What a listener asks.
+
+use chrono::{DateTime, Utc};
+use diesel::QueryResult;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Timestamptz, Uuid};
+
+use super::PAGE;
+use crate::schema::analysis::sql_types::{AnalysisStatus, AnalysisType};
+use crate::{AnalysisId, ProjectId};
+
+/// The analyses that are pending or running, or were created lately, a page at a time. Those that ended long ago are
+/// not walked through: the common table expression keeps the planner from going by the key.
+pub(crate) struct FollowedIds {
+    pub(crate) project_id: Option<ProjectId>,
+    pub(crate) created_from: Option<DateTime<Utc>>,
+    pub(crate) after: Option<AnalysisId>,
+}
+
+impl QueryFragment<Pg> for FollowedIds {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "WITH followed AS MATERIALIZED (SELECT id, project_id FROM analysis.analyses \
+             WHERE status IN ('pending', 'running') OR created_at >= ",
+        );
+        out.push_bind_param::<Nullable<Timestamptz>, _>(&self.created_from)?;
+        out.push_sql(") SELECT id FROM followed WHERE project_id = COALESCE(");
+        out.push_bind_param::<Nullable<Uuid>, _>(&self.project_id)?;
+        out.push_sql(", project_id) AND id > COALESCE(");
+        out.push_bind_param::<Nullable<Uuid>, _>(&self.after)?;
+        out.push_sql(", '00000000-0000-0000-0000-000000000000') ORDER BY id LIMIT ");
+        out.push_sql(&PAGE.to_string());
+        Ok(())
+    }
+}
+
+impl QueryId for FollowedIds {
+    type QueryId = Self;
+}
+
+impl Query for FollowedIds {
+    type SqlType = Uuid;
+}
+
+/// What these analyses are now. The findings are counted through `idx_analysis_issues_analysis_id_id` alone.
+pub(crate) struct StatesOf<'a>(pub(crate) &'a [AnalysisId]);
+
+impl QueryFragment<Pg> for StatesOf<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT a.id, a.project_id, a.type, a.status, a.progress, \
+             (SELECT pg_catalog.count(*) FROM analysis.analysis_issues AS i WHERE i.analysis_id = a.id) \
+             FROM analysis.analyses AS a WHERE a.id = ANY (",
+        );
+        out.push_bind_param::<Array<Uuid>, _>(&self.0)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl QueryId for StatesOf<'_> {
+    type QueryId = StatesOf<'static>;
+}
+
+impl Query for StatesOf<'_> {
+    type SqlType = (Uuid, Uuid, AnalysisType, AnalysisStatus, Integer, BigInt);
+}
+
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for FollowedIds {}
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for StatesOf<'_> {}
