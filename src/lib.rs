@@ -133,8 +133,8 @@ mod asynchronous {
     #[path = "repositories/mod.rs"]
     mod repositories;
 
-    pub(crate) use engine::Source;
     pub use engine::{BoxFuture, Db, RowStream, Tx, TxFn, TxFnOnce};
+    pub(crate) use engine::{Source, at_once};
     pub use repositories::*;
     pub use wundr_db_macros::asynchronous as repository;
 }
@@ -153,8 +153,8 @@ pub mod blocking {
 
     #[cfg(feature = "migrations")]
     pub use crate::migrations::blocking as migrations;
-    pub(crate) use engine::Source;
     pub use engine::{Db, Tx};
+    pub(crate) use engine::{Source, at_once};
     pub use repositories::*;
     pub use wundr_db_macros::blocking as repository;
 }

@@ -11,10 +11,11 @@ use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 use super::*;
 use crate::counts::CountBy;
 use crate::schema::analysis::analysis_issues;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::{
     AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId, AnalysisIssueOrder,
-    Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page, Paged, Result, UserId,
+    Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page, Paged, ResolveMatching,
+    Result, UserId,
 };
 
 /// Stores and finds what analyses object to.
@@ -169,9 +170,12 @@ impl AnalysisIssues<'_> {
                 analysis_issues::resolved_by.eq(user),
             ))
             .returning(AnalysisIssue::as_returning());
-        self.0.first(statement).await?.ok_or(Error::NotFound {
-            what: "AnalysisIssue",
-        })
+        self.0
+            .first(prepared(statement))
+            .await?
+            .ok_or(Error::NotFound {
+                what: "AnalysisIssue",
+            })
     }
 }
 
@@ -260,9 +264,12 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
                 analysis_issues::resolved_by.eq(None::<UserId>),
             ))
             .returning(AnalysisIssue::as_returning());
-        self.0.first(statement).await?.ok_or(Error::NotFound {
-            what: "AnalysisIssue",
-        })
+        self.0
+            .first(prepared(statement))
+            .await?
+            .ok_or(Error::NotFound {
+                what: "AnalysisIssue",
+            })
     }
 
     async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<usize> {
@@ -270,15 +277,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
             .query()
             .filter(analysis_issues::status.ne(IssueStatus::Resolved))
             .select(analysis_issues::id);
-        let statement =
-            diesel::update(analysis_issues::table.filter(analysis_issues::id.eq_any(unresolved)))
-                .set((
-                    analysis_issues::status.eq(IssueStatus::Resolved),
-                    analysis_issues::resolved_at
-                        .eq(diesel::dsl::now.into_sql::<Timestamptz>().nullable()),
-                    analysis_issues::resolved_by.eq(by),
-                ));
-        self.0.execute(statement).await
+        self.0.execute(ResolveMatching::new(unresolved, by)).await
     }
 
     async fn count_by_severity(

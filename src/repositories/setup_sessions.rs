@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::setup::setup_sessions;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::text::appended;
 use crate::{
     Error, NewSetupSession, Page, Paged, Result, SetupSession, SetupSessionChanges,
@@ -170,12 +170,18 @@ impl SetupSessionRepository for SetupSessions<'_> {
         let entry = Value::Array(vec![entry]);
         let logs =
             setup_sessions::logs.eq(appended(setup_sessions::logs, entry.into_sql::<Jsonb>()));
-        let statement = diesel::update(setup_sessions::table.find(id)).set(logs);
-        match self.0.execute(statement).await? {
-            0 => Err(Error::NotFound {
+        let statement = diesel::update(setup_sessions::table.find(id))
+            .set(logs)
+            .returning(setup_sessions::id);
+        match self
+            .0
+            .first::<_, SetupSessionId>(prepared(statement))
+            .await?
+        {
+            None => Err(Error::NotFound {
                 what: "SetupSession",
             }),
-            _ => Ok(()),
+            Some(_) => Ok(()),
         }
     }
 

@@ -314,3 +314,22 @@ async fn a_deadlock_is_tried_again_in_spawned_tasks_and_both_succeed() {
     assert_eq!(AtomicU32::load(&tries, Ordering::Relaxed), 3);
     assert_eq!(observer.count("public.users WHERE name = 'y'"), 2);
 }
+
+#[tokio::test]
+async fn a_dashboard_dropped_at_any_await_leaves_a_clean_connection() {
+    let (db, mut observer, _database) = database(1).await;
+    let options = DashboardOptions::new().metrics(["bugs"]);
+    // Once with its statements still to be prepared, then with all of them on their way at once.
+    for times in 0..MANY {
+        let dashboard = db.dashboard();
+        let outcome = polled(times, dashboard.of_project(ProjectId::new(), &options)).await;
+        observer.eventually(ALL_AT_REST).await;
+        is_clean(&db, &mut observer, times).await;
+        if let Some(outcome) = outcome {
+            assert_eq!(outcome.unwrap(), None);
+            assert!(times > 2, "done after {times} polls");
+            return;
+        }
+    }
+    panic!("not done after {MANY} polls");
+}
