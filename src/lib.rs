@@ -147,7 +147,7 @@ mod asynchronous {
     mod repositories;
 
     pub use engine::{BoxFuture, Db, RowStream, Rows, Tx, TxFn, TxFnOnce};
-    pub(crate) use engine::{Source, Unit, overlapped};
+    pub(crate) use engine::{Source, Unit, at_once};
     pub use live::Live;
     pub use repositories::*;
     pub use wundr_db_macros::asynchronous as repository;
@@ -172,7 +172,7 @@ pub mod blocking {
     #[cfg(feature = "migrations")]
     pub use crate::migrations::blocking as migrations;
     pub use engine::{Db, Rows, Tx};
-    pub(crate) use engine::{Source, Unit, overlapped};
+    pub(crate) use engine::{Source, Unit, at_once};
     pub use live::Live;
     pub use repositories::*;
     pub use wundr_db_macros::blocking as repository;

@@ -202,7 +202,9 @@ macro_rules! fixed_shape {
 }
 
 mod membership;
+mod prepared;
 pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
+pub use prepared::prepared;
 
 /// Pushes `separator` before every element but the first.
 fn separate(out: &mut AstPass<'_, '_, Pg>, index: usize, separator: &str) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,13 @@ use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
     TransactionManager,
 };
+use futures_util::future;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 
 use crate::config::Recycling;
 use crate::engine::connect::{Connector, Tls};
 use crate::health::{Health, PROBE, Probe};
-use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many, prepared};
 use crate::transaction::{
     PROOF_OF_HEALTH, Retry, Retryable, TransactionOptions, already_failed, savepoint_abandoned,
     statement_abandoned,
@@ -35,7 +36,6 @@ mod rows;
 mod unit;
 
 pub use rows::Rows;
-pub(crate) use rows::overlapped;
 pub(crate) use unit::Unit;
 
 /// The future that a repository's method returns.
@@ -221,6 +221,59 @@ impl Drop for Lease {
 pub(crate) enum Source<'a> {
     Pool(Db),
     Tx(&'a Tx),
+    Held(&'a Held),
+}
+
+/// A connection for several statements outside a transaction, one after the other or at once. Dropped before all of
+/// them have ended, it does not go back to the pool.
+pub(crate) struct Held {
+    connection: Pooled,
+    /// Statements that have begun and not ended.
+    under_way: AtomicU32,
+    /// A statement's error has ended the connection.
+    broken: AtomicBool,
+}
+
+impl Held {
+    fn settle<T>(&self, outcome: QueryResult<T>) -> Result<T> {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        outcome.map_err(|error| {
+            let error = Error::from(error);
+            self.broken
+                .fetch_or(error.ends_connection(), Ordering::Relaxed);
+            error
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if *self.under_way.get_mut() > 0 {
+            self.connection.abandon();
+        } else if *self.broken.get_mut() {
+            self.connection.abandoned = true;
+        }
+    }
+}
+
+/// One connection for all that is asked of its [`source`](Hold::source): held for that, or the transaction's.
+pub(crate) enum Hold<'a> {
+    Own(Held),
+    Another(Source<'a>),
+}
+
+impl Hold<'_> {
+    pub(crate) fn source(&self) -> Source<'_> {
+        match self {
+            Hold::Own(held) => Source::Held(held),
+            Hold::Another(source) => source.clone(),
+        }
+    }
+}
+
+/// Waits for both. Statements of one connection are sent one after the other without waiting for the answers.
+pub(crate) fn at_once<A: Future, B: Future>(first: A, second: B) -> future::Join<A, B> {
+    future::join(first, second)
 }
 
 /// A statement of a transaction. Dropped before it has ended, it leaves a mark on the transaction.
@@ -266,6 +319,11 @@ macro_rules! run {
                 let mut $connection = &tx.connection.inner;
                 running.settle($statement.await)
             }
+            Source::Held(held) => {
+                held.under_way.fetch_add(1, Ordering::Relaxed);
+                let mut $connection = &held.connection.inner;
+                held.settle($statement.await)
+            }
         }
     };
 }
@@ -273,6 +331,20 @@ macro_rules! run {
 // An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which rustc cannot. A boxed
 // future also spares the compiler a seventh of its work on this crate.
 impl<'a> Source<'a> {
+    /// One connection for what several methods ask. A connection of the pool is waited for here.
+    pub(crate) fn hold<'f>(&'f self) -> BoxFuture<'f, Result<Hold<'a>>> {
+        Box::pin(async move {
+            Ok(match self {
+                Source::Pool(db) => Hold::Own(Held {
+                    connection: db.checkout().await?,
+                    under_way: AtomicU32::new(0),
+                    broken: AtomicBool::new(false),
+                }),
+                another => Hold::Another(another.clone()),
+            })
+        })
+    }
+
     /// Every row of a query.
     pub(crate) fn load<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
     where
@@ -331,8 +403,8 @@ impl<'a> Source<'a> {
                 tx.commit().await?;
                 Ok(written)
             }
-            Source::Pool(_) if rows.is_empty() => Ok(0),
-            Source::Pool(_) => Source::execute(self, insert_many(rows)).await,
+            Source::Pool(_) | Source::Held(_) if rows.is_empty() => Ok(0),
+            Source::Pool(_) | Source::Held(_) => Source::execute(self, insert_many(rows)).await,
             Source::Tx(tx) => tx.insert_chunks(rows).await,
         }
     }
@@ -643,7 +715,10 @@ impl Db {
     /// [`Error::Connection`], [`Error::Pool`] or [`Error::Timeout`].
     pub async fn health(&self) -> Result<Health> {
         let started = Instant::now();
-        let probe: Probe = self.source().one(diesel::sql_query(PROBE)).await?;
+        let probe: Probe = self
+            .source()
+            .one(prepared(diesel::sql_query(PROBE)))
+            .await?;
         let state = self.pool.state();
         Ok(Health {
             round_trip: started.elapsed(),

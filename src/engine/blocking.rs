@@ -15,7 +15,7 @@ use diesel::{Connection as _, OptionalExtension, QueryResult, RunQueryDsl};
 use crate::config::Recycling;
 use crate::config::UNDERSTOOD_MESSAGES;
 use crate::health::{Health, PROBE, Probe};
-use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many, prepared};
 use crate::transaction::{
     PROOF_OF_HEALTH, Retry, Retryable, TransactionOptions, already_failed, savepoint_abandoned,
 };
@@ -27,7 +27,6 @@ mod rows;
 mod unit;
 
 pub use rows::Rows;
-pub(crate) use rows::overlapped;
 pub(crate) use unit::Unit;
 
 /// A database: a pool of connections, shared by its clones.
@@ -151,21 +150,61 @@ impl std::ops::DerefMut for Pooled {
 pub(crate) enum Source<'a> {
     Pool(Db),
     Tx(&'a Tx),
+    Held(&'a Held),
 }
 
-impl Source<'_> {
+/// A connection for several statements outside a transaction, one after the other.
+pub(crate) struct Held(Mutex<Pooled>);
+
+/// One connection for all that is asked of its [`source`](Hold::source): held for that, or the transaction's.
+pub(crate) enum Hold<'a> {
+    Own(Held),
+    Another(Source<'a>),
+}
+
+impl Hold<'_> {
+    pub(crate) fn source(&self) -> Source<'_> {
+        match self {
+            Hold::Own(held) => Source::Held(held),
+            Hold::Another(source) => source.clone(),
+        }
+    }
+}
+
+/// Both answers. libpq takes one statement at a time, so these came one after the other.
+pub(crate) fn at_once<A, B>(first: A, second: B) -> (A, B) {
+    (first, second)
+}
+
+impl Connection {
+    fn run<T>(&mut self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
+        statement(&mut self.inner).map_err(|error| {
+            let error = Error::from(error);
+            self.abandoned |= error.ends_connection();
+            error
+        })
+    }
+}
+
+impl<'a> Source<'a> {
     fn run<T>(&self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
         match self {
-            Source::Pool(db) => {
-                let mut connection = db.checkout()?;
-                statement(&mut connection.inner).map_err(|error| {
-                    let error = Error::from(error);
-                    connection.abandoned = error.ends_connection();
-                    error
-                })
-            }
+            Source::Pool(db) => db.checkout()?.run(statement),
+            Source::Held(held) => held
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .run(statement),
             Source::Tx(tx) => statement(&mut tx.lock()?.inner).map_err(|error| tx.failed(error)),
         }
+    }
+
+    /// One connection for what several methods ask. A connection of the pool is waited for here.
+    pub(crate) fn hold(&self) -> Result<Hold<'a>> {
+        Ok(match self {
+            Source::Pool(db) => Hold::Own(Held(Mutex::new(db.checkout()?))),
+            another => Hold::Another(another.clone()),
+        })
     }
 
     /// Every row of a query.
@@ -212,8 +251,8 @@ impl Source<'_> {
                 tx.commit()?;
                 Ok(written)
             }
-            Source::Pool(_) if rows.is_empty() => Ok(0),
-            Source::Pool(_) => self.execute(insert_many(rows)),
+            Source::Pool(_) | Source::Held(_) if rows.is_empty() => Ok(0),
+            Source::Pool(_) | Source::Held(_) => self.execute(insert_many(rows)),
             Source::Tx(tx) => tx.insert_chunks(rows),
         }
     }
@@ -436,7 +475,7 @@ impl Db {
     /// [`Error::Connection`], [`Error::Pool`] or [`Error::Timeout`].
     pub fn health(&self) -> Result<Health> {
         let started = Instant::now();
-        let probe: Probe = self.source().one(diesel::sql_query(PROBE))?;
+        let probe: Probe = self.source().one(prepared(diesel::sql_query(PROBE)))?;
         let state = self.pool.state();
         Ok(Health {
             round_trip: started.elapsed(),

@@ -11,12 +11,12 @@ use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 use super::*;
 use crate::counts::CountBy;
 use crate::schema::analysis::analysis_issues;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::tracking::{Track, Tracked};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
     AnalysisIssueOrder, Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page,
-    Paged, Result, Tracking, UserId,
+    Paged, ResolveMatching, Result, Tracking, UserId,
 };
 
 /// Stores and finds what analyses object to.
@@ -199,9 +199,12 @@ impl AnalysisIssues<'_> {
                 analysis_issues::resolved_by.eq(user),
             ))
             .returning(AnalysisIssue::as_returning());
-        self.0.first(statement).await?.ok_or(Error::NotFound {
-            what: "AnalysisIssue",
-        })
+        self.0
+            .first(prepared(statement))
+            .await?
+            .ok_or(Error::NotFound {
+                what: "AnalysisIssue",
+            })
     }
 }
 
@@ -290,9 +293,12 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
                 analysis_issues::resolved_by.eq(None::<UserId>),
             ))
             .returning(AnalysisIssue::as_returning());
-        self.0.first(statement).await?.ok_or(Error::NotFound {
-            what: "AnalysisIssue",
-        })
+        self.0
+            .first(prepared(statement))
+            .await?
+            .ok_or(Error::NotFound {
+                what: "AnalysisIssue",
+            })
     }
 
     async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<usize> {
@@ -300,15 +306,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
             .query()
             .filter(analysis_issues::status.ne(IssueStatus::Resolved))
             .select(analysis_issues::id);
-        let statement =
-            diesel::update(analysis_issues::table.filter(analysis_issues::id.eq_any(unresolved)))
-                .set((
-                    analysis_issues::status.eq(IssueStatus::Resolved),
-                    analysis_issues::resolved_at
-                        .eq(diesel::dsl::now.into_sql::<Timestamptz>().nullable()),
-                    analysis_issues::resolved_by.eq(by),
-                ));
-        self.0.execute(statement).await
+        self.0.execute(ResolveMatching::new(unresolved, by)).await
     }
 
     async fn track(&self, base: AnalysisId, new: AnalysisId) -> Result<Tracking> {

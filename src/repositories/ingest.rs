@@ -299,7 +299,7 @@ where
     while !chunk.is_empty() {
         let next = first + chunk.len();
         // The server is busy with one chunk while the next is read.
-        let (written, read) = overlapped(
+        let (written, read) = at_once(
             insert_chunk(writer.unit, first, &chunk),
             read(&mut rows, next, writer.analysis, &mut writer.tally),
         )

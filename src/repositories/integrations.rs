@@ -7,7 +7,7 @@ use diesel::sql_types::{Bool, Timestamptz};
 
 use super::*;
 use crate::schema::setup::integrations;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::{
     Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId, IntegrationOrder,
     NewIntegration, Page, Paged, Result, SyncStatus,
@@ -179,9 +179,12 @@ impl IntegrationRepository for Integrations<'_> {
                 integrations::last_sync_at.eq(last_sync_at),
             ))
             .returning(Integration::as_returning());
-        self.0.first(statement).await?.ok_or(Error::NotFound {
-            what: "Integration",
-        })
+        self.0
+            .first(prepared(statement))
+            .await?
+            .ok_or(Error::NotFound {
+                what: "Integration",
+            })
     }
 
     async fn delete(&self, id: IntegrationId) -> Result<bool> {

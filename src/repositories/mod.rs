@@ -23,17 +23,32 @@ macro_rules! update {
     }};
 }
 
-/// Lists one page of a filter's rows.
+/// Lists one page of a filter's rows; `$counted` is the filter's method for counting them where that is not `query`.
 #[repository]
 macro_rules! list {
-    ($self:ident, $row:ident, $filter:expr, $page:expr) => {{
-        let (filter, page) = ($filter, $page);
-        let query = crate::page::Order::start(page, filter.query().select($row::as_select()))?;
-        let rows = $self.0.load(query).await?;
-        let total = if page.wants_total() {
-            Some($self.count(filter).await?)
+    ($self:ident, $row:ident, $filter:expr, $page:expr) => {
+        list!($self, $row, $filter, $page, query)
+    };
+    ($self:ident, $row:ident, $filter:expr, $page:expr, $counted:ident) => {{
+        let filter = $filter;
+        let rows = filter.query().select($row::as_select());
+        page!($self, $page, rows, filter.$counted().count())
+    }};
+}
+
+/// One page of a query's rows. A total that is asked for is counted at the same time.
+#[repository]
+macro_rules! page {
+    ($self:ident, $page:expr, $rows:expr, $total:expr) => {{
+        let page = $page;
+        let query = crate::page::Order::start(page, $rows)?;
+        let (rows, total) = if page.wants_total() {
+            let connection = $self.0.hold().await?;
+            let source = connection.source();
+            let (rows, total) = at_once(source.load(query), source.one($total)).await;
+            (rows?, Some(total?))
         } else {
-            None
+            ($self.0.load(query).await?, None)
         };
         Ok(page.answer(rows, total, |row| page.sort().cursor(row)))
     }};
@@ -103,6 +118,7 @@ mod analysis_metrics;
 mod analysis_results;
 mod audit_logs;
 mod configurations;
+mod dashboard;
 mod dependency_graphs;
 mod duplicate_groups;
 mod ingest;
@@ -129,6 +145,7 @@ pub use analysis_metrics::*;
 pub use analysis_results::*;
 pub use audit_logs::*;
 pub use configurations::*;
+pub use dashboard::*;
 pub use dependency_graphs::*;
 pub use duplicate_groups::*;
 pub use ingest::*;

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::{organization_members, organizations};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update, upsert};
+use crate::statement::{
+    Changes as _, NewRow as _, delete_matching, insert, prepared, update, upsert,
+};
 use crate::text::merged;
 use crate::{
     Error, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId,
@@ -231,9 +233,12 @@ impl OrganizationRepository for Organizations<'_> {
         let statement = diesel::update(organizations::table.find(id))
             .set(merged)
             .returning(Organization::as_returning());
-        self.0.first(statement).await?.ok_or(Error::NotFound {
-            what: "Organization",
-        })
+        self.0
+            .first(prepared(statement))
+            .await?
+            .ok_or(Error::NotFound {
+                what: "Organization",
+            })
     }
 
     async fn delete(&self, id: OrganizationId) -> Result<bool> {

@@ -35,7 +35,7 @@ pub trait ProjectStatsRepository: Send + Sync {
 
 /// The [`ProjectStatsRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct ProjectStatsView<'a>(Source<'a>);
+pub struct ProjectStatsView<'a>(pub(super) Source<'a>);
 
 impl Db {
     /// The active projects' numbers.
@@ -78,7 +78,7 @@ impl ProjectStatsRepository for ProjectStatsView<'_> {
         filter: &ProjectStatsFilter,
         page: &Page<ProjectStatsOrder>,
     ) -> Result<Paged<ProjectStats>> {
-        list!(self, ProjectStats, filter, page)
+        list!(self, ProjectStats, filter, page, projects)
     }
 
     async fn count(&self, filter: &ProjectStatsFilter) -> Result<i64> {

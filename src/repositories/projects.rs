@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, projects};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::text::merged;
 use crate::{
     Error, NewProject, OrganizationId, OrganizationRole, Page, Paged, Project, ProjectChanges,
@@ -131,7 +131,7 @@ pub trait ProjectRepository: Send + Sync {
 
 /// The [`ProjectRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Projects<'a>(Source<'a>);
+pub struct Projects<'a>(pub(super) Source<'a>);
 
 impl Db {
     /// The projects.
@@ -241,14 +241,8 @@ impl ProjectRepository for Projects<'_> {
         filter: &ProjectFilter,
         page: &Page<ProjectOrder>,
     ) -> Result<Paged<Project>> {
-        let query = visible(user_id, filter).select(Project::as_select());
-        let rows = self.0.load(crate::page::Order::start(page, query)?).await?;
-        let total = if page.wants_total() {
-            Some(self.0.one(visible(user_id, filter).count()).await?)
-        } else {
-            None
-        };
-        Ok(page.answer(rows, total, |row| page.sort().cursor(row)))
+        let rows = visible(user_id, filter).select(Project::as_select());
+        page!(self, page, rows, visible(user_id, filter).count())
     }
 
     #[asynchronous_only]
@@ -269,7 +263,7 @@ impl ProjectRepository for Projects<'_> {
         let statement = diesel::update(projects::table.find(id).filter(not_deleted))
             .set(projects::status.eq(ProjectStatus::Archived))
             .returning(Project::as_returning());
-        match self.0.first(statement).await? {
+        match self.0.first(prepared(statement)).await? {
             Some(project) => Ok(project),
             None if self.exists(id).await? => Err(Error::illegal_transition(
                 "Project",
@@ -298,7 +292,7 @@ impl ProjectRepository for Projects<'_> {
             .set(now)
             .returning(Project::as_returning());
         self.0
-            .first(statement)
+            .first(prepared(statement))
             .await?
             .ok_or(Error::NotFound { what: "Project" })
     }
@@ -316,7 +310,7 @@ impl ProjectRepository for Projects<'_> {
             .set(merged)
             .returning(Project::as_returning());
         self.0
-            .first(statement)
+            .first(prepared(statement))
             .await?
             .ok_or(Error::NotFound { what: "Project" })
     }

@@ -5,7 +5,7 @@ use diesel::sql_types::{Array, Text};
 
 use super::*;
 use crate::schema::setup::tools;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::{
     Error, NewTool, Page, Paged, Result, Tool, ToolChanges, ToolFilter, ToolId, ToolOrder,
 };
@@ -169,7 +169,7 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn install_order(&self, names: &[&str]) -> Result<Vec<Tool>> {
-        let query = diesel::sql_query(NEEDED_TOOLS).bind::<Array<Text>, _>(names);
+        let query = prepared(diesel::sql_query(NEEDED_TOOLS).bind::<Array<Text>, _>(names));
         crate::models::install_order(names, &self.0.load(query).await?)
     }
 

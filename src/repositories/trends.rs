@@ -32,7 +32,7 @@ pub trait TrendRepository: Send + Sync {
 
 /// The [`TrendRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Trends<'a>(Source<'a>);
+pub struct Trends<'a>(pub(super) Source<'a>);
 
 impl Db {
     /// The metrics' trends.

@@ -5,7 +5,7 @@ use diesel::sql_types::Timestamptz;
 
 use super::*;
 use crate::schema::public::user_sessions;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::{
     Error, NewUserSession, Page, Paged, Result, UserId, UserSession, UserSessionChanges,
     UserSessionFilter, UserSessionId, UserSessionOrder,
@@ -208,9 +208,12 @@ impl UserSessionRepository for UserSessions<'_> {
         let statement = diesel::update(user_sessions::table.find(id))
             .set(now)
             .returning(UserSession::as_returning());
-        self.0.first(statement).await?.ok_or(Error::NotFound {
-            what: "UserSession",
-        })
+        self.0
+            .first(prepared(statement))
+            .await?
+            .ok_or(Error::NotFound {
+                what: "UserSession",
+            })
     }
 
     async fn delete(&self, id: UserSessionId) -> Result<bool> {

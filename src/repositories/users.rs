@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::users;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update, upsert};
+use crate::statement::{
+    Changes as _, NewRow as _, delete_matching, insert, prepared, update, upsert,
+};
 use crate::text::{lower, merged};
 use crate::{
     Error, NewUser, Page, Paged, Result, User, UserChanges, UserFilter, UserId, UserOrder,
@@ -200,7 +202,7 @@ impl UserRepository for Users<'_> {
             .set(now)
             .returning(User::as_returning());
         self.0
-            .first(statement)
+            .first(prepared(statement))
             .await?
             .ok_or(Error::NotFound { what: "User" })
     }
@@ -216,7 +218,7 @@ impl UserRepository for Users<'_> {
             .set(merged)
             .returning(User::as_returning());
         self.0
-            .first(statement)
+            .first(prepared(statement))
             .await?
             .ok_or(Error::NotFound { what: "User" })
     }

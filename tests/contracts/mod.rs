@@ -11,6 +11,7 @@ mod analysis_metrics;
 mod analysis_results;
 mod audit_logs;
 mod configurations;
+mod dashboard;
 mod dependency_graphs;
 mod duplicate_groups;
 mod ingest;

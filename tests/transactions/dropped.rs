@@ -362,3 +362,22 @@ async fn an_ingest_dropped_at_any_await_is_whole_or_forbids_the_commit() {
     }
     panic!("not done after {MANY} polls");
 }
+
+#[tokio::test]
+async fn a_dashboard_dropped_at_any_await_leaves_a_clean_connection() {
+    let (db, mut observer, _database) = database(1).await;
+    let options = DashboardOptions::new().metrics(["bugs"]);
+    // Once with its statements still to be prepared, then with all of them on their way at once.
+    for times in 0..MANY {
+        let dashboard = db.dashboard();
+        let outcome = polled(times, dashboard.of_project(ProjectId::new(), &options)).await;
+        observer.eventually(ALL_AT_REST).await;
+        is_clean(&db, &mut observer, times).await;
+        if let Some(outcome) = outcome {
+            assert_eq!(outcome.unwrap(), None);
+            assert!(times > 2, "done after {times} polls");
+            return;
+        }
+    }
+    panic!("not done after {MANY} polls");
+}

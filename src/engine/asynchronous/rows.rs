@@ -67,11 +67,3 @@ impl<T> fmt::Debug for Rows<'_, T> {
         formatter.write_str("Rows")
     }
 }
-
-/// Both answers, and `second` goes on while `first` waits.
-pub(crate) async fn overlapped<A, B>(
-    first: impl Future<Output = A>,
-    second: impl Future<Output = B>,
-) -> (A, B) {
-    futures_util::future::join(first, second).await
-}

@@ -54,8 +54,3 @@ impl<T> fmt::Debug for Rows<'_, T> {
         formatter.write_str("Rows")
     }
 }
-
-/// Both answers, one after the other.
-pub(crate) fn overlapped<A, B>(first: A, second: B) -> (A, B) {
-    (first, second)
-}

@@ -7,8 +7,8 @@ use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 
 use super::{Source, Tx};
-use crate::Result;
 use crate::transaction::TransactionOptions;
+use crate::{Error, Result};
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
 pub(crate) enum Unit<'a> {
@@ -39,6 +39,10 @@ impl<'a> Unit<'a> {
                 let settled = false;
                 Ok(Self::Part(Part { tx, settled }))
             }
+            // Held for reading, within one method.
+            Source::Held(_) => Err(Error::Unsupported {
+                method: "Unit::begin",
+            }),
         }
     }
 
