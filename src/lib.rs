@@ -27,6 +27,9 @@
 //! - A table's name leads to all of it. For `users`: the row [`User`], to be created [`NewUser`], changed
 //!   [`UserChanges`], selected [`UserFilter`], ordered [`UserOrder`]; the trait [`UserRepository`] and what implements
 //!   it on PostgreSQL, [`Users`].
+//! - Beyond rows: [`Analyses::ingest`] stores an analysis with all it found, [`AnalysisRepository::claim`] makes the
+//!   table a queue, [`AnalysisIssueRepository::track`] follows findings from one analysis to the next,
+//!   [`QualityGate`] judges them, [`Dashboard`] shows a project at a glance, [`Db::follow`] tells what happens.
 //! - [`Page`], [`Paged`] and [`Cursor`] are keyset pagination, [`Change`] is what happens to a nullable column,
 //!   [`Json`] a document whose shape the design gives.
 //! - [`Error`] is what goes wrong, the same for both engines.
