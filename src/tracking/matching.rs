@@ -285,7 +285,7 @@ impl Pass {
              pg_catalog.lag(status, in_base::pg_catalog.int4) OVER in_order AS base_status \
              FROM (SELECT ",
             self.columns,
-            ", key, pg_catalog.row_number() OVER in_order AS place, \
+            ", key, pg_catalog.row_number() OVER whole AS place, \
              pg_catalog.count(*) FILTER (WHERE is_new) OVER whole AS in_new, \
              pg_catalog.count(*) FILTER (WHERE NOT is_new) OVER whole AS in_base FROM (SELECT ",
             self.columns,
@@ -293,9 +293,7 @@ impl Pass {
             self.key,
             " AS key FROM ",
             self.from,
-            " WHERE NOT is_paired) AS keyed WINDOW in_order AS (",
-            ORDER,
-            "), whole AS (",
+            " WHERE NOT is_paired) AS keyed WINDOW whole AS (",
             ORDER,
             " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) AS counted WINDOW in_order AS (",
             ORDER,

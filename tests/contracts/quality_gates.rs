@@ -157,13 +157,8 @@ async fn metrics_scores_and_drifts_keep_to_their_bounds() {
     measured(&db, project, ago(40), &[("lines", "1")]).await;
     measured(&db, project, ago(20), &[("lines", "100")]).await;
     measured(&db, other, ago(20), &[("lines", "7")]).await;
-    let base = measured(
-        &db,
-        project,
-        ago(10),
-        &[("lines", "200"), ("cover", "-50"), ("zero", "0")],
-    );
-    let base = base.await;
+    let of_base = [("lines", "200"), ("cover", "-50"), ("zero", "0")];
+    let base = measured(&db, project, ago(10), &of_base).await;
     let values = [
         ("lines", "180"),
         ("cover", "-49"),
