@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::task::Waker;
 
 use super::{LiveAnalysis, LiveEvent, PAGE};
 use crate::AnalysisId;
@@ -123,7 +122,9 @@ impl Inbox {
     }
 
     #[cfg(feature = "async")]
-    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<LiveEvent> {
+    pub(crate) fn poll(&self, context: &std::task::Context<'_>) -> std::task::Poll<LiveEvent> {
+        use std::task::Poll;
+
         let mut state = self.lock();
         match state.take() {
             Some(event) => Poll::Ready(event),
@@ -136,7 +137,9 @@ impl Inbox {
 
     /// The next event, if there is one before the deadline; without a deadline there always is.
     #[cfg(feature = "blocking")]
-    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<LiveEvent> {
+    pub(crate) fn wait(&self, deadline: Option<std::time::Instant>) -> Option<LiveEvent> {
+        use std::time::{Duration, Instant};
+
         let mut state = self.lock();
         loop {
             if let Some(event) = state.take() {

@@ -11,7 +11,8 @@ use crate::schema::analysis::sql_types::{AnalysisStatus, AnalysisType};
 use crate::{AnalysisId, ProjectId};
 
 /// The analyses that are pending or running, or were created lately, a page at a time. Those that ended long ago are
-/// not walked through: the common table expression keeps the planner from going by the key.
+/// not walked through: the common table expression keeps the planner from going by the key, and the upper bound lets a
+/// plan that is made before the lower one is known take it for the few rows that it is.
 pub(crate) struct FollowedIds {
     pub(crate) project_id: Option<ProjectId>,
     pub(crate) created_from: Option<DateTime<Utc>>,
@@ -22,7 +23,7 @@ impl QueryFragment<Pg> for FollowedIds {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "WITH followed AS MATERIALIZED (SELECT id, project_id FROM analysis.analyses \
-             WHERE status IN ('pending', 'running') OR created_at >= ",
+             WHERE status IN ('pending', 'running') OR created_at <= 'infinity' AND created_at >= ",
         );
         out.push_bind_param::<Nullable<Timestamptz>, _>(&self.created_from)?;
         out.push_sql(") SELECT id FROM followed WHERE project_id = COALESCE(");
