@@ -13,9 +13,9 @@ use crate::counts::CountBy;
 use crate::schema::analysis::analysis_issues;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::{
-    AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId, AnalysisIssueOrder,
-    Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page, Paged, ResolveMatching,
-    Result, UserId,
+    AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
+    AnalysisIssueOrder, Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page,
+    Paged, ResolveMatching, Result, UserId,
 };
 
 /// Stores and finds what analyses object to.
@@ -53,6 +53,18 @@ pub trait AnalysisIssueRepository: Send + Sync {
         filter: &AnalysisIssueFilter,
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Paged<AnalysisIssue>>;
+
+    /// One page of the issues of each analysis that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &AnalysisIssueFilter,
+        page: &Page<AnalysisIssueOrder>,
+    ) -> Result<Vec<Paged<AnalysisIssue>>>;
 
     /// All issues that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
@@ -224,6 +236,22 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Paged<AnalysisIssue>> {
         list!(self, AnalysisIssue, filter, page)
+    }
+
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &AnalysisIssueFilter,
+        page: &Page<AnalysisIssueOrder>,
+    ) -> Result<Vec<Paged<AnalysisIssue>>> {
+        list_of!(
+            self,
+            AnalysisIssue,
+            analysis_issues::analysis_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

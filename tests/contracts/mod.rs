@@ -14,6 +14,7 @@ mod dashboard;
 mod dependency_graphs;
 mod duplicate_groups;
 mod integrations;
+mod loaders;
 mod organization_members;
 mod organizations;
 mod partitions;
