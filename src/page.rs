@@ -356,6 +356,17 @@ macro_rules! orders {
             $($(#[$value_doc])* $value,)*
         }
 
+        impl $order {
+            /// The place of a row in a list of this order, for [`Page::after`](crate::Page::after) and
+            /// [`Page::before`](crate::Page::before).
+            #[must_use]
+            pub fn cursor_of(self, row: &$row) -> $crate::Cursor {
+                match self {
+                    $(Self::$value => $crate::Cursor::new(stringify!($table.$column), &row.$column, row.id),)*
+                }
+            }
+        }
+
         impl $crate::page::Order for $order {
             type Row = $row;
             type Query<'q> = $table::BoxedQuery<
@@ -391,9 +402,7 @@ macro_rules! orders {
             }
 
             fn cursor(&self, row: &$row) -> $crate::Cursor {
-                match self {
-                    $(Self::$value => $crate::Cursor::new(stringify!($table.$column), &row.$column, row.id),)*
-                }
+                self.cursor_of(row)
             }
         }
     };

@@ -201,8 +201,11 @@ macro_rules! fixed_shape {
     };
 }
 
+mod each;
 mod membership;
 mod prepared;
+pub(crate) use each::pages_of_each;
+pub use each::{PageOfEach, page_of_each, parent_id};
 pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
 pub use prepared::prepared;
 

@@ -70,6 +70,18 @@ pub trait AnalysisRepository: Send + Sync {
         page: &Page<AnalysisOrder>,
     ) -> Result<Paged<Analysis>>;
 
+    /// One page of the analyses of each project that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &AnalysisFilter,
+        page: &Page<AnalysisOrder>,
+    ) -> Result<Vec<Paged<Analysis>>>;
+
     /// All analyses that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisFilter) -> RowStream<'a, Analysis>;
@@ -321,6 +333,15 @@ impl AnalysisRepository for Analyses<'_> {
         page: &Page<AnalysisOrder>,
     ) -> Result<Paged<Analysis>> {
         list!(self, Analysis, filter, page)
+    }
+
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &AnalysisFilter,
+        page: &Page<AnalysisOrder>,
+    ) -> Result<Vec<Paged<Analysis>>> {
+        list_of!(self, Analysis, analyses::project_id, ids, filter, page)
     }
 
     #[asynchronous_only]

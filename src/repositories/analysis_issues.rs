@@ -55,6 +55,18 @@ pub trait AnalysisIssueRepository: Send + Sync {
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Paged<AnalysisIssue>>;
 
+    /// One page of the issues of each analysis that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &AnalysisIssueFilter,
+        page: &Page<AnalysisIssueOrder>,
+    ) -> Result<Vec<Paged<AnalysisIssue>>>;
+
     /// All issues that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisIssueFilter) -> RowStream<'a, AnalysisIssue>;
@@ -253,6 +265,22 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Paged<AnalysisIssue>> {
         list!(self, AnalysisIssue, filter, page)
+    }
+
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &AnalysisIssueFilter,
+        page: &Page<AnalysisIssueOrder>,
+    ) -> Result<Vec<Paged<AnalysisIssue>>> {
+        list_of!(
+            self,
+            AnalysisIssue,
+            analysis_issues::analysis_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

@@ -57,6 +57,18 @@ pub trait AnalysisMetricRepository: Send + Sync {
         page: &Page<AnalysisMetricOrder>,
     ) -> Result<Paged<AnalysisMetric>>;
 
+    /// One page of the metrics of each analysis that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &AnalysisMetricFilter,
+        page: &Page<AnalysisMetricOrder>,
+    ) -> Result<Vec<Paged<AnalysisMetric>>>;
+
     /// All metrics that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisMetricFilter) -> RowStream<'a, AnalysisMetric>;
@@ -164,6 +176,22 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         page: &Page<AnalysisMetricOrder>,
     ) -> Result<Paged<AnalysisMetric>> {
         list!(self, AnalysisMetric, filter, page)
+    }
+
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &AnalysisMetricFilter,
+        page: &Page<AnalysisMetricOrder>,
+    ) -> Result<Vec<Paged<AnalysisMetric>>> {
+        list_of!(
+            self,
+            AnalysisMetric,
+            analysis_metrics::analysis_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

@@ -6,7 +6,7 @@ use super::*;
 use crate::schema::analysis::analysis_results;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
 use crate::{
-    AnalysisResult, AnalysisResultChanges, AnalysisResultFilter, AnalysisResultId,
+    AnalysisId, AnalysisResult, AnalysisResultChanges, AnalysisResultFilter, AnalysisResultId,
     AnalysisResultOrder, Error, NewAnalysisResult, Page, Paged, Result,
 };
 
@@ -45,6 +45,18 @@ pub trait AnalysisResultRepository: Send + Sync {
         filter: &AnalysisResultFilter,
         page: &Page<AnalysisResultOrder>,
     ) -> Result<Paged<AnalysisResult>>;
+
+    /// One page of the results of each analysis that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &AnalysisResultFilter,
+        page: &Page<AnalysisResultOrder>,
+    ) -> Result<Vec<Paged<AnalysisResult>>>;
 
     /// All files' results that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
@@ -133,6 +145,22 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         page: &Page<AnalysisResultOrder>,
     ) -> Result<Paged<AnalysisResult>> {
         list!(self, AnalysisResult, filter, page)
+    }
+
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &AnalysisResultFilter,
+        page: &Page<AnalysisResultOrder>,
+    ) -> Result<Vec<Paged<AnalysisResult>>> {
+        list_of!(
+            self,
+            AnalysisResult,
+            analysis_results::analysis_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

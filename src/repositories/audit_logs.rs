@@ -7,7 +7,8 @@ use crate::partitions::window;
 use crate::schema::audit::audit_logs;
 use crate::statement::{NewRow as _, insert};
 use crate::{
-    AuditLog, AuditLogFilter, AuditLogId, AuditLogOrder, NewAuditLog, Page, Paged, Result,
+    AuditLog, AuditLogFilter, AuditLogId, AuditLogOrder, NewAuditLog, OrganizationId, Page, Paged,
+    Result, UserId,
 };
 
 /// Writes and reads the audit log, which only grows: an entry is neither changed nor deleted, except that a whole
@@ -54,6 +55,30 @@ pub trait AuditLogRepository: Send + Sync {
         filter: &AuditLogFilter,
         page: &Page<AuditLogOrder>,
     ) -> Result<Paged<AuditLog>>;
+
+    /// One page of the entries of each organization that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &AuditLogFilter,
+        page: &Page<AuditLogOrder>,
+    ) -> Result<Vec<Paged<AuditLog>>>;
+
+    /// One page of the entries of each user that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &AuditLogFilter,
+        page: &Page<AuditLogOrder>,
+    ) -> Result<Vec<Paged<AuditLog>>>;
 
     /// All entries that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
@@ -150,6 +175,31 @@ impl AuditLogRepository for AuditLogs<'_> {
         page: &Page<AuditLogOrder>,
     ) -> Result<Paged<AuditLog>> {
         list!(self, AuditLog, filter, page)
+    }
+
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &AuditLogFilter,
+        page: &Page<AuditLogOrder>,
+    ) -> Result<Vec<Paged<AuditLog>>> {
+        list_of!(
+            self,
+            AuditLog,
+            audit_logs::organization_id,
+            ids,
+            filter,
+            page
+        )
+    }
+
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &AuditLogFilter,
+        page: &Page<AuditLogOrder>,
+    ) -> Result<Vec<Paged<AuditLog>>> {
+        list_of!(self, AuditLog, audit_logs::user_id, ids, filter, page)
     }
 
     #[asynchronous_only]

@@ -10,7 +10,8 @@ use crate::schema::setup::configurations;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update, upsert};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
-    ConfigurationOrder, ConfigurationScope, Error, NewConfiguration, Page, Paged, Result, UserId,
+    ConfigurationOrder, ConfigurationScope, Error, NewConfiguration, OrganizationId, Page, Paged,
+    ProjectId, Result, UserId,
 };
 
 /// Stores and finds settings.
@@ -83,6 +84,30 @@ pub trait ConfigurationRepository: Send + Sync {
         filter: &ConfigurationFilter,
         page: &Page<ConfigurationOrder>,
     ) -> Result<Paged<Configuration>>;
+
+    /// One page of the configurations of each organization that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &ConfigurationFilter,
+        page: &Page<ConfigurationOrder>,
+    ) -> Result<Vec<Paged<Configuration>>>;
+
+    /// One page of the configurations of each project that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &ConfigurationFilter,
+        page: &Page<ConfigurationOrder>,
+    ) -> Result<Vec<Paged<Configuration>>>;
 
     /// All settings that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
@@ -251,6 +276,38 @@ impl ConfigurationRepository for Configurations<'_> {
         page: &Page<ConfigurationOrder>,
     ) -> Result<Paged<Configuration>> {
         list!(self, Configuration, filter, page)
+    }
+
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &ConfigurationFilter,
+        page: &Page<ConfigurationOrder>,
+    ) -> Result<Vec<Paged<Configuration>>> {
+        list_of!(
+            self,
+            Configuration,
+            configurations::organization_id,
+            ids,
+            filter,
+            page
+        )
+    }
+
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &ConfigurationFilter,
+        page: &Page<ConfigurationOrder>,
+    ) -> Result<Vec<Paged<Configuration>>> {
+        list_of!(
+            self,
+            Configuration,
+            configurations::project_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

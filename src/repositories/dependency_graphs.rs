@@ -52,6 +52,30 @@ pub trait DependencyGraphRepository: Send + Sync {
         page: &Page<DependencyGraphOrder>,
     ) -> Result<Paged<DependencyGraph>>;
 
+    /// One page of the graphs of each project that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &DependencyGraphFilter,
+        page: &Page<DependencyGraphOrder>,
+    ) -> Result<Vec<Paged<DependencyGraph>>>;
+
+    /// One page of the graphs of each analysis that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &DependencyGraphFilter,
+        page: &Page<DependencyGraphOrder>,
+    ) -> Result<Vec<Paged<DependencyGraph>>>;
+
     /// All dependency graphs that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a DependencyGraphFilter) -> RowStream<'a, DependencyGraph>;
@@ -162,6 +186,38 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         page: &Page<DependencyGraphOrder>,
     ) -> Result<Paged<DependencyGraph>> {
         list!(self, DependencyGraph, filter, page)
+    }
+
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &DependencyGraphFilter,
+        page: &Page<DependencyGraphOrder>,
+    ) -> Result<Vec<Paged<DependencyGraph>>> {
+        list_of!(
+            self,
+            DependencyGraph,
+            dependency_graphs::project_id,
+            ids,
+            filter,
+            page
+        )
+    }
+
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &DependencyGraphFilter,
+        page: &Page<DependencyGraphOrder>,
+    ) -> Result<Vec<Paged<DependencyGraph>>> {
+        list_of!(
+            self,
+            DependencyGraph,
+            dependency_graphs::analysis_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

@@ -6,7 +6,7 @@ use super::*;
 use crate::schema::analysis::duplicate_groups;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
 use crate::{
-    DuplicateGroup, DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId,
+    AnalysisId, DuplicateGroup, DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId,
     DuplicateGroupOrder, Error, NewDuplicateGroup, Page, Paged, Result,
 };
 
@@ -49,6 +49,18 @@ pub trait DuplicateGroupRepository: Send + Sync {
         filter: &DuplicateGroupFilter,
         page: &Page<DuplicateGroupOrder>,
     ) -> Result<Paged<DuplicateGroup>>;
+
+    /// One page of the groups of each analysis that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &DuplicateGroupFilter,
+        page: &Page<DuplicateGroupOrder>,
+    ) -> Result<Vec<Paged<DuplicateGroup>>>;
 
     /// All groups of duplicates that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
@@ -148,6 +160,22 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
         page: &Page<DuplicateGroupOrder>,
     ) -> Result<Paged<DuplicateGroup>> {
         list!(self, DuplicateGroup, filter, page)
+    }
+
+    async fn list_of_analyses(
+        &self,
+        ids: &[AnalysisId],
+        filter: &DuplicateGroupFilter,
+        page: &Page<DuplicateGroupOrder>,
+    ) -> Result<Vec<Paged<DuplicateGroup>>> {
+        list_of!(
+            self,
+            DuplicateGroup,
+            duplicate_groups::analysis_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

@@ -10,7 +10,7 @@ use crate::schema::setup::integrations;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::{
     Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId, IntegrationOrder,
-    NewIntegration, Page, Paged, Result, SyncStatus,
+    NewIntegration, OrganizationId, Page, Paged, ProjectId, Result, SyncStatus,
 };
 
 /// Stores and finds integrations.
@@ -49,6 +49,30 @@ pub trait IntegrationRepository: Send + Sync {
         filter: &IntegrationFilter,
         page: &Page<IntegrationOrder>,
     ) -> Result<Paged<Integration>>;
+
+    /// One page of the integrations of each organization that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &IntegrationFilter,
+        page: &Page<IntegrationOrder>,
+    ) -> Result<Vec<Paged<Integration>>>;
+
+    /// One page of the integrations of each project that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &IntegrationFilter,
+        page: &Page<IntegrationOrder>,
+    ) -> Result<Vec<Paged<Integration>>>;
 
     /// All integrations that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
@@ -147,6 +171,38 @@ impl IntegrationRepository for Integrations<'_> {
         page: &Page<IntegrationOrder>,
     ) -> Result<Paged<Integration>> {
         list!(self, Integration, filter, page)
+    }
+
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &IntegrationFilter,
+        page: &Page<IntegrationOrder>,
+    ) -> Result<Vec<Paged<Integration>>> {
+        list_of!(
+            self,
+            Integration,
+            integrations::organization_id,
+            ids,
+            filter,
+            page
+        )
+    }
+
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &IntegrationFilter,
+        page: &Page<IntegrationOrder>,
+    ) -> Result<Vec<Paged<Integration>>> {
+        list_of!(
+            self,
+            Integration,
+            integrations::project_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

@@ -54,6 +54,32 @@ macro_rules! page {
     }};
 }
 
+/// One page of the rows of each parent, which `$table::$parent` refers to, by one statement. Totals that are asked for
+/// are counted at the same time.
+#[repository]
+macro_rules! list_of {
+    ($self:ident, $row:ident, $table:ident::$parent:ident, $ids:expr, $filter:expr, $page:expr) => {{
+        use crate::statement::{page_of_each, pages_of_each, parent_id};
+        let (ids, filter, page) = ($ids, $filter, $page);
+        let rows = filter
+            .query()
+            .filter($table::$parent.eq(parent_id($table::$parent)))
+            .select($row::as_select());
+        let query = page_of_each(ids, crate::page::Order::start(page, rows)?);
+        let (rows, totals) = if page.wants_total() {
+            let children = filter.query().filter($table::$parent.eq_any(ids));
+            let totals = crate::counts::CountBy::new(children.select($table::$parent));
+            let connection = $self.0.hold().await?;
+            let source = connection.source();
+            let (rows, totals) = at_once(source.load::<_, $row>(query), source.load(totals)).await;
+            (rows?, Some(totals?))
+        } else {
+            ($self.0.load::<_, $row>(query).await?, None)
+        };
+        Ok(pages_of_each(ids, page, rows, |row| row.$parent, totals))
+    }};
+}
+
 /// Puts rows in the order of the ids that were asked for.
 macro_rules! in_order_of {
     ($ids:expr, $rows:expr) => {{

@@ -80,6 +80,30 @@ pub trait OrganizationMemberRepository: Send + Sync {
         page: &Page<OrganizationMemberOrder>,
     ) -> Result<Paged<OrganizationMember>>;
 
+    /// One page of the members of each organization that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &OrganizationMemberFilter,
+        page: &Page<OrganizationMemberOrder>,
+    ) -> Result<Vec<Paged<OrganizationMember>>>;
+
+    /// One page of the memberships of each user that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &OrganizationMemberFilter,
+        page: &Page<OrganizationMemberOrder>,
+    ) -> Result<Vec<Paged<OrganizationMember>>>;
+
     /// All memberships that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(
@@ -240,6 +264,38 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         page: &Page<OrganizationMemberOrder>,
     ) -> Result<Paged<OrganizationMember>> {
         list!(self, OrganizationMember, filter, page)
+    }
+
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &OrganizationMemberFilter,
+        page: &Page<OrganizationMemberOrder>,
+    ) -> Result<Vec<Paged<OrganizationMember>>> {
+        list_of!(
+            self,
+            OrganizationMember,
+            organization_members::organization_id,
+            ids,
+            filter,
+            page
+        )
+    }
+
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &OrganizationMemberFilter,
+        page: &Page<OrganizationMemberOrder>,
+    ) -> Result<Vec<Paged<OrganizationMember>>> {
+        list_of!(
+            self,
+            OrganizationMember,
+            organization_members::user_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

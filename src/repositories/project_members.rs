@@ -69,6 +69,30 @@ pub trait ProjectMemberRepository: Send + Sync {
         page: &Page<ProjectMemberOrder>,
     ) -> Result<Paged<ProjectMember>>;
 
+    /// One page of the members of each project that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &ProjectMemberFilter,
+        page: &Page<ProjectMemberOrder>,
+    ) -> Result<Vec<Paged<ProjectMember>>>;
+
+    /// One page of the memberships of each user that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &ProjectMemberFilter,
+        page: &Page<ProjectMemberOrder>,
+    ) -> Result<Vec<Paged<ProjectMember>>>;
+
     /// All memberships that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ProjectMemberFilter) -> RowStream<'a, ProjectMember>;
@@ -216,6 +240,38 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         page: &Page<ProjectMemberOrder>,
     ) -> Result<Paged<ProjectMember>> {
         list!(self, ProjectMember, filter, page)
+    }
+
+    async fn list_of_projects(
+        &self,
+        ids: &[ProjectId],
+        filter: &ProjectMemberFilter,
+        page: &Page<ProjectMemberOrder>,
+    ) -> Result<Vec<Paged<ProjectMember>>> {
+        list_of!(
+            self,
+            ProjectMember,
+            project_members::project_id,
+            ids,
+            filter,
+            page
+        )
+    }
+
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &ProjectMemberFilter,
+        page: &Page<ProjectMemberOrder>,
+    ) -> Result<Vec<Paged<ProjectMember>>> {
+        list_of!(
+            self,
+            ProjectMember,
+            project_members::user_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

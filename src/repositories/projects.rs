@@ -64,6 +64,30 @@ pub trait ProjectRepository: Send + Sync {
         page: &Page<ProjectOrder>,
     ) -> Result<Paged<Project>>;
 
+    /// One page of the projects of each organization that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &ProjectFilter,
+        page: &Page<ProjectOrder>,
+    ) -> Result<Vec<Paged<Project>>>;
+
+    /// One page of the projects of each user who created them that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &ProjectFilter,
+        page: &Page<ProjectOrder>,
+    ) -> Result<Vec<Paged<Project>>>;
+
     /// One page of the projects that the filter matches and a user can see: those that the user has created or is a
     /// member of, those of an organization whose owner or administrator the user is, internal ones of an
     /// organization that the user is a member of, and public ones; never one with the status `deleted`.
@@ -233,6 +257,24 @@ impl ProjectRepository for Projects<'_> {
         page: &Page<ProjectOrder>,
     ) -> Result<Paged<Project>> {
         list!(self, Project, filter, page)
+    }
+
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &ProjectFilter,
+        page: &Page<ProjectOrder>,
+    ) -> Result<Vec<Paged<Project>>> {
+        list_of!(self, Project, projects::organization_id, ids, filter, page)
+    }
+
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &ProjectFilter,
+        page: &Page<ProjectOrder>,
+    ) -> Result<Vec<Paged<Project>>> {
+        list_of!(self, Project, projects::created_by, ids, filter, page)
     }
 
     async fn visible_to(

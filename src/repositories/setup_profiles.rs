@@ -6,7 +6,7 @@ use super::*;
 use crate::schema::setup::setup_profiles;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
 use crate::{
-    Error, NewSetupProfile, Page, Paged, ProfileVisibility, Result, SetupProfile,
+    Error, NewSetupProfile, OrganizationId, Page, Paged, ProfileVisibility, Result, SetupProfile,
     SetupProfileChanges, SetupProfileFilter, SetupProfileId, SetupProfileOrder, UserId,
 };
 
@@ -64,6 +64,30 @@ pub trait SetupProfileRepository: Send + Sync {
         filter: &SetupProfileFilter,
         page: &Page<SetupProfileOrder>,
     ) -> Result<Paged<SetupProfile>>;
+
+    /// One page of the profiles of each organization that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &SetupProfileFilter,
+        page: &Page<SetupProfileOrder>,
+    ) -> Result<Vec<Paged<SetupProfile>>>;
+
+    /// One page of the profiles of each user who created them that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &SetupProfileFilter,
+        page: &Page<SetupProfileOrder>,
+    ) -> Result<Vec<Paged<SetupProfile>>>;
 
     /// All setup profiles that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
@@ -174,6 +198,38 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         page: &Page<SetupProfileOrder>,
     ) -> Result<Paged<SetupProfile>> {
         list!(self, SetupProfile, filter, page)
+    }
+
+    async fn list_of_organizations(
+        &self,
+        ids: &[OrganizationId],
+        filter: &SetupProfileFilter,
+        page: &Page<SetupProfileOrder>,
+    ) -> Result<Vec<Paged<SetupProfile>>> {
+        list_of!(
+            self,
+            SetupProfile,
+            setup_profiles::organization_id,
+            ids,
+            filter,
+            page
+        )
+    }
+
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &SetupProfileFilter,
+        page: &Page<SetupProfileOrder>,
+    ) -> Result<Vec<Paged<SetupProfile>>> {
+        list_of!(
+            self,
+            SetupProfile,
+            setup_profiles::created_by,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

@@ -8,8 +8,8 @@ use crate::schema::setup::setup_sessions;
 use crate::setup_lifecycle::{AppendLog, SessionAction, TakeSession};
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
 use crate::{
-    Error, NewSetupSession, Page, Paged, Result, SetupSession, SetupSessionChanges,
-    SetupSessionFilter, SetupSessionId, SetupSessionOrder,
+    Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession, SetupSessionChanges,
+    SetupSessionFilter, SetupSessionId, SetupSessionOrder, UserId,
 };
 
 /// Stores and finds setup sessions.
@@ -48,6 +48,30 @@ pub trait SetupSessionRepository: Send + Sync {
         filter: &SetupSessionFilter,
         page: &Page<SetupSessionOrder>,
     ) -> Result<Paged<SetupSession>>;
+
+    /// One page of the sessions of each profile that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_profiles(
+        &self,
+        ids: &[SetupProfileId],
+        filter: &SetupSessionFilter,
+        page: &Page<SetupSessionOrder>,
+    ) -> Result<Vec<Paged<SetupSession>>>;
+
+    /// One page of the sessions of each user that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &SetupSessionFilter,
+        page: &Page<SetupSessionOrder>,
+    ) -> Result<Vec<Paged<SetupSession>>>;
 
     /// All setup sessions that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
@@ -189,6 +213,38 @@ impl SetupSessionRepository for SetupSessions<'_> {
         page: &Page<SetupSessionOrder>,
     ) -> Result<Paged<SetupSession>> {
         list!(self, SetupSession, filter, page)
+    }
+
+    async fn list_of_profiles(
+        &self,
+        ids: &[SetupProfileId],
+        filter: &SetupSessionFilter,
+        page: &Page<SetupSessionOrder>,
+    ) -> Result<Vec<Paged<SetupSession>>> {
+        list_of!(
+            self,
+            SetupSession,
+            setup_sessions::profile_id,
+            ids,
+            filter,
+            page
+        )
+    }
+
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &SetupSessionFilter,
+        page: &Page<SetupSessionOrder>,
+    ) -> Result<Vec<Paged<SetupSession>>> {
+        list_of!(
+            self,
+            SetupSession,
+            setup_sessions::user_id,
+            ids,
+            filter,
+            page
+        )
     }
 
     #[asynchronous_only]

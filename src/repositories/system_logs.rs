@@ -8,6 +8,7 @@ use crate::schema::audit::system_logs;
 use crate::statement::{NewRow as _, insert};
 use crate::{
     NewSystemLog, Page, Paged, Result, SystemLog, SystemLogFilter, SystemLogId, SystemLogOrder,
+    UserId,
 };
 
 /// Writes and reads the system log, which only grows: a line is neither changed nor deleted, except that a whole
@@ -52,6 +53,18 @@ pub trait SystemLogRepository: Send + Sync {
         filter: &SystemLogFilter,
         page: &Page<SystemLogOrder>,
     ) -> Result<Paged<SystemLog>>;
+
+    /// One page of the entries of each user that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &SystemLogFilter,
+        page: &Page<SystemLogOrder>,
+    ) -> Result<Vec<Paged<SystemLog>>>;
 
     /// All lines that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
@@ -148,6 +161,15 @@ impl SystemLogRepository for SystemLogs<'_> {
         page: &Page<SystemLogOrder>,
     ) -> Result<Paged<SystemLog>> {
         list!(self, SystemLog, filter, page)
+    }
+
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &SystemLogFilter,
+        page: &Page<SystemLogOrder>,
+    ) -> Result<Vec<Paged<SystemLog>>> {
+        list_of!(self, SystemLog, system_logs::user_id, ids, filter, page)
     }
 
     #[asynchronous_only]

@@ -57,6 +57,18 @@ pub trait UserSessionRepository: Send + Sync {
         page: &Page<UserSessionOrder>,
     ) -> Result<Paged<UserSession>>;
 
+    /// One page of the sessions of each user that the filter matches: one answer for each id, in their order, by one
+    /// query. Totals, if the page asks for them, take a second query at the same time.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &UserSessionFilter,
+        page: &Page<UserSessionOrder>,
+    ) -> Result<Vec<Paged<UserSession>>>;
+
     /// All sessions that the filter matches, as they come, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a UserSessionFilter) -> RowStream<'a, UserSession>;
@@ -187,6 +199,15 @@ impl UserSessionRepository for UserSessions<'_> {
         page: &Page<UserSessionOrder>,
     ) -> Result<Paged<UserSession>> {
         list!(self, UserSession, filter, page)
+    }
+
+    async fn list_of_users(
+        &self,
+        ids: &[UserId],
+        filter: &UserSessionFilter,
+        page: &Page<UserSessionOrder>,
+    ) -> Result<Vec<Paged<UserSession>>> {
+        list_of!(self, UserSession, user_sessions::user_id, ids, filter, page)
     }
 
     #[asynchronous_only]

@@ -42,7 +42,10 @@ async fn each_parent_gets_the_page_that_a_list_of_its_own_would_be() {
     let pages = [
         Page::new().limit(3),
         Page::new().limit(2).with_total(),
-        Page::new().limit(2).last().order(AnalysisIssueOrder::Newest),
+        Page::new()
+            .limit(2)
+            .last()
+            .order(AnalysisIssueOrder::Newest),
     ];
     let filters = [
         AnalysisIssueFilter::new(),
@@ -58,10 +61,17 @@ async fn each_parent_gets_the_page_that_a_list_of_its_own_would_be() {
             }
         }
     }
-    let first = issues.list_of_analyses(&ids, &filters[0], &pages[0]).await.unwrap();
+    let first = issues
+        .list_of_analyses(&ids, &filters[0], &pages[0])
+        .await
+        .unwrap();
     assert_eq!(
         severities(&first[2].items),
-        [IssueSeverity::Critical, IssueSeverity::High, IssueSeverity::Medium]
+        [
+            IssueSeverity::Critical,
+            IssueSeverity::High,
+            IssueSeverity::Medium
+        ]
     );
     assert!(first[2].next.is_some() && first[0].next.is_none() && first[1].items.is_empty());
     let none = issues.list_of_analyses(&[], &filters[0], &pages[1]).await;
@@ -80,7 +90,10 @@ async fn a_place_in_a_parents_page_is_where_a_list_goes_on() {
     for (index, issue) in first[0].items.iter().enumerate() {
         let cursor = AnalysisIssueOrder::Severity.cursor_of(issue);
         let rest = all.clone().analysis_id(id);
-        let rest = issues.list(&rest, &Page::new().after(cursor)).await.unwrap();
+        let rest = issues
+            .list(&rest, &Page::new().after(cursor))
+            .await
+            .unwrap();
         assert_eq!(rest.items.len(), 3 - index);
     }
     let last = AnalysisIssueOrder::Severity.cursor_of(first[0].items.last().unwrap());
@@ -96,7 +109,12 @@ async fn a_parent_that_may_be_absent_has_children_too() {
     let (db, _database) = database().await;
     let (lab, other) = (organization(&db).await.id, organization(&db).await.id);
     let creator = user(&db).await.id;
-    for (name, owner) in [("a", Some(lab)), ("b", Some(other)), ("c", Some(lab)), ("d", None)] {
+    for (name, owner) in [
+        ("a", Some(lab)),
+        ("b", Some(other)),
+        ("c", Some(lab)),
+        ("d", None),
+    ] {
         let mut new = NewProject::new(name, creator);
         new.organization_id = owner;
         db.projects().create(new).await.unwrap();
@@ -117,7 +135,11 @@ async fn a_parent_that_may_be_absent_has_children_too() {
         .collect();
     assert_eq!(
         found,
-        [(vec![], Some(0)), (vec!["a", "c"], Some(2)), (vec!["b"], Some(1))]
+        [
+            (vec![], Some(0)),
+            (vec!["a", "c"], Some(2)),
+            (vec!["b"], Some(1))
+        ]
     );
     let of_creators = db
         .projects()

@@ -16,6 +16,7 @@ mod dependency_graphs;
 mod duplicate_groups;
 mod ingest;
 mod integrations;
+mod loaders;
 mod organization_members;
 mod organizations;
 mod partitions;
