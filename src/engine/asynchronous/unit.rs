@@ -6,7 +6,8 @@ use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 use diesel_async::SimpleAsyncConnection;
 
-use super::{Running, Source, Tx};
+use super::source::Running;
+use super::{Source, Tx};
 use crate::transaction::TransactionOptions;
 use crate::{Db, Error, Result};
 

@@ -1,0 +1,286 @@
+//! Where a repository's statements run, and how.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use diesel::pg::Pg;
+use diesel::query_builder::{QueryFragment, QueryId};
+use diesel::{OptionalExtension, QueryResult};
+use diesel_async::methods::LoadQuery;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::future;
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+
+use super::pool::Pooled;
+use super::{BoxFuture, Db, Tx};
+use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::transaction::TransactionOptions;
+use crate::{Error, Result};
+
+/// Where a repository's statements run.
+#[derive(Clone)]
+pub(crate) enum Source<'a> {
+    Pool(Db),
+    Tx(&'a Tx),
+    Held(&'a Held),
+}
+
+/// A connection for several statements outside a transaction, one after the other or at once. Dropped before all of
+/// them have ended, it does not go back to the pool.
+pub(crate) struct Held {
+    connection: Pooled,
+    /// Statements that have begun and not ended.
+    under_way: AtomicU32,
+    /// A statement's error has ended the connection.
+    broken: AtomicBool,
+}
+
+impl Held {
+    fn settle<T>(&self, outcome: QueryResult<T>) -> Result<T> {
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        outcome.map_err(|error| {
+            let error = Error::from(error);
+            self.broken
+                .fetch_or(error.ends_connection(), Ordering::Relaxed);
+            error
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if *self.under_way.get_mut() > 0 {
+            self.connection.abandon();
+        } else if *self.broken.get_mut() {
+            self.connection.abandoned = true;
+        }
+    }
+}
+
+/// One connection for all that is asked of its [`source`](Hold::source): held for that, or the transaction's.
+pub(crate) enum Hold<'a> {
+    Own(Held),
+    Another(Source<'a>),
+}
+
+impl Hold<'_> {
+    pub(crate) fn source(&self) -> Source<'_> {
+        match self {
+            Hold::Own(held) => Source::Held(held),
+            Hold::Another(source) => source.clone(),
+        }
+    }
+}
+
+/// Waits for both. Statements of one connection are sent one after the other without waiting for the answers.
+pub(crate) fn at_once<A: Future, B: Future>(first: A, second: B) -> future::Join<A, B> {
+    future::join(first, second)
+}
+
+/// A statement of a transaction. Dropped before it has ended, it leaves a mark on the transaction.
+pub(crate) struct Running<'t> {
+    pub(super) tx: &'t Tx,
+    pub(super) mark: &'t AtomicBool,
+    pub(super) settled: bool,
+}
+
+impl Running<'_> {
+    pub(super) fn settle<T>(mut self, outcome: QueryResult<T>) -> Result<T> {
+        self.settled = true;
+        outcome.map_err(|error| self.tx.failed(error))
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.mark.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs one statement, which is given a connection. Dropped inside a transaction, it leaves a mark on that.
+macro_rules! run {
+    ($source:expr, $mark:ident, $connection:ident => $statement:expr) => {
+        match $source {
+            Source::Pool(db) => {
+                let lease = db.lease().await?;
+                let outcome = {
+                    let mut $connection = &lease.connection.inner;
+                    $statement.await
+                };
+                lease.settle(outcome)
+            }
+            Source::Tx(tx) => {
+                let running = Running {
+                    tx,
+                    mark: &tx.$mark,
+                    settled: false,
+                };
+                let mut $connection = &tx.connection.inner;
+                running.settle($statement.await)
+            }
+            Source::Held(held) => {
+                held.under_way.fetch_add(1, Ordering::Relaxed);
+                let mut $connection = &held.connection.inner;
+                held.settle($statement.await)
+            }
+        }
+    };
+}
+
+// An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which rustc cannot. A boxed
+// future also spares the compiler a seventh of its work on this crate.
+impl<'a> Source<'a> {
+    /// One connection for what several methods ask. A connection of the pool is waited for here.
+    pub(crate) fn hold<'f>(&'f self) -> BoxFuture<'f, Result<Hold<'a>>> {
+        Box::pin(async move {
+            Ok(match self {
+                Source::Pool(db) => Hold::Own(Held {
+                    connection: db.checkout().await?,
+                    under_way: AtomicU32::new(0),
+                    broken: AtomicBool::new(false),
+                }),
+                another => Hold::Another(another.clone()),
+            })
+        })
+    }
+
+    /// Every row of a query.
+    pub(crate) fn load<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
+    where
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        Box::pin(async move { run!(self, unfinished, connection => query.load(&mut connection)) })
+    }
+
+    /// The only row of a query, if there is one.
+    pub(crate) fn first<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Option<R>>>
+    where
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        Box::pin(async move {
+            run!(self, unfinished, connection => async { query.get_result(&mut connection).await.optional() })
+        })
+    }
+
+    /// The only row of a query that always has one.
+    pub(crate) fn one<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<R>>
+    where
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        Box::pin(
+            async move { run!(self, unfinished, connection => query.get_result(&mut connection)) },
+        )
+    }
+
+    /// How many rows a statement has written.
+    pub(crate) fn execute<'f, Q>(&'f self, statement: Q) -> BoxFuture<'f, Result<usize>>
+    where
+        Q: QueryFragment<Pg> + QueryId + Send + 'f,
+    {
+        Box::pin(async move {
+            run!(self, unfinished, connection => diesel_async::methods::ExecuteDsl::execute(statement, &mut connection))
+        })
+    }
+
+    /// Inserts any number of rows: all of them or none.
+    pub(crate) async fn insert_all<N>(&self, rows: &[N]) -> Result<usize>
+    where
+        N: NewRow + Sync,
+        for<'r> N::Columns<'r>: Send,
+        for<'r> crate::statement::InsertMany<'r, N>: Send,
+    {
+        for row in rows {
+            row.check()?;
+        }
+        match self {
+            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT => {
+                let tx = db.begin(&TransactionOptions::new()).await?;
+                let written = tx.insert_chunks(rows).await?;
+                tx.commit().await?;
+                Ok(written)
+            }
+            Source::Pool(_) | Source::Held(_) if rows.is_empty() => Ok(0),
+            Source::Pool(_) | Source::Held(_) => Source::execute(self, insert_many(rows)).await,
+            Source::Tx(tx) => tx.insert_chunks(rows).await,
+        }
+    }
+
+    /// The rows of a query as they come.
+    pub(crate) fn stream<'q, Q, R>(&self, query: Q) -> RowStream<'q, R>
+    where
+        'a: 'q,
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        let source = self.clone();
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(ROWS_AHEAD);
+        let producer = async move {
+            if let Err(error) = source.send_rows(query, &sender).await {
+                // Nobody is left to hear of it if this fails.
+                let _ = sender.send(Err(error)).await;
+            }
+        };
+        let produced = stream::once(producer).filter_map(|()| std::future::ready(None));
+        let received = stream::poll_fn(move |context| receiver.poll_recv(context));
+        RowStream(stream::select(received, produced).boxed())
+    }
+
+    async fn send_rows<'q, Q, R>(
+        &self,
+        query: Q,
+        sender: &tokio::sync::mpsc::Sender<Result<R>>,
+    ) -> Result<()>
+    where
+        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        R: Send + 'static,
+    {
+        run!(self, unheard, connection => async {
+            let mut rows = std::pin::pin!(query.load_stream::<R>(&mut connection).await?);
+            while let Some(row) = rows.next().await {
+                if sender.send(Ok(row?)).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// How many rows of a stream are decoded before they are asked for.
+const ROWS_AHEAD: usize = 128;
+
+/// Rows, one after the other, as the server sends them.
+///
+/// A stream holds a connection until it ends or is dropped. Dropped early, its connection is closed and the query
+/// ended.
+pub struct RowStream<'a, T>(BoxStream<'a, Result<T>>);
+
+impl<T: Send + 'static> RowStream<'_, T> {
+    /// A stream that holds nothing but an error.
+    #[must_use]
+    pub fn failed(error: Error) -> Self {
+        Self(stream::once(async { Err(error) }).boxed())
+    }
+}
+
+impl<T> fmt::Debug for RowStream<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("RowStream")
+    }
+}
+
+impl<T> Stream for RowStream<'_, T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        self.0.as_mut().poll_next(context)
+    }
+}

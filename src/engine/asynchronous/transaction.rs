@@ -1,0 +1,215 @@
+//! Transactions and their savepoints.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diesel_async::{
+    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
+};
+
+use super::Source;
+use super::pool::Pooled;
+use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::transaction::{
+    PROOF_OF_HEALTH, already_failed, savepoint_abandoned, statement_abandoned,
+};
+use crate::{Error, Result};
+
+/// A transaction. Its repositories see what it has written, and nobody else does until it is committed.
+///
+/// [`Db::transaction`] begins and ends one. Dropped unfinished, it is rolled back and its connection closed.
+pub struct Tx {
+    pub(super) connection: Pooled,
+    /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
+    pub(super) failed: AtomicBool,
+    /// A statement's future was dropped: whether it was done is not known.
+    pub(super) unfinished: AtomicBool,
+    /// An error may have gone unseen: a stream was dropped before its end, or the connection was lent.
+    pub(super) unheard: AtomicBool,
+    /// Savepoints that were begun and have not ended.
+    pub(super) savepoints: u32,
+    /// A savepoint was being begun or ended when its future was dropped.
+    pub(super) adrift: bool,
+    pub(super) ended: bool,
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tx")
+            .field("failed", &self.failed)
+            .field("savepoints", &self.savepoints)
+            .finish()
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.abandon();
+        }
+    }
+}
+
+/// Lets a bound be put on the future that an async closure returns, which has no name.
+#[doc(hidden)]
+pub trait TxFnOnce<T, R>:
+    AsyncFnOnce(T) -> R + FnOnce(T) -> <Self as TxFnOnce<T, R>>::Future
+{
+    /// The future.
+    type Future: Future<Output = R>;
+}
+
+impl<F, T, Fut, R> TxFnOnce<T, R> for F
+where
+    F: AsyncFnOnce(T) -> R + FnOnce(T) -> Fut,
+    Fut: Future<Output = R>,
+{
+    type Future = Fut;
+}
+
+/// [`TxFnOnce`] for work that may be done again.
+#[doc(hidden)]
+pub trait TxFn<T, R>: AsyncFn(T) -> R + Fn(T) -> <Self as TxFn<T, R>>::Future {
+    /// The future.
+    type Future: Future<Output = R>;
+}
+
+impl<F, T, Fut, R> TxFn<T, R> for F
+where
+    F: AsyncFn(T) -> R + Fn(T) -> Fut,
+    Fut: Future<Output = R>,
+{
+    type Future = Fut;
+}
+
+impl Tx {
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source::Tx(self)
+    }
+
+    /// Runs a part of the transaction that can fail alone: an error, returned or a statement's own, undoes what the
+    /// part has done and leaves the rest as it was.
+    ///
+    /// # Errors
+    /// What `work` returns, or the error of the savepoint itself.
+    pub async fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
+    where
+        E: From<Error> + Send,
+        R: Send,
+        for<'t> F: AsyncFnOnce(&'t mut Tx) -> Result<R, E>
+            + TxFnOnce<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send,
+    {
+        if self.adrift {
+            return Err(savepoint_abandoned().into());
+        }
+        let unfinished_before = std::mem::take(self.unfinished.get_mut());
+        // Counted before the first await: if this future is dropped, the transaction must not be committed.
+        self.savepoints += 1;
+        let level = self.savepoints;
+        self.adrift = true;
+        let begun = AnsiTransactionManager::begin_transaction(&mut self.connection.inner).await;
+        self.adrift = false;
+        if let Err(error) = begun {
+            self.savepoints -= 1;
+            *self.unfinished.get_mut() = unfinished_before;
+            return Err(self.failed(error).into());
+        }
+        let outcome = work(&mut *self).await;
+        if self.savepoints != level || self.adrift {
+            return outcome.and(Err(savepoint_abandoned().into()));
+        }
+        let outcome = match outcome {
+            Ok(_) if *self.unfinished.get_mut() => Err(statement_abandoned().into()),
+            Ok(_) if self.has_failed() => Err(already_failed().into()),
+            outcome => outcome,
+        };
+        self.adrift = true;
+        let ended = match &outcome {
+            Ok(_) => AnsiTransactionManager::commit_transaction(&mut self.connection.inner).await,
+            Err(_) => {
+                AnsiTransactionManager::rollback_transaction(&mut self.connection.inner).await
+            }
+        };
+        self.adrift = false;
+        match ended {
+            Ok(()) => {
+                self.savepoints -= 1;
+                *self.failed.get_mut() = false;
+                *self.unfinished.get_mut() = unfinished_before;
+                outcome
+            }
+            // Left counted: the transaction's state is not known.
+            Err(error) => outcome.and(Err(self.failed(error).into())),
+        }
+    }
+
+    /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
+    /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
+    pub fn connection_mut(&mut self) -> &mut AsyncPgConnection {
+        *self.unheard.get_mut() = true;
+        &mut self.connection.inner
+    }
+
+    fn has_failed(&self) -> bool {
+        AtomicBool::load(&self.failed, Ordering::Relaxed)
+    }
+
+    pub(super) fn failed(&self, error: diesel::result::Error) -> Error {
+        if !matches!(error, diesel::result::Error::NotFound) {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        error.into()
+    }
+
+    pub(super) async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
+    where
+        N: NewRow + Sync,
+        for<'r> crate::statement::InsertMany<'r, N>: Send,
+    {
+        let mut written = 0;
+        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
+            written += Source::execute(&self.source(), insert_many(chunk)).await?;
+        }
+        Ok(written)
+    }
+
+    /// Makes what was written last and visible to others.
+    pub(super) async fn commit(mut self) -> Result<()> {
+        let refusal = if self.savepoints > 0 {
+            Some(savepoint_abandoned())
+        } else if *self.unfinished.get_mut() {
+            Some(statement_abandoned())
+        } else if *self.failed.get_mut() {
+            Some(already_failed())
+        } else if *self.unheard.get_mut() {
+            let proof = self.connection.inner.batch_execute(PROOF_OF_HEALTH);
+            proof.await.err().map(Error::from)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.rollback().await;
+            return Err(refusal);
+        }
+        let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection.inner).await;
+        let outcome = outcome.map_err(Error::from);
+        // A server that refuses to commit has ended the transaction, too.
+        self.ended = !matches!(&outcome, Err(error) if error.ends_connection());
+        outcome
+    }
+
+    /// Undoes what was written. Where that fails, or would have to wait for a statement that nobody waits for, closing
+    /// the connection undoes it.
+    pub(super) async fn rollback(mut self) {
+        let is_at_rest =
+            self.savepoints == 0 && !*self.unfinished.get_mut() && !*self.unheard.get_mut();
+        if is_at_rest {
+            let connection = &mut self.connection.inner;
+            let outcome = AnsiTransactionManager::rollback_transaction(connection).await;
+            self.ended = outcome.is_ok();
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Transactions and their savepoints.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::pg::PgConnection;
+
+use super::Source;
+use super::pool::{Connection, Pooled};
+use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::transaction::{PROOF_OF_HEALTH, already_failed, savepoint_abandoned};
+use crate::{Error, Result};
+
+/// A transaction. Its repositories see what it has written, and nobody else does until it is committed.
+///
+/// [`Db::transaction`] begins and ends one. Dropped unfinished, it is rolled back and its connection closed.
+pub struct Tx {
+    pub(super) connection: Mutex<Pooled>,
+    /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
+    pub(super) failed: AtomicBool,
+    /// An error may have gone unseen: the connection was lent.
+    pub(super) unheard: bool,
+    /// Savepoints that were begun and have not ended.
+    pub(super) savepoints: u32,
+    pub(super) ended: bool,
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tx")
+            .field("failed", &self.failed)
+            .field("savepoints", &self.savepoints)
+            .finish()
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection().abandoned = true;
+        }
+    }
+}
+
+impl Tx {
+    pub(crate) fn source(&self) -> Source<'_> {
+        Source::Tx(self)
+    }
+
+    /// Runs a part of the transaction that can fail alone: an error, returned or a statement's own, undoes what the
+    /// part has done and leaves the rest as it was.
+    ///
+    /// # Errors
+    /// What `work` returns, or the error of the savepoint itself.
+    pub fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
+    where
+        E: From<Error>,
+        F: FnOnce(&mut Tx) -> Result<R, E>,
+    {
+        // Counted first: if `work` panics and somebody catches it, the transaction must not be committed.
+        self.savepoints += 1;
+        let level = self.savepoints;
+        if let Err(error) = AnsiTransactionManager::begin_transaction(&mut self.connection().inner)
+        {
+            self.savepoints -= 1;
+            return Err(self.failed(error).into());
+        }
+        let outcome = work(&mut *self);
+        if self.savepoints != level {
+            return outcome.and(Err(savepoint_abandoned().into()));
+        }
+        let outcome = match outcome {
+            Ok(_) if self.has_failed() => Err(already_failed().into()),
+            outcome => outcome,
+        };
+        let ended = match &outcome {
+            Ok(_) => AnsiTransactionManager::commit_transaction(&mut self.connection().inner),
+            Err(_) => AnsiTransactionManager::rollback_transaction(&mut self.connection().inner),
+        };
+        match ended {
+            Ok(()) => {
+                self.savepoints -= 1;
+                *self.failed.get_mut() = false;
+                outcome
+            }
+            // Left counted: the transaction's state is not known.
+            Err(error) => outcome.and(Err(self.failed(error).into())),
+        }
+    }
+
+    /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
+    /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
+    pub fn connection_mut(&mut self) -> &mut PgConnection {
+        self.unheard = true;
+        &mut self.connection().inner
+    }
+
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        self.connection
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A transaction is used by one thread at a time; a second one is refused instead of made to wait.
+    pub(super) fn lock(&self) -> Result<MutexGuard<'_, Pooled>> {
+        match self.connection.try_lock() {
+            Ok(connection) => Ok(connection),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(Error::Pool(
+                "the transaction is in use by another thread".to_owned(),
+            )),
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        AtomicBool::load(&self.failed, Ordering::Relaxed)
+    }
+
+    pub(super) fn failed(&self, error: diesel::result::Error) -> Error {
+        if !matches!(error, diesel::result::Error::NotFound) {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        error.into()
+    }
+
+    pub(super) fn insert_chunks<N: NewRow>(&self, rows: &[N]) -> Result<usize> {
+        let mut written = 0;
+        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
+            written += self.source().execute(insert_many(chunk))?;
+        }
+        Ok(written)
+    }
+
+    /// Makes what was written last and visible to others.
+    pub(super) fn commit(mut self) -> Result<()> {
+        let refusal = if self.savepoints > 0 {
+            Some(savepoint_abandoned())
+        } else if *self.failed.get_mut() {
+            Some(already_failed())
+        } else if self.unheard {
+            let proof = self.connection().inner.batch_execute(PROOF_OF_HEALTH);
+            proof.err().map(Error::from)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.rollback();
+            return Err(refusal);
+        }
+        let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection().inner);
+        let outcome = outcome.map_err(Error::from);
+        // A server that refuses to commit has ended the transaction, too.
+        self.ended = !matches!(&outcome, Err(error) if error.ends_connection());
+        outcome
+    }
+
+    /// Undoes what was written. Where that fails, closing the connection undoes it.
+    pub(super) fn rollback(mut self) {
+        if self.savepoints == 0 {
+            let connection = &mut self.connection().inner;
+            let outcome = AnsiTransactionManager::rollback_transaction(connection);
+            self.ended = outcome.is_ok();
+        }
+    }
+}
