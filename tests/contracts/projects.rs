@@ -254,7 +254,7 @@ async fn a_project_is_put_away_and_brought_back() {
     let refusal = projects.archive(flask.id).await.unwrap_err();
     assert_eq!(
         refusal.to_string(),
-        "Project cannot go from deleted to archived"
+        "Project is deleted: archive cannot take it to archived"
     );
     assert_eq!(
         projects.restore(flask.id).await.unwrap().status,
