@@ -61,7 +61,7 @@ pub struct LiveAnalysis {
     pub status: AnalysisStatus,
     /// Percent that are done, 0 to 100.
     pub progress: i32,
-    /// How many findings it has so far.
+    /// How many findings it has so far: counted when its status or progress changes. New findings alone tell nobody.
     pub findings: i64,
 }
 
