@@ -13,7 +13,7 @@ use crate::{Db, Error, Result};
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
 pub(crate) enum Unit<'a> {
-    Own(Tx),
+    Own(Box<Tx>),
     Part(Running<'a>),
 }
 
@@ -34,7 +34,8 @@ impl<'a> Unit<'a> {
     }
 
     async fn begin_own(db: &Db) -> Result<Self> {
-        Ok(Self::Own(db.begin(&TransactionOptions::new()).await?))
+        let tx = db.begin(&TransactionOptions::new()).await?;
+        Ok(Self::Own(Box::new(tx)))
     }
 
     fn tx(&self) -> &Tx {

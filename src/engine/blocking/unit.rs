@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
 pub(crate) enum Unit<'a> {
-    Own(Tx),
+    Own(Box<Tx>),
     Part(Part<'a>),
 }
 
@@ -33,7 +33,7 @@ impl Drop for Part<'_> {
 impl<'a> Unit<'a> {
     pub(crate) fn begin(source: &Source<'a>) -> Result<Self> {
         match source {
-            Source::Pool(db) => Ok(Self::Own(db.begin(&TransactionOptions::new())?)),
+            Source::Pool(db) => Ok(Self::Own(Box::new(db.begin(&TransactionOptions::new())?))),
             Source::Tx(tx) => {
                 tx.command("SAVEPOINT wundr_unit")?;
                 let settled = false;
