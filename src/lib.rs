@@ -23,7 +23,8 @@
 //! # Map
 //!
 //! - [`Db`] is a pool of connections. [`Db::transaction`] gives a [`Tx`]. Both have every repository: `db.users()`,
-//!   `tx.users()`, and so on through the twenty tables, the statistics, the trends and the partitions.
+//!   `tx.users()`, and so on through the twenty tables, the statistics, the trends, the partitions and the
+//!   [`Dashboard`].
 //! - A table's name leads to all of it. For `users`: the row [`User`], to be created [`NewUser`], changed
 //!   [`UserChanges`], selected [`UserFilter`], ordered [`UserOrder`]; the trait [`UserRepository`] and what implements
 //!   it on PostgreSQL, [`Users`].

@@ -27,12 +27,14 @@ impl Release {
     }
 }
 
-/// The folder of Flask's releases that comes with this crate.
+/// The folder of Flask's releases that comes with this crate, or above the package of an example.
 pub fn flask() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("examples")
-        .join("data")
-        .join("flask")
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = |parent: &Path| parent.join("examples").join("data").join("flask");
+    let mut folders = package.ancestors().map(folder);
+    folders
+        .find(|folder| folder.is_dir())
+        .unwrap_or_else(|| folder(package))
 }
 
 #[derive(Deserialize)]

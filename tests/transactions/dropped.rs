@@ -381,3 +381,27 @@ async fn a_dashboard_dropped_at_any_await_leaves_a_clean_connection() {
     }
     panic!("not done after {MANY} polls");
 }
+
+#[tokio::test]
+async fn a_dropped_dashboard_ends_in_the_server() {
+    let (db, mut observer, database) = database(1).await;
+    let options = DashboardOptions::new();
+    // With its statements prepared, all of them are on their way when one has to wait.
+    let dashboard = db.dashboard();
+    for _ in 0..2 {
+        let absent = dashboard.of_project(ProjectId::new(), &options).await;
+        assert_eq!(absent.unwrap(), None);
+    }
+    let mut lock = Observer::of(&database.url());
+    lock.run("BEGIN; LOCK TABLE analysis.analysis_issues IN ACCESS EXCLUSIVE MODE");
+
+    let waiting = tokio::spawn({
+        let (db, options) = (db.clone(), options.clone());
+        async move { db.dashboard().of_project(ProjectId::new(), &options).await }
+    });
+    observer.eventually(SOMEBODY_WAITS).await;
+    waiting.abort();
+    observer.eventually(&format!("NOT {SOMEBODY_WAITS}")).await;
+    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+    lock.run("ROLLBACK");
+}

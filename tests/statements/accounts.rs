@@ -1,0 +1,195 @@
+use super::*;
+use chrono::{TimeDelta, Utc};
+use serde_json::json;
+use wundr_db::{
+    AuditAction, AuditLogFilter, AuditLogOrder, LogLevel, NewAuditLog, NewOrganization,
+    NewOrganizationMember, NewSystemLog, NewUserSession, OrganizationChanges, OrganizationFilter,
+    OrganizationId, OrganizationMemberChanges, OrganizationMemberFilter, OrganizationMemberId,
+    OrganizationOrder, OrganizationRole, SubscriptionPlan, SystemLogFilter, SystemLogOrder, User,
+    UserChanges, UserFilter, UserOrder, UserRole, UserSessionChanges, UserSessionFilter,
+    UserSessionId, UserSessionOrder,
+};
+
+#[both_engines]
+#[case]
+async fn users() {
+    let ledger = ledger().await;
+    let now = Utc::now();
+    let id = every_repository!(
+        ledger, users, new_user(), UserFilter,
+        [role(UserRole::Developer), is_active(true), email_verified(false), search("a"),
+         created_from(now), created_before(now)],
+        UserOrder[Newest, Oldest, Name, Email]
+    );
+    every_writable_repository!(
+        ledger,
+        users,
+        id,
+        UserChanges::new().name("Grace"),
+        UserFilter::new().search("nobody"),
+        UserId::new()
+    );
+    let users = ledger.db.users();
+    costs!(
+        ledger,
+        1,
+        users.upsert(NewUser::new("ada@example.org", "Ada"))
+    );
+    costs!(ledger, 1, users.find_by_email("ada@example.org"));
+    costs!(ledger, 1, users.find_by_github_username("ada"));
+    costs!(ledger, 1, users.set_active(id, true));
+    costs!(ledger, 1, users.touch_last_login(id));
+    costs!(
+        ledger,
+        1,
+        users.merge_preferences(id, json!({"theme": "dark"}))
+    );
+
+    ledger.is_settled();
+}
+
+#[both_engines]
+#[case]
+async fn sessions_of_users() {
+    let ledger = ledger().await;
+    let now = Utc::now();
+    let id = ledger.db.users().create(new_user()).await.unwrap().id;
+    let session = || NewUserSession::new(id, unique(), now + TimeDelta::days(1));
+    let session_id = every_repository!(
+        ledger, user_sessions, session(), UserSessionFilter,
+        [user_id(id), other_than(UserSessionId::new()), is_expired(false), expires_from(now), expires_before(now),
+         used_from(now), used_before(now)],
+        UserSessionOrder[Newest, Oldest, RecentlyUsed, ExpiringSoonest]
+    );
+    every_writable_repository!(
+        ledger,
+        user_sessions,
+        session_id,
+        UserSessionChanges::new().user_agent("x".to_owned()),
+        UserSessionFilter::new().is_expired(true),
+        UserSessionId::new()
+    );
+    let sessions = ledger.db.user_sessions();
+    costs!(ledger, 1, sessions.find_by_token_hash("x"));
+    costs!(ledger, 1, sessions.find_by_refresh_token_hash("x"));
+    costs!(ledger, 1, sessions.of_users(&[id]));
+    costs!(ledger, 1, sessions.touch(session_id));
+    costs!(ledger, 1, sessions.delete_expired(10));
+    costs!(ledger, 1, sessions.delete_for_user(UserId::new()));
+    ledger.is_settled();
+}
+
+#[both_engines]
+#[case]
+async fn organizations_and_their_members() {
+    let ledger = ledger().await;
+    let now = Utc::now();
+    let id = every_repository!(
+        ledger, organizations, NewOrganization::new("Lab", unique()), OrganizationFilter,
+        [subscription_plan(SubscriptionPlan::Free), search("a"), created_from(now), created_before(now)],
+        OrganizationOrder[Newest, Oldest, Name, Slug, RecentlyUpdated]
+    );
+    every_writable_repository!(
+        ledger,
+        organizations,
+        id,
+        OrganizationChanges::new().name("Lab"),
+        OrganizationFilter::new().search("none"),
+        OrganizationId::new()
+    );
+    let organizations = ledger.db.organizations();
+    let user = ledger.db.users().create(new_user()).await.unwrap().id;
+    costs!(
+        ledger,
+        1,
+        organizations.upsert(NewOrganization::new("Lab", "lab"))
+    );
+    costs!(ledger, 1, organizations.find_by_slug("lab"));
+    costs!(ledger, 1, organizations.of_user(user));
+    costs!(
+        ledger,
+        1,
+        organizations.change_plan(id, SubscriptionPlan::Free)
+    );
+    costs!(ledger, 1, organizations.merge_settings(id, json!({"a": 1})));
+
+    let members = ledger.db.organization_members();
+    let member = || NewOrganizationMember::new(id, user, OrganizationRole::Member);
+    let member_id = members.create(member()).await.unwrap().id;
+    costs!(ledger, 1, members.upsert(member()));
+    costs!(ledger, 1, members.find(member_id));
+    costs!(ledger, 1, members.role_of(id, user));
+    costs!(ledger, 1, members.of_organizations(&[id]));
+    costs!(
+        ledger,
+        1,
+        members.list(
+            &OrganizationMemberFilter::new().organization_id(id),
+            &Page::new()
+        )
+    );
+    costs!(
+        ledger,
+        1,
+        members.update(
+            member_id,
+            OrganizationMemberChanges::new().role(OrganizationRole::Member)
+        )
+    );
+    costs!(
+        ledger,
+        1,
+        members.change_role(id, user, OrganizationRole::Member)
+    );
+    costs!(ledger, 1, members.remove(id, UserId::new()));
+    costs!(ledger, 1, members.delete(OrganizationMemberId::new()));
+    costs!(
+        ledger,
+        1,
+        members.delete_many(&OrganizationMemberFilter::new().user_id(UserId::new()))
+    );
+    ledger.is_settled();
+}
+
+#[both_engines]
+#[case]
+async fn logs() {
+    let ledger = ledger().await;
+    let now = Utc::now();
+    let user = ledger.db.users().create(new_user()).await.unwrap().id;
+    every_repository!(
+        ledger, audit_logs, NewAuditLog::new(AuditAction::Create, "project"), AuditLogFilter,
+        [user_id(user), organization_id(OrganizationId::new()), actions(vec![AuditAction::Create]),
+         resource_type("project"), resource_id(*user.as_uuid()), created_from(now), created_before(now)],
+        AuditLogOrder[Newest, Oldest]
+    );
+    every_repository!(
+        ledger, system_logs, NewSystemLog::new(LogLevel::Info, "api", "started"), SystemLogFilter,
+        [level(LogLevel::Info), at_least(LogLevel::Info), service("api"), component("db"),
+         correlation_id(*user.as_uuid()), request_id(*user.as_uuid()), user_id(user), search("a"),
+         created_from(now), created_before(now)],
+        SystemLogOrder[Newest, Oldest]
+    );
+    ledger.is_settled();
+}
+
+/// A transaction with three statements.
+#[both_engines]
+async fn transaction(db: &Db, id: UserId) -> Result<User> {
+    db.transaction(async |tx| -> Result<User> {
+        tx.users().find(id).await?;
+        tx.users().count(&UserFilter::new()).await?;
+        tx.users().set_active(id, true).await
+    })
+    .await
+}
+
+#[both_engines]
+#[case]
+async fn a_transaction_takes_two_turns_more_than_its_statements() {
+    let ledger = ledger().await;
+    let id = ledger.db.users().create(new_user()).await.unwrap().id;
+    costs!(ledger, 5, transaction(&ledger.db, id));
+    costs!(ledger, 1, ledger.db.health());
+    ledger.is_settled();
+}
