@@ -76,7 +76,7 @@ pub async fn store(
     .await
 }
 
-fn analysis(origin: &Origin, report: &Report, summary: &Summary) -> Result<NewAnalysis> {
+pub fn analysis(origin: &Origin, report: &Report, summary: &Summary) -> Result<NewAnalysis> {
     let tools: Vec<_> = report
         .tools
         .iter()
@@ -97,7 +97,7 @@ fn analysis(origin: &Origin, report: &Report, summary: &Summary) -> Result<NewAn
     )
 }
 
-fn results(
+pub fn results(
     id: AnalysisId,
     origin: &Origin,
     report: &Report,
@@ -111,7 +111,7 @@ fn results(
     })
 }
 
-fn issues(
+pub fn issues(
     id: AnalysisId,
     origin: &Origin,
     report: &Report,
@@ -149,7 +149,7 @@ fn issue(id: AnalysisId, origin: &Origin, finding: &Finding) -> Result<NewAnalys
     Ok(issue)
 }
 
-fn metrics(
+pub fn metrics(
     id: AnalysisId,
     origin: &Origin,
     summary: &Summary,
@@ -182,7 +182,7 @@ fn metrics(
         .collect()
 }
 
-fn duplicate_groups(
+pub fn duplicate_groups(
     id: AnalysisId,
     origin: &Origin,
     report: &Report,
@@ -210,7 +210,7 @@ fn duplicate_groups(
     })
 }
 
-fn dependency_graphs(
+pub fn dependency_graphs(
     id: AnalysisId,
     origin: &Origin,
     report: &Report,

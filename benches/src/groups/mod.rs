@@ -1,0 +1,36 @@
+//! The groups, each of contenders that do the same work.
+
+mod bulk;
+mod ingest;
+mod logs;
+mod operations;
+mod platform;
+mod reads;
+mod statistics;
+mod writes;
+
+use crate::Outcome;
+use crate::database::World;
+use crate::measure::Group;
+
+/// Makes a group, and the database that it needs.
+type Make = fn(&mut World) -> Outcome<Group>;
+
+/// All groups, in the order of the table.
+pub const ALL: [(&str, Make); 15] = [
+    ("point_read", reads::point_read),
+    ("page_of_100", reads::page_of_100),
+    ("rows_1000", reads::rows_1000),
+    ("insert_one", writes::insert_one),
+    ("update_one", writes::update_one),
+    ("upsert_one", writes::upsert_one),
+    ("bulk_100k_issues", bulk::bulk_100k_issues),
+    ("ingest_django", ingest::ingest_django),
+    ("track_50k", operations::track_50k),
+    ("dashboard", operations::dashboard),
+    ("project_stats_all", statistics::project_stats_all),
+    ("project_stats_one", statistics::project_stats_one),
+    ("trends", statistics::trends),
+    ("log_by_id", logs::log_by_id),
+    ("log_last_week", logs::log_last_week),
+];

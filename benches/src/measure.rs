@@ -1,0 +1,261 @@
+//! Rounds in which the contenders of a group take turns.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::time::{ClockId, clock_gettime};
+use tokio::runtime::Runtime;
+
+use crate::Outcome;
+
+/// How many rounds to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// As many as the group needs for steady medians.
+    Full,
+    /// Two, of a tenth of the operations.
+    Quick,
+}
+
+/// Contenders that do the same work.
+pub struct Group {
+    name: &'static str,
+    floor: &'static str,
+    rounds: usize,
+    operations: usize,
+    contenders: Vec<Contender>,
+}
+
+struct Contender {
+    id: &'static str,
+    floor: &'static str,
+    operations: usize,
+    prepare: Box<dyn FnMut(Turn) -> Outcome<Work>>,
+}
+
+/// The operations of one contender in one round.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    round: usize,
+    operations: usize,
+}
+
+impl Turn {
+    /// The numbers of the operations, counted through all rounds.
+    pub fn numbers(self) -> Range<usize> {
+        self.round * self.operations..(self.round + 1) * self.operations
+    }
+}
+
+/// What a turn's time is taken of.
+enum Work {
+    Task(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    Call(Box<dyn FnOnce() -> Outcome>),
+}
+
+/// One turn of one contender, by operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    pub time: Duration,
+    pub cpu: Duration,
+}
+
+/// The samples of a group, one for each round.
+pub struct Measured {
+    pub name: &'static str,
+    pub contenders: Vec<Samples>,
+}
+
+pub struct Samples {
+    pub id: &'static str,
+    pub floor: &'static str,
+    pub rounds: Vec<Sample>,
+}
+
+impl Group {
+    /// A group whose ratios are to the contender `floor`, with so many rounds and operations a round.
+    pub fn new(name: &'static str, floor: &'static str, rounds: usize, operations: usize) -> Self {
+        Self {
+            name,
+            floor,
+            rounds,
+            operations,
+            contenders: Vec::new(),
+        }
+    }
+
+    /// A contender that is async, with what it works on: what `prepare` does is not timed, the future that it returns is.
+    pub fn task<S, W>(
+        &mut self,
+        id: &'static str,
+        on: S,
+        prepare: impl Fn(S, Turn) -> W + 'static,
+    ) -> &mut Self
+    where
+        S: Clone + 'static,
+        W: Future<Output = Outcome> + Send + 'static,
+    {
+        self.add(id, move |turn| {
+            Ok(Work::Task(Box::pin(prepare(on.clone(), turn))))
+        })
+    }
+
+    /// A contender that blocks, with what it works on: what `prepare` does is not timed, the closure that it returns is.
+    pub fn call<S, W>(
+        &mut self,
+        id: &'static str,
+        on: S,
+        prepare: impl Fn(S, Turn) -> W + 'static,
+    ) -> &mut Self
+    where
+        S: Clone + 'static,
+        W: FnOnce() -> Outcome + 'static,
+    {
+        self.add(id, move |turn| {
+            Ok(Work::Call(Box::new(prepare(on.clone(), turn))))
+        })
+    }
+
+    fn add(
+        &mut self,
+        id: &'static str,
+        prepare: impl FnMut(Turn) -> Outcome<Work> + 'static,
+    ) -> &mut Self {
+        self.contenders.push(Contender {
+            id,
+            floor: self.floor,
+            operations: self.operations,
+            prepare: Box::new(prepare),
+        });
+        self
+    }
+
+    /// Before each turn of every contender so far, `restore` makes the same state again.
+    pub fn restoring(&mut self, restore: impl Fn() -> Outcome + Clone + 'static) -> &mut Self {
+        for contender in &mut self.contenders {
+            let restore = restore.clone();
+            let mut prepare = std::mem::replace(
+                &mut contender.prepare,
+                Box::new(|_| Err("replaced at once".into())),
+            );
+            contender.prepare = Box::new(move |turn| {
+                restore()?;
+                prepare(turn)
+            });
+        }
+        self
+    }
+
+    /// The contender added last has a floor of its own.
+    pub fn against(&mut self, floor: &'static str) -> &mut Self {
+        if let Some(contender) = self.contenders.last_mut() {
+            contender.floor = floor;
+        }
+        self
+    }
+
+    /// The contender added last does so many operations in a round.
+    pub fn operations(&mut self, operations: usize) -> &mut Self {
+        if let Some(contender) = self.contenders.last_mut() {
+            contender.operations = operations;
+        }
+        self
+    }
+
+    /// Runs the rounds. A first one, which warms caches and prepares statements, does not count.
+    pub fn measure(mut self, runtime: &Runtime, effort: Effort) -> Outcome<Measured> {
+        let rounds = match effort {
+            Effort::Full => self.rounds,
+            Effort::Quick => 2,
+        };
+        let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); self.contenders.len()];
+        let mut order: Vec<usize> = (0..self.contenders.len()).collect();
+        // The same order in every run.
+        let mut random = fastrand::Rng::with_seed(0);
+        for round in 0..=rounds {
+            random.shuffle(&mut order);
+            for &index in &order {
+                let contender = &mut self.contenders[index];
+                let operations = match effort {
+                    Effort::Full => contender.operations,
+                    Effort::Quick => contender.operations.div_ceil(10),
+                };
+                let work = (contender.prepare)(Turn { round, operations });
+                let sample = work.and_then(|work| time(runtime, work, operations));
+                let sample =
+                    sample.map_err(|error| format!("{}/{}: {error}", self.name, contender.id))?;
+                if round > 0 {
+                    samples[index].push(sample);
+                }
+            }
+        }
+        let contenders = self.contenders.iter().zip(samples);
+        Ok(Measured {
+            name: self.name,
+            contenders: contenders
+                .map(|(contender, rounds)| Samples {
+                    id: contender.id,
+                    floor: contender.floor,
+                    rounds,
+                })
+                .collect(),
+        })
+    }
+}
+
+fn time(runtime: &Runtime, work: Work, operations: usize) -> Outcome<Sample> {
+    let operations = u32::try_from(operations)?;
+    let sample = match work {
+        Work::Task(task) => runtime.block_on(runtime.spawn(async move {
+            let started = Started::now()?;
+            task.await?;
+            started.elapsed()
+        }))??,
+        Work::Call(call) => {
+            let started = Started::now()?;
+            call()?;
+            started.elapsed()?
+        }
+    };
+    Ok(Sample {
+        time: sample.time / operations,
+        cpu: sample.cpu / operations,
+    })
+}
+
+struct Started {
+    at: Instant,
+    cpu: Duration,
+}
+
+impl Started {
+    fn now() -> Outcome<Self> {
+        let cpu = cpu()?;
+        Ok(Self {
+            at: Instant::now(),
+            cpu,
+        })
+    }
+
+    fn elapsed(self) -> Outcome<Sample> {
+        let time = self.at.elapsed();
+        Ok(Sample {
+            time,
+            cpu: cpu()?.saturating_sub(self.cpu),
+        })
+    }
+}
+
+/// What the threads of this process, and the processes that it has waited for, have used so far.
+fn cpu() -> Outcome<Duration> {
+    let own = Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?);
+    let children = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let microseconds = [children.user_time(), children.system_time()]
+        .iter()
+        .map(|time| time.tv_sec() * 1_000_000 + time.tv_usec())
+        .sum::<i64>();
+    Ok(own + Duration::from_micros(u64::try_from(microseconds)?))
+}
