@@ -250,7 +250,7 @@ impl Drop for Held {
 
 /// One connection for all that is asked of its [`source`](Hold::source): held for that, or the transaction's.
 pub(crate) enum Hold<'a> {
-    Own(Held),
+    Own(Box<Held>),
     Another(Source<'a>),
 }
 
@@ -327,11 +327,11 @@ impl<'a> Source<'a> {
     pub(crate) fn hold<'f>(&'f self) -> BoxFuture<'f, Result<Hold<'a>>> {
         Box::pin(async move {
             Ok(match self {
-                Source::Pool(db) => Hold::Own(Held {
+                Source::Pool(db) => Hold::Own(Box::new(Held {
                     connection: db.checkout().await?,
                     under_way: AtomicU32::new(0),
                     broken: AtomicBool::new(false),
-                }),
+                })),
                 another => Hold::Another(another.clone()),
             })
         })
