@@ -45,7 +45,7 @@ async fn users() {
         users.merge_preferences(id, json!({"theme": "dark"}))
     );
 
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -76,7 +76,7 @@ async fn sessions_of_users() {
     costs!(ledger, 1, sessions.touch(session_id));
     costs!(ledger, 1, sessions.delete_expired(10));
     costs!(ledger, 1, sessions.delete_for_user(UserId::new()));
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -148,7 +148,7 @@ async fn organizations_and_their_members() {
         1,
         members.delete_many(&OrganizationMemberFilter::new().user_id(UserId::new()))
     );
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -170,7 +170,7 @@ async fn logs() {
          created_from(now), created_before(now)],
         SystemLogOrder[Newest, Oldest]
     );
-    ledger.is_settled();
+    ledger.settle();
 }
 
 /// A transaction with three statements.
@@ -191,5 +191,5 @@ async fn a_transaction_takes_two_turns_more_than_its_statements() {
     let id = ledger.db.users().create(new_user()).await.unwrap().id;
     costs!(ledger, 5, transaction(&ledger.db, id));
     costs!(ledger, 1, ledger.db.health());
-    ledger.is_settled();
+    ledger.settle();
 }

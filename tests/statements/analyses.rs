@@ -70,7 +70,7 @@ async fn analyses_and_their_lives() {
     costs!(ledger, 4, completed(&ledger.db, new()));
     costs!(ledger, 3, failed(&ledger.db, new()));
     costs!(ledger, 2, cancelled(&ledger.db, new()));
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -110,7 +110,7 @@ async fn issues_of_analyses() {
     costs!(ledger, 1, issues.count_by_type(&nothing));
     costs!(ledger, 1, issues.count_by_rule(&nothing, 5));
 
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -153,7 +153,7 @@ async fn results_and_metrics_of_analyses() {
     costs!(ledger, 1, metrics.of_analyses(&[analysis]));
     costs!(ledger, 1, metrics.latest_of_project(project, &["bugs"]));
 
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -199,5 +199,5 @@ async fn duplicates_and_graphs_of_analyses() {
         1,
         ledger.db.dependency_graphs().of_analysis(nowhere)
     );
-    ledger.is_settled();
+    ledger.settle();
 }

@@ -17,7 +17,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn is_settled(self) {
+    fn settle(self) {
         let findings = self.findings.into_inner().unwrap();
         assert!(findings.is_empty(), "\n{}", findings.join("\n"));
     }

@@ -57,7 +57,7 @@ async fn projects() {
     costs!(ledger, 1, projects.touch_last_analyzed(id));
     costs!(ledger, 1, projects.merge_configuration(id, json!({"a": 1})));
 
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -101,7 +101,7 @@ async fn members_statistics_and_trends_of_projects() {
     costs!(ledger, 1, trends.of_metric(id, "bugs", 30));
     costs!(ledger, 1, trends.of_metrics(id, &["bugs", "debt"], 30));
 
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -118,7 +118,7 @@ async fn a_dashboard() {
         six,
         ledger.db.dashboard().of_project(ProjectId::new(), &options)
     );
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -229,5 +229,5 @@ async fn lists_of_many_parents() {
         [list_of_organizations(organizations), list_of_users(users)]
     );
     lists_of_parents!(ledger, system_logs, SystemLogFilter, [list_of_users(users)]);
-    ledger.is_settled();
+    ledger.settle();
 }

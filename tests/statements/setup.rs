@@ -70,7 +70,7 @@ async fn setup() {
     costs!(ledger, 1, ledger.db.setup_steps().of_session(session));
     costs!(ledger, 1, ledger.db.setup_steps().of_sessions(&[session]));
 
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -107,7 +107,7 @@ async fn tools() {
     );
     costs!(ledger, 1, ledger.db.tools().install_order(&[]));
 
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -149,7 +149,7 @@ async fn configurations() {
         costs!(ledger, 1, configurations.effective_all(scope, Some(kind)));
     }
 
-    ledger.is_settled();
+    ledger.settle();
 }
 
 #[both_engines]
@@ -182,5 +182,5 @@ async fn integrations() {
             .integrations()
             .record_sync(id, SyncStatus::Success)
     );
-    ledger.is_settled();
+    ledger.settle();
 }
