@@ -235,9 +235,10 @@ impl<'a> NewestOfProjects<'a> {
 
 impl QueryFragment<Pg> for NewestOfProjects<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT newest.* FROM pg_catalog.unnest(");
+        // A project that is asked for twice would get its rows twice.
+        out.push_sql("SELECT newest.* FROM (SELECT DISTINCT pg_catalog.unnest(");
         out.push_bind_param::<Array<Uuid>, _>(&self.project_ids)?;
-        out.push_sql(") AS project (id) CROSS JOIN LATERAL (SELECT ");
+        out.push_sql(")) AS project (id) CROSS JOIN LATERAL (SELECT ");
         self.columns.walk_ast(out.reborrow())?;
         out.push_sql(
             " FROM analysis.analyses WHERE analyses.project_id = project.id \

@@ -295,6 +295,8 @@ async fn the_newest_of_each_project_are_found() {
             vec![(first, day(5)), (first, day(4))]
         ]
     );
+    let twice = analyses.of_projects(&[first, first], 2).await.unwrap();
+    assert_eq!(twice, [newest[2].clone(), newest[2].clone()]);
     assert_eq!(
         field_of(analyses.of_projects(&[first], 0).await.unwrap_err()),
         "each"

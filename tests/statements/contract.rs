@@ -171,5 +171,6 @@ async fn pending(db: &Db) -> (ProjectId, AnalysisId) {
 
 mod accounts;
 mod analyses;
+mod operations;
 mod projects;
 mod setup;

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY IF EXISTS analysis.idx_analyses_project_type_created_id;

@@ -1,0 +1,21 @@
+-- A concurrent build that was interrupted leaves an index that exists, so that IF NOT EXISTS passes over it,
+-- but is never used. This looks at those that were built since the first such check.
+DO $$
+DECLARE
+  unfinished TEXT;
+BEGIN
+  SELECT string_agg(i.indexrelid::REGCLASS::TEXT, ', ') INTO unfinished
+  FROM pg_index i
+  JOIN pg_class c ON c.oid = i.indexrelid
+  WHERE NOT i.indisvalid
+    AND (c.relnamespace::REGNAMESPACE::TEXT, c.relname) IN (
+      ('analysis', 'idx_analyses_pending'),
+      ('analysis', 'idx_analyses_project_type_created_id')
+    );
+  IF unfinished IS NOT NULL THEN
+    RAISE EXCEPTION 'the concurrent build of % was interrupted', unfinished
+      USING ERRCODE = 'object_not_in_prerequisite_state',
+        HINT = 'REINDEX INDEX CONCURRENTLY each of them, then migrate again.';
+  END IF;
+END
+$$;
