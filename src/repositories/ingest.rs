@@ -56,18 +56,22 @@ impl<'a> Analyses<'a> {
     /// ingest.
     ///
     /// ```no_run
-    /// # async fn example(db: wundr_db::Db, project: wundr_db::Project, user: wundr_db::UserId) -> wundr_db::Result<()> {
-    /// use wundr_db::{AnalysisType, IssueSeverity, IssueType, NewAnalysis, NewAnalysisIssue};
+    /// # use wundr_db::{Db, Project, UserId};
+    /// # async fn example(db: Db, project: Project, user: UserId, report: std::fs::File) -> wundr_db::Result<()> {
+    /// use std::io::{BufRead as _, BufReader};
+    /// use wundr_db::{AnalysisType, IssueSeverity, IssueType, NewAnalysis, NewAnalysisIssue, Rows};
     ///
     /// let new = NewAnalysis::new(project.id, AnalysisType::Quality, user);
     /// let id = new.id;
-    /// let lines = std::io::stdin().lines();
+    /// let issue = |line: String| {
+    ///     NewAnalysisIssue::new(id, IssueType::Maintainability, IssueSeverity::Low, line, "src/main.rs")
+    /// };
+    /// // A line that cannot be read ends the ingest, and nothing of it is stored.
+    /// let lines = BufReader::new(report).lines();
     /// let ingested = db
     ///     .analyses()
     ///     .ingest(new)
-    ///     .issues(lines.map_while(Result::ok).map(|line| {
-    ///         NewAnalysisIssue::new(id, IssueType::Maintainability, IssueSeverity::Low, line, "src/main.rs")
-    ///     }))
+    ///     .issues(Rows::fallible(lines.map(|line| line.map(issue))))
     ///     .on_progress(|counts| println!("{} rows", counts.total()))
     ///     .run()
     ///     .await?;
