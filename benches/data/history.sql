@@ -35,3 +35,11 @@ SELECT a.id, format('metric_%s', metric), (metric * 1000 + EXTRACT(EPOCH FROM a.
 FROM analyses AS a, generate_series(1, 8) AS metric
 WHERE a.project_id IN (SELECT pg_temp.v7('2024-01-02', n) FROM generate_series(1, 20) AS n)
 ORDER BY a.created_at, metric;
+
+-- Two hundred issues of each of these projects' newest analyses.
+INSERT INTO analysis_issues (analysis_id, type, severity, rule_id, title, file_path, line_number)
+SELECT a.id, 'maintainability', (ARRAY['high', 'medium', 'low', 'info'])[1 + n % 4]::issue_severity, 'D102',
+  'Missing docstring in public method', format('src/module_%s.py', n % 20), n
+FROM analyses AS a, generate_series(1, 200) AS n
+WHERE a.created_at > NOW() - INTERVAL '3 days'
+  AND a.project_id IN (SELECT pg_temp.v7('2024-01-02', n) FROM generate_series(1, 20) AS n);

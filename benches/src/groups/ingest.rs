@@ -8,8 +8,6 @@ use std::sync::Arc;
 use chrono::DateTime;
 use diesel::connection::SimpleConnection as _;
 use wundr_db::{
-    AnalysisIssueRepository as _, AnalysisMetricRepository as _, AnalysisRepository as _,
-    AnalysisResultRepository as _, DependencyGraphRepository as _, DuplicateGroupRepository as _,
     NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewDependencyGraph,
     NewDuplicateGroup, OrganizationId, ProjectId, UserId, blocking,
 };
@@ -17,7 +15,7 @@ use wundr_db::{
 use super::bulk::{empty, psql};
 use super::platform::{V7, ids};
 use crate::Outcome;
-use crate::database::World;
+use crate::database::{Connector, World};
 use crate::ingestion::{self, Origin};
 use crate::measure::Group;
 use crate::readers;
@@ -32,8 +30,9 @@ const TABLES: [&str; 6] = [
 ];
 
 /// The rows.
-struct Django {
-    analysis: NewAnalysis,
+#[derive(Clone)]
+pub struct Django {
+    pub analysis: NewAnalysis,
     results: Vec<NewAnalysisResult>,
     issues: Vec<NewAnalysisIssue>,
     metrics: Vec<NewAnalysisMetric>,
@@ -42,30 +41,61 @@ struct Django {
 }
 
 impl Django {
-    fn read(project: ProjectId, user: UserId, organization: OrganizationId) -> Outcome<Self> {
+    /// What is in `benches/data/django`, for the first project of a platform.
+    pub fn read(to: &Connector) -> Outcome<Self> {
+        let mut connection = to.diesel()?;
+        let mut first = |table: &str| -> Outcome<_> {
+            Ok(ids(
+                &mut connection,
+                &format!("SELECT id FROM public.{table} ORDER BY id LIMIT 1"),
+            )?[0])
+        };
         let report = readers::read(Path::new(concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/data/django"
         )))?;
-        let label = "5.2.1".to_owned();
-        let at = DateTime::from_timestamp(1_746_600_000, 0).ok_or("no such time")?;
         let origin = Origin {
-            organization,
-            project,
-            user,
-            label,
-            at,
+            organization: OrganizationId::from(first("organizations")?),
+            project: ProjectId::from(first("projects")?),
+            user: UserId::from(first("users")?),
+            label: "5.2.1".to_owned(),
+            at: DateTime::from_timestamp(1_746_600_000, 0).ok_or("no such time")?,
         };
         let summary = report.summary();
         let analysis = ingestion::analysis(&origin, &report, &summary)?;
-        Ok(Self {
-            results: ingestion::results(analysis.id, &origin, &report)?,
-            issues: ingestion::issues(analysis.id, &origin, &report)?,
-            metrics: ingestion::metrics(analysis.id, &origin, &summary, None)?,
-            groups: ingestion::duplicate_groups(analysis.id, &origin, &report)?,
-            graphs: ingestion::dependency_graph(analysis.id, &origin, &report)?,
+        let id = analysis.id;
+        let django = Self {
             analysis,
-        })
+            results: ingestion::results(id, &origin, &report).collect::<Result<_, _>>()?,
+            issues: ingestion::issues(id, &origin, &report).collect::<Result<_, _>>()?,
+            metrics: ingestion::metrics(id, &origin, &summary, None)?,
+            groups: ingestion::duplicate_groups(id, &origin, &report).collect::<Result<_, _>>()?,
+            graphs: ingestion::dependency_graphs(id, &origin, &report).collect::<Result<_, _>>()?,
+        };
+        assert_eq!(django.issues.len(), 51_719);
+        Ok(django)
+    }
+
+    pub fn store_blocking(self, db: &blocking::Db) -> Outcome {
+        let ingest = db
+            .analyses()
+            .ingest(self.analysis)
+            .results(self.results)
+            .issues(self.issues);
+        let ingest = ingest.metrics(self.metrics).duplicate_groups(self.groups);
+        ingest.dependency_graphs(self.graphs).run()?;
+        Ok(())
+    }
+
+    async fn store(self, db: &wundr_db::Db) -> Outcome {
+        let ingest = db
+            .analyses()
+            .ingest(self.analysis)
+            .results(self.results)
+            .issues(self.issues);
+        let ingest = ingest.metrics(self.metrics).duplicate_groups(self.groups);
+        ingest.dependency_graphs(self.graphs).run().await?;
+        Ok(())
     }
 }
 
@@ -74,27 +104,10 @@ pub fn ingest_django(world: &mut World) -> Outcome<Group> {
         connection.batch_execute(V7)?;
         Ok(connection.batch_execute(include_str!("../../data/platform.sql"))?)
     })?;
+    let django = Arc::new(Django::read(&to)?);
     let mut connection = to.diesel()?;
-    let mut first = |table: &str| -> Outcome<_> {
-        Ok(ids(
-            &mut connection,
-            &format!("SELECT id FROM public.{table} ORDER BY id LIMIT 1"),
-        )?[0])
-    };
-    let (project, user) = (
-        ProjectId::from(first("projects")?),
-        UserId::from(first("users")?),
-    );
-    let django = Arc::new(Django::read(
-        project,
-        user,
-        OrganizationId::from(first("organizations")?),
-    )?);
-    assert_eq!(django.issues.len(), 51_719);
-
-    let mut group = Group::new("ingest_django", "psql_copy", 9, 1);
     empty(&mut connection, "analysis.analyses CASCADE")?;
-    store_blocking(&to.wundr_blocking()?, &django)?;
+    Django::clone(&django).store_blocking(&to.wundr_blocking()?)?;
     let copy = |direction: &str| -> Vec<String> {
         let copy = |table: &&str| {
             let file = to.file(world.server(), table);
@@ -103,6 +116,8 @@ pub fn ingest_django(world: &mut World) -> Outcome<Group> {
         TABLES.iter().map(copy).collect()
     };
     psql(world.server(), &to, &copy("TO"))()?;
+
+    let mut group = Group::new("ingest_django", "psql_copy", 9, 1);
     group.call(
         "psql_copy",
         psql(world.server(), &to, &copy("FROM")),
@@ -111,46 +126,20 @@ pub fn ingest_django(world: &mut World) -> Outcome<Group> {
     group.task(
         "wundr_async",
         (to.wundr_async()?, django.clone()),
-        |(db, django), _| async move { store(&db, &django).await },
+        |(db, django), _| {
+            let django = Django::clone(&django);
+            async move { django.store(&db).await }
+        },
     );
     group.call(
         "wundr_blocking",
         (to.wundr_blocking()?, django),
-        |(db, django), _| move || store_blocking(&db, &django),
+        |(db, django), _| {
+            let django = Django::clone(&django);
+            move || django.store_blocking(&db)
+        },
     );
     let connection = Rc::new(RefCell::new(connection));
     group.restoring(move || empty(&mut connection.borrow_mut(), "analysis.analyses CASCADE"));
     Ok(group)
-}
-
-async fn store(db: &wundr_db::Db, django: &Django) -> Outcome {
-    db.transaction(async |tx| -> wundr_db::Result<()> {
-        tx.analyses().create(django.analysis.clone()).await?;
-        tx.analysis_results().create_many(&django.results).await?;
-        tx.analysis_issues().create_many(&django.issues).await?;
-        tx.analysis_metrics().create_many(&django.metrics).await?;
-        tx.duplicate_groups().create_many(&django.groups).await?;
-        tx.dependency_graphs().create_many(&django.graphs).await?;
-        Ok(())
-    })
-    .await?;
-    Ok(())
-}
-
-fn store_blocking(db: &blocking::Db, django: &Django) -> Outcome {
-    use blocking::{
-        AnalysisIssueRepository as _, AnalysisMetricRepository as _, AnalysisRepository as _,
-        AnalysisResultRepository as _, DependencyGraphRepository as _,
-        DuplicateGroupRepository as _,
-    };
-    db.transaction(|tx| -> wundr_db::Result<()> {
-        tx.analyses().create(django.analysis.clone())?;
-        tx.analysis_results().create_many(&django.results)?;
-        tx.analysis_issues().create_many(&django.issues)?;
-        tx.analysis_metrics().create_many(&django.metrics)?;
-        tx.duplicate_groups().create_many(&django.groups)?;
-        tx.dependency_graphs().create_many(&django.graphs)?;
-        Ok(())
-    })?;
-    Ok(())
 }

@@ -3,6 +3,7 @@
 mod bulk;
 mod ingest;
 mod logs;
+mod operations;
 mod platform;
 mod reads;
 mod statistics;
@@ -16,7 +17,7 @@ use crate::measure::Group;
 type Make = fn(&mut World) -> Outcome<Group>;
 
 /// All groups, in the order of the table.
-pub const ALL: [(&str, Make); 13] = [
+pub const ALL: [(&str, Make); 15] = [
     ("point_read", reads::point_read),
     ("page_of_100", reads::page_of_100),
     ("rows_1000", reads::rows_1000),
@@ -25,6 +26,8 @@ pub const ALL: [(&str, Make); 13] = [
     ("upsert_one", writes::upsert_one),
     ("bulk_100k_issues", bulk::bulk_100k_issues),
     ("ingest_django", ingest::ingest_django),
+    ("track_50k", operations::track_50k),
+    ("dashboard", operations::dashboard),
     ("project_stats_all", statistics::project_stats_all),
     ("project_stats_one", statistics::project_stats_one),
     ("trends", statistics::trends),

@@ -24,7 +24,7 @@ const PROJECTS: usize = 200;
 
 /// How the analyses lie in the table.
 #[derive(Clone, Copy)]
-enum Stored {
+pub enum Stored {
     AsMade,
     ByProject,
 }
@@ -42,7 +42,7 @@ impl Stored {
     }
 
     /// The crate's database and the design's.
-    fn databases(self, world: &mut World) -> Outcome<(Arc<Connector>, Arc<Connector>)> {
+    pub fn databases(self, world: &mut World) -> Outcome<(Arc<Connector>, Arc<Connector>)> {
         let (ours, designs) = match self {
             Self::AsMade => ("history", "design's history"),
             Self::ByProject => ("history by project", "design's history by project"),
