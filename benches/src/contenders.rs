@@ -2,9 +2,9 @@
 //!
 //!     cargo bench --manifest-path benches/Cargo.toml [-- [--quick] [GROUP...]]
 //!
-//! A word selects the groups whose names contain it. `--quick` runs few rounds: enough to see that everything works, too
-//! few to measure anything. At the end stands a table of ratios, which also goes to `target/bench-ratios.json`, where a
-//! run replaces the groups that it has measured. Criterion's report is in `benches/target/criterion`.
+//! A word selects the groups whose names contain it. `--quick` runs one short round: enough to see that everything works,
+//! too little to measure anything. At the end stands a table of ratios, which also goes to `target/bench-ratios.json`
+//! unless it was quick; there a run replaces the groups that it has measured. Criterion's report is in `benches/target/criterion`.
 //!
 //! # How it is measured
 //!
@@ -81,9 +81,11 @@ fn run() -> Outcome {
     if results.is_empty() {
         return Err("no group has such a name".into());
     }
-    if effort == Effort::Full {
-        report::tell_criterion(&results);
+    if effort == Effort::Quick {
+        report::print(&results);
+        return Ok(());
     }
+    report::tell_criterion(&results);
     report::print(&results);
     report::write(&results)
 }

@@ -16,7 +16,7 @@ use crate::Outcome;
 pub enum Effort {
     /// As many as the group needs for steady medians.
     Full,
-    /// Two, of a tenth of the operations.
+    /// One, of a tenth of the operations, with nothing to warm it.
     Quick,
 }
 
@@ -167,15 +167,15 @@ impl Group {
 
     /// Runs the rounds. A first one, which warms caches and prepares statements, does not count.
     pub fn measure(mut self, runtime: &Runtime, effort: Effort) -> Outcome<Measured> {
-        let rounds = match effort {
-            Effort::Full => self.rounds,
-            Effort::Quick => 2,
+        let (rounds, warm_up) = match effort {
+            Effort::Full => (self.rounds, 1),
+            Effort::Quick => (1, 0),
         };
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); self.contenders.len()];
         let mut order: Vec<usize> = (0..self.contenders.len()).collect();
         // The same order in every run.
         let mut random = fastrand::Rng::with_seed(0);
-        for round in 0..=rounds {
+        for round in 0..warm_up + rounds {
             random.shuffle(&mut order);
             for &index in &order {
                 let contender = &mut self.contenders[index];
@@ -187,7 +187,7 @@ impl Group {
                 let sample = work.and_then(|work| time(runtime, work, operations));
                 let sample =
                     sample.map_err(|error| format!("{}/{}: {error}", self.name, contender.id))?;
-                if round > 0 {
+                if round >= warm_up {
                     samples[index].push(sample);
                 }
             }

@@ -99,8 +99,7 @@ pub fn track_50k(world: &mut World) -> Outcome<Group> {
     group.task("wundr_async", to.wundr_async()?, move |db, _| async move {
         let tracking = db.analysis_issues().track(base, next).await?;
         assert!(
-            tracking.unchanged.len() + tracking.moved.len() > 50_000
-                && tracking.carried_over > 500
+            tracking.unchanged.len() + tracking.moved.len() > 50_000 && tracking.carried_over > 500
         );
         Ok(())
     });
