@@ -41,7 +41,7 @@ fn statements(
         work(tx)?;
         let query = diesel::sql_query(
             "SELECT statement, parameter_types::TEXT[] AS parameters FROM pg_catalog.pg_prepared_statements \
-             WHERE cardinality(parameter_types) > 0 ORDER BY prepare_time",
+             WHERE statement NOT LIKE '%pg_type%' ORDER BY prepare_time",
         );
         Ok(query.load(tx.connection_mut())?)
     })?;
