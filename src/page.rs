@@ -374,10 +374,13 @@ macro_rules! orders {
             >;
 
             fn start<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
-                use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
+                use diesel::{ExpressionMethods, IntoSql, QueryDsl};
                 let rows = rows.limit(page.rows_to_fetch()?);
                 Ok(match page.sort() {
                     $(Self::$value => {
+                        type SortKeyAndId = diesel::sql_types::Record<(
+                            diesel::dsl::SqlTypeOf<$table::$column>, diesel::sql_types::Uuid,
+                        )>;
                         let ascending = stringify!($direction) == "asc";
                         let position = match page.cursor() {
                             Some(cursor) => {
@@ -388,13 +391,11 @@ macro_rules! orders {
                         match (position, ascending != page.is_backward()) {
                             (None, true) => rows.order(($table::$column.asc(), $table::id.asc())),
                             (None, false) => rows.order(($table::$column.desc(), $table::id.desc())),
-                            (Some((key, id)), true) => rows
-                                .filter($table::$column.ge(key.clone()))
-                                .filter($table::$column.gt(key).or($table::id.gt(id)))
+                            (Some(place), true) => rows
+                                .filter(($table::$column, $table::id).into_sql::<SortKeyAndId>().gt(place))
                                 .order(($table::$column.asc(), $table::id.asc())),
-                            (Some((key, id)), false) => rows
-                                .filter($table::$column.le(key.clone()))
-                                .filter($table::$column.lt(key).or($table::id.lt(id)))
+                            (Some(place), false) => rows
+                                .filter(($table::$column, $table::id).into_sql::<SortKeyAndId>().lt(place))
                                 .order(($table::$column.desc(), $table::id.desc())),
                         }
                     })*
@@ -414,8 +415,8 @@ pub(crate) trait Order: Sized {
     type Row;
     type Query<'q>;
 
-    /// Sorts the rows and starts them after the page's cursor. Both comparisons are on the sort column first, so
-    /// that an index on it and the id finds the place, however far into the list it is.
+    /// Sorts the rows and starts them after the page's cursor. Sort column and id are compared as one, so that an index
+    /// on both finds the place, however far into the list it is and however many rows share the sort column's value.
     fn start<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
     fn cursor(&self, row: &Self::Row) -> Cursor;
 }

@@ -69,23 +69,28 @@ fn run() -> Outcome {
     // wundr-db's pool belongs to the runtime in which it is made.
     let runtime = world.runtime.handle().clone();
     let _inside = runtime.enter();
-    let mut results = Vec::new();
+    let (mut results, mut failures) = (Vec::new(), Vec::new());
     for (name, group) in groups::ALL {
         if words.is_empty() || words.iter().any(|word| name.contains(*word)) {
-            eprintln!("{name}: preparing");
-            let group = group(&mut world)?;
-            eprintln!("{name}: measuring");
-            results.push(group.measure(&world.runtime, effort)?);
+            eprintln!("{name}");
+            // One group that fails does not cost the others their figures.
+            match group(&mut world).and_then(|group| group.measure(&world.runtime, effort)) {
+                Ok(measured) => results.push(measured),
+                Err(error) => failures.push(format!("{name}: {error}")),
+            }
         }
     }
-    if results.is_empty() {
+    if results.is_empty() && failures.is_empty() {
         return Err("no group has such a name".into());
     }
-    if effort == Effort::Quick {
-        report::print(&results);
-        return Ok(());
+    if effort == Effort::Full {
+        report::tell_criterion(&results);
+        report::write(&results)?;
     }
-    report::tell_criterion(&results);
     report::print(&results);
-    report::write(&results)
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures.join("\n").into())
+    }
 }

@@ -10,7 +10,8 @@ BEGIN
   WHERE NOT i.indisvalid
     AND (c.relnamespace::REGNAMESPACE::TEXT, c.relname) IN (
       ('analysis', 'idx_analyses_pending'),
-      ('analysis', 'idx_analyses_project_type_created_id')
+      ('analysis', 'idx_analyses_project_type_created_id'),
+      ('analysis', 'idx_analysis_issues_analysis_severity_id')
     );
   IF unfinished IS NOT NULL THEN
     RAISE EXCEPTION 'the concurrent build of % was interrupted', unfinished
