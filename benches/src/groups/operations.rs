@@ -9,7 +9,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Text};
 use futures_util::future::try_join_all;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use wundr_db::{
     AnalysisId, AnalysisIssueRepository as _, AnalysisType, DashboardOptions,
     DashboardRepository as _, NewAnalysis, ProjectId, blocking,
@@ -75,7 +75,8 @@ pub fn track_50k(world: &mut World) -> Outcome<Group> {
     connection.batch_execute("VACUUM ANALYZE")?;
 
     let mut group = Group::new("track_50k", "tokio_postgres", 9, 1);
-    let tracking = statements(&db, |tx| {
+    // A connection that has prepared nothing else.
+    let tracking = statements(&to.wundr_blocking()?, |tx| {
         blocking::AnalysisIssueRepository::track(&tx.analysis_issues(), base, next).map(|_| ())
     })?;
     let [tracking] = <[Prepared; 1]>::try_from(tracking)
@@ -125,6 +126,15 @@ pub fn track_50k(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
+fn r#type(name: &str) -> Type {
+    match name {
+        "uuid" => Type::UUID,
+        "bigint" => Type::INT8,
+        "integer" => Type::INT4,
+        _ => Type::TEXT_ARRAY,
+    }
+}
+
 /// A project of 500 analyses and 40 members, with 20 members and 90 days of three metrics shown.
 pub fn dashboard(world: &mut World) -> Outcome<Group> {
     const METRICS: [&str; 3] = ["metric_1", "metric_2", "metric_3"];
@@ -148,10 +158,10 @@ pub fn dashboard(world: &mut World) -> Outcome<Group> {
         parameters,
     } in prepared
     {
-        statements.push((
-            world.runtime.block_on(client.prepare(&statement))?,
-            parameters,
-        ));
+        // An array that is unnested does not tell what it holds.
+        let types: Vec<_> = parameters.iter().map(|name| r#type(name)).collect();
+        let preparing = client.prepare_typed(&statement, &types);
+        statements.push((world.runtime.block_on(preparing)?, parameters));
     }
     let on = (client, Arc::new(statements), keys.clone());
     group.task(

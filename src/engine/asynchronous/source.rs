@@ -12,7 +12,9 @@ use diesel::{OptionalExtension, QueryResult};
 use diesel_async::methods::LoadQuery;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::future;
-use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use futures_util::stream::{
+    self, BoxStream, PollNext, Stream, StreamExt, TryReadyChunksError, TryStreamExt,
+};
 
 use super::pool::Pooled;
 use super::{BoxFuture, Db, Tx};
@@ -221,7 +223,7 @@ impl<'a> Source<'a> {
         R: Send + 'static,
     {
         let source = self.clone();
-        let (sender, mut receiver) = tokio::sync::mpsc::channel(ROWS_AHEAD);
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<Result<Vec<R>>>(1);
         let producer = async move {
             if let Err(error) = source.send_rows(query, &sender).await {
                 // Nobody is left to hear of it if this fails.
@@ -229,32 +231,51 @@ impl<'a> Source<'a> {
             }
         };
         let produced = stream::once(producer).filter_map(|()| std::future::ready(None));
-        let received = stream::poll_fn(move |context| receiver.poll_recv(context));
-        RowStream(stream::select(received, produced).boxed())
+        let mut ready = Vec::new().into_iter();
+        let received = stream::poll_fn(move |context| {
+            loop {
+                if let Some(row) = ready.next() {
+                    return Poll::Ready(Some(Ok(row)));
+                }
+                match std::task::ready!(receiver.poll_recv(context)) {
+                    Some(Ok(rows)) => ready = rows.into_iter(),
+                    Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    None => return Poll::Ready(None),
+                }
+            }
+        });
+        let what_is_ready_first = |_: &mut ()| PollNext::Left;
+        RowStream(stream::select_with_strategy(received, produced, what_is_ready_first).boxed())
     }
 
     async fn send_rows<'q, Q, R>(
         &self,
         query: Q,
-        sender: &tokio::sync::mpsc::Sender<Result<R>>,
+        sender: &tokio::sync::mpsc::Sender<Result<Vec<R>>>,
     ) -> Result<()>
     where
         Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
         R: Send + 'static,
     {
         run!(self, unheard, connection => async {
-            let mut rows = std::pin::pin!(query.load_stream::<R>(&mut connection).await?);
-            while let Some(row) = rows.next().await {
-                if sender.send(Ok(row?)).await.is_err() {
+            let rows = query.load_stream::<R>(&mut connection).await?;
+            let mut chunks = std::pin::pin!(rows.try_ready_chunks(ROWS_AHEAD));
+            while let Some(chunk) = chunks.next().await {
+                let (rows, outcome) = match chunk {
+                    Ok(rows) => (rows, Ok(())),
+                    Err(TryReadyChunksError(rows, error)) => (rows, Err(error)),
+                };
+                if sender.send(Ok(rows)).await.is_err() {
                     break;
                 }
+                outcome?;
             }
             Ok(())
         })
     }
 }
 
-/// How many rows of a stream are decoded before they are asked for.
+/// How many rows of a stream are decoded at a time, of those that have come.
 const ROWS_AHEAD: usize = 128;
 
 /// Rows, one after the other, as the server sends them.
