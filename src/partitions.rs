@@ -115,6 +115,19 @@ fn unsigned(number: i64) -> u64 {
 /// clocks differ, and a row may wait in a queue.
 const LEEWAY: Days = Days::new(1);
 
+diesel::define_sql_function! {
+    /// Cuts a time.
+    #[sql_name = "pg_catalog.date_trunc"]
+    fn date_trunc(to: Text, time: Timestamptz) -> Timestamptz;
+}
+
+/// The time itself, for the server to compute when the statement is run. PostgreSQL would plan a statement anew at each
+/// call if a plan for just that time were cheaper, and one for a single partition always is. As it cannot know the
+/// time before, it keeps one plan, and leaves out the other partitions when it runs it.
+pub(crate) fn when_run(time: DateTime<Utc>) -> date_trunc<&'static str, DateTime<Utc>> {
+    date_trunc("microseconds", time)
+}
+
 /// The range of `created_at` in which rows are looked for first, if their ids carry these times.
 pub(crate) fn window(
     times: impl IntoIterator<Item = DateTime<Utc>>,

@@ -3,7 +3,7 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::partitions::window;
+use crate::partitions::{when_run, window};
 use crate::schema::audit::audit_logs;
 use crate::statement::{NewRow as _, insert};
 use crate::{
@@ -123,8 +123,8 @@ impl AuditLogRepository for AuditLogs<'_> {
             .select(AuditLog::as_select());
         if let Some((from, before)) = window(id.created_at()) {
             let query = query
-                .filter(audit_logs::created_at.ge(from))
-                .filter(audit_logs::created_at.lt(before));
+                .filter(audit_logs::created_at.ge(when_run(from)))
+                .filter(audit_logs::created_at.lt(when_run(before)));
             if let Some(entry) = self.0.first(query).await? {
                 return Ok(Some(entry));
             }
@@ -137,8 +137,8 @@ impl AuditLogRepository for AuditLogs<'_> {
         if let Some((from, before)) = window(ids.iter().filter_map(AuditLogId::created_at)) {
             let query = audit_logs::table
                 .filter(audit_logs::id.eq_any(ids))
-                .filter(audit_logs::created_at.ge(from))
-                .filter(audit_logs::created_at.lt(before))
+                .filter(audit_logs::created_at.ge(when_run(from)))
+                .filter(audit_logs::created_at.lt(when_run(before)))
                 .select(AuditLog::as_select());
             entries = self.0.load(query).await?;
         }
@@ -156,8 +156,8 @@ impl AuditLogRepository for AuditLogs<'_> {
         let query = audit_logs::table.filter(audit_logs::id.eq(id));
         if let Some((from, before)) = window(id.created_at()) {
             let query = query
-                .filter(audit_logs::created_at.ge(from))
-                .filter(audit_logs::created_at.lt(before));
+                .filter(audit_logs::created_at.ge(when_run(from)))
+                .filter(audit_logs::created_at.lt(when_run(before)));
             if self
                 .0
                 .one(diesel::select(diesel::dsl::exists(query)))

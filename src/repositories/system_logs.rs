@@ -3,7 +3,7 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::partitions::window;
+use crate::partitions::{when_run, window};
 use crate::schema::audit::system_logs;
 use crate::statement::{NewRow as _, insert};
 use crate::{
@@ -109,8 +109,8 @@ impl SystemLogRepository for SystemLogs<'_> {
             .select(SystemLog::as_select());
         if let Some((from, before)) = window(id.created_at()) {
             let query = query
-                .filter(system_logs::created_at.ge(from))
-                .filter(system_logs::created_at.lt(before));
+                .filter(system_logs::created_at.ge(when_run(from)))
+                .filter(system_logs::created_at.lt(when_run(before)));
             if let Some(line) = self.0.first(query).await? {
                 return Ok(Some(line));
             }
@@ -123,8 +123,8 @@ impl SystemLogRepository for SystemLogs<'_> {
         if let Some((from, before)) = window(ids.iter().filter_map(SystemLogId::created_at)) {
             let query = system_logs::table
                 .filter(system_logs::id.eq_any(ids))
-                .filter(system_logs::created_at.ge(from))
-                .filter(system_logs::created_at.lt(before))
+                .filter(system_logs::created_at.ge(when_run(from)))
+                .filter(system_logs::created_at.lt(when_run(before)))
                 .select(SystemLog::as_select());
             lines = self.0.load(query).await?;
         }
@@ -142,8 +142,8 @@ impl SystemLogRepository for SystemLogs<'_> {
         let query = system_logs::table.filter(system_logs::id.eq(id));
         if let Some((from, before)) = window(id.created_at()) {
             let query = query
-                .filter(system_logs::created_at.ge(from))
-                .filter(system_logs::created_at.lt(before));
+                .filter(system_logs::created_at.ge(when_run(from)))
+                .filter(system_logs::created_at.lt(when_run(before)));
             if self
                 .0
                 .one(diesel::select(diesel::dsl::exists(query)))

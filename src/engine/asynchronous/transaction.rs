@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use diesel_async::{
     AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
 };
+use futures_util::stream::{FuturesOrdered, StreamExt};
 
 use super::Source;
 use super::pool::Pooled;
@@ -169,11 +170,26 @@ impl Tx {
         N: NewRow + Sync,
         for<'r> crate::statement::InsertMany<'r, N>: Send,
     {
-        let mut written = 0;
-        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
-            written += Source::execute(&self.source(), insert_many(chunk)).await?;
+        let source = self.source();
+        let mut chunks = rows.chunks(ROWS_PER_STATEMENT);
+        let mut under_way = FuturesOrdered::new();
+        let mut written = Ok(0);
+        loop {
+            // One is made and sent while the server works on the other.
+            while under_way.len() < 2
+                && written.is_ok()
+                && let Some(chunk) = chunks.next()
+            {
+                under_way.push_back(source.execute(insert_many(chunk)));
+            }
+            // After an error, too: no statement is to be left under way.
+            match (under_way.next().await, &mut written) {
+                (Some(Ok(more)), Ok(sum)) => *sum += more,
+                (Some(Err(error)), Ok(_)) => written = Err(error),
+                (Some(_), Err(_)) => {}
+                (None, _) => return written,
+            }
         }
-        Ok(written)
     }
 
     /// Makes what was written last and visible to others.
