@@ -15,7 +15,8 @@ use crate::{Error, Result};
 
 /// A transaction. Its repositories see what it has written, and nobody else does until it is committed.
 ///
-/// [`Db::transaction`] begins and ends one. Dropped unfinished, it is rolled back and its connection closed.
+/// [`Db::transaction`](super::Db::transaction) begins and ends one. Dropped unfinished, it is rolled back and its
+/// connection closed.
 pub struct Tx {
     pub(super) connection: Mutex<Pooled>,
     /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
