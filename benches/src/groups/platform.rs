@@ -109,7 +109,8 @@ pub fn issue(analysis_id: Uuid, number: usize) -> issues::Model {
         severity,
         rule_id: Some(rule.to_owned()),
         title: title.to_owned(),
-        description: (number % 3 == 0)
+        description: number
+            .is_multiple_of(3)
             .then(|| format!("{title}; see the rule {rule} for what to do about it")),
         file_path: format!("src/package_{}/module_{}.py", number % 40, number / 25 % 50),
         line_number: Some(line),
@@ -117,7 +118,9 @@ pub fn issue(analysis_id: Uuid, number: usize) -> issues::Model {
         end_line_number: Some(line),
         end_column_number: Some(31),
         code_snippet: None,
-        fix_suggestion: (number % 5 == 0).then(|| "Split the statement".to_owned()),
+        fix_suggestion: number
+            .is_multiple_of(5)
+            .then(|| "Split the statement".to_owned()),
         estimated_fix_time: Some(5),
         status: IssueStatus::Open,
         resolved_at: None,

@@ -360,7 +360,7 @@ pub fn upsert_one(world: &mut World) -> Outcome<Group> {
         },
     );
     group.task("wundr_async", to.wundr_async()?, move |db, turn| {
-        let given: Vec<_> = given(turn).into_iter().map(Given::new).collect();
+        let given: Vec<_> = given(turn).into_iter().map(Given::into_new).collect();
         async move {
             for new in given {
                 assert!(
@@ -375,7 +375,7 @@ pub fn upsert_one(world: &mut World) -> Outcome<Group> {
         }
     });
     group.call("wundr_blocking", to.wundr_blocking()?, move |db, turn| {
-        let given: Vec<_> = given(turn).into_iter().map(Given::new).collect();
+        let given: Vec<_> = given(turn).into_iter().map(Given::into_new).collect();
         move || {
             for new in given {
                 let stored = blocking::OrganizationRepository::upsert(&db.organizations(), new)?;
@@ -442,7 +442,7 @@ struct Given {
 }
 
 impl Given {
-    fn new(self) -> NewOrganization {
+    fn into_new(self) -> NewOrganization {
         NewOrganization::new(self.name, self.slug)
             .id(self.id)
             .description(self.description)
