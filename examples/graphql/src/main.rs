@@ -11,7 +11,6 @@ mod count;
 mod ingestion;
 mod loaders;
 #[path = "../../readers/mod.rs"]
-#[allow(dead_code)]
 mod readers;
 mod schema;
 #[path = "../../quickstart/story.rs"]
@@ -25,8 +24,11 @@ use wundr_db::testing::migrated_database;
 
 use schema::Query;
 
-/// What is asked, and how many statements each table may take: one a level, and one more where a total is asked for.
-const QUESTIONS: &[(&str, &str, &[(&str, usize)])] = &[
+/// A title, a query, and how many statements each table may take: one a level, and one more where a total is asked for.
+type Question = (&'static str, &'static str, &'static [(&'static str, usize)]);
+
+/// What is asked.
+const QUESTIONS: &[Question] = &[
     (
         "Three levels, without totals",
         "{ projects(first: 5) { nodes { name
