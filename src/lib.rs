@@ -84,6 +84,8 @@
 
 extern crate self as wundr_db;
 
+#[cfg(feature = "redis")]
+pub mod cache;
 mod change;
 #[doc(hidden)]
 pub mod checks;
@@ -110,6 +112,11 @@ pub mod statement;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "only a cache reads the notes")
+)]
+mod touched;
 mod tracking;
 mod transaction;
 
@@ -141,8 +148,17 @@ mod engine {
 #[cfg(feature = "async")]
 #[path = ""]
 mod asynchronous {
+    #[cfg(feature = "redis")]
+    #[path = "cached/mod.rs"]
+    mod cached;
     #[path = "engine/asynchronous.rs"]
     mod engine;
+    #[cfg(feature = "redis")]
+    #[path = "cached/asynchronous/flights.rs"]
+    mod flights;
+    #[cfg(feature = "redis")]
+    #[path = "cached/asynchronous/link.rs"]
+    mod link;
     #[path = "live/listener.rs"]
     mod listener;
     #[path = "live/asynchronous.rs"]
@@ -150,6 +166,8 @@ mod asynchronous {
     #[path = "repositories/mod.rs"]
     mod repositories;
 
+    #[cfg(feature = "redis")]
+    pub use cached::*;
     pub use engine::{BoxFuture, Db, RowStream, Rows, Tx, TxFn, TxFnOnce};
     pub(crate) use engine::{Source, Unit, at_once};
     pub use live::Live;
@@ -164,8 +182,17 @@ pub use asynchronous::*;
 pub mod blocking {
     //! The same repositories without a runtime: every name of the crate's root that is `async` there.
 
+    #[cfg(feature = "redis")]
+    #[path = "cached/mod.rs"]
+    mod cached;
     #[path = "engine/blocking.rs"]
     mod engine;
+    #[cfg(feature = "redis")]
+    #[path = "cached/blocking/flights.rs"]
+    mod flights;
+    #[cfg(feature = "redis")]
+    #[path = "cached/blocking/link.rs"]
+    mod link;
     #[path = "live/listener.rs"]
     mod listener;
     #[path = "live/blocking.rs"]
@@ -175,6 +202,8 @@ pub mod blocking {
 
     #[cfg(feature = "migrations")]
     pub use crate::migrations::blocking as migrations;
+    #[cfg(feature = "redis")]
+    pub use cached::*;
     pub use engine::{Db, Rows, Tx};
     pub(crate) use engine::{Source, Unit, at_once};
     pub use live::Live;

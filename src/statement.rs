@@ -511,9 +511,49 @@ impl<F: QueryFragment<Pg>, Q: QueryFragment<Pg>> QueryFragment<Pg> for DeleteMat
     }
 }
 
+/// [`DeleteMatching`] that tells something of each row that it has deleted.
+pub struct DeleteReturning<F, Q, R> {
+    delete: DeleteMatching<F, Q>,
+    returning: R,
+}
+
+impl<F, Q> DeleteMatching<F, Q> {
+    /// Tells these columns of each row that is deleted.
+    pub fn returning<R>(self, returning: R) -> DeleteReturning<F, Q, R> {
+        DeleteReturning {
+            delete: self,
+            returning,
+        }
+    }
+}
+
+impl<F, Q, R> QueryId for DeleteReturning<F, Q, R> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<F, Q, R> QueryFragment<Pg> for DeleteReturning<F, Q, R>
+where
+    F: QueryFragment<Pg>,
+    Q: QueryFragment<Pg>,
+    R: QueryFragment<Pg>,
+{
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.delete.walk_ast(out.reborrow())?;
+        out.push_sql(" RETURNING ");
+        self.returning.walk_ast(out)
+    }
+}
+
+impl<F, Q, R: diesel::Expression> Query for DeleteReturning<F, Q, R> {
+    type SqlType = R::SqlType;
+}
+
 #[cfg(feature = "blocking")]
 mod blocking {
-    use super::{Changes, Insert, InsertMany, NewRow, Update, Upsert};
+    use super::{Changes, DeleteReturning, Insert, InsertMany, NewRow, Update, Upsert};
+
+    impl<F, Q, R, C> diesel::RunQueryDsl<C> for DeleteReturning<F, Q, R> {}
 
     impl<N: NewRow, C> diesel::RunQueryDsl<C> for Insert<'_, N> {}
     impl<N: NewRow, C> diesel::RunQueryDsl<C> for Upsert<'_, N> {}

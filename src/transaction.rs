@@ -139,7 +139,7 @@ impl Retry {
 }
 
 /// Between 0 and 1, from the random bits that a version 7 UUID ends in.
-fn random_fraction() -> f64 {
+pub(crate) fn random_fraction() -> f64 {
     let (_, low) = Uuid::now_v7().as_u64_pair();
     f64::from(low as u32) / f64::from(u32::MAX)
 }

@@ -11,6 +11,7 @@ use diesel::r2d2;
 use crate::config::Recycling;
 use crate::health::{Health, PROBE, Probe};
 use crate::statement::prepared;
+use crate::touched::Notes;
 use crate::transaction::{Retry, Retryable, TransactionOptions};
 use crate::{Config, Error, Result};
 
@@ -39,6 +40,9 @@ pub struct Db {
     pool: r2d2::Pool<Manager>,
     config: Arc<Config>,
     closed: Arc<AtomicBool>,
+    /// In front of it, for those of its clones that were given one.
+    #[cfg(feature = "redis")]
+    cache: Option<Arc<super::cached::store::Store>>,
 }
 
 impl fmt::Debug for Db {
@@ -82,6 +86,8 @@ impl Db {
             pool,
             config,
             closed,
+            #[cfg(feature = "redis")]
+            cache: None,
         })
     }
 
@@ -219,6 +225,26 @@ impl Db {
         }
     }
 
+    /// The same database, whose writes are fenced in the cache.
+    #[cfg(feature = "redis")]
+    pub(crate) fn behind(&self, cache: Arc<super::cached::store::Store>) -> Self {
+        Self {
+            cache: Some(cache),
+            ..self.clone()
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn has_cache(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    #[cfg(not(feature = "redis"))]
+    #[allow(clippy::unused_self)]
+    pub(crate) fn has_cache(&self) -> bool {
+        false
+    }
+
     pub(crate) fn source(&self) -> Source<'static> {
         Source::Pool(self.clone())
     }
@@ -256,6 +282,9 @@ impl Db {
             failed: AtomicBool::new(false),
             unheard: false,
             savepoints: 0,
+            notes: Notes::new(self.has_cache()),
+            #[cfg(feature = "redis")]
+            cache: self.cache.clone(),
             ended: false,
         };
         AnsiTransactionManager::begin_transaction_sql(

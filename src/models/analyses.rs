@@ -271,3 +271,5 @@ orders! {
         Oldest = created_at asc,
     }
 }
+
+crate::touched::touches!(Analysis, NewAnalysis => |analysis| crate::touched::Key::LatestAnalysis(analysis.project_id, analysis.r#type));

@@ -270,3 +270,9 @@ statements! {
     RequeueAbandoned, RequeueAbandoned => ClaimSql;
     Holder, Holder => (crate::schema::analysis::sql_types::AnalysisStatus, Nullable<Text>);
 }
+
+impl crate::touched::Touches for Claim {
+    fn touch(&self, touched: &mut crate::touched::Touched) {
+        self.analysis.touch(touched);
+    }
+}

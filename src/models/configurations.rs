@@ -316,3 +316,16 @@ orders! {
         Name = name asc,
     }
 }
+
+crate::touched::touches!(Configuration, NewConfiguration => |row| crate::touched::Key::Configurations(scope_of(row.organization_id, row.project_id)));
+
+fn scope_of(
+    organization: Option<OrganizationId>,
+    project: Option<ProjectId>,
+) -> ConfigurationScope {
+    match (organization, project) {
+        (_, Some(project)) => ConfigurationScope::Project(project),
+        (Some(organization), None) => ConfigurationScope::Organization(organization),
+        (None, None) => ConfigurationScope::Global,
+    }
+}

@@ -138,3 +138,5 @@ orders! {
         Oldest = joined_at asc,
     }
 }
+
+crate::touched::touches!(OrganizationMember, NewOrganizationMember => |member| crate::touched::Key::OrganizationMember(member.organization_id, member.user_id));

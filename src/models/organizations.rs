@@ -132,3 +132,5 @@ orders! {
         RecentlyUpdated = updated_at desc,
     }
 }
+
+crate::touched::touches!(Organization, NewOrganization => |organization| crate::touched::Key::Organization(organization.id));

@@ -133,3 +133,5 @@ orders! {
         Oldest = added_at asc,
     }
 }
+
+crate::touched::touches!(ProjectMember, NewProjectMember => |member| crate::touched::Key::ProjectMember(member.project_id, member.user_id));

@@ -219,3 +219,5 @@ orders! {
         RecentlyUpdated = updated_at desc,
     }
 }
+
+crate::touched::touches!(Project, NewProject => |project| crate::touched::Key::Project(project.id));

@@ -222,3 +222,5 @@ orders! {
         Name = name asc,
     }
 }
+
+crate::touched::touches!(SetupProfile, NewSetupProfile => |profile| crate::touched::Key::SetupProfile(profile.id));

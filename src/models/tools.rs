@@ -334,3 +334,5 @@ mod tests {
         assert_eq!((ordered.len(), &*ordered[0].name), (20_000, "19999"));
     }
 }
+
+crate::touched::touches!(Tool, NewTool => |tool| crate::touched::Key::Tool(tool.id));

@@ -186,3 +186,5 @@ orders! {
         ExpiringSoonest = expires_at asc,
     }
 }
+
+crate::touched::touches!(UserSession, NewUserSession => |session| crate::touched::Key::UserSession(session.token_hash.clone()));

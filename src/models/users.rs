@@ -161,3 +161,5 @@ orders! {
         Email = email asc,
     }
 }
+
+crate::touched::touches!(User, NewUser => |user| crate::touched::Key::User(user.id));

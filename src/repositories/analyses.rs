@@ -9,6 +9,7 @@ use crate::lifecycle::{By, Step, Transition};
 use crate::models::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
 use crate::schema::analysis::analyses;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::touched::Key;
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,
     AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis, NewestOfProjects,
@@ -224,11 +225,8 @@ impl Analyses<'_> {
     async fn take(&self, id: AnalysisId, step: Step) -> Result<Analysis> {
         step.check()?;
         loop {
-            if let Some(analysis) = self
-                .0
-                .first(Transition::new(By::Anybody(id), &step))
-                .await?
-            {
+            let transition = Transition::new(By::Anybody(id), &step);
+            if let Some(analysis) = fenced!(self, source => source.first(transition))? {
                 return Ok(analysis);
             }
             let status = analyses::table.find(id).select(analyses::status);
@@ -248,7 +246,7 @@ impl Analyses<'_> {
     async fn take_held(&self, lease: &Lease, step: Step) -> Result<Analysis> {
         step.check()?;
         let transition = Transition::new(By::Holder(lease), &step);
-        match self.0.first(transition).await? {
+        match fenced!(self, source => source.first(transition))? {
             Some(analysis) => Ok(analysis),
             None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
         }
@@ -259,11 +257,11 @@ impl Analyses<'_> {
 impl AnalysisRepository for Analyses<'_> {
     async fn create(&self, new: NewAnalysis) -> Result<Analysis> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewAnalysis]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn find(&self, id: AnalysisId) -> Result<Option<Analysis>> {
@@ -383,9 +381,8 @@ impl AnalysisRepository for Analyses<'_> {
         worker: &str,
         lease_for: Duration,
     ) -> Result<Option<Claim>> {
-        self.0
-            .first(ClaimNext::new(types, worker, lease_for)?)
-            .await
+        let claim = ClaimNext::new(types, worker, lease_for)?;
+        fenced!(self, source => source.first(claim))
     }
 
     async fn renew(
@@ -394,10 +391,8 @@ impl AnalysisRepository for Analyses<'_> {
         lease_for: Duration,
         progress: Option<i32>,
     ) -> Result<Lease> {
-        match self
-            .0
-            .first(Renew::new(lease, lease_for, progress)?)
-            .await?
+        let renewal = Renew::new(lease, lease_for, progress)?;
+        match fenced!(self, source => renew(&source, renewal, lease.analysis_id), _renewed => &true)?
         {
             Some(lease) => Ok(lease),
             None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
@@ -417,19 +412,34 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn requeue_abandoned(&self) -> Result<Vec<Claim>> {
-        self.0.load(RequeueAbandoned::new()).await
+        fenced!(self, source => source.load(RequeueAbandoned::new()))
     }
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {
-        Ok(self
-            .0
-            .execute(diesel::delete(analyses::table.find(id)))
-            .await?
-            == 1)
+        let statement =
+            diesel::delete(analyses::table.find(id)).returning(Analysis::as_returning());
+        let deleted: Option<Analysis> = fenced!(self, source => source.first(statement))?;
+        Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &AnalysisFilter) -> Result<usize> {
         let ids = filter.query().select(analyses::id);
-        self.0.execute(delete_matching(analyses::table, ids)).await
+        let statement = delete_matching(analyses::table, ids).returning(Analysis::as_returning());
+        let deleted: Vec<Analysis> = fenced!(self, source => source.load(statement))?;
+        Ok(deleted.len())
     }
+}
+
+/// Renews a lease, and notes whose progress may have changed with it.
+#[repository]
+async fn renew(source: &Source<'_>, renewal: Renew<'_>, id: AnalysisId) -> Result<Option<Lease>> {
+    let lease = source.first(renewal).await?;
+    if source.takes_notes() {
+        let of = analyses::table
+            .find(id)
+            .select((analyses::project_id, analyses::r#type));
+        let of: Option<(ProjectId, AnalysisType)> = source.first(of).await?;
+        source.touch(&of.map(|(project, r#type)| Key::LatestAnalysis(project, r#type)));
+    }
+    Ok(lease)
 }

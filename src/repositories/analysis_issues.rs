@@ -298,7 +298,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         id: AnalysisIssueId,
         changes: AnalysisIssueChanges,
     ) -> Result<AnalysisIssue> {
-        update!(self, "AnalysisIssue", id, changes)
+        update!(self, plain "AnalysisIssue", id, changes)
     }
 
     async fn resolve(&self, id: AnalysisIssueId, by: UserId) -> Result<AnalysisIssue> {

@@ -209,7 +209,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         id: AnalysisMetricId,
         changes: AnalysisMetricChanges,
     ) -> Result<AnalysisMetric> {
-        update!(self, "AnalysisMetric", id, changes)
+        update!(self, plain "AnalysisMetric", id, changes)
     }
 
     async fn delete(&self, id: AnalysisMetricId) -> Result<bool> {

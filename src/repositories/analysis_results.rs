@@ -178,7 +178,7 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         id: AnalysisResultId,
         changes: AnalysisResultChanges,
     ) -> Result<AnalysisResult> {
-        update!(self, "AnalysisResult", id, changes)
+        update!(self, plain "AnalysisResult", id, changes)
     }
 
     async fn delete(&self, id: AnalysisResultId) -> Result<bool> {

@@ -166,19 +166,30 @@ impl Tx {
 }
 
 #[repository]
+impl Configurations<'_> {
+    /// All that the scope has itself.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn own(&self, scope: ConfigurationScope) -> Result<Vec<Configuration>> {
+        self.0
+            .load(scope.own().select(Configuration::as_select()))
+            .await
+    }
+}
+
+#[repository]
 impl ConfigurationRepository for Configurations<'_> {
     async fn create(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewConfiguration]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn upsert(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
-        self.0.one(upsert(&new)).await
+        fenced!(self, source => source.one(upsert(&new)))
     }
 
     async fn find(&self, id: ConfigurationId) -> Result<Option<Configuration>> {
@@ -341,17 +352,17 @@ impl ConfigurationRepository for Configurations<'_> {
     }
 
     async fn delete(&self, id: ConfigurationId) -> Result<bool> {
-        Ok(self
-            .0
-            .execute(diesel::delete(configurations::table.find(id)))
-            .await?
-            == 1)
+        let statement =
+            diesel::delete(configurations::table.find(id)).returning(Configuration::as_returning());
+        let deleted: Option<Configuration> = fenced!(self, source => source.first(statement))?;
+        Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<usize> {
         let ids = filter.query().select(configurations::id);
-        self.0
-            .execute(delete_matching(configurations::table, ids))
-            .await
+        let statement =
+            delete_matching(configurations::table, ids).returning(Configuration::as_returning());
+        let deleted: Vec<Configuration> = fenced!(self, source => source.load(statement))?;
+        Ok(deleted.len())
     }
 }

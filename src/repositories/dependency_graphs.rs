@@ -235,7 +235,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         id: DependencyGraphId,
         changes: DependencyGraphChanges,
     ) -> Result<DependencyGraph> {
-        update!(self, "DependencyGraph", id, changes)
+        update!(self, plain "DependencyGraph", id, changes)
     }
 
     async fn delete(&self, id: DependencyGraphId) -> Result<bool> {

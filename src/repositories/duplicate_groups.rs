@@ -193,7 +193,7 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
         id: DuplicateGroupId,
         changes: DuplicateGroupChanges,
     ) -> Result<DuplicateGroup> {
-        update!(self, "DuplicateGroup", id, changes)
+        update!(self, plain "DuplicateGroup", id, changes)
     }
 
     async fn delete(&self, id: DuplicateGroupId) -> Result<bool> {

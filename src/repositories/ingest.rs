@@ -189,6 +189,9 @@ impl<'a> Ingest<'a> {
     pub async fn run(self) -> Result<Ingested> {
         let unit = Unit::begin(&self.source).await?;
         let outcome = write(self, &unit).await;
+        if let Ok(ingested) = &outcome {
+            unit.source().touch(&ingested.analysis);
+        }
         unit.end(outcome).await
     }
 }
@@ -237,9 +240,10 @@ async fn create(source: &Source<'_>, mut new: NewAnalysis, replacing: bool) -> R
         // Kept when their analysis is deleted, but these are about to come again.
         let graphs = dependency_graphs::table.filter(dependency_graphs::analysis_id.eq(new.id));
         source.execute(diesel::delete(graphs)).await?;
-        source
-            .execute(diesel::delete(analyses::table.find(new.id)))
-            .await?;
+        let replaced = diesel::delete(analyses::table.find(new.id));
+        let replaced = replaced.returning(Analysis::as_returning());
+        let replaced: Option<Analysis> = source.first(replaced).await?;
+        source.touch(&replaced);
     }
     source.one(insert(&new)).await
 }

@@ -216,7 +216,7 @@ impl IntegrationRepository for Integrations<'_> {
     }
 
     async fn update(&self, id: IntegrationId, changes: IntegrationChanges) -> Result<Integration> {
-        update!(self, "Integration", id, changes)
+        update!(self, plain "Integration", id, changes)
     }
 
     async fn set_enabled(&self, id: IntegrationId, is_enabled: bool) -> Result<Integration> {

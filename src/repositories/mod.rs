@@ -5,11 +5,46 @@
 
 use super::*;
 use crate::page::Order as _;
+use writing::{writing, written};
 
-/// Updates one row and tells why, where there was none to update.
+/// Runs a write of a table that has a cached form: `$statement`, on the source that it is given. What it returns, or
+/// `$touched` of that, tells what it has touched.
+#[repository]
+macro_rules! fenced {
+    ($self:ident, $source:ident => $statement:expr) => {
+        fenced!($self, $source => $statement, outcome => outcome)
+    };
+    ($self:ident, $source:ident => $statement:expr, $outcome:ident => $touched:expr) => {{
+        let writing = writing(&$self.0).await?;
+        let outcome = {
+            let $source = writing.source();
+            let outcome = $statement.await;
+            if let Ok($outcome) = &outcome {
+                $source.touch($touched);
+            }
+            outcome
+        };
+        written(writing, outcome).await
+    }};
+}
+
+/// Updates one row and tells why, where there was none to update. `plain` is for a table that has no cached form.
 #[repository]
 macro_rules! update {
     ($self:ident, $what:literal, $id:expr, $changes:expr) => {{
+        let (id, changes) = ($id, $changes);
+        changes.check()?;
+        if changes.is_empty() {
+            return $self.find(id).await?.ok_or(Error::NotFound { what: $what });
+        }
+        let updated = fenced!($self, source => source.first(update(id, &changes)));
+        match updated? {
+            Some(row) => Ok(row),
+            None if $self.exists(id).await? => Err(Error::StaleWrite { what: $what }),
+            None => Err(Error::NotFound { what: $what }),
+        }
+    }};
+    ($self:ident, plain $what:literal, $id:expr, $changes:expr) => {{
         let (id, changes) = ($id, $changes);
         changes.check()?;
         if changes.is_empty() {
@@ -103,14 +138,17 @@ macro_rules! in_groups_of {
     }};
 }
 
-/// Removes members, unless they are all owners that an organization or a project has.
+/// Removes members, unless they are all owners that an organization or a project has. `$touched` is what they are cached
+/// as.
 #[repository]
 macro_rules! remove {
-    ($self:ident, $row:ident, $members:expr) => {{
-        let (_, ownerless, removed) = $self
-            .0
-            .one::<_, Removed>(remove_members::<$row, _>($members))
-            .await?;
+    ($self:ident, $row:ident, $members:expr, $touched:expr) => {{
+        let outcome = fenced!(
+            $self,
+            source => source.one::<_, Removed>(remove_members::<$row, _>($members)),
+            removed => &(removed.2 > 0).then_some($touched)
+        );
+        let (_, ownerless, removed) = outcome?;
         if ownerless > 0 {
             return Err($row::last_owner());
         }
@@ -164,6 +202,7 @@ mod tools;
 mod trends;
 mod user_sessions;
 mod users;
+mod writing;
 
 pub use analyses::*;
 pub use analysis_issues::*;

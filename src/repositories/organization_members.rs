@@ -8,6 +8,7 @@ use crate::statement::{
     Changes as _, Membership as _, NewRow as _, Removed, change_member, insert, remove_members,
     upsert_member,
 };
+use crate::touched::{Everything, Key};
 use crate::{
     Error, NewOrganizationMember, OrganizationId, OrganizationMember, OrganizationMemberChanges,
     OrganizationMemberFilter, OrganizationMemberId, OrganizationMemberOrder, OrganizationRole,
@@ -188,18 +189,16 @@ const LEAVING: (
 impl OrganizationMemberRepository for OrganizationMembers<'_> {
     async fn create(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn upsert(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
         new.check()?;
-        self.0
-            .first(upsert_member(&new))
-            .await?
+        fenced!(self, source => source.first(upsert_member(&new)))?
             .ok_or_else(NewOrganizationMember::last_owner)
     }
 
@@ -325,11 +324,8 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         let member = organization_members::table
             .find(id)
             .select(organization_members::id);
-        match self
-            .0
-            .first(change_member::<NewOrganizationMember, _>(member, &changes))
-            .await?
-        {
+        let changed = fenced!(self, source => source.first(change_member::<NewOrganizationMember, _>(member, &changes)));
+        match changed? {
             Some(member) => Ok(member),
             None if self.exists(id).await? => Err(NewOrganizationMember::last_owner()),
             None => Err(Error::NotFound {
@@ -349,11 +345,8 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .filter(organization_members::organization_id.eq(organization_id))
             .filter(organization_members::user_id.eq(user_id))
             .select(organization_members::id);
-        match self
-            .0
-            .first(change_member::<NewOrganizationMember, _>(member, &changes))
-            .await?
-        {
+        let changed = fenced!(self, source => source.first(change_member::<NewOrganizationMember, _>(member, &changes)));
+        match changed? {
             Some(member) => Ok(member),
             None if self.role_of(organization_id, user_id).await?.is_some() => {
                 Err(NewOrganizationMember::last_owner())
@@ -369,12 +362,21 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .filter(organization_members::organization_id.eq(organization_id))
             .filter(organization_members::user_id.eq(user_id))
             .select(LEAVING);
-        Ok(remove!(self, NewOrganizationMember, member) == 1)
+        let key = Key::OrganizationMember(organization_id, user_id);
+        Ok(remove!(self, NewOrganizationMember, member, key.clone()) == 1)
     }
 
     async fn delete(&self, id: OrganizationMemberId) -> Result<bool> {
+        // A membership keeps its organization and its user.
+        let touched = match self.0.has_cache() {
+            true => self.find(id).await?,
+            false => None,
+        };
+        let touched =
+            touched.map(|member| Key::OrganizationMember(member.organization_id, member.user_id));
+        let touched = touched.ok_or(Everything);
         let member = organization_members::table.find(id).select(LEAVING);
-        Ok(remove!(self, NewOrganizationMember, member) == 1)
+        Ok(remove!(self, NewOrganizationMember, member, touched.clone()) == 1)
     }
 
     async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<usize> {
@@ -382,6 +384,6 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .query()
             .order(organization_members::id)
             .select(LEAVING);
-        Ok(remove!(self, NewOrganizationMember, members))
+        Ok(remove!(self, NewOrganizationMember, members, Everything))
     }
 }

@@ -5,14 +5,15 @@ use diesel::sql_types::Jsonb;
 use serde_json::Value;
 
 use super::*;
-use crate::schema::public::{organization_members, organizations};
+use crate::schema::public::{organization_members, organizations, projects};
 use crate::statement::{
     Changes as _, NewRow as _, delete_matching, insert, prepared, update, upsert,
 };
 use crate::text::merged;
+use crate::touched::{Everything, Key};
 use crate::{
     Error, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId,
-    OrganizationOrder, OrganizationRole, Page, Paged, Result, SubscriptionPlan, UserId,
+    OrganizationOrder, OrganizationRole, Page, Paged, ProjectId, Result, SubscriptionPlan, UserId,
 };
 
 /// Stores and finds organizations.
@@ -130,16 +131,16 @@ impl Tx {
 impl OrganizationRepository for Organizations<'_> {
     async fn create(&self, new: NewOrganization) -> Result<Organization> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewOrganization]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn upsert(&self, new: NewOrganization) -> Result<Organization> {
         new.check()?;
-        self.0.one(upsert(&new)).await
+        fenced!(self, source => source.one(upsert(&new)))
     }
 
     async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {
@@ -233,26 +234,46 @@ impl OrganizationRepository for Organizations<'_> {
         let statement = diesel::update(organizations::table.find(id))
             .set(merged)
             .returning(Organization::as_returning());
-        self.0
-            .first(prepared(statement))
-            .await?
-            .ok_or(Error::NotFound {
-                what: "Organization",
-            })
+        fenced!(self, source => source.first(prepared(statement)))?.ok_or(Error::NotFound {
+            what: "Organization",
+        })
     }
 
     async fn delete(&self, id: OrganizationId) -> Result<bool> {
-        Ok(self
-            .0
-            .execute(diesel::delete(organizations::table.find(id)))
-            .await?
-            == 1)
+        fenced!(self, source => delete_organization(&source, id))
     }
 
     async fn delete_many(&self, filter: &OrganizationFilter) -> Result<usize> {
         let ids = filter.query().select(organizations::id);
-        self.0
-            .execute(delete_matching(organizations::table, ids))
-            .await
+        let statement = delete_matching(organizations::table, ids);
+        fenced!(self, source => source.execute(statement), deleted => &(*deleted > 0).then_some(Everything))
     }
+}
+
+/// Deletes an organization, and notes what goes with it. While it is locked, nothing new can refer to it.
+#[repository]
+async fn delete_organization(source: &Source<'_>, id: OrganizationId) -> Result<bool> {
+    if source.takes_notes() {
+        let organization = organizations::table
+            .find(id)
+            .select(organizations::id)
+            .for_update();
+        source.first::<_, OrganizationId>(organization).await?;
+        let members = organization_members::table
+            .filter(organization_members::organization_id.eq(id))
+            .select(organization_members::user_id);
+        for user in source.load::<_, UserId>(members).await? {
+            source.touch(&Key::OrganizationMember(id, user));
+        }
+        let projects = projects::table
+            .filter(projects::organization_id.eq(id))
+            .select(projects::id);
+        for project in source.load::<_, ProjectId>(projects).await? {
+            touch_project(source, project).await?;
+        }
+        source.touch(&Key::Configurations(id.into()));
+        source.touch(&Key::Organization(id));
+    }
+    let statement = diesel::delete(organizations::table.find(id));
+    Ok(source.execute(statement).await? == 1)
 }

@@ -8,6 +8,7 @@ use crate::statement::{
     Changes as _, Membership as _, NewRow as _, Removed, change_member, insert, remove_members,
     upsert_member,
 };
+use crate::touched::{Everything, Key};
 use crate::{
     Error, NewProjectMember, Page, Paged, ProjectId, ProjectMember, ProjectMemberChanges,
     ProjectMemberFilter, ProjectMemberId, ProjectMemberOrder, ProjectRole, Result, UserId,
@@ -174,18 +175,16 @@ const LEAVING: (
 impl ProjectMemberRepository for ProjectMembers<'_> {
     async fn create(&self, new: NewProjectMember) -> Result<ProjectMember> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewProjectMember]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn upsert(&self, new: NewProjectMember) -> Result<ProjectMember> {
         new.check()?;
-        self.0
-            .first(upsert_member(&new))
-            .await?
+        fenced!(self, source => source.first(upsert_member(&new)))?
             .ok_or_else(NewProjectMember::last_owner)
     }
 
@@ -296,11 +295,8 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             });
         }
         let member = project_members::table.find(id).select(project_members::id);
-        match self
-            .0
-            .first(change_member::<NewProjectMember, _>(member, &changes))
-            .await?
-        {
+        let changed = fenced!(self, source => source.first(change_member::<NewProjectMember, _>(member, &changes)));
+        match changed? {
             Some(member) => Ok(member),
             None if self.exists(id).await? => Err(NewProjectMember::last_owner()),
             None => Err(Error::NotFound {
@@ -320,11 +316,8 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .filter(project_members::project_id.eq(project_id))
             .filter(project_members::user_id.eq(user_id))
             .select(project_members::id);
-        match self
-            .0
-            .first(change_member::<NewProjectMember, _>(member, &changes))
-            .await?
-        {
+        let changed = fenced!(self, source => source.first(change_member::<NewProjectMember, _>(member, &changes)));
+        match changed? {
             Some(member) => Ok(member),
             None if self.role_of(project_id, user_id).await?.is_some() => {
                 Err(NewProjectMember::last_owner())
@@ -340,16 +333,24 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .filter(project_members::project_id.eq(project_id))
             .filter(project_members::user_id.eq(user_id))
             .select(LEAVING);
-        Ok(remove!(self, NewProjectMember, member) == 1)
+        let key = Key::ProjectMember(project_id, user_id);
+        Ok(remove!(self, NewProjectMember, member, key.clone()) == 1)
     }
 
     async fn delete(&self, id: ProjectMemberId) -> Result<bool> {
+        // A membership keeps its project and its user.
+        let touched = match self.0.has_cache() {
+            true => self.find(id).await?,
+            false => None,
+        };
+        let touched = touched.map(|member| Key::ProjectMember(member.project_id, member.user_id));
+        let touched = touched.ok_or(Everything);
         let member = project_members::table.find(id).select(LEAVING);
-        Ok(remove!(self, NewProjectMember, member) == 1)
+        Ok(remove!(self, NewProjectMember, member, touched.clone()) == 1)
     }
 
     async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<usize> {
         let members = filter.query().order(project_members::id).select(LEAVING);
-        Ok(remove!(self, NewProjectMember, members))
+        Ok(remove!(self, NewProjectMember, members, Everything))
     }
 }

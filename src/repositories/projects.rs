@@ -12,9 +12,11 @@ use super::*;
 use crate::schema::public::{organization_members, project_members, projects};
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
 use crate::text::merged;
+use crate::touched::{Everything, Key};
 use crate::{
-    Error, NewProject, OrganizationId, OrganizationRole, Page, Paged, Project, ProjectChanges,
-    ProjectFilter, ProjectId, ProjectOrder, ProjectStatus, ProjectVisibility, Result, UserId,
+    AnalysisType, Error, NewProject, OrganizationId, OrganizationRole, Page, Paged, Project,
+    ProjectChanges, ProjectFilter, ProjectId, ProjectOrder, ProjectStatus, ProjectVisibility,
+    Result, UserId,
 };
 
 /// Stores and finds projects.
@@ -203,11 +205,11 @@ fn visible(user_id: UserId, filter: &ProjectFilter) -> projects::BoxedQuery<'_, 
 impl ProjectRepository for Projects<'_> {
     async fn create(&self, new: NewProject) -> Result<Project> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewProject]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<Project>> {
@@ -305,7 +307,7 @@ impl ProjectRepository for Projects<'_> {
         let statement = diesel::update(projects::table.find(id).filter(not_deleted))
             .set(projects::status.eq(ProjectStatus::Archived))
             .returning(Project::as_returning());
-        match self.0.first(prepared(statement)).await? {
+        match fenced!(self, source => source.first(prepared(statement)))? {
             Some(project) => Ok(project),
             None if self.exists(id).await? => Err(Error::illegal_transition(
                 "Project",
@@ -333,9 +335,7 @@ impl ProjectRepository for Projects<'_> {
         let statement = diesel::update(projects::table.find(id))
             .set(now)
             .returning(Project::as_returning());
-        self.0
-            .first(prepared(statement))
-            .await?
+        fenced!(self, source => source.first(prepared(statement)))?
             .ok_or(Error::NotFound { what: "Project" })
     }
 
@@ -351,22 +351,46 @@ impl ProjectRepository for Projects<'_> {
         let statement = diesel::update(projects::table.find(id))
             .set(merged)
             .returning(Project::as_returning());
-        self.0
-            .first(prepared(statement))
-            .await?
+        fenced!(self, source => source.first(prepared(statement)))?
             .ok_or(Error::NotFound { what: "Project" })
     }
 
     async fn delete(&self, id: ProjectId) -> Result<bool> {
-        Ok(self
-            .0
-            .execute(diesel::delete(projects::table.find(id)))
-            .await?
-            == 1)
+        fenced!(self, source => delete_project(&source, id))
     }
 
     async fn delete_many(&self, filter: &ProjectFilter) -> Result<usize> {
         let ids = filter.query().select(projects::id);
-        self.0.execute(delete_matching(projects::table, ids)).await
+        let statement = delete_matching(projects::table, ids);
+        fenced!(self, source => source.execute(statement), deleted => &(*deleted > 0).then_some(Everything))
     }
+}
+
+/// Deletes a project, and notes what goes with it.
+#[repository]
+async fn delete_project(source: &Source<'_>, id: ProjectId) -> Result<bool> {
+    if source.takes_notes() {
+        touch_project(source, id).await?;
+    }
+    let statement = diesel::delete(projects::table.find(id));
+    Ok(source.execute(statement).await? == 1)
+}
+
+/// Notes a project and what goes with it. It stays locked, so that nothing new refers to it.
+#[repository]
+pub(super) async fn touch_project(source: &Source<'_>, id: ProjectId) -> Result<()> {
+    let project = projects::table.find(id).select(projects::id).for_update();
+    source.first::<_, ProjectId>(project).await?;
+    let members = project_members::table
+        .filter(project_members::project_id.eq(id))
+        .select(project_members::user_id);
+    for user in source.load::<_, UserId>(members).await? {
+        source.touch(&Key::ProjectMember(id, user));
+    }
+    for &r#type in AnalysisType::ALL {
+        source.touch(&Key::LatestAnalysis(id, r#type));
+    }
+    source.touch(&Key::Configurations(id.into()));
+    source.touch(&Key::Project(id));
+    Ok(())
 }

@@ -141,11 +141,11 @@ impl Tx {
 impl SetupProfileRepository for SetupProfiles<'_> {
     async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewSetupProfile]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>> {
@@ -251,17 +251,17 @@ impl SetupProfileRepository for SetupProfiles<'_> {
     }
 
     async fn delete(&self, id: SetupProfileId) -> Result<bool> {
-        Ok(self
-            .0
-            .execute(diesel::delete(setup_profiles::table.find(id)))
-            .await?
-            == 1)
+        let statement =
+            diesel::delete(setup_profiles::table.find(id)).returning(SetupProfile::as_returning());
+        let deleted: Option<SetupProfile> = fenced!(self, source => source.first(statement))?;
+        Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<usize> {
         let ids = filter.query().select(setup_profiles::id);
-        self.0
-            .execute(delete_matching(setup_profiles::table, ids))
-            .await
+        let statement =
+            delete_matching(setup_profiles::table, ids).returning(SetupProfile::as_returning());
+        let deleted: Vec<SetupProfile> = fenced!(self, source => source.load(statement))?;
+        Ok(deleted.len())
     }
 }

@@ -262,7 +262,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
         id: SetupSessionId,
         changes: SetupSessionChanges,
     ) -> Result<SetupSession> {
-        update!(self, "SetupSession", id, changes)
+        update!(self, plain "SetupSession", id, changes)
     }
 
     async fn start(&self, id: SetupSessionId) -> Result<SetupSession> {

@@ -234,7 +234,7 @@ impl SetupStepRepository for SetupSteps<'_> {
     }
 
     async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep> {
-        update!(self, "SetupStep", id, changes)
+        update!(self, plain "SetupStep", id, changes)
     }
 
     async fn start(&self, id: SetupStepId) -> Result<SetupStep> {

@@ -124,11 +124,11 @@ impl Tx {
 impl ToolRepository for Tools<'_> {
     async fn create(&self, new: NewTool) -> Result<Tool> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewTool]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn find(&self, id: ToolId) -> Result<Option<Tool>> {
@@ -197,15 +197,15 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn delete(&self, id: ToolId) -> Result<bool> {
-        Ok(self
-            .0
-            .execute(diesel::delete(tools::table.find(id)))
-            .await?
-            == 1)
+        let statement = diesel::delete(tools::table.find(id)).returning(Tool::as_returning());
+        let deleted: Option<Tool> = fenced!(self, source => source.first(statement))?;
+        Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &ToolFilter) -> Result<usize> {
         let ids = filter.query().select(tools::id);
-        self.0.execute(delete_matching(tools::table, ids)).await
+        let statement = delete_matching(tools::table, ids).returning(Tool::as_returning());
+        let deleted: Vec<Tool> = fenced!(self, source => source.load(statement))?;
+        Ok(deleted.len())
     }
 }

@@ -6,6 +6,7 @@ use diesel::sql_types::Timestamptz;
 use super::*;
 use crate::schema::public::user_sessions;
 use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
+use crate::touched::Key;
 use crate::{
     Error, NewUserSession, Page, Paged, Result, UserId, UserSession, UserSessionChanges,
     UserSessionFilter, UserSessionId, UserSessionOrder,
@@ -126,11 +127,11 @@ impl Tx {
 impl UserSessionRepository for UserSessions<'_> {
     async fn create(&self, new: NewUserSession) -> Result<UserSession> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewUserSession]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn find(&self, id: UserSessionId) -> Result<Option<UserSession>> {
@@ -221,7 +222,7 @@ impl UserSessionRepository for UserSessions<'_> {
     }
 
     async fn update(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession> {
-        update!(self, "UserSession", id, changes)
+        fenced!(self, source => UserSessions(source.clone()).change(id, changes))
     }
 
     async fn touch(&self, id: UserSessionId) -> Result<UserSession> {
@@ -229,25 +230,31 @@ impl UserSessionRepository for UserSessions<'_> {
         let statement = diesel::update(user_sessions::table.find(id))
             .set(now)
             .returning(UserSession::as_returning());
-        self.0
-            .first(prepared(statement))
-            .await?
-            .ok_or(Error::NotFound {
-                what: "UserSession",
-            })
+        fenced!(self, source => source.first(prepared(statement)))?.ok_or(Error::NotFound {
+            what: "UserSession",
+        })
     }
 
     async fn delete(&self, id: UserSessionId) -> Result<bool> {
-        Ok(self
-            .0
-            .execute(diesel::delete(user_sessions::table.find(id)))
-            .await?
-            == 1)
+        let statement = diesel::delete(user_sessions::table.find(id));
+        let statement = statement.returning(user_sessions::token_hash);
+        let token_hash: Option<String> = fenced!(
+            self,
+            source => source.first(statement),
+            token_hash => &token_hash.clone().map(Key::UserSession)
+        )?;
+        Ok(token_hash.is_some())
     }
 
     async fn delete_for_user(&self, user_id: UserId) -> Result<usize> {
         let of_user = user_sessions::table.filter(user_sessions::user_id.eq(user_id));
-        self.0.execute(diesel::delete(of_user)).await
+        let statement = diesel::delete(of_user).returning(user_sessions::token_hash);
+        let deleted: Vec<String> = fenced!(
+            self,
+            source => source.load(statement),
+            hashes => &keys_of(hashes)[..]
+        )?;
+        Ok(deleted.len())
     }
 
     async fn delete_expired(&self, limit: u32) -> Result<usize> {
@@ -261,13 +268,39 @@ impl UserSessionRepository for UserSessions<'_> {
             .for_update()
             .skip_locked();
         let among_them = user_sessions::table.filter(user_sessions::id.eq_any(expired));
+        // Whoever finds one of these in a cache sees that it has expired.
         self.0.execute(diesel::delete(among_them)).await
     }
 
     async fn delete_many(&self, filter: &UserSessionFilter) -> Result<usize> {
         let ids = filter.query().select(user_sessions::id);
-        self.0
-            .execute(delete_matching(user_sessions::table, ids))
-            .await
+        let statement = delete_matching(user_sessions::table, ids);
+        let statement = statement.returning(user_sessions::token_hash);
+        let deleted: Vec<String> = fenced!(
+            self,
+            source => source.load(statement),
+            hashes => &keys_of(hashes)[..]
+        )?;
+        Ok(deleted.len())
     }
+}
+
+#[repository]
+impl UserSessions<'_> {
+    /// Changes a session, and notes its token's hash as it was.
+    async fn change(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession> {
+        if changes.token_hash.is_some() && self.0.takes_notes() {
+            let session = user_sessions::table
+                .find(id)
+                .select(user_sessions::token_hash)
+                .for_update();
+            let token_hash: Option<String> = self.0.first(session).await?;
+            self.0.touch(&token_hash.map(Key::UserSession));
+        }
+        update!(self, "UserSession", id, changes)
+    }
+}
+
+fn keys_of(token_hashes: &[String]) -> Vec<Key> {
+    token_hashes.iter().cloned().map(Key::UserSession).collect()
 }

@@ -7,13 +7,15 @@ use diesel::sql_types::{Jsonb, Timestamptz};
 use serde_json::Value;
 
 use super::*;
-use crate::schema::public::users;
+use crate::schema::public::{organization_members, project_members, user_sessions, users};
 use crate::statement::{
     Changes as _, NewRow as _, delete_matching, insert, prepared, update, upsert,
 };
 use crate::text::{lower, merged};
+use crate::touched::{Everything, Key};
 use crate::{
-    Error, NewUser, Page, Paged, Result, User, UserChanges, UserFilter, UserId, UserOrder,
+    Error, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges, UserFilter,
+    UserId, UserOrder,
 };
 
 /// Stores and finds users.
@@ -128,16 +130,16 @@ impl Tx {
 impl UserRepository for Users<'_> {
     async fn create(&self, new: NewUser) -> Result<User> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        fenced!(self, source => source.one(insert(&new)))
     }
 
     async fn create_many(&self, new: &[NewUser]) -> Result<usize> {
-        self.0.insert_all(new).await
+        fenced!(self, source => source.insert_all(new), _written => new)
     }
 
     async fn upsert(&self, new: NewUser) -> Result<User> {
         new.check()?;
-        self.0.one(upsert(&new)).await
+        fenced!(self, source => source.one(upsert(&new)))
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>> {
@@ -201,9 +203,7 @@ impl UserRepository for Users<'_> {
         let statement = diesel::update(users::table.find(id))
             .set(now)
             .returning(User::as_returning());
-        self.0
-            .first(prepared(statement))
-            .await?
+        fenced!(self, source => source.first(prepared(statement)))?
             .ok_or(Error::NotFound { what: "User" })
     }
 
@@ -217,22 +217,47 @@ impl UserRepository for Users<'_> {
         let statement = diesel::update(users::table.find(id))
             .set(merged)
             .returning(User::as_returning());
-        self.0
-            .first(prepared(statement))
-            .await?
+        fenced!(self, source => source.first(prepared(statement)))?
             .ok_or(Error::NotFound { what: "User" })
     }
 
     async fn delete(&self, id: UserId) -> Result<bool> {
-        Ok(self
-            .0
-            .execute(diesel::delete(users::table.find(id)))
-            .await?
-            == 1)
+        fenced!(self, source => delete_user(&source, id))
     }
 
     async fn delete_many(&self, filter: &UserFilter) -> Result<usize> {
         let ids = filter.query().select(users::id);
-        self.0.execute(delete_matching(users::table, ids)).await
+        let statement = delete_matching(users::table, ids);
+        fenced!(self, source => source.execute(statement), deleted => &(*deleted > 0).then_some(Everything))
     }
+}
+
+/// Deletes a user, and notes what goes with it. While the user is locked, nothing new can refer to it.
+#[repository]
+async fn delete_user(source: &Source<'_>, id: UserId) -> Result<bool> {
+    if source.takes_notes() {
+        let user = users::table.find(id).select(users::id).for_update();
+        source.first::<_, UserId>(user).await?;
+        let sessions = user_sessions::table
+            .filter(user_sessions::user_id.eq(id))
+            .select(user_sessions::token_hash);
+        for token_hash in source.load::<_, String>(sessions).await? {
+            source.touch(&Key::UserSession(token_hash));
+        }
+        let organizations = organization_members::table
+            .filter(organization_members::user_id.eq(id))
+            .select(organization_members::organization_id);
+        for organization in source.load::<_, OrganizationId>(organizations).await? {
+            source.touch(&Key::OrganizationMember(organization, id));
+        }
+        let projects = project_members::table
+            .filter(project_members::user_id.eq(id))
+            .select(project_members::project_id);
+        for project in source.load::<_, ProjectId>(projects).await? {
+            source.touch(&Key::ProjectMember(project, id));
+        }
+        source.touch(&Key::User(id));
+    }
+    let statement = diesel::delete(users::table.find(id));
+    Ok(source.execute(statement).await? == 1)
 }

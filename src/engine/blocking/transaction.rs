@@ -7,9 +7,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
 
+#[cfg(feature = "redis")]
+use super::super::cached;
 use super::Source;
 use super::pool::{Connection, Pooled};
+#[cfg(feature = "redis")]
+use crate::cache::question;
+#[cfg(feature = "redis")]
+use crate::statement::prepared;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::touched::{Everything, Notes, Touches};
 use crate::transaction::{PROOF_OF_HEALTH, already_failed, savepoint_abandoned};
 use crate::{Error, Result};
 
@@ -25,6 +32,10 @@ pub struct Tx {
     pub(super) unheard: bool,
     /// Savepoints that were begun and have not ended.
     pub(super) savepoints: u32,
+    /// What of that was written which may be cached.
+    pub(super) notes: Notes,
+    #[cfg(feature = "redis")]
+    pub(super) cache: Option<std::sync::Arc<super::super::cached::store::Store>>,
     pub(super) ended: bool,
 }
 
@@ -92,10 +103,20 @@ impl Tx {
         }
     }
 
+    pub(crate) fn takes_notes(&self) -> bool {
+        self.notes.are_taken()
+    }
+
+    /// Notes what was written.
+    pub(crate) fn touch(&self, what: &(impl Touches + ?Sized)) {
+        self.notes.add(what);
+    }
+
     /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
     /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
     pub fn connection_mut(&mut self) -> &mut PgConnection {
         self.unheard = true;
+        self.touch(&Everything);
         &mut self.connection().inner
     }
 
@@ -151,11 +172,38 @@ impl Tx {
             self.rollback();
             return Err(refusal);
         }
+        #[cfg(feature = "redis")]
+        let fences = match self.fence() {
+            Ok(fences) => fences,
+            Err(error) => {
+                self.rollback();
+                return Err(error);
+            }
+        };
         let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection().inner);
         let outcome = outcome.map_err(Error::from);
         // A server that refuses to commit has ended the transaction, too.
         self.ended = !matches!(&outcome, Err(error) if error.ends_connection());
+        #[cfg(feature = "redis")]
+        if let (Some(fences), Some(cache), true) = (fences, &self.cache, self.ended) {
+            cached::fences::end(cache, fences);
+        }
         outcome
+    }
+
+    /// Fences what was written, if there is a cache and something was.
+    #[cfg(feature = "redis")]
+    fn fence(&mut self) -> Result<Option<cached::fences::Fences>> {
+        let (Some(cache), Some(touched)) = (self.cache.clone(), self.notes.take()) else {
+            return Ok(None);
+        };
+        let own = prepared(diesel::sql_query(question::OWN));
+        let own: question::TransactionId = self.source().one(own)?;
+        match own.id {
+            Some(id) => Ok(Some(cached::fences::fence(&cache, &touched, &id)?)),
+            // It has written nothing.
+            None => Ok(None),
+        }
     }
 
     /// Undoes what was written. Where that fails, closing the connection undoes it.

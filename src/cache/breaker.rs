@@ -1,0 +1,69 @@
+//! Leaves a server alone that does not answer.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// After a failure, reads are told to go elsewhere for a while, which doubles from failure to failure.
+#[derive(Debug, Default)]
+pub(crate) struct Breaker(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+/// What the longest wait is of the first.
+const LONGEST: u32 = 16;
+
+impl Breaker {
+    /// Whether to try. After the wait one caller tries; the others are let through when that has worked.
+    pub(crate) fn admits(&self, wait: Duration) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.until {
+            None => true,
+            Some(until) if Instant::now() < until => false,
+            Some(_) => {
+                state.until = Some(Instant::now() + wait);
+                true
+            }
+        }
+    }
+
+    pub(crate) fn succeeded(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = State::default();
+    }
+
+    /// Tells whether this is the first failure in a row.
+    pub(crate) fn failed(&self, wait: Duration) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let factor = 1_u32
+            .checked_shl(state.failures)
+            .unwrap_or(LONGEST)
+            .min(LONGEST);
+        state.until = Some(Instant::now() + wait * factor);
+        state.failures += 1;
+        state.failures == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Breaker;
+
+    #[test]
+    fn a_failure_keeps_callers_away_until_one_has_tried() {
+        let breaker = Breaker::default();
+        let hour = Duration::from_secs(3600);
+        assert!(breaker.admits(hour));
+        assert!(breaker.failed(Duration::ZERO));
+        assert!(!breaker.failed(Duration::ZERO));
+        assert!(breaker.admits(hour), "the wait is over: one may try");
+        assert!(!breaker.admits(hour), "and nobody else meanwhile");
+        breaker.succeeded();
+        assert!(breaker.admits(hour) && breaker.failed(hour) && !breaker.admits(hour));
+    }
+}

@@ -1,0 +1,149 @@
+//! How a value lies in Redis: a short head, then MessagePack with the fields' names.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Analysis;
+
+/// The form of all cached values, a part of each key. A change of a cached type's fields needs another: then no process
+/// reads what a process with another form has written, and the two run side by side.
+pub(crate) const SCHEMA: &str = "1";
+
+const MAGIC: u8 = 0xC5;
+const HEAD: usize = 13;
+
+/// A value that can be cached.
+pub(crate) trait Entry:
+    Serialize + DeserializeOwned + Clone + Send + Sync + 'static
+{
+    /// Whether it may be kept in the process, in front of Redis.
+    const MAY_BE_NEAR: bool = true;
+
+    /// That there is nothing is remembered for a shorter time.
+    fn is_absence(&self) -> bool {
+        false
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Entry for Option<T> {
+    fn is_absence(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Entry for Vec<T> {}
+
+/// The newest analyses of a project and type.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Latest {
+    pub(crate) any: Option<Analysis>,
+    pub(crate) completed: Option<Analysis>,
+}
+
+impl Entry for Latest {}
+
+/// A session, in a form that only who presents its token can read.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Sealed(pub(crate) Vec<u8>);
+
+impl Entry for Sealed {
+    const MAY_BE_NEAR: bool = false;
+}
+
+/// A value and what its head says.
+#[derive(Debug)]
+pub(crate) struct Decoded<T> {
+    pub(crate) value: T,
+    /// It is time to fill the entry again, although it has not ended.
+    pub(crate) is_due: bool,
+}
+
+/// The bytes of a value that took `cost` to read and lives for `lifetime` from now on.
+pub(crate) fn encode<T: Serialize>(
+    value: &T,
+    cost: Duration,
+    lifetime: Duration,
+) -> Result<Vec<u8>, rmp_serde::encode::Error> {
+    let mut bytes = Vec::with_capacity(512);
+    bytes.push(MAGIC);
+    let cost = u32::try_from(cost.as_micros()).unwrap_or(u32::MAX);
+    bytes.extend_from_slice(&cost.to_le_bytes());
+    bytes.extend_from_slice(&milliseconds(SystemTime::now() + lifetime).to_le_bytes());
+    let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
+    value.serialize(&mut serializer)?;
+    Ok(bytes)
+}
+
+/// The value, or what is wrong with the bytes.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<Decoded<T>, String> {
+    let head = bytes.first_chunk::<HEAD>().filter(|head| head[0] == MAGIC);
+    let Some(head) = head else {
+        return Err("it is no value of this cache".to_owned());
+    };
+    let [_, a, b, c, d, end @ ..] = *head;
+    let cost = Duration::from_micros(u64::from(u32::from_le_bytes([a, b, c, d])));
+    let value = rmp_serde::from_slice(&bytes[HEAD..]).map_err(|error| error.to_string())?;
+    Ok(Decoded {
+        value,
+        is_due: is_due(cost, u64::from_le_bytes(end)),
+    })
+}
+
+/// XFetch with beta = 1: by chance, and the more likely the nearer the end is and the longer filling takes.
+fn is_due(cost: Duration, end: u64) -> bool {
+    let left = end.saturating_sub(milliseconds(SystemTime::now()));
+    // The logarithm of less than 10^-9 comes up too seldom to be waited for.
+    if u128::from(left) > cost.as_millis().saturating_mul(21).saturating_add(1) {
+        return false;
+    }
+    let chance = crate::transaction::random_fraction().max(1e-9);
+    cost.as_secs_f64() * 1_000.0 * -chance.ln() >= left as f64
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Decoded, decode, encode};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        let good = encode(&Some("value"), Duration::ZERO, HOUR).unwrap();
+        assert_eq!(
+            decode::<Option<String>>(&good).unwrap().value.as_deref(),
+            Some("value")
+        );
+        for bad in [
+            &b""[..],
+            b"text that somebody wrote",
+            &good[..good.len() - 1],
+            &good[..5],
+        ] {
+            assert!(decode::<Option<String>>(bad).is_err(), "{bad:?}");
+        }
+        assert!(decode::<Option<u8>>(&good).is_err());
+    }
+
+    #[test]
+    fn an_entry_is_due_near_its_end_only() {
+        let due = |cost, left| {
+            let bytes = encode(&1, cost, left).unwrap();
+            let decoded: Decoded<i32> = decode(&bytes).unwrap();
+            decoded.is_due
+        };
+        assert!(!due(Duration::from_millis(5), HOUR));
+        assert!(due(HOUR, Duration::ZERO));
+        // 100 s to fill and 100 s left: due in some 37 of 100 cases.
+        let many = (0..1_000).filter(|_| due(HOUR / 36, HOUR / 36)).count();
+        assert!((250..500).contains(&many), "{many}");
+    }
+}

@@ -1,0 +1,47 @@
+//! Which run of which kind of server a connection has reached.
+
+use redis::{Cmd, ErrorKind, RedisResult, Value};
+
+use super::script::text;
+
+pub(crate) fn command() -> Cmd {
+    redis::cmd("INFO")
+}
+
+/// The server's `run_id`, which is another each time that it is started. A replica is refused: it may be behind.
+pub(crate) fn run_of(information: Value) -> RedisResult<String> {
+    let information = match information.extract_error()? {
+        Value::VerbatimString { text, .. } => text,
+        other => text(other).unwrap_or_default(),
+    };
+    let field = |name: &str| {
+        let line = information.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.strip_prefix(':')).map(str::trim)
+    };
+    match (field("role"), field("run_id")) {
+        (Some("master"), Some(run)) => Ok(run.to_owned()),
+        (Some(_), Some(_)) => Err((ErrorKind::Io, "the server is a replica").into()),
+        _ => Err((
+            ErrorKind::UnexpectedReturnType,
+            "the server does not tell its run_id",
+        )
+            .into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::run_of;
+
+    #[test]
+    fn a_replica_is_refused() {
+        let information = |role| {
+            Value::BulkString(format!("# Server\r\nrun_id:abc\r\nrole:{role}\r\n").into_bytes())
+        };
+        assert_eq!(run_of(information("master")).unwrap(), "abc");
+        assert!(run_of(information("slave")).is_err());
+        assert!(run_of(Value::Nil).is_err());
+    }
+}

@@ -1,0 +1,18 @@
+-- Stores each of several values, if nothing has happened to its entry since the lease was granted.
+-- KEYS[3..] entries; ARGV[2] nonce, ARGV[3] schema, then for each entry its value's milliseconds and the value.
+local filled = {}
+for i = 3, #KEYS do
+  local value = KEYS[i] .. ARGV[3]
+  local lease = value .. ':lease'
+  local lives = ARGV[2 * i - 2]
+  if redis.call('GET', lease) == ARGV[2] and redis.call('HEXISTS', KEYS[2], 'fence:' .. KEYS[i]) == 0 then
+    redis.call('DEL', lease)
+    if lives ~= '0' then
+      redis.call('SET', value, ARGV[2 * i - 1], 'PX', lives)
+    end
+    filled[i - 2] = '1'
+  else
+    filled[i - 2] = '0'
+  end
+end
+return {'filled', table.concat(filled)}

@@ -1,0 +1,19 @@
+-- The right to fill an entry. KEYS[3] entry, KEYS[4] its value, KEYS[5] its lease;
+-- ARGV[2] nonce, ARGV[3] the lease's milliseconds, ARGV[4] '1' to fill an entry that has a value.
+if redis.call('HGET', KEYS[2], 'open') ~= '1' then
+  return {'closed', redis.call('HGET', KEYS[2], 'barrier') or ''}
+end
+local fences = redis.call('HGET', KEYS[2], 'fence:' .. KEYS[3])
+if fences then
+  return {'fenced', fences, redis.call('TIME')[1]}
+end
+if ARGV[4] ~= '1' then
+  local value = redis.pcall('GET', KEYS[4])
+  if type(value) == 'string' then
+    return {'value', value}
+  end
+end
+if redis.call('SET', KEYS[5], ARGV[2], 'NX', 'PX', ARGV[3]) then
+  return {'granted'}
+end
+return {'held'}

@@ -1,0 +1,142 @@
+//! The names of keys in Redis.
+//!
+//! All keys of one shard have the same hash tag, so that one script may use them wherever the shard lies:
+//! `wundr:{0}:9f86d081884c7d65:` and then `generation`, `epoch:GENERATION`, or `GENERATION:user:UUID:SCHEMA`. The part after the
+//! tag is the database: which cluster, which timeline of it, which database in it.
+
+use sha2::{Digest, Sha256};
+
+use super::CachedKind;
+use super::entry::SCHEMA;
+use crate::touched::Key;
+use crate::{ConfigurationScope, ProjectId};
+
+/// What is cached, and under which name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Name {
+    pub(crate) kind: CachedKind,
+    id: String,
+}
+
+impl Name {
+    fn new(kind: CachedKind, id: impl ToString) -> Self {
+        Self {
+            kind,
+            id: id.to_string(),
+        }
+    }
+
+    /// The id of the row with such a unique value. The value itself is not to be read in Redis.
+    pub(crate) fn of_unique(kind: CachedKind, value: &str) -> Self {
+        Self::new(kind, format_args!("by:{}", digest(value)))
+    }
+
+    pub(crate) fn of_stats(id: ProjectId) -> Self {
+        Self::new(CachedKind::ProjectStats, id)
+    }
+
+    pub(crate) fn of_trend(id: ProjectId, metric: &str, days: i32) -> Self {
+        Self::new(CachedKind::Trend, format_args!("{id}:{days}:{metric}"))
+    }
+
+    /// Which of so many shards it belongs to: the same in every process and version.
+    pub(crate) fn shard(&self, shards: u16) -> u16 {
+        if shards == 1 {
+            return 0;
+        }
+        // FNV-1a.
+        let hash = self
+            .id
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        (hash % u64::from(shards)) as u16
+    }
+}
+
+impl From<&Key> for Name {
+    fn from(key: &Key) -> Self {
+        match key {
+            Key::User(id) => Self::new(CachedKind::User, id),
+            Key::UserSession(token_hash) => Self::new(CachedKind::UserSession, digest(token_hash)),
+            Key::Organization(id) => Self::new(CachedKind::Organization, id),
+            Key::OrganizationMember(id, user) => {
+                Self::new(CachedKind::OrganizationMember, format_args!("{id}:{user}"))
+            }
+            Key::Project(id) => Self::new(CachedKind::Project, id),
+            Key::ProjectMember(id, user) => {
+                Self::new(CachedKind::ProjectMember, format_args!("{id}:{user}"))
+            }
+            Key::Configurations(scope) => {
+                let kind = CachedKind::Configuration;
+                match scope {
+                    ConfigurationScope::Global => Self::new(kind, "global"),
+                    ConfigurationScope::Organization(id) => {
+                        Self::new(kind, format_args!("organization:{id}"))
+                    }
+                    ConfigurationScope::Project(id) => {
+                        Self::new(kind, format_args!("project:{id}"))
+                    }
+                }
+            }
+            Key::SetupProfile(id) => Self::new(CachedKind::SetupProfile, id),
+            Key::Tool(id) => Self::new(CachedKind::Tool, id),
+            Key::LatestAnalysis(id, r#type) => {
+                Self::new(CachedKind::LatestAnalysis, format_args!("{id}:{type}"))
+            }
+        }
+    }
+}
+
+/// The names of one shard in one database and generation.
+#[derive(Debug)]
+pub(crate) struct Names {
+    prefix: String,
+    pub(crate) generation_key: String,
+    pub(crate) generation: String,
+    pub(crate) epoch: String,
+}
+
+impl Names {
+    /// Where the shard's generation is found, and what its epochs' names begin with.
+    pub(crate) fn of_shard(application: &str, shard: u16, database: &str) -> (String, String) {
+        let prefix = format!("{application}:{{{shard}}}:{database}:");
+        (format!("{prefix}generation"), format!("{prefix}epoch:"))
+    }
+
+    pub(crate) fn new(application: &str, shard: u16, database: &str, generation: String) -> Self {
+        let prefix = format!("{application}:{{{shard}}}:{database}:");
+        Self {
+            generation_key: format!("{prefix}generation"),
+            epoch: format!("{prefix}epoch:{generation}"),
+            prefix: format!("{prefix}{generation}:"),
+            generation,
+        }
+    }
+
+    /// The entry: what its value's name begins with, and what it is fenced as.
+    pub(crate) fn entry(&self, name: &Name) -> String {
+        format!("{}{}:{}:", self.prefix, name.kind.word(), name.id)
+    }
+
+    pub(crate) fn value(&self, name: &Name) -> String {
+        let mut value = self.entry(name);
+        value.push_str(SCHEMA);
+        value
+    }
+
+    pub(crate) fn lease(&self, name: &Name) -> String {
+        format!("{}:lease", self.value(name))
+    }
+}
+
+/// A digest that does not tell what it is of.
+pub(crate) fn digest(value: &str) -> String {
+    let digest = Sha256::digest(value.as_bytes());
+    digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,247 @@
+//! The protocol's scripts, and what they answer.
+//!
+//! Each is one atomic step on the keys of one shard. All but `attach` first look whether the generation that the caller
+//! believes in is alive.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script, Value};
+
+/// A script: its text goes once to each server, its name from then on.
+pub(crate) struct Step {
+    script: Script,
+    text: String,
+}
+
+macro_rules! steps {
+    ($($name:ident = $text:expr;)+) => {$(
+        pub(crate) static $name: LazyLock<Step> = LazyLock::new(|| Step::new($text));
+    )+};
+}
+
+macro_rules! alive {
+    ($file:literal) => {
+        concat!(
+            include_str!("lua/alive.lua"),
+            include_str!(concat!("lua/", $file))
+        )
+    };
+}
+
+steps! {
+    ATTACH = include_str!("lua/attach.lua");
+    BARRIER = alive!("barrier.lua");
+    OPEN = alive!("open.lua");
+    LEASE = alive!("lease.lua");
+    FILL = alive!("fill.lua");
+    RELEASE = alive!("release.lua");
+    LEASE_ALL = alive!("lease_all.lua");
+    FILL_ALL = alive!("fill_all.lua");
+    BEGIN = alive!("begin.lua");
+    END = alive!("end.lua");
+}
+
+impl Step {
+    fn new(text: &str) -> Self {
+        Self {
+            script: Script::new(text),
+            text: text.to_owned(),
+        }
+    }
+
+    /// The call by the script's name, and by its text for a server that does not know it yet.
+    pub(crate) fn calls(&self, keys: &[&str], arguments: &[&[u8]]) -> Call {
+        let command = |name: &str, script: &str| {
+            let mut command = redis::cmd(name);
+            command.arg(script).arg(keys.len());
+            for key in keys {
+                command.arg(key);
+            }
+            for argument in arguments {
+                command.arg(argument);
+            }
+            command
+        };
+        Call {
+            by_name: command("EVALSHA", self.script.get_hash()),
+            by_text: command("EVAL", &self.text),
+        }
+    }
+}
+
+/// A call of a script.
+pub(crate) struct Call {
+    pub(crate) by_name: Cmd,
+    pub(crate) by_text: Cmd,
+}
+
+/// What a script answers: a word, and what belongs to it.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Reply {
+    /// The generation is another by now, or none.
+    Lost,
+    /// The generation may not be filled yet; its barrier, if it has one.
+    Closed(Option<String>),
+    /// Writers are at work.
+    Fenced(Vec<Fence>),
+    Value(Vec<u8>),
+    Granted,
+    /// Another reader fills the entry.
+    Held,
+    Barrier(String),
+    /// For each of several entries, whether it may be filled, or was.
+    Each(Vec<bool>),
+    /// Done: the step's own word.
+    Done(String),
+}
+
+/// A writer that has begun to commit, and has not ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fence {
+    pub(crate) token: String,
+    pub(crate) transaction: String,
+    /// In seconds, by the Redis server's clock.
+    pub(crate) age: u64,
+}
+
+impl Reply {
+    /// Reads an answer. `None` if it is none of this protocol.
+    pub(crate) fn read(value: Value) -> Option<Self> {
+        let Value::Array(parts) = value else {
+            return None;
+        };
+        let mut parts = parts.into_iter();
+        let word = text(parts.next()?)?;
+        Some(match word.as_str() {
+            "lost" => Self::Lost,
+            "closed" => Self::Closed(text(parts.next()?).filter(|barrier| !barrier.is_empty())),
+            "fenced" => {
+                let fences = text(parts.next()?)?;
+                let now = text(parts.next()?)?.parse().ok()?;
+                Self::Fenced(
+                    fences
+                        .split(' ')
+                        .filter_map(|fence| Fence::read(fence, now))
+                        .collect(),
+                )
+            }
+            "value" => Self::Value(bytes(parts.next()?)?),
+            "granted" => Self::Granted,
+            "held" => Self::Held,
+            "leases" | "filled" => match parts.next() {
+                Some(each) => {
+                    Self::Each(bytes(each)?.into_iter().map(|byte| byte == b'1').collect())
+                }
+                None => Self::Done(word),
+            },
+            "barrier" => Self::Barrier(text(parts.next()?)?),
+            _ => Self::Done(word),
+        })
+    }
+}
+
+impl Fence {
+    fn read(text: &str, now: u64) -> Option<Self> {
+        let mut parts = text.split(',');
+        let token = parts.next()?.to_owned();
+        let transaction = parts.next()?.to_owned();
+        let since: u64 = parts.next()?.parse().ok()?;
+        Some(Self {
+            token,
+            transaction,
+            age: now.saturating_sub(since),
+        })
+    }
+}
+
+/// What `attach` answers: the generation, and whether it may be filled.
+pub(crate) fn attached(value: Value) -> Option<(String, bool)> {
+    let Value::Array(parts) = value else {
+        return None;
+    };
+    let mut parts = parts.into_iter();
+    Some((text(parts.next()?)?, text(parts.next()?)? == "1"))
+}
+
+/// Which server has the slot, from what `CLUSTER SLOTS` answers.
+pub(crate) fn server_of(slots: Value, slot: i64) -> Option<(String, u16)> {
+    let Value::Array(ranges) = slots else {
+        return None;
+    };
+    ranges.into_iter().find_map(|range| {
+        let Value::Array(parts) = range else {
+            return None;
+        };
+        let mut parts = parts.into_iter();
+        let (first, last) = (parts.next()?, parts.next()?);
+        let (Value::Int(first), Value::Int(last)) = (first, last) else {
+            return None;
+        };
+        let Value::Array(primary) = parts.next()? else {
+            return None;
+        };
+        let mut primary = primary.into_iter();
+        let (host, port) = (text(primary.next()?)?, primary.next()?);
+        match port {
+            Value::Int(port) if (first..=last).contains(&slot) => {
+                Some((host, u16::try_from(port).ok()?))
+            }
+            _ => None,
+        }
+    })
+}
+
+pub(crate) fn bytes(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.into_bytes()),
+        _ => None,
+    }
+}
+
+pub(crate) fn text(value: Value) -> Option<String> {
+    String::from_utf8(bytes(value)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::{Fence, Reply};
+
+    fn answer(words: &[&str]) -> Value {
+        Value::Array(
+            words
+                .iter()
+                .map(|word| Value::BulkString(word.as_bytes().to_vec()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn answers_are_read() {
+        assert_eq!(Reply::read(answer(&["lost"])), Some(Reply::Lost));
+        assert_eq!(
+            Reply::read(answer(&["closed", ""])),
+            Some(Reply::Closed(None))
+        );
+        assert_eq!(
+            Reply::read(answer(&["closed", "7"])),
+            Some(Reply::Closed(Some("7".to_owned())))
+        );
+        let fence = |token: &str, transaction: &str, age| Fence {
+            token: token.to_owned(),
+            transaction: transaction.to_owned(),
+            age,
+        };
+        assert_eq!(
+            Reply::read(answer(&["fenced", "a,12,100 b,13,98", "101"])),
+            Some(Reply::Fenced(vec![
+                fence("a", "12", 1),
+                fence("b", "13", 3)
+            ]))
+        );
+        assert_eq!(Reply::read(Value::Nil), None);
+        assert_eq!(Reply::read(answer(&["value"])), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! `analysis.analyses`: the newest of a project and type are cached.
+
+use super::store::{Lookup, Store, look_up, settle};
+use super::*;
+use crate::cache::entry::Latest;
+use crate::cache::name::Name;
+use crate::touched::Key;
+use crate::{Analysis, AnalysisType, ProjectId};
+
+/// The [`AnalysisRepository`] behind the cache: finds the newest analysis of a project and type.
+#[derive(Clone)]
+pub struct CachedAnalyses {
+    analyses: Analyses<'static>,
+    store: Arc<Store>,
+}
+
+impl Cached {
+    /// The analyses. Their ingests begin at [`Analyses`], which this dereferences to.
+    pub fn analyses(&self) -> CachedAnalyses {
+        CachedAnalyses {
+            analyses: self.db.analyses(),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+impl Deref for CachedAnalyses {
+    type Target = Analyses<'static>;
+
+    fn deref(&self) -> &Analyses<'static> {
+        &self.analyses
+    }
+}
+
+#[repository]
+impl AnalysisRepository for CachedAnalyses {
+    fn inner(&self) -> Option<&dyn AnalysisRepository> {
+        Some(&self.analyses)
+    }
+
+    async fn latest(
+        &self,
+        project_id: ProjectId,
+        r#type: AnalysisType,
+    ) -> Result<Option<Analysis>> {
+        Ok(self.newest(project_id, r#type).await?.any)
+    }
+
+    async fn latest_completed(
+        &self,
+        project_id: ProjectId,
+        r#type: AnalysisType,
+    ) -> Result<Option<Analysis>> {
+        Ok(self.newest(project_id, r#type).await?.completed)
+    }
+}
+
+#[repository]
+impl CachedAnalyses {
+    async fn newest(&self, project_id: ProjectId, r#type: AnalysisType) -> Result<Latest> {
+        cached!(
+            self,
+            Name::from(&Key::LatestAnalysis(project_id, r#type)),
+            self.read(project_id, r#type)
+        )
+    }
+
+    async fn read(&self, project_id: ProjectId, r#type: AnalysisType) -> Result<Latest> {
+        Ok(Latest {
+            any: self.analyses.latest(project_id, r#type).await?,
+            completed: self.analyses.latest_completed(project_id, r#type).await?,
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! The writers' side: what a transaction has touched is fenced before it is committed, and freed after.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::repository;
+use super::servers::{Attached, Unusable, attached, renew, step};
+use super::store::Store;
+use crate::cache::name::Name;
+use crate::cache::script::{BEGIN, END, Reply};
+use crate::cache::{Mutant, Unfenced, count, events};
+use crate::touched::Touched;
+use crate::{Error, Result};
+
+/// What stands in the cache between the begin of a commit and its end. Left there, it is removed by a reader who finds
+/// that the transaction has ended.
+pub(crate) struct Fences {
+    token: String,
+    entries: Vec<(u16, Arc<Attached>, Vec<String>)>,
+    names: Vec<Name>,
+    everything: bool,
+}
+
+/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`].
+///
+/// # Errors
+/// [`Error::Cache`] if that cannot be done and the settings forbid to go on: then the transaction must not be committed.
+#[repository]
+pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -> Result<Fences> {
+    let names: Vec<Name> = touched.keys().map(Name::from).collect();
+    let mut fences = Fences {
+        token: Uuid::now_v7().simple().to_string(),
+        entries: Vec::new(),
+        names: names
+            .into_iter()
+            .filter(|name| store.settings.lifetime_of(name.kind).is_some())
+            .collect(),
+        everything: touched.is_everything(),
+    };
+    forget_near(store, &fences);
+    if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
+        return Ok(fences);
+    }
+    let mut by_shard: HashMap<u16, Vec<&Name>> = HashMap::new();
+    if fences.everything {
+        by_shard.extend((0..store.settings.shards).map(|shard| (shard, Vec::new())));
+    }
+    for name in &fences.names {
+        by_shard
+            .entry(name.shard(store.settings.shards))
+            .or_default()
+            .push(name);
+    }
+    for (shard, names) in by_shard {
+        let outcome = if fences.everything {
+            renew(store, shard).await
+        } else {
+            let begun = begin(store, shard, &names, &fences.token, transaction).await;
+            begun.map(|entries| fences.entries.push(entries))
+        };
+        if let Err(error) = outcome {
+            match store.settings.unfenced {
+                Unfenced::FailBeforeCommit => {
+                    end(store, fences).await;
+                    return Err(Error::Cache(error.to_string()));
+                }
+                Unfenced::Proceed => {
+                    count(&store.counters.unfenced);
+                    events::unfenced(&error);
+                    store.shard(shard).owe();
+                }
+            }
+        }
+    }
+    count(&store.counters.fences);
+    Ok(fences)
+}
+
+#[repository]
+async fn begin(
+    store: &Store,
+    shard: u16,
+    names: &[&Name],
+    token: &str,
+    transaction: &str,
+) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
+    // A server that was started anew has closed the connection, which is found out by the first call only.
+    for attempt in 0..ATTEMPTS {
+        let attached = attached(store, shard).await?;
+        let entries: Vec<String> = names
+            .iter()
+            .map(|name| attached.names.entry(name))
+            .collect();
+        let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+        let arguments = [token.as_bytes(), transaction.as_bytes()];
+        match step(store, &attached, &BEGIN, &keys, &arguments).await {
+            Ok(Reply::Lost) => store.detach(shard, &attached),
+            Ok(Reply::Done(_)) => return Ok((shard, attached, entries)),
+            Ok(_) => return Err(Unusable::Misunderstood),
+            Err(error) => {
+                store.failed(shard, Some(&attached), &error);
+                let is_gone =
+                    matches!(&error, Unusable::Redis(error) if error.is_connection_dropped());
+                if attempt + 1 == ATTEMPTS || !is_gone {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Err(Unusable::Restless)
+}
+
+const ATTEMPTS: u32 = 3;
+
+/// Frees what was fenced: the transaction has ended, and who reads from now on sees what it has done. A failure is not
+/// the transaction's: a reader will find the fence and ask how the transaction has ended.
+#[repository]
+pub(crate) async fn end(store: &Store, fences: Fences) {
+    forget_near(store, &fences);
+    if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
+        return delete(store, &fences).await;
+    }
+    for (shard, attached, entries) in &fences.entries {
+        let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+        let ended = step(store, attached, &END, &keys, &[fences.token.as_bytes()]).await;
+        if let Err(error) = ended {
+            store.failed(*shard, Some(attached), &error);
+        }
+    }
+}
+
+fn forget_near(store: &Store, fences: &Fences) {
+    if fences.everything {
+        store.forget_all_near();
+    }
+    fences.names.iter().for_each(|name| store.forget_near(name));
+}
+
+/// What caches do that are content with little; here to be found wanting.
+#[repository]
+async fn delete(store: &Store, fences: &Fences) {
+    for name in &fences.names {
+        if let Ok(attached) = attached(store, name.shard(store.settings.shards)).await {
+            let mut command = redis::cmd("DEL");
+            command.arg(attached.names.value(name));
+            let _ = attached.link.send(&command, &store.counters).await;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Reading several entries at once: one command for what is there, one query and two scripts for what is not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use super::repository;
+use super::servers::{Attached, Unusable, attached, open, step};
+use super::store::{Store, admits, get_all, keep_near, near};
+use crate::cache::entry::{Entry, SCHEMA};
+use crate::cache::name::Name;
+use crate::cache::script::{FILL_ALL, LEASE_ALL, Reply};
+
+/// What is to be read from the database.
+pub(super) struct Missing {
+    /// The places of the entries that were not found, each entry once.
+    pub(super) indices: Vec<usize>,
+    names: Vec<Name>,
+    /// For places that ask for the same entry: the place that is read.
+    same: Vec<usize>,
+    leases: Vec<Leases>,
+    began: Instant,
+}
+
+/// The right to fill some entries of one shard.
+struct Leases {
+    shard: u16,
+    attached: Arc<Attached>,
+    nonce: String,
+    indices: Vec<usize>,
+}
+
+/// Looks several entries up.
+#[repository]
+pub(super) async fn look_up_all<T: Entry>(
+    store: &Store,
+    names: &[Name],
+) -> (Vec<Option<T>>, Missing) {
+    let mut found: Vec<Option<T>> = names.iter().map(|name| near(store, name)).collect();
+    let mut first_place: HashMap<&Name, usize> = HashMap::new();
+    let same: Vec<usize> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| *first_place.entry(name).or_insert(index))
+        .collect();
+    let near_hits = found.iter().filter(|value| value.is_some()).count();
+    let mut by_shard: HashMap<u16, Vec<usize>> = HashMap::new();
+    for (index, name) in names.iter().enumerate() {
+        if found[index].is_none() && same[index] == index && admits(store, name) {
+            by_shard
+                .entry(name.shard(store.settings.shards))
+                .or_default()
+                .push(index);
+        }
+    }
+    let mut leases = Vec::new();
+    for (shard, indices) in by_shard {
+        let wanted: Vec<&Name> = indices.iter().map(|&index| &names[index]).collect();
+        let Ok(values) = get_all(store, shard, &wanted).await else {
+            continue;
+        };
+        for (&index, value) in indices.iter().zip(values) {
+            let decoded = value.and_then(|bytes| store.decoded::<T>(&names[index], &bytes));
+            found[index] = decoded.map(|decoded| {
+                keep_near(store, &names[index], &decoded.value);
+                decoded.value
+            });
+        }
+        let missing: Vec<usize> = indices
+            .into_iter()
+            .filter(|&index| found[index].is_none())
+            .collect();
+        if !missing.is_empty() {
+            leases.extend(lease_all(store, shard, names, missing).await.ok().flatten());
+        }
+    }
+    for index in 0..names.len() {
+        if found[index].is_none() {
+            found[index] = found[same[index]].clone();
+        }
+    }
+    let indices: Vec<usize> = (0..names.len())
+        .filter(|&index| found[index].is_none() && same[index] == index)
+        .collect();
+    let hits = found.iter().filter(|value| value.is_some()).count() - near_hits;
+    let counters = &store.counters;
+    counters
+        .near_hits
+        .fetch_add(near_hits as u64, Ordering::Relaxed);
+    counters.hits.fetch_add(hits as u64, Ordering::Relaxed);
+    counters
+        .misses
+        .fetch_add(indices.len() as u64, Ordering::Relaxed);
+    let missing = Missing {
+        indices,
+        names: names.to_vec(),
+        same,
+        leases,
+        began: Instant::now(),
+    };
+    (found, missing)
+}
+
+#[repository]
+async fn lease_all(
+    store: &Store,
+    shard: u16,
+    names: &[Name],
+    indices: Vec<usize>,
+) -> Result<Option<Leases>, Unusable> {
+    let attached = attached(store, shard).await?;
+    let nonce = Uuid::now_v7().simple().to_string();
+    let milliseconds = store.settings.lease.as_millis().max(1).to_string();
+    let entries: Vec<String> = indices
+        .iter()
+        .map(|&index| attached.names.entry(&names[index]))
+        .collect();
+    let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let arguments = [nonce.as_bytes(), milliseconds.as_bytes(), SCHEMA.as_bytes()];
+    let reply = step(store, &attached, &LEASE_ALL, &keys, &arguments).await;
+    match reply.inspect_err(|error| store.failed(shard, Some(&attached), error))? {
+        Reply::Each(granted) => {
+            let granted = indices
+                .into_iter()
+                .zip(granted)
+                .filter(|(_, granted)| *granted);
+            Ok(Some(Leases {
+                shard,
+                nonce,
+                indices: granted.map(|(index, _)| index).collect(),
+                attached,
+            }))
+        }
+        Reply::Closed(barrier) => {
+            open(store, &attached, barrier).await?;
+            Ok(None)
+        }
+        _ => {
+            store.detach(shard, &attached);
+            Ok(None)
+        }
+    }
+}
+
+/// Stores what was read for the places that were missing, where nothing came between, and puts it in its places.
+#[repository]
+pub(super) async fn settle_all<T: Entry>(
+    store: &Store,
+    missing: Missing,
+    values: Vec<T>,
+    found: &mut [Option<T>],
+) {
+    for (&index, value) in missing.indices.iter().zip(values) {
+        found[index] = Some(value);
+    }
+    for leases in &missing.leases {
+        // What cannot be stored was read all the same.
+        let _ = fill_all(store, leases, &missing, found).await;
+    }
+    for index in 0..found.len() {
+        if found[index].is_none() {
+            found[index] = found[missing.same[index]].clone();
+        }
+    }
+}
+
+#[repository]
+async fn fill_all<T: Entry>(
+    store: &Store,
+    leases: &Leases,
+    missing: &Missing,
+    found: &[Option<T>],
+) -> Result<(), Unusable> {
+    let attached = &leases.attached;
+    let mut entries = Vec::new();
+    let mut values = Vec::new();
+    let cost = missing.began.elapsed();
+    for &index in &leases.indices {
+        if let Some(value) = &found[index] {
+            let name = &missing.names[index];
+            entries.push(attached.names.entry(name));
+            values.push(store.encoded(value, cost, store.lifetime(name, value)));
+        }
+    }
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let mut arguments = vec![leases.nonce.as_bytes(), SCHEMA.as_bytes()];
+    for (milliseconds, value) in &values {
+        arguments.extend([milliseconds.as_bytes(), &value[..]]);
+    }
+    let reply = step(store, attached, &FILL_ALL, &keys, &arguments).await;
+    let reply = reply.inspect_err(|error| store.failed(leases.shard, Some(attached), error))?;
+    if let Reply::Each(filled) = reply {
+        let stored = filled.iter().filter(|filled| **filled).count() as u64;
+        store.counters.fills.fetch_add(stored, Ordering::Relaxed);
+        let refused = filled.len() as u64 - stored;
+        store
+            .counters
+            .fills_refused
+            .fetch_add(refused, Ordering::Relaxed);
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! The repositories behind the cache, written once and compiled for each engine like the repositories themselves.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::*;
+use super::{flights, link};
+use crate::Result;
+use crate::cache::{CacheConfig, CacheMetrics};
+
+/// Answers from the cache, or from the database, and then the entry is filled.
+#[repository]
+macro_rules! cached {
+    ($self:ident, $name:expr, $load:expr) => {
+        match look_up(&$self.store, $name).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => settle(fill, $load.await).await,
+        }
+    };
+}
+
+/// Answers for each id, in their order: what is cached by one command, the others by one query.
+#[repository]
+macro_rules! cached_many {
+    ($self:ident, $ids:expr, $key:expr, $repository:ident) => {{
+        let names: Vec<Name> = $ids.iter().map(|&id| Name::from(&$key(id))).collect();
+        let (mut found, missing) = look_up_all(&$self.store, &names).await;
+        if !missing.indices.is_empty() {
+            let ids: Vec<_> = missing.indices.iter().map(|&index| $ids[index]).collect();
+            let rows = $self.$repository.find_many(&ids).await?;
+            settle_all(&$self.store, missing, rows, &mut found).await;
+        }
+        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+    }};
+}
+
+mod analyses;
+mod configurations;
+pub(crate) mod fences;
+mod many;
+mod organization_members;
+mod organizations;
+mod project_members;
+mod project_stats;
+mod projects;
+mod servers;
+mod setup_profiles;
+pub(crate) mod store;
+mod tools;
+mod trends;
+mod unique;
+mod user_sessions;
+mod users;
+
+pub use analyses::CachedAnalyses;
+pub use configurations::CachedConfigurations;
+pub use organization_members::CachedOrganizationMembers;
+pub use organizations::CachedOrganizations;
+pub use project_members::CachedProjectMembers;
+pub use project_stats::AgingProjectStats;
+pub use projects::CachedProjects;
+pub use setup_profiles::CachedSetupProfiles;
+pub use tools::CachedTools;
+pub use trends::AgingTrends;
+pub use user_sessions::CachedUserSessions;
+pub use users::CachedUsers;
+
+use store::Store;
+
+/// A [`Db`] with a cache in front of the repositories that are read far more than written.
+///
+/// It is used like the [`Db`] in it, and gives the same repositories and the same transactions; what it does not cache
+/// is the `Db`'s own. Inside a transaction everything is read from the database. See [`cache`](crate::cache) for
+/// what is guaranteed.
+#[derive(Clone)]
+pub struct Cached {
+    db: Db,
+    store: Arc<Store>,
+}
+
+impl fmt::Debug for Cached {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Cached")
+            .field("db", &self.db)
+            .field("settings", &self.store.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Deref for Cached {
+    type Target = Db;
+
+    fn deref(&self) -> &Db {
+        &self.db
+    }
+}
+
+#[repository]
+impl Cached {
+    /// Puts a cache in front of a database, which is reached when it is needed first. As long as it is not, reads go to
+    /// the database, and writes do what [`CacheConfig::unfenced`] says.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the settings are wrong.
+    pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
+        let store = Arc::new(Store::new(db.clone(), config)?);
+        Ok(Self {
+            db: db.behind(Arc::clone(&store)),
+            store,
+        })
+    }
+
+    /// What the cache has done so far.
+    pub fn metrics(&self) -> CacheMetrics {
+        self.store.counters.snapshot()
+    }
+
+    /// The database, whose reads go past the cache. Its writes are fenced like those of this.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+}
+
+impl Cached {}

@@ -1,0 +1,43 @@
+//! `public.organization_members`: who is what, cached by organization and user.
+
+use super::store::{Lookup, Store, look_up, settle};
+use super::*;
+use crate::cache::name::Name;
+use crate::touched::Key;
+use crate::{OrganizationId, OrganizationRole, UserId};
+
+/// The [`OrganizationMemberRepository`] behind the cache: finds the role of a user.
+#[derive(Clone)]
+pub struct CachedOrganizationMembers {
+    members: OrganizationMembers<'static>,
+    store: Arc<Store>,
+}
+
+impl Cached {
+    /// The members of organizations.
+    pub fn organization_members(&self) -> CachedOrganizationMembers {
+        CachedOrganizationMembers {
+            members: self.db.organization_members(),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+#[repository]
+impl OrganizationMemberRepository for CachedOrganizationMembers {
+    fn inner(&self) -> Option<&dyn OrganizationMemberRepository> {
+        Some(&self.members)
+    }
+
+    async fn role_of(
+        &self,
+        organization_id: OrganizationId,
+        user_id: UserId,
+    ) -> Result<Option<OrganizationRole>> {
+        cached!(
+            self,
+            Name::from(&Key::OrganizationMember(organization_id, user_id)),
+            self.members.role_of(organization_id, user_id)
+        )
+    }
+}

@@ -1,0 +1,61 @@
+//! `public.organizations`, cached by id and by slug.
+
+use super::many::{look_up_all, settle_all};
+use super::store::{Lookup, Store, look_up, settle};
+use super::unique::{last_seen, saw};
+use super::*;
+use crate::cache::CachedKind;
+use crate::cache::name::Name;
+use crate::touched::Key;
+use crate::{Organization, OrganizationId};
+
+/// The [`OrganizationRepository`] behind the cache: finds by id and by slug.
+#[derive(Clone)]
+pub struct CachedOrganizations {
+    organizations: Organizations<'static>,
+    store: Arc<Store>,
+}
+
+impl Cached {
+    /// The organizations.
+    pub fn organizations(&self) -> CachedOrganizations {
+        CachedOrganizations {
+            organizations: self.db.organizations(),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+#[repository]
+impl OrganizationRepository for CachedOrganizations {
+    fn inner(&self) -> Option<&dyn OrganizationRepository> {
+        Some(&self.organizations)
+    }
+
+    async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {
+        cached!(
+            self,
+            Name::from(&Key::Organization(id)),
+            self.organizations.find(id)
+        )
+    }
+
+    async fn find_many(&self, ids: &[OrganizationId]) -> Result<Vec<Option<Organization>>> {
+        cached_many!(self, ids, Key::Organization, organizations)
+    }
+
+    async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>> {
+        let name = Name::of_unique(CachedKind::Organization, slug);
+        if let Some((id, as_stored)) = last_seen(&self.store, &name).await
+            && let Some(organization) = self.find(id).await?
+            && organization.slug == as_stored
+        {
+            return Ok(Some(organization));
+        }
+        let organization = self.organizations.find_by_slug(slug).await?;
+        if let Some(organization) = &organization {
+            saw(&self.store, &name, organization.id, &organization.slug).await;
+        }
+        Ok(organization)
+    }
+}

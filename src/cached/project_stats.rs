@@ -1,0 +1,49 @@
+//! `cache.project_stats`: numbers that are as old as their lifetime allows.
+
+use std::time::Duration;
+
+use super::store::{Lookup, Store, look_up, settle};
+use super::*;
+use crate::cache::CachedKind;
+use crate::cache::name::Name;
+use crate::{ProjectId, ProjectStats};
+
+/// The [`ProjectStatsRepository`] behind the cache. What it finds of one project may be out of date by
+/// [`max_age`](Self::max_age), and by no more: such numbers depend on too many rows to be fenced. Lists and counts come
+/// from the database.
+#[derive(Clone)]
+pub struct AgingProjectStats {
+    stats: ProjectStatsView<'static>,
+    store: Arc<Store>,
+}
+
+impl Cached {
+    /// The active projects' numbers, as old as they may be.
+    pub fn project_stats(&self) -> AgingProjectStats {
+        AgingProjectStats {
+            stats: self.db.project_stats(),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+impl AgingProjectStats {
+    /// How old an answer may be; zero if it is not cached.
+    pub fn max_age(&self) -> Duration {
+        let settings = &self.store.settings;
+        settings
+            .lifetime_of(CachedKind::ProjectStats)
+            .unwrap_or_default()
+    }
+}
+
+#[repository]
+impl ProjectStatsRepository for AgingProjectStats {
+    fn inner(&self) -> Option<&dyn ProjectStatsRepository> {
+        Some(&self.stats)
+    }
+
+    async fn find(&self, id: ProjectId) -> Result<Option<ProjectStats>> {
+        cached!(self, Name::of_stats(id), self.stats.find(id))
+    }
+}

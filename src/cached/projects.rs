@@ -1,0 +1,40 @@
+//! `public.projects`, cached by id.
+
+use super::many::{look_up_all, settle_all};
+use super::store::{Lookup, Store, look_up, settle};
+use super::*;
+use crate::cache::name::Name;
+use crate::touched::Key;
+use crate::{Project, ProjectId};
+
+/// The [`ProjectRepository`] behind the cache: finds by id.
+#[derive(Clone)]
+pub struct CachedProjects {
+    projects: Projects<'static>,
+    store: Arc<Store>,
+}
+
+impl Cached {
+    /// The projects.
+    pub fn projects(&self) -> CachedProjects {
+        CachedProjects {
+            projects: self.db.projects(),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+#[repository]
+impl ProjectRepository for CachedProjects {
+    fn inner(&self) -> Option<&dyn ProjectRepository> {
+        Some(&self.projects)
+    }
+
+    async fn find(&self, id: ProjectId) -> Result<Option<Project>> {
+        cached!(self, Name::from(&Key::Project(id)), self.projects.find(id))
+    }
+
+    async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<Project>>> {
+        cached_many!(self, ids, Key::Project, projects)
+    }
+}

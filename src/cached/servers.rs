@@ -1,0 +1,382 @@
+//! Which server has a shard, and under which generation it is used.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::{
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value,
+};
+
+use super::link::{Gate, Link};
+use super::repository;
+use super::store::Store;
+use crate::Result;
+use crate::cache::name::Names;
+use crate::cache::script::{self, ATTACH, BARRIER, Call, OPEN, Reply, Step};
+use crate::cache::{Mutant, Servers, count, entry, events, question};
+use crate::statement::prepared;
+use diesel::sql_types::Text;
+use uuid::Uuid;
+
+/// A shard: where it is, once that was found out.
+#[derive(Default)]
+pub(super) struct Shard {
+    attached: Mutex<Option<Arc<Attached>>>,
+    gate: Gate,
+    /// A commit went on without its fences: what is cached may be old.
+    owes: AtomicBool,
+}
+
+/// A connection to the run of a server, and the names of the generation that goes with it.
+pub(super) struct Attached {
+    pub(super) link: Arc<Link>,
+    pub(super) names: Names,
+}
+
+/// Why the cache cannot be used at the moment.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("{0}")]
+    Redis(#[from] RedisError),
+    #[error("the database: {0}")]
+    Database(#[from] crate::Error),
+    #[error("it did not answer a moment ago")]
+    Resting,
+    #[error("it answers what this version does not understand")]
+    Misunderstood,
+    #[error("its generation changes faster than it can be used")]
+    Restless,
+}
+
+impl Unusable {
+    /// Whether the server cannot be used at all, or refuses this call alone.
+    fn ends_link(&self) -> bool {
+        match self {
+            Self::Redis(error) => {
+                error.is_io_error()
+                    || error.is_unrecoverable_error()
+                    || matches!(
+                        error.code(),
+                        Some(
+                            "MOVED"
+                                | "ASK"
+                                | "TRYAGAIN"
+                                | "CLUSTERDOWN"
+                                | "MASTERDOWN"
+                                | "READONLY"
+                                | "LOADING"
+                                | "NOAUTH"
+                                | "WRONGPASS"
+                        )
+                    )
+            }
+            Self::Misunderstood => true,
+            Self::Database(_) | Self::Resting | Self::Restless => false,
+        }
+    }
+}
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Attached>>> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn forget(&self) {
+        *self.lock() = None;
+    }
+
+    pub(super) fn current(&self) -> Option<Arc<Attached>> {
+        self.lock().clone()
+    }
+
+    /// What is cached may be old: a new generation is to be begun before it is used again.
+    pub(super) fn owe(&self) {
+        self.owes.store(true, Ordering::Relaxed);
+        self.forget();
+    }
+}
+
+impl Store {
+    pub(super) fn shard(&self, shard: u16) -> &Shard {
+        &self.shards[usize::from(shard)]
+    }
+
+    /// Forgets what the shard was attached to, unless that has changed meanwhile.
+    pub(super) fn detach(&self, shard: u16, attached: &Arc<Attached>) {
+        let mut current = self.shard(shard).lock();
+        if current
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, attached))
+        {
+            *current = None;
+        }
+    }
+
+    /// A call has failed: reads leave the server alone for a while if it is to blame.
+    pub(super) fn failed(&self, shard: u16, attached: Option<&Arc<Attached>>, error: &Unusable) {
+        count(&self.counters.errors);
+        if error.ends_link() {
+            if let Some(attached) = attached {
+                self.detach(shard, attached);
+                self.links()
+                    .retain(|_, link| !Arc::ptr_eq(link, &attached.link));
+            }
+            if self.breaker.failed(self.settings.retry_after) {
+                events::unreachable(error);
+            }
+        } else if !matches!(error, Unusable::Resting | Unusable::Database(_)) {
+            self.told.refused(error);
+        }
+    }
+
+    fn links(&self) -> MutexGuard<'_, HashMap<String, Arc<Link>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn client(&self, server: ConnectionInfo) -> RedisResult<Client> {
+        #[cfg(feature = "tls")]
+        if matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
+            // Without a provider of cryptography rustls panics. One that the application has chosen stays.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            if let Some(certificates) = &self.settings.root_certificates {
+                let certificates = redis::TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(certificates.clone()),
+                };
+                return Client::build_with_tls(server, certificates);
+            }
+        }
+        Client::open(server)
+    }
+}
+
+/// The shard's server and generation, found out if need be.
+#[repository]
+pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
+    if let Some(attached) = store.shard(shard).current() {
+        return Ok(attached);
+    }
+    let _guard = store.shard(shard).gate.enter().await;
+    if let Some(attached) = store.shard(shard).current() {
+        return Ok(attached);
+    }
+    let attached = attach(store, shard, false).await;
+    match attached {
+        Ok(attached) => {
+            store.breaker.succeeded();
+            store.told.forget();
+            *store.shard(shard).lock() = Some(Arc::clone(&attached));
+            Ok(attached)
+        }
+        Err(error) => {
+            store.failed(shard, None, &error);
+            Err(error)
+        }
+    }
+}
+
+/// Begins a new generation of the shard: everything that it holds is old.
+#[repository]
+pub(super) async fn renew(store: &Store, shard: u16) -> Result<(), Unusable> {
+    let attached = attach(store, shard, true).await?;
+    *store.shard(shard).lock() = Some(attached);
+    Ok(())
+}
+
+#[repository]
+async fn attach(store: &Store, shard: u16, anew: bool) -> Result<Arc<Attached>, Unusable> {
+    let database = database(store).await?;
+    let link = link_to(store, shard, &database).await?;
+    let run = link.greet().await?;
+    let owes = store.shard(shard).owes.swap(false, Ordering::Relaxed);
+    let anew = anew || owes;
+    let application = &store.settings.prefix;
+    let (key, epochs) = Names::of_shard(application, shard, &database);
+    let proposal = Uuid::now_v7().simple().to_string();
+    let arguments: [&[u8]; 5] = [
+        run.as_bytes(),
+        proposal.as_bytes(),
+        entry::SCHEMA.as_bytes(),
+        epochs.as_bytes(),
+        if anew { b"1" } else { b"0" },
+    ];
+    let answer = send_call(store, &link, &ATTACH.calls(&[&key], &arguments)).await;
+    if owes && answer.is_err() {
+        store.shard(shard).owes.store(true, Ordering::Relaxed);
+    }
+    let (generation, is_open) = script::attached(answer?).ok_or(Unusable::Misunderstood)?;
+    if generation == proposal {
+        count(&store.counters.generations);
+        events::renewed(&generation);
+    } else {
+        events::attached(&generation);
+    }
+    let names = Names::new(application, shard, &database, generation);
+    let attached = Arc::new(Attached { link, names });
+    if !is_open {
+        open(store, &attached, None).await?;
+    }
+    Ok(attached)
+}
+
+/// Lets a generation be filled, if all transactions have ended that may have fenced their entries in an earlier one.
+#[repository]
+pub(super) async fn open(
+    store: &Store,
+    attached: &Attached,
+    barrier: Option<String>,
+) -> Result<(), Unusable> {
+    let barrier = match barrier {
+        Some(barrier) => barrier,
+        None => {
+            // Asked for when the generation is there: no transaction begins to commit under an earlier one any more.
+            let next = prepared(diesel::sql_query(question::NEXT));
+            let next: question::TransactionId = store.db.source().one(next).await?;
+            let next = next.id.unwrap_or_default();
+            match step(store, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
+                Reply::Barrier(barrier) => barrier,
+                Reply::Lost => return Ok(()),
+                _ => return Err(Unusable::Misunderstood),
+            }
+        }
+    };
+    let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
+    let ended: question::Answer = store.db.source().one(ended).await?;
+    if ended.yes || store.settings.mutant == Mutant::NoBarrier {
+        step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
+        events::opened(&attached.names.generation);
+    }
+    Ok(())
+}
+
+/// Which database it is, asked once, and again after its connections were lost.
+#[repository]
+async fn database(store: &Store) -> Result<Arc<str>, Unusable> {
+    if let Some(database) = store.database() {
+        return Ok(database);
+    }
+    let before = chrono::Utc::now();
+    let identity = prepared(diesel::sql_query(question::IDENTITY));
+    let identity: question::Identity = store.db.source().one(identity).await?;
+    let rest = chrono::Utc::now() - before;
+    store.set_clock(identity.now - before - rest / 2);
+    let database: Arc<str> = crate::cache::name::digest(&identity.database).into();
+    store.set_database(Some(Arc::clone(&database)));
+    Ok(database)
+}
+
+/// The connection to the server that has the shard.
+#[repository]
+async fn link_to(store: &Store, shard: u16, database: &str) -> Result<Arc<Link>, Unusable> {
+    let server = match &store.settings.servers {
+        Servers::One(server) => server.clone(),
+        Servers::Sentinels {
+            sentinels,
+            name,
+            primary,
+        } => {
+            let mut command = redis::cmd("SENTINEL");
+            command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+            let answer = ask_first(store, sentinels, &command).await?;
+            let address: Option<(String, u16)> =
+                redis::from_redis_value(answer).map_err(RedisError::from)?;
+            let (host, port) = address.ok_or(RedisError::from((
+                ErrorKind::MasterNameNotFoundBySentinel,
+                "the Sentinels know no primary of this name",
+            )))?;
+            moved(primary, host, port)
+        }
+        Servers::Cluster(seeds) => {
+            let (key, _) = Names::of_shard(&store.settings.prefix, shard, database);
+            let mut command = redis::cmd("CLUSTER");
+            let slot = ask_first(store, seeds, command.arg("KEYSLOT").arg(key)).await?;
+            let slot: i64 = redis::from_redis_value(slot).map_err(RedisError::from)?;
+            let mut command = redis::cmd("CLUSTER");
+            let slots = ask_first(store, seeds, command.arg("SLOTS")).await?;
+            let (host, port) = script::server_of(slots, slot).ok_or(RedisError::from((
+                ErrorKind::ClusterConnectionNotFound,
+                "no server of the cluster has the slot",
+            )))?;
+            moved(&seeds[0], host, port)
+        }
+    };
+    link(store, server).await
+}
+
+/// The answer of the first of these servers that gives one.
+#[repository]
+async fn ask_first(
+    store: &Store,
+    servers: &[ConnectionInfo],
+    command: &Cmd,
+) -> Result<Value, Unusable> {
+    let mut last = Unusable::Resting;
+    for server in servers {
+        let answer = match Link::open(store.client(server.clone())?, &store.settings).await {
+            Ok(link) => link.send(command, &store.counters).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+/// One connection for each server: several shards may lie on it.
+#[repository]
+async fn link(store: &Store, server: ConnectionInfo) -> Result<Arc<Link>, Unusable> {
+    let address = server.addr().to_string();
+    let known = store.links().get(&address).cloned();
+    if let Some(link) = known {
+        return Ok(link);
+    }
+    let link = Arc::new(Link::open(store.client(server)?, &store.settings).await?);
+    store.links().insert(address, Arc::clone(&link));
+    Ok(link)
+}
+
+fn moved(like: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
+    let address = match like.addr() {
+        ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    like.clone().set_addr(address)
+}
+
+/// Takes one step of the protocol on the shard's keys, and on those given.
+#[repository]
+pub(super) async fn step(
+    store: &Store,
+    attached: &Attached,
+    step: &Step,
+    keys: &[&str],
+    arguments: &[&[u8]],
+) -> Result<Reply, Unusable> {
+    let names = &attached.names;
+    let keys = [&[names.generation_key.as_str(), names.epoch.as_str()], keys].concat();
+    let arguments = [&[names.generation.as_bytes()], arguments].concat();
+    let answer = send_call(store, &attached.link, &step.calls(&keys, &arguments)).await?;
+    Reply::read(answer).ok_or(Unusable::Misunderstood)
+}
+
+#[repository]
+async fn send_call(store: &Store, link: &Link, call: &Call) -> RedisResult<Value> {
+    match link.send(&call.by_name, &store.counters).await {
+        Err(error) if error.code() == Some("NOSCRIPT") => {
+            link.send(&call.by_text, &store.counters).await
+        }
+        answer => answer,
+    }
+}

@@ -1,0 +1,44 @@
+//! `setup.setup_profiles`, cached by id.
+
+use super::many::{look_up_all, settle_all};
+use super::store::{Lookup, Store, look_up, settle};
+use super::*;
+use crate::cache::name::Name;
+use crate::touched::Key;
+use crate::{SetupProfile, SetupProfileId};
+
+/// The [`SetupProfileRepository`] behind the cache: finds by id.
+#[derive(Clone)]
+pub struct CachedSetupProfiles {
+    setup_profiles: SetupProfiles<'static>,
+    store: Arc<Store>,
+}
+
+impl Cached {
+    /// The setup profiles.
+    pub fn setup_profiles(&self) -> CachedSetupProfiles {
+        CachedSetupProfiles {
+            setup_profiles: self.db.setup_profiles(),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+#[repository]
+impl SetupProfileRepository for CachedSetupProfiles {
+    fn inner(&self) -> Option<&dyn SetupProfileRepository> {
+        Some(&self.setup_profiles)
+    }
+
+    async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>> {
+        cached!(
+            self,
+            Name::from(&Key::SetupProfile(id)),
+            self.setup_profiles.find(id)
+        )
+    }
+
+    async fn find_many(&self, ids: &[SetupProfileId]) -> Result<Vec<Option<SetupProfile>>> {
+        cached_many!(self, ids, Key::SetupProfile, setup_profiles)
+    }
+}

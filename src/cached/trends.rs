@@ -1,0 +1,57 @@
+//! Trends of metrics, as old as their lifetime allows.
+
+use std::time::Duration;
+
+use super::store::{Lookup, Store, look_up, settle};
+use super::*;
+use crate::cache::CachedKind;
+use crate::cache::name::Name;
+use crate::{ProjectId, TrendPoint};
+
+/// The [`TrendRepository`] behind the cache. A metric's trend may be out of date by [`max_age`](Self::max_age), and by
+/// no more: it depends on too many rows to be fenced. Trends of several metrics at once come from the database.
+#[derive(Clone)]
+pub struct AgingTrends {
+    trends: Trends<'static>,
+    store: Arc<Store>,
+}
+
+impl Cached {
+    /// The trends of metrics, as old as they may be.
+    pub fn trends(&self) -> AgingTrends {
+        AgingTrends {
+            trends: self.db.trends(),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+impl AgingTrends {
+    /// How old an answer may be; zero if it is not cached.
+    pub fn max_age(&self) -> Duration {
+        self.store
+            .settings
+            .lifetime_of(CachedKind::Trend)
+            .unwrap_or_default()
+    }
+}
+
+#[repository]
+impl TrendRepository for AgingTrends {
+    fn inner(&self) -> Option<&dyn TrendRepository> {
+        Some(&self.trends)
+    }
+
+    async fn of_metric(
+        &self,
+        project_id: ProjectId,
+        metric_name: &str,
+        days_back: i32,
+    ) -> Result<Vec<TrendPoint>> {
+        cached!(
+            self,
+            Name::of_trend(project_id, metric_name, days_back),
+            self.trends.of_metric(project_id, metric_name, days_back)
+        )
+    }
+}

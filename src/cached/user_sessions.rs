@@ -1,0 +1,112 @@
+//! `public.user_sessions`, cached by the hash of the token, and sealed with it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use super::store::{Lookup, Store, give_up, look_up, settle_for};
+use super::*;
+use crate::cache::entry::Sealed;
+use crate::cache::name::Name;
+use crate::cache::sealed::{seal, unseal};
+use crate::touched::Key;
+use crate::{UserId, UserSession, UserSessionId};
+
+/// The [`UserSessionRepository`] behind the cache: finds by the hash of a token. A session that has expired by the
+/// database's clock is not found, and one that was ended is not found from the moment that this is acknowledged.
+#[derive(Clone)]
+pub struct CachedUserSessions {
+    sessions: UserSessions<'static>,
+    store: Arc<Store>,
+}
+
+impl Cached {
+    /// The sessions of users.
+    pub fn user_sessions(&self) -> CachedUserSessions {
+        CachedUserSessions {
+            sessions: self.db.user_sessions(),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+#[repository]
+impl UserSessionRepository for CachedUserSessions {
+    fn inner(&self) -> Option<&dyn UserSessionRepository> {
+        Some(&self.sessions)
+    }
+
+    async fn find_by_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>> {
+        let name = Name::from(&Key::UserSession(token_hash.to_owned()));
+        match look_up::<Sealed>(&self.store, name).await {
+            Lookup::Hit(sealed) => match Form::unsealed(token_hash, &sealed) {
+                Some(session) if session.expires_at > self.store.now() => Ok(Some(session)),
+                _ => self.sessions.find_by_token_hash(token_hash).await,
+            },
+            Lookup::Miss(fill) => match self.sessions.find_by_token_hash(token_hash).await {
+                Ok(session) => {
+                    let found = session.as_ref().and_then(|session| {
+                        let left = (session.expires_at - self.store.now()).to_std().ok()?;
+                        Some((Form::sealed(session)?, left))
+                    });
+                    // Tokens are not guessed: that there is no such session is not worth remembering.
+                    let (sealed, left) = found.unwrap_or((Sealed(Vec::new()), Duration::ZERO));
+                    settle_for(fill, Ok(sealed), left).await?;
+                    Ok(session)
+                }
+                Err(error) => {
+                    give_up(fill, &error).await;
+                    Err(error)
+                }
+            },
+        }
+    }
+}
+
+/// What is sealed: all of a session but the hash that it is sealed with.
+#[derive(Serialize, Deserialize)]
+struct Form {
+    id: UserSessionId,
+    user_id: UserId,
+    refresh_token_hash: Option<String>,
+    expires_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+    last_used_at: DateTime<Utc>,
+    user_agent: Option<String>,
+    ip_address: Option<IpNetwork>,
+}
+
+impl Form {
+    fn sealed(session: &UserSession) -> Option<Sealed> {
+        let form = Self {
+            id: session.id,
+            user_id: session.user_id,
+            refresh_token_hash: session.refresh_token_hash.clone(),
+            expires_at: session.expires_at,
+            created_at: session.created_at,
+            last_used_at: session.last_used_at,
+            user_agent: session.user_agent.clone(),
+            ip_address: session.ip_address,
+        };
+        let open = rmp_serde::to_vec_named(&form).ok()?;
+        seal(&session.token_hash, &open).map(Sealed)
+    }
+
+    fn unsealed(token_hash: &str, sealed: &Sealed) -> Option<UserSession> {
+        let open = unseal(token_hash, &sealed.0)?;
+        let form: Self = rmp_serde::from_slice(&open).ok()?;
+        Some(UserSession {
+            id: form.id,
+            user_id: form.user_id,
+            token_hash: token_hash.to_owned(),
+            refresh_token_hash: form.refresh_token_hash,
+            expires_at: form.expires_at,
+            created_at: form.created_at,
+            last_used_at: form.last_used_at,
+            user_agent: form.user_agent,
+            ip_address: form.ip_address,
+        })
+    }
+}

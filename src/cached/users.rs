@@ -1,0 +1,57 @@
+//! `public.users`, cached by id and by address.
+
+use super::many::{look_up_all, settle_all};
+use super::store::{Lookup, Store, look_up, settle};
+use super::unique::{last_seen, saw};
+use super::*;
+use crate::cache::CachedKind;
+use crate::cache::name::Name;
+use crate::touched::Key;
+use crate::{User, UserId};
+
+/// The [`UserRepository`] behind the cache: finds by id and by address.
+#[derive(Clone)]
+pub struct CachedUsers {
+    users: Users<'static>,
+    store: Arc<Store>,
+}
+
+impl Cached {
+    /// The users.
+    pub fn users(&self) -> CachedUsers {
+        CachedUsers {
+            users: self.db.users(),
+            store: Arc::clone(&self.store),
+        }
+    }
+}
+
+#[repository]
+impl UserRepository for CachedUsers {
+    fn inner(&self) -> Option<&dyn UserRepository> {
+        Some(&self.users)
+    }
+
+    async fn find(&self, id: UserId) -> Result<Option<User>> {
+        cached!(self, Name::from(&Key::User(id)), self.users.find(id))
+    }
+
+    async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>> {
+        cached_many!(self, ids, Key::User, users)
+    }
+
+    async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
+        let name = Name::of_unique(CachedKind::User, email);
+        if let Some((id, as_stored)) = last_seen(&self.store, &name).await
+            && let Some(user) = self.find(id).await?
+            && user.email == as_stored
+        {
+            return Ok(Some(user));
+        }
+        let user = self.users.find_by_email(email).await?;
+        if let Some(user) = &user {
+            saw(&self.store, &name, user.id, &user.email).await;
+        }
+        Ok(user)
+    }
+}
