@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::repository;
 use super::servers::{Attached, Unusable, attached, renew, step};
 use super::store::Store;
+use super::{Source, repository};
 use crate::cache::name::Name;
 use crate::cache::script::{BEGIN, END, Reply};
 use crate::cache::{Mutant, Unfenced, count, events};
@@ -23,20 +23,25 @@ pub(crate) struct Fences {
     everything: bool,
 }
 
-/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`].
+/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`]. Kinds that this process
+/// does not cache are fenced too: others may.
+///
+/// `source` is the transaction.
 ///
 /// # Errors
 /// [`Error::Cache`] if that cannot be done and the settings forbid to go on: then the transaction must not be committed.
 #[repository]
-pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -> Result<Fences> {
+pub(crate) async fn fence(
+    store: &Store,
+    source: &Source<'_>,
+    touched: &Touched,
+    transaction: &str,
+) -> Result<Fences> {
     let names: Vec<Name> = touched.keys().map(Name::from).collect();
     let mut fences = Fences {
         token: Uuid::now_v7().simple().to_string(),
         entries: Vec::new(),
-        names: names
-            .into_iter()
-            .filter(|name| store.settings.lifetime_of(name.kind).is_some())
-            .collect(),
+        names,
         everything: touched.is_everything(),
     };
     forget_near(store, &fences);
@@ -55,9 +60,9 @@ pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -
     }
     for (shard, names) in by_shard {
         let outcome = if fences.everything {
-            renew(store, shard).await
+            renew(store, shard, source).await
         } else {
-            let begun = begin(store, shard, &names, &fences.token, transaction).await;
+            let begun = begin(store, source, shard, &names, [&fences.token, transaction]).await;
             begun.map(|entries| fences.entries.push(entries))
         };
         if let Err(error) = outcome {
@@ -81,20 +86,20 @@ pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -
 #[repository]
 async fn begin(
     store: &Store,
+    source: &Source<'_>,
     shard: u16,
     names: &[&Name],
-    token: &str,
-    transaction: &str,
+    arguments: [&str; 2],
 ) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
     // A server that was started anew has closed the connection, which is found out by the first call only.
     for attempt in 0..ATTEMPTS {
-        let attached = attached(store, shard).await?;
+        let attached = attached(store, shard, source).await?;
         let entries: Vec<String> = names
             .iter()
             .map(|name| attached.names.entry(name))
             .collect();
         let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-        let arguments = [token.as_bytes(), transaction.as_bytes()];
+        let arguments = arguments.map(str::as_bytes);
         match step(store, &attached, &BEGIN, &keys, &arguments).await {
             Ok(Reply::Lost) => store.detach(shard, &attached),
             Ok(Reply::Done(_)) => return Ok((shard, attached, entries)),
@@ -142,7 +147,8 @@ fn forget_near(store: &Store, fences: &Fences) {
 #[repository]
 async fn delete(store: &Store, fences: &Fences) {
     for name in &fences.names {
-        if let Ok(attached) = attached(store, name.shard(store.settings.shards)).await {
+        let shard = name.shard(store.settings.shards);
+        if let Ok(attached) = attached(store, shard, &store.db.source()).await {
             let mut command = redis::cmd("DEL");
             command.arg(attached.names.value(name));
             let _ = attached.link.send(&command, &store.counters).await;

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value,
 };
 
 use super::link::{Gate, Link};
-use super::repository;
 use super::store::Store;
+use super::{Source, repository};
 use crate::Result;
 use crate::cache::name::Names;
 use crate::cache::script::{self, ATTACH, BARRIER, Call, OPEN, Reply, Step};
@@ -26,6 +27,8 @@ pub(super) struct Shard {
     gate: Gate,
     /// A commit went on without its fences: what is cached may be old.
     owes: AtomicBool,
+    /// When it was last tried to open the generation.
+    opening: Mutex<Option<Instant>>,
 }
 
 /// A connection to the run of a server, and the names of the generation that goes with it.
@@ -90,6 +93,16 @@ impl Shard {
         self.lock().clone()
     }
 
+    /// Whether to try now to open the generation, which may take as long as the slowest transaction.
+    fn may_try_to_open(&self) -> bool {
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = opening.is_none_or(|last| last.elapsed() >= BETWEEN_TRIES);
+        if is_time {
+            *opening = Some(Instant::now());
+        }
+        is_time
+    }
+
     /// What is cached may be old: a new generation is to be begun before it is used again.
     pub(super) fn owe(&self) {
         self.owes.store(true, Ordering::Relaxed);
@@ -151,9 +164,17 @@ impl Store {
     }
 }
 
-/// The shard's server and generation, found out if need be.
+/// How long to wait before it is tried again to open a generation.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// The shard's server and generation, found out if need be. `source` is where the database is asked which it is: a
+/// transaction asks on its own connection, since to wait for another could be for ever.
 #[repository]
-pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
+pub(super) async fn attached(
+    store: &Store,
+    shard: u16,
+    source: &Source<'_>,
+) -> Result<Arc<Attached>, Unusable> {
     if let Some(attached) = store.shard(shard).current() {
         return Ok(attached);
     }
@@ -161,7 +182,7 @@ pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>,
     if let Some(attached) = store.shard(shard).current() {
         return Ok(attached);
     }
-    let attached = attach(store, shard, false).await;
+    let attached = attach(store, shard, source, false).await;
     match attached {
         Ok(attached) => {
             store.breaker.succeeded();
@@ -178,15 +199,20 @@ pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>,
 
 /// Begins a new generation of the shard: everything that it holds is old.
 #[repository]
-pub(super) async fn renew(store: &Store, shard: u16) -> Result<(), Unusable> {
-    let attached = attach(store, shard, true).await?;
+pub(super) async fn renew(store: &Store, shard: u16, source: &Source<'_>) -> Result<(), Unusable> {
+    let attached = attach(store, shard, source, true).await?;
     *store.shard(shard).lock() = Some(attached);
     Ok(())
 }
 
 #[repository]
-async fn attach(store: &Store, shard: u16, anew: bool) -> Result<Arc<Attached>, Unusable> {
-    let database = database(store).await?;
+async fn attach(
+    store: &Store,
+    shard: u16,
+    source: &Source<'_>,
+    anew: bool,
+) -> Result<Arc<Attached>, Unusable> {
+    let database = database(store, source).await?;
     let link = link_to(store, shard, &database).await?;
     let run = link.greet().await?;
     let owes = store.shard(shard).owes.swap(false, Ordering::Relaxed);
@@ -205,7 +231,7 @@ async fn attach(store: &Store, shard: u16, anew: bool) -> Result<Arc<Attached>, 
     if owes && answer.is_err() {
         store.shard(shard).owes.store(true, Ordering::Relaxed);
     }
-    let (generation, is_open) = script::attached(answer?).ok_or(Unusable::Misunderstood)?;
+    let generation = script::attached(answer?).ok_or(Unusable::Misunderstood)?;
     if generation == proposal {
         count(&store.counters.generations);
         events::renewed(&generation);
@@ -213,20 +239,21 @@ async fn attach(store: &Store, shard: u16, anew: bool) -> Result<Arc<Attached>, 
         events::attached(&generation);
     }
     let names = Names::new(application, shard, &database, generation);
-    let attached = Arc::new(Attached { link, names });
-    if !is_open {
-        open(store, &attached, None).await?;
-    }
-    Ok(attached)
+    Ok(Arc::new(Attached { link, names }))
 }
 
 /// Lets a generation be filled, if all transactions have ended that may have fenced their entries in an earlier one.
+/// Tells whether it may be filled now.
 #[repository]
 pub(super) async fn open(
     store: &Store,
+    shard: u16,
     attached: &Attached,
     barrier: Option<String>,
-) -> Result<(), Unusable> {
+) -> Result<bool, Unusable> {
+    if !store.shard(shard).may_try_to_open() {
+        return Ok(false);
+    }
     let barrier = match barrier {
         Some(barrier) => barrier,
         None => {
@@ -236,29 +263,30 @@ pub(super) async fn open(
             let next = next.id.unwrap_or_default();
             match step(store, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
                 Reply::Barrier(barrier) => barrier,
-                Reply::Lost => return Ok(()),
+                Reply::Lost => return Ok(false),
                 _ => return Err(Unusable::Misunderstood),
             }
         }
     };
     let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
     let ended: question::Answer = store.db.source().one(ended).await?;
-    if ended.yes || store.settings.mutant == Mutant::NoBarrier {
-        step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
-        events::opened(&attached.names.generation);
+    if !ended.yes && store.settings.mutant != Mutant::NoBarrier {
+        return Ok(false);
     }
-    Ok(())
+    let opened = step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
+    events::opened(&attached.names.generation);
+    Ok(matches!(opened, Reply::Done(_)))
 }
 
 /// Which database it is, asked once, and again after its connections were lost.
 #[repository]
-async fn database(store: &Store) -> Result<Arc<str>, Unusable> {
+async fn database(store: &Store, source: &Source<'_>) -> Result<Arc<str>, Unusable> {
     if let Some(database) = store.database() {
         return Ok(database);
     }
     let before = chrono::Utc::now();
     let identity = prepared(diesel::sql_query(question::IDENTITY));
-    let identity: question::Identity = store.db.source().one(identity).await?;
+    let identity: question::Identity = source.one(identity).await?;
     let rest = chrono::Utc::now() - before;
     store.set_clock(identity.now - before - rest / 2);
     let database: Arc<str> = crate::cache::name::digest(&identity.database).into();

@@ -260,7 +260,9 @@ impl Tx {
         let own = prepared(diesel::sql_query(question::OWN));
         let own: question::TransactionId = self.source().one(own).await?;
         match own.id {
-            Some(id) => Ok(Some(cached::fences::fence(&cache, &touched, &id).await?)),
+            Some(id) => Ok(Some(
+                cached::fences::fence(&cache, &self.source(), &touched, &id).await?,
+            )),
             // It has written nothing.
             None => Ok(None),
         }

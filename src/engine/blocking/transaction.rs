@@ -200,7 +200,12 @@ impl Tx {
         let own = prepared(diesel::sql_query(question::OWN));
         let own: question::TransactionId = self.source().one(own)?;
         match own.id {
-            Some(id) => Ok(Some(cached::fences::fence(&cache, &touched, &id)?)),
+            Some(id) => Ok(Some(cached::fences::fence(
+                &cache,
+                &self.source(),
+                &touched,
+                &id,
+            )?)),
             // It has written nothing.
             None => Ok(None),
         }
