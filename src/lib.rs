@@ -34,6 +34,7 @@
 //! - [`Page`], [`Paged`] and [`Cursor`] are keyset pagination, [`Change`] is what happens to a nullable column,
 //!   [`Json`] a document whose shape the design gives.
 //! - [`Error`] is what goes wrong, the same for both engines.
+//! - [`Cached`] is a [`Db`] behind a Redis cache; [`cache`] says what that guarantees.
 //! - [`blocking`] has the same names without async.
 //! - [`migrations`] brings the schema, [`testing`] private servers for tests.
 //!
