@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 use diesel::{OptionalExtension, QueryResult};
+use diesel_async::RunQueryDsl;
 use diesel_async::methods::LoadQuery;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::future;
 use futures_util::stream::{
     self, BoxStream, PollNext, Stream, StreamExt, TryReadyChunksError, TryStreamExt,
@@ -18,6 +18,7 @@ use futures_util::stream::{
 
 use super::pool::Pooled;
 use super::{BoxFuture, Db, Tx};
+use crate::engine::connection::Connection;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
@@ -154,7 +155,7 @@ impl<'a> Source<'a> {
     /// Every row of a query.
     pub(crate) fn load<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
     where
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         Box::pin(async move { run!(self, unfinished, connection => query.load(&mut connection)) })
@@ -163,7 +164,7 @@ impl<'a> Source<'a> {
     /// The only row of a query, if there is one.
     pub(crate) fn first<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Option<R>>>
     where
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         Box::pin(async move {
@@ -174,7 +175,7 @@ impl<'a> Source<'a> {
     /// The only row of a query that always has one.
     pub(crate) fn one<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<R>>
     where
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         Box::pin(
@@ -219,7 +220,7 @@ impl<'a> Source<'a> {
     pub(crate) fn stream<'q, Q, R>(&self, query: Q) -> RowStream<'q, R>
     where
         'a: 'q,
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         let source = self.clone();
@@ -254,7 +255,7 @@ impl<'a> Source<'a> {
         sender: &tokio::sync::mpsc::Sender<Result<Vec<R>>>,
     ) -> Result<()>
     where
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         run!(self, unheard, connection => async {

@@ -4,13 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diesel_async::{
-    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
-};
+use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 use futures_util::stream::{FuturesOrdered, StreamExt};
 
 use super::Source;
 use super::pool::Pooled;
+use crate::engine::connection::Connection;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::transaction::{
     PROOF_OF_HEALTH, already_failed, savepoint_abandoned, statement_abandoned,
@@ -150,7 +149,7 @@ impl Tx {
 
     /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
     /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
-    pub fn connection_mut(&mut self) -> &mut AsyncPgConnection {
+    pub fn connection_mut(&mut self) -> &mut Connection {
         *self.unheard.get_mut() = true;
         &mut self.connection.inner
     }
