@@ -14,6 +14,8 @@ use crate::statement::prepared;
 use crate::transaction::{Retry, Retryable, TransactionOptions};
 use crate::{Config, Error, Result};
 
+#[path = "blocking/copy.rs"]
+mod copy;
 #[path = "blocking/pool.rs"]
 mod pool;
 #[path = "blocking/rows.rs"]

@@ -6,17 +6,22 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use diesel::connection::{CacheSize, Instrumentation};
 use diesel::pg::Pg;
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::result::DatabaseErrorKind;
+use diesel::row::{Field, Row as _};
 use diesel::{ConnectionError, ConnectionResult, QueryResult};
 use diesel_async::pooled_connection::PoolableConnection;
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, SimpleAsyncConnection,
     TransactionManager as _,
 };
+use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 use tokio_postgres::tls::TlsStream;
@@ -24,6 +29,8 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Notification, Socket};
 
 use crate::Config;
 use crate::engine::connect::Connector;
+use crate::statement::NewRow;
+use crate::statement::copy::{Copied, Defaults, copy_from, prospect, table};
 
 mod answer;
 mod question;
@@ -46,6 +53,8 @@ pub struct Connection {
     instrumentation: Mutex<Option<Box<dyn Instrumentation>>>,
     driver: AbortHandle,
     end: End,
+    /// The driver would take one answer for another.
+    is_lost: AtomicBool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -94,6 +103,7 @@ impl Connection {
             instrumentation: Mutex::default(),
             driver: driver.abort_handle(),
             end,
+            is_lost: AtomicBool::new(false),
         }
     }
 
@@ -102,8 +112,21 @@ impl Connection {
         self.client.cancel_token()
     }
 
+    fn client(&self) -> QueryResult<&Client> {
+        if self.is_lost.load(Ordering::Relaxed) {
+            let message = "the connection was lost with a COPY".to_owned();
+            return Err(diesel::result::Error::DatabaseError(
+                DatabaseErrorKind::ClosedConnection,
+                Box::new(message),
+            ));
+        }
+        Ok(&self.client)
+    }
+
     async fn prepared(&self, question: &mut Question) -> QueryResult<Prepared> {
-        self.statements.of(&self.client, &self.end, question).await
+        self.statements
+            .of(self.client()?, &self.end, question)
+            .await
     }
 
     async fn answer(&self, question: QueryResult<Question>) -> QueryResult<Answer> {
@@ -127,11 +150,46 @@ impl Connection {
         usize::try_from(rows)
             .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))
     }
+
+    /// Copies rows, none of which is there afterwards if one of them is refused; `None` if they may not be copied.
+    pub(crate) async fn copy<N>(&self, rows: &[N]) -> QueryResult<Option<usize>>
+    where
+        N: NewRow + Sync,
+    {
+        let question = self.statements.ask(&prospect::<N>());
+        let record = self.answer(question).await?.try_next().await?;
+        let field = record.as_ref().and_then(|record| record.get(0));
+        let record = field.as_ref().and_then(Field::value);
+        let record = record.map(|value| value.as_bytes());
+        let Some(defaults) = Defaults::of::<N>(record.unwrap_or_default())? else {
+            return Ok(None);
+        };
+        // A COPY that is refused before it begins costs the connection, so whatever it would wait for is waited for here.
+        let lock = format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", table::<N>()?);
+        (&mut &*self).batch_execute(&lock).await?;
+        let mut question = self.statements.ask(&copy_from::<N>())?;
+        let Prepared { statement, .. } = self.prepared(&mut question).await?;
+        let refused = |error| self.end.refused(&error);
+        let server = self.client.copy_in::<_, Bytes>(&statement).await;
+        let mut server = std::pin::pin!(server.map_err(|error| {
+            // The driver goes on to end the COPY, the server answers to that as well, and the driver takes the answer for
+            // that to the next statement.
+            self.is_lost.store(true, Ordering::Relaxed);
+            self.driver.abort();
+            refused(error)
+        })?);
+        let (mut copied, mut buffer) = (Copied::new(rows, &defaults), Vec::new());
+        while copied.fill(&mut buffer)? {
+            let bytes = Bytes::from(std::mem::take(&mut buffer));
+            server.send(bytes).await.map_err(refused)?;
+        }
+        self.written(server.finish().await).map(Some)
+    }
 }
 
 impl SimpleAsyncConnection for &Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        let outcome = self.client.batch_execute(query).await;
+        let outcome = self.client()?.batch_execute(query).await;
         outcome.map_err(|error| self.end.refused(&error))
     }
 }
@@ -229,6 +287,8 @@ impl AsyncConnection for Connection {
 
 impl PoolableConnection for Connection {
     fn is_broken(&mut self) -> bool {
-        AnsiTransactionManager::is_broken_transaction_manager(self) || self.client.is_closed()
+        AnsiTransactionManager::is_broken_transaction_manager(self)
+            || self.client.is_closed()
+            || *self.is_lost.get_mut()
     }
 }

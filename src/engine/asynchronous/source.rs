@@ -19,6 +19,7 @@ use futures_util::stream::{
 use super::pool::Pooled;
 use super::{BoxFuture, Db, Tx};
 use crate::engine::connection::Connection;
+use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
@@ -204,15 +205,15 @@ impl<'a> Source<'a> {
             row.check()?;
         }
         match self {
-            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT => {
+            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
                 let tx = db.begin(&TransactionOptions::new()).await?;
-                let written = tx.insert_chunks(rows).await?;
+                let written = tx.insert_bulk(rows).await?;
                 tx.commit().await?;
                 Ok(written)
             }
             Source::Pool(_) | Source::Held(_) if rows.is_empty() => Ok(0),
             Source::Pool(_) | Source::Held(_) => Source::execute(self, insert_many(rows)).await,
-            Source::Tx(tx) => tx.insert_chunks(rows).await,
+            Source::Tx(tx) => tx.insert_bulk(rows).await,
         }
     }
 

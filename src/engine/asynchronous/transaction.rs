@@ -9,7 +9,9 @@ use futures_util::stream::{FuturesOrdered, StreamExt};
 
 use super::Source;
 use super::pool::Pooled;
+use super::source::Running;
 use crate::engine::connection::Connection;
+use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::transaction::{
     PROOF_OF_HEALTH, already_failed, savepoint_abandoned, statement_abandoned,
@@ -165,7 +167,23 @@ impl Tx {
         error.into()
     }
 
-    pub(super) async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
+    /// Inserts any number of rows by what takes the least time.
+    pub(super) async fn insert_bulk<N>(&self, rows: &[N]) -> Result<usize>
+    where
+        N: NewRow + Sync,
+        for<'r> crate::statement::InsertMany<'r, N>: Send,
+    {
+        if is_worth_a_copy(rows) {
+            let running = Running::of(self);
+            let copied = running.settle(self.connection.inner.copy(rows).await)?;
+            if let Some(written) = copied {
+                return Ok(written);
+            }
+        }
+        self.insert_chunks(rows).await
+    }
+
+    async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
     where
         N: NewRow + Sync,
         for<'r> crate::statement::InsertMany<'r, N>: Send,
