@@ -208,10 +208,12 @@ macro_rules! fixed_shape {
     };
 }
 
+mod at_most;
 pub(crate) mod copy;
 mod each;
 mod membership;
 mod prepared;
+pub(crate) use at_most::at_most;
 pub(crate) use each::pages_of_each;
 pub use each::{PageOfEach, page_of_each, parent_id};
 pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
