@@ -142,6 +142,7 @@ pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
 #[cfg(feature = "async")]
 mod engine {
     pub(crate) mod connect;
+    pub(crate) mod connection;
     #[cfg(feature = "tls")]
     pub(crate) mod tls;
 }
@@ -177,6 +178,8 @@ mod asynchronous {
 }
 #[cfg(feature = "async")]
 pub use asynchronous::*;
+#[cfg(feature = "async")]
+pub use engine::connection::Connection;
 
 #[cfg(feature = "blocking")]
 #[path = ""]

@@ -65,8 +65,8 @@
 //! - A *hit* is one command, which takes the generation along: values of another generation do not count.
 //! - A *lease* is refused while there is a fence; a fence takes the lease away. So what is filled was read when no
 //!   writer was between its begin and its end, and no writer has begun since.
-//! - A *fence* does not end by itself. Who finds one that is older than two seconds asks PostgreSQL how its
-//!   transaction has ended (`pg_xact_status`), and removes it unless it has not. That is what becomes of writers that
+//! - A *fence* does not end by itself. Who finds one that is older than two seconds asks PostgreSQL whether its
+//!   transaction has ended (`pg_visible_in_snapshot`), and removes it if so. That is what becomes of writers that
 //!   died, were cancelled, or do not know whether their commit has worked.
 //! - Fences lie in the epoch itself: whatever loses them, be it an eviction, `FLUSHALL`, a restart, a failover or an old
 //!   snapshot (which is known by the run of the server), loses the generation as well. A *new generation* cannot be filled
