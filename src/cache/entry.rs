@@ -111,7 +111,14 @@ fn milliseconds(time: SystemTime) -> u64 {
 mod tests {
     use std::time::Duration;
 
-    use super::{Decoded, decode, encode};
+    use serde::Deserializer;
+    use serde::de::{DeserializeOwned, Error as _, Visitor};
+
+    use super::{Decoded, SCHEMA, decode, encode};
+    use crate::{
+        Analysis, Configuration, Organization, Project, ProjectStats, SetupProfile, Tool,
+        TrendPoint, User,
+    };
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -131,6 +138,56 @@ mod tests {
             assert!(decode::<Option<String>>(bad).is_err(), "{bad:?}");
         }
         assert!(decode::<Option<u8>>(&good).is_err());
+    }
+
+    /// Takes the names of the fields that a struct is read from, and reads nothing.
+    struct Fields<'a>(&'a mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Fields<'_> {
+        type Error = serde::de::value::Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(Self::Error::custom("only structs"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Self::Error> {
+            *self.0 = fields;
+            Err(Self::Error::custom("these are the fields"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    fn form<T: DeserializeOwned>() -> String {
+        let mut fields: &[&str] = &[];
+        let _ = T::deserialize(Fields(&mut fields));
+        fields.join(" ")
+    }
+
+    #[test]
+    fn a_changed_form_needs_another_schema() {
+        let forms = [
+            form::<User>(),
+            form::<Organization>(),
+            form::<Project>(),
+            form::<Configuration>(),
+            form::<SetupProfile>(),
+            form::<Tool>(),
+            form::<Analysis>(),
+            form::<ProjectStats>(),
+            form::<TrendPoint>(),
+        ];
+        let forms = crate::cache::name::digest(&forms.join("\n"));
+        let advice = "a cached type has other fields: give SCHEMA another value, and put both here";
+        assert_eq!((SCHEMA, forms.as_str()), ("1", "?"), "{advice}");
     }
 
     #[test]
