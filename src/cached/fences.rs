@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::repository;
-use super::servers::{Attached, Unusable, attached, renew, step};
+use super::link::Link;
+use super::servers::{Attached, Unusable, attached, attached_by, renew, step};
 use super::store::Store;
+use super::{Source, repository};
 use crate::cache::name::Name;
 use crate::cache::script::{BEGIN, END, Reply};
 use crate::cache::{Mutant, Unfenced, count, events};
@@ -28,7 +30,12 @@ pub(crate) struct Fences {
 /// # Errors
 /// [`Error::Cache`] if that cannot be done and the settings forbid to go on: then the transaction must not be committed.
 #[repository]
-pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -> Result<Fences> {
+pub(crate) async fn fence(
+    store: &Store,
+    touched: &Touched,
+    transaction: &str,
+    own: &Source<'_>,
+) -> Result<Fences> {
     let names: Vec<Name> = touched.keys().map(Name::from).collect();
     let mut fences = Fences {
         token: Uuid::now_v7().simple().to_string(),
@@ -53,13 +60,20 @@ pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -
             .or_default()
             .push(name);
     }
+    let began = Instant::now();
+    let patience = store.settings.connect_timeout + store.settings.response_timeout;
+    let mut has_failed = false;
     for (shard, names) in by_shard {
-        let outcome = if fences.everything {
-            renew(store, shard).await
+        let outcome = if has_failed && began.elapsed() > patience {
+            // Many shards that do not answer take no longer than one.
+            Err(Unusable::Resting)
+        } else if fences.everything {
+            renew(store, shard, own).await
         } else {
-            let begun = begin(store, shard, &names, &fences.token, transaction).await;
+            let begun = begin(store, shard, &names, &fences.token, transaction, own).await;
             begun.map(|entries| fences.entries.push(entries))
         };
+        has_failed |= outcome.is_err();
         if let Err(error) = outcome {
             match store.settings.unfenced {
                 Unfenced::FailBeforeCommit => {
@@ -85,10 +99,11 @@ async fn begin(
     names: &[&Name],
     token: &str,
     transaction: &str,
+    own: &Source<'_>,
 ) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
     // A server that was started anew has closed the connection, which is found out by the first call only.
     for attempt in 0..ATTEMPTS {
-        let attached = attached(store, shard).await?;
+        let attached = attached_by(store, shard, own).await?;
         let entries: Vec<String> = names
             .iter()
             .map(|name| attached.names.entry(name))
@@ -101,9 +116,8 @@ async fn begin(
             Ok(_) => return Err(Unusable::Misunderstood),
             Err(error) => {
                 store.failed(shard, Some(&attached), &error);
-                let is_gone =
-                    matches!(&error, Unusable::Redis(error) if error.is_connection_dropped());
-                if attempt + 1 == ATTEMPTS || !is_gone {
+                let is_elsewhere = error.is_loss() || error.is_redirection();
+                if attempt + 1 == ATTEMPTS || !is_elsewhere {
                     return Err(error);
                 }
             }
@@ -122,11 +136,18 @@ pub(crate) async fn end(store: &Store, fences: Fences) {
     if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
         return delete(store, &fences).await;
     }
+    let mut silent: Option<&Arc<Link>> = None;
     for (shard, attached, entries) in &fences.entries {
+        if silent.is_some_and(|link| Arc::ptr_eq(link, &attached.link)) {
+            continue;
+        }
         let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
         let ended = step(store, attached, &END, &keys, &[fences.token.as_bytes()]).await;
         if let Err(error) = ended {
             store.failed(*shard, Some(attached), &error);
+            if error.ends_link() {
+                silent = Some(&attached.link);
+            }
         }
     }
 }
