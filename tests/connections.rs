@@ -6,6 +6,8 @@ mod config;
 mod observer;
 #[path = "connections/pgbouncer.rs"]
 mod pgbouncer;
+#[path = "pgbouncer/mod.rs"]
+mod server;
 #[path = "connections/tls.rs"]
 mod tls;
 

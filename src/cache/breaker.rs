@@ -11,6 +11,8 @@ pub(crate) struct Breaker(Mutex<State>);
 struct State {
     failures: u32,
     until: Option<Instant>,
+    /// One caller tries whether the server answers again.
+    is_tried: bool,
 }
 
 /// What the longest wait is of the first.
@@ -25,6 +27,7 @@ impl Breaker {
             Some(until) if Instant::now() < until => false,
             Some(_) => {
                 state.until = Some(Instant::now() + wait);
+                state.is_tried = true;
                 true
             }
         }
@@ -35,15 +38,20 @@ impl Breaker {
         *state = State::default();
     }
 
-    /// Tells whether this is the first failure in a row.
+    /// Tells whether this is the first failure in a row. Calls that were under way together fail as one.
     pub(crate) fn failed(&self, wait: Duration) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_resting = state.until.is_some_and(|until| Instant::now() < until);
+        if is_resting && !state.is_tried {
+            return false;
+        }
         let factor = 1_u32
             .checked_shl(state.failures)
             .unwrap_or(LONGEST)
             .min(LONGEST);
         state.until = Some(Instant::now() + wait * factor);
         state.failures += 1;
+        state.is_tried = false;
         state.failures == 1
     }
 }
@@ -65,5 +73,22 @@ mod tests {
         assert!(!breaker.admits(hour), "and nobody else meanwhile");
         breaker.succeeded();
         assert!(breaker.admits(hour) && breaker.failed(hour) && !breaker.admits(hour));
+    }
+
+    #[test]
+    fn calls_that_fail_together_count_once() {
+        let breaker = Breaker::default();
+        let wait = Duration::from_millis(50);
+        for _ in 0..100 {
+            breaker.failed(wait);
+        }
+        std::thread::sleep(wait);
+        assert!(breaker.admits(wait), "the wait has not grown a hundredfold");
+        breaker.failed(wait);
+        std::thread::sleep(wait);
+        assert!(
+            !breaker.admits(wait),
+            "it has doubled by the trial's failure"
+        );
     }
 }

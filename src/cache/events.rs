@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Told {
     undecodable: AtomicBool,
     refused: AtomicBool,
+    unnamed_cluster: AtomicBool,
 }
 
 #[cfg(feature = "tracing")]
@@ -56,6 +57,16 @@ impl Told {
     pub(crate) fn refused(&self, error: &impl fmt::Display) {
         if !self.refused.swap(true, Ordering::Relaxed) {
             tell!(error, error = %error, "the cache refuses: is its memory full, or are the rights too few?");
+        }
+    }
+
+    /// The cluster's name is not to be had.
+    pub(crate) fn unnamed_cluster(&self) {
+        if !self.unnamed_cluster.swap(true, Ordering::Relaxed) {
+            tell!(
+                warn,
+                "the role may not call pg_control_system: clusters that share a cache need prefixes of their own"
+            );
         }
     }
 

@@ -154,12 +154,17 @@ impl Fence {
     }
 }
 
-/// What `attach` answers: the generation.
-pub(crate) fn attached(value: Value) -> Option<String> {
+/// What `attach` answers: the generation; none if another caller knows a later timeline of the database.
+pub(crate) fn attached(value: Value) -> Option<Option<String>> {
     let Value::Array(parts) = value else {
         return None;
     };
-    text(parts.into_iter().next()?)
+    let mut parts = parts.into_iter();
+    match text(parts.next()?)?.as_str() {
+        "outdated" => Some(None),
+        "attached" => Some(Some(text(parts.next()?)?)),
+        _ => None,
+    }
 }
 
 /// Which server has the slot, from what `CLUSTER SLOTS` answers.

@@ -175,6 +175,14 @@ impl CacheConfig {
     /// A server, as a URL: `redis://`, `rediss://` for TLS, or `redis+unix://` for a socket; with user, password and
     /// database where they are needed.
     ///
+    /// A user of Redis (6.2 or later) needs the keys that begin with the [prefix](Self::prefix), and these commands:
+    ///
+    /// ```text
+    /// ACL SETUSER app on >secret ~wundr:* +info +mget +get +set +del +eval +evalsha +exists +type +time +hget +hset +hsetnx +hdel +hexists
+    /// ```
+    ///
+    /// In a cluster `+cluster|keyslot +cluster|slots` as well, and on Sentinels `+sentinel|get-master-addr-by-name`.
+    ///
     /// # Errors
     /// [`Error::InvalidInput`] if it is no such URL. The message does not repeat it, for its password's sake.
     pub fn new(url: &str) -> Result<Self> {

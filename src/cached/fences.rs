@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::servers::{Attached, Unusable, attached, renew, step};
+use super::link::Link;
+use super::servers::{Attached, Unusable, attached, attached_by, renew, step};
 use super::store::Store;
 use super::{Source, repository};
 use crate::cache::name::Name;
@@ -23,19 +25,18 @@ pub(crate) struct Fences {
     everything: bool,
 }
 
-/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`]. Kinds that this process
-/// does not cache are fenced too: others may.
-///
-/// `source` is the transaction.
+/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`]. Kinds that this process does
+/// not cache are fenced too: others may. `own` is the transaction.
 ///
 /// # Errors
-/// [`Error::Cache`] if that cannot be done and the settings forbid to go on: then the transaction must not be committed.
+/// [`Error::Cache`] if that cannot be done and the settings forbid to go on, or what a question to the database has come
+/// to, which has ended the transaction: then it must not be committed.
 #[repository]
 pub(crate) async fn fence(
     store: &Store,
-    source: &Source<'_>,
     touched: &Touched,
     transaction: &str,
+    own: &Source<'_>,
 ) -> Result<Fences> {
     let names: Vec<Name> = touched.keys().map(Name::from).collect();
     let mut fences = Fences {
@@ -58,14 +59,26 @@ pub(crate) async fn fence(
             .or_default()
             .push(name);
     }
+    let began = Instant::now();
+    let patience = store.settings.connect_timeout + store.settings.response_timeout;
+    let mut has_failed = false;
     for (shard, names) in by_shard {
-        let outcome = if fences.everything {
-            renew(store, shard, source).await
+        let outcome = if has_failed && began.elapsed() > patience {
+            // Many shards that do not answer take no longer than one.
+            Err(Unusable::Resting)
+        } else if fences.everything {
+            renew(store, shard, own).await
         } else {
-            let begun = begin(store, source, shard, &names, [&fences.token, transaction]).await;
+            let begun = begin(store, shard, &names, &fences.token, transaction, own).await;
             begun.map(|entries| fences.entries.push(entries))
         };
+        has_failed |= outcome.is_err();
         if let Err(error) = outcome {
+            if let Unusable::Database(error) = error {
+                // The transaction has failed with its question.
+                end(store, fences).await;
+                return Err(error);
+            }
             match store.settings.unfenced {
                 Unfenced::FailBeforeCommit => {
                     end(store, fences).await;
@@ -86,29 +99,29 @@ pub(crate) async fn fence(
 #[repository]
 async fn begin(
     store: &Store,
-    source: &Source<'_>,
     shard: u16,
     names: &[&Name],
-    arguments: [&str; 2],
+    token: &str,
+    transaction: &str,
+    own: &Source<'_>,
 ) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
     // A server that was started anew has closed the connection, which is found out by the first call only.
     for attempt in 0..ATTEMPTS {
-        let attached = attached(store, shard, source).await?;
+        let attached = attached_by(store, shard, own).await?;
         let entries: Vec<String> = names
             .iter()
             .map(|name| attached.names.entry(name))
             .collect();
         let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-        let arguments = arguments.map(str::as_bytes);
+        let arguments = [token.as_bytes(), transaction.as_bytes()];
         match step(store, &attached, &BEGIN, &keys, &arguments).await {
             Ok(Reply::Lost) => store.detach(shard, &attached),
             Ok(Reply::Done(_)) => return Ok((shard, attached, entries)),
             Ok(_) => return Err(Unusable::Misunderstood),
             Err(error) => {
                 store.failed(shard, Some(&attached), &error);
-                let is_gone =
-                    matches!(&error, Unusable::Redis(error) if error.is_connection_dropped());
-                if attempt + 1 == ATTEMPTS || !is_gone {
+                let is_elsewhere = error.is_loss() || error.is_redirection();
+                if attempt + 1 == ATTEMPTS || !is_elsewhere {
                     return Err(error);
                 }
             }
@@ -127,11 +140,18 @@ pub(crate) async fn end(store: &Store, fences: Fences) {
     if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
         return delete(store, &fences).await;
     }
+    let mut silent: Option<&Arc<Link>> = None;
     for (shard, attached, entries) in &fences.entries {
+        if silent.is_some_and(|link| Arc::ptr_eq(link, &attached.link)) {
+            continue;
+        }
         let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
         let ended = step(store, attached, &END, &keys, &[fences.token.as_bytes()]).await;
         if let Err(error) = ended {
             store.failed(*shard, Some(attached), &error);
+            if error.ends_link() {
+                silent = Some(&attached.link);
+            }
         }
     }
 }
@@ -147,8 +167,7 @@ fn forget_near(store: &Store, fences: &Fences) {
 #[repository]
 async fn delete(store: &Store, fences: &Fences) {
     for name in &fences.names {
-        let shard = name.shard(store.settings.shards);
-        if let Ok(attached) = attached(store, shard, &store.db.source()).await {
+        if let Ok(attached) = attached(store, name.shard(store.settings.shards)).await {
             let mut command = redis::cmd("DEL");
             command.arg(attached.names.value(name));
             let _ = attached.link.send(&command, &store.counters).await;

@@ -59,8 +59,9 @@ pub(super) async fn look_up_all<T: Entry>(
     let mut leases = Vec::new();
     for (shard, indices) in by_shard {
         let wanted: Vec<&Name> = indices.iter().map(|&index| &names[index]).collect();
+        // The other shards may lie on a server that does not answer either: they are not waited for.
         let Ok(values) = get_all(store, shard, &wanted).await else {
-            continue;
+            break;
         };
         for (&index, value) in indices.iter().zip(values) {
             let decoded = value.and_then(|bytes| store.decoded::<T>(&names[index], &bytes));
@@ -111,7 +112,7 @@ async fn lease_all(
     names: &[Name],
     indices: Vec<usize>,
 ) -> Result<Option<Leases>, Unusable> {
-    let attached = attached(store, shard, &store.db.source()).await?;
+    let attached = attached(store, shard).await?;
     let nonce = Uuid::now_v7().simple().to_string();
     let milliseconds = store.settings.lease.as_millis().max(1).to_string();
     let entries: Vec<String> = indices
@@ -135,6 +136,7 @@ async fn lease_all(
             }))
         }
         Reply::Closed(barrier) => {
+            // To be filled by the next who reads.
             open(store, shard, &attached, barrier).await?;
             Ok(None)
         }

@@ -1,7 +1,7 @@
 //! Which server has a shard, and under which generation it is used.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use redis::{
 };
 
 use super::link::{Gate, Link};
-use super::store::Store;
+use super::store::{Database, Store};
 use super::{Source, repository};
 use crate::Result;
 use crate::cache::name::Names;
@@ -25,8 +25,13 @@ use uuid::Uuid;
 pub(super) struct Shard {
     attached: Mutex<Option<Arc<Attached>>>,
     gate: Gate,
-    /// A commit went on without its fences: what is cached may be old.
-    owes: AtomicBool,
+    /// How often the server was not reached.
+    failures: AtomicU64,
+    /// How many commits went on without their fences, and how many of those had done so when the last generation was
+    /// begun for it: as long as these differ, what is cached may be old. Two numbers, so that neither a future that is
+    /// dropped nor a commit that comes between is forgotten.
+    owed: AtomicU64,
+    paid: AtomicU64,
     /// When it was last tried to open the generation.
     opening: Mutex<Option<Instant>>,
 }
@@ -34,6 +39,7 @@ pub(super) struct Shard {
 /// A connection to the run of a server, and the names of the generation that goes with it.
 pub(super) struct Attached {
     pub(super) link: Arc<Link>,
+    run: String,
     pub(super) names: Names,
 }
 
@@ -50,11 +56,35 @@ pub(super) enum Unusable {
     Misunderstood,
     #[error("its generation changes faster than it can be used")]
     Restless,
+    #[error("the database has been taken over by another server, which was not reached yet")]
+    Outdated,
 }
 
 impl Unusable {
+    /// Whether the shard's slot has moved to another server, or is about to.
+    pub(super) fn is_redirection(&self) -> bool {
+        matches!(self, Self::Redis(error) if matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN")))
+    }
+
+    /// The server that has the shard's slot.
+    fn moved_to(&self) -> Option<(String, u16)> {
+        let Self::Redis(error) = self else {
+            return None;
+        };
+        if error.code() != Some("MOVED") {
+            return None;
+        }
+        let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+        Some((host.to_owned(), port.parse().ok()?))
+    }
+
+    /// Whether a connection was lost that was good before: the server may be reached by another.
+    pub(super) fn is_loss(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.is_connection_dropped())
+    }
+
     /// Whether the server cannot be used at all, or refuses this call alone.
-    fn ends_link(&self) -> bool {
+    pub(super) fn ends_link(&self) -> bool {
         match self {
             Self::Redis(error) => {
                 error.is_io_error()
@@ -75,7 +105,7 @@ impl Unusable {
                     )
             }
             Self::Misunderstood => true,
-            Self::Database(_) | Self::Resting | Self::Restless => false,
+            Self::Database(_) | Self::Resting | Self::Restless | Self::Outdated => false,
         }
     }
 }
@@ -93,6 +123,18 @@ impl Shard {
         self.lock().clone()
     }
 
+    /// What is cached may be old: a new generation is to be begun before it is used again.
+    pub(super) fn owe(&self) {
+        let mut current = self.lock();
+        self.owed.fetch_add(1, Ordering::Relaxed);
+        *current = None;
+    }
+
+    fn owes(&self) -> bool {
+        AtomicU64::load(&self.owed, Ordering::Relaxed)
+            != AtomicU64::load(&self.paid, Ordering::Relaxed)
+    }
+
     /// Whether to try now to open the generation, which may take as long as the slowest transaction.
     fn may_try_to_open(&self) -> bool {
         let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,12 +144,6 @@ impl Shard {
         }
         is_time
     }
-
-    /// What is cached may be old: a new generation is to be begun before it is used again.
-    pub(super) fn owe(&self) {
-        self.owes.store(true, Ordering::Relaxed);
-        self.forget();
-    }
 }
 
 impl Store {
@@ -115,27 +151,45 @@ impl Store {
         &self.shards[usize::from(shard)]
     }
 
-    /// Forgets what the shard was attached to, unless that has changed meanwhile.
-    pub(super) fn detach(&self, shard: u16, attached: &Arc<Attached>) {
+    /// Forgets what the shard was attached to, and tells whether it still was.
+    pub(super) fn detach(&self, shard: u16, attached: &Arc<Attached>) -> bool {
         let mut current = self.shard(shard).lock();
-        if current
+        let is_current = current
             .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, attached))
-        {
+            .is_some_and(|current| Arc::ptr_eq(current, attached));
+        if is_current {
             *current = None;
+        }
+        is_current
+    }
+
+    /// The shard is used like this from now on, unless a commit has gone on without its fences meanwhile.
+    fn attach(&self, shard: u16, attached: &Arc<Attached>) {
+        self.breaker.succeeded();
+        self.told.forget();
+        let shard = self.shard(shard);
+        let mut current = shard.lock();
+        if !shard.owes() {
+            *current = Some(Arc::clone(attached));
         }
     }
 
-    /// A call has failed: reads leave the server alone for a while if it is to blame.
+    /// Does not use a connection again.
+    fn unlink(&self, link: &Arc<Link>) {
+        self.links().retain(|_, other| !Arc::ptr_eq(other, link));
+    }
+
+    /// A call has failed: reads leave the server alone for a while if it is to blame. Who was late to find out that a
+    /// connection has ended says nothing about the one that is there in its place.
     pub(super) fn failed(&self, shard: u16, attached: Option<&Arc<Attached>>, error: &Unusable) {
         count(&self.counters.errors);
         if error.ends_link() {
-            if let Some(attached) = attached {
-                self.detach(shard, attached);
-                self.links()
-                    .retain(|_, link| !Arc::ptr_eq(link, &attached.link));
-            }
-            if self.breaker.failed(self.settings.retry_after) {
+            // Whether the server is gone with the connection is found out by who opens the next.
+            let is_news = attached.is_none_or(|attached| {
+                self.unlink(&attached.link);
+                self.detach(shard, attached) && !error.is_loss() && !error.is_redirection()
+            });
+            if is_news && self.breaker.failed(self.settings.retry_after) {
                 events::unreachable(error);
             }
         } else if !matches!(error, Unusable::Resting | Unusable::Database(_)) {
@@ -145,6 +199,16 @@ impl Store {
 
     fn links(&self) -> MutexGuard<'_, HashMap<String, Arc<Link>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another server of those that the settings name, at this address.
+    fn at(&self, host: String, port: u16) -> ConnectionInfo {
+        let like = match &self.settings.servers {
+            Servers::One(server) => server,
+            Servers::Sentinels { primary, .. } => primary,
+            Servers::Cluster(seeds) => &seeds[0],
+        };
+        at(like, host, port)
     }
 
     fn client(&self, server: ConnectionInfo) -> RedisResult<Client> {
@@ -167,30 +231,43 @@ impl Store {
 /// How long to wait before it is tried again to open a generation.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
-/// The shard's server and generation, found out if need be. `source` is where the database is asked which it is: a
-/// transaction asks on its own connection, since to wait for another could be for ever.
+/// The shard's server and generation, found out if need be.
 #[repository]
-pub(super) async fn attached(
+pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
+    if let Some(attached) = store.shard(shard).current() {
+        return Ok(attached);
+    }
+    attached_by(store, shard, &store.db.source()).await
+}
+
+/// [`attached`] for who has a connection to the database already: it must not wait for another.
+#[repository]
+pub(super) async fn attached_by(
     store: &Store,
     shard: u16,
-    source: &Source<'_>,
+    own: &Source<'_>,
 ) -> Result<Arc<Attached>, Unusable> {
-    if let Some(attached) = store.shard(shard).current() {
+    let of_store = store.shard(shard);
+    if let Some(attached) = of_store.current() {
         return Ok(attached);
     }
-    let _guard = store.shard(shard).gate.enter().await;
-    if let Some(attached) = store.shard(shard).current() {
+    let database = database(store, own).await?;
+    let failures = AtomicU64::load(&of_store.failures, Ordering::Relaxed);
+    let _guard = of_store.gate.enter().await;
+    if let Some(attached) = of_store.current() {
         return Ok(attached);
     }
-    let attached = attach(store, shard, source, false).await;
-    match attached {
+    if AtomicU64::load(&of_store.failures, Ordering::Relaxed) != failures {
+        // The one who was waited for has tried.
+        return Err(Unusable::Resting);
+    }
+    match attach(store, shard, &database, false).await {
         Ok(attached) => {
-            store.breaker.succeeded();
-            store.told.forget();
-            *store.shard(shard).lock() = Some(Arc::clone(&attached));
+            store.attach(shard, &attached);
             Ok(attached)
         }
         Err(error) => {
+            of_store.failures.fetch_add(1, Ordering::Relaxed);
             store.failed(shard, None, &error);
             Err(error)
         }
@@ -199,9 +276,26 @@ pub(super) async fn attached(
 
 /// Begins a new generation of the shard: everything that it holds is old.
 #[repository]
-pub(super) async fn renew(store: &Store, shard: u16, source: &Source<'_>) -> Result<(), Unusable> {
-    let attached = attach(store, shard, source, true).await?;
-    *store.shard(shard).lock() = Some(attached);
+pub(super) async fn renew(store: &Store, shard: u16, own: &Source<'_>) -> Result<(), Unusable> {
+    let database = database(store, own).await?;
+    let renewed = match store.shard(shard).current() {
+        Some(known) => {
+            let (link, run) = (Arc::clone(&known.link), known.run.clone());
+            let renewed = attach_on(store, shard, &database, true, link, run).await;
+            renewed.inspect_err(|error| store.failed(shard, Some(&known), error))
+        }
+        None => Err(Unusable::Resting),
+    };
+    let renewed = match renewed {
+        Ok(renewed) => renewed,
+        // It may be reached by a new connection, or lie elsewhere by now.
+        Err(error) if error.is_loss() || !error.ends_link() || error.is_redirection() => {
+            let renewed = attach(store, shard, &database, true).await;
+            renewed.inspect_err(|error| store.failed(shard, None, error))?
+        }
+        Err(error) => return Err(error),
+    };
+    store.attach(shard, &renewed);
     Ok(())
 }
 
@@ -209,41 +303,80 @@ pub(super) async fn renew(store: &Store, shard: u16, source: &Source<'_>) -> Res
 async fn attach(
     store: &Store,
     shard: u16,
-    source: &Source<'_>,
+    database: &Database,
     anew: bool,
 ) -> Result<Arc<Attached>, Unusable> {
-    let database = database(store, source).await?;
-    let link = link_to(store, shard, &database).await?;
-    let run = link.greet().await?;
-    let owes = store.shard(shard).owes.swap(false, Ordering::Relaxed);
-    let anew = anew || owes;
+    let mut server = link_to(store, shard, database).await?;
+    let run = match server.greet().await {
+        Ok(run) => run,
+        // A connection that has ended unnoticed is no reason to fail.
+        Err(error) => {
+            store.unlink(&server);
+            if !error.is_connection_dropped() {
+                return Err(error.into());
+            }
+            server = link_to(store, shard, database).await?;
+            server.greet().await?
+        }
+    };
+    let attached = attach_on(store, shard, database, anew, server, run).await;
+    let Some((host, port)) = attached.as_ref().err().and_then(Unusable::moved_to) else {
+        return attached;
+    };
+    // The server that was asked where the slot is has not heard yet that it has moved.
+    let server = link(store, store.at(host, port)).await?;
+    let run = server.greet().await?;
+    attach_on(store, shard, database, anew, server, run).await
+}
+
+#[repository]
+async fn attach_on(
+    store: &Store,
+    shard: u16,
+    database: &Database,
+    anew: bool,
+    link: Arc<Link>,
+    run: String,
+) -> Result<Arc<Attached>, Unusable> {
+    let owed = AtomicU64::load(&store.shard(shard).owed, Ordering::Relaxed);
+    let anew = anew || store.shard(shard).owes();
     let application = &store.settings.prefix;
-    let (key, epochs) = Names::of_shard(application, shard, &database);
+    let (key, epochs) = Names::of_shard(application, shard, &database.name);
     let proposal = Uuid::now_v7().simple().to_string();
-    let arguments: [&[u8]; 5] = [
+    let arguments: [&[u8]; 6] = [
         run.as_bytes(),
         proposal.as_bytes(),
         entry::SCHEMA.as_bytes(),
         epochs.as_bytes(),
         if anew { b"1" } else { b"0" },
+        database.timeline.as_bytes(),
     ];
     let answer = send_call(store, &link, &ATTACH.calls(&[&key], &arguments)).await;
-    if owes && answer.is_err() {
-        store.shard(shard).owes.store(true, Ordering::Relaxed);
+    let answer = answer.inspect_err(|error| {
+        if error.is_connection_dropped() {
+            store.unlink(&link);
+        }
+    })?;
+    let generation = script::attached(answer).ok_or(Unusable::Misunderstood)?;
+    let generation = generation.ok_or_else(|| {
+        store.forget_database();
+        Unusable::Outdated
+    })?;
+    if anew {
+        store.shard(shard).paid.fetch_max(owed, Ordering::Relaxed);
     }
-    let generation = script::attached(answer?).ok_or(Unusable::Misunderstood)?;
     if generation == proposal {
         count(&store.counters.generations);
         events::renewed(&generation);
     } else {
         events::attached(&generation);
     }
-    let names = Names::new(application, shard, &database, generation);
-    Ok(Arc::new(Attached { link, names }))
+    let names = Names::new(application, shard, &database.name, generation);
+    Ok(Arc::new(Attached { link, run, names }))
 }
 
 /// Lets a generation be filled, if all transactions have ended that may have fenced their entries in an earlier one.
-/// Tells whether it may be filled now.
+/// Tells whether it may be.
 #[repository]
 pub(super) async fn open(
     store: &Store,
@@ -270,33 +403,44 @@ pub(super) async fn open(
     };
     let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
     let ended: question::Answer = store.db.source().one(ended).await?;
-    if !ended.yes && store.settings.mutant != Mutant::NoBarrier {
-        return Ok(false);
+    if ended.yes || store.settings.mutant == Mutant::NoBarrier {
+        step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
+        events::opened(&attached.names.generation);
+        return Ok(true);
     }
-    let opened = step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
-    events::opened(&attached.names.generation);
-    Ok(matches!(opened, Reply::Done(_)))
+    Ok(false)
 }
 
 /// Which database it is, asked once, and again after its connections were lost.
 #[repository]
-async fn database(store: &Store, source: &Source<'_>) -> Result<Arc<str>, Unusable> {
+async fn database(store: &Store, own: &Source<'_>) -> Result<Database, Unusable> {
     if let Some(database) = store.database() {
         return Ok(database);
     }
     let before = chrono::Utc::now();
     let identity = prepared(diesel::sql_query(question::IDENTITY));
-    let identity: question::Identity = source.one(identity).await?;
+    let identity: question::Identity = own.one(identity).await?;
     let rest = chrono::Utc::now() - before;
     store.set_clock(identity.now - before - rest / 2);
-    let database: Arc<str> = crate::cache::name::digest(&identity.database).into();
-    store.set_database(Some(Arc::clone(&database)));
+    let cluster = if identity.tells_cluster {
+        let cluster = prepared(diesel::sql_query(question::CLUSTER));
+        let cluster: question::Cluster = own.one(cluster).await?;
+        cluster.id
+    } else {
+        store.told.unnamed_cluster();
+        String::new()
+    };
+    let database = Database {
+        name: crate::cache::name::digest(&format!("{cluster}:{}", identity.database)).into(),
+        timeline: identity.timeline.into(),
+    };
+    store.set_database(Some(database.clone()));
     Ok(database)
 }
 
 /// The connection to the server that has the shard.
 #[repository]
-async fn link_to(store: &Store, shard: u16, database: &str) -> Result<Arc<Link>, Unusable> {
+async fn link_to(store: &Store, shard: u16, database: &Database) -> Result<Arc<Link>, Unusable> {
     let server = match &store.settings.servers {
         Servers::One(server) => server.clone(),
         Servers::Sentinels {
@@ -313,10 +457,10 @@ async fn link_to(store: &Store, shard: u16, database: &str) -> Result<Arc<Link>,
                 ErrorKind::MasterNameNotFoundBySentinel,
                 "the Sentinels know no primary of this name",
             )))?;
-            moved(primary, host, port)
+            at(primary, host, port)
         }
         Servers::Cluster(seeds) => {
-            let (key, _) = Names::of_shard(&store.settings.prefix, shard, database);
+            let (key, _) = Names::of_shard(&store.settings.prefix, shard, &database.name);
             let mut command = redis::cmd("CLUSTER");
             let slot = ask_first(store, seeds, command.arg("KEYSLOT").arg(key)).await?;
             let slot: i64 = redis::from_redis_value(slot).map_err(RedisError::from)?;
@@ -326,7 +470,7 @@ async fn link_to(store: &Store, shard: u16, database: &str) -> Result<Arc<Link>,
                 ErrorKind::ClusterConnectionNotFound,
                 "no server of the cluster has the slot",
             )))?;
-            moved(&seeds[0], host, port)
+            store.at(host, port)
         }
     };
     link(store, server).await
@@ -366,7 +510,7 @@ async fn link(store: &Store, server: ConnectionInfo) -> Result<Arc<Link>, Unusab
     Ok(link)
 }
 
-fn moved(like: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
+fn at(like: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
     let address = match like.addr() {
         ConnectionAddr::TcpTls {
             insecure,

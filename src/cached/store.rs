@@ -24,6 +24,13 @@ use crate::cache::{CacheConfig, Counters, Mutant, count, question};
 use crate::statement::prepared;
 use crate::{Error, Result};
 
+/// The database, as it is told from others.
+#[derive(Clone)]
+pub(super) struct Database {
+    pub(super) name: Arc<str>,
+    pub(super) timeline: Arc<str>,
+}
+
 /// The cache of one process.
 pub(crate) struct Store {
     pub(super) settings: CacheConfig,
@@ -36,7 +43,7 @@ pub(crate) struct Store {
     pub(super) told: Told,
     flights: Flights,
     near: Option<moka::sync::Cache<Name, Arc<dyn Any + Send + Sync>>>,
-    database: Mutex<Option<Arc<str>>>,
+    database: Mutex<Option<Database>>,
     /// By how many microseconds the database's clock is ahead of this machine's.
     clock: AtomicI64,
 }
@@ -65,14 +72,14 @@ impl Store {
         })
     }
 
-    pub(super) fn database(&self) -> Option<Arc<str>> {
+    pub(super) fn database(&self) -> Option<Database> {
         self.database
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    pub(super) fn set_database(&self, database: Option<Arc<str>>) {
+    pub(super) fn set_database(&self, database: Option<Database>) {
         *self.database.lock().unwrap_or_else(PoisonError::into_inner) = database;
     }
 
@@ -102,8 +109,22 @@ impl Store {
     /// After the database's connections were lost it may be another one that answers.
     pub(super) fn doubt(&self, error: &Error) {
         if matches!(error, Error::Connection { .. }) {
-            self.set_database(None);
-            self.shards.iter().for_each(Shard::forget);
+            self.forget_database();
+        }
+    }
+
+    pub(super) fn forget_database(&self) {
+        self.set_database(None);
+        self.shards.iter().for_each(Shard::forget);
+    }
+
+    /// A server of the database is on this timeline. If it is another than was thought, a standby has taken over.
+    pub(crate) fn is_on(&self, timeline: &str) {
+        if self
+            .database()
+            .is_some_and(|known| *known.timeline != *timeline)
+        {
+            self.forget_database();
         }
     }
 
@@ -274,16 +295,23 @@ pub(super) async fn get_all(
     names: &[&Name],
 ) -> Result<Vec<Option<Vec<u8>>>, Unusable> {
     for _ in 0..3 {
-        let attached = attached(store, shard, &store.db.source()).await?;
+        let attached = attached(store, shard).await?;
         let mut command = redis::cmd("MGET");
         command.arg(&attached.names.generation_key);
         for name in names {
             command.arg(attached.names.value(name));
         }
         let answer = attached.link.send(&command, &store.counters).await;
-        let answer = answer.map_err(Unusable::from).inspect_err(|error| {
-            store.failed(shard, Some(&attached), error);
-        })?;
+        let answer = match answer.map_err(Unusable::from) {
+            Ok(answer) => answer,
+            Err(error) => {
+                store.failed(shard, Some(&attached), &error);
+                if error.is_loss() || error.is_redirection() {
+                    continue;
+                }
+                return Err(error);
+            }
+        };
         let Value::Array(values) = answer else {
             return Err(Unusable::Misunderstood);
         };
@@ -306,7 +334,7 @@ pub(super) async fn get_all(
 #[repository]
 async fn lease<T: Entry>(store: &Store, name: &Name, anew: bool) -> Result<Round<T>, Unusable> {
     let shard = name.shard(store.settings.shards);
-    let attached = attached(store, shard, &store.db.source()).await?;
+    let attached = attached(store, shard).await?;
     let outcome = lease_in::<T>(store, name, anew, &attached).await;
     outcome.inspect_err(|error| store.failed(shard, Some(&attached), error))
 }
@@ -323,7 +351,6 @@ async fn lease_in<T: Entry>(
         let nonce = String::new();
         return Ok(Round::Granted(Lease { attached, nonce }));
     }
-    let shard = name.shard(store.settings.shards);
     let nonce = Uuid::now_v7().simple().to_string();
     let milliseconds = store.settings.lease.as_millis().max(1).to_string();
     let names = &attached.names;
@@ -336,6 +363,7 @@ async fn lease_in<T: Entry>(
     ];
     let began = Instant::now();
     let mut wait = FIRST_WAIT;
+    let mut has_opened = false;
     loop {
         match step(store, attached, &LEASE, &keys, &arguments).await? {
             Reply::Granted => {
@@ -352,16 +380,17 @@ async fn lease_in<T: Entry>(
             }
             Reply::Held => return Ok(Round::Bypass),
             Reply::Closed(barrier) => {
-                if !open(store, shard, attached, barrier).await? {
+                if has_opened || !open(store, shard, attached, barrier).await? {
                     return Ok(Round::Bypass);
                 }
+                has_opened = true;
             }
             Reply::Fenced(fences) => {
                 clear(store, attached, keys[0], &fences).await?;
                 return Ok(Round::Bypass);
             }
             Reply::Lost => {
-                store.detach(shard, attached);
+                store.detach(name.shard(store.settings.shards), attached);
                 return Ok(Round::Bypass);
             }
             _ => return Err(Unusable::Misunderstood),

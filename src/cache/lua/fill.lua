@@ -1,6 +1,6 @@
 -- Stores a value, if nothing has happened since the lease was granted. KEYS as for the lease;
 -- ARGV[2] nonce, ARGV[3] the value's milliseconds, 0 to store none, ARGV[4] the value.
-if redis.call('GET', KEYS[5]) ~= ARGV[2] or redis.call('HEXISTS', KEYS[2], 'fence:' .. KEYS[3]) == 1 then
+if read('GET', KEYS[5]) ~= ARGV[2] or redis.call('HEXISTS', KEYS[2], 'fence:' .. KEYS[3]) == 1 then
   return {'refused'}
 end
 redis.call('DEL', KEYS[5])

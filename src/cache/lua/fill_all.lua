@@ -5,7 +5,7 @@ for i = 3, #KEYS do
   local value = KEYS[i] .. ARGV[3]
   local lease = value .. ':lease'
   local lives = ARGV[2 * i - 2]
-  if redis.call('GET', lease) == ARGV[2] and redis.call('HEXISTS', KEYS[2], 'fence:' .. KEYS[i]) == 0 then
+  if read('GET', lease) == ARGV[2] and redis.call('HEXISTS', KEYS[2], 'fence:' .. KEYS[i]) == 0 then
     redis.call('DEL', lease)
     if lives ~= '0' then
       redis.call('SET', value, ARGV[2 * i - 1], 'PX', lives)

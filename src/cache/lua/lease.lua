@@ -8,8 +8,8 @@ if fences then
   return {'fenced', fences, redis.call('TIME')[1]}
 end
 if ARGV[4] ~= '1' then
-  local value = redis.pcall('GET', KEYS[4])
-  if type(value) == 'string' then
+  local value = read('GET', KEYS[4])
+  if value then
     return {'value', value}
   end
 end

@@ -1,5 +1,5 @@
 -- Gives a lease back unused. KEYS as for the lease; ARGV[2] nonce.
-if redis.call('GET', KEYS[5]) == ARGV[2] then
+if read('GET', KEYS[5]) == ARGV[2] then
   redis.call('DEL', KEYS[5])
 end
 return {'released'}

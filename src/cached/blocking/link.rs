@@ -1,6 +1,6 @@
 //! Connections to one run of one Redis server.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::{Client, Cmd, Connection, ConnectionLike as _, ErrorKind, RedisResult, Value};
@@ -10,7 +10,8 @@ use crate::cache::{CacheConfig, Counters, greeting};
 /// Connections, one for each thread that asks at the same time, all to the same run of the server.
 pub(crate) struct Link {
     client: Client,
-    run: String,
+    /// Known once it was asked for.
+    run: OnceLock<String>,
     connect_timeout: Duration,
     response_timeout: Duration,
     idle: Mutex<Vec<Connection>>,
@@ -21,22 +22,37 @@ const IDLE: usize = 16;
 
 impl Link {
     pub(crate) fn open(client: Client, settings: &CacheConfig) -> RedisResult<Self> {
-        let mut link = Self {
+        let link = Self {
             client,
-            run: String::new(),
+            run: OnceLock::new(),
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
             idle: Mutex::default(),
         };
-        let mut connection = link.connect()?;
-        link.run = greeting::run_of(connection.req_command(&greeting::command())?)?;
-        link.keep(connection);
+        link.keep(link.connect()?);
         Ok(link)
     }
 
     /// The server's run.
     pub(crate) fn greet(&self) -> RedisResult<String> {
-        Ok(self.run.clone())
+        let idle = self.idle().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let run = self.run_of(&mut connection)?;
+        self.keep(connection);
+        Ok(run)
+    }
+
+    /// The run that the connection has reached, which must be that of the others.
+    fn run_of(&self, connection: &mut Connection) -> RedisResult<String> {
+        let run = greeting::run_of(connection.req_command(&greeting::command())?)?;
+        if *self.run.get_or_init(|| run.clone()) == run {
+            Ok(run)
+        } else {
+            Err((ErrorKind::Io, "the server was started anew").into())
+        }
     }
 
     pub(crate) fn send(&self, command: &Cmd, counters: &Counters) -> RedisResult<Value> {
@@ -75,12 +91,10 @@ impl Link {
 
     fn connect_again(&self) -> RedisResult<Connection> {
         let mut connection = self.connect()?;
-        let run = greeting::run_of(connection.req_command(&greeting::command())?)?;
-        if run == self.run {
-            Ok(connection)
-        } else {
-            Err((ErrorKind::Io, "the server was started anew").into())
+        if self.run.get().is_some() {
+            self.run_of(&mut connection)?;
         }
+        Ok(connection)
     }
 }
 

@@ -275,14 +275,14 @@ impl Tx {
             return Ok(None);
         };
         let own = prepared(diesel::sql_query(question::OWN));
-        let own: question::TransactionId = self.source().one(own).await?;
-        match own.id {
-            Some(id) => Ok(Some(
-                cached::fences::fence(&cache, &self.source(), &touched, &id).await?,
-            )),
-            // It has written nothing.
-            None => Ok(None),
-        }
+        let own: question::Own = self.source().one(own).await?;
+        // Without an id it has written nothing.
+        let (Some(id), Some(timeline)) = (own.id, own.timeline) else {
+            return Ok(None);
+        };
+        cache.is_on(&timeline);
+        let fences = cached::fences::fence(&cache, &touched, &id, &self.source()).await?;
+        Ok(Some(fences))
     }
 
     /// Undoes what was written. Where that fails, or would have to wait for a statement that nobody waits for, closing

@@ -1,0 +1,73 @@
+//! What goes wrong is told once, not by each call.
+
+use super::*;
+use crate::subscriber::{listen, told};
+
+fn of(url: &str) -> CacheConfig {
+    listen();
+    CacheConfig::new(url)
+        .unwrap()
+        .retry_after(Duration::from_millis(1))
+}
+
+/// How many of the events of this thread have the words.
+fn times(words: &str) -> usize {
+    told().iter().filter(|event| event.contains(words)).count()
+}
+
+#[both_engines]
+#[case]
+async fn a_server_that_is_gone_is_told_once() {
+    let redis = RedisServer::start().unwrap();
+    let pair = pair(of(&redis.url())).await;
+    let ada = user(&pair.one).await.id;
+    pair.other.users().find(ada).await.unwrap();
+    for round in 1..=2 {
+        redis.kill();
+        for _ in 0..20 {
+            pair.other.users().find(ada).await.unwrap();
+            pause(Duration::from_millis(2)).await;
+        }
+        assert_eq!(times("does not answer"), round, "{:?}", told());
+        redis.restart().unwrap();
+        let hits = pair.other.metrics().hits;
+        while pair.other.metrics().hits == hits {
+            pair.other.users().find(ada).await.unwrap();
+        }
+    }
+    assert_eq!(times("a new generation has begun"), 3, "{:?}", told());
+}
+
+#[both_engines]
+#[case]
+async fn a_value_that_is_none_is_told_once() {
+    let redis = RedisServer::start().unwrap();
+    let mut raw = Raw::of(&redis.url());
+    let pair = pair(of(&redis.url())).await;
+    let ada = user(&pair.one).await.id;
+    for _ in 0..5 {
+        pair.other.users().find(ada).await.unwrap();
+        for key in raw.keys("*:user:*") {
+            let _: () = raw.ask(&format!("SET {key} garbage"));
+        }
+        pair.other.users().find(ada).await.unwrap();
+    }
+    assert!(pair.other.metrics().undecodable >= 5);
+    assert_eq!(times("cannot be understood"), 1, "{:?}", told());
+}
+
+#[both_engines]
+#[case]
+async fn a_server_that_refuses_is_told_once() {
+    let redis = RedisServer::start().unwrap();
+    let pair = pair(of(&redis.url())).await;
+    let ada = user(&pair.one).await.id;
+    pair.other.users().find(ada).await.unwrap();
+    let mut raw = Raw::of(&redis.url());
+    let _: () = raw.ask("CONFIG SET maxmemory 1");
+    for _ in 0..20 {
+        pair.other.users().find(UserId::new()).await.unwrap();
+    }
+    assert_eq!(times("the cache refuses"), 1, "{:?}", told());
+    assert_eq!(times("does not answer"), 0, "{:?}", told());
+}

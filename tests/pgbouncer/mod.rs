@@ -1,0 +1,112 @@
+//! A PgBouncer of the tests' own.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use wundr_db::Config;
+use wundr_db::testing::{PostgresServer, TestDatabase};
+
+/// Fewer than tasks, so that clients change their server connections.
+pub const SERVER_CONNECTIONS: usize = 5;
+
+/// A PgBouncer in front of the shared server.
+pub struct PgBouncer {
+    process: Child,
+    directory: TempDir,
+}
+
+fn program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories =
+        std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    directories
+        .map(|directory| directory.join("pgbouncer"))
+        .find(|program| program.exists())
+        .expect(
+            "pgbouncer is not installed: apt-get install pgbouncer, or `sh .ci/install-servers`",
+        )
+}
+
+/// Major and minor version.
+fn version() -> (u32, u32) {
+    let output = Command::new(program()).arg("--version").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let number = text.split_whitespace().nth(1).unwrap();
+    let mut parts = number.split('.').map(|part| part.parse().unwrap());
+    (parts.next().unwrap(), parts.next().unwrap())
+}
+
+/// Whether it follows prepared statements from one server connection to the next.
+pub fn follows_statements() -> bool {
+    version() >= (1, 21)
+}
+
+impl PgBouncer {
+    pub fn start(pool_mode: &str) -> Self {
+        let server = PostgresServer::shared().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let path = directory.path().display();
+        let statements = if follows_statements() {
+            "max_prepared_statements = 100"
+        } else {
+            ""
+        };
+        let settings = format!(
+            "[databases]\n* = host={} port={} user=postgres\n\
+             [pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {path}\nauth_type = any\n\
+             logfile = {path}/log\npool_mode = {pool_mode}\nmax_client_conn = 200\n\
+             default_pool_size = {SERVER_CONNECTIONS}\n{statements}\n",
+            server.socket_dir().display(),
+            server.port(),
+        );
+        let file = directory.path().join("pgbouncer.ini");
+        fs::write(&file, settings).unwrap();
+        let mut command = Command::new(program());
+        command
+            .arg("--quiet")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // It refuses to run as root, as the server does.
+        let owner = fs::metadata(server.data_dir()).unwrap();
+        if owner.uid() != fs::metadata(&file).unwrap().uid() {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        let process = command.spawn().unwrap();
+        let bouncer = Self { process, directory };
+        let started = Instant::now();
+        while UnixStream::connect(bouncer.directory.path().join(".s.PGSQL.6432")).is_err() {
+            let log = fs::read_to_string(bouncer.directory.path().join("log"));
+            assert!(started.elapsed() < Duration::from_secs(20), "{log:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bouncer
+    }
+
+    pub fn config(&self, database: &TestDatabase) -> Config {
+        let host = self
+            .directory
+            .path()
+            .display()
+            .to_string()
+            .replace('/', "%2F");
+        let url = format!("postgres://postgres@{host}:6432/{}", database.name());
+        Config::new(&url)
+            .unwrap()
+            .acquire_timeout(Duration::from_secs(60))
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
