@@ -3,7 +3,14 @@ use crate::servers::{self, REDIS, Raw};
 use crate::wire::Wire;
 use wundr_db::cache::{CacheConfig, CachedKind, Unfenced};
 use wundr_db::testing::{PostgresServer, RedisServer, migrated_database};
-use wundr_db::*;
+use wundr_db::{
+    AnalysisId, AnalysisSummary, AnalysisType, Config, ConfigCategory, ConfigurationScope, Error,
+    Json, MetricCategory, NewAnalysis, NewAnalysisMetric, NewConfiguration, NewOrganization,
+    NewOrganizationMember, NewProject, NewProjectMember, NewSetupProfile, NewTool, NewUser,
+    NewUserSession, OrganizationRole, Platform, Project, ProjectChanges, ProjectFilter, ProjectId,
+    ProjectRole, Result, SetupCategory, SubscriptionPlan, ToolCategory, ToolId, User, UserChanges,
+    UserId, UserRole, UserSessionChanges,
+};
 
 include!("pair.rs");
 

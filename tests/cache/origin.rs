@@ -99,8 +99,8 @@ async fn a_standby_that_takes_over_makes_everything_old() {
     let more = fs::read_to_string(&settings).unwrap_or_default() + "\nrestore_command = 'false'\n";
     fs::write(&settings, more).unwrap();
     server.restart().unwrap();
+    until(&database, "NOT pg_is_in_recovery()").await;
     let mut observer = Observer::of(&database.url());
-    observer.until("NOT pg_is_in_recovery()");
     let timeline = "left(pg_walfile_name(pg_current_wal_lsn()), 8)";
     assert_eq!(observer.ask(timeline), "00000002");
     // What the old primary had acknowledged last is lost, where standbys are asynchronous.

@@ -7,6 +7,7 @@ struct Pair {
     /// Past the cache.
     plain: Db,
     /// Counts what `other` sends to the database.
+    #[allow(dead_code, reason = "one of the programs that have it counts")]
     wire: Wire,
     database: TestDatabase,
 }

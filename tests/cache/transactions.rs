@@ -44,7 +44,7 @@ async fn a_transaction_reads_the_database_and_fills_nothing() {
             tx.configurations()
                 .effective_all(ConfigurationScope::Global, None)
                 .await?;
-            Ok(tx.users().find(ada.id).await?)
+            tx.users().find(ada.id).await
         })
         .await;
     assert_eq!(renamed.unwrap(), Some(ada.clone()));

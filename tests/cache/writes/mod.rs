@@ -6,7 +6,18 @@ use crate::wire::Wire;
 use std::time::Duration;
 use wundr_db::cache::CacheConfig;
 use wundr_db::testing::migrated_database;
-use wundr_db::*;
+use wundr_db::{
+    AnalysisChanges, AnalysisFilter, AnalysisSummary, AnalysisType, Config, ConfigCategory,
+    ConfigScope, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
+    ConfigurationScope, Error, NewAnalysis, NewConfiguration, NewOrganization,
+    NewOrganizationMember, NewProject, NewProjectMember, NewSetupProfile, NewTool, NewUser,
+    NewUserSession, OrganizationChanges, OrganizationFilter, OrganizationId,
+    OrganizationMemberChanges, OrganizationMemberFilter, OrganizationMemberId, OrganizationRole,
+    ProjectChanges, ProjectFilter, ProjectId, ProjectMemberChanges, ProjectMemberFilter,
+    ProjectMemberId, ProjectRole, Result, SetupCategory, SetupProfileChanges, SetupProfileFilter,
+    SetupProfileId, SubscriptionPlan, ToolCategory, ToolChanges, ToolFilter, ToolId, User,
+    UserChanges, UserFilter, UserId, UserSessionChanges, UserSessionFilter, UserSessionId,
+};
 
 include!("../pair.rs");
 
