@@ -13,4 +13,4 @@ mod settings;
 pub use metrics::CacheMetrics;
 pub(crate) use metrics::{Counters, count};
 pub(crate) use settings::Servers;
-pub use settings::{CacheConfig, CachedKind, Mutant, Unfenced};
+pub use settings::{CacheConfig, CachedKind, Mutant, Point, Unfenced, Visitor};

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::repository;
 use super::servers::{Attached, Unusable, attached, renew, step};
-use super::store::Store;
+use super::store::{Store, pass};
 use crate::cache::name::Name;
 use crate::cache::script::{BEGIN, END, Reply};
-use crate::cache::{Mutant, Unfenced, count, events};
+use crate::cache::{Mutant, Point, Unfenced, count, events};
 use crate::touched::Touched;
 use crate::{Error, Result};
 
@@ -40,6 +40,7 @@ pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -
         everything: touched.is_everything(),
     };
     forget_near(store, &fences);
+    pass(store, Point::BeforeFence).await;
     if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
         return Ok(fences);
     }
@@ -75,6 +76,7 @@ pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -
         }
     }
     count(&store.counters.fences);
+    pass(store, Point::BeforeCommit).await;
     Ok(fences)
 }
 
@@ -118,6 +120,7 @@ const ATTEMPTS: u32 = 3;
 /// the transaction's: a reader will find the fence and ask how the transaction has ended.
 #[repository]
 pub(crate) async fn end(store: &Store, fences: Fences) {
+    pass(store, Point::BeforeEnd).await;
     forget_near(store, &fences);
     if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
         return delete(store, &fences).await;

@@ -10,11 +10,11 @@ use redis::{
 
 use super::link::{Gate, Link};
 use super::repository;
-use super::store::Store;
+use super::store::{Store, pass};
 use crate::Result;
 use crate::cache::name::Names;
 use crate::cache::script::{self, ATTACH, BARRIER, Call, OPEN, Reply, Step};
-use crate::cache::{Mutant, Servers, count, entry, events, question};
+use crate::cache::{Mutant, Point, Servers, count, entry, events, question};
 use crate::statement::prepared;
 use diesel::sql_types::Text;
 use uuid::Uuid;
@@ -188,7 +188,10 @@ pub(super) async fn renew(store: &Store, shard: u16) -> Result<(), Unusable> {
 async fn attach(store: &Store, shard: u16, anew: bool) -> Result<Arc<Attached>, Unusable> {
     let database = database(store).await?;
     let link = link_to(store, shard, &database).await?;
-    let run = link.greet().await?;
+    let mut run = link.greet().await?;
+    if store.settings.mutant == Mutant::AnyRun {
+        run = "any".to_owned();
+    }
     let owes = store.shard(shard).owes.swap(false, Ordering::Relaxed);
     let anew = anew || owes;
     let application = &store.settings.prefix;
@@ -234,6 +237,7 @@ pub(super) async fn open(
             let next = prepared(diesel::sql_query(question::NEXT));
             let next: question::TransactionId = store.db.source().one(next).await?;
             let next = next.id.unwrap_or_default();
+            pass(store, Point::BeforeBarrier).await;
             match step(store, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
                 Reply::Barrier(barrier) => barrier,
                 Reply::Lost => return Ok(()),
