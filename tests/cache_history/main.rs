@@ -23,11 +23,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::LazyLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nemesis::Harm;
 use servers::Database;
 use settings::MUTANTS;
+use wundr_db::cache::Mutant;
 
 /// One server for all trials: each has rows of its own.
 static DATABASE: LazyLock<Database> = LazyLock::new(Database::start);
@@ -124,7 +125,14 @@ fn the_protocol_holds() {
     }
 }
 
-fn is_found(mutant: wundr_db::cache::Mutant) {
+fn is_found(mutant: Mutant) {
+    let mut unbroken = trials::of_mutant(mutant, seed());
+    unbroken.load.mutant = String::new();
+    unbroken.time = Duration::from_secs(2);
+    let report = unbroken.run(&DATABASE);
+    if let Some(violation) = report.violation {
+        panic!("it is not the mutant: {violation}");
+    }
     let report = trials::of_mutant(mutant, seed()).run(&DATABASE);
     let Some(violation) = &report.violation else {
         println!("{report}");

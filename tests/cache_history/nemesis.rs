@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::random::Random;
 use crate::servers::{Caches, Database};
@@ -31,6 +31,24 @@ pub enum Harm {
 pub struct Harms {
     pub weights: &'static [(Harm, u32)],
     pub pause: u64,
+    /// Every other while only what leaves the generation as it is: fences that were left behind grow old only then.
+    pub calm: bool,
+}
+
+/// The seconds of a while.
+const PHASE: u64 = 5;
+
+impl Harm {
+    fn leaves_the_generation(self) -> bool {
+        matches!(
+            self,
+            Self::KillClients
+                | Self::ForgetScripts
+                | Self::SessionsTerminated
+                | Self::ProcessKilled
+                | Self::ProcessStandsStill
+        )
+    }
 }
 
 /// How often what was done.
@@ -68,17 +86,23 @@ impl Nemesis<'_> {
     /// Goes on until it is told to stop; then all servers are well.
     pub fn rage(&mut self, harms: &Harms, stop: &AtomicBool) -> Done {
         let mut done = Done::default();
-        let bag: Vec<Harm> = harms
-            .weights
-            .iter()
-            .flat_map(|(harm, weight)| std::iter::repeat_n(*harm, *weight as usize))
-            .collect();
+        let bag = |is_calm: bool| -> Vec<Harm> {
+            let weights = harms.weights.iter();
+            let weights = weights.filter(|(harm, _)| !is_calm || harm.leaves_the_generation());
+            weights
+                .flat_map(|(harm, weight)| std::iter::repeat_n(*harm, *weight as usize))
+                .collect()
+        };
+        let (all, few) = (bag(false), bag(true));
+        let began = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             std::thread::sleep(self.chance.within(harms.pause));
+            let is_calm = harms.calm && began.elapsed().as_secs() / PHASE % 2 == 1;
+            let bag = if is_calm { &few } else { &all };
             if bag.is_empty() {
                 continue;
             }
-            let harm = *self.chance.pick(&bag);
+            let harm = *self.chance.pick(bag);
             if self.inflict(harm) {
                 *done.0.entry(harm).or_default() += 1;
             }

@@ -46,6 +46,8 @@ pub struct Workload {
     pub lifetime: u64,
     /// How long the right to fill one is kept.
     pub lease: u64,
+    /// Among how many tags they are spread.
+    pub shards: u16,
 }
 
 /// Somebody stays at a point of the protocol.

@@ -24,6 +24,7 @@ fn workload(objects: usize) -> Workload {
         mutant: String::new(),
         lifetime: 60_000,
         lease: 5_000,
+        shards: 1,
     }
 }
 
@@ -41,9 +42,10 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
     let mut load = workload(6);
     load.cancelled = 80;
     load.poisoned = 100;
-    load.everything = 20;
-    load.deaths = 4;
-    load.lifetime = 3_000;
+    load.everything = 10;
+    load.deaths = 8;
+    load.lifetime = 2_000;
+    load.shards = 1 + (seed % 3) as u16;
     load.lease = 400;
     load.stalls = vec![
         stall(Point::Read, 60, 0, 60),
@@ -75,7 +77,8 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
                 (Harm::ProcessKilled, 4),
                 (Harm::ProcessStandsStill, 2),
             ],
-            pause: 700,
+            pause: 600,
+            calm: true,
         },
         engines: &[Asynchronous, Blocking, Asynchronous, Blocking],
         time: Duration::from_secs(seconds),
@@ -127,7 +130,11 @@ pub fn of_mutant(mutant: Mutant, seed: u64) -> Trial {
     Trial {
         name: format!("mutant_{mutant:?}"),
         load,
-        harms: Harms { weights, pause },
+        harms: Harms {
+            weights,
+            pause,
+            calm: false,
+        },
         engines,
         time: Duration::from_secs(20),
         seed,

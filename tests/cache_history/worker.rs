@@ -127,7 +127,9 @@ fn visit(point: Point) -> Duration {
 pub fn cache_config(url: &str, load: &Workload) -> CacheConfig {
     let config = CacheConfig::new(url).unwrap();
     let config = config.lease(Duration::from_millis(load.lease));
-    let config = config.lease_wait(Duration::from_millis(50));
+    let config = config
+        .shards(load.shards)
+        .lease_wait(Duration::from_millis(50));
     let config = config.retry_after(Duration::from_millis(100));
     let lifetime = Duration::from_millis(load.lifetime);
     let kinds = CachedKind::ALL.into_iter();
