@@ -2,7 +2,7 @@
 //!
 //! All keys of one shard have the same hash tag, so that one script may use them wherever the shard lies:
 //! `wundr:{0}:9f86d081884c7d65:` and then `generation`, `epoch:GENERATION`, or `GENERATION:user:UUID:SCHEMA`. The part after the
-//! tag is the database: which cluster, which timeline of it, which database in it.
+//! tag is the database: which cluster, and which database in it.
 
 use sha2::{Digest, Sha256};
 

@@ -4,18 +4,21 @@ use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
 use diesel::sql_types::{Bool, Nullable, Text, Timestamptz};
 
-/// Which database it is, so that nothing of another one, or of a timeline that was lost, is taken for it.
+/// Which database it is, so that nothing of another one is taken for it; and on which timeline, since after a failover
+/// what was cached before may have been lost.
 ///
 /// A WAL file's name begins with the timeline, which `pg_control_checkpoint` would tell later.
-pub(crate) const IDENTITY: &str = "SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) || \
-     pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) || \
+pub(crate) const IDENTITY: &str = "SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()) || ' ' || \
      (SELECT oid::text FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AS database, \
+     pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) AS timeline, \
      pg_catalog.clock_timestamp() AS now";
 
 #[derive(QueryableByName)]
 pub(crate) struct Identity {
     #[diesel(sql_type = Text)]
     pub(crate) database: String,
+    #[diesel(sql_type = Text)]
+    pub(crate) timeline: String,
     #[diesel(sql_type = Timestamptz)]
     pub(crate) now: DateTime<Utc>,
 }

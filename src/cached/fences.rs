@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::repository;
-use super::servers::{Attached, Unusable, attached, renew, step};
+use super::servers::{Attached, Unusable, attached, attached_for, renew, step};
 use super::store::{Store, pass};
+use super::{Source, repository};
 use crate::cache::name::Name;
 use crate::cache::script::{BEGIN, END, Reply};
 use crate::cache::{Mutant, Point, Unfenced, count, events};
@@ -23,12 +23,18 @@ pub(crate) struct Fences {
     everything: bool,
 }
 
-/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`].
+/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`]. `writer` is the transaction.
 ///
 /// # Errors
-/// [`Error::Cache`] if that cannot be done and the settings forbid to go on: then the transaction must not be committed.
+/// [`Error::Cache`] if that cannot be done and the settings forbid to go on, or what a question to the database has come
+/// to, which has ended the transaction: then it must not be committed.
 #[repository]
-pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -> Result<Fences> {
+pub(crate) async fn fence(
+    store: &Store,
+    touched: &Touched,
+    writer: &Source<'_>,
+    transaction: &str,
+) -> Result<Fences> {
     let names: Vec<Name> = touched.keys().map(Name::from).collect();
     let mut fences = Fences {
         token: Uuid::now_v7().simple().to_string(),
@@ -56,12 +62,16 @@ pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -
     }
     for (shard, names) in by_shard {
         let outcome = if fences.everything {
-            renew(store, shard).await
+            renew(store, shard, writer).await
         } else {
-            let begun = begin(store, shard, &names, &fences.token, transaction).await;
+            let begun = begin(store, shard, writer, &names, &fences.token, transaction).await;
             begun.map(|entries| fences.entries.push(entries))
         };
         if let Err(error) = outcome {
+            if let Unusable::Database(error) = error {
+                end(store, fences).await;
+                return Err(error);
+            }
             match store.settings.unfenced {
                 Unfenced::FailBeforeCommit => {
                     end(store, fences).await;
@@ -84,13 +94,14 @@ pub(crate) async fn fence(store: &Store, touched: &Touched, transaction: &str) -
 async fn begin(
     store: &Store,
     shard: u16,
+    writer: &Source<'_>,
     names: &[&Name],
     token: &str,
     transaction: &str,
 ) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
     // A server that was started anew has closed the connection, which is found out by the first call only.
     for attempt in 0..ATTEMPTS {
-        let attached = attached(store, shard).await?;
+        let attached = attached_for(store, shard, writer).await?;
         let entries: Vec<String> = names
             .iter()
             .map(|name| attached.names.entry(name))
@@ -98,14 +109,14 @@ async fn begin(
         let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
         let arguments = [token.as_bytes(), transaction.as_bytes()];
         match step(store, &attached, &BEGIN, &keys, &arguments).await {
-            Ok(Reply::Lost) => store.detach(shard, &attached),
+            Ok(Reply::Lost) => {
+                store.detach(shard, &attached);
+            }
             Ok(Reply::Done(_)) => return Ok((shard, attached, entries)),
             Ok(_) => return Err(Unusable::Misunderstood),
             Err(error) => {
                 store.failed(shard, Some(&attached), &error);
-                let is_gone =
-                    matches!(&error, Unusable::Redis(error) if error.is_connection_dropped());
-                if attempt + 1 == ATTEMPTS || !is_gone {
+                if attempt + 1 == ATTEMPTS || !error.is_gone() {
                     return Err(error);
                 }
             }

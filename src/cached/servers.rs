@@ -1,16 +1,17 @@
 //! Which server has a shard, and under which generation it is used.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value,
 };
 
 use super::link::{Gate, Link};
-use super::repository;
 use super::store::{Store, pass};
+use super::{Source, repository};
 use crate::Result;
 use crate::cache::name::Names;
 use crate::cache::script::{self, ATTACH, BARRIER, Call, OPEN, Reply, Step};
@@ -24,8 +25,13 @@ use uuid::Uuid;
 pub(super) struct Shard {
     attached: Mutex<Option<Arc<Attached>>>,
     gate: Gate,
-    /// A commit went on without its fences: what is cached may be old.
-    owes: AtomicBool,
+    /// When it was last tried in vain to find that out.
+    failed: Mutex<Option<Instant>>,
+    /// How many commits went on without their fences, and how many of those had done so when the last generation was
+    /// begun for it: as long as these differ, what is cached may be old. Two numbers, so that neither a future that is
+    /// dropped nor a commit that comes between is forgotten.
+    owed: AtomicU64,
+    paid: AtomicU64,
 }
 
 /// A connection to the run of a server, and the names of the generation that goes with it.
@@ -50,6 +56,11 @@ pub(super) enum Unusable {
 }
 
 impl Unusable {
+    /// Whether the connection was closed: another may be had at once.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.is_connection_dropped())
+    }
+
     /// Whether the server cannot be used at all, or refuses this call alone.
     fn ends_link(&self) -> bool {
         match self {
@@ -92,8 +103,20 @@ impl Shard {
 
     /// What is cached may be old: a new generation is to be begun before it is used again.
     pub(super) fn owe(&self) {
-        self.owes.store(true, Ordering::Relaxed);
-        self.forget();
+        let mut current = self.lock();
+        self.owed.fetch_add(1, Ordering::Relaxed);
+        *current = None;
+    }
+
+    fn owes(&self) -> bool {
+        AtomicU64::load(&self.owed, Ordering::Relaxed)
+            != AtomicU64::load(&self.paid, Ordering::Relaxed)
+    }
+
+    /// Whether another has tried in vain since then.
+    fn has_failed_since(&self, began: Instant) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.is_some_and(|failed| failed >= began)
     }
 }
 
@@ -102,32 +125,49 @@ impl Store {
         &self.shards[usize::from(shard)]
     }
 
-    /// Forgets what the shard was attached to, unless that has changed meanwhile.
-    pub(super) fn detach(&self, shard: u16, attached: &Arc<Attached>) {
+    /// Forgets what the shard was attached to, and tells whether it still was.
+    pub(super) fn detach(&self, shard: u16, attached: &Arc<Attached>) -> bool {
         let mut current = self.shard(shard).lock();
-        if current
+        let is_current = current
             .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, attached))
-        {
+            .is_some_and(|current| Arc::ptr_eq(current, attached));
+        if is_current {
             *current = None;
+        }
+        is_current
+    }
+
+    /// The shard is used like this from now on, unless a commit has gone on without its fences meanwhile.
+    fn attach(&self, shard: u16, attached: &Arc<Attached>) {
+        self.breaker.succeeded();
+        self.told.forget();
+        let shard = self.shard(shard);
+        let mut current = shard.lock();
+        if !shard.owes() {
+            *current = Some(Arc::clone(attached));
         }
     }
 
-    /// A call has failed: reads leave the server alone for a while if it is to blame.
+    /// A call has failed: reads leave the server alone for a while if it is to blame. Who was late to find out that a
+    /// connection has ended says nothing about the one that is there in its place.
     pub(super) fn failed(&self, shard: u16, attached: Option<&Arc<Attached>>, error: &Unusable) {
         count(&self.counters.errors);
         if error.ends_link() {
-            if let Some(attached) = attached {
-                self.detach(shard, attached);
-                self.links()
-                    .retain(|_, link| !Arc::ptr_eq(link, &attached.link));
-            }
-            if self.breaker.failed(self.settings.retry_after) {
+            let is_news = attached.is_none_or(|attached| {
+                self.unlink(&attached.link);
+                self.detach(shard, attached)
+            });
+            if is_news && self.breaker.failed(self.settings.retry_after) {
                 events::unreachable(error);
             }
         } else if !matches!(error, Unusable::Resting | Unusable::Database(_)) {
             self.told.refused(error);
         }
+    }
+
+    /// Does not use a connection again.
+    fn unlink(&self, link: &Arc<Link>) {
+        self.links().retain(|_, other| !Arc::ptr_eq(other, link));
     }
 
     fn links(&self) -> MutexGuard<'_, HashMap<String, Arc<Link>>> {
@@ -151,51 +191,117 @@ impl Store {
     }
 }
 
-/// The shard's server and generation, found out if need be.
+/// The shard's server and generation, found out if need be, and opened if it may be.
 #[repository]
 pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
     if let Some(attached) = store.shard(shard).current() {
         return Ok(attached);
     }
-    let _guard = store.shard(shard).gate.enter().await;
+    let (attached, is_open) = find(store, shard, &store.db.source()).await?;
+    if !is_open {
+        let opened = open(store, &attached, None).await;
+        opened.inspect_err(|error| store.failed(shard, Some(&attached), error))?;
+    }
+    Ok(attached)
+}
+
+/// [`attached`] for a writer, who asks the database on its own connection: those who have all the others may wait for
+/// this one.
+#[repository]
+pub(super) async fn attached_for(
+    store: &Store,
+    shard: u16,
+    writer: &Source<'_>,
+) -> Result<Arc<Attached>, Unusable> {
     if let Some(attached) = store.shard(shard).current() {
         return Ok(attached);
     }
-    let attached = attach(store, shard, false).await;
-    match attached {
-        Ok(attached) => {
-            store.breaker.succeeded();
-            store.told.forget();
-            *store.shard(shard).lock() = Some(Arc::clone(&attached));
-            Ok(attached)
-        }
-        Err(error) => {
-            store.failed(shard, None, &error);
-            Err(error)
-        }
-    }
+    Ok(find(store, shard, writer).await?.0)
 }
 
 /// Begins a new generation of the shard: everything that it holds is old.
 #[repository]
-pub(super) async fn renew(store: &Store, shard: u16) -> Result<(), Unusable> {
-    let attached = attach(store, shard, true).await?;
-    *store.shard(shard).lock() = Some(attached);
-    Ok(())
+pub(super) async fn renew(store: &Store, shard: u16, writer: &Source<'_>) -> Result<(), Unusable> {
+    let identity = identity(store, writer).await?;
+    let attached = attach(store, shard, &identity, true).await;
+    attached
+        .map(drop)
+        .inspect_err(|error| store.failed(shard, None, error))
+}
+
+/// One asks at a time, and with a connection to the database no longer needed.
+#[repository]
+async fn find(
+    store: &Store,
+    shard: u16,
+    source: &Source<'_>,
+) -> Result<(Arc<Attached>, bool), Unusable> {
+    let identity = identity(store, source).await?;
+    let came = Instant::now();
+    let _guard = store.shard(shard).gate.enter().await;
+    if let Some(attached) = store.shard(shard).current() {
+        return Ok((attached, true));
+    }
+    // Who has waited for another to fail does not make those behind it wait longer.
+    if store.shard(shard).has_failed_since(came) {
+        return Err(Unusable::Resting);
+    }
+    let attached = attach(store, shard, &identity, false).await;
+    attached.inspect_err(|error| {
+        let failed = &store.shard(shard).failed;
+        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        store.failed(shard, None, error);
+    })
+}
+
+/// Tells what the shard is attached to now, and whether its generation may be filled.
+#[repository]
+async fn attach(
+    store: &Store,
+    shard: u16,
+    identity: &question::Identity,
+    anew: bool,
+) -> Result<(Arc<Attached>, bool), Unusable> {
+    let mut may_be_dead = true;
+    loop {
+        let link = link_to(store, shard, &identity.database).await?;
+        match attach_by(store, shard, identity, &link, anew).await {
+            Ok((attached, is_open)) => {
+                store.attach(shard, &attached);
+                return Ok((attached, is_open));
+            }
+            Err(error) => {
+                if error.ends_link() {
+                    store.unlink(&link);
+                }
+                // A server that was started anew has closed the connection, which is found out by this call.
+                if !(may_be_dead && error.is_gone()) {
+                    return Err(error);
+                }
+                may_be_dead = false;
+            }
+        }
+    }
 }
 
 #[repository]
-async fn attach(store: &Store, shard: u16, anew: bool) -> Result<Arc<Attached>, Unusable> {
-    let database = database(store).await?;
-    let link = link_to(store, shard, &database).await?;
+async fn attach_by(
+    store: &Store,
+    shard: u16,
+    identity: &question::Identity,
+    link: &Arc<Link>,
+    anew: bool,
+) -> Result<(Arc<Attached>, bool), Unusable> {
     let mut run = link.greet().await?;
     if store.settings.mutant == Mutant::AnyRun {
         run = "any".to_owned();
     }
-    let owes = store.shard(shard).owes.swap(false, Ordering::Relaxed);
-    let anew = anew || owes;
+    // On another timeline of the database as well, what is cached is old.
+    run.push_str(&identity.timeline);
+    let owed = AtomicU64::load(&store.shard(shard).owed, Ordering::Relaxed);
+    let anew = anew || store.shard(shard).owes();
     let application = &store.settings.prefix;
-    let (key, epochs) = Names::of_shard(application, shard, &database);
+    let (key, epochs) = Names::of_shard(application, shard, &identity.database);
     let proposal = Uuid::now_v7().simple().to_string();
     let arguments: [&[u8]; 5] = [
         run.as_bytes(),
@@ -204,23 +310,20 @@ async fn attach(store: &Store, shard: u16, anew: bool) -> Result<Arc<Attached>, 
         epochs.as_bytes(),
         if anew { b"1" } else { b"0" },
     ];
-    let answer = send_call(store, &link, &ATTACH.calls(&[&key], &arguments)).await;
-    if owes && answer.is_err() {
-        store.shard(shard).owes.store(true, Ordering::Relaxed);
-    }
-    let (generation, is_open) = script::attached(answer?).ok_or(Unusable::Misunderstood)?;
+    let answer = send_call(store, link, &ATTACH.calls(&[&key], &arguments)).await?;
+    let (generation, is_open) = script::attached(answer).ok_or(Unusable::Misunderstood)?;
     if generation == proposal {
         count(&store.counters.generations);
         events::renewed(&generation);
     } else {
         events::attached(&generation);
     }
-    let names = Names::new(application, shard, &database, generation);
-    let attached = Arc::new(Attached { link, names });
-    if !is_open {
-        open(store, &attached, None).await?;
+    if anew {
+        store.shard(shard).paid.fetch_max(owed, Ordering::Relaxed);
     }
-    Ok(attached)
+    let names = Names::new(application, shard, &identity.database, generation);
+    let link = Arc::clone(link);
+    Ok((Arc::new(Attached { link, names }), is_open))
 }
 
 /// Lets a generation be filled, if all transactions have ended that may have fenced their entries in an earlier one.
@@ -254,20 +357,16 @@ pub(super) async fn open(
     Ok(())
 }
 
-/// Which database it is, asked once, and again after its connections were lost.
+/// Which database it is, asked each time: meanwhile it may have failed over.
 #[repository]
-async fn database(store: &Store) -> Result<Arc<str>, Unusable> {
-    if let Some(database) = store.database() {
-        return Ok(database);
-    }
+async fn identity(store: &Store, source: &Source<'_>) -> Result<question::Identity, Unusable> {
     let before = chrono::Utc::now();
     let identity = prepared(diesel::sql_query(question::IDENTITY));
-    let identity: question::Identity = store.db.source().one(identity).await?;
+    let mut identity: question::Identity = source.one(identity).await?;
     let rest = chrono::Utc::now() - before;
     store.set_clock(identity.now - before - rest / 2);
-    let database: Arc<str> = crate::cache::name::digest(&identity.database).into();
-    store.set_database(Some(Arc::clone(&database)));
-    Ok(database)
+    identity.database = crate::cache::name::digest(&identity.database);
+    Ok(identity)
 }
 
 /// The connection to the server that has the shard.

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -36,7 +36,6 @@ pub(crate) struct Store {
     pub(super) told: Told,
     flights: Flights,
     near: Option<moka::sync::Cache<Name, Arc<dyn Any + Send + Sync>>>,
-    database: Mutex<Option<Arc<str>>>,
     /// By how many microseconds the database's clock is ahead of this machine's.
     clock: AtomicI64,
 }
@@ -60,20 +59,8 @@ impl Store {
             told: Told::default(),
             flights: Flights::default(),
             near,
-            database: Mutex::default(),
             clock: AtomicI64::new(0),
         })
-    }
-
-    pub(super) fn database(&self) -> Option<Arc<str>> {
-        self.database
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    pub(super) fn set_database(&self, database: Option<Arc<str>>) {
-        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = database;
     }
 
     pub(super) fn set_clock(&self, ahead: TimeDelta) {
@@ -102,7 +89,6 @@ impl Store {
     /// After the database's connections were lost it may be another one that answers.
     pub(super) fn doubt(&self, error: &Error) {
         if matches!(error, Error::Connection { .. }) {
-            self.set_database(None);
             self.shards.iter().for_each(Shard::forget);
         }
     }

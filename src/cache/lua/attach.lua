@@ -1,5 +1,5 @@
 -- The generation of this server run, or a new one.
--- KEYS[1] generation; ARGV: server's run_id, a new generation, schema, prefix of epochs, '1' for a new one in any case.
+-- KEYS[1] generation; ARGV: server's run_id and the database's timeline, a new generation, schema, prefix of epochs, '1' for a new one in any case.
 -- What somebody else has put in our keys' places is no reason to fail.
 local generation = redis.pcall('GET', KEYS[1])
 if type(generation) ~= 'string' then

@@ -200,7 +200,10 @@ impl Tx {
         let own = prepared(diesel::sql_query(question::OWN));
         let own: question::TransactionId = self.source().one(own)?;
         match own.id {
-            Some(id) => Ok(Some(cached::fences::fence(&cache, &touched, &id)?)),
+            Some(id) => {
+                let fences = cached::fences::fence(&cache, &touched, &self.source(), &id)?;
+                Ok(Some(fences))
+            }
             // It has written nothing.
             None => Ok(None),
         }
