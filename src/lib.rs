@@ -34,6 +34,7 @@
 //! - [`Page`], [`Paged`] and [`Cursor`] are keyset pagination, [`Change`] is what happens to a nullable column,
 //!   [`Json`] a document whose shape the design gives.
 //! - [`Error`] is what goes wrong, the same for both engines.
+//! - [`Cached`] is a [`Db`] behind a Redis cache; [`cache`] says what that guarantees.
 //! - [`blocking`] has the same names without async.
 //! - [`migrations`] brings the schema, [`testing`] private servers for tests.
 //!
@@ -141,6 +142,7 @@ pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
 #[cfg(feature = "async")]
 mod engine {
     pub(crate) mod connect;
+    pub(crate) mod connection;
     #[cfg(feature = "tls")]
     pub(crate) mod tls;
 }
@@ -176,6 +178,8 @@ mod asynchronous {
 }
 #[cfg(feature = "async")]
 pub use asynchronous::*;
+#[cfg(feature = "async")]
+pub use engine::connection::Connection;
 
 #[cfg(feature = "blocking")]
 #[path = ""]

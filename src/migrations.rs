@@ -241,7 +241,7 @@ mod asynchronous {
     use crate::engine::connect::connect;
     use crate::{Config, Error, Result};
 
-    type Connection = AsyncConnectionWrapper<diesel_async::AsyncPgConnection>;
+    type Connection = AsyncConnectionWrapper<crate::engine::connection::Connection>;
 
     /// diesel's migrations block: they get a thread of their own.
     async fn on_a_thread<T: Send + 'static>(

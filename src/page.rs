@@ -374,8 +374,12 @@ macro_rules! orders {
             >;
 
             fn start<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
+                use diesel::QueryDsl;
+                Ok(Self::sort(page, rows)?.limit(page.rows_to_fetch()?))
+            }
+
+            fn sort<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
                 use diesel::{ExpressionMethods, IntoSql, QueryDsl};
-                let rows = rows.limit(page.rows_to_fetch()?);
                 Ok(match page.sort() {
                     $(Self::$value => {
                         type SortKeyAndId = diesel::sql_types::Record<(
@@ -418,5 +422,7 @@ pub(crate) trait Order: Sized {
     /// Sorts the rows and starts them after the page's cursor. Sort column and id are compared as one, so that an index
     /// on both finds the place, however far into the list it is and however many rows share the sort column's value.
     fn start<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
+    /// [`start`](Self::start) without an end.
+    fn sort<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
     fn cursor(&self, row: &Self::Row) -> Cursor;
 }

@@ -33,6 +33,9 @@ pub trait Wire {
     type Many: sql_types::SqlType;
     /// What stands behind the value, for example `::public.user_role`.
     const CAST: &'static str = "";
+    /// Whether `COPY` takes the value as it is sent, since it casts nothing: it reads a text as an enum's word, but an
+    /// array of texts is no array of enums.
+    const COPIED: bool = true;
 }
 
 macro_rules! travels_as_itself {
@@ -52,17 +55,18 @@ travels_as_itself!(
 );
 
 macro_rules! travels_as_text_array {
-    ($($element:ty as $cast:literal),* $(,)?) => {
+    ($($element:ty as $cast:literal, copied: $copied:literal);* $(;)?) => {
         $(impl Wire for sql_types::Array<$element> {
             type Sql = sql_types::Array<sql_types::Text>;
             type Many = ArrayLiteral;
             const CAST: &'static str = $cast;
+            const COPIED: bool = $copied;
         })*
     };
 }
 travels_as_text_array!(
-    sql_types::Text as "::pg_catalog.text[]",
-    crate::schema::setup::sql_types::Platform as "::setup.platform[]",
+    sql_types::Text as "::pg_catalog.text[]", copied: true;
+    crate::schema::setup::sql_types::Platform as "::setup.platform[]", copied: false;
 );
 
 impl<S> Wire for Nullable<S>
@@ -74,6 +78,7 @@ where
     type Sql = Nullable<S::Sql>;
     type Many = Nullable<S::Many>;
     const CAST: &'static str = S::CAST;
+    const COPIED: bool = S::COPIED;
 }
 
 /// An array in the text form that PostgreSQL reads, for example `{"a","b"}`.
@@ -115,6 +120,8 @@ pub struct Column {
     pub default: Option<&'static str>,
     /// An upsert leaves the column of an existing row alone.
     pub kept: bool,
+    /// [`Wire::COPIED`].
+    pub copied: bool,
 }
 
 /// A row to be inserted. Derived.
@@ -201,9 +208,12 @@ macro_rules! fixed_shape {
     };
 }
 
+mod at_most;
+pub(crate) mod copy;
 mod each;
 mod membership;
 mod prepared;
+pub(crate) use at_most::at_most;
 pub(crate) use each::pages_of_each;
 pub use each::{PageOfEach, page_of_each, parent_id};
 pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};

@@ -261,6 +261,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
                 cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::CAST,
                 default: #default,
                 kept: #kept,
+                copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::COPIED,
             }
         }
     });

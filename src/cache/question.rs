@@ -40,9 +40,10 @@ pub(crate) struct TransactionId {
 pub(crate) const ENDED_BEFORE: &str = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= \
      $1::pg_catalog.text::pg_catalog.xid8 AS yes";
 
-/// Whether the transaction has ended; so long ago that it is no longer known counts too.
-pub(crate) const HAS_ENDED: &str = "SELECT COALESCE(pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8) <> \
-     'in progress', true) AS yes";
+/// Whether the transaction has ended, so that whoever reads from now on sees what it has done. `pg_xact_status` may say
+/// so a moment earlier.
+pub(crate) const HAS_ENDED: &str = "SELECT pg_catalog.pg_visible_in_snapshot($1::pg_catalog.text::pg_catalog.xid8, \
+     pg_catalog.pg_current_snapshot()) AS yes";
 
 #[derive(QueryableByName)]
 pub(crate) struct Answer {

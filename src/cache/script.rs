@@ -154,13 +154,12 @@ impl Fence {
     }
 }
 
-/// What `attach` answers: the generation, and whether it may be filled.
-pub(crate) fn attached(value: Value) -> Option<(String, bool)> {
+/// What `attach` answers: the generation.
+pub(crate) fn attached(value: Value) -> Option<String> {
     let Value::Array(parts) = value else {
         return None;
     };
-    let mut parts = parts.into_iter();
-    Some((text(parts.next()?)?, text(parts.next()?)? == "1"))
+    text(parts.into_iter().next()?)
 }
 
 /// Which server has the slot, from what `CLUSTER SLOTS` answers.

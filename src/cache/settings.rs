@@ -303,7 +303,7 @@ impl CacheConfig {
         self
     }
 
-    /// Does not cache this kind. All processes must agree on it for writes to be seen; on lifetimes they need not.
+    /// Does not cache this kind. Other processes may; what this one writes they see all the same.
     pub fn without(mut self, kind: CachedKind) -> Self {
         self.lifetimes[kind as usize] = None;
         self

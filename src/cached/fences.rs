@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::servers::{Attached, Unusable, attached, attached_for, renew, step};
+use super::servers::{Attached, Unusable, attached, renew, step};
 use super::store::{Store, pass};
 use super::{Source, repository};
 use crate::cache::name::Name;
@@ -23,7 +23,10 @@ pub(crate) struct Fences {
     everything: bool,
 }
 
-/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`]. `writer` is the transaction.
+/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`]. Kinds that this process
+/// does not cache are fenced too: others may.
+///
+/// `source` is the transaction.
 ///
 /// # Errors
 /// [`Error::Cache`] if that cannot be done and the settings forbid to go on, or what a question to the database has come
@@ -31,18 +34,15 @@ pub(crate) struct Fences {
 #[repository]
 pub(crate) async fn fence(
     store: &Store,
+    source: &Source<'_>,
     touched: &Touched,
-    writer: &Source<'_>,
     transaction: &str,
 ) -> Result<Fences> {
     let names: Vec<Name> = touched.keys().map(Name::from).collect();
     let mut fences = Fences {
         token: Uuid::now_v7().simple().to_string(),
         entries: Vec::new(),
-        names: names
-            .into_iter()
-            .filter(|name| store.settings.lifetime_of(name.kind).is_some())
-            .collect(),
+        names,
         everything: touched.is_everything(),
     };
     forget_near(store, &fences);
@@ -62,9 +62,9 @@ pub(crate) async fn fence(
     }
     for (shard, names) in by_shard {
         let outcome = if fences.everything {
-            renew(store, shard, writer).await
+            renew(store, shard, source).await
         } else {
-            let begun = begin(store, shard, writer, &names, &fences.token, transaction).await;
+            let begun = begin(store, source, shard, &names, [&fences.token, transaction]).await;
             begun.map(|entries| fences.entries.push(entries))
         };
         if let Err(error) = outcome {
@@ -93,21 +93,20 @@ pub(crate) async fn fence(
 #[repository]
 async fn begin(
     store: &Store,
+    source: &Source<'_>,
     shard: u16,
-    writer: &Source<'_>,
     names: &[&Name],
-    token: &str,
-    transaction: &str,
+    arguments: [&str; 2],
 ) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
     // A server that was started anew has closed the connection, which is found out by the first call only.
     for attempt in 0..ATTEMPTS {
-        let attached = attached_for(store, shard, writer).await?;
+        let attached = attached(store, shard, source).await?;
         let entries: Vec<String> = names
             .iter()
             .map(|name| attached.names.entry(name))
             .collect();
         let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-        let arguments = [token.as_bytes(), transaction.as_bytes()];
+        let arguments = arguments.map(str::as_bytes);
         match step(store, &attached, &BEGIN, &keys, &arguments).await {
             Ok(Reply::Lost) => {
                 store.detach(shard, &attached);
@@ -156,7 +155,8 @@ fn forget_near(store: &Store, fences: &Fences) {
 #[repository]
 async fn delete(store: &Store, fences: &Fences) {
     for name in &fences.names {
-        if let Ok(attached) = attached(store, name.shard(store.settings.shards)).await {
+        let shard = name.shard(store.settings.shards);
+        if let Ok(attached) = attached(store, shard, &store.db.source()).await {
             let mut command = redis::cmd("DEL");
             command.arg(attached.names.value(name));
             let _ = attached.link.send(&command, &store.counters).await;

@@ -112,7 +112,7 @@ async fn lease_all(
     names: &[Name],
     indices: Vec<usize>,
 ) -> Result<Option<Leases>, Unusable> {
-    let attached = attached(store, shard).await?;
+    let attached = attached(store, shard, &store.db.source()).await?;
     let nonce = Uuid::now_v7().simple().to_string();
     let milliseconds = store.settings.lease.as_millis().max(1).to_string();
     let entries: Vec<String> = indices
@@ -136,7 +136,7 @@ async fn lease_all(
             }))
         }
         Reply::Closed(barrier) => {
-            open(store, &attached, barrier).await?;
+            open(store, shard, &attached, barrier).await?;
             Ok(None)
         }
         _ => {

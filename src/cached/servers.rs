@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value,
@@ -32,6 +32,8 @@ pub(super) struct Shard {
     /// dropped nor a commit that comes between is forgotten.
     owed: AtomicU64,
     paid: AtomicU64,
+    /// When it was last tried to open the generation.
+    opening: Mutex<Option<Instant>>,
 }
 
 /// A connection to the run of a server, and the names of the generation that goes with it.
@@ -101,6 +103,16 @@ impl Shard {
         self.lock().clone()
     }
 
+    /// Whether to try now to open the generation, which may take as long as the slowest transaction.
+    fn may_try_to_open(&self) -> bool {
+        let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = opening.is_none_or(|last| last.elapsed() >= BETWEEN_TRIES);
+        if is_time {
+            *opening = Some(Instant::now());
+        }
+        is_time
+    }
+
     /// What is cached may be old: a new generation is to be begun before it is used again.
     pub(super) fn owe(&self) {
         let mut current = self.lock();
@@ -111,6 +123,10 @@ impl Shard {
     fn owes(&self) -> bool {
         AtomicU64::load(&self.owed, Ordering::Relaxed)
             != AtomicU64::load(&self.paid, Ordering::Relaxed)
+    }
+
+    fn has_failed(&self) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Whether another has tried in vain since then.
@@ -191,56 +207,26 @@ impl Store {
     }
 }
 
-/// The shard's server and generation, found out if need be, and opened if it may be.
-#[repository]
-pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
-    if let Some(attached) = store.shard(shard).current() {
-        return Ok(attached);
-    }
-    let (attached, is_open) = find(store, shard, &store.db.source()).await?;
-    if !is_open {
-        let opened = open(store, &attached, None).await;
-        opened.inspect_err(|error| store.failed(shard, Some(&attached), error))?;
-    }
-    Ok(attached)
-}
+/// How long to wait before it is tried again to open a generation.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
-/// [`attached`] for a writer, who asks the database on its own connection: those who have all the others may wait for
-/// this one.
+/// The shard's server and generation, found out if need be. `source` is where the database is asked which it is: a
+/// transaction asks on its own connection, since to wait for another could be for ever.
 #[repository]
-pub(super) async fn attached_for(
+pub(super) async fn attached(
     store: &Store,
     shard: u16,
-    writer: &Source<'_>,
+    source: &Source<'_>,
 ) -> Result<Arc<Attached>, Unusable> {
     if let Some(attached) = store.shard(shard).current() {
         return Ok(attached);
     }
-    Ok(find(store, shard, writer).await?.0)
-}
-
-/// Begins a new generation of the shard: everything that it holds is old.
-#[repository]
-pub(super) async fn renew(store: &Store, shard: u16, writer: &Source<'_>) -> Result<(), Unusable> {
-    let identity = identity(store, writer).await?;
-    let attached = attach(store, shard, &identity, true).await;
-    attached
-        .map(drop)
-        .inspect_err(|error| store.failed(shard, None, error))
-}
-
-/// One asks at a time, and with a connection to the database no longer needed.
-#[repository]
-async fn find(
-    store: &Store,
-    shard: u16,
-    source: &Source<'_>,
-) -> Result<(Arc<Attached>, bool), Unusable> {
     let identity = identity(store, source).await?;
+    // With a connection to the database no longer needed: those who wait here may have all the others.
     let came = Instant::now();
     let _guard = store.shard(shard).gate.enter().await;
     if let Some(attached) = store.shard(shard).current() {
-        return Ok((attached, true));
+        return Ok(attached);
     }
     // Who has waited for another to fail does not make those behind it wait longer.
     if store.shard(shard).has_failed_since(came) {
@@ -248,27 +234,36 @@ async fn find(
     }
     let attached = attach(store, shard, &identity, false).await;
     attached.inspect_err(|error| {
-        let failed = &store.shard(shard).failed;
-        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        store.shard(shard).has_failed();
         store.failed(shard, None, error);
     })
 }
 
-/// Tells what the shard is attached to now, and whether its generation may be filled.
+/// Begins a new generation of the shard: everything that it holds is old.
+#[repository]
+pub(super) async fn renew(store: &Store, shard: u16, source: &Source<'_>) -> Result<(), Unusable> {
+    let identity = identity(store, source).await?;
+    let attached = attach(store, shard, &identity, true).await;
+    attached
+        .map(drop)
+        .inspect_err(|error| store.failed(shard, None, error))
+}
+
+/// Finds out which server has the shard, and which generation it has or is to have.
 #[repository]
 async fn attach(
     store: &Store,
     shard: u16,
     identity: &question::Identity,
     anew: bool,
-) -> Result<(Arc<Attached>, bool), Unusable> {
+) -> Result<Arc<Attached>, Unusable> {
     let mut may_be_dead = true;
     loop {
         let link = link_to(store, shard, &identity.database).await?;
         match attach_by(store, shard, identity, &link, anew).await {
-            Ok((attached, is_open)) => {
+            Ok(attached) => {
                 store.attach(shard, &attached);
-                return Ok((attached, is_open));
+                return Ok(attached);
             }
             Err(error) => {
                 if error.ends_link() {
@@ -291,7 +286,7 @@ async fn attach_by(
     identity: &question::Identity,
     link: &Arc<Link>,
     anew: bool,
-) -> Result<(Arc<Attached>, bool), Unusable> {
+) -> Result<Arc<Attached>, Unusable> {
     let mut run = link.greet().await?;
     if store.settings.mutant == Mutant::AnyRun {
         run = "any".to_owned();
@@ -311,7 +306,7 @@ async fn attach_by(
         if anew { b"1" } else { b"0" },
     ];
     let answer = send_call(store, link, &ATTACH.calls(&[&key], &arguments)).await?;
-    let (generation, is_open) = script::attached(answer).ok_or(Unusable::Misunderstood)?;
+    let generation = script::attached(answer).ok_or(Unusable::Misunderstood)?;
     if generation == proposal {
         count(&store.counters.generations);
         events::renewed(&generation);
@@ -323,16 +318,21 @@ async fn attach_by(
     }
     let names = Names::new(application, shard, &identity.database, generation);
     let link = Arc::clone(link);
-    Ok((Arc::new(Attached { link, names }), is_open))
+    Ok(Arc::new(Attached { link, names }))
 }
 
 /// Lets a generation be filled, if all transactions have ended that may have fenced their entries in an earlier one.
+/// Tells whether it may be filled now.
 #[repository]
 pub(super) async fn open(
     store: &Store,
+    shard: u16,
     attached: &Attached,
     barrier: Option<String>,
-) -> Result<(), Unusable> {
+) -> Result<bool, Unusable> {
+    if !store.shard(shard).may_try_to_open() {
+        return Ok(false);
+    }
     let barrier = match barrier {
         Some(barrier) => barrier,
         None => {
@@ -343,18 +343,19 @@ pub(super) async fn open(
             pass(store, Point::BeforeBarrier).await;
             match step(store, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
                 Reply::Barrier(barrier) => barrier,
-                Reply::Lost => return Ok(()),
+                Reply::Lost => return Ok(false),
                 _ => return Err(Unusable::Misunderstood),
             }
         }
     };
     let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
     let ended: question::Answer = store.db.source().one(ended).await?;
-    if ended.yes || store.settings.mutant == Mutant::NoBarrier {
-        step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
-        events::opened(&attached.names.generation);
+    if !ended.yes && store.settings.mutant != Mutant::NoBarrier {
+        return Ok(false);
     }
-    Ok(())
+    let opened = step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
+    events::opened(&attached.names.generation);
+    Ok(matches!(opened, Reply::Done(_)))
 }
 
 /// Which database it is, asked each time: meanwhile it may have failed over.

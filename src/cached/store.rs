@@ -268,7 +268,7 @@ pub(super) async fn get_all(
     names: &[&Name],
 ) -> Result<Vec<Option<Vec<u8>>>, Unusable> {
     for _ in 0..3 {
-        let attached = attached(store, shard).await?;
+        let attached = attached(store, shard, &store.db.source()).await?;
         let mut command = redis::cmd("MGET");
         command.arg(&attached.names.generation_key);
         for name in names {
@@ -302,7 +302,7 @@ pub(super) async fn get_all(
 #[repository]
 async fn lease<T: Entry>(store: &Store, name: &Name, anew: bool) -> Result<Round<T>, Unusable> {
     let shard = name.shard(store.settings.shards);
-    let attached = attached(store, shard).await?;
+    let attached = attached(store, shard, &store.db.source()).await?;
     let outcome = lease_in::<T>(store, name, anew, &attached).await;
     outcome.inspect_err(|error| store.failed(shard, Some(&attached), error))
 }
@@ -319,6 +319,7 @@ async fn lease_in<T: Entry>(
         let nonce = String::new();
         return Ok(Round::Granted(Lease { attached, nonce }));
     }
+    let shard = name.shard(store.settings.shards);
     let nonce = Uuid::now_v7().simple().to_string();
     let milliseconds = store.settings.lease.as_millis().max(1).to_string();
     let names = &attached.names;
@@ -347,15 +348,16 @@ async fn lease_in<T: Entry>(
             }
             Reply::Held => return Ok(Round::Bypass),
             Reply::Closed(barrier) => {
-                open(store, attached, barrier).await?;
-                return Ok(Round::Bypass);
+                if !open(store, shard, attached, barrier).await? {
+                    return Ok(Round::Bypass);
+                }
             }
             Reply::Fenced(fences) => {
                 clear(store, attached, keys[0], &fences).await?;
                 return Ok(Round::Bypass);
             }
             Reply::Lost => {
-                store.detach(name.shard(store.settings.shards), attached);
+                store.detach(shard, attached);
                 return Ok(Round::Bypass);
             }
             _ => return Err(Unusable::Misunderstood),

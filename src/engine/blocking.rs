@@ -15,6 +15,8 @@ use crate::touched::Notes;
 use crate::transaction::{Retry, Retryable, TransactionOptions};
 use crate::{Config, Error, Result};
 
+#[path = "blocking/copy.rs"]
+mod copy;
 #[path = "blocking/pool.rs"]
 mod pool;
 #[path = "blocking/rows.rs"]

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::SimpleAsyncConnection as _;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{CancelToken, NoTls, Socket};
+use tokio_postgres::{CancelToken, NoTls, Notification, Socket};
 
 use crate::config::{TlsMode, UNDERSTOOD_MESSAGES};
+use crate::engine::connection::Connection;
 use crate::error::innermost;
 use crate::{Config, Error, Result};
 
@@ -75,9 +77,24 @@ impl Connector {
         self.tls.clone()
     }
 
-    pub(crate) async fn connect(&self) -> Result<AsyncPgConnection> {
+    pub(crate) async fn connect(&self) -> Result<Connection> {
+        self.connect_for(None).await
+    }
+
+    /// A connection, and what it hears once it listens.
+    pub(crate) async fn connect_to_listen(
+        &self,
+    ) -> Result<(Connection, UnboundedReceiver<Notification>)> {
+        let (listener, heard) = unbounded_channel();
+        Ok((self.connect_for(Some(listener)).await?, heard))
+    }
+
+    async fn connect_for(
+        &self,
+        listener: Option<UnboundedSender<Notification>>,
+    ) -> Result<Connection> {
         // The driver limits only how long a host may take to accept, not how long it may then be silent.
-        tokio::time::timeout(self.timeout, self.open())
+        tokio::time::timeout(self.timeout, self.open(listener))
             .await
             .unwrap_or_else(|_| {
                 let message = format!("the server did not answer within {:?}", self.timeout);
@@ -85,32 +102,40 @@ impl Connector {
             })
     }
 
-    async fn open(&self) -> Result<AsyncPgConnection> {
+    async fn open(&self, listener: Option<UnboundedSender<Notification>>) -> Result<Connection> {
         let mut connection = match self.tls.clone() {
-            Tls::Off => self.open_with(NoTls).await?,
+            Tls::Off => self.open_with(NoTls, listener).await?,
             #[cfg(feature = "tls")]
-            Tls::On(tls) => self.open_with(tls).await?,
+            Tls::On(tls) => self.open_with(tls, listener).await?,
         };
-        if self.is_direct {
-            connection
-                .batch_execute(UNDERSTOOD_MESSAGES)
-                .await
-                .map_err(Error::connection)?;
-        }
+        let settings = if self.is_direct {
+            format!("{IN_UTC}; {UNDERSTOOD_MESSAGES}")
+        } else {
+            IN_UTC.to_owned()
+        };
+        connection
+            .batch_execute(&settings)
+            .await
+            .map_err(Error::connection)?;
         Ok(connection)
     }
 
-    async fn open_with<T>(&self, tls: T) -> Result<AsyncPgConnection>
+    async fn open_with<T>(
+        &self,
+        tls: T,
+        listener: Option<UnboundedSender<Notification>>,
+    ) -> Result<Connection>
     where
         T: MakeTlsConnect<Socket, TlsConnect: Send, Stream: Send + 'static> + Send,
         <T::TlsConnect as tokio_postgres::tls::TlsConnect<Socket>>::Future: Send,
     {
         let (client, connection) = self.driver.connect(tls).await.map_err(Error::connection)?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection)
-            .await
-            .map_err(Error::connection)
+        Ok(Connection::new(client, connection, listener))
     }
 }
+
+/// As diesel sets it: for SQL that writes times as text.
+const IN_UTC: &str = "SET TIME ZONE 'UTC'";
 
 impl Tls {
     /// Asks the server to end a statement. A server that demands TLS for its connections is asked over TLS.
@@ -125,6 +150,6 @@ impl Tls {
 
 /// A connection outside any pool.
 #[cfg(feature = "migrations")]
-pub(crate) async fn connect(config: &Config) -> Result<AsyncPgConnection> {
+pub(crate) async fn connect(config: &Config) -> Result<Connection> {
     Connector::new(config)?.connect().await
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::sql_types::Timestamptz;
-use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use futures_util::StreamExt;
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures_util::stream::Stream;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_postgres::Notification;
 
 use super::{Db, listener, repository};
 use crate::engine::connect::Connector;
+use crate::engine::connection::Connection;
 use crate::live::{
     Follow, FollowedIds, Inbox, LISTEN, LiveAnalysis, LiveEvent, StatesOf, check_direct,
 };
@@ -25,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A listener's connection.
 pub(super) struct Line {
     connector: Connector,
-    connection: AsyncPgConnection,
+    connection: Connection,
+    heard: UnboundedReceiver<Notification>,
 }
 
 /// Gives up on a server that has gone without a word.
@@ -39,7 +42,7 @@ async fn in_time<T>(answer: impl Future<Output = diesel::QueryResult<T>>) -> Res
 #[repository]
 impl Line {
     pub(super) async fn open(&mut self) -> Result<()> {
-        self.connection = self.connector.connect().await?;
+        (self.connection, self.heard) = self.connector.connect_to_listen().await?;
         Ok(())
     }
 
@@ -53,16 +56,13 @@ impl Line {
 
     /// The payloads that have come; waits for the first.
     pub(super) async fn notifications(&mut self, patience: Duration) -> Result<Vec<String>> {
-        let mut payloads = Vec::new();
-        let mut stream = std::pin::pin!(self.connection.notifications_stream().ready_chunks(1000));
-        let Ok(chunk) = tokio::time::timeout(patience, stream.next()).await else {
-            return Ok(payloads);
-        };
-        let closed = || Error::broken_connection("the server closed the connection");
-        for notification in chunk.ok_or_else(closed)? {
-            payloads.push(notification?.payload);
+        let mut heard = Vec::new();
+        let waiting = self.heard.recv_many(&mut heard, 1000);
+        match tokio::time::timeout(patience, waiting).await {
+            Ok(0) => Err(Error::broken_connection("the server closed the connection")),
+            Ok(_) => Ok(heard.iter().map(|one| one.payload().to_owned()).collect()),
+            Err(_) => Ok(Vec::new()),
         }
-        Ok(payloads)
     }
 
     pub(super) async fn followed(&mut self, page: FollowedIds) -> Result<Vec<AnalysisId>> {
@@ -102,10 +102,11 @@ impl Live {
     pub async fn follow(config: &Config, follow: Follow) -> Result<Self> {
         check_direct(config)?;
         let connector = Connector::new(config)?;
-        let connection = connector.connect().await?;
+        let (connection, heard) = connector.connect_to_listen().await?;
         let line = Line {
             connector,
             connection,
+            heard,
         };
         let inbox = Arc::<Inbox>::default();
         let listening = tokio::spawn(listener::listen(line, follow, Arc::clone(&inbox)));

@@ -110,6 +110,16 @@ pub struct AuditLogFilter {
 }
 
 impl AuditLogFilter {
+    /// Whether every entry of some time is meant.
+    pub(crate) fn names_times_only(&self) -> bool {
+        let times = Self {
+            created_from: self.created_from,
+            created_before: self.created_before,
+            ..Self::default()
+        };
+        *self == times
+    }
+
     pub(crate) fn query(&self) -> audit_logs::BoxedQuery<'_, Pg> {
         let mut query = audit_logs::table.into_boxed();
         if let Some(user_id) = self.user_id {

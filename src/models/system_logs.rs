@@ -105,6 +105,16 @@ pub struct SystemLogFilter {
 }
 
 impl SystemLogFilter {
+    /// Whether every entry of some time is meant.
+    pub(crate) fn names_times_only(&self) -> bool {
+        let times = Self {
+            created_from: self.created_from,
+            created_before: self.created_before,
+            ..Self::default()
+        };
+        *self == times
+    }
+
     pub(crate) fn query(&self) -> system_logs::BoxedQuery<'_, Pg> {
         let mut query = system_logs::table.into_boxed();
         if let Some(level) = self.level {

@@ -174,7 +174,7 @@ impl AuditLogRepository for AuditLogs<'_> {
         filter: &AuditLogFilter,
         page: &Page<AuditLogOrder>,
     ) -> Result<Paged<AuditLog>> {
-        list!(self, AuditLog, filter, page)
+        list_log!(self, AuditLog, filter, page)
     }
 
     async fn list_of_organizations(

@@ -76,7 +76,31 @@ macro_rules! list {
 macro_rules! page {
     ($self:ident, $page:expr, $rows:expr, $total:expr) => {{
         let page = $page;
-        let query = crate::page::Order::start(page, $rows)?;
+        answer!($self, page, crate::page::Order::start(page, $rows)?, $total)
+    }};
+}
+
+/// One page of a log, whose plan is kept where only times are asked for.
+#[repository]
+macro_rules! list_log {
+    ($self:ident, $row:ident, $filter:expr, $page:expr) => {{
+        let (filter, page) = ($filter, $page);
+        let rows = filter.query().select($row::as_select());
+        if filter.names_times_only() {
+            let rows = crate::page::Order::sort(page, rows)?;
+            let rows = crate::statement::at_most(page.rows_to_fetch()?, rows);
+            answer!($self, page, rows, filter.query().count())
+        } else {
+            page!($self, page, rows, filter.query().count())
+        }
+    }};
+}
+
+/// What a query of a page finds, and the total if it is asked for.
+#[repository]
+macro_rules! answer {
+    ($self:ident, $page:ident, $query:expr, $total:expr) => {{
+        let (page, query) = ($page, $query);
         let (rows, total) = if page.wants_total() {
             let connection = $self.0.hold().await?;
             let source = connection.source();

@@ -160,7 +160,7 @@ impl SystemLogRepository for SystemLogs<'_> {
         filter: &SystemLogFilter,
         page: &Page<SystemLogOrder>,
     ) -> Result<Paged<SystemLog>> {
-        list!(self, SystemLog, filter, page)
+        list_log!(self, SystemLog, filter, page)
     }
 
     async fn list_of_users(

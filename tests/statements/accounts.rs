@@ -173,6 +173,21 @@ async fn logs() {
     ledger.settle();
 }
 
+/// A plan for a month that is known costs more than the page, and grows with the log.
+#[both_engines]
+#[case]
+async fn a_week_of_a_log_is_planned_a_few_times_only() {
+    let ledger = ledger().await;
+    let (logs, page) = (ledger.db.audit_logs(), Page::new().limit(50));
+    let week = AuditLogFilter::new().created_from(Utc::now() - TimeDelta::days(7));
+    for _ in 0..20 {
+        logs.list(&week, &page).await.unwrap();
+    }
+    let plans = "SELECT COALESCE(string_agg(custom_plans || ', ' || generic_plans, '; '), '') AS names \
+                 FROM pg_prepared_statements WHERE statement LIKE '%audit_logs%LIMIT 51'";
+    assert_eq!(ask(&ledger.db, plans).await, "5, 15");
+}
+
 /// A transaction with three statements.
 #[both_engines]
 async fn transaction(db: &Db, id: UserId) -> Result<User> {

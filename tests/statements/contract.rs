@@ -40,18 +40,24 @@ struct Names {
     names: String,
 }
 
-/// Every statement that the pool's connection has prepared, and when.
+/// What the pool's connection answers to a question about itself.
 #[both_engines]
-async fn prepared_statements(db: &Db) -> String {
-    let names = "SELECT COALESCE(string_agg(name || ' ' || prepare_time, ', ' ORDER BY name), '') AS names \
-                 FROM pg_prepared_statements";
-    let question = prepared(diesel::sql_query(names));
+async fn ask(db: &Db, question: &str) -> String {
+    let question = prepared(diesel::sql_query(question));
     db.transaction(async |tx| -> Result<Names> {
         Ok(question.get_result(tx.connection_mut()).await?)
     })
     .await
     .unwrap()
     .names
+}
+
+/// Every statement that the pool's connection has prepared, and when.
+#[both_engines]
+async fn prepared_statements(db: &Db) -> String {
+    let names = "SELECT COALESCE(string_agg(name || ' ' || prepare_time, ', ' ORDER BY name), '') AS names \
+                 FROM pg_prepared_statements";
+    ask(db, names).await
 }
 
 /// Calls a hundred times. After the first few, each call takes so many turns, and nothing is prepared.

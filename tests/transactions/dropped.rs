@@ -99,6 +99,31 @@ async fn a_transaction_dropped_at_any_await_is_whole_or_absent() {
 }
 
 #[tokio::test]
+async fn a_copy_dropped_at_any_await_is_whole_or_absent() {
+    let (db, mut observer, _database) = database(1).await;
+    let mut whole_though_dropped = 0;
+    for times in 0..MANY {
+        let users: Vec<_> = (0..1_000).map(|n| user(format!("{times}-{n}"))).collect();
+        let outcome = polled(times, db.users().create_many(&users)).await;
+
+        observer.eventually(ALL_AT_REST).await;
+        let rows = observer.count(&format!("public.users WHERE email LIKE '{times}-%'"));
+        match (&outcome, rows) {
+            (Some(Ok(1_000)), 1_000) | (None, 0) => {}
+            (None, 1_000) => whole_though_dropped += 1,
+            _ => panic!("{rows} rows after {times} polls, {outcome:?}"),
+        }
+        is_clean(&db, &mut observer, times).await;
+        if outcome.is_some() {
+            assert!(times > 5, "done after {times} polls");
+            assert!(whole_though_dropped <= 2, "{whole_though_dropped}");
+            return;
+        }
+    }
+    panic!("not done after {MANY} polls");
+}
+
+#[tokio::test]
 async fn a_statement_dropped_at_any_await_leaves_a_clean_connection() {
     let (db, mut observer, _database) = database(1).await;
     for times in 0..MANY {

@@ -1,6 +1,7 @@
 //! The groups, each of contenders that do the same work.
 
 mod bulk;
+mod cache;
 mod ingest;
 mod logs;
 mod operations;
@@ -17,7 +18,7 @@ use crate::measure::Group;
 type Make = fn(&mut World) -> Outcome<Group>;
 
 /// All groups, in the order of the table.
-pub const ALL: [(&str, Make); 15] = [
+pub const ALL: [(&str, Make); 20] = [
     ("point_read", reads::point_read),
     ("page_of_100", reads::page_of_100),
     ("rows_1000", reads::rows_1000),
@@ -33,4 +34,9 @@ pub const ALL: [(&str, Make); 15] = [
     ("trends", statistics::trends),
     ("log_by_id", logs::log_by_id),
     ("log_last_week", logs::log_last_week),
+    ("cache_hit_1", cache::cache_hit_1),
+    ("cache_hit_64", cache::cache_hit_64),
+    ("cache_miss", cache::cache_miss),
+    ("cache_write", cache::cache_write),
+    ("cache_stampede", cache::cache_stampede),
 ];

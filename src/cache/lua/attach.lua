@@ -18,11 +18,11 @@ if generation then
       redis.call('HDEL', epoch, 'none')
       redis.call('HSET', epoch, 'schemas', known .. schemas)
     end
-    return {generation, redis.call('HGET', epoch, 'open')}
+    return {generation}
   end
   redis.call('DEL', epoch)
 end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', ARGV[4] .. ARGV[2], 'run', ARGV[1], 'open', '0', 'schemas', schemas)
 redis.call('SET', KEYS[1], ARGV[2])
-return {ARGV[2], '0'}
+return {ARGV[2]}

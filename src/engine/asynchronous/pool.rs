@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use diesel::QueryResult;
+use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::PoolableConnection as _;
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 
 use crate::config::Recycling;
 use crate::engine::connect::{Connector, Tls};
@@ -22,7 +22,7 @@ pub(super) struct Manager {
 
 /// A connection of the pool.
 pub(super) struct Connection {
-    pub(super) inner: AsyncPgConnection,
+    pub(super) inner: crate::engine::connection::Connection,
     pub(super) tls: Tls,
     /// A statement or a transaction on it was left unfinished, or it is closed.
     pub(super) abandoned: bool,

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 use diesel::{OptionalExtension, QueryResult};
+use diesel_async::RunQueryDsl;
 use diesel_async::methods::LoadQuery;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::future;
 use futures_util::stream::{
     self, BoxStream, PollNext, Stream, StreamExt, TryReadyChunksError, TryStreamExt,
@@ -18,6 +18,8 @@ use futures_util::stream::{
 
 use super::pool::Pooled;
 use super::{BoxFuture, Db, Tx};
+use crate::engine::connection::Connection;
+use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
@@ -154,7 +156,7 @@ impl<'a> Source<'a> {
     /// Every row of a query.
     pub(crate) fn load<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
     where
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         Box::pin(async move { run!(self, unfinished, connection => query.load(&mut connection)) })
@@ -163,7 +165,7 @@ impl<'a> Source<'a> {
     /// The only row of a query, if there is one.
     pub(crate) fn first<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Option<R>>>
     where
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         Box::pin(async move {
@@ -174,7 +176,7 @@ impl<'a> Source<'a> {
     /// The only row of a query that always has one.
     pub(crate) fn one<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<R>>
     where
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         Box::pin(
@@ -203,15 +205,15 @@ impl<'a> Source<'a> {
             row.check()?;
         }
         match self {
-            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT => {
+            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
                 let tx = db.begin(&TransactionOptions::new()).await?;
-                let written = tx.insert_chunks(rows).await?;
+                let written = tx.insert_bulk(rows).await?;
                 tx.commit().await?;
                 Ok(written)
             }
             Source::Pool(_) | Source::Held(_) if rows.is_empty() => Ok(0),
             Source::Pool(_) | Source::Held(_) => Source::execute(self, insert_many(rows)).await,
-            Source::Tx(tx) => tx.insert_chunks(rows).await,
+            Source::Tx(tx) => tx.insert_bulk(rows).await,
         }
     }
 
@@ -219,7 +221,7 @@ impl<'a> Source<'a> {
     pub(crate) fn stream<'q, Q, R>(&self, query: Q) -> RowStream<'q, R>
     where
         'a: 'q,
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         let source = self.clone();
@@ -254,7 +256,7 @@ impl<'a> Source<'a> {
         sender: &tokio::sync::mpsc::Sender<Result<Vec<R>>>,
     ) -> Result<()>
     where
-        Q: for<'c> LoadQuery<'q, &'c AsyncPgConnection, R> + Send + 'q,
+        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
         run!(self, unheard, connection => async {

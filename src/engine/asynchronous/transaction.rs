@@ -4,17 +4,18 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diesel_async::{
-    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection, TransactionManager,
-};
+use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 use futures_util::stream::{FuturesOrdered, StreamExt};
 
 #[cfg(feature = "redis")]
 use super::super::cached;
 use super::Source;
 use super::pool::Pooled;
+use super::source::Running;
 #[cfg(feature = "redis")]
 use crate::cache::question;
+use crate::engine::connection::Connection;
+use crate::statement::copy::is_worth_a_copy;
 #[cfg(feature = "redis")]
 use crate::statement::prepared;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
@@ -170,7 +171,7 @@ impl Tx {
 
     /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
     /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
-    pub fn connection_mut(&mut self) -> &mut AsyncPgConnection {
+    pub fn connection_mut(&mut self) -> &mut Connection {
         *self.unheard.get_mut() = true;
         self.touch(&Everything);
         &mut self.connection.inner
@@ -187,7 +188,23 @@ impl Tx {
         error.into()
     }
 
-    pub(super) async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
+    /// Inserts any number of rows by what takes the least time.
+    pub(super) async fn insert_bulk<N>(&self, rows: &[N]) -> Result<usize>
+    where
+        N: NewRow + Sync,
+        for<'r> crate::statement::InsertMany<'r, N>: Send,
+    {
+        if is_worth_a_copy(rows) {
+            let running = Running::of(self);
+            let copied = running.settle(self.connection.inner.copy(rows).await)?;
+            if let Some(written) = copied {
+                return Ok(written);
+            }
+        }
+        self.insert_chunks(rows).await
+    }
+
+    async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
     where
         N: NewRow + Sync,
         for<'r> crate::statement::InsertMany<'r, N>: Send,
@@ -260,10 +277,9 @@ impl Tx {
         let own = prepared(diesel::sql_query(question::OWN));
         let own: question::TransactionId = self.source().one(own).await?;
         match own.id {
-            Some(id) => {
-                let fences = cached::fences::fence(&cache, &touched, &self.source(), &id).await?;
-                Ok(Some(fences))
-            }
+            Some(id) => Ok(Some(
+                cached::fences::fence(&cache, &self.source(), &touched, &id).await?,
+            )),
             // It has written nothing.
             None => Ok(None),
         }

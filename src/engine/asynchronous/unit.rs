@@ -2,12 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use diesel::pg::Pg;
-use diesel::query_builder::{QueryFragment, QueryId};
 use diesel_async::SimpleAsyncConnection;
 
 use super::source::Running;
 use super::{Source, Tx};
+use crate::statement::NewRow;
 use crate::transaction::TransactionOptions;
 use crate::{Db, Error, Result};
 
@@ -50,15 +49,15 @@ impl<'a> Unit<'a> {
         self.tx().source()
     }
 
-    /// Runs a statement whose failure leaves the unit as it was before.
-    pub(crate) async fn attempt<Q>(&self, statement: Q) -> Result<usize>
+    /// Inserts rows; a failure leaves the unit as it was before.
+    pub(crate) async fn attempt<N>(&self, rows: &[N]) -> Result<usize>
     where
-        Q: QueryFragment<Pg> + QueryId + Send,
+        N: NewRow + Sync,
+        for<'r> crate::statement::InsertMany<'r, N>: Send,
     {
         let tx = self.tx();
         tx.command("SAVEPOINT wundr_attempt").await?;
-        let outcome = tx.source().execute(statement).await;
-        match outcome {
+        match tx.insert_bulk(rows).await {
             Ok(written) => {
                 tx.command("RELEASE SAVEPOINT wundr_attempt").await?;
                 Ok(written)
@@ -101,7 +100,7 @@ impl<'a> Unit<'a> {
 
 impl<'t> Running<'t> {
     /// Marks the transaction as unfinished, unless it is told that this is done.
-    fn of(tx: &'t Tx) -> Self {
+    pub(super) fn of(tx: &'t Tx) -> Self {
         Self {
             tx,
             mark: &tx.unfinished,

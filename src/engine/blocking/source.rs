@@ -10,6 +10,7 @@ use diesel::{OptionalExtension, QueryResult, RunQueryDsl};
 use super::pool::Pooled;
 use super::{Db, Tx};
 use crate::Result;
+use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::transaction::TransactionOptions;
 
@@ -103,15 +104,15 @@ impl<'a> Source<'a> {
             row.check()?;
         }
         match self {
-            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT => {
+            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
                 let tx = db.begin(&TransactionOptions::new())?;
-                let written = tx.insert_chunks(rows)?;
+                let written = tx.insert_bulk(rows)?;
                 tx.commit()?;
                 Ok(written)
             }
             Source::Pool(_) | Source::Held(_) if rows.is_empty() => Ok(0),
             Source::Pool(_) | Source::Held(_) => self.execute(insert_many(rows)),
-            Source::Tx(tx) => tx.insert_chunks(rows),
+            Source::Tx(tx) => tx.insert_bulk(rows),
         }
     }
 }

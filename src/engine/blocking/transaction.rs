@@ -10,9 +10,11 @@ use diesel::pg::PgConnection;
 #[cfg(feature = "redis")]
 use super::super::cached;
 use super::Source;
+use super::copy::copy;
 use super::pool::{Connection, Pooled};
 #[cfg(feature = "redis")]
 use crate::cache::question;
+use crate::statement::copy::is_worth_a_copy;
 #[cfg(feature = "redis")]
 use crate::statement::prepared;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
@@ -148,7 +150,14 @@ impl Tx {
         error.into()
     }
 
-    pub(super) fn insert_chunks<N: NewRow>(&self, rows: &[N]) -> Result<usize> {
+    /// Inserts any number of rows by what takes the least time.
+    pub(super) fn insert_bulk<N: NewRow>(&self, rows: &[N]) -> Result<usize> {
+        if is_worth_a_copy(rows) {
+            let copied = copy(&mut self.lock()?.inner, rows);
+            if let Some(written) = copied.map_err(|error| self.failed(error))? {
+                return Ok(written);
+            }
+        }
         let mut written = 0;
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {
             written += self.source().execute(insert_many(chunk))?;
@@ -200,10 +209,12 @@ impl Tx {
         let own = prepared(diesel::sql_query(question::OWN));
         let own: question::TransactionId = self.source().one(own)?;
         match own.id {
-            Some(id) => {
-                let fences = cached::fences::fence(&cache, &touched, &self.source(), &id)?;
-                Ok(Some(fences))
-            }
+            Some(id) => Ok(Some(cached::fences::fence(
+                &cache,
+                &self.source(),
+                &touched,
+                &id,
+            )?)),
             // It has written nothing.
             None => Ok(None),
         }

@@ -3,10 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use diesel::connection::SimpleConnection as _;
-use diesel::pg::Pg;
-use diesel::query_builder::{QueryFragment, QueryId};
 
 use super::{Source, Tx};
+use crate::statement::NewRow;
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
@@ -58,14 +57,11 @@ impl<'a> Unit<'a> {
         self.tx().source()
     }
 
-    /// Runs a statement whose failure leaves the unit as it was before.
-    pub(crate) fn attempt<Q>(&self, statement: Q) -> Result<usize>
-    where
-        Q: QueryFragment<Pg> + QueryId,
-    {
+    /// Inserts rows; a failure leaves the unit as it was before.
+    pub(crate) fn attempt<N: NewRow>(&self, rows: &[N]) -> Result<usize> {
         let tx = self.tx();
         tx.command("SAVEPOINT wundr_attempt")?;
-        match tx.source().execute(statement) {
+        match tx.insert_bulk(rows) {
             Ok(written) => {
                 tx.command("RELEASE SAVEPOINT wundr_attempt")?;
                 Ok(written)

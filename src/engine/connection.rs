@@ -1,0 +1,294 @@
+//! A connection of the async engine: diesel's queries on tokio-postgres.
+//!
+//! diesel-async brings such a connection, too. This one keeps the client within reach, for `COPY`; builds the SQL of a
+//! statement only until it is prepared; and costs less for each: no lock is held across an await, and nothing is
+//! started beside the statement itself.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use diesel::connection::{CacheSize, Instrumentation};
+use diesel::pg::Pg;
+use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::result::DatabaseErrorKind;
+use diesel::row::{Field, Row as _};
+use diesel::{ConnectionError, ConnectionResult, QueryResult};
+use diesel_async::pooled_connection::PoolableConnection;
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, SimpleAsyncConnection,
+    TransactionManager as _,
+};
+use futures_util::{SinkExt as _, TryStreamExt as _};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
+use tokio_postgres::tls::TlsStream;
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Notification, Socket};
+
+use crate::Config;
+use crate::engine::connect::Connector;
+use crate::statement::NewRow;
+use crate::statement::copy::{Copied, Defaults, copy_from, prospect, table};
+
+mod answer;
+mod question;
+mod refusal;
+
+pub use answer::{Answer, AnswerRow};
+use question::{Bind, Prepared, Question, Statements};
+use refusal::End;
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A connection of the async engine, on which diesel-async's `RunQueryDsl` works.
+///
+/// [`Tx::connection_mut`](crate::Tx::connection_mut) lends one.
+pub struct Connection {
+    client: Client,
+    statements: Statements,
+    transaction: AnsiTransactionManager,
+    /// A lock only makes it `Sync`.
+    instrumentation: Mutex<Option<Box<dyn Instrumentation>>>,
+    driver: AbortHandle,
+    end: End,
+    /// The driver would take one answer for another.
+    is_lost: AtomicBool,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Left alone, it would wait for what the server still does.
+        self.driver.abort();
+    }
+}
+
+impl Connection {
+    pub(crate) fn new<S>(
+        client: Client,
+        mut connection: tokio_postgres::Connection<Socket, S>,
+        listener: Option<UnboundedSender<Notification>>,
+    ) -> Self
+    where
+        S: TlsStream + Unpin + Send + 'static,
+    {
+        let end = End::default();
+        let told = end.clone();
+        let driver = tokio::spawn(async move {
+            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                match (message, &listener) {
+                    (Ok(AsyncMessage::Notification(heard)), Some(listener)) => {
+                        // Whoever does not listen any more is about to close the connection.
+                        let _ = listener.send(heard);
+                    }
+                    (Ok(_), _) => {}
+                    (Err(error), _) => {
+                        told.set(error);
+                        break;
+                    }
+                }
+            }
+        });
+        Self {
+            client,
+            statements: Statements::default(),
+            transaction: AnsiTransactionManager::default(),
+            instrumentation: Mutex::default(),
+            driver: driver.abort_handle(),
+            end,
+            is_lost: AtomicBool::new(false),
+        }
+    }
+
+    /// What the server is asked with to end a statement on this connection.
+    pub(crate) fn cancel_token(&self) -> CancelToken {
+        self.client.cancel_token()
+    }
+
+    fn client(&self) -> QueryResult<&Client> {
+        if self.is_lost.load(Ordering::Relaxed) {
+            let message = "the connection was lost with a COPY".to_owned();
+            return Err(diesel::result::Error::DatabaseError(
+                DatabaseErrorKind::ClosedConnection,
+                Box::new(message),
+            ));
+        }
+        Ok(&self.client)
+    }
+
+    async fn prepared(&self, question: &mut Question) -> QueryResult<Prepared> {
+        self.statements
+            .of(self.client()?, &self.end, question)
+            .await
+    }
+
+    async fn answer(&self, question: QueryResult<Question>) -> QueryResult<Answer> {
+        let mut question = question?;
+        let Prepared { statement, types } = self.prepared(&mut question).await?;
+        let binds = question.binds.into_iter().map(Bind);
+        let rows = self.client.query_raw(&statement, binds).await;
+        let rows = rows.map_err(|error| self.end.refused(&error))?;
+        Ok(Answer::new(rows, types, self.end.clone()))
+    }
+
+    async fn count(&self, question: QueryResult<Question>) -> QueryResult<usize> {
+        let mut question = question?;
+        let Prepared { statement, .. } = self.prepared(&mut question).await?;
+        let binds = question.binds.into_iter().map(Bind);
+        self.written(self.client.execute_raw(&statement, binds).await)
+    }
+
+    fn written(&self, outcome: Result<u64, tokio_postgres::Error>) -> QueryResult<usize> {
+        let rows = outcome.map_err(|error| self.end.refused(&error))?;
+        usize::try_from(rows)
+            .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))
+    }
+
+    /// Copies rows, none of which is there afterwards if one of them is refused; `None` if they may not be copied.
+    pub(crate) async fn copy<N>(&self, rows: &[N]) -> QueryResult<Option<usize>>
+    where
+        N: NewRow + Sync,
+    {
+        let question = self.statements.ask(&prospect::<N>());
+        let record = self.answer(question).await?.try_next().await?;
+        let field = record.as_ref().and_then(|record| record.get(0));
+        let record = field.as_ref().and_then(Field::value);
+        let record = record.map(|value| value.as_bytes());
+        let Some(defaults) = Defaults::of::<N>(record.unwrap_or_default())? else {
+            return Ok(None);
+        };
+        // A COPY that is refused before it begins costs the connection, so whatever it would wait for is waited for here.
+        let lock = format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", table::<N>()?);
+        (&mut &*self).batch_execute(&lock).await?;
+        let mut question = self.statements.ask(&copy_from::<N>())?;
+        let Prepared { statement, .. } = self.prepared(&mut question).await?;
+        let refused = |error| self.end.refused(&error);
+        let server = self.client.copy_in::<_, Bytes>(&statement).await;
+        let mut server = std::pin::pin!(server.map_err(|error| {
+            // The driver goes on to end the COPY, the server answers to that as well, and the driver takes the answer for
+            // that to the next statement.
+            self.is_lost.store(true, Ordering::Relaxed);
+            self.driver.abort();
+            refused(error)
+        })?);
+        let (mut copied, mut buffer) = (Copied::new(rows, &defaults), Vec::new());
+        while copied.fill(&mut buffer)? {
+            let bytes = Bytes::from(std::mem::take(&mut buffer));
+            server.send(bytes).await.map_err(refused)?;
+        }
+        self.written(server.finish().await).map(Some)
+    }
+}
+
+impl SimpleAsyncConnection for &Connection {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        let outcome = self.client()?.batch_execute(query).await;
+        outcome.map_err(|error| self.end.refused(&error))
+    }
+}
+
+impl SimpleAsyncConnection for Connection {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        SimpleAsyncConnection::batch_execute(&mut &*self, query).await
+    }
+}
+
+/// Statements of one connection that are awaited at once are sent one after the other without waiting for the answers.
+impl<'a> AsyncConnectionCore for &'a Connection {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'a, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = BoxFuture<'a, QueryResult<Answer>>;
+    type Stream<'conn, 'query> = Answer;
+    type Row<'conn, 'query> = AnswerRow;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let question = self.statements.ask(&source.as_query());
+        Box::pin(self.answer(question))
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let question = self.statements.ask(&source);
+        Box::pin(self.count(question))
+    }
+}
+
+impl AsyncConnectionCore for Connection {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<Answer>>;
+    type Stream<'conn, 'query> = Answer;
+    type Row<'conn, 'query> = AnswerRow;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let question = self.statements.ask(&source.as_query());
+        Box::pin(self.answer(question))
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let question = self.statements.ask(&source);
+        Box::pin(self.count(question))
+    }
+}
+
+impl AsyncConnection for Connection {
+    type TransactionManager = AnsiTransactionManager;
+
+    async fn establish(database_url: &str) -> ConnectionResult<Self> {
+        let refused = |error: crate::Error| ConnectionError::BadConnection(error.to_string());
+        let config = Config::new(database_url).map_err(refused)?;
+        let connector = Connector::new(&config).map_err(refused)?;
+        connector.connect().await.map_err(refused)
+    }
+
+    fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
+        &mut self.transaction
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        let instrumentation = self.instrumentation.get_mut();
+        instrumentation.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is told of transactions, not of statements: those hold what nobody else is to see.
+    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
+        self.instrumentation = Mutex::new(Some(Box::new(instrumentation)));
+    }
+
+    /// Has no effect: what can be kept is kept.
+    fn set_prepared_statement_cache_size(&mut self, _: CacheSize) {}
+}
+
+impl PoolableConnection for Connection {
+    fn is_broken(&mut self) -> bool {
+        AnsiTransactionManager::is_broken_transaction_manager(self)
+            || self.client.is_closed()
+            || *self.is_lost.get_mut()
+    }
+}
