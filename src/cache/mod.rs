@@ -37,7 +37,7 @@
 //! - A client that reads a value has a connection to the server that holds it: not through a proxy that changes the server
 //!   behind an open connection.
 //! - PostgreSQL does not forget what it has acknowledged (`synchronous_commit` as it is by default). If another
-//!   timeline takes over, its entries are others.
+//!   timeline takes over, everything that was cached before is old.
 //! - The URL of the database leads to the primary.
 //!
 //! # What a write does while Redis cannot be reached
@@ -111,4 +111,4 @@ mod settings;
 pub use metrics::CacheMetrics;
 pub(crate) use metrics::{Counters, count};
 pub(crate) use settings::Servers;
-pub use settings::{CacheConfig, CachedKind, Mutant, Unfenced};
+pub use settings::{CacheConfig, CachedKind, Mutant, Point, Unfenced, Visitor};

@@ -149,9 +149,34 @@ pub struct CacheConfig {
     pub(crate) early: bool,
     pub(crate) near: Option<Near>,
     pub(crate) root_certificates: Option<Vec<u8>>,
-    #[doc(hidden)]
     pub(crate) mutant: Mutant,
+    pub(crate) visitor: Option<Visitor>,
 }
+
+/// Where a test comes between the steps of the protocol.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Point {
+    /// A reader has read the database; others may still wait for what it has read.
+    Read,
+    /// A reader is about to store what it has read.
+    BeforeFill,
+    /// It has, or could not, and those who wait for it do not know yet.
+    AfterFill,
+    /// A writer has written, and is about to set its fences.
+    BeforeFence,
+    /// It has set them, and is about to commit.
+    BeforeCommit,
+    /// It has committed, and is about to take them down.
+    BeforeEnd,
+    /// A barrier is about to be set.
+    BeforeBarrier,
+}
+
+/// Tells how long to stay at a point.
+#[doc(hidden)]
+pub type Visitor = fn(Point) -> Duration;
 
 /// Ways to break the protocol, for the tests that have to notice.
 #[doc(hidden)]
@@ -169,6 +194,12 @@ pub enum Mutant {
     ExpiringFence,
     /// A new generation is filled at once.
     NoBarrier,
+    /// Readers join another's read until it is stored, not only until it is about to be.
+    LateClose,
+    /// A generation counts for every run of the server.
+    AnyRun,
+    /// A value is taken from a generation that is over.
+    AnyGeneration,
 }
 
 impl CacheConfig {
@@ -230,6 +261,7 @@ impl CacheConfig {
             near: None,
             root_certificates: None,
             mutant: Mutant::None,
+            visitor: None,
         }
     }
 
@@ -336,6 +368,13 @@ impl CacheConfig {
     #[doc(hidden)]
     pub fn mutant(mut self, mutant: Mutant) -> Self {
         self.mutant = mutant;
+        self
+    }
+
+    /// Comes between the protocol's steps, for the tests.
+    #[doc(hidden)]
+    pub fn visitor(mut self, visitor: Visitor) -> Self {
+        self.visitor = Some(visitor);
         self
     }
 

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use super::link::Link;
 use super::servers::{Attached, Unusable, attached, attached_by, renew, step};
-use super::store::Store;
+use super::store::{Store, pass};
 use super::{Source, repository};
 use crate::cache::name::Name;
 use crate::cache::script::{BEGIN, END, Reply};
-use crate::cache::{Mutant, Unfenced, count, events};
+use crate::cache::{Mutant, Point, Unfenced, count, events};
 use crate::touched::Touched;
 use crate::{Error, Result};
 
@@ -46,6 +46,7 @@ pub(crate) async fn fence(
         everything: touched.is_everything(),
     };
     forget_near(store, &fences);
+    pass(store, Point::BeforeFence).await;
     if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
         return Ok(fences);
     }
@@ -93,6 +94,7 @@ pub(crate) async fn fence(
         }
     }
     count(&store.counters.fences);
+    pass(store, Point::BeforeCommit).await;
     Ok(fences)
 }
 
@@ -115,7 +117,9 @@ async fn begin(
         let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
         let arguments = [token.as_bytes(), transaction.as_bytes()];
         match step(store, &attached, &BEGIN, &keys, &arguments).await {
-            Ok(Reply::Lost) => store.detach(shard, &attached),
+            Ok(Reply::Lost) => {
+                store.detach(shard, &attached);
+            }
             Ok(Reply::Done(_)) => return Ok((shard, attached, entries)),
             Ok(_) => return Err(Unusable::Misunderstood),
             Err(error) => {
@@ -136,6 +140,7 @@ const ATTEMPTS: u32 = 3;
 /// the transaction's: a reader will find the fence and ask how the transaction has ended.
 #[repository]
 pub(crate) async fn end(store: &Store, fences: Fences) {
+    pass(store, Point::BeforeEnd).await;
     forget_near(store, &fences);
     if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
         return delete(store, &fences).await;

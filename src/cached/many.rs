@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::repository;
 use super::servers::{Attached, Unusable, attached, open, step};
-use super::store::{Store, admits, get_all, keep_near, near};
+use super::store::{Store, admits, get_all, keep_near, near, pass};
+use crate::cache::Point;
 use crate::cache::entry::{Entry, SCHEMA};
 use crate::cache::name::Name;
 use crate::cache::script::{FILL_ALL, LEASE_ALL, Reply};
@@ -158,6 +159,7 @@ pub(super) async fn settle_all<T: Entry>(
     for (&index, value) in missing.indices.iter().zip(values) {
         found[index] = Some(value);
     }
+    pass(store, Point::BeforeFill).await;
     for leases in &missing.leases {
         // What cannot be stored was read all the same.
         let _ = fill_all(store, leases, &missing, found).await;

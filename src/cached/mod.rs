@@ -28,7 +28,8 @@ macro_rules! cached_many {
         let (mut found, missing) = look_up_all(&$self.store, &names).await;
         if !missing.indices.is_empty() {
             let ids: Vec<_> = missing.indices.iter().map(|&index| $ids[index]).collect();
-            let rows = $self.$repository.find_many(&ids).await?;
+            let rows = $self.$repository.find_many(&ids).await;
+            let rows = rows.inspect_err(|error| $self.store.doubt(error))?;
             settle_all(&$self.store, missing, rows, &mut found).await;
         }
         Ok(found.into_iter().map(Option::unwrap_or_default).collect())

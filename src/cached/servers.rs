@@ -10,12 +10,12 @@ use redis::{
 };
 
 use super::link::{Gate, Link};
-use super::store::{Database, Store};
+use super::store::{Database, Store, pass};
 use super::{Source, repository};
 use crate::Result;
 use crate::cache::name::Names;
 use crate::cache::script::{self, ATTACH, BARRIER, Call, OPEN, Reply, Step};
-use crate::cache::{Mutant, Servers, count, entry, events, question};
+use crate::cache::{Mutant, Point, Servers, count, entry, events, question};
 use crate::statement::prepared;
 use diesel::sql_types::Text;
 use uuid::Uuid;
@@ -343,8 +343,12 @@ async fn attach_on(
     let application = &store.settings.prefix;
     let (key, epochs) = Names::of_shard(application, shard, &database.name);
     let proposal = Uuid::now_v7().simple().to_string();
+    let run_known = match store.settings.mutant {
+        Mutant::AnyRun => "any",
+        _ => run.as_str(),
+    };
     let arguments: [&[u8]; 6] = [
-        run.as_bytes(),
+        run_known.as_bytes(),
         proposal.as_bytes(),
         entry::SCHEMA.as_bytes(),
         epochs.as_bytes(),
@@ -394,6 +398,7 @@ pub(super) async fn open(
             let next = prepared(diesel::sql_query(question::NEXT));
             let next: question::TransactionId = store.db.source().one(next).await?;
             let next = next.id.unwrap_or_default();
+            pass(store, Point::BeforeBarrier).await;
             match step(store, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
                 Reply::Barrier(barrier) => barrier,
                 Reply::Lost => return Ok(false),

@@ -20,7 +20,7 @@ use crate::cache::entry::{self, Decoded, Entry};
 use crate::cache::events::{self, Told};
 use crate::cache::name::Name;
 use crate::cache::script::{self, END, FILL, Fence, LEASE, RELEASE, Reply};
-use crate::cache::{CacheConfig, Counters, Mutant, count, question};
+use crate::cache::{CacheConfig, Counters, Mutant, Point, count, question};
 use crate::statement::prepared;
 use crate::{Error, Result};
 
@@ -166,6 +166,14 @@ impl Store {
                 None
             }
         }
+    }
+}
+
+/// Lets a test come between two steps.
+#[repository]
+pub(super) async fn pass(store: &Store, point: Point) {
+    if let Some(visitor) = store.settings.visitor {
+        pause(visitor(point)).await;
     }
 }
 
@@ -317,7 +325,9 @@ pub(super) async fn get_all(
         };
         let mut values = values.into_iter();
         let generation = values.next().and_then(script::text);
-        if generation.as_deref() == Some(attached.names.generation.as_str()) {
+        if generation.as_deref() == Some(attached.names.generation.as_str())
+            || store.settings.mutant == Mutant::AnyGeneration
+        {
             return Ok(values.map(script::bytes).collect());
         }
         let outdated = values.filter(|value| *value != Value::Nil).count();
@@ -351,6 +361,7 @@ async fn lease_in<T: Entry>(
         let nonce = String::new();
         return Ok(Round::Granted(Lease { attached, nonce }));
     }
+    let shard = name.shard(store.settings.shards);
     let nonce = Uuid::now_v7().simple().to_string();
     let milliseconds = store.settings.lease.as_millis().max(1).to_string();
     let names = &attached.names;
@@ -390,7 +401,7 @@ async fn lease_in<T: Entry>(
                 return Ok(Round::Bypass);
             }
             Reply::Lost => {
-                store.detach(name.shard(store.settings.shards), attached);
+                store.detach(shard, attached);
                 return Ok(Round::Bypass);
             }
             _ => return Err(Unusable::Misunderstood),
@@ -461,20 +472,26 @@ pub(super) async fn settle_for<T: Entry>(
     let Some(lease) = fill.lease.take() else {
         return Ok(value);
     };
-    let lifetime = fill.store.lifetime(&fill.name, &value).min(longest);
+    let store = fill.store;
+    let lifetime = store.lifetime(&fill.name, &value).min(longest);
+    pass(store, Point::Read).await;
     // Who comes from now on must look for himself.
-    if let Some(leading) = &mut fill.leading {
+    if let Some(leading) = &mut fill.leading
+        && store.settings.mutant != Mutant::LateClose
+    {
         leading.close();
     }
+    pass(store, Point::BeforeFill).await;
     let stored = store_value(&fill, &lease, &value, lifetime)
         .await
         .unwrap_or(false);
-    let is_shared = stored || fill.store.settings.mutant == Mutant::SharedFlight;
+    pass(store, Point::AfterFill).await;
+    let is_shared = stored || store.settings.mutant == Mutant::SharedFlight;
     if let Some(leading) = fill.leading.take().filter(|_| is_shared) {
         leading.share(Arc::new(value.clone()));
     }
     if stored {
-        keep_near(fill.store, &fill.name, &value);
+        keep_near(store, &fill.name, &value);
     }
     Ok(value)
 }

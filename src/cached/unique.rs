@@ -44,7 +44,7 @@ where
     I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
     let shard = name.shard(store.settings.shards);
-    let attached = attached(store, shard, &store.db.source()).await?;
+    let attached = attached(store, shard).await?;
     let (milliseconds, bytes) = store.encoded(&seen, Duration::ZERO, store.lifetime(name, &seen));
     let mut command = redis::cmd("SET");
     command

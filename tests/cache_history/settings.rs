@@ -1,0 +1,115 @@
+//! What a process is told to do.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use wundr_db::cache::{Mutant, Point};
+use wundr_db::{ProjectId, UserId};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Engine {
+    Asynchronous,
+    Blocking,
+}
+
+/// A project with all that is written and read of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Object {
+    pub project: ProjectId,
+    /// Whose session, role and name are written.
+    pub user: UserId,
+    pub email: String,
+    pub token: String,
+}
+
+/// What all processes of a trial do. Chances are of a thousand, times in milliseconds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Workload {
+    pub objects: Vec<Object>,
+    /// In each process.
+    pub readers: u32,
+    pub writers: u32,
+    /// The longest between two reads, or two writes, of one reader or writer.
+    pub read_pause: u64,
+    pub write_pause: u64,
+    /// Calls of the async engine whose future is dropped.
+    pub cancelled: u64,
+    /// Transactions that are rolled back.
+    pub poisoned: u64,
+    /// Transactions that make everything old.
+    pub everything: u64,
+    /// Processes that die between COMMIT and `end`.
+    pub deaths: u64,
+    pub stalls: Vec<Stall>,
+    pub mutant: String,
+    /// How long entries live.
+    pub lifetime: u64,
+    /// How long the right to fill one is kept.
+    pub lease: u64,
+    /// Among how many tags they are spread.
+    pub shards: u16,
+}
+
+/// Somebody stays at a point of the protocol.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Stall {
+    #[serde(with = "point")]
+    pub point: Point,
+    pub chance: u64,
+    pub at_least: u64,
+    pub at_most: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Process {
+    pub number: u32,
+    pub engine: Engine,
+    pub seed: u64,
+    pub database: String,
+    pub cache: String,
+    pub history: PathBuf,
+    pub load: Workload,
+}
+
+/// Every way to break the protocol.
+pub const MUTANTS: [Mutant; 8] = [
+    Mutant::DeleteAfterCommitOnly,
+    Mutant::UnguardedFill,
+    Mutant::SharedFlight,
+    Mutant::ExpiringFence,
+    Mutant::NoBarrier,
+    Mutant::LateClose,
+    Mutant::AnyRun,
+    Mutant::AnyGeneration,
+];
+
+impl Workload {
+    pub fn mutant(&self) -> Mutant {
+        let named = |mutant: &&Mutant| format!("{mutant:?}") == self.mutant;
+        MUTANTS.iter().find(named).copied().unwrap_or_default()
+    }
+}
+
+/// The crate's own type is not made to be sent.
+mod point {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use wundr_db::cache::Point;
+
+    const ALL: [Point; 7] = [
+        Point::Read,
+        Point::BeforeFill,
+        Point::AfterFill,
+        Point::BeforeFence,
+        Point::BeforeCommit,
+        Point::BeforeEnd,
+        Point::BeforeBarrier,
+    ];
+
+    pub fn serialize<S: Serializer>(point: &Point, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(ALL.iter().position(|other| other == point).unwrap() as u8)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Point, D::Error> {
+        Ok(ALL[usize::from(u8::deserialize(deserializer)?)])
+    }
+}

@@ -1,0 +1,316 @@
+//! A process that reads and writes until it is killed.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::event::Log;
+use crate::random::Random;
+use crate::settings::{Engine, Process, Workload};
+use wundr_db::cache::{CacheConfig, CacheMetrics, CachedKind, Point};
+use wundr_db::{Config, Error};
+
+/// Where a process finds what it is told.
+pub const VARIABLE: &str = "WUNDR_HISTORY_PROCESS";
+
+/// The numbers that a process reports.
+pub const COUNTERS: [&str; 17] = [
+    "hits",
+    "shared",
+    "misses",
+    "bypasses",
+    "fills",
+    "refused fills",
+    "outdated values not used",
+    "early refreshes",
+    "fences",
+    "fences cleared",
+    "generations",
+    "errors of the cache",
+    "reads failed",
+    "reads dropped",
+    "writes dropped",
+    "writes refused for want of the cache",
+    "writes failed otherwise",
+];
+
+fn numbers(metrics: &CacheMetrics) -> [u64; 12] {
+    [
+        metrics.hits,
+        metrics.shared,
+        metrics.misses,
+        metrics.bypasses,
+        metrics.fills,
+        metrics.fills_refused,
+        metrics.stale_prevented,
+        metrics.early_refreshes,
+        metrics.fences,
+        metrics.fences_cleared,
+        metrics.generations,
+        metrics.errors,
+    ]
+}
+
+/// What those who read and write in a process share.
+struct Shared<D> {
+    db: D,
+    load: Workload,
+    chance: Random,
+    log: Log,
+    failures: [AtomicU64; 5],
+}
+
+/// What became of a call that was not answered well.
+#[derive(Clone, Copy)]
+enum Failure {
+    Read,
+    ReadDropped,
+    WriteDropped,
+    Refused,
+    Write,
+}
+
+impl<D> Shared<D> {
+    fn failed(&self, failure: Failure) {
+        self.failures[failure as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn report(&self, metrics: &CacheMetrics) {
+        let failures = self
+            .failures
+            .iter()
+            .map(|number| number.load(Ordering::Relaxed));
+        let all = numbers(metrics).into_iter().chain(failures);
+        all.enumerate()
+            .for_each(|(counter, at)| self.log.count(counter as u8, at));
+    }
+
+    /// An object to be written, and how.
+    fn choose(&self) -> usize {
+        self.chance.below(self.load.objects.len() as u64) as usize
+    }
+
+    /// Counts a failure, and tells how long to wait before the next call.
+    fn rest(&self, error: Option<&Error>, is_write: bool) -> Duration {
+        let failure = match (error, is_write) {
+            (None, false) => return self.chance.within(self.load.read_pause),
+            (None, true) => return self.chance.within(self.load.write_pause),
+            (Some(_), false) => Failure::Read,
+            (Some(Error::Cache(_)), true) => Failure::Refused,
+            // Meant to fail.
+            (Some(Error::StaleWrite { .. }), true) => return self.chance.within(5),
+            (Some(_), true) => Failure::Write,
+        };
+        self.failed(failure);
+        self.chance.within(20)
+    }
+}
+
+/// What the visitor of the protocol's points goes by.
+static VISIT: OnceLock<(Workload, Random)> = OnceLock::new();
+
+fn visit(point: Point) -> Duration {
+    let (load, chance) = VISIT.get().expect("set before the first call");
+    if point == Point::BeforeEnd && chance.in_a_thousand(load.deaths) {
+        std::process::abort();
+    }
+    let stalls = load.stalls.iter().filter(|stall| stall.point == point);
+    stalls
+        .filter(|stall| chance.in_a_thousand(stall.chance))
+        .map(|stall| {
+            Duration::from_millis(stall.at_least) + chance.within(stall.at_most - stall.at_least)
+        })
+        .sum()
+}
+
+pub fn cache_config(url: &str, load: &Workload) -> CacheConfig {
+    let config = CacheConfig::new(url).unwrap();
+    let config = config.lease(Duration::from_millis(load.lease));
+    let config = config
+        .shards(load.shards)
+        .lease_wait(Duration::from_millis(50));
+    let config = config.retry_after(Duration::from_millis(100));
+    let lifetime = Duration::from_millis(load.lifetime);
+    let kinds = CachedKind::ALL.into_iter();
+    kinds.fold(config, |config, kind| config.lifetime(kind, lifetime))
+}
+
+pub fn database_config(url: &str) -> Config {
+    let config = Config::new(url).unwrap();
+    config
+        .max_connections(8)
+        .acquire_timeout(Duration::from_secs(2))
+}
+
+/// Does what the environment tells, until it is killed or nobody holds its input any more.
+pub fn run(told: &str) {
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    let process: Process = serde_json::from_str(told).unwrap();
+    let visitor = (process.load.clone(), Random::of(process.seed ^ 1));
+    let _ = VISIT.set(visitor);
+    match process.engine {
+        Engine::Asynchronous => asynchronous::run(process),
+        Engine::Blocking => blocking::run(process),
+    }
+}
+
+impl Process {
+    fn share<D>(self, db: D) -> Arc<Shared<D>> {
+        Arc::new(Shared {
+            db,
+            log: Log::open(&self.history, self.number).unwrap(),
+            chance: Random::of(self.seed),
+            load: self.load,
+            failures: Default::default(),
+        })
+    }
+
+    fn cache(&self) -> CacheConfig {
+        let config = cache_config(&self.cache, &self.load);
+        config.mutant(self.load.mutant()).visitor(visit)
+    }
+}
+
+const REPORTS: Duration = Duration::from_millis(100);
+
+#[path = ""]
+mod asynchronous {
+    use super::{Arc, Duration, Failure, Process, REPORTS, Shared, database_config};
+    use wundr_db::{repository as both_engines, *};
+
+    #[path = "operations.rs"]
+    mod operations;
+    use operations::{Plan, read, write};
+
+    async fn stay(time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    pub fn run(process: Process) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(async {
+            let db = Db::lazy(database_config(&process.database)).unwrap();
+            let db = Cached::new(db, process.cache()).unwrap();
+            let shared = process.share(db);
+            for _ in 0..shared.load.readers {
+                tokio::spawn(go_on_reading(Arc::clone(&shared)));
+            }
+            for _ in 0..shared.load.writers {
+                tokio::spawn(go_on_writing(Arc::clone(&shared)));
+            }
+            loop {
+                stay(REPORTS).await;
+                shared.report(&shared.db.metrics());
+            }
+        });
+    }
+
+    /// A future is dropped after a time, by chance.
+    fn patience(shared: &Shared<Cached>) -> Duration {
+        if shared.chance.in_a_thousand(shared.load.cancelled) {
+            shared.chance.within(25)
+        } else {
+            Duration::from_secs(3600)
+        }
+    }
+
+    async fn go_on_reading(shared: Arc<Shared<Cached>>) {
+        let Shared {
+            db,
+            load,
+            chance,
+            log,
+            ..
+        } = &*shared;
+        loop {
+            let reading = read(db, load, chance, log);
+            let pause = match tokio::time::timeout(patience(&shared), reading).await {
+                Ok(outcome) => shared.rest(outcome.err().as_ref(), false),
+                Err(_) => {
+                    shared.failed(Failure::ReadDropped);
+                    Duration::ZERO
+                }
+            };
+            stay(pause).await;
+        }
+    }
+
+    async fn go_on_writing(shared: Arc<Shared<Cached>>) {
+        let Shared {
+            db,
+            load,
+            chance,
+            log,
+            ..
+        } = &*shared;
+        loop {
+            let plan = Plan::by(chance, load);
+            let writing = write(db, load, shared.choose(), &plan, log);
+            let pause = match tokio::time::timeout(patience(&shared), writing).await {
+                Ok(outcome) => shared.rest(outcome.err().as_ref(), true),
+                Err(_) => {
+                    shared.failed(Failure::WriteDropped);
+                    Duration::ZERO
+                }
+            };
+            stay(pause).await;
+        }
+    }
+}
+
+#[path = ""]
+mod blocking {
+    use super::{Arc, Duration, Process, REPORTS, Shared, database_config};
+    use wundr_db::blocking::{repository as both_engines, *};
+
+    #[path = "operations.rs"]
+    pub mod operations;
+    use operations::{Plan, read, write};
+
+    fn stay(time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    pub fn run(process: Process) {
+        let db = Db::lazy(database_config(&process.database)).unwrap();
+        let db = Cached::new(db, process.cache()).unwrap();
+        let shared = process.share(db);
+        for _ in 0..shared.load.readers {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || go_on_reading(&shared));
+        }
+        for _ in 0..shared.load.writers {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || go_on_writing(&shared));
+        }
+        loop {
+            stay(REPORTS);
+            shared.report(&shared.db.metrics());
+        }
+    }
+
+    fn go_on_reading(shared: &Shared<Cached>) {
+        loop {
+            let outcome = read(&shared.db, &shared.load, &shared.chance, &shared.log);
+            stay(shared.rest(outcome.err().as_ref(), false));
+        }
+    }
+
+    fn go_on_writing(shared: &Shared<Cached>) {
+        loop {
+            let plan = Plan::by(&shared.chance, &shared.load);
+            let number = shared.choose();
+            let outcome = write(&shared.db, &shared.load, number, &plan, &shared.log);
+            stay(shared.rest(outcome.err().as_ref(), true));
+        }
+    }
+}
+
+pub use blocking::operations;
