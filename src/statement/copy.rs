@@ -1,6 +1,7 @@
 //! `COPY ... FROM STDIN` of new rows, in PostgreSQL's binary form.
 
 use std::any::TypeId;
+#[cfg(feature = "async")]
 use std::marker::PhantomData;
 
 use diesel::pg::{Pg, PgMetadataLookup, PgQueryBuilder, PgTypeMetadata};
@@ -110,13 +111,16 @@ impl Defaults {
     }
 }
 
-/// `COPY ... FROM STDIN`, which awaits rows in binary form.
+/// `COPY ... FROM STDIN`, which awaits rows in binary form; diesel has its own for the blocking engine.
+#[cfg(feature = "async")]
 pub struct CopyFrom<N>(PhantomData<N>);
 
+#[cfg(feature = "async")]
 pub(crate) const fn copy_from<N: NewRow>() -> CopyFrom<N> {
     CopyFrom(PhantomData)
 }
 
+#[cfg(feature = "async")]
 impl<N: NewRow> QueryId for CopyFrom<N> {
     type QueryId = Self;
     const HAS_STATIC_QUERY_ID: bool = true;
@@ -126,6 +130,7 @@ impl<N: NewRow> QueryId for CopyFrom<N> {
     }
 }
 
+#[cfg(feature = "async")]
 impl<N: NewRow> QueryFragment<Pg> for CopyFrom<N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("COPY ");
