@@ -71,7 +71,9 @@ impl Workers {
     pub fn stop_one(&self, chance: &Random, time: Duration) {
         let signal = |name: &str, pid: u32| {
             let script = format!("kill -s {name} {pid}");
-            let _ = Command::new("/bin/sh").args(["-c", &script]).status();
+            let mut shell = Command::new("/bin/sh");
+            // It may have died meanwhile.
+            let _ = shell.args(["-c", &script]).stderr(Stdio::null()).status();
         };
         let pid = {
             // Held, so that the number is this process's as long as it is needed.
