@@ -4,7 +4,7 @@ use super::*;
 use crate::cache;
 use crate::observer::Observer;
 use wundr_db::testing::{PostgresServer, RedisServer, TestDatabase, migrated_database};
-use wundr_db::{Config, NewUser, Result, UserChanges, UserId};
+use wundr_db::{Config, Error, NewUser, Result, UserChanges, UserId};
 
 fn server_of_its_own() -> (PostgresServer, TestDatabase) {
     let server = PostgresServer::start().unwrap();
@@ -149,6 +149,12 @@ async fn who_has_not_noticed_a_failover_of_the_database_reads_what_is_written_af
         1,
         "what was cached may be lost"
     );
-    let ada = unaware.users().find(id).await.unwrap().unwrap();
-    assert_eq!(ada.name, "Ada Lovelace");
+    // Each connection that the old server has closed may cost a call.
+    let mut found = unaware.users().find(id).await;
+    for _ in 0..2 {
+        if matches!(found, Err(Error::Connection { .. })) {
+            found = unaware.users().find(id).await;
+        }
+    }
+    assert_eq!(found.unwrap().unwrap().name, "Ada Lovelace");
 }
