@@ -1,10 +1,12 @@
-//! How a value lies in Redis: a short head, then MessagePack with the fields' names.
+//! How a value lies in Redis: a short head, then MessagePack with the fields' names. The head says which entry's value it
+//! is, what it cost to read and when it ends.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::name::Name;
 use crate::Analysis;
 
 /// The form of all cached values, a part of each key. A change of a cached type's fields needs another: then no process
@@ -12,7 +14,7 @@ use crate::Analysis;
 pub(crate) const SCHEMA: &str = "1";
 
 const MAGIC: u8 = 0xC5;
-const HEAD: usize = 13;
+const HEAD: usize = 21;
 
 /// A value that can be cached.
 pub(crate) trait Entry:
@@ -62,12 +64,14 @@ pub(crate) struct Decoded<T> {
 
 /// The bytes of a value that took `cost` to read and lives for `lifetime` from now on.
 pub(crate) fn encode<T: Serialize>(
+    name: &Name,
     value: &T,
     cost: Duration,
     lifetime: Duration,
 ) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     let mut bytes = Vec::with_capacity(512);
     bytes.push(MAGIC);
+    bytes.extend_from_slice(&name.hash().to_le_bytes());
     let cost = u32::try_from(cost.as_micros()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&cost.to_le_bytes());
     bytes.extend_from_slice(&milliseconds(SystemTime::now() + lifetime).to_le_bytes());
@@ -77,12 +81,16 @@ pub(crate) fn encode<T: Serialize>(
 }
 
 /// The value, or what is wrong with the bytes.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<Decoded<T>, String> {
+pub(crate) fn decode<T: DeserializeOwned>(name: &Name, bytes: &[u8]) -> Result<Decoded<T>, String> {
     let head = bytes.first_chunk::<HEAD>().filter(|head| head[0] == MAGIC);
     let Some(head) = head else {
         return Err("it is no value of this cache".to_owned());
     };
-    let [_, a, b, c, d, end @ ..] = *head;
+    let [_, a, b, c, d, e, f, g, h, rest @ ..] = *head;
+    if name.hash() != u64::from_le_bytes([a, b, c, d, e, f, g, h]) {
+        return Err("it is another entry's value".to_owned());
+    }
+    let [a, b, c, d, end @ ..] = rest;
     let cost = Duration::from_micros(u64::from(u32::from_le_bytes([a, b, c, d])));
     let value = rmp_serde::from_slice(&bytes[HEAD..]).map_err(|error| error.to_string())?;
     Ok(Decoded {
@@ -114,19 +122,27 @@ mod tests {
     use serde::Deserializer;
     use serde::de::{DeserializeOwned, Error as _, Visitor};
 
-    use super::{Decoded, SCHEMA, decode, encode};
+    use super::{Decoded, Name, SCHEMA, decode, encode};
+    use crate::cache::CachedKind;
     use crate::{
         Analysis, Configuration, Organization, Project, ProjectStats, SetupProfile, Tool,
         TrendPoint, User,
     };
 
+    fn name() -> Name {
+        Name::of_unique(CachedKind::User, "ada@example.org")
+    }
+
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
     fn what_is_no_value_is_refused() {
-        let good = encode(&Some("value"), Duration::ZERO, HOUR).unwrap();
+        let good = encode(&name(), &Some("value"), Duration::ZERO, HOUR).unwrap();
         assert_eq!(
-            decode::<Option<String>>(&good).unwrap().value.as_deref(),
+            decode::<Option<String>>(&name(), &good)
+                .unwrap()
+                .value
+                .as_deref(),
             Some("value")
         );
         for bad in [
@@ -135,9 +151,11 @@ mod tests {
             &good[..good.len() - 1],
             &good[..5],
         ] {
-            assert!(decode::<Option<String>>(bad).is_err(), "{bad:?}");
+            assert!(decode::<Option<String>>(&name(), bad).is_err(), "{bad:?}");
         }
-        assert!(decode::<Option<u8>>(&good).is_err());
+        assert!(decode::<Option<u8>>(&name(), &good).is_err());
+        let another = Name::of_unique(CachedKind::User, "eve@example.org");
+        assert!(decode::<Option<String>>(&another, &good).is_err());
     }
 
     /// Takes the names of the fields that a struct is read from, and reads nothing.
@@ -193,8 +211,8 @@ mod tests {
     #[test]
     fn an_entry_is_due_near_its_end_only() {
         let due = |cost, left| {
-            let bytes = encode(&1, cost, left).unwrap();
-            let decoded: Decoded<i32> = decode(&bytes).unwrap();
+            let bytes = encode(&name(), &1, cost, left).unwrap();
+            let decoded: Decoded<i32> = decode(&name(), &bytes).unwrap();
             decoded.is_due
         };
         assert!(!due(Duration::from_millis(5), HOUR));

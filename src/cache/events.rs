@@ -20,6 +20,11 @@ macro_rules! tell {
     ($level:ident, $($name:ident = %$value:expr,)* $text:literal) => { $(let _ = &$value;)* };
 }
 
+/// What became of a read, or of the value that it has stored.
+pub(crate) fn entry(kind: &str, outcome: &str) {
+    tell!(trace, kind = %kind, outcome = %outcome, "cache");
+}
+
 /// Reads go to the database from now on.
 pub(crate) fn unreachable(error: &impl fmt::Display) {
     tell!(warn, error = %error, "the cache does not answer: reads go to the database");

@@ -40,6 +40,14 @@
 //!   timeline takes over, everything that was cached before is old.
 //! - The URL of the database leads to the primary.
 //!
+//! # What it costs
+//!
+//! A hit is one round trip to Redis; a miss is three, and the query. A write takes one round trip before its commit and one
+//! after for each shard that it touches, and one question to PostgreSQL for the transaction's id; outside a transaction it
+//! becomes one. While Redis is silent it waits for the timeouts, with its rows locked. A new generation is filled when the
+//! oldest transaction *of the whole PostgreSQL server* that writes is younger than it: one that runs for an hour keeps reads
+//! at the database for an hour, after Redis was restarted or a write has touched what nobody knows.
+//!
 //! # What a write does while Redis cannot be reached
 //!
 //! Its entries cannot be taken out, and other processes may still reach Redis. So by default it fails with

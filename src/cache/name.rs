@@ -44,15 +44,21 @@ impl Name {
         if shards == 1 {
             return 0;
         }
-        // FNV-1a.
-        let hash = self
-            .id
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-        (hash % u64::from(shards)) as u16
+        (fnv1a([self.id.as_str()]) % u64::from(shards)) as u16
     }
+
+    /// Tells it from others, in every process and version.
+    pub(crate) fn hash(&self) -> u64 {
+        fnv1a([self.kind.word(), &self.id])
+    }
+}
+
+/// FNV-1a, of texts with something between them.
+fn fnv1a<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
+    let bytes = texts.into_iter().flat_map(|text| text.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 impl From<&Key> for Name {

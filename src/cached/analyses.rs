@@ -1,6 +1,7 @@
 //! `analysis.analyses`: the newest of a project and type are cached.
 
-use super::store::{Lookup, Store, look_up, settle};
+use super::leases::settle;
+use super::store::{Lookup, Store, look_up};
 use super::*;
 use crate::cache::entry::Latest;
 use crate::cache::name::Name;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::store::{Lookup, Store, look_up, settle};
+use super::leases::settle;
+use super::store::{Lookup, Store, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;

@@ -186,7 +186,7 @@ async fn fill_all<T: Entry>(
         if let Some(value) = &found[index] {
             let name = &missing.names[index];
             entries.push(attached.names.entry(name));
-            values.push(store.encoded(value, cost, store.lifetime(name, value)));
+            values.push(store.encoded(name, value, cost, store.lifetime(name, value)));
         }
     }
     if entries.is_empty() {

@@ -39,6 +39,7 @@ macro_rules! cached_many {
 mod analyses;
 mod configurations;
 pub(crate) mod fences;
+mod leases;
 mod many;
 mod organization_members;
 mod organizations;
@@ -49,6 +50,7 @@ mod servers;
 mod setup_profiles;
 pub(crate) mod store;
 mod tools;
+mod topology;
 mod trends;
 mod unique;
 mod user_sessions;

@@ -1,6 +1,7 @@
 //! `public.organization_members`: who is what, cached by organization and user.
 
-use super::store::{Lookup, Store, look_up, settle};
+use super::leases::settle;
+use super::store::{Lookup, Store, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;

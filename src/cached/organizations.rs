@@ -1,7 +1,8 @@
 //! `public.organizations`, cached by id and by slug.
 
+use super::leases::settle;
 use super::many::{look_up_all, settle_all};
-use super::store::{Lookup, Store, look_up, settle};
+use super::store::{Lookup, Store, look_up};
 use super::unique::{last_seen, saw};
 use super::*;
 use crate::cache::CachedKind;

@@ -1,6 +1,7 @@
 //! `public.project_members`: who is what, cached by project and user.
 
-use super::store::{Lookup, Store, look_up, settle};
+use super::leases::settle;
+use super::store::{Lookup, Store, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;

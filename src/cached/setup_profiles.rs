@@ -1,7 +1,8 @@
 //! `setup.setup_profiles`, cached by id.
 
+use super::leases::settle;
 use super::many::{look_up_all, settle_all};
-use super::store::{Lookup, Store, look_up, settle};
+use super::store::{Lookup, Store, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;

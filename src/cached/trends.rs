@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::store::{Lookup, Store, look_up, settle};
+use super::leases::settle;
+use super::store::{Lookup, Store, look_up};
 use super::*;
 use crate::cache::CachedKind;
 use crate::cache::name::Name;

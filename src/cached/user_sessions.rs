@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::store::{Lookup, Store, give_up, look_up, settle_for};
+use super::leases::{give_up, settle_for};
+use super::store::{Lookup, Store, look_up};
 use super::*;
 use crate::cache::entry::Sealed;
 use crate::cache::name::Name;
@@ -57,7 +58,7 @@ impl UserSessionRepository for CachedUserSessions {
                     Ok(session)
                 }
                 Err(error) => {
-                    give_up(fill, &error).await;
+                    give_up(fill, &error);
                     Err(error)
                 }
             },

@@ -15,8 +15,8 @@ use crate::Outcome;
 use crate::database::World;
 use crate::measure::{Group, Turn};
 
-/// What precedes the MessagePack of a value: a mark, what it cost to read, and when it ends.
-const HEAD: usize = 13;
+/// What precedes the MessagePack of a value: a mark, whose it is, what it cost to read, and when it ends.
+const HEAD: usize = 21;
 
 /// How many rows are cached.
 const ROWS: usize = 512;

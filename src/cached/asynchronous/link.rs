@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisResult, Value};
 
+use crate::cache::script::Call;
 use crate::cache::{CacheConfig, Counters, greeting};
 
 /// A connection, shared by all tasks, whose commands are sent without waiting for each other. It ends with the server's
@@ -36,6 +37,14 @@ impl Link {
         counters.called(began.elapsed());
         // What the server refuses comes as a value.
         answer.extract_error()
+    }
+
+    /// Calls a script whose answer nobody waits for.
+    pub(crate) fn send_unheard(&self, call: Call) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let mut connection = self.connection.clone();
+            runtime.spawn(async move { connection.send_packed_command(&call.by_text).await });
+        }
     }
 }
 

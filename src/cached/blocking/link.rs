@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Cmd, Connection, ConnectionLike as _, ErrorKind, RedisResult, Value};
 
+use crate::cache::script::Call;
 use crate::cache::{CacheConfig, Counters, greeting};
 
 /// Connections, one for each thread that asks at the same time, all to the same run of the server.
@@ -67,6 +68,16 @@ impl Link {
         self.keep(connection);
         counters.called(began.elapsed());
         answer.extract_error()
+    }
+
+    /// Calls a script whose answer is of no consequence.
+    pub(crate) fn send_unheard(&self, call: Call) {
+        let idle = self.idle().pop();
+        if let Some(mut connection) = idle
+            && connection.req_command(&call.by_text).is_ok()
+        {
+            self.keep(connection);
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {

@@ -1,0 +1,285 @@
+//! Filling an entry: the right to do so, and what becomes of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use diesel::sql_types::Text;
+use uuid::Uuid;
+
+use super::flights::Leading;
+use super::link::pause;
+use super::repository;
+use super::servers::{Attached, Unusable, attached, open, step};
+use super::store::{Store, keep_near, pass};
+use crate::cache::entry::Entry;
+use crate::cache::name::Name;
+use crate::cache::script::{END, FILL, Fence, LEASE, RELEASE, Reply};
+use crate::cache::{Mutant, Point, count, events, question};
+use crate::statement::prepared;
+use crate::{Error, Result};
+
+/// A value that is to be read from the database, and stored if it may be.
+pub(super) struct Fill<'s> {
+    store: &'s Store,
+    name: Name,
+    lease: Option<Lease>,
+    leading: Option<Leading>,
+    began: Instant,
+}
+
+/// The right to fill an entry; without a nonce for one that may be out of date, which anybody may fill.
+pub(super) struct Lease {
+    attached: Arc<Attached>,
+    nonce: String,
+}
+
+/// What a round of looking up came to.
+pub(super) enum Round<T> {
+    Found(T),
+    Granted(Lease),
+    Bypass,
+}
+
+/// Asks for the right to fill the entry, and waits a little for another who has it.
+#[repository]
+pub(super) async fn lease<T: Entry>(
+    store: &Store,
+    name: &Name,
+    anew: bool,
+) -> Result<Round<T>, Unusable> {
+    let shard = name.shard(store.settings.shards);
+    let attached = attached(store, shard).await?;
+    let outcome = lease_in::<T>(store, name, anew, &attached).await;
+    outcome.inspect_err(|error| store.failed(shard, Some(&attached), error))
+}
+
+#[repository]
+async fn lease_in<T: Entry>(
+    store: &Store,
+    name: &Name,
+    anew: bool,
+    attached: &Arc<Attached>,
+) -> Result<Round<T>, Unusable> {
+    if name.kind.is_aging() {
+        let attached = Arc::clone(attached);
+        let nonce = String::new();
+        return Ok(Round::Granted(Lease { attached, nonce }));
+    }
+    let shard = name.shard(store.settings.shards);
+    let nonce = Uuid::now_v7().simple().to_string();
+    let milliseconds = store.settings.lease.as_millis().max(1).to_string();
+    let names = &attached.names;
+    let keys = [names.entry(name), names.value(name), names.lease(name)];
+    let keys = keys.each_ref().map(String::as_str);
+    let arguments: [&[u8]; 3] = [
+        nonce.as_bytes(),
+        milliseconds.as_bytes(),
+        if anew { b"1" } else { b"0" },
+    ];
+    let began = Instant::now();
+    let mut wait = FIRST_WAIT;
+    let mut has_opened = false;
+    loop {
+        match step(store, attached, &LEASE, &keys, &arguments).await? {
+            Reply::Granted => {
+                let attached = Arc::clone(attached);
+                return Ok(Round::Granted(Lease { attached, nonce }));
+            }
+            Reply::Value(bytes) => {
+                let decoded = store.decoded(name, &bytes);
+                return Ok(decoded.map_or(Round::Bypass, |decoded| Round::Found(decoded.value)));
+            }
+            Reply::Held if !anew && began.elapsed() + wait < store.settings.lease_wait => {
+                pause(wait).await;
+                wait = wait.saturating_mul(2).min(LONGEST_WAIT);
+            }
+            Reply::Held => return Ok(Round::Bypass),
+            Reply::Closed(barrier) => {
+                if has_opened || !open(store, shard, attached, barrier).await? {
+                    return Ok(Round::Bypass);
+                }
+                has_opened = true;
+            }
+            Reply::Fenced(fences) => {
+                clear(store, attached, keys[0], &fences).await?;
+                return Ok(Round::Bypass);
+            }
+            Reply::Lost => {
+                store.detach(shard, attached);
+                return Ok(Round::Bypass);
+            }
+            _ => return Err(Unusable::Misunderstood),
+        }
+    }
+}
+
+/// How long to wait before looking again whether another reader has filled the entry: at first, and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(2);
+const LONGEST_WAIT: Duration = Duration::from_millis(32);
+
+/// From this age on a fence may have been left behind. Writers take that long seldom.
+const OLD: u64 = 2;
+
+/// Removes the fences of writers that have ended without doing so.
+#[repository]
+async fn clear(
+    store: &Store,
+    attached: &Attached,
+    entry: &str,
+    fences: &[Fence],
+) -> Result<(), Unusable> {
+    for fence in fences.iter().filter(|fence| fence.age >= OLD) {
+        let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&fence.transaction);
+        let has_ended: question::Answer = store.db.source().one(prepared(has_ended)).await?;
+        if has_ended.yes || store.settings.mutant == Mutant::ExpiringFence {
+            step(store, attached, &END, &[entry], &[fence.token.as_bytes()]).await?;
+            count(&store.counters.fences_cleared);
+            events::cleared(&fence.transaction);
+        }
+    }
+    Ok(())
+}
+
+impl<'s> Fill<'s> {
+    pub(super) fn new(
+        store: &'s Store,
+        name: Name,
+        lease: Option<Lease>,
+        leading: Option<Leading>,
+    ) -> Self {
+        Self {
+            store,
+            name,
+            lease,
+            leading,
+            began: Instant::now(),
+        }
+    }
+}
+
+/// Stores what was read, if nothing came between, and returns it.
+#[repository]
+pub(super) async fn settle<T: Entry>(fill: Fill<'_>, outcome: Result<T>) -> Result<T> {
+    let longest = Duration::MAX;
+    settle_for(fill, outcome, longest).await
+}
+
+/// [`settle`] for a value that ends at a time of its own.
+#[repository]
+pub(super) async fn settle_for<T: Entry>(
+    mut fill: Fill<'_>,
+    outcome: Result<T>,
+    longest: Duration,
+) -> Result<T> {
+    let value = match outcome {
+        Ok(value) => value,
+        Err(error) => {
+            give_up(fill, &error);
+            return Err(error);
+        }
+    };
+    let Some(lease) = fill.lease.take() else {
+        return Ok(value);
+    };
+    let store = fill.store;
+    let lifetime = store.lifetime(&fill.name, &value).min(longest);
+    pass(store, Point::Read).await;
+    // Who comes from now on must look for himself.
+    if let Some(leading) = &mut fill.leading
+        && store.settings.mutant != Mutant::LateClose
+    {
+        leading.close();
+    }
+    pass(store, Point::BeforeFill).await;
+    let stored = store_value(&fill, &lease, &value, lifetime)
+        .await
+        .unwrap_or(false);
+    pass(store, Point::AfterFill).await;
+    let is_shared = stored || store.settings.mutant == Mutant::SharedFlight;
+    if let Some(leading) = fill.leading.take().filter(|_| is_shared) {
+        leading.share(Arc::new(value.clone()));
+    }
+    if stored {
+        keep_near(store, &fill.name, &value);
+    }
+    Ok(value)
+}
+
+/// Tells whether the value was current when it was stored.
+#[repository]
+async fn store_value<T: Entry>(
+    fill: &Fill<'_>,
+    lease: &Lease,
+    value: &T,
+    lifetime: Duration,
+) -> Result<bool, Unusable> {
+    let store = fill.store;
+    let names = &lease.attached.names;
+    let (milliseconds, encoded) = store.encoded(&fill.name, value, fill.began.elapsed(), lifetime);
+    let keys = [
+        names.entry(&fill.name),
+        names.value(&fill.name),
+        names.lease(&fill.name),
+    ];
+    if lease.nonce.is_empty() || store.settings.mutant == Mutant::UnguardedFill {
+        if milliseconds == "0" {
+            return Ok(true);
+        }
+        let mut command = redis::cmd("SET");
+        command
+            .arg(&keys[1])
+            .arg(&encoded)
+            .arg("PX")
+            .arg(&milliseconds);
+        lease.attached.link.send(&command, &store.counters).await?;
+        count(&store.counters.fills);
+        return Ok(true);
+    }
+    let keys = keys.each_ref().map(String::as_str);
+    let arguments = [lease.nonce.as_bytes(), milliseconds.as_bytes(), &encoded];
+    let reply = step(store, &lease.attached, &FILL, &keys, &arguments).await;
+    let reply = reply.inspect_err(|error| {
+        let shard = fill.name.shard(store.settings.shards);
+        store.failed(shard, Some(&lease.attached), error);
+    })?;
+    match reply {
+        Reply::Done(word) if word == "filled" => {
+            count(&store.counters.fills);
+            events::entry(fill.name.kind.word(), "filled");
+            Ok(true)
+        }
+        _ => {
+            count(&store.counters.fills_refused);
+            events::entry(fill.name.kind.word(), "refused");
+            Ok(false)
+        }
+    }
+}
+
+/// Nothing is stored: the database could not be read.
+pub(super) fn give_up(fill: Fill<'_>, error: &Error) {
+    fill.store.doubt(error);
+}
+
+/// Gives the right to fill back that was not used, be it that the reader has gone. Unheard, it ends by itself.
+impl Drop for Fill<'_> {
+    fn drop(&mut self) {
+        let Some(lease) = self.lease.take().filter(|lease| !lease.nonce.is_empty()) else {
+            return;
+        };
+        let names = &lease.attached.names;
+        let keys = [
+            names.generation_key.clone(),
+            names.epoch.clone(),
+            names.entry(&self.name),
+            names.value(&self.name),
+            names.lease(&self.name),
+        ];
+        let keys = keys.each_ref().map(String::as_str);
+        let arguments = [names.generation.as_bytes(), lease.nonce.as_bytes()];
+        lease
+            .attached
+            .link
+            .send_unheard(RELEASE.calls(&keys, &arguments));
+    }
+}
