@@ -230,5 +230,9 @@ async fn what_is_not_to_be_cached_is_not() {
     let metrics = pair.other.metrics();
     assert_eq!((metrics.hits, metrics.misses, metrics.bypasses), (0, 0, 3));
     assert_eq!(pair.other.project_stats().max_age(), Duration::ZERO);
-    assert_eq!(pair.one.metrics().calls, 0, "nor is a write fenced");
+    assert_ne!(
+        pair.one.metrics().fences,
+        0,
+        "others may cache it: writes are fenced all the same"
+    );
 }
