@@ -406,7 +406,7 @@ fn from_database(
     }
 }
 
-/// What neither diesel nor diesel-async tell by kind. Both hide the SQLSTATE, so it is told by the message: the
+/// What diesel does not tell by kind. Its errors hide the SQLSTATE, so it is told by the message, in both engines: the
 /// start of the English text, which is what a server writes unless its `lc_messages` says otherwise. A message in
 /// another language becomes [`Error::Other`] without a code.
 const MESSAGES: &[(&str, &str)] = &[

@@ -106,7 +106,7 @@ impl Cached {
     /// the database, and writes do what [`CacheConfig::unfenced`] says.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the settings are wrong.
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the settings are wrong.
     pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
         let store = Arc::new(Store::new(db.clone(), config)?);
         Ok(Self {

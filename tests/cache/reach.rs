@@ -237,7 +237,7 @@ async fn a_cluster_of_three() {
             "{url} has no shard"
         );
     }
-    // A third of the slots goes elsewhere while they are used.
+    // Slots of the first server go elsewhere, which the clients find out by their next call.
     let ids: Vec<_> = {
         let mut ids = Vec::new();
         for _ in 0..20 {
