@@ -1,11 +1,16 @@
 //! Leaves a server alone that does not answer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// After a failure, reads are told to go elsewhere for a while, which doubles from failure to failure.
 #[derive(Debug, Default)]
-pub(crate) struct Breaker(Mutex<State>);
+pub(crate) struct Breaker {
+    state: Mutex<State>,
+    /// Whether there is anything to look for in the state: it is asked at each read.
+    has_failed: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -21,7 +26,10 @@ const LONGEST: u32 = 16;
 impl Breaker {
     /// Whether to try. After the wait one caller tries; the others are let through when that has worked.
     pub(crate) fn admits(&self, wait: Duration) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !AtomicBool::load(&self.has_failed, Ordering::Relaxed) {
+            return true;
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.until {
             None => true,
             Some(until) if Instant::now() < until => false,
@@ -34,13 +42,15 @@ impl Breaker {
     }
 
     pub(crate) fn succeeded(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State::default();
+        self.has_failed.store(false, Ordering::Relaxed);
     }
 
     /// Tells whether this is the first failure in a row. Calls that were under way together fail as one.
     pub(crate) fn failed(&self, wait: Duration) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_failed.store(true, Ordering::Relaxed);
         let is_resting = state.until.is_some_and(|until| Instant::now() < until);
         if is_resting && !state.is_tried {
             return false;

@@ -1,7 +1,7 @@
 //! `analysis.analyses`: the newest of a project and type are cached.
 
 use super::leases::settle;
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::entry::Latest;
 use crate::cache::name::Name;
@@ -10,18 +10,12 @@ use crate::{Analysis, AnalysisType, ProjectId};
 
 /// The [`AnalysisRepository`] behind the cache: finds the newest analysis of a project and type.
 #[derive(Clone)]
-pub struct CachedAnalyses {
-    analyses: Analyses<'static>,
-    store: Arc<Store>,
-}
+pub struct CachedAnalyses(Arc<Inside>);
 
 impl Cached {
     /// The analyses. Their ingests begin at [`Analyses`], which this dereferences to.
     pub fn analyses(&self) -> CachedAnalyses {
-        CachedAnalyses {
-            analyses: self.db.analyses(),
-            store: Arc::clone(&self.store),
-        }
+        CachedAnalyses(Arc::clone(&self.0))
     }
 }
 
@@ -29,14 +23,14 @@ impl Deref for CachedAnalyses {
     type Target = Analyses<'static>;
 
     fn deref(&self) -> &Analyses<'static> {
-        &self.analyses
+        &self.0.analyses
     }
 }
 
 #[repository]
 impl AnalysisRepository for CachedAnalyses {
     fn inner(&self) -> Option<&dyn AnalysisRepository> {
-        Some(&self.analyses)
+        Some(&self.0.analyses)
     }
 
     async fn latest(
@@ -68,8 +62,8 @@ impl CachedAnalyses {
 
     async fn read(&self, project_id: ProjectId, r#type: AnalysisType) -> Result<Latest> {
         Ok(Latest {
-            any: self.analyses.latest(project_id, r#type).await?,
-            completed: self.analyses.latest_completed(project_id, r#type).await?,
+            any: self.0.analyses.latest(project_id, r#type).await?,
+            completed: self.0.analyses.latest_completed(project_id, r#type).await?,
         })
     }
 }

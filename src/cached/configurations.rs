@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::leases::settle;
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;
@@ -11,27 +11,19 @@ use crate::{ConfigCategory, Configuration, ConfigurationScope, ProjectId};
 
 /// The [`ConfigurationRepository`] behind the cache: finds by name, and what is effective.
 #[derive(Clone)]
-pub struct CachedConfigurations {
-    configurations: Configurations<'static>,
-    projects: CachedProjects,
-    store: Arc<Store>,
-}
+pub struct CachedConfigurations(Arc<Inside>);
 
 impl Cached {
     /// The settings.
     pub fn configurations(&self) -> CachedConfigurations {
-        CachedConfigurations {
-            configurations: self.db.configurations(),
-            projects: self.projects(),
-            store: Arc::clone(&self.store),
-        }
+        CachedConfigurations(Arc::clone(&self.0))
     }
 }
 
 #[repository]
 impl ConfigurationRepository for CachedConfigurations {
     fn inner(&self) -> Option<&dyn ConfigurationRepository> {
-        Some(&self.configurations)
+        Some(&self.0.configurations)
     }
 
     async fn find_by_name(
@@ -85,7 +77,7 @@ impl CachedConfigurations {
         cached!(
             self,
             Name::from(&Key::Configurations(scope)),
-            self.configurations.own(scope)
+            self.0.configurations.own(scope)
         )
     }
 
@@ -102,7 +94,7 @@ impl CachedConfigurations {
     }
 
     async fn organization_of(&self, id: ProjectId) -> Result<Option<ConfigurationScope>> {
-        let project = self.projects.find(id).await?;
+        let project = Cached(Arc::clone(&self.0)).projects().find(id).await?;
         let organization = project.and_then(|project| project.organization_id);
         Ok(organization.map(ConfigurationScope::Organization))
     }

@@ -13,7 +13,7 @@ use crate::cache::{CacheConfig, CacheMetrics};
 #[repository]
 macro_rules! cached {
     ($self:ident, $name:expr, $load:expr) => {
-        match look_up(&$self.store, $name).await {
+        match look_up(&$self.0.store, $name).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => settle(fill, $load.await).await,
         }
@@ -25,12 +25,12 @@ macro_rules! cached {
 macro_rules! cached_many {
     ($self:ident, $ids:expr, $key:expr, $repository:ident) => {{
         let names: Vec<Name> = $ids.iter().map(|&id| Name::from(&$key(id))).collect();
-        let (mut found, missing) = look_up_all(&$self.store, &names).await;
+        let (mut found, missing) = look_up_all(&$self.0.store, &names).await;
         if !missing.indices.is_empty() {
             let ids: Vec<_> = missing.indices.iter().map(|&index| $ids[index]).collect();
-            let rows = $self.$repository.find_many(&ids).await;
-            let rows = rows.inspect_err(|error| $self.store.doubt(error))?;
-            settle_all(&$self.store, missing, rows, &mut found).await;
+            let rows = $self.0.$repository.find_many(&ids).await;
+            let rows = rows.inspect_err(|error| $self.0.store.doubt(error))?;
+            settle_all(&$self.0.store, missing, rows, &mut found).await;
         }
         Ok(found.into_iter().map(Option::unwrap_or_default).collect())
     }};
@@ -77,17 +77,32 @@ use store::Store;
 /// is the `Db`'s own. Inside a transaction everything is read from the database. See [`cache`](crate::cache) for
 /// what is guaranteed.
 #[derive(Clone)]
-pub struct Cached {
+pub struct Cached(Arc<Inside>);
+
+/// What a [`Cached`] and its repositories share: one pointer is passed on with each call.
+struct Inside {
     db: Db,
     store: Arc<Store>,
+    analyses: Analyses<'static>,
+    configurations: Configurations<'static>,
+    organization_members: OrganizationMembers<'static>,
+    organizations: Organizations<'static>,
+    project_members: ProjectMembers<'static>,
+    project_stats: ProjectStatsView<'static>,
+    projects: Projects<'static>,
+    setup_profiles: SetupProfiles<'static>,
+    tools: Tools<'static>,
+    trends: Trends<'static>,
+    user_sessions: UserSessions<'static>,
+    users: Users<'static>,
 }
 
 impl fmt::Debug for Cached {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Cached")
-            .field("db", &self.db)
-            .field("settings", &self.store.settings)
+            .field("db", &self.0.db)
+            .field("settings", &self.0.store.settings)
             .finish_non_exhaustive()
     }
 }
@@ -96,7 +111,7 @@ impl Deref for Cached {
     type Target = Db;
 
     fn deref(&self) -> &Db {
-        &self.db
+        &self.0.db
     }
 }
 
@@ -109,20 +124,33 @@ impl Cached {
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the settings are wrong.
     pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
         let store = Arc::new(Store::new(db.clone(), config)?);
-        Ok(Self {
-            db: db.behind(Arc::clone(&store)),
+        let db = db.behind(Arc::clone(&store));
+        Ok(Self(Arc::new(Inside {
+            analyses: db.analyses(),
+            configurations: db.configurations(),
+            organization_members: db.organization_members(),
+            organizations: db.organizations(),
+            project_members: db.project_members(),
+            project_stats: db.project_stats(),
+            projects: db.projects(),
+            setup_profiles: db.setup_profiles(),
+            tools: db.tools(),
+            trends: db.trends(),
+            user_sessions: db.user_sessions(),
+            users: db.users(),
+            db,
             store,
-        })
+        })))
     }
 
     /// What the cache has done so far.
     pub fn metrics(&self) -> CacheMetrics {
-        self.store.counters.snapshot()
+        self.0.store.counters.snapshot()
     }
 
     /// The database, whose reads go past the cache. Its writes are fenced like those of this.
     pub fn db(&self) -> &Db {
-        &self.db
+        &self.0.db
     }
 }
 

@@ -1,7 +1,7 @@
 //! `public.organization_members`: who is what, cached by organization and user.
 
 use super::leases::settle;
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;
@@ -9,25 +9,19 @@ use crate::{OrganizationId, OrganizationRole, UserId};
 
 /// The [`OrganizationMemberRepository`] behind the cache: finds the role of a user.
 #[derive(Clone)]
-pub struct CachedOrganizationMembers {
-    members: OrganizationMembers<'static>,
-    store: Arc<Store>,
-}
+pub struct CachedOrganizationMembers(Arc<Inside>);
 
 impl Cached {
     /// The members of organizations.
     pub fn organization_members(&self) -> CachedOrganizationMembers {
-        CachedOrganizationMembers {
-            members: self.db.organization_members(),
-            store: Arc::clone(&self.store),
-        }
+        CachedOrganizationMembers(Arc::clone(&self.0))
     }
 }
 
 #[repository]
 impl OrganizationMemberRepository for CachedOrganizationMembers {
     fn inner(&self) -> Option<&dyn OrganizationMemberRepository> {
-        Some(&self.members)
+        Some(&self.0.organization_members)
     }
 
     async fn role_of(
@@ -38,7 +32,9 @@ impl OrganizationMemberRepository for CachedOrganizationMembers {
         cached!(
             self,
             Name::from(&Key::OrganizationMember(organization_id, user_id)),
-            self.members.role_of(organization_id, user_id)
+            self.0
+                .organization_members
+                .role_of(organization_id, user_id)
         )
     }
 }

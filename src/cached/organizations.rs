@@ -2,7 +2,7 @@
 
 use super::leases::settle;
 use super::many::{look_up_all, settle_all};
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::unique::{last_seen, saw};
 use super::*;
 use crate::cache::CachedKind;
@@ -12,32 +12,26 @@ use crate::{Organization, OrganizationId};
 
 /// The [`OrganizationRepository`] behind the cache: finds by id and by slug.
 #[derive(Clone)]
-pub struct CachedOrganizations {
-    organizations: Organizations<'static>,
-    store: Arc<Store>,
-}
+pub struct CachedOrganizations(Arc<Inside>);
 
 impl Cached {
     /// The organizations.
     pub fn organizations(&self) -> CachedOrganizations {
-        CachedOrganizations {
-            organizations: self.db.organizations(),
-            store: Arc::clone(&self.store),
-        }
+        CachedOrganizations(Arc::clone(&self.0))
     }
 }
 
 #[repository]
 impl OrganizationRepository for CachedOrganizations {
     fn inner(&self) -> Option<&dyn OrganizationRepository> {
-        Some(&self.organizations)
+        Some(&self.0.organizations)
     }
 
     async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {
         cached!(
             self,
             Name::from(&Key::Organization(id)),
-            self.organizations.find(id)
+            self.0.organizations.find(id)
         )
     }
 
@@ -47,15 +41,15 @@ impl OrganizationRepository for CachedOrganizations {
 
     async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>> {
         let name = Name::of_unique(CachedKind::Organization, slug);
-        if let Some((id, as_stored)) = last_seen(&self.store, &name).await
+        if let Some((id, as_stored)) = last_seen(&self.0.store, &name).await
             && let Some(organization) = self.find(id).await?
             && organization.slug == as_stored
         {
             return Ok(Some(organization));
         }
-        let organization = self.organizations.find_by_slug(slug).await?;
+        let organization = self.0.organizations.find_by_slug(slug).await?;
         if let Some(organization) = &organization {
-            saw(&self.store, &name, organization.id, &organization.slug).await;
+            saw(&self.0.store, &name, organization.id, &organization.slug).await;
         }
         Ok(organization)
     }

@@ -1,7 +1,7 @@
 //! `public.project_members`: who is what, cached by project and user.
 
 use super::leases::settle;
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;
@@ -9,32 +9,26 @@ use crate::{ProjectId, ProjectRole, UserId};
 
 /// The [`ProjectMemberRepository`] behind the cache: finds the role of a user.
 #[derive(Clone)]
-pub struct CachedProjectMembers {
-    members: ProjectMembers<'static>,
-    store: Arc<Store>,
-}
+pub struct CachedProjectMembers(Arc<Inside>);
 
 impl Cached {
     /// The members of projects.
     pub fn project_members(&self) -> CachedProjectMembers {
-        CachedProjectMembers {
-            members: self.db.project_members(),
-            store: Arc::clone(&self.store),
-        }
+        CachedProjectMembers(Arc::clone(&self.0))
     }
 }
 
 #[repository]
 impl ProjectMemberRepository for CachedProjectMembers {
     fn inner(&self) -> Option<&dyn ProjectMemberRepository> {
-        Some(&self.members)
+        Some(&self.0.project_members)
     }
 
     async fn role_of(&self, project_id: ProjectId, user_id: UserId) -> Result<Option<ProjectRole>> {
         cached!(
             self,
             Name::from(&Key::ProjectMember(project_id, user_id)),
-            self.members.role_of(project_id, user_id)
+            self.0.project_members.role_of(project_id, user_id)
         )
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::leases::settle;
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::CachedKind;
 use crate::cache::name::Name;
@@ -13,25 +13,19 @@ use crate::{ProjectId, ProjectStats};
 /// [`max_age`](Self::max_age), and by no more: such numbers depend on too many rows to be fenced. Lists and counts come
 /// from the database.
 #[derive(Clone)]
-pub struct AgingProjectStats {
-    stats: ProjectStatsView<'static>,
-    store: Arc<Store>,
-}
+pub struct AgingProjectStats(Arc<Inside>);
 
 impl Cached {
     /// The active projects' numbers, as old as they may be.
     pub fn project_stats(&self) -> AgingProjectStats {
-        AgingProjectStats {
-            stats: self.db.project_stats(),
-            store: Arc::clone(&self.store),
-        }
+        AgingProjectStats(Arc::clone(&self.0))
     }
 }
 
 impl AgingProjectStats {
     /// How old an answer may be; zero if it is not cached.
     pub fn max_age(&self) -> Duration {
-        let settings = &self.store.settings;
+        let settings = &self.0.store.settings;
         settings
             .lifetime_of(CachedKind::ProjectStats)
             .unwrap_or_default()
@@ -41,10 +35,10 @@ impl AgingProjectStats {
 #[repository]
 impl ProjectStatsRepository for AgingProjectStats {
     fn inner(&self) -> Option<&dyn ProjectStatsRepository> {
-        Some(&self.stats)
+        Some(&self.0.project_stats)
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<ProjectStats>> {
-        cached!(self, Name::of_stats(id), self.stats.find(id))
+        cached!(self, Name::of_stats(id), self.0.project_stats.find(id))
     }
 }

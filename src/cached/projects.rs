@@ -2,7 +2,7 @@
 
 use super::leases::settle;
 use super::many::{look_up_all, settle_all};
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;
@@ -10,29 +10,27 @@ use crate::{Project, ProjectId};
 
 /// The [`ProjectRepository`] behind the cache: finds by id.
 #[derive(Clone)]
-pub struct CachedProjects {
-    projects: Projects<'static>,
-    store: Arc<Store>,
-}
+pub struct CachedProjects(Arc<Inside>);
 
 impl Cached {
     /// The projects.
     pub fn projects(&self) -> CachedProjects {
-        CachedProjects {
-            projects: self.db.projects(),
-            store: Arc::clone(&self.store),
-        }
+        CachedProjects(Arc::clone(&self.0))
     }
 }
 
 #[repository]
 impl ProjectRepository for CachedProjects {
     fn inner(&self) -> Option<&dyn ProjectRepository> {
-        Some(&self.projects)
+        Some(&self.0.projects)
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<Project>> {
-        cached!(self, Name::from(&Key::Project(id)), self.projects.find(id))
+        cached!(
+            self,
+            Name::from(&Key::Project(id)),
+            self.0.projects.find(id)
+        )
     }
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<Project>>> {

@@ -2,7 +2,7 @@
 
 use super::leases::settle;
 use super::many::{look_up_all, settle_all};
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;
@@ -10,32 +10,26 @@ use crate::{SetupProfile, SetupProfileId};
 
 /// The [`SetupProfileRepository`] behind the cache: finds by id.
 #[derive(Clone)]
-pub struct CachedSetupProfiles {
-    setup_profiles: SetupProfiles<'static>,
-    store: Arc<Store>,
-}
+pub struct CachedSetupProfiles(Arc<Inside>);
 
 impl Cached {
     /// The setup profiles.
     pub fn setup_profiles(&self) -> CachedSetupProfiles {
-        CachedSetupProfiles {
-            setup_profiles: self.db.setup_profiles(),
-            store: Arc::clone(&self.store),
-        }
+        CachedSetupProfiles(Arc::clone(&self.0))
     }
 }
 
 #[repository]
 impl SetupProfileRepository for CachedSetupProfiles {
     fn inner(&self) -> Option<&dyn SetupProfileRepository> {
-        Some(&self.setup_profiles)
+        Some(&self.0.setup_profiles)
     }
 
     async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>> {
         cached!(
             self,
             Name::from(&Key::SetupProfile(id)),
-            self.setup_profiles.find(id)
+            self.0.setup_profiles.find(id)
         )
     }
 

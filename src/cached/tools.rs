@@ -2,7 +2,7 @@
 
 use super::leases::settle;
 use super::many::{look_up_all, settle_all};
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::name::Name;
 use crate::touched::Key;
@@ -10,29 +10,23 @@ use crate::{Tool, ToolId};
 
 /// The [`ToolRepository`] behind the cache: finds by id.
 #[derive(Clone)]
-pub struct CachedTools {
-    tools: Tools<'static>,
-    store: Arc<Store>,
-}
+pub struct CachedTools(Arc<Inside>);
 
 impl Cached {
     /// The tools.
     pub fn tools(&self) -> CachedTools {
-        CachedTools {
-            tools: self.db.tools(),
-            store: Arc::clone(&self.store),
-        }
+        CachedTools(Arc::clone(&self.0))
     }
 }
 
 #[repository]
 impl ToolRepository for CachedTools {
     fn inner(&self) -> Option<&dyn ToolRepository> {
-        Some(&self.tools)
+        Some(&self.0.tools)
     }
 
     async fn find(&self, id: ToolId) -> Result<Option<Tool>> {
-        cached!(self, Name::from(&Key::Tool(id)), self.tools.find(id))
+        cached!(self, Name::from(&Key::Tool(id)), self.0.tools.find(id))
     }
 
     async fn find_many(&self, ids: &[ToolId]) -> Result<Vec<Option<Tool>>> {

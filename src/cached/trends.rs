@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::leases::settle;
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::CachedKind;
 use crate::cache::name::Name;
@@ -12,25 +12,20 @@ use crate::{ProjectId, TrendPoint};
 /// The [`TrendRepository`] behind the cache. A metric's trend may be out of date by [`max_age`](Self::max_age), and by
 /// no more: it depends on too many rows to be fenced. Trends of several metrics at once come from the database.
 #[derive(Clone)]
-pub struct AgingTrends {
-    trends: Trends<'static>,
-    store: Arc<Store>,
-}
+pub struct AgingTrends(Arc<Inside>);
 
 impl Cached {
     /// The trends of metrics, as old as they may be.
     pub fn trends(&self) -> AgingTrends {
-        AgingTrends {
-            trends: self.db.trends(),
-            store: Arc::clone(&self.store),
-        }
+        AgingTrends(Arc::clone(&self.0))
     }
 }
 
 impl AgingTrends {
     /// How old an answer may be; zero if it is not cached.
     pub fn max_age(&self) -> Duration {
-        self.store
+        self.0
+            .store
             .settings
             .lifetime_of(CachedKind::Trend)
             .unwrap_or_default()
@@ -40,7 +35,7 @@ impl AgingTrends {
 #[repository]
 impl TrendRepository for AgingTrends {
     fn inner(&self) -> Option<&dyn TrendRepository> {
-        Some(&self.trends)
+        Some(&self.0.trends)
     }
 
     async fn of_metric(
@@ -52,7 +47,7 @@ impl TrendRepository for AgingTrends {
         cached!(
             self,
             Name::of_trend(project_id, metric_name, days_back),
-            self.trends.of_metric(project_id, metric_name, days_back)
+            self.0.trends.of_metric(project_id, metric_name, days_back)
         )
     }
 }

@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::leases::{give_up, settle_for};
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::entry::Sealed;
 use crate::cache::name::Name;
@@ -18,38 +18,32 @@ use crate::{UserId, UserSession, UserSessionId};
 /// The [`UserSessionRepository`] behind the cache: finds by the hash of a token. A session that has expired by the
 /// database's clock is not found, and one that was ended is not found from the moment that this is acknowledged.
 #[derive(Clone)]
-pub struct CachedUserSessions {
-    sessions: UserSessions<'static>,
-    store: Arc<Store>,
-}
+pub struct CachedUserSessions(Arc<Inside>);
 
 impl Cached {
     /// The sessions of users.
     pub fn user_sessions(&self) -> CachedUserSessions {
-        CachedUserSessions {
-            sessions: self.db.user_sessions(),
-            store: Arc::clone(&self.store),
-        }
+        CachedUserSessions(Arc::clone(&self.0))
     }
 }
 
 #[repository]
 impl UserSessionRepository for CachedUserSessions {
     fn inner(&self) -> Option<&dyn UserSessionRepository> {
-        Some(&self.sessions)
+        Some(&self.0.user_sessions)
     }
 
     async fn find_by_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>> {
         let name = Name::from(&Key::UserSession(token_hash.to_owned()));
-        match look_up::<Sealed>(&self.store, name).await {
+        match look_up::<Sealed>(&self.0.store, name).await {
             Lookup::Hit(sealed) => match Form::unsealed(token_hash, &sealed) {
-                Some(session) if session.expires_at > self.store.now() => Ok(Some(session)),
-                _ => self.sessions.find_by_token_hash(token_hash).await,
+                Some(session) if session.expires_at > self.0.store.now() => Ok(Some(session)),
+                _ => self.0.user_sessions.find_by_token_hash(token_hash).await,
             },
-            Lookup::Miss(fill) => match self.sessions.find_by_token_hash(token_hash).await {
+            Lookup::Miss(fill) => match self.0.user_sessions.find_by_token_hash(token_hash).await {
                 Ok(session) => {
                     let found = session.as_ref().and_then(|session| {
-                        let left = (session.expires_at - self.store.now()).to_std().ok()?;
+                        let left = (session.expires_at - self.0.store.now()).to_std().ok()?;
                         Some((Form::sealed(session)?, left))
                     });
                     // Tokens are not guessed: that there is no such session is not worth remembering.

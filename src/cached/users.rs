@@ -2,7 +2,7 @@
 
 use super::leases::settle;
 use super::many::{look_up_all, settle_all};
-use super::store::{Lookup, Store, look_up};
+use super::store::{Lookup, look_up};
 use super::unique::{last_seen, saw};
 use super::*;
 use crate::cache::CachedKind;
@@ -12,29 +12,23 @@ use crate::{User, UserId};
 
 /// The [`UserRepository`] behind the cache: finds by id and by address.
 #[derive(Clone)]
-pub struct CachedUsers {
-    users: Users<'static>,
-    store: Arc<Store>,
-}
+pub struct CachedUsers(Arc<Inside>);
 
 impl Cached {
     /// The users.
     pub fn users(&self) -> CachedUsers {
-        CachedUsers {
-            users: self.db.users(),
-            store: Arc::clone(&self.store),
-        }
+        CachedUsers(Arc::clone(&self.0))
     }
 }
 
 #[repository]
 impl UserRepository for CachedUsers {
     fn inner(&self) -> Option<&dyn UserRepository> {
-        Some(&self.users)
+        Some(&self.0.users)
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>> {
-        cached!(self, Name::from(&Key::User(id)), self.users.find(id))
+        cached!(self, Name::from(&Key::User(id)), self.0.users.find(id))
     }
 
     async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>> {
@@ -43,15 +37,15 @@ impl UserRepository for CachedUsers {
 
     async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
         let name = Name::of_unique(CachedKind::User, email);
-        if let Some((id, as_stored)) = last_seen(&self.store, &name).await
+        if let Some((id, as_stored)) = last_seen(&self.0.store, &name).await
             && let Some(user) = self.find(id).await?
             && user.email == as_stored
         {
             return Ok(Some(user));
         }
-        let user = self.users.find_by_email(email).await?;
+        let user = self.0.users.find_by_email(email).await?;
         if let Some(user) = &user {
-            saw(&self.store, &name, user.id, &user.email).await;
+            saw(&self.0.store, &name, user.id, &user.email).await;
         }
         Ok(user)
     }
