@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use diesel::connection::{CacheSize, Instrumentation};
-use diesel::pg::Pg;
-use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::connection::{
+    CacheSize, Instrumentation, InstrumentationEvent, StrQueryHelper, get_default_instrumentation,
+};
+use diesel::pg::{Pg, PgQueryBuilder};
+use diesel::query_builder::{AsQuery, QueryBuilder as _, QueryFragment, QueryId};
 use diesel::result::DatabaseErrorKind;
 use diesel::row::{Field, Row as _};
 use diesel::{ConnectionError, ConnectionResult, QueryResult};
@@ -100,7 +102,7 @@ impl Connection {
             client,
             statements: Statements::default(),
             transaction: AnsiTransactionManager::default(),
-            instrumentation: Mutex::default(),
+            instrumentation: Mutex::new(get_default_instrumentation()),
             driver: driver.abort_handle(),
             end,
             is_lost: AtomicBool::new(false),
@@ -123,6 +125,38 @@ impl Connection {
         Ok(&self.client)
     }
 
+    /// What is sent of a query, after whoever listens has been told of it.
+    fn ask<Q>(&self, query: &Q) -> QueryResult<Question>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+    {
+        let mut question = self.statements.ask(query)?;
+        question.heard = self.tell_of(query);
+        Ok(question)
+    }
+
+    fn tell_of(&self, query: &dyn QueryFragment<Pg>) -> Option<String> {
+        let instrumentation = self.instrumentation.lock();
+        let mut instrumentation = instrumentation.unwrap_or_else(PoisonError::into_inner);
+        let listener = instrumentation.as_mut()?;
+        let mut sql = PgQueryBuilder::new();
+        query.to_sql(&mut sql, &Pg).ok()?;
+        let sql = sql.finish();
+        let helper = StrQueryHelper::new(&sql);
+        listener.on_connection_event(InstrumentationEvent::start_query(&helper));
+        Some(sql)
+    }
+
+    /// Tells whoever has heard of a query how it went, as far as it is known when the first answer comes.
+    fn tell_end<T>(&self, heard: Option<String>, outcome: &QueryResult<T>) {
+        if let Some(sql) = heard {
+            let instrumentation = self.instrumentation.lock();
+            let mut instrumentation = instrumentation.unwrap_or_else(PoisonError::into_inner);
+            let (helper, error) = (StrQueryHelper::new(&sql), outcome.as_ref().err());
+            instrumentation.on_connection_event(InstrumentationEvent::finish_query(&helper, error));
+        }
+    }
+
     async fn prepared(&self, question: &mut Question) -> QueryResult<Prepared> {
         self.statements
             .of(self.client()?, &self.end, question)
@@ -131,6 +165,13 @@ impl Connection {
 
     async fn answer(&self, question: QueryResult<Question>) -> QueryResult<Answer> {
         let mut question = question?;
+        let heard = question.heard.take();
+        let outcome = self.send(question).await;
+        self.tell_end(heard, &outcome);
+        outcome
+    }
+
+    async fn send(&self, mut question: Question) -> QueryResult<Answer> {
         let Prepared { statement, types } = self.prepared(&mut question).await?;
         let binds = question.binds.into_iter().map(Bind);
         let rows = self.client.query_raw(&statement, binds).await;
@@ -140,6 +181,13 @@ impl Connection {
 
     async fn count(&self, question: QueryResult<Question>) -> QueryResult<usize> {
         let mut question = question?;
+        let heard = question.heard.take();
+        let outcome = self.send_counting(question).await;
+        self.tell_end(heard, &outcome);
+        outcome
+    }
+
+    async fn send_counting(&self, mut question: Question) -> QueryResult<usize> {
         let Prepared { statement, .. } = self.prepared(&mut question).await?;
         let binds = question.binds.into_iter().map(Bind);
         self.written(self.client.execute_raw(&statement, binds).await)
@@ -213,7 +261,7 @@ impl<'a> AsyncConnectionCore for &'a Connection {
         T: AsQuery + 'query,
         T::Query: QueryFragment<Pg> + QueryId + 'query,
     {
-        let question = self.statements.ask(&source.as_query());
+        let question = self.ask(&source.as_query());
         Box::pin(self.answer(question))
     }
 
@@ -224,7 +272,7 @@ impl<'a> AsyncConnectionCore for &'a Connection {
     where
         T: QueryFragment<Pg> + QueryId + 'query,
     {
-        let question = self.statements.ask(&source);
+        let question = self.ask(&source);
         Box::pin(self.count(question))
     }
 }
@@ -241,7 +289,7 @@ impl AsyncConnectionCore for Connection {
         T: AsQuery + 'query,
         T::Query: QueryFragment<Pg> + QueryId + 'query,
     {
-        let question = self.statements.ask(&source.as_query());
+        let question = self.ask(&source.as_query());
         Box::pin(self.answer(question))
     }
 
@@ -252,7 +300,7 @@ impl AsyncConnectionCore for Connection {
     where
         T: QueryFragment<Pg> + QueryId + 'query,
     {
-        let question = self.statements.ask(&source);
+        let question = self.ask(&source);
         Box::pin(self.count(question))
     }
 }
@@ -276,7 +324,7 @@ impl AsyncConnection for Connection {
         instrumentation.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Is told of transactions, not of statements: those hold what nobody else is to see.
+    /// Is told of transactions, and of the text of statements; their values nobody else is to see.
     fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
         self.instrumentation = Mutex::new(Some(Box::new(instrumentation)));
     }

@@ -46,6 +46,8 @@ pub(super) struct Question {
     missing: Vec<Missing>,
     patches: Vec<Patch>,
     statement: Asked,
+    /// The text, where somebody is told of it.
+    pub(super) heard: Option<String>,
 }
 
 enum Asked {
@@ -115,6 +117,7 @@ impl Statements {
             bind_types,
             missing,
             patches,
+            heard: None,
         })
     }
 

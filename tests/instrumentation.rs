@@ -1,0 +1,65 @@
+//! diesel's instrumentation hears of the async engine's statements, and not of their values.
+
+use std::sync::{Mutex, PoisonError};
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
+use wundr_db::testing::migrated_database;
+use wundr_db::{Db, NewUser, UserRepository};
+
+static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Listener;
+
+impl Instrumentation for Listener {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        let line = match event {
+            InstrumentationEvent::StartQuery { query, .. } => format!("start {query}"),
+            InstrumentationEvent::FinishQuery { query, error, .. } => {
+                format!(
+                    "{} {query}",
+                    if error.is_some() { "failed" } else { "done" }
+                )
+            }
+            _ => return,
+        };
+        HEARD
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
+    }
+}
+
+#[tokio::test]
+async fn statements_are_told_without_their_values() {
+    set_default_instrumentation(|| Some(Box::new(Listener))).unwrap();
+    let database = migrated_database().unwrap();
+    let db = Db::connect_to(&database.url()).await.unwrap();
+    let new = || NewUser::new("ada@example.org", "Ada");
+    db.users().create(new()).await.unwrap();
+    HEARD.lock().unwrap().clear();
+
+    db.users()
+        .find_by_email("ada@example.org")
+        .await
+        .unwrap()
+        .unwrap();
+    db.users().create(new()).await.unwrap_err();
+
+    let heard = std::mem::take(&mut *HEARD.lock().unwrap());
+    let is = |line: &str, start: &str, part: &str| line.starts_with(start) && line.contains(part);
+    assert_eq!(heard.len(), 4, "{heard:#?}");
+    assert!(
+        is(&heard[0], "start SELECT", "FROM \"public\".\"users\""),
+        "{heard:#?}"
+    );
+    assert!(is(&heard[1], "done SELECT", "lower("), "{heard:#?}");
+    assert!(is(&heard[2], "start INSERT", "\"users\""), "{heard:#?}");
+    assert!(
+        heard[3].starts_with("done INSERT") || heard[3].starts_with("failed INSERT"),
+        "{heard:#?}"
+    );
+    assert!(
+        !heard.iter().any(|line| line.contains("ada@example.org")),
+        "{heard:#?}"
+    );
+}
