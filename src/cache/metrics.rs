@@ -15,7 +15,8 @@ pub struct CacheMetrics {
     pub shared: u64,
     /// Entries that were not there, and were read from the database.
     pub misses: u64,
-    /// Reads of the database without regard to the cache: behind a fence, inside a transaction's commit, with Redis gone.
+    /// Reads of the database without regard to the cache: behind a fence, before a
+    /// new generation may be filled, with Redis gone.
     pub bypasses: u64,
     /// Values that were stored.
     pub fills: u64,

@@ -261,7 +261,8 @@ pub(super) fn give_up(fill: Fill<'_>, error: &Error) {
     fill.store.doubt(error);
 }
 
-/// Gives the right to fill back that was not used, be it that the reader has gone. Unheard, it ends by itself.
+/// Gives the right to fill back that was not used, be it that the reader has gone. Unheard, it ends by itself, as does
+/// that of a reader who goes while the value is on its way.
 impl Drop for Fill<'_> {
     fn drop(&mut self) {
         let Some(lease) = self.lease.take().filter(|lease| !lease.nonce.is_empty()) else {
