@@ -1,8 +1,8 @@
-//! The four writes, as statements of fixed shape.
+//! The four writes, as statements of few shapes.
 //!
-//! diesel prepares an UPDATE with a changeset, an upsert and an insert of many rows anew at each call, since their
-//! text depends on the values. The statements here have one text for each table, whatever is set: a connection
-//! prepares each once and uses it again. Their parts come from the derives [`NewRow`](macro@wundr_db_macros::NewRow) and
+//! diesel prepares an upsert and an insert of many rows anew at each call, since their text depends on the values. The
+//! statements here have one text for each table, whatever is given, but for an update, which has one for each set of
+//! columns: a connection prepares each once and uses it again. Their parts come from the derives [`NewRow`](macro@wundr_db_macros::NewRow) and
 //! [`Changes`](macro@wundr_db_macros::Changes).
 
 use std::any::TypeId;
@@ -161,8 +161,6 @@ pub struct ChangedColumn {
     pub name: &'static str,
     /// [`Wire::CAST`].
     pub cast: &'static str,
-    /// Whether NULL is a value to set, or stands for "keep".
-    pub nullable: bool,
 }
 
 /// Changes to one row. Derived.
@@ -268,13 +266,28 @@ pub struct InsertMany<'a, N: NewRow> {
 }
 fixed_shape!(InsertMany<N: NewRow>);
 
-/// `UPDATE ... WHERE id = ... RETURNING`, of one row.
+/// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names the columns that are set and no others, so that it needs
+/// no right to change those, fires no trigger on them, and the server knows which indexes have nothing new to hold.
 pub struct Update<'a, C: Changes> {
     id: C::Id,
     changes: &'a C,
     target: Target<C::Table, C::Row>,
 }
-fixed_shape!(Update<C: Changes>);
+
+impl<C: Changes> QueryId for Update<'_, C> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C: Changes> Update<'_, C> {
+    /// Tells apart the texts that it may have: a bit for each column that is set, and one for the condition.
+    pub(crate) fn shape(&self) -> u64 {
+        const { assert!(C::COLUMNS.len() < 63, "a bit for each column") };
+        let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
+        let is_conditional = self.changes.expected().is_some_and(Option::is_some);
+        set.map(|index| 1 << index).sum::<u64>() | u64::from(is_conditional) << 63
+    }
+}
 
 /// Inserts one row.
 pub fn insert<N: NewRow>(new: &N) -> Insert<'_, N> {
@@ -372,8 +385,14 @@ fn push_on_conflict<'b, N: NewRow>(
         let column = &N::COLUMNS[index];
         out.push_identifier(column.name)?;
         out.push_sql(" = COALESCE(");
-        new.bind(index, out)?;
-        out.push_sql(column.cast);
+        if column.default.is_some() {
+            // What would have been inserted does not tell the default from a value.
+            new.bind(index, out)?;
+            out.push_sql(column.cast);
+        } else {
+            out.push_sql("EXCLUDED.");
+            out.push_identifier(column.name)?;
+        }
         out.push_sql(", ");
         target.table.walk_ast(out.reborrow())?;
         out.push_sql(".");
@@ -383,9 +402,7 @@ fn push_on_conflict<'b, N: NewRow>(
     Ok(())
 }
 
-/// Bound where a flag is part of a statement of fixed shape.
-const FLAGS: [bool; 2] = [false, true];
-
+/// `UPDATE ... SET` of the columns that are set.
 fn push_update<'b, C: Changes>(
     changes: &'b C,
     target: &'b Target<C::Table, C::Row>,
@@ -394,23 +411,13 @@ fn push_update<'b, C: Changes>(
     out.push_sql("UPDATE ");
     target.table.walk_ast(out.reborrow())?;
     out.push_sql(" SET ");
-    for (index, column) in C::COLUMNS.iter().enumerate() {
-        separate(out, index, ", ");
-        out.push_identifier(column.name)?;
-        if column.nullable {
-            out.push_sql(" = CASE WHEN ");
-            out.push_bind_param::<sql_types::Bool, bool>(
-                &FLAGS[usize::from(changes.is_set(index))],
-            )?;
-            out.push_sql(" THEN ");
-        } else {
-            out.push_sql(" = COALESCE(");
-        }
+    let set = (0..C::COLUMNS.len()).filter(|&index| changes.is_set(index));
+    for (position, index) in set.enumerate() {
+        separate(out, position, ", ");
+        out.push_identifier(C::COLUMNS[index].name)?;
+        out.push_sql(" = ");
         changes.bind(index, out)?;
-        out.push_sql(column.cast);
-        out.push_sql(if column.nullable { " ELSE " } else { ", " });
-        out.push_identifier(column.name)?;
-        out.push_sql(if column.nullable { " END" } else { ")" });
+        out.push_sql(C::COLUMNS[index].cast);
     }
     Ok(())
 }
@@ -470,10 +477,9 @@ impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
         push_update(self.changes, &self.target, &mut out)?;
         out.push_sql(" WHERE \"id\" = ");
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
-        if let Some(expected) = self.changes.expected() {
-            out.push_sql(" AND \"updated_at\" = COALESCE(");
-            out.push_bind_param::<Nullable<Timestamptz>, _>(expected)?;
-            out.push_sql(", \"updated_at\")");
+        if let Some(Some(expected)) = self.changes.expected() {
+            out.push_sql(" AND \"updated_at\" = ");
+            out.push_bind_param::<Timestamptz, _>(expected)?;
         }
         out.push_sql(" RETURNING ");
         self.target.returning.walk_ast(out)
@@ -487,6 +493,9 @@ impl<N: NewRow> Query for Insert<'_, N> {
 impl<N: NewRow> Query for Upsert<'_, N> {
     type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
 }
+
+/// The types of the columns that changes return.
+pub(crate) type RowOf<C> = SqlTypeOf<<<C as Changes>::Row as Selectable<Pg>>::SelectExpression>;
 
 impl<C: Changes> Query for Update<'_, C> {
     type SqlType = SqlTypeOf<AsSelect<C::Row, Pg>>;

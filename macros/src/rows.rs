@@ -359,12 +359,11 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
         .collect::<Vec<_>>();
 
     let columns = changed.iter().map(|field| {
-        let (name, column, nullable) = (&field.name, field.column(), field.is("Change"));
+        let (name, column) = (&field.name, field.column());
         quote! {
             ::wundr_db::statement::ChangedColumn {
                 name: #column,
                 cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::CAST,
-                nullable: #nullable,
             }
         }
     });

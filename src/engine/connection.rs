@@ -4,6 +4,7 @@
 //! statement only until it is prepared; and costs less for each: no lock is held across an await, and nothing is
 //! started beside the statement itself.
 
+use std::any::TypeId;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +32,8 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Notification, Socket};
 
 use crate::Config;
 use crate::engine::connect::Connector;
-use crate::statement::NewRow;
 use crate::statement::copy::{Copied, Defaults, copy_from, prospect, table};
+use crate::statement::{Changes, NewRow, Update};
 
 mod answer;
 mod question;
@@ -133,6 +134,20 @@ impl Connection {
         let mut question = self.statements.ask(query)?;
         question.heard = self.tell_of(query);
         Ok(question)
+    }
+
+    /// The rows that an update returns. Takes the connection as the traits for `&Connection` do.
+    pub(crate) fn update<'c, C: Changes>(
+        connection: &mut &'c Self,
+        update: &Update<'_, C>,
+    ) -> BoxFuture<'c, QueryResult<Answer>> {
+        let (connection, id) = (*connection, TypeId::of::<Update<'static, C>>());
+        let question = connection.statements.ask_shaped(update, id, update.shape());
+        let question = question.map(|mut question| {
+            question.heard = connection.tell_of(update);
+            question
+        });
+        Box::pin(connection.answer(question))
     }
 
     fn tell_of(&self, query: &dyn QueryFragment<Pg>) -> Option<String> {

@@ -11,7 +11,7 @@ use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 use super::*;
 use crate::counts::CountBy;
 use crate::schema::analysis::analysis_issues;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared};
 use crate::tracking::{Track, Tracked};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::setup::configurations;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update, upsert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, upsert};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
     ConfigurationOrder, ConfigurationScope, Error, NewConfiguration, OrganizationId, Page, Paged,

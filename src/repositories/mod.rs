@@ -37,7 +37,7 @@ macro_rules! update {
         if changes.is_empty() {
             return $self.find(id).await?.ok_or(Error::NotFound { what: $what });
         }
-        let updated = fenced!($self, source => source.first(update(id, &changes)));
+        let updated = fenced!($self, source => source.update(id, &changes));
         match updated? {
             Some(row) => Ok(row),
             None if $self.exists(id).await? => Err(Error::StaleWrite { what: $what }),
@@ -50,7 +50,7 @@ macro_rules! update {
         if changes.is_empty() {
             return $self.find(id).await?.ok_or(Error::NotFound { what: $what });
         }
-        match $self.0.first(update(id, &changes)).await? {
+        match $self.0.update(id, &changes).await? {
             Some(row) => Ok(row),
             None if $self.exists(id).await? => Err(Error::StaleWrite { what: $what }),
             None => Err(Error::NotFound { what: $what }),

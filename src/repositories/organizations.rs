@@ -6,9 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::{organization_members, organizations, projects};
-use crate::statement::{
-    Changes as _, NewRow as _, delete_matching, insert, prepared, update, upsert,
-};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, upsert};
 use crate::text::merged;
 use crate::touched::{Everything, Key};
 use crate::{

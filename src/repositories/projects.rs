@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, projects};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared};
 use crate::text::merged;
 use crate::touched::{Everything, Key};
 use crate::{

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::*;
 use crate::schema::setup::setup_sessions;
 use crate::setup_lifecycle::{AppendLog, SessionAction, TakeSession};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, update};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, insert};
 use crate::{
     Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession, SetupSessionChanges,
     SetupSessionFilter, SetupSessionId, SetupSessionOrder, UserId,

@@ -238,9 +238,9 @@ impl<M: Membership, Q: QueryFragment<Pg>> QueryFragment<Pg> for RemoveMembers<M,
     }
 }
 
-impl<M: Membership, Q: QueryId> QueryId for ChangeMember<'_, M, Q> {
-    type QueryId = ChangeMember<'static, M, Q::QueryId>;
-    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
+impl<M: Membership, Q> QueryId for ChangeMember<'_, M, Q> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
 }
 fixed_shape!(UpsertMember<M: Membership>);
 impl<M: Membership, Q: QueryId> QueryId for RemoveMembers<M, Q> {

@@ -351,3 +351,41 @@ async fn a_pool_that_has_none_left_or_is_closed_says_so() {
     let closed = db.users().count(&UserFilter::new()).await;
     assert!(matches!(closed, Err(Error::Pool(reason)) if reason == "closed"));
 }
+
+/// A constraint that is looked at when the transaction is committed: for a single statement, when its rows have been
+/// sent already.
+const LATE: &str = "
+    CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE 'too late' USING ERRCODE = 'check_violation', TABLE = 'users', CONSTRAINT = 'late';
+    END $$;
+    CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE OR DELETE ON public.users
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.refuse();
+";
+
+#[both_engines]
+#[case]
+async fn what_is_refused_at_the_commit_was_not_done() {
+    let (db, mut observer, _database) = database_with(|config| config.max_connections(1)).await;
+    let users = db.users();
+    let ada = NewUser::new("ada@example.org", "Ada");
+    let ada = users.create(ada).await.unwrap();
+    observer.run(LATE);
+
+    fn late<T: std::fmt::Debug>(outcome: Result<T>) {
+        match outcome {
+            Err(Error::Check(constraint)) => assert_eq!(names(&constraint), ("users", "late")),
+            other => panic!("{other:?}"),
+        }
+    }
+    let bob = || NewUser::new("bob@example.org", "Bob");
+    late(users.create(bob()).await);
+    late(users.upsert(bob()).await);
+    late(users.create_many(&[bob()]).await);
+    late(users.update(ada.id, UserChanges::new().name("Eve")).await);
+    late(users.set_active(ada.id, false).await);
+    late(users.delete(ada.id).await);
+    // The connection takes what comes next for what it is.
+    assert_eq!(users.find(ada.id).await.unwrap(), Some(ada));
+    assert_eq!(users.count(&UserFilter::new()).await.unwrap(), 1);
+}

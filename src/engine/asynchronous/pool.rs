@@ -50,20 +50,21 @@ impl Connection {
 }
 
 impl bb8::ManageConnection for Manager {
-    type Connection = Result<Connection, Refusal>;
+    // The pool moves a connection several times on its way out and back.
+    type Connection = Result<Box<Connection>, Box<Refusal>>;
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection> {
         let connection = match self.connector.connect().await {
-            Ok(inner) => Ok(Connection {
+            Ok(inner) => Ok(Box::new(Connection {
                 inner,
                 tls: self.connector.tls(),
                 abandoned: false,
-            }),
-            Err(error) => Err(Refusal {
+            })),
+            Err(error) => Err(Box::new(Refusal {
                 error,
                 at: Instant::now(),
-            }),
+            })),
         };
         if AtomicBool::load(&self.closed, Ordering::Relaxed) {
             return Err(Error::closed());

@@ -11,7 +11,7 @@ use super::pool::Pooled;
 use super::{Db, Tx};
 use crate::Result;
 use crate::statement::copy::is_worth_a_copy;
-use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::statement::{Changes, NewRow, ROWS_PER_STATEMENT, Update, insert_many, update};
 use crate::transaction::TransactionOptions;
 
 /// Where a repository's statements run.
@@ -88,6 +88,15 @@ impl<'a> Source<'a> {
         Q: LoadQuery<'q, PgConnection, R> + RunQueryDsl<PgConnection>,
     {
         self.run(|connection| query.get_result(connection))
+    }
+
+    /// The row as it is after an update, if there is one.
+    pub(crate) fn update<'q, C>(&self, id: C::Id, changes: &'q C) -> Result<Option<C::Row>>
+    where
+        C: Changes,
+        Update<'q, C>: LoadQuery<'q, PgConnection, C::Row>,
+    {
+        self.first(update(id, changes))
     }
 
     /// How many rows a statement has written.

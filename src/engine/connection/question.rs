@@ -34,10 +34,12 @@ pub(super) struct Prepared {
 /// What tells one prepared statement from another.
 #[derive(PartialEq, Eq, Hash)]
 enum Shape {
-    /// Has one text, as its type promises.
-    Fixed(TypeId),
+    /// Has one text, as its type promises, or one for each of these numbers.
+    Fixed(Fixed),
     Text(String, Vec<u32>),
 }
+
+type Fixed = (TypeId, u64);
 
 /// A statement with its values.
 pub(super) struct Question {
@@ -52,10 +54,20 @@ pub(super) struct Question {
 
 enum Asked {
     Prepared(Prepared),
-    Fixed(TypeId, String),
+    Fixed(Fixed, String),
     Text(String),
     /// Prepared for this time only.
     Once(String),
+}
+
+impl Asked {
+    /// How many values there will be, as far as it is known before they are collected.
+    fn likely_values(&self) -> usize {
+        match self {
+            Self::Prepared(prepared) => prepared.statement.params().len(),
+            _ => 0,
+        }
+    }
 }
 
 /// A type that the database has made, which has another number in each.
@@ -98,21 +110,33 @@ impl Statements {
     where
         Q: QueryFragment<Pg> + QueryId,
     {
-        // The rest is compiled once, not for each type of query.
-        self.ask_with(query, Q::query_id())
+        self.ask_with(query, Q::query_id().map(|id| (id, 0)))
     }
 
-    fn ask_with(&self, query: &dyn QueryFragment<Pg>, id: Option<TypeId>) -> QueryResult<Question> {
-        let (values, missing) = self.collect(query, 0)?;
-        let bind_types = numbers(&values)?;
+    /// As [`ask`](Self::ask), for a query whose text follows from its type and a number.
+    pub(super) fn ask_shaped<Q>(&self, query: &Q, id: TypeId, shape: u64) -> QueryResult<Question>
+    where
+        Q: QueryFragment<Pg>,
+    {
+        self.ask_with(query, Some((id, shape)))
+    }
+
+    // Compiled once, not for each type of query.
+    fn ask_with(&self, query: &dyn QueryFragment<Pg>, id: Option<Fixed>) -> QueryResult<Question> {
+        let statement = self.statement(query, id)?;
+        let (values, missing) = self.collect(query, statement.likely_values(), 0)?;
+        let bind_types = match statement {
+            Asked::Prepared(_) if missing.is_empty() => Vec::new(),
+            _ => numbers(&values)?,
+        };
         let mut patches = Vec::new();
         if !missing.is_empty() {
             // What the second time writes otherwise are the placeholders.
-            let (again, _) = self.collect(query, u32::MAX)?;
+            let (again, _) = self.collect(query, values.binds.len(), u32::MAX)?;
             patches = differences(&values, &again, &bind_types, &numbers(&again)?);
         }
         Ok(Question {
-            statement: self.statement(query, id)?,
+            statement,
             binds: values.binds,
             bind_types,
             missing,
@@ -121,18 +145,18 @@ impl Statements {
         })
     }
 
-    fn statement(&self, query: &dyn QueryFragment<Pg>, id: Option<TypeId>) -> QueryResult<Asked> {
-        let is_kept = query.is_safe_to_cache_prepared(&Pg)?;
-        let fixed = id.filter(|_| is_kept);
-        if let Some(id) = fixed
+    fn statement(&self, query: &dyn QueryFragment<Pg>, id: Option<Fixed>) -> QueryResult<Asked> {
+        // What is kept by its type was found safe to keep when it was prepared, and has the same text.
+        if let Some(id) = id
             && let Some(prepared) = locked(&self.prepared).get(&Shape::Fixed(id))
         {
             return Ok(Asked::Prepared(prepared.clone()));
         }
+        let is_kept = query.is_safe_to_cache_prepared(&Pg)?;
         let mut sql = PgQueryBuilder::new();
         query.to_sql(&mut sql, &Pg)?;
         let sql = sql.finish();
-        Ok(match fixed {
+        Ok(match id.filter(|_| is_kept) {
             Some(id) => Asked::Fixed(id, sql),
             None if is_kept => Asked::Text(sql),
             None => Asked::Once(sql),
@@ -142,6 +166,7 @@ impl Statements {
     fn collect(
         &self,
         query: &dyn QueryFragment<Pg>,
+        count: usize,
         disguise: u32,
     ) -> QueryResult<(RawBytesBindCollector<Pg>, Vec<Missing>)> {
         let mut known = locked(&self.types);
@@ -151,6 +176,8 @@ impl Statements {
             disguise,
         };
         let mut values = RawBytesBindCollector::new();
+        values.binds.reserve_exact(count);
+        values.metadata.reserve_exact(count);
         let outcome = query.collect_binds(&mut values, &mut lookup, &Pg);
         *known = lookup.known;
         outcome.map(|()| (values, lookup.missing))
