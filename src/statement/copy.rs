@@ -166,6 +166,8 @@ pub(crate) fn copy_target<N: NewRow>() -> QueryResult<String> {
 pub(crate) struct Copied<'r, N> {
     rows: std::slice::Iter<'r, N>,
     defaults: &'r Defaults,
+    /// Those of one row; kept for the room that it has.
+    values: RawBytesBindCollector<Pg>,
     stage: Stage,
 }
 
@@ -180,6 +182,7 @@ impl<'r, N: NewRow> Copied<'r, N> {
         Self {
             rows: rows.iter(),
             defaults,
+            values: RawBytesBindCollector::new(),
             stage: Stage::Header,
         }
     }
@@ -192,15 +195,36 @@ impl<'r, N: NewRow> Copied<'r, N> {
             Stage::Done => return Ok(false),
         }
         self.stage = Stage::Rows;
+        // The last row may go beyond.
+        buffer.reserve(BYTES_AT_ONCE + BYTES_AT_ONCE / 8);
         while buffer.len() < BYTES_AT_ONCE {
             let Some(row) = self.rows.next() else {
                 buffer.extend_from_slice(&TRAILER);
                 self.stage = Stage::Done;
                 break;
             };
-            encode(row, self.defaults, buffer)?;
+            self.encode(row, buffer)?;
         }
         Ok(true)
+    }
+
+    fn encode(&mut self, row: &N, buffer: &mut Vec<u8>) -> QueryResult<()> {
+        self.values.binds.clear();
+        self.values.metadata.clear();
+        Values(row).collect_binds(&mut self.values, &mut NothingToLookUp, &Pg)?;
+        let columns = i16::try_from(self.values.binds.len()).map_err(too_long)?;
+        buffer.extend_from_slice(&columns.to_be_bytes());
+        for (value, default) in self.values.binds.iter().zip(&self.defaults.0) {
+            match value.as_ref().or(default.as_ref()) {
+                Some(value) => {
+                    let length = i32::try_from(value.len()).map_err(too_long)?;
+                    buffer.extend_from_slice(&length.to_be_bytes());
+                    buffer.extend_from_slice(value);
+                }
+                None => buffer.extend_from_slice(&NULL),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -210,24 +234,6 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 /// The length of NULL, which has no bytes.
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
-
-fn encode<N: NewRow>(row: &N, defaults: &Defaults, buffer: &mut Vec<u8>) -> QueryResult<()> {
-    let mut values = RawBytesBindCollector::<Pg>::new();
-    Values(row).collect_binds(&mut values, &mut NothingToLookUp, &Pg)?;
-    let columns = i16::try_from(values.binds.len()).map_err(too_long)?;
-    buffer.extend_from_slice(&columns.to_be_bytes());
-    for (value, default) in values.binds.iter().zip(&defaults.0) {
-        match value.as_ref().or(default.as_ref()) {
-            Some(value) => {
-                let length = i32::try_from(value.len()).map_err(too_long)?;
-                buffer.extend_from_slice(&length.to_be_bytes());
-                buffer.extend_from_slice(value);
-            }
-            None => buffer.extend_from_slice(&NULL),
-        }
-    }
-    Ok(())
-}
 
 fn too_long(error: std::num::TryFromIntError) -> diesel::result::Error {
     SerializationError(Box::new(error))
