@@ -2,8 +2,11 @@
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
+use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, Uuid};
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::Filter;
 
@@ -66,6 +69,34 @@ impl ProjectStatsFilter {
             .into_boxed()
     }
 }
+
+/// The numbers of many projects, by one pass through what they have.
+pub(crate) struct StatsOf<'a> {
+    pub(crate) ids: &'a [ProjectId],
+}
+
+impl QueryFragment<Pg> for StatsOf<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT id, name, total_analyses, completed_analyses, last_analysis_at, avg_quality_score, member_count \
+             FROM cache.project_stats_of(",
+        );
+        out.push_bind_param::<Array<Uuid>, _>(&self.ids)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl QueryId for StatsOf<'_> {
+    type QueryId = StatsOf<'static>;
+}
+
+impl Query for StatsOf<'_> {
+    type SqlType = SqlTypeOf<AsSelect<ProjectStats, Pg>>;
+}
+
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for StatsOf<'_> {}
 
 orders! {
     /// In which order projects' numbers are listed. Whatever the order, a page costs what all projects that the filter

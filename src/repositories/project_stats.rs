@@ -1,10 +1,12 @@
 //! `cache.project_stats`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::cache::project_stats;
-use crate::{Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result};
+use crate::{
+    Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result, StatsOf,
+};
 
 /// Reads the active projects' numbers.
 ///
@@ -64,12 +66,9 @@ impl ProjectStatsRepository for ProjectStatsView<'_> {
     }
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<ProjectStats>>> {
-        let query = project_stats::table
-            .filter(project_stats::id.eq_any(ids))
-            .select(ProjectStats::as_select());
         Ok(in_order_of!(
             ids,
-            self.0.load::<_, ProjectStats>(query).await?
+            self.0.load::<_, ProjectStats>(StatsOf { ids }).await?
         ))
     }
 

@@ -113,3 +113,45 @@ async fn active_projects_are_listed() {
     let search = ProjectStatsFilter::new().search("ALPH");
     assert_eq!(stats.count(&search).await.unwrap(), 1);
 }
+
+#[both_engines]
+#[case]
+async fn many_projects_have_the_numbers_that_each_has_alone() {
+    let (db, _database) = database().await;
+    let stats = db.project_stats();
+    let then: DateTime<Utc> = "2024-01-01T00:00:00Z".parse().unwrap();
+    let mut ids = Vec::new();
+    for scores in [
+        vec![],
+        vec![json!(10), json!(20.5)],
+        vec![json!("7"), json!(" -1e2 "), json!(".5")],
+        vec![json!("NaN"), json!("Infinity"), json!("1e9999"), json!("")],
+        vec![json!(null), json!(true), json!([1]), json!({"a": 1})],
+    ] {
+        let id = project(&db).await.id;
+        for score in scores {
+            let summary = Json::Raw(json!({ "overallScore": score }));
+            let new = new_analysis(&db, id).await.completed(then, then);
+            db.analyses().create(new.summary(summary)).await.unwrap();
+        }
+        let pending = new_analysis(&db, id).await;
+        db.analyses().create(pending).await.unwrap();
+        let member = user(&db).await.id;
+        let sql = format!(
+            "INSERT INTO public.project_members (project_id, user_id, role) VALUES ('{id}', '{member}', 'viewer')"
+        );
+        execute(&db, &sql).await;
+        ids.push(id);
+    }
+    let archived = project(&db).await.id;
+    let sql = format!("UPDATE public.projects SET status = 'archived' WHERE id = '{archived}'");
+    execute(&db, &sql).await;
+    ids.extend([archived, project(&db).await.id, ids[1]]);
+
+    let many = stats.find_many(&ids).await.unwrap();
+    assert_eq!(many.len(), ids.len());
+    for (id, of_many) in ids.into_iter().zip(many) {
+        assert_eq!(of_many, stats.find(id).await.unwrap());
+        assert_eq!(of_many.is_none(), id == archived);
+    }
+}

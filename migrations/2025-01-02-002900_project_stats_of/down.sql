@@ -1,0 +1,1 @@
+DROP FUNCTION IF EXISTS cache.project_stats_of(UUID[]);
