@@ -112,6 +112,7 @@ pub(crate) mod greeting;
 mod metrics;
 pub(crate) mod name;
 pub(crate) mod question;
+pub(crate) mod read;
 pub(crate) mod script;
 pub(crate) mod sealed;
 mod settings;

@@ -123,7 +123,12 @@ impl Names {
 
     /// The entry: what its value's name begins with, and what it is fenced as.
     pub(crate) fn entry(&self, name: &Name) -> String {
-        format!("{}{}:{}:", self.prefix, name.kind.word(), name.id)
+        let parts = [&self.prefix, name.kind.word(), ":", &name.id, ":"];
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        // Room for what is put behind it.
+        let mut entry = String::with_capacity(length + SCHEMA.len());
+        parts.iter().for_each(|part| entry.push_str(part));
+        entry
     }
 
     pub(crate) fn value(&self, name: &Name) -> String {

@@ -49,30 +49,27 @@ impl Step {
         }
     }
 
-    /// The call by the script's name, and by its text for a server that does not know it yet.
-    pub(crate) fn calls(&self, keys: &[&str], arguments: &[&[u8]]) -> Call {
-        let command = |name: &str, script: &str| {
-            let mut command = redis::cmd(name);
-            command.arg(script).arg(keys.len());
-            for key in keys {
-                command.arg(key);
-            }
-            for argument in arguments {
-                command.arg(argument);
-            }
-            command
-        };
-        Call {
-            by_name: command("EVALSHA", self.script.get_hash()),
-            by_text: command("EVAL", &self.text),
-        }
+    /// The call by the script's name, which a server knows that has seen its text.
+    pub(crate) fn by_name(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        call("EVALSHA", self.script.get_hash(), keys, arguments)
+    }
+
+    /// The call by the script's text.
+    pub(crate) fn by_text(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        call("EVAL", &self.text, keys, arguments)
     }
 }
 
-/// A call of a script.
-pub(crate) struct Call {
-    pub(crate) by_name: Cmd,
-    pub(crate) by_text: Cmd,
+fn call(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+    let mut command = redis::cmd(name);
+    command.arg(script).arg(keys.len());
+    for key in keys {
+        command.arg(key);
+    }
+    for argument in arguments {
+        command.arg(argument);
+    }
+    command
 }
 
 /// What a script answers: a word, and what belongs to it.

@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::link::Link;
-use super::servers::{Attached, Unusable, attached, attached_by, renew, step};
+use super::servers::{Attached, Unusable, attached, attached_by, renew, step, step_all};
 use super::store::{Store, pass};
 use super::{Source, repository};
 use crate::cache::name::Name;
@@ -60,6 +59,11 @@ pub(crate) async fn fence(
             .or_default()
             .push(name);
     }
+    let mut answers = if fences.everything {
+        HashMap::new()
+    } else {
+        begin_at_once(store, &by_shard, &fences.token, transaction).await
+    };
     let began = Instant::now();
     let patience = store.settings.connect_timeout + store.settings.response_timeout;
     let mut has_failed = false;
@@ -70,7 +74,8 @@ pub(crate) async fn fence(
         } else if fences.everything {
             renew(store, shard, own).await
         } else {
-            let begun = begin(store, shard, &names, &fences.token, transaction, own).await;
+            let first = answers.remove(&shard);
+            let begun = begin(store, shard, &names, &fences.token, transaction, own, first).await;
             begun.map(|entries| fences.entries.push(entries))
         };
         has_failed |= outcome.is_err();
@@ -98,6 +103,54 @@ pub(crate) async fn fence(
     Ok(fences)
 }
 
+/// A shard's connection, the entries that are fenced in it, and what it has answered.
+struct Begun {
+    attached: Arc<Attached>,
+    entries: Vec<String>,
+    reply: Result<Reply, Unusable>,
+}
+
+/// Fences the entries of several shards, without waiting for one before the other is asked. Shards whose server is not
+/// known yet are left out.
+#[repository]
+async fn begin_at_once(
+    store: &Store,
+    by_shard: &HashMap<u16, Vec<&Name>>,
+    token: &str,
+    transaction: &str,
+) -> HashMap<u16, Begun> {
+    if by_shard.len() < 2 {
+        return HashMap::new();
+    }
+    let mut asked = Vec::new();
+    for (&shard, names) in by_shard {
+        if let Some(attached) = store.shard(shard).current() {
+            asked.push((shard, entries(&attached, names), attached));
+        }
+    }
+    let arguments = [token.as_bytes(), transaction.as_bytes()];
+    let calls = asked
+        .iter()
+        .map(|(_, entries, attached)| (&**attached, &entries[..]));
+    let replies = step_all(store, &BEGIN, calls, &arguments).await;
+    let asked = asked.into_iter().zip(replies);
+    asked
+        .map(|((shard, entries, attached), reply)| {
+            let begun = Begun {
+                attached,
+                entries,
+                reply,
+            };
+            (shard, begun)
+        })
+        .collect()
+}
+
+fn entries(attached: &Attached, names: &[&Name]) -> Vec<String> {
+    let entries = names.iter().map(|name| attached.names.entry(name));
+    entries.collect()
+}
+
 #[repository]
 async fn begin(
     store: &Store,
@@ -106,24 +159,35 @@ async fn begin(
     token: &str,
     transaction: &str,
     own: &Source<'_>,
+    mut first: Option<Begun>,
 ) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
     // A server that was started anew has closed the connection, which is found out by the first call only.
     for attempt in 0..ATTEMPTS {
-        let attached = attached_by(store, shard, own).await?;
-        let entries: Vec<String> = names
-            .iter()
-            .map(|name| attached.names.entry(name))
-            .collect();
-        let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-        let arguments = [token.as_bytes(), transaction.as_bytes()];
-        match step(store, &attached, &BEGIN, &keys, &arguments).await {
-            Ok(Reply::Lost) => {
-                store.detach(shard, &attached);
+        let begun = match first.take() {
+            Some(begun) => begun,
+            None => {
+                let attached = attached_by(store, shard, own).await?;
+                let entries = entries(&attached, names);
+                let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+                let arguments = [token.as_bytes(), transaction.as_bytes()];
+                let reply = step(store, &attached, &BEGIN, &keys, &arguments).await;
+                Begun {
+                    attached,
+                    entries,
+                    reply,
+                }
             }
-            Ok(Reply::Done(_)) => return Ok((shard, attached, entries)),
+        };
+        match begun.reply {
+            Ok(Reply::Lost) => {
+                store.detach(shard, &begun.attached);
+            }
+            Ok(Reply::Done(_)) => return Ok((shard, begun.attached, begun.entries)),
             Ok(_) => return Err(Unusable::Misunderstood),
+            // Asked again, it is given the script.
+            Err(error) if error.is_unknown_script() => {}
             Err(error) => {
-                store.failed(shard, Some(&attached), &error);
+                store.failed(shard, Some(&begun.attached), &error);
                 let is_elsewhere = error.is_loss() || error.is_redirection();
                 if attempt + 1 == ATTEMPTS || !is_elsewhere {
                     return Err(error);
@@ -145,18 +209,20 @@ pub(crate) async fn end(store: &Store, fences: Fences) {
     if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
         return delete(store, &fences).await;
     }
-    let mut silent: Option<&Arc<Link>> = None;
-    for (shard, attached, entries) in &fences.entries {
-        if silent.is_some_and(|link| Arc::ptr_eq(link, &attached.link)) {
-            continue;
-        }
-        let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-        let ended = step(store, attached, &END, &keys, &[fences.token.as_bytes()]).await;
+    let arguments = [fences.token.as_bytes()];
+    let calls = fences.entries.iter();
+    let calls = calls.map(|(_, attached, entries)| (&**attached, &entries[..]));
+    let ended = step_all(store, &END, calls, &arguments).await;
+    for ((shard, attached, entries), ended) in fences.entries.iter().zip(ended) {
+        let ended = match ended {
+            Err(error) if error.is_unknown_script() => {
+                let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+                step(store, attached, &END, &keys, &arguments).await
+            }
+            ended => ended,
+        };
         if let Err(error) = ended {
             store.failed(*shard, Some(attached), &error);
-            if error.ends_link() {
-                silent = Some(&attached.link);
-            }
         }
     }
 }

@@ -281,6 +281,6 @@ impl Drop for Fill<'_> {
         lease
             .attached
             .link
-            .send_unheard(RELEASE.calls(&keys, &arguments));
+            .send_unheard(RELEASE.by_text(&keys, &arguments));
     }
 }

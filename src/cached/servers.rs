@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{RedisError, RedisResult, Value};
+use redis::{Cmd, RedisError, RedisResult, Value};
 
-use super::link::{Gate, Link};
+use super::link::{Gate, Link, Reads, boxed, send_all};
 use super::store::{Database, Store, pass};
 use super::topology::{link, link_to};
 use super::{Source, repository};
 use crate::Result;
 use crate::cache::name::Names;
-use crate::cache::script::{self, ATTACH, BARRIER, Call, OPEN, Reply, Step};
+use crate::cache::script::{self, ATTACH, BARRIER, OPEN, Reply, Step};
 use crate::cache::{Mutant, Point, count, entry, events, question};
 use crate::statement::prepared;
 use diesel::sql_types::Text;
@@ -38,8 +38,9 @@ pub(super) struct Shard {
 /// A connection to the run of a server, and the names of the generation that goes with it.
 pub(super) struct Attached {
     pub(super) link: Arc<Link>,
+    pub(super) reads: Arc<Reads>,
     run: String,
-    pub(super) names: Names,
+    pub(super) names: Arc<Names>,
 }
 
 /// Why the cache cannot be used at the moment.
@@ -75,6 +76,11 @@ impl Unusable {
         }
         let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
         Some((host.to_owned(), port.parse().ok()?))
+    }
+
+    /// Whether the server has not seen the script's text yet.
+    pub(super) fn is_unknown_script(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.code() == Some("NOSCRIPT"))
     }
 
     /// Whether a connection was lost that was good before: the server may be reached by another.
@@ -210,6 +216,11 @@ pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>,
     if let Some(attached) = store.shard(shard).current() {
         return Ok(attached);
     }
+    boxed(attach_own(store, shard)).await
+}
+
+#[repository]
+async fn attach_own(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
     attached_by(store, shard, &store.db.source()).await
 }
 
@@ -328,7 +339,7 @@ async fn attach_on(
         if anew { b"1" } else { b"0" },
         database.timeline.as_bytes(),
     ];
-    let answer = send_call(store, &link, &ATTACH.calls(&[&key], &arguments)).await;
+    let answer = call(store, &link, &ATTACH, &[&key], &arguments).await;
     let answer = answer.inspect_err(|error| {
         if error.is_connection_dropped() {
             store.unlink(&link);
@@ -349,7 +360,15 @@ async fn attach_on(
         events::attached(&generation);
     }
     let names = Names::new(application, shard, &database.name, generation);
-    Ok(Arc::new(Attached { link, run, names }))
+    let names = Arc::new(names);
+    let counters = Arc::clone(&store.counters);
+    let reads = Reads::new(Arc::clone(&link), Arc::clone(&names), counters);
+    Ok(Arc::new(Attached {
+        link,
+        reads,
+        run,
+        names,
+    }))
 }
 
 /// Lets a generation be filled, if all transactions have ended that may have fenced their entries in an earlier one.
@@ -428,15 +447,46 @@ pub(super) async fn step(
     let names = &attached.names;
     let keys = [&[names.generation_key.as_str(), names.epoch.as_str()], keys].concat();
     let arguments = [&[names.generation.as_bytes()], arguments].concat();
-    let answer = send_call(store, &attached.link, &step.calls(&keys, &arguments)).await?;
+    let answer = call(store, &attached.link, step, &keys, &arguments).await?;
     Reply::read(answer).ok_or(Unusable::Misunderstood)
 }
 
+/// Takes a step on several shards at once, by the script's name alone.
 #[repository]
-async fn send_call(store: &Store, link: &Link, call: &Call) -> RedisResult<Value> {
-    match link.send(&call.by_name, &store.counters).await {
+pub(super) async fn step_all<'a>(
+    store: &Store,
+    step: &Step,
+    shards: impl Iterator<Item = (&'a Attached, &'a [String])>,
+    arguments: &[&[u8]],
+) -> Vec<Result<Reply, Unusable>> {
+    let commands: Vec<(&Link, Cmd)> = shards
+        .map(|(attached, entries)| {
+            let names = &attached.names;
+            let mut keys = vec![names.generation_key.as_str(), names.epoch.as_str()];
+            keys.extend(entries.iter().map(String::as_str));
+            let arguments = [&[names.generation.as_bytes()], arguments].concat();
+            (&*attached.link, step.by_name(&keys, &arguments))
+        })
+        .collect();
+    let answers = send_all(&commands, &store.counters).await;
+    let answers = answers.into_iter();
+    let replies = answers.map(|answer| Reply::read(answer?).ok_or(Unusable::Misunderstood));
+    replies.collect()
+}
+
+#[repository]
+async fn call(
+    store: &Store,
+    link: &Link,
+    step: &Step,
+    keys: &[&str],
+    arguments: &[&[u8]],
+) -> RedisResult<Value> {
+    let by_name = step.by_name(keys, arguments);
+    match link.send(&by_name, &store.counters).await {
         Err(error) if error.code() == Some("NOSCRIPT") => {
-            link.send(&call.by_text, &store.counters).await
+            let by_text = step.by_text(keys, arguments);
+            link.send(&by_text, &store.counters).await
         }
         answer => answer,
     }

@@ -6,21 +6,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use redis::Value;
-
 use super::flights::{Flights, Turn};
 use super::leases::{Fill, Round, lease};
-use super::link::{Link, pause};
+use super::link::{Link, boxed, pause};
 use super::servers::{Shard, Unusable, attached};
 use super::{Db, repository};
 use crate::cache::breaker::Breaker;
 use crate::cache::entry::{self, Decoded, Entry};
 use crate::cache::events::{self, Told};
 use crate::cache::name::Name;
-use crate::cache::script;
 use crate::cache::{CacheConfig, Counters, Mutant, Point, count};
 use crate::{Error, Result};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// The database, as it is told from others.
 #[derive(Clone)]
@@ -37,7 +34,7 @@ pub(crate) struct Store {
     pub(super) shards: Vec<Shard>,
     pub(super) links: Mutex<HashMap<String, Arc<Link>>>,
     pub(super) breaker: Breaker,
-    pub(super) counters: Counters,
+    pub(super) counters: Arc<Counters>,
     pub(super) told: Told,
     flights: Flights,
     near: Option<moka::sync::Cache<Name, Arc<dyn Any + Send + Sync>>>,
@@ -61,7 +58,7 @@ impl Store {
             db,
             links: Mutex::default(),
             breaker: Breaker::default(),
-            counters: Counters::default(),
+            counters: Arc::default(),
             told: Told::default(),
             flights: Flights::default(),
             near,
@@ -191,17 +188,32 @@ pub(super) async fn look_up<'s, T: Entry>(store: &'s Store, name: Name) -> Looku
         events::entry(name.kind.word(), "near hit");
         return Lookup::Hit(value);
     }
-    for _ in 0..2 {
-        if !admits(store, &name) {
-            break;
+    if !admits(store, &name) {
+        return bypass(store, name);
+    }
+    match get(store, &name).await {
+        Ok(Some(decoded)) if !(decoded.is_due && store.settings.early) => {
+            hit(store, &name, decoded.value)
         }
-        let due = match get::<T>(store, &name).await {
-            Ok(Some(decoded)) if !(decoded.is_due && store.settings.early) => {
+        Ok(found) => boxed(take_turns(store, name, found)).await,
+        Err(_) => bypass(store, name),
+    }
+}
+
+/// Goes on when an entry was not found, or is due: one who looks it up fills it, and the others have what that one has
+/// read.
+#[repository]
+async fn take_turns<'s, T: Entry>(
+    store: &'s Store,
+    name: Name,
+    mut found: Option<Decoded<T>>,
+) -> Lookup<'s, T> {
+    for is_last in [false, true] {
+        let due = match found.take() {
+            Some(decoded) if !(decoded.is_due && store.settings.early) => {
                 return hit(store, &name, decoded.value);
             }
-            Ok(Some(decoded)) => Some(decoded.value),
-            Ok(None) => None,
-            Err(_) => break,
+            found => found.map(|decoded| decoded.value),
         };
         match store.flights.join(&name) {
             // An entry that is due is filled by one; the others have its value.
@@ -235,7 +247,18 @@ pub(super) async fn look_up<'s, T: Entry>(store: &'s Store, name: Name) -> Looku
                 }
             }
         }
+        if is_last || !admits(store, &name) {
+            break;
+        }
+        match get(store, &name).await {
+            Ok(again) => found = again,
+            Err(_) => break,
+        }
     }
+    bypass(store, name)
+}
+
+fn bypass<T>(store: &Store, name: Name) -> Lookup<'_, T> {
     count(&store.counters.bypasses);
     events::entry(name.kind.word(), "bypass");
     Lookup::Miss(Fill::new(store, name, None, None))
@@ -286,12 +309,8 @@ pub(super) async fn get_all(
 ) -> Result<Vec<Option<Vec<u8>>>, Unusable> {
     for _ in 0..3 {
         let attached = attached(store, shard).await?;
-        let mut command = redis::cmd("MGET");
-        command.arg(&attached.names.generation_key);
-        for name in names {
-            command.arg(attached.names.value(name));
-        }
-        let answer = attached.link.send(&command, &store.counters).await;
+        let keys = names.iter().map(|name| attached.names.value(name));
+        let answer = attached.reads.read(keys.collect()).await;
         let answer = match answer.map_err(Unusable::from) {
             Ok(answer) => answer,
             Err(error) => {
@@ -302,17 +321,10 @@ pub(super) async fn get_all(
                 return Err(error);
             }
         };
-        let Value::Array(values) = answer else {
-            return Err(Unusable::Misunderstood);
-        };
-        let mut values = values.into_iter();
-        let generation = values.next().and_then(script::text);
-        if generation.as_deref() == Some(attached.names.generation.as_str())
-            || store.settings.mutant == Mutant::AnyGeneration
-        {
-            return Ok(values.map(script::bytes).collect());
+        if answer.is_current || store.settings.mutant == Mutant::AnyGeneration {
+            return Ok(answer.values);
         }
-        let outdated = values.filter(|value| *value != Value::Nil).count();
+        let outdated = answer.values.iter().flatten().count();
         store
             .counters
             .stale_prevented

@@ -1,5 +1,5 @@
 use super::*;
-use crate::servers::{self, REDIS, Raw};
+use crate::servers::{self, REDIS, Raw, Turnstile};
 use crate::wire::Wire;
 use wundr_db::cache::{CacheConfig, CachedKind, Unfenced};
 use wundr_db::testing::{PostgresServer, RedisServer, migrated_database};
@@ -24,3 +24,4 @@ mod reach;
 mod readers;
 mod sessions;
 mod transactions;
+mod turns;

@@ -1,6 +1,10 @@
 //! Redis as its operator sees it, past the crate.
 
-use std::sync::LazyLock;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use redis::{Connection, FromRedisValue};
@@ -84,4 +88,84 @@ impl Raw {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// Stands before a server and lets answers through only when the scripts that were called are a multiple of a number: who
+/// waits for the answer to one of a group before it calls the next waits in vain.
+pub struct Turnstile {
+    port: u16,
+    scripts: Arc<Scripts>,
+}
+
+#[derive(Default)]
+struct Scripts {
+    called: Mutex<usize>,
+    changed: Condvar,
+    group: AtomicUsize,
+}
+
+impl Turnstile {
+    pub fn before(server: &RedisServer) -> Self {
+        let address = server.tcp_url().unwrap();
+        let address = address.trim_start_matches("redis://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let scripts = Arc::new(Scripts::default());
+        scripts.group.store(1, Ordering::SeqCst);
+        let all = Arc::clone(&scripts);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), Ok(server)) = (client, TcpStream::connect(&address)) else {
+                    return;
+                };
+                let (asks, answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let scripts = Arc::clone(&all);
+                thread::spawn(move || pass_on(asks, server, |bytes| scripts.count(bytes)));
+                let scripts = Arc::clone(&all);
+                thread::spawn(move || pass_on(answers, client, |_| scripts.wait()));
+            }
+        });
+        Self { port, scripts }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// From now on scripts are called so many at once. None is under way.
+    pub fn group(&self, size: usize) {
+        let mut called = self.scripts.called.lock().unwrap();
+        *called = 0;
+        self.scripts.group.store(size, Ordering::SeqCst);
+    }
+
+    pub fn called(&self) -> usize {
+        *self.scripts.called.lock().unwrap()
+    }
+}
+
+impl Scripts {
+    fn count(&self, bytes: &[u8]) {
+        let calls = bytes.windows(7).filter(|name| *name == b"EVALSHA").count();
+        *self.called.lock().unwrap() += calls;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let is_incomplete =
+            |called: &mut usize| !called.is_multiple_of(self.group.load(Ordering::SeqCst));
+        let called = self.called.lock().unwrap();
+        drop(self.changed.wait_while(called, is_incomplete).unwrap());
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, see: impl Fn(&[u8])) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        see(&buffer[..length]);
+        if to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
 }

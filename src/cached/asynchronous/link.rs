@@ -1,12 +1,17 @@
 //! A connection to one run of one Redis server.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use futures_util::future;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisResult, Value};
 
-use crate::cache::script::Call;
 use crate::cache::{CacheConfig, Counters, greeting};
+
+mod reads;
+
+pub(crate) use reads::Reads;
 
 /// A connection, shared by all tasks, whose commands are sent without waiting for each other. It ends with the server's
 /// process, so that all its answers come from one run.
@@ -40,12 +45,21 @@ impl Link {
     }
 
     /// Calls a script whose answer nobody waits for.
-    pub(crate) fn send_unheard(&self, call: Call) {
+    pub(crate) fn send_unheard(&self, command: Cmd) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let mut connection = self.connection.clone();
-            runtime.spawn(async move { connection.send_packed_command(&call.by_text).await });
+            runtime.spawn(async move { connection.send_packed_command(&command).await });
         }
     }
+}
+
+/// The answers to commands that are sent at once.
+pub(crate) async fn send_all(
+    commands: &[(&Link, Cmd)],
+    counters: &Counters,
+) -> Vec<RedisResult<Value>> {
+    let commands = commands.iter();
+    future::join_all(commands.map(|(link, command)| link.send(command, counters))).await
 }
 
 /// Lets one through at a time.
@@ -60,4 +74,11 @@ impl Gate {
 
 pub(crate) async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// What is done seldom, apart, so that what is done often need not make room for it.
+pub(crate) fn boxed<'f, T>(
+    work: impl Future<Output = T> + Send + 'f,
+) -> Pin<Box<dyn Future<Output = T> + Send + 'f>> {
+    Box::pin(work)
 }

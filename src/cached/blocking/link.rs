@@ -1,11 +1,12 @@
 //! Connections to one run of one Redis server.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::{Client, Cmd, Connection, ConnectionLike as _, ErrorKind, RedisResult, Value};
 
-use crate::cache::script::Call;
+use crate::cache::name::Names;
+use crate::cache::read::{self, Answer};
 use crate::cache::{CacheConfig, Counters, greeting};
 
 /// Connections, one for each thread that asks at the same time, all to the same run of the server.
@@ -58,11 +59,7 @@ impl Link {
 
     pub(crate) fn send(&self, command: &Cmd, counters: &Counters) -> RedisResult<Value> {
         let began = Instant::now();
-        let idle = self.idle().pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.connect_again()?,
-        };
+        let mut connection = self.one()?;
         // A connection whose answer did not come in time would give it to the next one who asks: it is closed.
         let answer = connection.req_command(command)?;
         self.keep(connection);
@@ -71,13 +68,18 @@ impl Link {
     }
 
     /// Calls a script whose answer is of no consequence.
-    pub(crate) fn send_unheard(&self, call: Call) {
+    pub(crate) fn send_unheard(&self, command: Cmd) {
         let idle = self.idle().pop();
         if let Some(mut connection) = idle
-            && connection.req_command(&call.by_text).is_ok()
+            && connection.req_command(&command).is_ok()
         {
             self.keep(connection);
         }
+    }
+
+    fn one(&self) -> RedisResult<Connection> {
+        let idle = self.idle().pop();
+        idle.map_or_else(|| self.connect_again(), Ok)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
@@ -109,6 +111,79 @@ impl Link {
     }
 }
 
+/// The answers to commands that are sent before any of them is waited for, by one connection for each server. After one
+/// that has failed, its connection is not used further.
+pub(crate) fn send_all(commands: &[(&Link, Cmd)], counters: &Counters) -> Vec<RedisResult<Value>> {
+    let began = Instant::now();
+    let mut connections: Vec<(&Link, RedisResult<Connection>)> = Vec::new();
+    let mut places = Vec::with_capacity(commands.len());
+    for (link, command) in commands {
+        let known = connections
+            .iter()
+            .position(|(other, _)| std::ptr::eq(*other, *link));
+        let place = known.unwrap_or_else(|| {
+            connections.push((link, link.one()));
+            connections.len() - 1
+        });
+        let connection = &mut connections[place].1;
+        if let Ok(open) = connection {
+            let sent = open.send_packed_command(&command.get_packed_command());
+            if let Err(error) = sent {
+                *connection = Err(error);
+            }
+        }
+        places.push(place);
+    }
+    let answers = places.into_iter().map(|place| {
+        let connection = &mut connections[place].1;
+        let answer = match connection {
+            Ok(open) => open.recv_response(),
+            Err(error) => Err(error.clone()),
+        };
+        match answer {
+            Ok(answer) => {
+                counters.called(began.elapsed());
+                answer.extract_error()
+            }
+            Err(error) => {
+                *connection = Err(error.clone());
+                Err(error)
+            }
+        }
+    });
+    let answers = answers.collect();
+    for (link, connection) in connections {
+        if let Ok(open) = connection {
+            link.keep(open);
+        }
+    }
+    answers
+}
+
+/// The reads of one shard's entries.
+pub(crate) struct Reads {
+    link: Arc<Link>,
+    names: Arc<Names>,
+    counters: Arc<Counters>,
+}
+
+impl Reads {
+    pub(crate) fn new(link: Arc<Link>, names: Arc<Names>, counters: Arc<Counters>) -> Arc<Self> {
+        Arc::new(Self {
+            link,
+            names,
+            counters,
+        })
+    }
+
+    /// The values under these names, and whether they are of the generation that lives.
+    pub(crate) fn read(&self, keys: Vec<String>) -> RedisResult<Answer> {
+        let command = read::command(&self.names, &keys);
+        let answer = self.link.send(&command, &self.counters)?;
+        Answer::of(&self.names, answer)
+    }
+}
+
 /// Lets one through at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(Mutex<()>);
@@ -121,4 +196,9 @@ impl Gate {
 
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
+}
+
+/// What is done seldom; the async engine keeps it apart.
+pub(crate) fn boxed<T>(work: T) -> T {
+    work
 }

@@ -1,0 +1,51 @@
+//! Reading values together with the generation that they must belong to.
+
+use redis::{Cmd, ErrorKind, RedisResult, Value};
+
+use super::name::Names;
+use super::script;
+
+/// Asks for the shard's generation and for values, in one step.
+pub(crate) fn command(names: &Names, keys: &[String]) -> Cmd {
+    let length: usize = keys.iter().map(String::len).sum();
+    let mut command = Cmd::with_capacity(keys.len() + 2, length + names.generation_key.len() + 4);
+    command.arg("MGET").arg(&names.generation_key);
+    for key in keys {
+        command.arg(key);
+    }
+    command
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Whether the generation that the names are of is the one that lives.
+    pub(crate) is_current: bool,
+    /// In the order of the keys.
+    pub(crate) values: Vec<Option<Vec<u8>>>,
+}
+
+impl Answer {
+    pub(crate) fn of(names: &Names, answer: Value) -> RedisResult<Self> {
+        let Value::Array(values) = answer else {
+            let not_understood = "MGET has not answered with an array";
+            return Err((ErrorKind::Parse, not_understood).into());
+        };
+        let mut values = values.into_iter();
+        let generation = values.next().and_then(script::bytes);
+        Ok(Self {
+            is_current: generation.is_some_and(|found| found == names.generation.as_bytes()),
+            values: values.map(script::bytes).collect(),
+        })
+    }
+
+    /// The first so many values, which are taken out.
+    #[cfg(feature = "async")]
+    pub(crate) fn take(&mut self, count: usize) -> Self {
+        let rest = self.values.split_off(count.min(self.values.len()));
+        Self {
+            is_current: self.is_current,
+            values: std::mem::replace(&mut self.values, rest),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Reads that are sent together.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::{ErrorKind, RedisResult};
+use tokio::sync::oneshot;
+
+use super::Link;
+use crate::cache::Counters;
+use crate::cache::name::Names;
+use crate::cache::read::{self, Answer};
+
+/// How many commands are under way at once. Those who come then wait for one of them to be answered, and are sent
+/// together: alone, each would cost a turn of the connection's task and of the server.
+const AT_ONCE: u32 = 4;
+
+/// How many values are asked for by one command, unless one reader wants more.
+const TOGETHER: usize = 128;
+
+/// The reads of one shard's entries.
+pub(crate) struct Reads {
+    link: Arc<Link>,
+    names: Arc<Names>,
+    counters: Arc<Counters>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    under_way: u32,
+    readers: Vec<Reader>,
+}
+
+struct Reader {
+    keys: Vec<String>,
+    answer: oneshot::Sender<RedisResult<Answer>>,
+}
+
+impl Reads {
+    pub(crate) fn new(link: Arc<Link>, names: Arc<Names>, counters: Arc<Counters>) -> Arc<Self> {
+        Arc::new(Self {
+            link,
+            names,
+            counters,
+            waiting: Mutex::default(),
+        })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The values under these names, and whether they are of the generation that lives. What is answered was read after
+    /// this was called.
+    pub(crate) async fn read(self: &Arc<Self>, keys: Vec<String>) -> RedisResult<Answer> {
+        match self.join(keys) {
+            Place::Own(turn, keys) => {
+                let answer = self.send(&keys).await;
+                drop(turn);
+                answer
+            }
+            Place::WithOthers(answer) => answer.await.unwrap_or_else(|_| {
+                let gone = "the runtime has ended before the command was sent";
+                Err((ErrorKind::Io, gone).into())
+            }),
+        }
+    }
+
+    fn join(self: &Arc<Self>, keys: Vec<String>) -> Place {
+        let mut waiting = self.waiting();
+        if waiting.under_way < AT_ONCE {
+            waiting.under_way += 1;
+            return Place::Own(Turn(Arc::clone(self)), keys);
+        }
+        let (answer, receiver) = oneshot::channel();
+        waiting.readers.push(Reader { keys, answer });
+        Place::WithOthers(receiver)
+    }
+
+    async fn send(&self, keys: &[String]) -> RedisResult<Answer> {
+        let command = read::command(&self.names, keys);
+        let answer = self.link.send(&command, &self.counters).await?;
+        Answer::of(&self.names, answer)
+    }
+
+    /// Those who wait and have not gone, as many as are asked for together.
+    fn next(&self) -> Vec<Reader> {
+        let mut waiting = self.waiting();
+        waiting.readers.retain(|reader| !reader.answer.is_closed());
+        let mut values = 0;
+        let beyond = waiting.readers.iter().position(|reader| {
+            values += reader.keys.len();
+            values > TOGETHER
+        });
+        let count = beyond.map_or(waiting.readers.len(), |beyond| beyond.max(1));
+        waiting.readers.drain(..count).collect()
+    }
+
+    async fn send_together(&self, mut readers: Vec<Reader>) {
+        let mut counts = Vec::with_capacity(readers.len());
+        let mut keys = Vec::with_capacity(readers.len());
+        for reader in &mut readers {
+            counts.push(reader.keys.len());
+            keys.append(&mut reader.keys);
+        }
+        let mut answer = self.send(&keys).await;
+        for (reader, count) in readers.into_iter().zip(counts) {
+            let own = match &mut answer {
+                Ok(answer) => Ok(answer.take(count)),
+                Err(error) => Err(error.clone()),
+            };
+            // Who has gone meanwhile does not miss it.
+            let _ = reader.answer.send(own);
+        }
+    }
+}
+
+enum Place {
+    Own(Turn, Vec<String>),
+    WithOthers(oneshot::Receiver<RedisResult<Answer>>),
+}
+
+/// One of the commands that are under way. At its end, be it that the reader has gone, it goes to those who wait.
+struct Turn(Arc<Reads>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let readers = self.0.next();
+        let runtime = tokio::runtime::Handle::try_current();
+        if let (false, Ok(runtime)) = (readers.is_empty(), runtime) {
+            let turn = Self(Arc::clone(&self.0));
+            runtime.spawn(async move { turn.0.send_together(readers).await });
+        } else {
+            self.0.waiting().under_way -= 1;
+        }
+    }
+}
