@@ -1,0 +1,86 @@
+//! Readers of different entries, who are asked for together. In the blocking engine each has a connection.
+
+use wundr_db::cache::CacheConfig;
+use wundr_db::testing::{RedisServer, migrated_database};
+use wundr_db::{Config, NewUser, ToolId, User, UserId};
+
+use super::*;
+use crate::servers::{self, REDIS, Raw};
+use crate::wire::Wire;
+
+include!("pair.rs");
+
+const READERS: usize = 40;
+
+/// Users that are cached.
+async fn cached_users(pair: &Pair) -> Vec<User> {
+    let mut users = Vec::new();
+    for _ in 0..READERS {
+        let user = user(&pair.one).await;
+        assert_eq!(
+            pair.other.users().find(user.id).await.unwrap(),
+            Some(user.clone())
+        );
+        users.push(user);
+    }
+    users
+}
+
+#[case]
+async fn many_readers_take_few_commands() {
+    let redis = RedisServer::start().unwrap();
+    let pair = pair(servers::of(&redis.url())).await;
+    let users = cached_users(&pair).await;
+    let mut raw = Raw::of(&redis.url());
+    let (commands, hits) = (raw.calls("mget"), pair.other.metrics().hits);
+    let finds = users
+        .iter()
+        .map(|user| async { pair.other.users().find(user.id).await.unwrap() });
+    let found = futures_util::future::join_all(finds).await;
+    assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), users);
+    assert_eq!(pair.other.metrics().hits, hits + READERS as u64);
+    let commands = raw.calls("mget") - commands;
+    assert!(commands < READERS / 2, "{commands} commands");
+}
+
+/// Whoever goes, be it while the command that others wait for is under way, or while waiting, the others are answered.
+#[case]
+async fn readers_who_go_do_not_take_others_with_them() {
+    let redis = RedisServer::start().unwrap();
+    let pair = pair(servers::of(&redis.url())).await;
+    let users = cached_users(&pair).await;
+    let hits = pair.other.metrics().hits;
+    redis.pause().unwrap();
+    let readers: Vec<_> = users
+        .iter()
+        .map(|user| {
+            let (other, id) = (pair.other.clone(), user.id);
+            tokio::spawn(async move { other.users().find(id).await.unwrap() })
+        })
+        .collect();
+    // All of them have asked, or wait.
+    tokio::task::yield_now().await;
+    let has_gone = |index: usize| index < 10 || index % 3 == 0;
+    for (index, reader) in readers.iter().enumerate() {
+        if has_gone(index) {
+            reader.abort();
+        }
+    }
+    tokio::task::yield_now().await;
+    redis.resume().unwrap();
+    let mut answered = 0;
+    for (index, (reader, user)) in readers.into_iter().zip(users).enumerate() {
+        match reader.await {
+            Ok(found) => {
+                assert_eq!(found, Some(user));
+                answered += 1;
+            }
+            Err(error) => assert!(error.is_cancelled() && has_gone(index)),
+        }
+    }
+    assert_eq!(pair.other.metrics().hits, hits + answered);
+    assert_eq!(
+        answered,
+        (0..READERS).filter(|&index| !has_gone(index)).count() as u64
+    );
+}
