@@ -182,27 +182,28 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn start() -> Self {
-        let bus: Vec<u16> = (0..3).map(|_| free_port()).collect();
-        let start = |bus: &u16| {
-            RedisServer::builder()
-                .listen_tcp()
-                .setting("cluster-enabled", "yes")
-                .setting("cluster-port", bus.to_string())
-                .setting("cluster-node-timeout", "2000")
-                .start()
-                .unwrap()
+        let server = RedisServer::builder()
+            .listen_tcp()
+            .setting("cluster-enabled", "yes")
+            .setting("cluster-node-timeout", "2000");
+        // The servers talk to each other at a port 10,000 higher, which not every port has and others may use.
+        let start = |_| {
+            let mut tries = (0..50).map(|_| server.start());
+            let started = tries.find(Result::is_ok);
+            started.unwrap_or_else(|| server.start()).unwrap()
         };
         let this = Self {
-            servers: bus.iter().map(start).collect(),
+            servers: (0..3).map(start).collect(),
         };
         let first = port_of(&this.servers[0]);
         for (n, url) in this.urls().iter().enumerate() {
             let mut raw = Raw::of(url);
             let part = SLOTS / 3 + 1;
             let (from, to) = (part * n as u16, (part * (n as u16 + 1)).min(SLOTS) - 1);
-            let _: () = raw.ask(&format!("CLUSTER ADDSLOTSRANGE {from} {to}"));
+            let slots: Vec<String> = (from..=to).map(|slot| slot.to_string()).collect();
+            let _: () = raw.ask(&format!("CLUSTER ADDSLOTS {}", slots.join(" ")));
             if n > 0 {
-                let _: () = raw.ask(&format!("CLUSTER MEET 127.0.0.1 {first} {}", bus[0]));
+                let _: () = raw.ask(&format!("CLUSTER MEET 127.0.0.1 {first}"));
             }
         }
         for url in this.urls() {
