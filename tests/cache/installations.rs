@@ -222,29 +222,48 @@ impl Cluster {
             .collect()
     }
 
-    /// The first server's slots with keys in them go to the second, one by one, as `redis-cli --cluster reshard` does.
-    pub fn move_slots(&self) {
-        let urls = self.urls();
-        let mut all: Vec<Raw> = urls.iter().map(|url| Raw::of(url)).collect();
+    /// The first server's slots with keys in them begin to go to the second, as `redis-cli --cluster reshard` does: of each
+    /// the key that says which generation lives is there already, and the others are not yet.
+    pub fn begin_to_move_slots(&self) -> Vec<u16> {
+        let mut all = self.all();
         let ids: Vec<String> = all.iter_mut().map(|raw| raw.ask("CLUSTER MYID")).collect();
-        let port = port_of(&self.servers[1]);
+        let mut slots = Vec::new();
         for key in all[0].keys("*:generation") {
             let slot: u16 = all[0].ask(&format!("CLUSTER KEYSLOT {key}"));
             let _: () = all[1].ask(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", ids[0]));
             let _: () = all[0].ask(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", ids[1]));
+            self.migrate(&mut all[0], &[key]);
+            slots.push(slot);
+        }
+        slots
+    }
+
+    pub fn move_slots(&self, slots: Vec<u16>) {
+        let mut all = self.all();
+        let second: String = all[1].ask("CLUSTER MYID");
+        for slot in slots {
             loop {
                 let keys: Vec<String> = all[0].ask(&format!("CLUSTER GETKEYSINSLOT {slot} 100"));
                 if keys.is_empty() {
                     break;
                 }
-                let _: String = all[0].ask(&format!(
-                    "MIGRATE 127.0.0.1 {port}  0 5000 REPLACE KEYS {}",
-                    keys.join(" ")
-                ));
+                self.migrate(&mut all[0], &keys);
             }
             for raw in &mut all {
-                let _: () = raw.ask(&format!("CLUSTER SETSLOT {slot} NODE {}", ids[1]));
+                let _: () = raw.ask(&format!("CLUSTER SETSLOT {slot} NODE {second}"));
             }
         }
+    }
+
+    fn all(&self) -> Vec<Raw> {
+        self.urls().iter().map(|url| Raw::of(url)).collect()
+    }
+
+    fn migrate(&self, from: &mut Raw, keys: &[String]) {
+        let port = port_of(&self.servers[1]);
+        let keys = keys.join(" ");
+        let _: String = from.ask(&format!(
+            "MIGRATE 127.0.0.1 {port}  0 5000 REPLACE KEYS {keys}"
+        ));
     }
 }

@@ -252,7 +252,28 @@ async fn a_cluster_of_three() {
         }
         ids
     };
-    cluster.move_slots();
+    let slots = cluster.begin_to_move_slots();
+    let mut refused = 0;
+    for round in 0..2 {
+        for &id in &ids {
+            let before = pair.plain.users().find(id).await.unwrap();
+            let changes = UserChanges::new().name(format!("Eve {round}"));
+            let expected = match pair.one.users().update(id, changes).await {
+                Ok(renamed) => Some(renamed),
+                Err(Error::Cache(_)) => {
+                    refused += 1;
+                    before
+                }
+                Err(other) => panic!("{other:?}"),
+            };
+            assert_eq!(pair.plain.users().find(id).await.unwrap(), expected);
+            assert_eq!(pair.other.users().find(id).await.unwrap(), expected);
+            let many = pair.other.users().find_many(&[id]).await.unwrap();
+            assert_eq!(many, [expected]);
+        }
+    }
+    assert!(refused > 0, "no slot was on its way");
+    cluster.move_slots(slots);
     for round in 0..3 {
         for &id in &ids {
             let changes = UserChanges::new().name(format!("Ada {round}"));
