@@ -371,10 +371,18 @@ fn push_values<'b, N: NewRow>(
     Ok(())
 }
 
+/// What stands for the first bound values: as many as a table may have columns here.
+const PARAMETERS: [&str; 32] = [
+    "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14", "$15",
+    "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24", "$25", "$26", "$27", "$28",
+    "$29", "$30", "$31", "$32",
+];
+
+/// `push_given` pushes a column's value, or NULL where none is given.
 fn push_on_conflict<'b, N: NewRow>(
-    new: &'b N,
     target: &'b Target<N::Table, N::Row>,
     out: &mut AstPass<'_, 'b, Pg>,
+    mut push_given: impl FnMut(usize, &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>,
 ) -> QueryResult<()> {
     out.push_sql(" ON CONFLICT ");
     out.push_sql(N::CONFLICT.unwrap_or_default());
@@ -387,7 +395,7 @@ fn push_on_conflict<'b, N: NewRow>(
         out.push_sql(" = COALESCE(");
         if column.default.is_some() {
             // What would have been inserted does not tell the default from a value.
-            new.bind(index, out)?;
+            push_given(index, out)?;
             out.push_sql(column.cast);
         } else {
             out.push_sql("EXCLUDED.");
@@ -433,7 +441,11 @@ impl<N: NewRow> QueryFragment<Pg> for Insert<'_, N> {
 impl<N: NewRow> QueryFragment<Pg> for Upsert<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_values(self.new, &self.target, &mut out)?;
-        push_on_conflict(self.new, &self.target, &mut out)?;
+        push_on_conflict::<N>(&self.target, &mut out, |index, out| {
+            // Bound already, first of all and in the order of the columns.
+            out.push_sql(PARAMETERS[index]);
+            Ok(())
+        })?;
         out.push_sql(" RETURNING ");
         self.target.returning.walk_ast(out)
     }

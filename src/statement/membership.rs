@@ -195,7 +195,9 @@ impl<M: Membership> QueryFragment<Pg> for UpsertMember<'_, M> {
         out.push_sql(" AND \"role\" = ");
         out.push_sql(M::OWNER);
         out.push_sql(") THEN (SELECT pg_catalog.count(*) FROM \"owners\") ELSE 1 END >= 0");
-        push_on_conflict(self.new, &self.target, &mut out)?;
+        push_on_conflict::<M>(&self.target, &mut out, |index, out| {
+            self.new.bind(index, out)
+        })?;
         out.push_sql(" WHERE EXCLUDED.\"role\" = ");
         out.push_sql(M::OWNER);
         out.push_sql(" OR ");
