@@ -10,6 +10,8 @@ mod asynchronous {
     use wundr_db::testing::{PostgresServer, TestDatabase, migrated_database};
     use wundr_db::{repository as both_engines, *};
 
+    #[path = "errors/connection.rs"]
+    mod connection;
     #[path = "errors/contract.rs"]
     mod contract;
 }

@@ -354,7 +354,7 @@ async fn a_pool_that_has_none_left_or_is_closed_says_so() {
 
 /// A constraint that is looked at when the transaction is committed: for a single statement, when its rows have been
 /// sent already.
-const LATE: &str = "
+pub(super) const LATE: &str = "
     CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         RAISE 'too late' USING ERRCODE = 'check_violation', TABLE = 'users', CONSTRAINT = 'late';

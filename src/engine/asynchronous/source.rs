@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
-use diesel::QueryResult;
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
+use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 use diesel_async::methods::LoadQuery;
 use futures_util::future;
@@ -170,9 +170,7 @@ impl<'a> Source<'a> {
         R: Send + 'static,
     {
         Box::pin(async move {
-            run!(self, unfinished, connection => async {
-                only(query.load_stream::<R>(&mut connection).await?).await
-            })
+            run!(self, unfinished, connection => async { query.get_result(&mut connection).await.optional() })
         })
     }
 
@@ -182,12 +180,9 @@ impl<'a> Source<'a> {
         Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
-        Box::pin(async move {
-            run!(self, unfinished, connection => async {
-                let row = only(query.load_stream::<R>(&mut connection).await?).await?;
-                row.ok_or(diesel::result::Error::NotFound)
-            })
-        })
+        Box::pin(
+            async move { run!(self, unfinished, connection => query.get_result(&mut connection)) },
+        )
     }
 
     /// The row as it is after an update, if there is one.
@@ -202,7 +197,7 @@ impl<'a> Source<'a> {
         Box::pin(async move {
             run!(self, unfinished, connection => async {
                 let rows = Connection::update(&mut connection, &update(id, changes));
-                let row = only(rows.await?).await?;
+                let row = rows.await?.try_next().await?;
                 let row = row.map(|row| C::Row::build_from_row(&row));
                 row.transpose().map_err(diesel::result::Error::DeserializationError)
             })
@@ -300,17 +295,6 @@ impl<'a> Source<'a> {
             Ok(())
         })
     }
-}
-
-/// The first row. A write is done when the server says so, which it does behind the rows: a single statement is committed
-/// after they were sent.
-async fn only<R>(rows: impl Stream<Item = QueryResult<R>>) -> QueryResult<Option<R>> {
-    let mut rows = std::pin::pin!(rows);
-    let Some(first) = rows.try_next().await? else {
-        return Ok(None);
-    };
-    while rows.try_next().await?.is_some() {}
-    Ok(Some(first))
 }
 
 /// How many rows of a stream are decoded at a time, of those that have come.

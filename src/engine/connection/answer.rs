@@ -18,9 +18,12 @@ use super::refusal::End;
 /// The types of the columns, by their numbers.
 pub(super) type Types = Arc<[NonZeroU32]>;
 
-/// Rows as they come.
+/// Rows as they come. Each is given when the next has come or the statement has ended well: one outside a transaction is
+/// committed after its rows were sent, so that who is content with the first row would take for done what was not.
 pub struct Answer {
-    rows: Pin<Box<RowStream>>,
+    /// None are left to come when this is.
+    rows: Option<Pin<Box<RowStream>>>,
+    held: Option<tokio_postgres::Row>,
     types: Types,
     end: End,
 }
@@ -28,9 +31,17 @@ pub struct Answer {
 impl Answer {
     pub(super) fn new(rows: RowStream, types: Types, end: End) -> Self {
         Self {
-            rows: Box::pin(rows),
+            rows: Some(Box::pin(rows)),
+            held: None,
             types,
             end,
+        }
+    }
+
+    fn row(&self, row: tokio_postgres::Row) -> AnswerRow {
+        AnswerRow {
+            row,
+            types: Arc::clone(&self.types),
         }
     }
 }
@@ -45,14 +56,24 @@ impl Stream for Answer {
     type Item = QueryResult<AnswerRow>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let row = ready!(self.rows.as_mut().poll_next(context));
-        Poll::Ready(row.map(|row| match row {
-            Ok(row) => Ok(AnswerRow {
-                row,
-                types: Arc::clone(&self.types),
-            }),
-            Err(error) => Err(self.end.refused(&error)),
-        }))
+        while let Some(rows) = &mut self.rows {
+            let row = match ready!(rows.as_mut().poll_next(context)) {
+                Some(Ok(next)) => self.held.replace(next),
+                Some(Err(error)) => {
+                    self.held = None;
+                    return Poll::Ready(Some(Err(self.end.refused(&error))));
+                }
+                None => {
+                    self.rows = None;
+                    break;
+                }
+            };
+            if let Some(row) = row {
+                return Poll::Ready(Some(Ok(self.row(row))));
+            }
+        }
+        let last = self.held.take();
+        Poll::Ready(last.map(|row| Ok(self.row(row))))
     }
 }
 
