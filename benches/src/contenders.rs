@@ -1,10 +1,11 @@
 //! wundr-db beside what an application could use in its place, in one run against one private server.
 //!
-//!     cargo bench --manifest-path benches/Cargo.toml [-- [--quick] [GROUP...]]
+//!     cargo bench --manifest-path benches/Cargo.toml [-- [--quick] [--only=CONTENDER] [GROUP...]]
 //!
 //! A word selects the groups whose names contain it. `--quick` runs one short round: enough to see that everything works,
 //! too little to measure anything. At the end stands a table of ratios, which also goes to `target/bench-ratios.json`
 //! unless it was quick; there a run replaces the groups that it has measured. Criterion's report is in `benches/target/criterion`.
+//! `--only` runs one contender, for a profiler to look at; its figures are printed and kept nowhere.
 //!
 //! # How it is measured
 //!
@@ -59,6 +60,9 @@ fn run() -> Outcome {
         .iter()
         .filter(|argument| !argument.starts_with("--"))
         .collect();
+    let only = arguments
+        .iter()
+        .find_map(|argument| argument.strip_prefix("--only="));
     let effort = if is_quick {
         Effort::Quick
     } else {
@@ -74,7 +78,8 @@ fn run() -> Outcome {
         if words.is_empty() || words.iter().any(|word| name.contains(*word)) {
             eprintln!("{name}");
             // One group that fails does not cost the others their figures.
-            match group(&mut world).and_then(|group| group.measure(&world.runtime, effort)) {
+            let group = group(&mut world).map(|group| group.only(only));
+            match group.and_then(|group| group.measure(&world.runtime, effort)) {
                 Ok(measured) => results.push(measured),
                 Err(error) => failures.push(format!("{name}: {error}")),
             }
@@ -83,7 +88,7 @@ fn run() -> Outcome {
     if results.is_empty() && failures.is_empty() {
         return Err("no group has such a name".into());
     }
-    if effort == Effort::Full {
+    if effort == Effort::Full && only.is_none() {
         report::tell_criterion(&results);
         report::write(&results)?;
     }

@@ -165,6 +165,16 @@ impl Group {
         self
     }
 
+    /// If a contender is named, without the others, and for long enough to be looked at.
+    #[must_use]
+    pub fn only(mut self, id: Option<&str>) -> Self {
+        if let Some(id) = id {
+            self.contenders.retain(|contender| id == contender.id);
+            self.rounds *= 20;
+        }
+        self
+    }
+
     /// Runs the rounds. A first one, which warms caches and prepares statements, does not count.
     pub fn measure(mut self, runtime: &Runtime, effort: Effort) -> Outcome<Measured> {
         let (rounds, warm_up) = match effort {

@@ -93,7 +93,9 @@ pub fn print(results: &[Measured]) {
 
 /// Three figures where there are that many to trust.
 fn ratio(ratio: f64) -> String {
-    if ratio < 0.1 {
+    if ratio.is_nan() {
+        "-".to_owned()
+    } else if ratio < 0.1 {
         format!("{ratio:.4}")
     } else {
         format!("{ratio:.2}")

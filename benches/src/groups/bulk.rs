@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -64,6 +65,26 @@ pub fn bulk_100k_issues(world: &mut World) -> Outcome<Group> {
             &[format!("\\copy {table} FROM '{}'", file.display())],
         ),
         |copy, _| copy,
+    );
+    let halves = ["first_half", "second_half"].map(|half| to.file(world.server(), half));
+    let half = |offset: usize| {
+        let columns = issues::COLUMNS;
+        format!(
+            "SELECT {columns} FROM analysis.analysis_issues ORDER BY id OFFSET {offset} LIMIT {}",
+            ROWS / 2
+        )
+    };
+    let [first, second] = halves.each_ref().map(|file| file.display());
+    let commands = [
+        format!("\\copy ({}) TO '{first}'", half(0)),
+        format!("\\copy ({}) TO '{second}'", half(ROWS / 2)),
+    ];
+    psql(world.server(), &to, &commands)()?;
+    let copies = [first, second].map(|file| format!("\\copy {table} FROM '{file}'"));
+    group.call(
+        "psql_copy_2",
+        at_once(copies.map(|copy| psql_command(world.server(), &to, &[copy]))),
+        |copies, _| copies,
     );
     group.task(
         "tokio_postgres",
@@ -155,6 +176,10 @@ pub fn psql(
     to: &Connector,
     commands: &[String],
 ) -> impl FnOnce() -> Outcome + Clone + use<> {
+    at_once([psql_command(server, to, commands)])
+}
+
+fn psql_command(server: &PostgresServer, to: &Connector, commands: &[String]) -> Command {
     let mut psql = server.command("psql");
     psql.args([
         "--no-psqlrc",
@@ -166,14 +191,24 @@ pub fn psql(
     for command in commands {
         psql.arg("--command").arg(command);
     }
-    let psql = Rc::new(RefCell::new(psql));
+    psql.stderr(Stdio::piped());
+    psql
+}
+
+fn at_once<const N: usize>(programs: [Command; N]) -> impl FnOnce() -> Outcome + Clone + use<N> {
+    let programs = Rc::new(RefCell::new(programs));
     move || {
-        let output = psql.borrow_mut().output()?;
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into())
+        let mut running = Vec::new();
+        for program in programs.borrow_mut().iter_mut() {
+            running.push(program.spawn()?);
         }
+        for program in running {
+            let output = program.wait_with_output()?;
+            if !output.status.success() {
+                return Err(String::from_utf8_lossy(&output.stderr).into());
+            }
+        }
+        Ok(())
     }
 }
 
