@@ -72,31 +72,34 @@ async fn a_value_of_another_row_or_session_is_not_taken() {
     let redis = RedisServer::start().unwrap();
     let mut raw = Raw::of(&redis.url());
     let pair = pair(servers::of(&redis.url())).await;
-    let ada = user(&pair.one).await.id;
+    let (ada, bob) = (user(&pair.one).await, user(&pair.one).await);
+    for user in [&ada, &bob] {
+        let found = pair.other.users().find(user.id).await.unwrap();
+        assert_eq!(found.as_ref(), Some(user));
+    }
+    let keys = [&ada, &bob].map(|user| raw.keys(&format!("*:user:{}:*", user.id)).remove(0));
+    let _: u32 = raw.ask(&format!("COPY {} {} REPLACE", keys[0], keys[1]));
+    let found = pair.other.users().find(bob.id).await.unwrap();
+    assert_eq!(found, Some(bob));
+
     let end = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let mut created = Vec::new();
     for hash in ["ada's", "eve's"] {
-        let new = NewUserSession::new(ada, hash, end);
-        let created = pair.one.user_sessions().create(new).await.unwrap();
+        let new = NewUserSession::new(ada.id, hash, end);
+        let session = pair.one.user_sessions().create(new).await.unwrap();
         for _ in 0..2 {
-            let found = pair
-                .other
-                .user_sessions()
-                .find_by_token_hash(hash)
-                .await
-                .unwrap();
-            assert_eq!(found, Some(created.clone()));
+            let sessions = pair.other.user_sessions();
+            let found = sessions.find_by_token_hash(hash).await.unwrap();
+            assert_eq!(found.as_ref(), Some(&session));
         }
+        created.push(session);
     }
     // Who can write in Redis cannot make one token good for another's session.
     let keys = raw.keys("*:session:*");
     let _: u32 = raw.ask(&format!("COPY {} {} REPLACE", keys[0], keys[1]));
-    for hash in ["ada's", "eve's"] {
-        let found = pair
-            .other
-            .user_sessions()
-            .find_by_token_hash(hash)
-            .await
-            .unwrap();
-        assert_eq!(found.unwrap().token_hash, hash);
+    for session in created {
+        let sessions = pair.other.user_sessions();
+        let found = sessions.find_by_token_hash(&session.token_hash).await;
+        assert_eq!(found.unwrap(), Some(session));
     }
 }

@@ -59,6 +59,31 @@ async fn a_session_ends_by_the_databases_clock() {
     );
 }
 
+/// Redis ends the entry too, by its own clock, which may go wrong.
+#[both_engines]
+#[case]
+async fn a_session_ends_although_redis_keeps_it() {
+    let redis = RedisServer::start().unwrap();
+    let pair = pair(servers::of(&redis.url())).await;
+    let mut observer = Observer::of(&pair.database.url());
+    let ada = user(&pair.one).await.id;
+    let end = now(&mut observer) + TimeDelta::milliseconds(1_500);
+    let new = NewUserSession::new(ada, "token", end);
+    let session = pair.one.user_sessions().create(new).await.unwrap();
+    let sessions = pair.other.user_sessions();
+    let found = sessions.find_by_token_hash("token").await.unwrap();
+    assert_eq!(found, Some(session));
+    let mut raw = Raw::of(&redis.url());
+    let key = raw.keys("*:session:*").remove(0);
+    let _: u32 = raw.ask(&format!("PERSIST {key}"));
+    let hits = pair.other.metrics().hits;
+    while now(&mut observer) < end {
+        pause(Duration::from_millis(20)).await;
+    }
+    assert_eq!(sessions.find_by_token_hash("token").await.unwrap(), None);
+    assert!(pair.other.metrics().hits > hits, "it is there no more");
+}
+
 #[both_engines]
 #[case]
 async fn a_session_that_is_ended_is_gone_at_once() {
