@@ -42,9 +42,11 @@
 //!
 //! # What it costs
 //!
-//! A hit is one round trip to Redis; a miss is three, and the query. A write takes one round trip before its commit and one
-//! after for each shard that it touches, and one question to PostgreSQL for the transaction's id; outside a transaction it
-//! becomes one. While Redis is silent it waits for the timeouts, with its rows locked. A new generation is filled when the
+//! A hit is one round trip to Redis, which those who ask at the same time share; a miss is three, and the query. A write takes
+//! one round trip before its commit and one after, however many shards it touches, and one question to PostgreSQL for the
+//! transaction's id; outside a transaction it becomes one. While Redis is silent it waits for the timeouts, with its rows
+//! locked. While a slot moves to another server of a cluster its entries are not cached, and writes that touch them fail as
+//! if Redis was not reached. A new generation is filled when the
 //! oldest transaction *of the whole PostgreSQL server* that writes is younger than it: one that runs for an hour keeps reads
 //! at the database for an hour, after Redis was restarted or a write has touched what nobody knows.
 //!

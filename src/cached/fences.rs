@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::servers::{Attached, Unusable, attached, attached_by, renew, step, step_all};
+use super::servers::{
+    Attached, Unusable, attached, attached_by, renew, renew_at_once, step, step_all,
+};
 use super::store::{Store, pass};
 use super::{Source, repository};
 use crate::cache::name::Name;
@@ -51,13 +53,20 @@ pub(crate) async fn fence(
     }
     let mut by_shard: HashMap<u16, Vec<&Name>> = HashMap::new();
     if fences.everything {
-        by_shard.extend((0..store.settings.shards).map(|shard| (shard, Vec::new())));
-    }
-    for name in &fences.names {
-        by_shard
-            .entry(name.shard(store.settings.shards))
-            .or_default()
-            .push(name);
+        let shards = 0..store.settings.shards;
+        // What has failed is tried again, and then it is known why.
+        let left_out = match shards.len() {
+            1 => shards.collect(),
+            _ => renew_at_once(store, own)
+                .await
+                .unwrap_or_else(|_| shards.collect()),
+        };
+        by_shard.extend(left_out.into_iter().map(|shard| (shard, Vec::new())));
+    } else {
+        for name in &fences.names {
+            let shard = name.shard(store.settings.shards);
+            by_shard.entry(shard).or_default().push(name);
+        }
     }
     let mut answers = if fences.everything {
         HashMap::new()

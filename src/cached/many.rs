@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::repository;
 use super::servers::{Attached, Unusable, attached, open, step};
-use super::store::{Store, admits, get_all, keep_near, near, pass};
+use super::store::{Store, admits, get_each, keep_near, near, pass};
 use crate::cache::Point;
 use crate::cache::entry::{Entry, SCHEMA};
 use crate::cache::name::Name;
@@ -58,11 +58,14 @@ pub(super) async fn look_up_all<T: Entry>(
         }
     }
     let mut leases = Vec::new();
-    for (shard, indices) in by_shard {
-        let wanted: Vec<&Name> = indices.iter().map(|&index| &names[index]).collect();
-        // The other shards may lie on a server that does not answer either: they are not waited for.
-        let Ok(values) = get_all(store, shard, &wanted).await else {
-            break;
+    let wanted: Vec<(u16, Vec<&Name>)> = by_shard
+        .iter()
+        .map(|(&shard, indices)| (shard, indices.iter().map(|&index| &names[index]).collect()))
+        .collect();
+    let values = get_each(store, &wanted).await;
+    for ((shard, indices), values) in by_shard.into_iter().zip(values) {
+        let Some(values) = values else {
+            continue;
         };
         for (&index, value) in indices.iter().zip(values) {
             let decoded = value.and_then(|bytes| store.decoded::<T>(&names[index], &bytes));

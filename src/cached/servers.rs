@@ -322,53 +322,133 @@ async fn attach_on(
     link: Arc<Link>,
     run: String,
 ) -> Result<Arc<Attached>, Unusable> {
-    let owed = AtomicU64::load(&store.shard(shard).owed, Ordering::Relaxed);
-    let anew = anew || store.shard(shard).owes();
-    let application = &store.settings.prefix;
-    let (key, epochs) = Names::of_shard(application, shard, &database.name);
-    let proposal = Uuid::now_v7().simple().to_string();
-    let run_known = match store.settings.mutant {
-        Mutant::AnyRun => "any",
-        _ => run.as_str(),
-    };
-    let arguments: [&[u8]; 6] = [
-        run_known.as_bytes(),
-        proposal.as_bytes(),
-        entry::SCHEMA.as_bytes(),
-        epochs.as_bytes(),
-        if anew { b"1" } else { b"0" },
-        database.timeline.as_bytes(),
-    ];
-    let answer = call(store, &link, &ATTACH, &[&key], &arguments).await;
+    let attaching = Attaching::new(store, shard, database, anew, link, run);
+    let (link, key) = (&attaching.link, attaching.key.as_str());
+    let answer = call(store, link, &ATTACH, &[key], &attaching.arguments()).await;
     let answer = answer.inspect_err(|error| {
         if error.is_connection_dropped() {
-            store.unlink(&link);
+            store.unlink(link);
         }
     })?;
-    let generation = script::attached(answer).ok_or(Unusable::Misunderstood)?;
-    let generation = generation.ok_or_else(|| {
-        store.forget_database();
-        Unusable::Outdated
-    })?;
-    if anew {
-        store.shard(shard).paid.fetch_max(owed, Ordering::Relaxed);
+    attaching.attached(store, answer)
+}
+
+/// As [`renew`] for all shards, without waiting for one before the other is asked. Tells which were left out: their
+/// servers are not known yet, or have not done it.
+#[repository]
+pub(super) async fn renew_at_once(store: &Store, own: &Source<'_>) -> Result<Vec<u16>, Unusable> {
+    let database = database(store, own).await?;
+    let (mut asked, mut left_out) = (Vec::new(), Vec::new());
+    for shard in 0..store.settings.shards {
+        match store.shard(shard).current() {
+            Some(known) => {
+                let (link, run) = (Arc::clone(&known.link), known.run.clone());
+                asked.push(Attaching::new(store, shard, &database, true, link, run));
+            }
+            None => left_out.push(shard),
+        }
     }
-    if generation == proposal {
-        count(&store.counters.generations);
-        events::renewed(&generation);
-    } else {
-        events::attached(&generation);
+    let commands: Vec<(&Link, Cmd)> = asked
+        .iter()
+        .map(|attaching| {
+            let command = ATTACH.by_name(&[&attaching.key], &attaching.arguments());
+            (&*attaching.link, command)
+        })
+        .collect();
+    let answers = send_all(&commands, &store.counters).await;
+    for (attaching, answer) in asked.into_iter().zip(answers) {
+        let shard = attaching.shard;
+        match answer.map_err(Unusable::from) {
+            Ok(answer) => store.attach(shard, &attaching.attached(store, answer)?),
+            Err(_) => left_out.push(shard),
+        }
     }
-    let names = Names::new(application, shard, &database.name, generation);
-    let names = Arc::new(names);
-    let counters = Arc::clone(&store.counters);
-    let reads = Reads::new(Arc::clone(&link), Arc::clone(&names), counters);
-    Ok(Arc::new(Attached {
-        link,
-        reads,
-        run,
-        names,
-    }))
+    Ok(left_out)
+}
+
+/// A call of the script that tells a shard's generation, or begins one.
+struct Attaching {
+    shard: u16,
+    link: Arc<Link>,
+    run: String,
+    database: Database,
+    anew: bool,
+    /// What the shard owed when it was called.
+    owed: u64,
+    key: String,
+    epochs: String,
+    proposal: String,
+    takes_any_run: bool,
+}
+
+impl Attaching {
+    fn new(
+        store: &Store,
+        shard: u16,
+        database: &Database,
+        anew: bool,
+        link: Arc<Link>,
+        run: String,
+    ) -> Self {
+        let (key, epochs) = Names::of_shard(&store.settings.prefix, shard, &database.name);
+        let owed = AtomicU64::load(&store.shard(shard).owed, Ordering::Relaxed);
+        Self {
+            shard,
+            link,
+            run,
+            database: database.clone(),
+            anew: anew || store.shard(shard).owes(),
+            owed,
+            key,
+            epochs,
+            proposal: Uuid::now_v7().simple().to_string(),
+            takes_any_run: store.settings.mutant == Mutant::AnyRun,
+        }
+    }
+
+    fn arguments(&self) -> [&[u8]; 6] {
+        [
+            if self.takes_any_run {
+                b"any"
+            } else {
+                self.run.as_bytes()
+            },
+            self.proposal.as_bytes(),
+            entry::SCHEMA.as_bytes(),
+            self.epochs.as_bytes(),
+            if self.anew { b"1" } else { b"0" },
+            self.database.timeline.as_bytes(),
+        ]
+    }
+
+    fn attached(self, store: &Store, answer: Value) -> Result<Arc<Attached>, Unusable> {
+        let generation = script::attached(answer).ok_or(Unusable::Misunderstood)?;
+        let generation = generation.ok_or_else(|| {
+            store.forget_database();
+            Unusable::Outdated
+        })?;
+        if self.anew {
+            let paid = &store.shard(self.shard).paid;
+            paid.fetch_max(self.owed, Ordering::Relaxed);
+        }
+        if generation == self.proposal {
+            count(&store.counters.generations);
+            events::renewed(&generation);
+        } else {
+            events::attached(&generation);
+        }
+        let application = &store.settings.prefix;
+        let names = Names::new(application, self.shard, &self.database.name, generation);
+        let names = Arc::new(names);
+        let counters = Arc::clone(&store.counters);
+        let reads = Reads::new(Arc::clone(&self.link), Arc::clone(&names), counters);
+        Ok(Arc::new(Attached {
+            link: self.link,
+            reads,
+            run: self.run,
+            names,
+        }))
+    }
 }
 
 /// Lets a generation be filled, if all transactions have ended that may have fenced their entries in an earlier one.

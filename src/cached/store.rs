@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use super::flights::{Flights, Turn};
 use super::leases::{Fill, Round, lease};
-use super::link::{Link, boxed, pause};
-use super::servers::{Shard, Unusable, attached};
+use super::link::{Link, boxed, pause, send_all};
+use super::servers::{Attached, Shard, Unusable, attached};
 use super::{Db, repository};
 use crate::cache::breaker::Breaker;
 use crate::cache::entry::{self, Decoded, Entry};
 use crate::cache::events::{self, Told};
 use crate::cache::name::Name;
+use crate::cache::read::{self, Answer};
 use crate::cache::{CacheConfig, Counters, Mutant, Point, count};
 use crate::{Error, Result};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -298,6 +299,55 @@ pub(super) async fn get<T: Entry>(
     let values = get_all(store, shard, &[name]).await?;
     let bytes = values.into_iter().next().flatten();
     Ok(bytes.and_then(|bytes| store.decoded(name, &bytes)))
+}
+
+/// [`get_all`] for several shards, without waiting for one before the other is asked. There is nothing for those whose
+/// server cannot be used, nor for those behind them that would have to be waited for.
+#[repository]
+pub(super) async fn get_each(
+    store: &Store,
+    wanted: &[(u16, Vec<&Name>)],
+) -> Vec<Option<Vec<Option<Vec<u8>>>>> {
+    let mut found = match wanted {
+        [_] => vec![None],
+        _ => get_at_once(store, wanted).await,
+    };
+    for ((shard, names), found) in wanted.iter().zip(&mut found) {
+        if found.is_none() {
+            match get_all(store, *shard, names).await {
+                Ok(values) => *found = Some(values),
+                Err(_) => break,
+            }
+        }
+    }
+    found
+}
+
+#[repository]
+async fn get_at_once(
+    store: &Store,
+    wanted: &[(u16, Vec<&Name>)],
+) -> Vec<Option<Vec<Option<Vec<u8>>>>> {
+    let attached = wanted
+        .iter()
+        .map(|(shard, _)| store.shard(*shard).current());
+    let attached: Vec<Option<Arc<Attached>>> = attached.collect();
+    let mut commands = Vec::new();
+    for ((_, names), attached) in wanted.iter().zip(&attached) {
+        if let Some(attached) = attached {
+            let keys = names.iter().map(|name| attached.names.value(name));
+            let command = read::command(&attached.names, &keys.collect::<Vec<_>>());
+            commands.push((&*attached.link, command));
+        }
+    }
+    let mut answers = send_all(&commands, &store.counters).await.into_iter();
+    let found = attached.iter().map(|attached| {
+        let attached = attached.as_ref()?;
+        let answer = Answer::of(&attached.names, answers.next()?.ok()?).ok()?;
+        let counts = answer.is_current || store.settings.mutant == Mutant::AnyGeneration;
+        counts.then_some(answer.values)
+    });
+    found.collect()
 }
 
 /// The values of entries of one shard, with the generation that they belong to, by one command.

@@ -90,16 +90,16 @@ impl Raw {
     }
 }
 
-/// Stands before a server and lets answers through only when the scripts that were called are a multiple of a number: who
-/// waits for the answer to one of a group before it calls the next waits in vain.
+/// Stands before a server and lets answers through only when the commands that the cache has sent are a multiple of a
+/// number: who waits for the answer to one of a group before it sends the next waits in vain.
 pub struct Turnstile {
     port: u16,
-    scripts: Arc<Scripts>,
+    sent: Arc<Sent>,
 }
 
 #[derive(Default)]
-struct Scripts {
-    called: Mutex<usize>,
+struct Sent {
+    commands: Mutex<usize>,
     changed: Condvar,
     group: AtomicUsize,
 }
@@ -110,52 +110,58 @@ impl Turnstile {
         let address = address.trim_start_matches("redis://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let scripts = Arc::new(Scripts::default());
-        scripts.group.store(1, Ordering::SeqCst);
-        let all = Arc::clone(&scripts);
+        let sent = Arc::new(Sent::default());
+        sent.group.store(1, Ordering::SeqCst);
+        let all = Arc::clone(&sent);
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (Ok(client), Ok(server)) = (client, TcpStream::connect(&address)) else {
                     return;
                 };
                 let (asks, answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                let scripts = Arc::clone(&all);
-                thread::spawn(move || pass_on(asks, server, |bytes| scripts.count(bytes)));
-                let scripts = Arc::clone(&all);
-                thread::spawn(move || pass_on(answers, client, |_| scripts.wait()));
+                let sent = Arc::clone(&all);
+                thread::spawn(move || pass_on(asks, server, |bytes| sent.count(bytes)));
+                let sent = Arc::clone(&all);
+                thread::spawn(move || pass_on(answers, client, |_| sent.wait()));
             }
         });
-        Self { port, scripts }
+        Self { port, sent }
     }
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// From now on scripts are called so many at once. None is under way.
+    /// From now on so many are sent at once. None is under way.
     pub fn group(&self, size: usize) {
-        let mut called = self.scripts.called.lock().unwrap();
-        *called = 0;
-        self.scripts.group.store(size, Ordering::SeqCst);
+        let mut commands = self.sent.commands.lock().unwrap();
+        *commands = 0;
+        self.sent.group.store(size, Ordering::SeqCst);
     }
 
-    pub fn called(&self) -> usize {
-        *self.scripts.called.lock().unwrap()
+    /// How many were sent since then.
+    pub fn sent(&self) -> usize {
+        *self.sent.commands.lock().unwrap()
     }
 }
 
-impl Scripts {
+impl Sent {
     fn count(&self, bytes: &[u8]) {
-        let calls = bytes.windows(7).filter(|name| *name == b"EVALSHA").count();
-        *self.called.lock().unwrap() += calls;
+        let names = |name: &[u8]| {
+            bytes
+                .windows(name.len())
+                .filter(|part| *part == name)
+                .count()
+        };
+        *self.commands.lock().unwrap() += names(b"EVALSHA") + names(b"MGET");
         self.changed.notify_all();
     }
 
     fn wait(&self) {
         let is_incomplete =
-            |called: &mut usize| !called.is_multiple_of(self.group.load(Ordering::SeqCst));
-        let called = self.called.lock().unwrap();
-        drop(self.changed.wait_while(called, is_incomplete).unwrap());
+            |commands: &mut usize| !commands.is_multiple_of(self.group.load(Ordering::SeqCst));
+        let commands = self.commands.lock().unwrap();
+        drop(self.changed.wait_while(commands, is_incomplete).unwrap());
     }
 }
 

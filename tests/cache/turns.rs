@@ -18,5 +18,43 @@ async fn the_shards_of_a_write_are_asked_at_once() {
     pair.one.users().create_many(&users()).await.unwrap();
     turnstile.group(SHARDS.into());
     pair.one.users().create_many(&users()).await.unwrap();
-    assert_eq!(turnstile.called(), 2 * usize::from(SHARDS));
+    assert_eq!(turnstile.sent(), 2 * usize::from(SHARDS));
+    // Of what is written like this nobody knows what it touches: both begin anew.
+    let generations = pair.one.metrics().generations;
+    turnstile.group(SHARDS.into());
+    execute(&pair.one, "UPDATE public.users SET name = 'Eve'").await;
+    assert_eq!(turnstile.sent(), usize::from(SHARDS));
+    assert_eq!(
+        pair.one.metrics().generations,
+        generations + u64::from(SHARDS)
+    );
+}
+
+#[both_engines]
+#[case]
+async fn the_shards_of_a_batch_are_asked_at_once() {
+    const SHARDS: u16 = 2;
+    let redis = RedisServer::builder().listen_tcp().start().unwrap();
+    let turnstile = Turnstile::before(&redis);
+    let pair = pair(servers::of(&turnstile.url()).shards(SHARDS)).await;
+    let ids: Vec<_> = (0..50).map(|_| UserId::new()).collect();
+    let users = pair.other.users();
+    let began = std::time::Instant::now();
+    loop {
+        let hits = pair.other.metrics().hits;
+        users.find_many(&ids).await.unwrap();
+        if pair.other.metrics().hits == hits + 50 {
+            break;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            pair.other.metrics()
+        );
+    }
+    turnstile.group(SHARDS.into());
+    let hits = pair.other.metrics().hits;
+    users.find_many(&ids).await.unwrap();
+    assert_eq!(pair.other.metrics().hits, hits + 50);
+    assert_eq!(turnstile.sent(), usize::from(SHARDS));
 }
