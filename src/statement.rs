@@ -212,12 +212,16 @@ mod delete;
 mod each;
 mod membership;
 mod prepared;
+mod update;
 pub(crate) use at_most::at_most;
 pub use delete::{DeleteMatching, DeleteReturning, delete_matching};
 pub(crate) use each::pages_of_each;
 pub use each::{PageOfEach, page_of_each, parent_id};
 pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
 pub use prepared::prepared;
+pub(crate) use update::RowOf;
+use update::push_update;
+pub use update::{Update, update};
 
 /// Pushes `separator` before every element but the first.
 fn separate(out: &mut AstPass<'_, '_, Pg>, index: usize, separator: &str) {
@@ -266,29 +270,6 @@ pub struct InsertMany<'a, N: NewRow> {
 }
 fixed_shape!(InsertMany<N: NewRow>);
 
-/// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names the columns that are set and no others, so that it needs
-/// no right to change those, fires no trigger on them, and the server knows which indexes have nothing new to hold.
-pub struct Update<'a, C: Changes> {
-    id: C::Id,
-    changes: &'a C,
-    target: Target<C::Table, C::Row>,
-}
-
-impl<C: Changes> QueryId for Update<'_, C> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<C: Changes> Update<'_, C> {
-    /// Tells apart the texts that it may have: a bit for each column that is set, and one for the condition.
-    pub(crate) fn shape(&self) -> u64 {
-        const { assert!(C::COLUMNS.len() < 63, "a bit for each column") };
-        let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
-        let is_conditional = self.changes.expected().is_some_and(Option::is_some);
-        set.map(|index| 1 << index).sum::<u64>() | u64::from(is_conditional) << 63
-    }
-}
-
 /// Inserts one row.
 pub fn insert<N: NewRow>(new: &N) -> Insert<'_, N> {
     Insert {
@@ -309,15 +290,6 @@ pub fn upsert<N: NewRow>(new: &N) -> Upsert<'_, N> {
 pub fn insert_many<N: NewRow>(new: &[N]) -> InsertMany<'_, N> {
     InsertMany {
         columns: N::columns(new),
-        target: Target::new(),
-    }
-}
-
-/// Updates one row.
-pub fn update<C: Changes>(id: C::Id, changes: &C) -> Update<'_, C> {
-    Update {
-        id,
-        changes,
         target: Target::new(),
     }
 }
@@ -410,26 +382,6 @@ fn push_on_conflict<'b, N: NewRow>(
     Ok(())
 }
 
-/// `UPDATE ... SET` of the columns that are set.
-fn push_update<'b, C: Changes>(
-    changes: &'b C,
-    target: &'b Target<C::Table, C::Row>,
-    out: &mut AstPass<'_, 'b, Pg>,
-) -> QueryResult<()> {
-    out.push_sql("UPDATE ");
-    target.table.walk_ast(out.reborrow())?;
-    out.push_sql(" SET ");
-    let set = (0..C::COLUMNS.len()).filter(|&index| changes.is_set(index));
-    for (position, index) in set.enumerate() {
-        separate(out, position, ", ");
-        out.push_identifier(C::COLUMNS[index].name)?;
-        out.push_sql(" = ");
-        changes.bind(index, out)?;
-        out.push_sql(C::COLUMNS[index].cast);
-    }
-    Ok(())
-}
-
 impl<N: NewRow> QueryFragment<Pg> for Insert<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_values(self.new, &self.target, &mut out)?;
@@ -484,20 +436,6 @@ impl<N: NewRow> QueryFragment<Pg> for InsertMany<'_, N> {
     }
 }
 
-impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        push_update(self.changes, &self.target, &mut out)?;
-        out.push_sql(" WHERE \"id\" = ");
-        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
-        if let Some(Some(expected)) = self.changes.expected() {
-            out.push_sql(" AND \"updated_at\" = ");
-            out.push_bind_param::<Timestamptz, _>(expected)?;
-        }
-        out.push_sql(" RETURNING ");
-        self.target.returning.walk_ast(out)
-    }
-}
-
 impl<N: NewRow> Query for Insert<'_, N> {
     type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
 }
@@ -506,21 +444,13 @@ impl<N: NewRow> Query for Upsert<'_, N> {
     type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
 }
 
-/// The types of the columns that changes return.
-pub(crate) type RowOf<C> = SqlTypeOf<<<C as Changes>::Row as Selectable<Pg>>::SelectExpression>;
-
-impl<C: Changes> Query for Update<'_, C> {
-    type SqlType = SqlTypeOf<AsSelect<C::Row, Pg>>;
-}
-
 #[cfg(feature = "blocking")]
 mod blocking {
-    use super::{Changes, Insert, InsertMany, NewRow, Update, Upsert};
+    use super::{Insert, InsertMany, NewRow, Upsert};
 
     impl<N: NewRow, C> diesel::RunQueryDsl<C> for Insert<'_, N> {}
     impl<N: NewRow, C> diesel::RunQueryDsl<C> for Upsert<'_, N> {}
     impl<N: NewRow, C> diesel::RunQueryDsl<C> for InsertMany<'_, N> {}
-    impl<X: Changes, C> diesel::RunQueryDsl<C> for Update<'_, X> {}
 }
 
 #[cfg(test)]

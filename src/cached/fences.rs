@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::servers::{
-    Attached, Unusable, attached, attached_by, renew, renew_at_once, step, step_all,
-};
+use super::generations::{attached, attached_by, renew, renew_at_once};
+use super::servers::{Attached, Unusable, step, step_all};
 use super::store::{Store, pass};
 use super::{Source, repository};
 use crate::cache::name::Name;

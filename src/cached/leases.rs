@@ -7,9 +7,10 @@ use diesel::sql_types::Text;
 use uuid::Uuid;
 
 use super::flights::Leading;
+use super::generations::{attached, open};
 use super::link::pause;
 use super::repository;
-use super::servers::{Attached, Unusable, attached, open, step};
+use super::servers::{Attached, Unusable, step};
 use super::store::{Store, keep_near, pass};
 use crate::cache::entry::Entry;
 use crate::cache::name::Name;

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
+use super::generations::{attached, open};
 use super::repository;
-use super::servers::{Attached, Unusable, attached, open, step};
+use super::servers::{Attached, Unusable, step};
 use super::store::{Store, admits, get_each, keep_near, near, pass};
 use crate::cache::Point;
 use crate::cache::entry::{Entry, SCHEMA};

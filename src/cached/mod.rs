@@ -39,6 +39,7 @@ macro_rules! cached_many {
 mod analyses;
 mod configurations;
 pub(crate) mod fences;
+mod generations;
 mod leases;
 mod many;
 mod organization_members;

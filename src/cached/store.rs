@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::flights::{Flights, Turn};
+use super::generations::attached;
 use super::leases::{Fill, Round, lease};
 use super::link::{Link, boxed, pause, send_all};
-use super::servers::{Attached, Shard, Unusable, attached};
+use super::servers::{Attached, Shard, Unusable};
 use super::{Db, repository};
 use crate::cache::breaker::Breaker;
 use crate::cache::entry::{self, Decoded, Entry};

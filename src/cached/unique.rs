@@ -5,8 +5,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
+use super::generations::attached;
 use super::repository;
-use super::servers::{Unusable, attached};
+use super::servers::Unusable;
 use super::store::{Store, admits, get};
 use crate::cache::name::Name;
 

@@ -60,7 +60,7 @@ async fn readers_who_go_do_not_take_others_with_them() {
         .collect();
     // All of them have asked, or wait.
     tokio::task::yield_now().await;
-    let has_gone = |index: usize| index < 10 || index % 3 == 0;
+    let has_gone = |index: usize| index < 10 || index.is_multiple_of(3);
     for (index, reader) in readers.iter().enumerate() {
         if has_gone(index) {
             reader.abort();

@@ -312,3 +312,30 @@ async fn filters_are_shared_by_list_count_and_delete() {
     assert!(!projects.delete(latest.items[0].id).await.unwrap());
     assert_eq!(projects.count(&ProjectFilter::new()).await.unwrap(), 3);
 }
+
+#[both_engines]
+#[case]
+async fn an_update_names_what_it_sets_and_nothing_else() {
+    let (db, _database) = database().await;
+    let project = project(&db).await;
+    let refusing = "
+        CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE OF description, configuration ON public.projects
+            FOR EACH ROW EXECUTE FUNCTION public.refuse();
+    ";
+    execute(&db, refusing).await;
+    let renamed = ProjectChanges::new().name("Bottle");
+    let renamed = db.projects().update(project.id, renamed).await.unwrap();
+    assert_eq!(renamed.name, "Bottle");
+    let described = ProjectChanges::new().name("Click").description("A library");
+    assert!(db.projects().update(project.id, described).await.is_err());
+    let both = ProjectChanges::new()
+        .name("Jinja")
+        .visibility(ProjectVisibility::Public);
+    let both = both.unchanged_since(renamed.updated_at);
+    let changed = db.projects().update(project.id, both).await.unwrap();
+    assert_eq!(
+        (changed.name.as_str(), changed.visibility),
+        ("Jinja", ProjectVisibility::Public)
+    );
+}

@@ -1,0 +1,323 @@
+//! Under which generation a shard is used: found out, begun anew, opened.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diesel::sql_types::Text;
+use redis::{Cmd, Value};
+use uuid::Uuid;
+
+use super::link::{Link, Reads, boxed, send_all};
+use super::servers::{Attached, Unusable, call, step};
+use super::store::{Database, Store, pass};
+use super::topology::{link, link_to};
+use super::{Source, repository};
+use crate::cache::name::Names;
+use crate::cache::script::{self, ATTACH, BARRIER, OPEN, Reply};
+use crate::cache::{Mutant, Point, count, entry, events, question};
+use crate::statement::prepared;
+
+/// The shard's server and generation, found out if need be.
+#[repository]
+pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
+    if let Some(attached) = store.shard(shard).current() {
+        return Ok(attached);
+    }
+    boxed(attach_own(store, shard)).await
+}
+
+#[repository]
+async fn attach_own(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
+    attached_by(store, shard, &store.db.source()).await
+}
+
+/// [`attached`] for who has a connection to the database already: it must not wait for another.
+#[repository]
+pub(super) async fn attached_by(
+    store: &Store,
+    shard: u16,
+    own: &Source<'_>,
+) -> Result<Arc<Attached>, Unusable> {
+    let of_store = store.shard(shard);
+    if let Some(attached) = of_store.current() {
+        return Ok(attached);
+    }
+    let database = database(store, own).await?;
+    let failures = AtomicU64::load(&of_store.failures, Ordering::Relaxed);
+    let _guard = of_store.gate.enter().await;
+    if let Some(attached) = of_store.current() {
+        return Ok(attached);
+    }
+    if AtomicU64::load(&of_store.failures, Ordering::Relaxed) != failures {
+        // The one who was waited for has tried.
+        return Err(Unusable::Resting);
+    }
+    match attach(store, shard, &database, false).await {
+        Ok(attached) => {
+            store.attach(shard, &attached);
+            Ok(attached)
+        }
+        Err(error) => {
+            of_store.failures.fetch_add(1, Ordering::Relaxed);
+            store.failed(shard, None, &error);
+            Err(error)
+        }
+    }
+}
+
+/// Begins a new generation of the shard: everything that it holds is old.
+#[repository]
+pub(super) async fn renew(store: &Store, shard: u16, own: &Source<'_>) -> Result<(), Unusable> {
+    let database = database(store, own).await?;
+    let renewed = match store.shard(shard).current() {
+        Some(known) => {
+            let (link, run) = (Arc::clone(&known.link), known.run.clone());
+            let renewed = attach_on(store, shard, &database, true, link, run).await;
+            renewed.inspect_err(|error| store.failed(shard, Some(&known), error))
+        }
+        None => Err(Unusable::Resting),
+    };
+    let renewed = match renewed {
+        Ok(renewed) => renewed,
+        // It may be reached by a new connection, or lie elsewhere by now.
+        Err(error) if error.is_loss() || !error.ends_link() || error.is_redirection() => {
+            let renewed = attach(store, shard, &database, true).await;
+            renewed.inspect_err(|error| store.failed(shard, None, error))?
+        }
+        Err(error) => return Err(error),
+    };
+    store.attach(shard, &renewed);
+    Ok(())
+}
+
+#[repository]
+async fn attach(
+    store: &Store,
+    shard: u16,
+    database: &Database,
+    anew: bool,
+) -> Result<Arc<Attached>, Unusable> {
+    let mut server = link_to(store, shard, database).await?;
+    let run = match server.greet().await {
+        Ok(run) => run,
+        // A connection that has ended unnoticed is no reason to fail.
+        Err(error) => {
+            store.unlink(&server);
+            if !error.is_connection_dropped() {
+                return Err(error.into());
+            }
+            server = link_to(store, shard, database).await?;
+            server.greet().await?
+        }
+    };
+    let attached = attach_on(store, shard, database, anew, server, run).await;
+    let Some((host, port)) = attached.as_ref().err().and_then(Unusable::moved_to) else {
+        return attached;
+    };
+    // The server that was asked where the slot is has not heard yet that it has moved.
+    let server = link(store, store.at(host, port)).await?;
+    let run = server.greet().await?;
+    attach_on(store, shard, database, anew, server, run).await
+}
+
+#[repository]
+async fn attach_on(
+    store: &Store,
+    shard: u16,
+    database: &Database,
+    anew: bool,
+    link: Arc<Link>,
+    run: String,
+) -> Result<Arc<Attached>, Unusable> {
+    let attaching = Attaching::new(store, shard, database, anew, link, run);
+    let (link, key) = (&attaching.link, attaching.key.as_str());
+    let answer = call(store, link, &ATTACH, &[key], &attaching.arguments()).await;
+    let answer = answer.inspect_err(|error| {
+        if error.is_connection_dropped() {
+            store.unlink(link);
+        }
+    })?;
+    attaching.attached(store, answer)
+}
+
+/// As [`renew`] for all shards, without waiting for one before the other is asked. Tells which were left out: their
+/// servers are not known yet, or have not done it.
+#[repository]
+pub(super) async fn renew_at_once(store: &Store, own: &Source<'_>) -> Result<Vec<u16>, Unusable> {
+    let database = database(store, own).await?;
+    let (mut asked, mut left_out) = (Vec::new(), Vec::new());
+    for shard in 0..store.settings.shards {
+        match store.shard(shard).current() {
+            Some(known) => {
+                let (link, run) = (Arc::clone(&known.link), known.run.clone());
+                asked.push(Attaching::new(store, shard, &database, true, link, run));
+            }
+            None => left_out.push(shard),
+        }
+    }
+    let commands: Vec<(&Link, Cmd)> = asked
+        .iter()
+        .map(|attaching| {
+            let command = ATTACH.by_name(&[&attaching.key], &attaching.arguments());
+            (&*attaching.link, command)
+        })
+        .collect();
+    let answers = send_all(&commands, &store.counters).await;
+    for (attaching, answer) in asked.into_iter().zip(answers) {
+        let shard = attaching.shard;
+        match answer.map_err(Unusable::from) {
+            Ok(answer) => store.attach(shard, &attaching.attached(store, answer)?),
+            Err(_) => left_out.push(shard),
+        }
+    }
+    Ok(left_out)
+}
+
+/// A call of the script that tells a shard's generation, or begins one.
+struct Attaching {
+    shard: u16,
+    link: Arc<Link>,
+    run: String,
+    database: Database,
+    anew: bool,
+    /// What the shard owed when it was called.
+    owed: u64,
+    key: String,
+    epochs: String,
+    proposal: String,
+    takes_any_run: bool,
+}
+
+impl Attaching {
+    fn new(
+        store: &Store,
+        shard: u16,
+        database: &Database,
+        anew: bool,
+        link: Arc<Link>,
+        run: String,
+    ) -> Self {
+        let (key, epochs) = Names::of_shard(&store.settings.prefix, shard, &database.name);
+        let owed = AtomicU64::load(&store.shard(shard).owed, Ordering::Relaxed);
+        Self {
+            shard,
+            link,
+            run,
+            database: database.clone(),
+            anew: anew || store.shard(shard).owes(),
+            owed,
+            key,
+            epochs,
+            proposal: Uuid::now_v7().simple().to_string(),
+            takes_any_run: store.settings.mutant == Mutant::AnyRun,
+        }
+    }
+
+    fn arguments(&self) -> [&[u8]; 6] {
+        [
+            if self.takes_any_run {
+                b"any"
+            } else {
+                self.run.as_bytes()
+            },
+            self.proposal.as_bytes(),
+            entry::SCHEMA.as_bytes(),
+            self.epochs.as_bytes(),
+            if self.anew { b"1" } else { b"0" },
+            self.database.timeline.as_bytes(),
+        ]
+    }
+
+    fn attached(self, store: &Store, answer: Value) -> Result<Arc<Attached>, Unusable> {
+        let generation = script::attached(answer).ok_or(Unusable::Misunderstood)?;
+        let generation = generation.ok_or_else(|| {
+            store.forget_database();
+            Unusable::Outdated
+        })?;
+        if self.anew {
+            let paid = &store.shard(self.shard).paid;
+            paid.fetch_max(self.owed, Ordering::Relaxed);
+        }
+        if generation == self.proposal {
+            count(&store.counters.generations);
+            events::renewed(&generation);
+        } else {
+            events::attached(&generation);
+        }
+        let application = &store.settings.prefix;
+        let names = Names::new(application, self.shard, &self.database.name, generation);
+        let names = Arc::new(names);
+        let counters = Arc::clone(&store.counters);
+        let reads = Reads::new(Arc::clone(&self.link), Arc::clone(&names), counters);
+        Ok(Arc::new(Attached {
+            link: self.link,
+            reads,
+            run: self.run,
+            names,
+        }))
+    }
+}
+
+/// Lets a generation be filled, if all transactions have ended that may have fenced their entries in an earlier one.
+/// Tells whether it may be.
+#[repository]
+pub(super) async fn open(
+    store: &Store,
+    shard: u16,
+    attached: &Attached,
+    barrier: Option<String>,
+) -> Result<bool, Unusable> {
+    if !store.shard(shard).may_try_to_open() {
+        return Ok(false);
+    }
+    let barrier = match barrier {
+        Some(barrier) => barrier,
+        None => {
+            // Asked for when the generation is there: no transaction begins to commit under an earlier one any more.
+            let next = prepared(diesel::sql_query(question::NEXT));
+            let next: question::TransactionId = store.db.source().one(next).await?;
+            let next = next.id.unwrap_or_default();
+            pass(store, Point::BeforeBarrier).await;
+            match step(store, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
+                Reply::Barrier(barrier) => barrier,
+                Reply::Lost => return Ok(false),
+                _ => return Err(Unusable::Misunderstood),
+            }
+        }
+    };
+    let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
+    let ended: question::Answer = store.db.source().one(ended).await?;
+    if ended.yes || store.settings.mutant == Mutant::NoBarrier {
+        step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
+        events::opened(&attached.names.generation);
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Which database it is, asked once, and again after its connections were lost.
+#[repository]
+async fn database(store: &Store, own: &Source<'_>) -> Result<Database, Unusable> {
+    if let Some(database) = store.database() {
+        return Ok(database);
+    }
+    let before = chrono::Utc::now();
+    let identity = prepared(diesel::sql_query(question::IDENTITY));
+    let identity: question::Identity = own.one(identity).await?;
+    let rest = chrono::Utc::now() - before;
+    store.set_clock(identity.now - before - rest / 2);
+    let cluster = if identity.tells_cluster {
+        let cluster = prepared(diesel::sql_query(question::CLUSTER));
+        let cluster: question::Cluster = own.one(cluster).await?;
+        cluster.id
+    } else {
+        store.told.unnamed_cluster();
+        String::new()
+    };
+    let database = Database {
+        name: crate::cache::name::digest(&format!("{cluster}:{}", identity.database)).into(),
+        timeline: identity.timeline.into(),
+    };
+    store.set_database(Some(database.clone()));
+    Ok(database)
+}

@@ -1,0 +1,79 @@
+//! `UPDATE` of one row.
+
+use super::*;
+
+/// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names the columns that are set and no others, so that it needs
+/// no right to change those, fires no trigger on them, and the server knows which indexes have nothing new to hold.
+pub struct Update<'a, C: Changes> {
+    id: C::Id,
+    changes: &'a C,
+    target: Target<C::Table, C::Row>,
+}
+
+impl<C: Changes> QueryId for Update<'_, C> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C: Changes> Update<'_, C> {
+    /// Tells apart the texts that it may have: a bit for each column that is set, and one for the condition.
+    pub(crate) fn shape(&self) -> u64 {
+        const { assert!(C::COLUMNS.len() < 63, "a bit for each column") };
+        let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
+        let is_conditional = self.changes.expected().is_some_and(Option::is_some);
+        set.map(|index| 1 << index).sum::<u64>() | u64::from(is_conditional) << 63
+    }
+}
+
+/// Updates one row.
+pub fn update<C: Changes>(id: C::Id, changes: &C) -> Update<'_, C> {
+    Update {
+        id,
+        changes,
+        target: Target::new(),
+    }
+}
+
+/// `UPDATE ... SET` of the columns that are set.
+pub(super) fn push_update<'b, C: Changes>(
+    changes: &'b C,
+    target: &'b Target<C::Table, C::Row>,
+    out: &mut AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    out.push_sql("UPDATE ");
+    target.table.walk_ast(out.reborrow())?;
+    out.push_sql(" SET ");
+    let set = (0..C::COLUMNS.len()).filter(|&index| changes.is_set(index));
+    for (position, index) in set.enumerate() {
+        separate(out, position, ", ");
+        out.push_identifier(C::COLUMNS[index].name)?;
+        out.push_sql(" = ");
+        changes.bind(index, out)?;
+        out.push_sql(C::COLUMNS[index].cast);
+    }
+    Ok(())
+}
+
+impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        push_update(self.changes, &self.target, &mut out)?;
+        out.push_sql(" WHERE \"id\" = ");
+        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
+        if let Some(Some(expected)) = self.changes.expected() {
+            out.push_sql(" AND \"updated_at\" = ");
+            out.push_bind_param::<Timestamptz, _>(expected)?;
+        }
+        out.push_sql(" RETURNING ");
+        self.target.returning.walk_ast(out)
+    }
+}
+
+/// The types of the columns that changes return.
+pub(crate) type RowOf<C> = SqlTypeOf<<<C as Changes>::Row as Selectable<Pg>>::SelectExpression>;
+
+impl<C: Changes> Query for Update<'_, C> {
+    type SqlType = SqlTypeOf<AsSelect<C::Row, Pg>>;
+}
+
+#[cfg(feature = "blocking")]
+impl<X: Changes, C> diesel::RunQueryDsl<C> for Update<'_, X> {}
