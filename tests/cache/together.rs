@@ -84,3 +84,47 @@ async fn readers_who_go_do_not_take_others_with_them() {
         (0..READERS).filter(|&index| !has_gone(index)).count() as u64
     );
 }
+
+/// Nobody is left waiting when the last of those who are answered goes as the next one comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn everybody_is_answered() {
+    let redis = RedisServer::start().unwrap();
+    let pair = pair(servers::of(&redis.url())).await;
+    let users = cached_users(&pair).await;
+    for round in 0..3_000 {
+        // One more than are answered at once, and nobody who comes after them.
+        let readers = (0..5).map(|reader| {
+            let (other, user) = (
+                pair.other.clone(),
+                users[(5 * round + reader) % READERS].clone(),
+            );
+            tokio::spawn(async move {
+                let found = other.users().find(user.id).await.unwrap();
+                assert_eq!(found, Some(user));
+            })
+        });
+        let all = futures_util::future::try_join_all(readers);
+        let patience = Duration::from_secs(60);
+        tokio::time::timeout(patience, all).await.unwrap().unwrap();
+    }
+}
+
+/// When a server does not answer, those who wait to be sent are not made to wait for it a second time.
+#[case]
+async fn readers_who_wait_are_told_of_a_failure() {
+    let redis = RedisServer::start().unwrap();
+    let config = servers::of(&redis.url()).response_timeout(Duration::from_secs(1));
+    let pair = pair(config).await;
+    let users = cached_users(&pair).await;
+    let mut raw = Raw::of(&redis.url());
+    let commands = raw.calls("mget");
+    redis.pause().unwrap();
+    let finds = users
+        .iter()
+        .map(|user| async { pair.other.users().find(user.id).await.unwrap() });
+    let found = futures_util::future::join_all(finds).await;
+    assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), users);
+    redis.resume().unwrap();
+    // The four who did not have to wait have sent one each, and nobody else.
+    assert!(raw.calls("mget") - commands <= 4);
+}

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::{ErrorKind, RedisResult};
+use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::sync::oneshot;
 
 use super::Link;
@@ -56,6 +56,9 @@ impl Reads {
         match self.join(keys) {
             Place::Own(turn, keys) => {
                 let answer = self.send(&keys).await;
+                if let Err(error) = &answer {
+                    self.refuse(error);
+                }
                 drop(turn);
                 answer
             }
@@ -83,7 +86,7 @@ impl Reads {
         Answer::of(&self.names, answer)
     }
 
-    /// Those who wait and have not gone, as many as are asked for together.
+    /// Whom a command that has ended makes way for: those who wait and have not gone, as many as are asked for together.
     fn next(&self) -> Vec<Reader> {
         let mut waiting = self.waiting();
         waiting.readers.retain(|reader| !reader.answer.is_closed());
@@ -93,7 +96,26 @@ impl Reads {
             values > TOGETHER
         });
         let count = beyond.map_or(waiting.readers.len(), |beyond| beyond.max(1));
+        if count == 0 {
+            // At once with the look: who came between would wait for nobody.
+            waiting.under_way -= 1;
+        }
         waiting.readers.drain(..count).collect()
+    }
+
+    /// Those who wait need not find out for themselves, and wait for an answer once more.
+    fn refuse(&self, error: &RedisError) {
+        let readers = std::mem::take(&mut self.waiting().readers);
+        for reader in readers {
+            let _ = reader.answer.send(Err(error.clone()));
+        }
+    }
+
+    /// As [`next`](Self::next), where nobody can send: those who wait are told so.
+    fn give_up(&self) {
+        let mut waiting = self.waiting();
+        waiting.under_way -= 1;
+        waiting.readers.clear();
     }
 
     async fn send_together(&self, mut readers: Vec<Reader>) {
@@ -104,6 +126,9 @@ impl Reads {
             keys.append(&mut reader.keys);
         }
         let mut answer = self.send(&keys).await;
+        if let Err(error) = &answer {
+            self.refuse(error);
+        }
         for (reader, count) in readers.into_iter().zip(counts) {
             let own = match &mut answer {
                 Ok(answer) => Ok(answer.take(count)),
@@ -125,13 +150,13 @@ struct Turn(Arc<Reads>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return self.0.give_up();
+        };
         let readers = self.0.next();
-        let runtime = tokio::runtime::Handle::try_current();
-        if let (false, Ok(runtime)) = (readers.is_empty(), runtime) {
+        if !readers.is_empty() {
             let turn = Self(Arc::clone(&self.0));
             runtime.spawn(async move { turn.0.send_together(readers).await });
-        } else {
-            self.0.waiting().under_way -= 1;
         }
     }
 }
