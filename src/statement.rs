@@ -219,6 +219,7 @@ pub(crate) use each::pages_of_each;
 pub use each::{PageOfEach, page_of_each, parent_id};
 pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
 pub use prepared::prepared;
+#[cfg(feature = "async")]
 pub(crate) use update::RowOf;
 use update::push_update;
 pub use update::{Update, update};

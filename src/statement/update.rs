@@ -15,8 +15,9 @@ impl<C: Changes> QueryId for Update<'_, C> {
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
+#[cfg(feature = "async")]
 impl<C: Changes> Update<'_, C> {
-    /// Tells apart the texts that it may have: a bit for each column that is set, and one for the condition.
+    /// Tells apart the texts that it may have, for who keeps them himself: a bit for each column that is set, and one for the condition.
     pub(crate) fn shape(&self) -> u64 {
         const { assert!(C::COLUMNS.len() < 63, "a bit for each column") };
         let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
@@ -69,6 +70,7 @@ impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
 }
 
 /// The types of the columns that changes return.
+#[cfg(feature = "async")]
 pub(crate) type RowOf<C> = SqlTypeOf<<<C as Changes>::Row as Selectable<Pg>>::SelectExpression>;
 
 impl<C: Changes> Query for Update<'_, C> {
