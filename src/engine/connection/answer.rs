@@ -18,12 +18,15 @@ use super::refusal::End;
 /// The types of the columns, by their numbers.
 pub(super) type Types = Arc<[NonZeroU32]>;
 
-/// Rows as they come. Each is given when the next has come or the statement has ended well: one outside a transaction is
-/// committed after its rows were sent, so that who is content with the first row would take for done what was not.
+/// Rows as they come, but for the first: it is given when the second has come or the statement has ended well. One outside
+/// a transaction is committed after its rows were sent, so that who is content with the first row would take for done
+/// what was not.
 pub struct Answer {
     /// None are left to come when this is.
     rows: Option<Pin<Box<RowStream>>>,
+    /// The first, until that is known, and then the second.
     held: Option<tokio_postgres::Row>,
+    has_begun: bool,
     types: Types,
     end: End,
 }
@@ -33,6 +36,7 @@ impl Answer {
         Self {
             rows: Some(Box::pin(rows)),
             held: None,
+            has_begun: false,
             types,
             end,
         }
@@ -56,24 +60,30 @@ impl Stream for Answer {
     type Item = QueryResult<AnswerRow>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        while let Some(rows) = &mut self.rows {
+        let this = &mut *self;
+        while let Some(rows) = &mut this.rows {
+            if this.has_begun && this.held.is_some() {
+                break;
+            }
             let row = match ready!(rows.as_mut().poll_next(context)) {
-                Some(Ok(next)) => self.held.replace(next),
+                Some(Ok(row)) if this.has_begun => Some(row),
+                Some(Ok(row)) => this.held.replace(row),
                 Some(Err(error)) => {
-                    self.held = None;
-                    return Poll::Ready(Some(Err(self.end.refused(&error))));
+                    this.held = None;
+                    return Poll::Ready(Some(Err(this.end.refused(&error))));
                 }
                 None => {
-                    self.rows = None;
+                    this.rows = None;
                     break;
                 }
             };
             if let Some(row) = row {
-                return Poll::Ready(Some(Ok(self.row(row))));
+                this.has_begun = true;
+                return Poll::Ready(Some(Ok(this.row(row))));
             }
         }
-        let last = self.held.take();
-        Poll::Ready(last.map(|row| Ok(self.row(row))))
+        let held = this.held.take();
+        Poll::Ready(held.map(|row| Ok(this.row(row))))
     }
 }
 
