@@ -5,8 +5,11 @@
 //! that month's partition takes it back.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
-use diesel::QueryableByName;
+use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Float4, Nullable, Text, Timestamptz};
+use diesel::{Expression, QueryResult, QueryableByName};
 
 use crate::{Error, Result};
 
@@ -138,6 +141,75 @@ pub(crate) fn window(
         first.checked_sub_days(LEEWAY)?,
         last.checked_add_days(LEEWAY)?,
     ))
+}
+
+/// The months that a log's row lies in whose id was made at a certain time, one or two, as a condition whose text holds
+/// them: the server plans it for their partitions alone, once for each such text, and need not even lock the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct InMonths<C> {
+    created_at: C,
+    from: NaiveDate,
+    before: NaiveDate,
+}
+
+/// How far ahead of this machine's clock the one may be by which an id was made, and its window's end with it.
+const AHEAD: Days = Days::new(2);
+
+/// How far back months are written out. Each is a statement more that a connection may have to keep, and the time in an
+/// id is whatever its maker likes.
+const WRITTEN_OUT: Months = Months::new(5 * 12);
+
+impl<C> InMonths<C> {
+    /// None for a time that ids cannot have, or that lies too far back to be asked for often.
+    pub(crate) fn of(
+        created_at: C,
+        made_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<Self> {
+        let (from, before) = window(made_at)?;
+        if from < now.checked_sub_months(WRITTEN_OUT)? || before > now.checked_add_days(AHEAD)? {
+            return None;
+        }
+        Some(Self {
+            created_at,
+            from: from.date_naive().with_day(1)?,
+            before: before
+                .date_naive()
+                .with_day(1)?
+                .checked_add_months(Months::new(1))?,
+        })
+    }
+}
+
+impl<C: QueryFragment<Pg>> QueryFragment<Pg> for InMonths<C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.created_at.walk_ast(out.reborrow())?;
+        out.push_sql(&format!(
+            " >= TIMESTAMP WITH TIME ZONE '{} 00:00:00+00' AND ",
+            self.from
+        ));
+        self.created_at.walk_ast(out.reborrow())?;
+        out.push_sql(&format!(
+            " < TIMESTAMP WITH TIME ZONE '{} 00:00:00+00'",
+            self.before
+        ));
+        Ok(())
+    }
+}
+
+impl<C> QueryId for InMonths<C> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<C: Expression> Expression for InMonths<C> {
+    type SqlType = Bool;
+}
+
+impl<C: AppearsOnTable<T>, T> AppearsOnTable<T> for InMonths<C> {}
+impl<C: SelectableExpression<T>, T> SelectableExpression<T> for InMonths<C> {}
+impl<C: ValidGrouping<G>, G> ValidGrouping<G> for InMonths<C> {
+    type IsAggregate = C::IsAggregate;
 }
 
 /// The most months that are made ahead at once: ten years.
@@ -287,6 +359,33 @@ mod tests {
             Some((time("2023-12-31T00:00:00Z"), time("2024-04-01T12:00:00Z")))
         );
         assert_eq!(window([DateTime::<Utc>::MAX_UTC]), None);
+    }
+
+    #[test]
+    fn months_are_written_out_of_times_that_come_up() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let now = time("2024-03-10T12:00:00Z");
+        let months = |made_at: DateTime<Utc>| {
+            let months = InMonths::of((), Some(made_at), now)?;
+            Some((months.from.to_string(), months.before.to_string()))
+        };
+        let from_to = |from: &str, before: &str| Some((from.to_owned(), before.to_owned()));
+        assert_eq!(months(now), from_to("2024-03-01", "2024-04-01"));
+        let new_year = time("2023-12-31T00:00:00Z");
+        assert_eq!(months(new_year), from_to("2023-12-01", "2024-02-01"));
+        let second = time("2024-03-01T23:59:59Z");
+        assert_eq!(months(second), from_to("2024-02-01", "2024-04-01"));
+        assert!(months(time("2019-03-12T00:00:00Z")).is_some());
+        assert!(months(time("2024-03-11T11:00:00Z")).is_some());
+        for odd in [
+            time("2019-03-10T00:00:00Z"),
+            time("2024-03-12T00:00:00Z"),
+            DateTime::<Utc>::MAX_UTC,
+            DateTime::<Utc>::MIN_UTC,
+        ] {
+            assert_eq!(months(odd), None, "{odd}");
+        }
+        assert_eq!(InMonths::of((), None, now), None);
     }
 
     #[test]

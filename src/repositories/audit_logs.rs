@@ -1,9 +1,10 @@
 //! `audit.audit_logs`.
 
+use chrono::Utc;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::partitions::{when_run, window};
+use crate::partitions::{InMonths, when_run, window};
 use crate::schema::audit::audit_logs;
 use crate::statement::{NewRow as _, insert};
 use crate::{
@@ -35,8 +36,9 @@ pub trait AuditLogRepository: Send + Sync {
 
     /// The entry with this id.
     ///
-    /// The months around the time that the id carries are looked at first, the others only if it is in none of
-    /// them: an entry whose `created_at` is far from the making of its id costs a second query.
+    /// The one or two months around the time that the id carries are looked at first, the others only if it is in none of
+    /// them: an entry whose `created_at` is far from the making of its id costs a second query. An id that is older than five
+    /// years is looked for in all months at once.
     async fn find(&self, id: AuditLogId) -> Result<Option<AuditLog>>;
 
     /// One answer for each id, in their order, by one query, or two as in [`find`](Self::find).
@@ -121,10 +123,8 @@ impl AuditLogRepository for AuditLogs<'_> {
         let query = audit_logs::table
             .filter(audit_logs::id.eq(id))
             .select(AuditLog::as_select());
-        if let Some((from, before)) = window(id.created_at()) {
-            let query = query
-                .filter(audit_logs::created_at.ge(when_run(from)))
-                .filter(audit_logs::created_at.lt(when_run(before)));
+        if let Some(months) = InMonths::of(audit_logs::created_at, id.created_at(), Utc::now()) {
+            let query = query.filter(months);
             if let Some(entry) = self.0.first(query).await? {
                 return Ok(Some(entry));
             }
@@ -154,10 +154,8 @@ impl AuditLogRepository for AuditLogs<'_> {
 
     async fn exists(&self, id: AuditLogId) -> Result<bool> {
         let query = audit_logs::table.filter(audit_logs::id.eq(id));
-        if let Some((from, before)) = window(id.created_at()) {
-            let query = query
-                .filter(audit_logs::created_at.ge(when_run(from)))
-                .filter(audit_logs::created_at.lt(when_run(before)));
+        if let Some(months) = InMonths::of(audit_logs::created_at, id.created_at(), Utc::now()) {
+            let query = query.filter(months);
             if self
                 .0
                 .one(diesel::select(diesel::dsl::exists(query)))

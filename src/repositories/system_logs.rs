@@ -1,9 +1,10 @@
 //! `audit.system_logs`.
 
+use chrono::Utc;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::partitions::{when_run, window};
+use crate::partitions::{InMonths, when_run, window};
 use crate::schema::audit::system_logs;
 use crate::statement::{NewRow as _, insert};
 use crate::{
@@ -33,8 +34,9 @@ pub trait SystemLogRepository: Send + Sync {
 
     /// The line with this id.
     ///
-    /// The months around the time that the id carries are looked at first, the others only if it is in none of
-    /// them: a line whose `created_at` is far from the making of its id costs a second query.
+    /// The one or two months around the time that the id carries are looked at first, the others only if it is in none of
+    /// them: a line whose `created_at` is far from the making of its id costs a second query. An id that is older than five
+    /// years is looked for in all months at once.
     async fn find(&self, id: SystemLogId) -> Result<Option<SystemLog>>;
 
     /// One answer for each id, in their order, by one query, or two as in [`find`](Self::find).
@@ -107,10 +109,8 @@ impl SystemLogRepository for SystemLogs<'_> {
         let query = system_logs::table
             .filter(system_logs::id.eq(id))
             .select(SystemLog::as_select());
-        if let Some((from, before)) = window(id.created_at()) {
-            let query = query
-                .filter(system_logs::created_at.ge(when_run(from)))
-                .filter(system_logs::created_at.lt(when_run(before)));
+        if let Some(months) = InMonths::of(system_logs::created_at, id.created_at(), Utc::now()) {
+            let query = query.filter(months);
             if let Some(line) = self.0.first(query).await? {
                 return Ok(Some(line));
             }
@@ -140,10 +140,8 @@ impl SystemLogRepository for SystemLogs<'_> {
 
     async fn exists(&self, id: SystemLogId) -> Result<bool> {
         let query = system_logs::table.filter(system_logs::id.eq(id));
-        if let Some((from, before)) = window(id.created_at()) {
-            let query = query
-                .filter(system_logs::created_at.ge(when_run(from)))
-                .filter(system_logs::created_at.lt(when_run(before)));
+        if let Some(months) = InMonths::of(system_logs::created_at, id.created_at(), Utc::now()) {
+            let query = query.filter(months);
             if self
                 .0
                 .one(diesel::select(diesel::dsl::exists(query)))
