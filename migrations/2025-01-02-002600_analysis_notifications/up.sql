@@ -1,6 +1,6 @@
 -- The design has no way to follow a run but to ask again and again. Triggers tell whoever listens on the channel
 -- wundr_analyses, whoever writes, which analysis was created or deleted or has changed its status or progress.
--- There is none for findings, which a listener counts when their analysis changes: one that counts what a statement
+-- There is none for findings, which a listener counts by itself: one that counts what a statement
 -- has added took a third more of the server's CPU time for a single finding (2 % for 10,000 at once), and the
 -- lock below for each.
 --

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::live::Line;
 use super::repository;
 use crate::Result;
-use crate::live::{FIRST_WAIT, Follow, HEARTBEAT, Inbox, LONGEST_WAIT, TURN, Todo};
+use crate::live::{FIRST_WAIT, Follow, GLANCE, HEARTBEAT, Inbox, LONGEST_WAIT, REST, TURN, Todo};
 
 /// Listens on an open line until the reader has gone.
 #[repository]
@@ -42,6 +42,7 @@ async fn serve(line: &mut Line, todo: &mut Todo, inbox: &Inbox) -> Result<()> {
     line.listen().await?;
     todo.resume(Vec::new());
     let mut sign_of_life: Option<Instant> = None;
+    let mut next_glance = Instant::now() + GLANCE;
     while !inbox.is_closed() {
         if todo.is_overrun() {
             let reason = "more has changed than could be kept for a slow reader";
@@ -62,11 +63,18 @@ async fn serve(line: &mut Line, todo: &mut Todo, inbox: &Inbox) -> Result<()> {
                 inbox.resumed();
             }
         }
+        if has_room && todo.is_done() && Instant::now() >= next_glance {
+            let took = glance(line, todo, inbox).await?;
+            next_glance = Instant::now() + GLANCE.max(took * REST);
+        }
         if sign_of_life.is_none_or(|at| at.elapsed() >= HEARTBEAT) && todo.is_resumed() {
             todo.seen_at = Some(line.now().await?);
             sign_of_life = Some(Instant::now());
         }
         let patience = match (todo.is_done(), has_room) {
+            (true, true) if todo.is_anything_open() => {
+                next_glance.saturating_duration_since(Instant::now())
+            }
             (true, _) => HEARTBEAT,
             (false, true) => Duration::ZERO,
             (false, false) => TURN,
@@ -76,4 +84,19 @@ async fn serve(line: &mut Line, todo: &mut Todo, inbox: &Inbox) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Looks what those that run have found since, of which no notification tells, and tells how long that took.
+#[repository]
+async fn glance(line: &mut Line, todo: &mut Todo, inbox: &Inbox) -> Result<Duration> {
+    let began = Instant::now();
+    let ids = todo.running();
+    if !ids.is_empty() {
+        let mut found = line.states(&ids).await?;
+        todo.only_news(&mut found);
+        let ids: Vec<_> = found.iter().map(|row| row.id).collect();
+        todo.told(&ids, &found);
+        inbox.put(&ids, found);
+    }
+    Ok(began.elapsed())
 }

@@ -25,6 +25,11 @@ pub(crate) const LISTEN: &str = "LISTEN wundr_analyses";
 /// How often a listener asks the server for a sign of life.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// How often the findings of analyses that run are counted although nothing was heard of them; and how many times as
+/// long as that took it is not done again, so that it takes a twentieth of one of the server's cores at most.
+pub(crate) const GLANCE: Duration = Duration::from_secs(1);
+pub(crate) const REST: u32 = 20;
+
 /// How long a listener that has work waits for a reader that is slow, before it looks again.
 pub(crate) const TURN: Duration = Duration::from_millis(25);
 
@@ -61,7 +66,8 @@ pub struct LiveAnalysis {
     pub status: AnalysisStatus,
     /// Percent that are done, 0 to 100.
     pub progress: i32,
-    /// How many findings it has so far: counted when its status or progress changes. New findings alone tell nobody.
+    /// How many findings it has so far: counted when its status or progress changes, and every second while it runs, or
+    /// less often where counting takes long.
     pub findings: i64,
 }
 
@@ -78,7 +84,7 @@ impl LiveAnalysis {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LiveEvent {
-    /// An analysis was created, or its status or progress has changed: this is what it is now. Several changes may
+    /// An analysis was created, its status or progress has changed, or more was found: this is what it is now. Several changes may
     /// have become one event; none is older than one that was told before.
     Changed(LiveAnalysis),
     /// An analysis was deleted.

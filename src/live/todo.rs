@@ -1,12 +1,13 @@
 //! What a listener still has to read for its reader.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::{Follow, FollowedIds, LiveAnalysis, PAGE};
-use crate::{AnalysisId, ProjectId};
+use crate::{AnalysisId, AnalysisStatus, ProjectId};
 
 /// How many analyses that have changed are remembered for a slow reader, and how many that were told as pending or
 /// running.
@@ -23,8 +24,10 @@ pub(crate) struct Todo {
     changed: HashSet<AnalysisId>,
     /// More than that have changed.
     is_overrun: bool,
-    /// Told as pending or running.
-    open: HashSet<AnalysisId>,
+    /// Told as pending or running, as they were told.
+    open: BTreeMap<AnalysisId, LiveAnalysis>,
+    /// The last whose findings were counted although nothing was heard of it.
+    glanced_at: Option<AnalysisId>,
     resuming: Resuming,
     /// The server's time at its last sign of life.
     pub(crate) seen_at: Option<DateTime<Utc>>,
@@ -51,7 +54,8 @@ impl Todo {
             backlog: Vec::new(),
             changed: HashSet::new(),
             is_overrun: false,
-            open: HashSet::new(),
+            open: BTreeMap::new(),
+            glanced_at: None,
             resuming: Resuming::Done,
             seen_at: None,
         }
@@ -62,7 +66,7 @@ impl Todo {
         let mut backlog: HashSet<_> = unheard.into_iter().collect();
         backlog.extend(self.backlog.drain(..));
         backlog.extend(self.changed.drain());
-        backlog.extend(&self.open);
+        backlog.extend(self.open.keys());
         self.resuming = match self.follow {
             Follow::Analysis(id) => {
                 backlog.insert(id);
@@ -141,8 +145,28 @@ impl Todo {
         }
         let open = found.iter().filter(|row| row.is_open());
         for row in open.take(KEPT - self.open.len().min(KEPT)) {
-            self.open.insert(row.id);
+            self.open.insert(row.id, row.clone());
         }
+    }
+
+    /// Those that run, for a glance at what they have found since they were told: so many of them, and the next ones the
+    /// next time.
+    pub(crate) fn running(&mut self) -> Vec<AnalysisId> {
+        let after = self.glanced_at.map_or(Bound::Unbounded, Bound::Excluded);
+        let after = self.open.range((after, Bound::Unbounded));
+        let running = after.filter(|(_, told)| told.status == AnalysisStatus::Running);
+        let ids: Vec<_> = running.map(|(id, _)| *id).take(PAGE).collect();
+        self.glanced_at = ids.get(PAGE - 1).copied();
+        ids
+    }
+
+    pub(crate) fn is_anything_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Leaves of what was found what was not told.
+    pub(crate) fn only_news(&self, found: &mut Vec<LiveAnalysis>) {
+        found.retain(|row| self.open.get(&row.id) != Some(row));
     }
 
     /// Tells once when everything that was to be read again has been.

@@ -123,6 +123,7 @@ async fn what_becomes_of_a_projects_analyses_is_told() {
     };
     let issues: Vec<_> = (0..7).map(issue).collect();
     db.analysis_issues().create_many(&issues).await.unwrap();
+    assert_eq!(changed(&mut live).await, (AnalysisStatus::Running, 0, 7));
     analyses.progress(id, 40).await.unwrap();
     assert_eq!(changed(&mut live).await, (AnalysisStatus::Running, 40, 7));
     // Other changes of the row are nobody's business here.
