@@ -181,6 +181,14 @@ impl<C> InMonths<C> {
     }
 }
 
+impl<C> InMonths<C> {
+    /// A number for the months, from which the text follows.
+    pub(crate) fn shape(&self) -> u64 {
+        let days = |month: NaiveDate| u64::from(month.num_days_from_ce().unsigned_abs());
+        days(self.from) << 32 | days(self.before)
+    }
+}
+
 impl<C: QueryFragment<Pg>> QueryFragment<Pg> for InMonths<C> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.created_at.walk_ast(out.reborrow())?;

@@ -32,8 +32,8 @@ use tokio_postgres::{AsyncMessage, CancelToken, Client, Notification, Socket};
 
 use crate::Config;
 use crate::engine::connect::Connector;
+use crate::statement::NewRow;
 use crate::statement::copy::{Copied, Defaults, copy_from, prospect, table};
-use crate::statement::{Changes, NewRow, Update};
 
 mod answer;
 mod question;
@@ -136,15 +136,18 @@ impl Connection {
         Ok(question)
     }
 
-    /// The rows that an update returns. Takes the connection as the traits for `&Connection` do.
-    pub(crate) fn update<'c, C: Changes>(
+    /// The rows that a query returns whose text follows from `id` and `shape`. Takes the connection as the traits for
+    /// `&Connection` do.
+    pub(crate) fn shaped<'c>(
         connection: &mut &'c Self,
-        update: &Update<'_, C>,
+        query: &dyn QueryFragment<Pg>,
+        id: TypeId,
+        shape: u64,
     ) -> BoxFuture<'c, QueryResult<Answer>> {
-        let (connection, id) = (*connection, TypeId::of::<Update<'static, C>>());
-        let question = connection.statements.ask_shaped(update, id, update.shape());
+        let connection = *connection;
+        let question = connection.statements.ask_shaped(query, id, shape);
         let question = question.map(|mut question| {
-            question.heard = connection.tell_of(update);
+            question.heard = connection.tell_of(query);
             question
         });
         Box::pin(connection.answer(question))

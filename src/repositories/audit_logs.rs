@@ -124,8 +124,8 @@ impl AuditLogRepository for AuditLogs<'_> {
             .filter(audit_logs::id.eq(id))
             .select(AuditLog::as_select());
         if let Some(months) = InMonths::of(audit_logs::created_at, id.created_at(), Utc::now()) {
-            let query = query.filter(months);
-            if let Some(entry) = self.0.first(query).await? {
+            let (query, shape) = (query.filter(months), months.shape());
+            if let Some(entry) = self.0.first_shaped(query, shape).await? {
                 return Ok(Some(entry));
             }
         }

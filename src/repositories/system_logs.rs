@@ -110,8 +110,8 @@ impl SystemLogRepository for SystemLogs<'_> {
             .filter(system_logs::id.eq(id))
             .select(SystemLog::as_select());
         if let Some(months) = InMonths::of(system_logs::created_at, id.created_at(), Utc::now()) {
-            let query = query.filter(months);
-            if let Some(line) = self.0.first(query).await? {
+            let (query, shape) = (query.filter(months), months.shape());
+            if let Some(line) = self.0.first_shaped(query, shape).await? {
                 return Ok(Some(line));
             }
         }

@@ -117,8 +117,20 @@ async fn an_entry_by_id_is_looked_for_in_the_months_around_it_alone() {
         .unwrap();
     let entry = NewAuditLog::new(AuditAction::Login, "user");
     let id = db.audit_logs().create(entry).await.unwrap().id;
+    let months_ago = Utc::now() - Days::new(100);
+    db.partitions()
+        .create(LogTable::AuditLogs, months_ago.date_naive())
+        .await
+        .unwrap();
+    let seconds = u64::try_from(months_ago.timestamp()).unwrap();
+    let then = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0);
+    let earlier = NewAuditLog::new(AuditAction::Login, "user")
+        .id(Uuid::new_v7(then))
+        .created_at(months_ago);
+    let earlier = db.audit_logs().create(earlier).await.unwrap().id;
     // The server plans the first calls one by one, and looks at every partition's indexes for that.
     for _ in 0..6 {
+        assert!(db.audit_logs().find(earlier).await.unwrap().is_some());
         assert!(db.audit_logs().find(id).await.unwrap().is_some());
         assert!(db.audit_logs().exists(id).await.unwrap());
         let found = db.audit_logs().find_many(&[id, id]).await.unwrap();
@@ -136,11 +148,18 @@ async fn an_entry_by_id_is_looked_for_in_the_months_around_it_alone() {
     let read = read.await.unwrap();
     assert!(matches!(read.len(), 1 | 2), "{read:?}");
 
+    let named = db.transaction(async |tx| {
+        assert!(tx.audit_logs().find(earlier).await?.is_some());
+        Ok::<_, Error>(partitions_named(&database))
+    });
+    let named = named.await.unwrap();
+    assert!(matches!(named.len(), 1 | 2), "{named:?}");
+
     let read = db.transaction(async |tx| {
         assert!(tx.audit_logs().find(AuditLogId::new()).await?.is_none());
         Ok::<_, Error>(partitions_read(&database))
     });
-    assert_eq!(read.await.unwrap().len(), 13);
+    assert_eq!(read.await.unwrap().len(), 14);
 }
 
 #[both_engines]

@@ -1,5 +1,6 @@
 //! Where a repository's statements run, and how.
 
+use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +9,9 @@ use std::task::{Context, Poll};
 
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
-use diesel::query_builder::{QueryFragment, QueryId};
+use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::query_dsl::CompatibleType;
+use diesel::result::Error::DeserializationError;
 use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 use diesel_async::methods::LoadQuery;
@@ -19,9 +22,9 @@ use futures_util::stream::{
 
 use super::pool::Pooled;
 use super::{BoxFuture, Db, Tx};
-use crate::engine::connection::Connection;
+use crate::engine::connection::{Answer, Connection};
 use crate::statement::copy::is_worth_a_copy;
-use crate::statement::{Changes, NewRow, ROWS_PER_STATEMENT, RowOf, insert_many, update};
+use crate::statement::{Changes, NewRow, ROWS_PER_STATEMENT, RowOf, Update, insert_many, update};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
@@ -195,11 +198,29 @@ impl<'a> Source<'a> {
         C: Changes<Id: Send + Sync, Row: FromSqlRow<RowOf<C>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            run!(self, unfinished, connection => async {
-                let rows = Connection::update(&mut connection, &update(id, changes));
-                let row = rows.await?.try_next().await?;
-                let row = row.map(|row| C::Row::build_from_row(&row));
-                row.transpose().map_err(diesel::result::Error::DeserializationError)
+            run!(self, unfinished, connection => {
+                let update = update(id, changes);
+                let (named, shape) = (TypeId::of::<Update<'static, C>>(), update.shape());
+                only_row(Connection::shaped(&mut connection, &update, named, shape))
+            })
+        })
+    }
+
+    /// As [`first`](Self::first), for a query whose text follows from its type and `shape`: known by these, it need not be
+    /// written to be found again.
+    pub(crate) fn first_shaped<'f, Q, R>(
+        &'f self,
+        query: Q,
+        shape: u64,
+    ) -> BoxFuture<'f, Result<Option<R>>>
+    where
+        Q: QueryFragment<Pg> + Query + Send + 'static,
+        Q::SqlType: CompatibleType<R, Pg>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
+    {
+        Box::pin(async move {
+            run!(self, unfinished, connection => {
+                only_row(Connection::shaped(&mut connection, &query, TypeId::of::<Q>(), shape))
             })
         })
     }
@@ -295,6 +316,15 @@ impl<'a> Source<'a> {
             Ok(())
         })
     }
+}
+
+/// The only row of an answer, if there is one.
+async fn only_row<S, R: FromSqlRow<S, Pg>>(
+    answer: impl Future<Output = QueryResult<Answer>>,
+) -> QueryResult<Option<R>> {
+    let row = answer.await?.try_next().await?;
+    let row = row.map(|row| R::build_from_row(&row));
+    row.transpose().map_err(DeserializationError)
 }
 
 /// How many rows of a stream are decoded at a time, of those that have come.

@@ -82,6 +82,14 @@ impl<'a> Source<'a> {
         self.run(|connection| query.get_result(connection).optional())
     }
 
+    /// As [`first`](Self::first). diesel knows the query by its text.
+    pub(crate) fn first_shaped<'q, Q, R>(&self, query: Q, _shape: u64) -> Result<Option<R>>
+    where
+        Q: LoadQuery<'q, PgConnection, R> + RunQueryDsl<PgConnection>,
+    {
+        self.first(query)
+    }
+
     /// The only row of a query that always has one.
     pub(crate) fn one<'q, Q, R>(&self, query: Q) -> Result<R>
     where

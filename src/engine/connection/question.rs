@@ -114,10 +114,12 @@ impl Statements {
     }
 
     /// As [`ask`](Self::ask), for a query whose text follows from its type and a number.
-    pub(super) fn ask_shaped<Q>(&self, query: &Q, id: TypeId, shape: u64) -> QueryResult<Question>
-    where
-        Q: QueryFragment<Pg>,
-    {
+    pub(super) fn ask_shaped(
+        &self,
+        query: &dyn QueryFragment<Pg>,
+        id: TypeId,
+        shape: u64,
+    ) -> QueryResult<Question> {
         self.ask_with(query, Some((id, shape)))
     }
 
