@@ -212,6 +212,7 @@ mod delete;
 mod each;
 mod membership;
 mod prepared;
+mod rows_of;
 mod update;
 pub(crate) use at_most::at_most;
 pub use delete::{DeleteMatching, DeleteReturning, delete_matching};
@@ -220,6 +221,7 @@ pub use each::{PageOfEach, page_of_each, parent_id};
 pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
 pub use prepared::prepared;
 #[cfg(feature = "async")]
+pub(crate) use rows_of::{Rows, RowsOf};
 pub(crate) use update::RowOf;
 use update::push_update;
 pub use update::{Update, update};

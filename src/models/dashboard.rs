@@ -1,7 +1,7 @@
 //! A project at a glance.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -180,7 +180,7 @@ impl QueryId for NewestOfTypes {
 }
 
 impl Query for NewestOfTypes {
-    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+    type SqlType = SqlTypeOf<<Analysis as Selectable<Pg>>::SelectExpression>;
 }
 
 /// How many issues of each severity are open in the newest completed analysis of each type.
@@ -212,8 +212,3 @@ impl QueryId for OpenIssues {
 impl Query for OpenIssues {
     type SqlType = (IssueSeveritySql, BigInt);
 }
-
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for NewestOfTypes {}
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for OpenIssues {}

@@ -24,6 +24,27 @@ pub struct TrendPoint {
     pub direction: TrendDirection,
 }
 
+/// A day of one of several metrics, with the metric's place among them, from 1.
+pub(crate) type PlacedPoint = (i64, NaiveDate, BigDecimal, TrendDirection);
+
+impl TrendPoint {
+    /// The days of each of so many metrics.
+    pub(crate) fn of_each(rows: Vec<PlacedPoint>, metrics: usize) -> Vec<Vec<Self>> {
+        let mut trends = vec![Vec::new(); metrics];
+        for (position, date, average, direction) in rows {
+            let place = usize::try_from(position - 1).unwrap_or(usize::MAX);
+            if let Some(trend) = trends.get_mut(place) {
+                trend.push(Self {
+                    date,
+                    average,
+                    direction,
+                });
+            }
+        }
+        trends
+    }
+}
+
 /// The trends of several metrics of a project, each row with its metric's place in the list, from 1.
 pub(crate) struct TrendsOf<'a> {
     pub(crate) project_id: ProjectId,

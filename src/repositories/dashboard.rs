@@ -1,12 +1,16 @@
 //! A project at a glance.
 
-use diesel::prelude::{ExpressionMethods, JoinOnDsl, QueryDsl};
+use diesel::pg::Pg;
+use diesel::prelude::{ExpressionMethods, JoinOnDsl, QueryDsl, Selectable};
 
 use super::*;
-use crate::schema::public::{project_members, users};
+use crate::schema::cache::project_stats;
+use crate::schema::public::{project_members, projects, users};
+use crate::statement::{Rows, RowsOf};
 use crate::{
     Analysis, Dashboard, DashboardMember, DashboardOptions, IssueSeverity, MetricTrend,
-    NewestOfTypes, OpenIssues, ProjectId, Result,
+    NewestOfTypes, OpenIssues, PlacedPoint, Project, ProjectId, ProjectStats, Result, TrendPoint,
+    TrendsOf,
 };
 
 /// Reads a project at a glance.
@@ -18,10 +22,7 @@ pub trait DashboardRepository: Send + Sync {
     /// The project with its members, its numbers, its latest analyses, what is open in them and the trends of its
     /// metrics; `None` if there is no such project.
     ///
-    /// Six statements on one connection. The async engine sends them all before it waits for the first answer, so that
-    /// they take one round trip; the blocking one sends them one after the other. Each sees what is committed when it
-    /// begins; for one moment's view, ask inside a transaction with
-    /// [`Isolation::RepeatableRead`](crate::Isolation::RepeatableRead).
+    /// One statement: one round trip, and all of it as it is at one moment.
     ///
     /// # Errors
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the number of members is not within 0 and 100.
@@ -31,6 +32,15 @@ pub trait DashboardRepository: Send + Sync {
         options: &DashboardOptions,
     ) -> Result<Option<Dashboard>>;
 }
+
+type Answer = (
+    Rows<Project>,
+    Rows<DashboardMember>,
+    Rows<ProjectStats>,
+    Rows<Analysis>,
+    Rows<(IssueSeverity, i64)>,
+    Rows<PlacedPoint>,
+);
 
 /// The [`DashboardRepository`] on PostgreSQL.
 #[derive(Clone)]
@@ -72,36 +82,40 @@ impl DashboardRepository for Dashboards<'_> {
                 project_members::added_at,
             ));
 
-        let connection = self.0.hold().await?;
-        let source = connection.source();
-        let projects = Projects(source.clone());
-        let statistics = ProjectStatsView(source.clone());
-        let trends = Trends(source.clone());
-        let ((project, members), ((statistics, latest), (open_issues, trends))) = at_once(
-            at_once(
-                projects.find(project_id),
-                source.load::<_, DashboardMember>(members),
+        let answer = diesel::select((
+            RowsOf(
+                projects::table
+                    .find(project_id)
+                    .select(<Project as Selectable<Pg>>::construct_selection()),
             ),
-            at_once(
-                at_once(
-                    statistics.find(project_id),
-                    source.load::<_, Analysis>(NewestOfTypes::new(project_id)),
-                ),
-                at_once(
-                    source.load::<_, (IssueSeverity, i64)>(OpenIssues(project_id)),
-                    trends.of_metrics(project_id, &metric_names, options.days),
-                ),
+            RowsOf(members),
+            RowsOf(
+                project_stats::table
+                    .find(project_id)
+                    .select(<ProjectStats as Selectable<Pg>>::construct_selection()),
             ),
-        )
-        .await;
-
-        let (project, members, statistics) = (project?, members?, statistics?);
-        let (latest_analyses, open_issues, trends) = (latest?, open_issues?, trends?);
+            RowsOf(NewestOfTypes::new(project_id)),
+            RowsOf(OpenIssues(project_id)),
+            RowsOf(TrendsOf {
+                project_id,
+                metric_names: &metric_names,
+                days_back: options.days,
+            }),
+        ));
+        let (
+            Rows(mut projects),
+            Rows(members),
+            Rows(mut statistics),
+            Rows(latest_analyses),
+            Rows(open_issues),
+            Rows(points),
+        ) = self.0.one::<_, Answer>(answer).await?;
+        let trends = TrendPoint::of_each(points, metric_names.len());
         let names = options.metric_names.iter().cloned();
-        Ok(project.map(|project| Dashboard {
+        Ok(projects.pop().map(|project| Dashboard {
             project,
             members,
-            statistics,
+            statistics: statistics.pop(),
             latest_analyses,
             open_issues: count_of_each!(IssueSeverity::ALL, open_issues),
             trends: names

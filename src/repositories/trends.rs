@@ -1,10 +1,7 @@
 //! `analysis.get_analysis_trends`.
 
-use bigdecimal::BigDecimal;
-use chrono::NaiveDate;
-
 use super::*;
-use crate::{ProjectId, Result, TrendDirection, TrendPoint, TrendsOf};
+use crate::{ProjectId, Result, TrendPoint, TrendsOf};
 
 /// Reads how a project's metrics go from day to day.
 ///
@@ -73,18 +70,7 @@ impl TrendRepository for Trends<'_> {
             metric_names,
             days_back,
         };
-        let rows: Vec<(i64, NaiveDate, BigDecimal, TrendDirection)> = self.0.load(query).await?;
-        let mut trends = vec![Vec::new(); metric_names.len()];
-        for (position, date, average, direction) in rows {
-            let place = usize::try_from(position - 1).unwrap_or(usize::MAX);
-            if let Some(trend) = trends.get_mut(place) {
-                trend.push(TrendPoint {
-                    date,
-                    average,
-                    direction,
-                });
-            }
-        }
-        Ok(trends)
+        let rows = self.0.load(query).await?;
+        Ok(TrendPoint::of_each(rows, metric_names.len()))
     }
 }

@@ -389,17 +389,17 @@ async fn an_ingest_dropped_at_any_await_is_whole_or_forbids_the_commit() {
 }
 
 #[tokio::test]
-async fn a_dashboard_dropped_at_any_await_leaves_a_clean_connection() {
+async fn a_page_with_its_total_dropped_at_any_await_leaves_a_clean_connection() {
     let (db, mut observer, _database) = database(1).await;
-    let options = DashboardOptions::new().metrics(["bugs"]);
-    // Once with its statements still to be prepared, then with all of them on their way at once.
+    let (everyone, page) = (UserFilter::new(), Page::new().with_total());
+    // Once with its statements still to be prepared, then with both of them on their way at once.
     for times in 0..MANY {
-        let dashboard = db.dashboard();
-        let outcome = polled(times, dashboard.of_project(ProjectId::new(), &options)).await;
+        let users = db.users();
+        let outcome = polled(times, users.list(&everyone, &page)).await;
         observer.eventually(ALL_AT_REST).await;
         is_clean(&db, &mut observer, times).await;
         if let Some(outcome) = outcome {
-            assert_eq!(outcome.unwrap(), None);
+            assert_eq!(outcome.unwrap().total, Some(0));
             assert!(times > 2, "done after {times} polls");
             return;
         }
@@ -408,25 +408,25 @@ async fn a_dashboard_dropped_at_any_await_leaves_a_clean_connection() {
 }
 
 #[tokio::test]
-async fn a_dropped_dashboard_ends_in_the_server() {
+async fn a_dropped_page_with_its_total_ends_in_the_server() {
     let (db, mut observer, database) = database(1).await;
-    let options = DashboardOptions::new();
-    // With its statements prepared, all of them are on their way when one has to wait.
-    let dashboard = db.dashboard();
+    let (everyone, page) = (UserFilter::new(), Page::new().with_total());
+    // With its statements prepared, both of them are on their way when one has to wait.
     for _ in 0..2 {
-        let absent = dashboard.of_project(ProjectId::new(), &options).await;
-        assert_eq!(absent.unwrap(), None);
+        let nobody = db.users().list(&everyone, &page).await;
+        assert_eq!(nobody.unwrap().total, Some(0));
     }
     let mut lock = Observer::of(&database.url());
-    lock.run("BEGIN; LOCK TABLE analysis.analysis_issues IN ACCESS EXCLUSIVE MODE");
+    lock.run("BEGIN; LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE");
 
     let waiting = tokio::spawn({
-        let (db, options) = (db.clone(), options.clone());
-        async move { db.dashboard().of_project(ProjectId::new(), &options).await }
+        let (db, everyone, page) = (db.clone(), everyone.clone(), page.clone());
+        async move { db.users().list(&everyone, &page).await }
     });
     observer.eventually(SOMEBODY_WAITS).await;
     waiting.abort();
     observer.eventually(&format!("NOT {SOMEBODY_WAITS}")).await;
-    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+    let projects = db.projects().count(&ProjectFilter::new()).await;
+    assert_eq!(projects.unwrap(), 0);
     lock.run("ROLLBACK");
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Text};
-use futures_util::future::try_join_all;
 use tokio_postgres::types::{ToSql, Type};
 use wundr_db::{
     AnalysisId, AnalysisIssueRepository as _, AnalysisType, DashboardOptions,
@@ -150,24 +149,27 @@ pub fn dashboard(world: &mut World) -> Outcome<Group> {
     let prepared = statements(&db, |tx| {
         blocking::DashboardRepository::of_project(&tx.dashboard(), any, &options).map(|_| ())
     })?;
-    assert_eq!(prepared.len(), 6);
+    let [prepared] = <[Prepared; 1]>::try_from(prepared)
+        .map_err(|all| format!("a dashboard is {} statements, not one", all.len()))?;
+    // An array that is unnested does not tell what it holds.
+    let types: Vec<_> = prepared
+        .parameters
+        .iter()
+        .map(|name| r#type(name))
+        .collect();
     let client = to.tokio_postgres(&world.runtime)?;
-    let mut statements = Vec::new();
-    for Prepared {
+    let preparing = client.prepare_typed(&prepared.statement, &types);
+    let statement = world.runtime.block_on(preparing)?;
+    let on = (
+        client,
         statement,
-        parameters,
-    } in prepared
-    {
-        // An array that is unnested does not tell what it holds.
-        let types: Vec<_> = parameters.iter().map(|name| r#type(name)).collect();
-        let preparing = client.prepare_typed(&statement, &types);
-        statements.push((world.runtime.block_on(preparing)?, parameters));
-    }
-    let on = (client, Arc::new(statements), keys.clone());
+        Arc::new(prepared.parameters),
+        keys.clone(),
+    );
     group.task(
         "tokio_postgres",
         on,
-        |(client, statements, keys), turn| async move {
+        |(client, statement, parameters, keys), turn| async move {
             for key in keys.of(turn) {
                 let value = |parameter: &String| -> Box<dyn ToSql + Send + Sync> {
                     match parameter.as_str() {
@@ -177,16 +179,10 @@ pub fn dashboard(world: &mut World) -> Outcome<Group> {
                         _ => Box::new(METRICS.to_vec()),
                     }
                 };
-                let answers = statements.iter().map(|(statement, parameters)| {
-                    let values: Vec<_> = parameters.iter().map(value).collect();
-                    let client = &client;
-                    async move {
-                        let values: Vec<&(dyn ToSql + Sync)> =
-                            values.iter().map(|value| &**value as _).collect();
-                        client.query(statement, &values).await
-                    }
-                });
-                assert_eq!(try_join_all(answers).await?.len(), 6);
+                let values: Vec<_> = parameters.iter().map(value).collect();
+                let values: Vec<&(dyn ToSql + Sync)> =
+                    values.iter().map(|value| &**value as _).collect();
+                client.query_one(&statement, &values).await?;
             }
             Ok(())
         },
