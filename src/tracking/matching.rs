@@ -61,8 +61,24 @@ fn push_asked<'b>(compared: &'b Compared, out: &mut AstPass<'_, 'b, Pg>) -> Quer
 /// What a finding is about: its rule, or its type where it names none.
 const RULE: &str = "CASE WHEN rule_id IS NULL THEN pg_catalog.hashtextextended(type::pg_catalog.text, 1) \
                     ELSE pg_catalog.hashtextextended(rule_id, 0) END";
+/// A text without these. One `replace` for each takes a sixth of the time of a `translate`, which compares each letter
+/// with all of them.
+fn without<'a>(characters: impl IntoIterator<Item = &'a str>, text: &str) -> String {
+    characters
+        .into_iter()
+        .fold(text.to_owned(), |text, character| {
+            format!("pg_catalog.replace({text}, E'{character}', '')")
+        })
+}
+
 /// The code in question without white space.
-const CODE: &str = r"pg_catalog.translate(COALESCE(code_snippet, ''), E' \t\r\n', '')";
+fn code() -> String {
+    without([" ", r"\t", r"\r", r"\n"], "COALESCE(code_snippet, '')")
+}
+
+fn without_digits(text: &str) -> String {
+    without(["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"], text)
+}
 
 /// `finding`: what is compared of both analyses.
 ///
@@ -87,7 +103,7 @@ fn push_findings(out: &mut AstPass<'_, '_, Pg>) {
             " AS rule, pg_catalog.hashtextextended(title, pg_catalog.hashtextextended(COALESCE(description, ''), \
              pg_catalog.hashtextextended(",
         );
-        out.push_sql(CODE);
+        out.push_sql(&code());
         out.push_sql(", ");
         out.push_sql(RULE);
         out.push_sql("))) AS exact FROM analysis.analysis_issues WHERE analysis_id = (SELECT ");
@@ -183,11 +199,13 @@ fn push_loose(out: &mut AstPass<'_, '_, Pg>) {
          SELECT CASE WHEN code <> '' THEN pg_catalog.hashtextextended(code, topic) \
          ELSE pg_catalog.uuid_hash_extended(spare.id, topic) END AS code, \
          pg_catalog.hashtextextended(title, pg_catalog.hashtextextended(description, topic)) AS message, \
-         pg_catalog.hashtextextended(pg_catalog.translate(title, '0123456789', ''), \
-         pg_catalog.hashtextextended(pg_catalog.translate(description, '0123456789', ''), topic)) AS wording \
-         FROM (SELECT ",
+         pg_catalog.hashtextextended(",
     );
-    out.push_sql(CODE);
+    out.push_sql(&without_digits("title"));
+    out.push_sql(", pg_catalog.hashtextextended(");
+    out.push_sql(&without_digits("description"));
+    out.push_sql(", topic)) AS wording FROM (SELECT ");
+    out.push_sql(&code());
     out.push_sql(
         " AS code, title, COALESCE(description, '') AS description FROM analysis.analysis_issues \
          WHERE analysis_issues.id = spare.id OFFSET 0) AS text OFFSET 0) AS digest \
