@@ -189,18 +189,30 @@ impl<C> InMonths<C> {
     }
 }
 
+/// Writes when a month begins. Digit by digit, since diesel walks through a query whose text it does not need, too.
+fn push_month(first: NaiveDate, out: &mut AstPass<'_, '_, Pg>) {
+    const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let (year, month) = (first.year().unsigned_abs(), first.month());
+    out.push_sql("TIMESTAMP WITH TIME ZONE '");
+    for number in [year / 1000, year / 100, year / 10, year] {
+        out.push_sql(DIGITS[number as usize % 10]);
+    }
+    out.push_sql("-");
+    for number in [month / 10, month] {
+        out.push_sql(DIGITS[number as usize % 10]);
+    }
+    out.push_sql("-01 00:00:00+00'");
+}
+
 impl<C: QueryFragment<Pg>> QueryFragment<Pg> for InMonths<C> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.created_at.walk_ast(out.reborrow())?;
-        out.push_sql(&format!(
-            " >= TIMESTAMP WITH TIME ZONE '{} 00:00:00+00' AND ",
-            self.from
-        ));
+        out.push_sql(" >= ");
+        push_month(self.from, &mut out);
+        out.push_sql(" AND ");
         self.created_at.walk_ast(out.reborrow())?;
-        out.push_sql(&format!(
-            " < TIMESTAMP WITH TIME ZONE '{} 00:00:00+00'",
-            self.before
-        ));
+        out.push_sql(" < ");
+        push_month(self.before, &mut out);
         Ok(())
     }
 }
@@ -367,6 +379,23 @@ mod tests {
             Some((time("2023-12-31T00:00:00Z"), time("2024-04-01T12:00:00Z")))
         );
         assert_eq!(window([DateTime::<Utc>::MAX_UTC]), None);
+    }
+
+    #[test]
+    fn months_are_written_out() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let months = InMonths {
+            created_at: crate::schema::audit::audit_logs::created_at,
+            from: day("2019-12-01"),
+            before: day("2020-01-01"),
+        };
+        let mut sql = diesel::pg::PgQueryBuilder::default();
+        QueryFragment::<Pg>::to_sql(&months, &mut sql, &Pg).unwrap();
+        assert_eq!(
+            diesel::query_builder::QueryBuilder::finish(sql),
+            "\"audit\".\"audit_logs\".\"created_at\" >= TIMESTAMP WITH TIME ZONE '2019-12-01 00:00:00+00' \
+             AND \"audit\".\"audit_logs\".\"created_at\" < TIMESTAMP WITH TIME ZONE '2020-01-01 00:00:00+00'"
+        );
     }
 
     #[test]

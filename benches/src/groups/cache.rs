@@ -232,7 +232,7 @@ impl Reader {
 }
 
 pub fn cache_hit_1(world: &mut World) -> Outcome<Group> {
-    hits(world, "cache_hit_1", 1, 400)
+    hits(world, "cache_hit_1", 1, 2_000)
 }
 
 pub fn cache_hit_64(world: &mut World) -> Outcome<Group> {
