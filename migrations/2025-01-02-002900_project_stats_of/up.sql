@@ -29,29 +29,22 @@ BEGIN ATOMIC
       COUNT(*) AS total_analyses,
       COUNT(*) FILTER (WHERE scored.status = 'completed') AS completed_analyses,
       MAX(scored.completed_at) AS last_analysis_at,
+      -- Takes a score out of its document for every use of it: what takes it out once is a subquery that only one process
+      -- can read.
       AVG(
-        CASE jsonb_typeof(scored.score)
-          WHEN 'number' THEN scored.score::DECIMAL
+        CASE jsonb_typeof(scored.summary -> 'overallScore')
+          WHEN 'number' THEN (scored.summary -> 'overallScore')::DECIMAL
           WHEN 'string' THEN
             -- Bounded, so that no text can overflow the cast.
-            CASE WHEN length(scored.score #>> '{}') <= 1000
-                AND scored.score #>> '{}'
+            CASE WHEN length(scored.summary ->> 'overallScore') <= 1000
+                AND scored.summary ->> 'overallScore'
                   ~ '^[ \t\n\r\f\v]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?[ \t\n\r\f\v]*$'
-              THEN (scored.score #>> '{}')::DECIMAL
+              THEN (scored.summary ->> 'overallScore')::DECIMAL
             END
         END
-      ) AS avg_quality_score
-    FROM (
-      SELECT
-        project_id,
-        status,
-        completed_at,
-        CASE WHEN status = 'completed' THEN summary -> 'overallScore' END AS score
-      FROM analysis.analyses
-      WHERE project_id = ANY (ids)
-      -- Takes each score out of its document once: merged into the query above, it would do so for every use.
-      OFFSET 0
-    ) scored
+      ) FILTER (WHERE scored.status = 'completed') AS avg_quality_score
+    FROM analysis.analyses AS scored
+    WHERE scored.project_id = ANY (ids)
     GROUP BY scored.project_id
   ) a ON a.project_id = p.id
   LEFT JOIN (

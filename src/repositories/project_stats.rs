@@ -4,6 +4,7 @@ use diesel::prelude::{QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::cache::project_stats;
+use crate::statement::Replanned;
 use crate::{
     Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result, StatsOf,
 };
@@ -34,6 +35,10 @@ pub trait ProjectStatsRepository: Send + Sync {
     /// How many projects the filter matches.
     async fn count(&self, filter: &ProjectStatsFilter) -> Result<i64>;
 }
+
+/// From so many projects on their statistics are planned each time: a plan that is kept counts on ten of them, and leaves
+/// the work to one process.
+const MANY: usize = 64;
 
 /// The [`ProjectStatsRepository`] on PostgreSQL.
 #[derive(Clone)]
@@ -66,10 +71,13 @@ impl ProjectStatsRepository for ProjectStatsView<'_> {
     }
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<ProjectStats>>> {
-        Ok(in_order_of!(
-            ids,
-            self.0.load::<_, ProjectStats>(StatsOf { ids }).await?
-        ))
+        let stats = StatsOf { ids };
+        let rows: Vec<ProjectStats> = if ids.len() < MANY {
+            self.0.load(stats).await?
+        } else {
+            self.0.load(Replanned(stats)).await?
+        };
+        Ok(in_order_of!(ids, rows))
     }
 
     async fn list(

@@ -1,4 +1,6 @@
 use super::*;
+use std::iter;
+
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -150,8 +152,15 @@ async fn many_projects_have_the_numbers_that_each_has_alone() {
 
     let many = stats.find_many(&ids).await.unwrap();
     assert_eq!(many.len(), ids.len());
-    for (id, of_many) in ids.into_iter().zip(many) {
-        assert_eq!(of_many, stats.find(id).await.unwrap());
+    for (&id, of_many) in ids.iter().zip(&many) {
+        assert_eq!(of_many, &stats.find(id).await.unwrap());
         assert_eq!(of_many.is_none(), id == archived);
     }
+    let nobody = || iter::repeat_with(ProjectId::new).take(100);
+    let more: Vec<_> = nobody().chain(ids).chain(nobody()).collect();
+    let of_more = stats.find_many(&more).await.unwrap();
+    let (before, of_more) = of_more.split_at(100);
+    let (of_ids, behind) = of_more.split_at(many.len());
+    assert_eq!(of_ids, many);
+    assert!(before.iter().chain(behind).all(Option::is_none));
 }
