@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::latencies::{Histogram, Latencies};
+
 /// What a cache has done since it was made, in this process. The numbers only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -44,6 +46,8 @@ pub struct CacheMetrics {
     pub calls: u64,
     /// The time that all those calls took together.
     pub call_time: Duration,
+    /// How many of them took how long.
+    pub latencies: Latencies,
 }
 
 impl CacheMetrics {
@@ -73,6 +77,7 @@ macro_rules! counters {
         pub(crate) struct Counters {
             $(pub(crate) $name: AtomicU64,)+
             call_nanoseconds: AtomicU64,
+            latencies: Histogram,
         }
 
         impl Counters {
@@ -80,6 +85,7 @@ macro_rules! counters {
                 CacheMetrics {
                     $($name: AtomicU64::load(&self.$name, Ordering::Relaxed),)+
                     call_time: Duration::from_nanos(AtomicU64::load(&self.call_nanoseconds, Ordering::Relaxed)),
+                    latencies: self.latencies.snapshot(),
                 }
             }
         }
@@ -94,6 +100,7 @@ counters! {
 impl Counters {
     pub(crate) fn called(&self, took: Duration) {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        self.latencies.add(took);
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.call_nanoseconds.fetch_add(took, Ordering::Relaxed);
     }

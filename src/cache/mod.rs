@@ -111,6 +111,7 @@ pub(crate) mod breaker;
 pub(crate) mod entry;
 pub(crate) mod events;
 pub(crate) mod greeting;
+mod latencies;
 mod metrics;
 pub(crate) mod name;
 pub(crate) mod question;
@@ -119,6 +120,7 @@ pub(crate) mod script;
 pub(crate) mod sealed;
 mod settings;
 
+pub use latencies::Latencies;
 pub use metrics::CacheMetrics;
 pub(crate) use metrics::{Counters, count};
 pub(crate) use settings::Servers;

@@ -223,6 +223,8 @@ async fn what_it_does_is_counted() {
     assert_eq!((metrics.errors, metrics.bypasses), (0, 0));
     assert!((metrics.hit_rate() - 0.75).abs() < 1e-9);
     assert!(metrics.calls >= 6 && metrics.mean_call() > Duration::ZERO);
+    assert_eq!(metrics.latencies.count(), metrics.calls);
+    assert!(metrics.latencies.quantile(0.5) > Duration::ZERO);
     let _: () = Raw::of(&redis.url()).ask("FLUSHALL");
     pair.other.users().find(ada).await.unwrap();
     assert_eq!(
