@@ -15,6 +15,8 @@ use wundr_db::{
 };
 
 const ANALYSES: usize = 9;
+/// How many workers may be lost over one analysis.
+const ATTEMPTS: u32 = 3;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -76,7 +78,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn work(db: Db, name: &'static str) -> wundr_db::Result<(&'static str, usize)> {
     let mut done = 0;
     loop {
-        for abandoned in db.analyses().requeue_abandoned().await? {
+        for abandoned in db.analyses().requeue_abandoned(ATTEMPTS).await? {
             println!(
                 "{name}: {} has left {}",
                 abandoned.lease.worker, abandoned.analysis.id

@@ -117,7 +117,7 @@ impl Step {
 }
 
 /// The design has no end without a beginning.
-fn push_end_if_started(out: &mut AstPass<'_, '_, Pg>) {
+pub(crate) fn push_end_if_started(out: &mut AstPass<'_, '_, Pg>) {
     for (column, value) in [("completed_at", NOW), ("duration_seconds", SECONDS)] {
         out.push_sql(", ");
         out.push_sql(column);

@@ -269,6 +269,16 @@ pub mod analysis {
         use diesel::sql_types::*;
         use super::sql_types::*;
 
+        analysis.analysis_abandonments (analysis_id) {
+            analysis_id -> Uuid,
+            times -> Int4,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
+        use super::sql_types::*;
+
         analysis.analysis_leases (analysis_id) {
             analysis_id -> Uuid,
             worker -> Text,
@@ -328,6 +338,7 @@ pub mod analysis {
 
     diesel::joinable!(analysis_results -> analyses (analysis_id));
     diesel::joinable!(analysis_issues -> analyses (analysis_id));
+    diesel::joinable!(analysis_abandonments -> analyses (analysis_id));
     diesel::joinable!(analysis_leases -> analyses (analysis_id));
     diesel::joinable!(analysis_metrics -> analyses (analysis_id));
     diesel::joinable!(dependency_graphs -> analyses (analysis_id));
@@ -336,6 +347,7 @@ pub mod analysis {
         analyses,
         analysis_results,
         analysis_issues,
+        analysis_abandonments,
         analysis_leases,
         analysis_metrics,
         dependency_graphs,

@@ -184,16 +184,22 @@ pub(crate) fn push_held<'b>(lease: &'b Lease, out: &mut AstPass<'_, 'b, Pg>) -> 
     Ok(())
 }
 
-/// Puts running analyses whose lease has expired back to pending, and tells which lease each has lost.
+/// Puts running analyses whose lease has expired back to pending, and tells which lease each has lost. Those that were left
+/// so often are failed.
 pub(crate) struct RequeueAbandoned {
+    attempts: i32,
     columns: <Analysis as Selectable<Pg>>::SelectExpression,
 }
 
 impl RequeueAbandoned {
-    pub(crate) fn new() -> Self {
-        Self {
-            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+    pub(crate) fn new(attempts: u32) -> Result<Self> {
+        if attempts == 0 {
+            return Err(Error::invalid("attempts", "is 0"));
         }
+        Ok(Self {
+            attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
+            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+        })
     }
 }
 
@@ -212,14 +218,29 @@ impl QueryFragment<Pg> for RequeueAbandoned {
              lost AS MATERIALIZED (SELECT l.analysis_id, l.worker, l.fence, l.expires_at \
              FROM analysis.analysis_leases AS l JOIN expired ON expired.id = l.analysis_id \
              WHERE l.expires_at <= pg_catalog.statement_timestamp() FOR UPDATE OF l), \
+             counted AS (INSERT INTO analysis.analysis_abandonments AS counted (analysis_id, times) \
+             SELECT analysis_id, 1 FROM lost \
+             ON CONFLICT (analysis_id) DO UPDATE SET times = counted.times + 1 RETURNING analysis_id, times), \
              requeued AS (UPDATE analysis.analyses SET ",
         );
         out.push_sql(REQUEUED);
-        out.push_sql(" FROM lost WHERE analyses.id = lost.analysis_id RETURNING ");
+        out.push_sql(" FROM lost JOIN counted USING (analysis_id) WHERE analyses.id = lost.analysis_id AND times < ");
+        out.push_bind_param::<Integer, _>(&self.attempts)?;
+        out.push_sql(" RETURNING ");
         self.columns.walk_ast(out.reborrow())?;
         out.push_sql(
-            ") SELECT requeued.*, lost.* FROM requeued JOIN lost ON lost.analysis_id = requeued.id \
-             ORDER BY requeued.created_at, requeued.id",
+            "), given_up AS (UPDATE analysis.analyses SET status = 'failed', error_message = \
+             CASE times WHEN 1 THEN 'left by its worker, ' ELSE 'left by ' || times || ' workers, the last of them ' END \
+             || lost.worker",
+        );
+        crate::lifecycle::push_end_if_started(&mut out);
+        out.push_sql(" FROM lost JOIN counted USING (analysis_id) WHERE analyses.id = lost.analysis_id AND times >= ");
+        out.push_bind_param::<Integer, _>(&self.attempts)?;
+        out.push_sql(" RETURNING ");
+        self.columns.walk_ast(out.reborrow())?;
+        out.push_sql(
+            "), gone AS (SELECT * FROM requeued UNION ALL SELECT * FROM given_up) \
+             SELECT gone.*, lost.* FROM gone JOIN lost ON lost.analysis_id = gone.id ORDER BY gone.created_at, gone.id",
         );
         Ok(())
     }

@@ -185,7 +185,13 @@ pub trait AnalysisRepository: Send + Sync {
     /// Puts every running analysis whose lease has expired back into the queue, pending and without progress, and
     /// tells which: each as it is now, with the lease that was lost, oldest first. Any process may do this at any time,
     /// several at once too. An analysis that was [started](Self::start) without a claim has no lease and is left alone.
-    async fn requeue_abandoned(&self) -> Result<Vec<Claim>>;
+    ///
+    /// One that was left like this `attempts` times is failed instead, with an `error_message` that names its last worker:
+    /// it may be what its workers die of. Those that were [released](Self::release) do not count.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if `attempts` is 0.
+    async fn requeue_abandoned(&self, attempts: u32) -> Result<Vec<Claim>>;
 
     /// Deletes an analysis with its results, issues, metrics and duplicates, and tells whether it was there. Its
     /// dependency graphs are kept.
@@ -411,8 +417,9 @@ impl AnalysisRepository for Analyses<'_> {
         self.take_held(lease, Step::Release).await
     }
 
-    async fn requeue_abandoned(&self) -> Result<Vec<Claim>> {
-        fenced!(self, source => source.load(RequeueAbandoned::new()))
+    async fn requeue_abandoned(&self, attempts: u32) -> Result<Vec<Claim>> {
+        let statement = RequeueAbandoned::new(attempts)?;
+        fenced!(self, source => source.load(statement))
     }
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {

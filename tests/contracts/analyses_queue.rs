@@ -152,7 +152,7 @@ async fn an_abandoned_run_is_requeued_and_its_worker_shut_out() {
     );
     let later = analyses.renew(&renewed, MINUTE, Some(30)).await.unwrap();
     assert_eq!(analyses.find(id).await.unwrap().unwrap().progress, 40);
-    assert_eq!(analyses.requeue_abandoned().await.unwrap(), []);
+    assert_eq!(analyses.requeue_abandoned(9).await.unwrap(), []);
     assert_eq!(
         field_of(analyses.renew(&later, MINUTE, Some(101)).await.unwrap_err()),
         "progress"
@@ -161,7 +161,7 @@ async fn an_abandoned_run_is_requeued_and_its_worker_shut_out() {
     execute(&db, EXPIRE).await;
     analyses.renew(&old, MINUTE, None).await.unwrap();
     execute(&db, EXPIRE).await;
-    let requeued = analyses.requeue_abandoned().await.unwrap();
+    let requeued = analyses.requeue_abandoned(9).await.unwrap();
     let [requeued] = &requeued[..] else {
         panic!("{requeued:?}")
     };
@@ -216,6 +216,59 @@ async fn an_abandoned_run_is_requeued_and_its_worker_shut_out() {
     ));
 }
 
+#[both_engines]
+#[case]
+async fn an_analysis_that_no_worker_survives_is_given_up() {
+    let (db, database) = database().await;
+    let analyses = db.analyses();
+    let id = pending(&db, 1).await[0];
+    for worker in ["one", "two"] {
+        claimed(&db, worker).await;
+        execute(&db, EXPIRE).await;
+        let left = analyses.requeue_abandoned(3).await.unwrap();
+        let state = left.iter().map(|claim| claim.analysis.status);
+        assert_eq!(state.collect::<Vec<_>>(), [AnalysisStatus::Pending]);
+    }
+    let released = claimed(&db, "careful").await.lease;
+    analyses.release(&released).await.unwrap();
+
+    let last = claimed(&db, "three").await.lease;
+    analyses.renew(&last, MINUTE, Some(30)).await.unwrap();
+    execute(&db, EXPIRE).await;
+    let left = analyses.requeue_abandoned(3).await.unwrap();
+    let row = analyses.find(id).await.unwrap().unwrap();
+    assert_eq!((left.len(), &left[0].analysis), (1, &row));
+    assert_eq!(left[0].lease.fence, last.fence);
+    assert_eq!((row.status, row.progress), (AnalysisStatus::Failed, 30));
+    assert_eq!(
+        row.error_message.as_deref(),
+        Some("left by 3 workers, the last of them three")
+    );
+    assert!(row.completed_at >= row.started_at && row.duration_seconds >= Some(1));
+    assert_eq!(analyses.requeue_abandoned(3).await.unwrap(), []);
+    let nothing_is_kept = "NOT EXISTS (SELECT FROM analysis.analysis_abandonments)";
+    until(&database, nothing_is_kept).await;
+
+    pending(&db, 2).await;
+    let survived = claimed(&db, "one").await.lease;
+    claimed(&db, "two").await;
+    execute(&db, EXPIRE).await;
+    analyses.requeue_abandoned(2).await.unwrap();
+    let again = claimed(&db, "three").await.lease;
+    assert_eq!(again.analysis_id, survived.analysis_id);
+    let summary = AnalysisSummary::default();
+    analyses.complete_claimed(&again, summary).await.unwrap();
+    claimed(&db, "three").await;
+    execute(&db, EXPIRE).await;
+    let left = analyses.requeue_abandoned(1).await.unwrap();
+    let message = left[0].analysis.error_message.as_deref();
+    assert_eq!(message, Some("left by 2 workers, the last of them three"));
+    until(&database, nothing_is_kept).await;
+
+    let refused = analyses.requeue_abandoned(0).await.unwrap_err();
+    assert_eq!(field_of(refused), "attempts");
+}
+
 /// A worker that ends its run while the run is being given to another: it began before that was committed, and waits.
 #[both_engines]
 #[case]
@@ -230,7 +283,7 @@ async fn a_worker_that_waits_for_the_next_one_is_shut_out_too() {
     let (given, ended) = at_once!(
         async {
             db.transaction(async |tx| -> wundr_db::Result<Claim> {
-                assert_eq!(tx.analyses().requeue_abandoned().await?.len(), 1);
+                assert_eq!(tx.analyses().requeue_abandoned(9).await?.len(), 1);
                 let claim = tx.analyses().claim(ANY, "new", MINUTE).await?;
                 until(&database, SOMEBODY_WAITS).await;
                 Ok(claim.unwrap())
@@ -259,12 +312,12 @@ async fn a_lease_that_is_being_renewed_is_not_taken() {
     execute(&db, EXPIRE).await;
     db.transaction(async |tx| -> wundr_db::Result<()> {
         tx.analyses().renew(&lease, MINUTE, None).await?;
-        assert_eq!(db.analyses().requeue_abandoned().await?, []);
+        assert_eq!(db.analyses().requeue_abandoned(9).await?, []);
         Ok(())
     })
     .await
     .unwrap();
-    assert_eq!(db.analyses().requeue_abandoned().await.unwrap(), []);
+    assert_eq!(db.analyses().requeue_abandoned(9).await.unwrap(), []);
 }
 
 #[both_engines]
@@ -301,6 +354,6 @@ async fn an_end_ends_the_lease_whoever_brings_it() {
         let refusal = analyses.renew(lease, MINUTE, None).await.unwrap_err();
         assert_eq!(lost(refusal), (state.to_owned(), None));
     }
-    assert_eq!(analyses.requeue_abandoned().await.unwrap(), []);
+    assert_eq!(analyses.requeue_abandoned(9).await.unwrap(), []);
     assert_eq!(analyses.count(&AnalysisFilter::new()).await.unwrap(), 5);
 }

@@ -55,7 +55,7 @@ async fn the_queue() {
     costs!(ledger, 3, failed(&ledger.db, new()));
     costs!(ledger, 4, released(&ledger.db, new()));
     costs!(ledger, 1, analyses.claim(AnalysisType::ALL, "worker", HOUR));
-    costs!(ledger, 1, analyses.requeue_abandoned());
+    costs!(ledger, 1, analyses.requeue_abandoned(9));
     ledger.settle();
 }
 

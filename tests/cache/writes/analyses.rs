@@ -74,7 +74,7 @@ async fn of_the_queue() {
         let claim = wrote!(scene, analyses.claim(any, "w", MINUTE)).unwrap();
         Observer::of(&scene.pair.database.url())
             .run("UPDATE analysis.analysis_leases SET expires_at = now() - INTERVAL '1 second'");
-        let requeued = wrote!(scene, analyses.requeue_abandoned());
+        let requeued = wrote!(scene, analyses.requeue_abandoned(9));
         assert_eq!(requeued[0].lease.analysis_id, claim.lease.analysis_id);
         let claim = wrote!(scene, analyses.claim(any, "w", MINUTE)).unwrap();
         wrote!(scene, analyses.fail_claimed(&claim.lease, "why"));
