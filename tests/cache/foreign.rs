@@ -1,6 +1,9 @@
 //! What somebody else writes under our keys is not believed, and does not break anything.
 
 use super::*;
+use std::time::Instant;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Puts something else in a key's place.
 fn plant(raw: &mut Raw, key: &str, what: &str) {
@@ -27,19 +30,25 @@ async fn what_somebody_else_wrote_is_not_believed() {
     let parts = [":generation", ":epoch:", ":user:", ":user:by:", ":lease"];
     for part in parts {
         for what in ["nothing", "text", "empty", "list", "hash", "set"] {
-            for _ in 0..3 {
+            let pattern = match part {
+                ":lease" => format!("*:user:{}:*", ada.id),
+                _ => format!("*{part}*"),
+            };
+            // Nothing is stored while some transaction of another test keeps the generation closed.
+            let began = Instant::now();
+            let mut keys = Vec::new();
+            while keys.is_empty() {
+                assert!(began.elapsed() < MINUTE, "{part} {what}");
                 pair.other.users().find(ada.id).await.unwrap();
                 pair.other.users().find_by_email(&ada.email).await.unwrap();
+                keys = raw.keys(&pattern);
             }
-            let mut keys = raw.keys(&format!("*{part}*"));
             if part == ":lease" {
-                keys = raw.keys(&format!("*:user:{}:*", ada.id));
                 for value in &keys {
                     let _: u32 = raw.ask(&format!("DEL {value}"));
                 }
                 keys.iter_mut().for_each(|key| key.push_str(":lease"));
             }
-            assert!(!keys.is_empty(), "{part} {what}");
             for key in &keys {
                 plant(&mut raw, key, what);
             }
@@ -59,11 +68,11 @@ async fn what_somebody_else_wrote_is_not_believed() {
         }
     }
     assert!(pair.other.metrics().undecodable > 0);
-    let hits = pair.other.metrics().hits;
-    for _ in 0..3 {
+    let (hits, began) = (pair.other.metrics().hits, Instant::now());
+    while pair.other.metrics().hits == hits {
+        assert!(began.elapsed() < MINUTE);
         pair.other.users().find(ada.id).await.unwrap();
     }
-    assert!(pair.other.metrics().hits > hits);
 }
 
 #[both_engines]
