@@ -186,10 +186,14 @@ impl Store {
         count(&self.counters.errors);
         if error.ends_link() {
             // Whether the server is gone with the connection is found out by who opens the next.
-            let is_news = attached.is_none_or(|attached| {
-                self.unlink(&attached.link);
-                self.detach(shard, attached) && !error.is_loss() && !error.is_redirection()
-            });
+            let is_news = match attached {
+                Some(attached) => {
+                    self.unlink(&attached.link);
+                    self.detach(shard, attached) && !error.is_loss() && !error.is_redirection()
+                }
+                // Where a slot is on its way, its server answers for the others.
+                None => !error.is_redirection(),
+            };
             if is_news && self.breaker.failed(self.settings.retry_after) {
                 events::unreachable(error);
             }

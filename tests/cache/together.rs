@@ -107,6 +107,8 @@ async fn everybody_is_answered() {
         let patience = Duration::from_secs(60);
         tokio::time::timeout(patience, all).await.unwrap().unwrap();
     }
+    // Nor is anybody given another's answer, which would be found out and read from the database.
+    assert_eq!(pair.other.metrics().undecodable, 0);
 }
 
 /// When a server does not answer, those who wait to be sent are not made to wait for it a second time.
