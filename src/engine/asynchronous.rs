@@ -1,13 +1,15 @@
 //! The async engine: diesel-async on tokio, connections kept by bb8.
 
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel_async::AnsiTransactionManager;
 use diesel_async::pooled_connection::PoolableConnection as _;
+use futures_util::future::{self, Either};
+use tokio::sync::Notify;
 
 use crate::config::Recycling;
 use crate::engine::connect::Connector;
@@ -46,6 +48,8 @@ pub struct Db {
     pool: bb8::Pool<Manager>,
     config: Arc<Config>,
     closed: Arc<AtomicBool>,
+    /// Tells those who wait for a connection that the database is closed.
+    closing: Arc<Notify>,
     /// In front of it, for those of its clones that were given one.
     #[cfg(feature = "redis")]
     cache: Option<Arc<super::cached::store::Store>>,
@@ -93,6 +97,7 @@ impl Db {
             pool,
             config,
             closed,
+            closing: Arc::default(),
             #[cfg(feature = "redis")]
             cache: None,
         })
@@ -145,14 +150,12 @@ impl Db {
     /// runs on them ends. Waits for that, at most as long as the acquire timeout; tells how many are still open.
     pub async fn close(&self) -> u32 {
         self.closed.store(true, Ordering::Relaxed);
+        self.closing.notify_waiters();
         let deadline = Instant::now() + self.config.acquire_timeout;
         while self.pool.state().connections > 0 && Instant::now() < deadline {
-            if self.pool.state().idle_connections > 0 {
-                // Checked out and given back, a connection of a closed pool is dropped.
-                drop(self.pool.get().await);
-            } else {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            // Checked out and given back, a connection of a closed pool is dropped.
+            let idle = tokio::time::timeout(Duration::from_millis(5), self.pool.get());
+            drop(idle.await);
         }
         self.pool.state().connections
     }
@@ -302,7 +305,9 @@ impl Db {
     async fn checkout(&self) -> Result<Pooled> {
         let started = Instant::now();
         let exhausted = || Error::Pool(format!("none within {:?}", self.config.acquire_timeout));
-        let waiting = async {
+        // Made before the first look, it tells of whatever closes the database after that.
+        let closing = pin!(self.closing.notified());
+        let waiting = pin!(async {
             loop {
                 if AtomicBool::load(&self.closed, Ordering::Relaxed) {
                     return Err(Error::closed());
@@ -327,10 +332,13 @@ impl Db {
                     Err(_) => {}
                 }
             }
-        };
-        tokio::time::timeout(self.config.acquire_timeout, waiting)
-            .await
-            .unwrap_or_else(|_| Err(exhausted()))
+        });
+        let waiting = future::select(waiting, closing);
+        match tokio::time::timeout(self.config.acquire_timeout, waiting).await {
+            Ok(Either::Left((outcome, _))) => outcome,
+            Ok(Either::Right(_)) => Err(Error::closed()),
+            Err(_) => Err(exhausted()),
+        }
     }
 
     async fn lease(&self) -> Result<Lease> {

@@ -57,6 +57,9 @@ impl fmt::Debug for Db {
     }
 }
 
+/// How often those who wait for a connection look whether the database was closed.
+const LOOK: Duration = Duration::from_millis(50);
+
 impl Db {
     /// A database whose connections are opened as they are needed.
     ///
@@ -263,7 +266,10 @@ impl Db {
                 .acquire_timeout
                 .checked_sub(started.elapsed())
                 .ok_or_else(exhausted)?;
-            let mut connection = self.pool.get_timeout(patience).map_err(|_| exhausted())?;
+            // Nobody tells those who wait that the database is closed: they look.
+            let Ok(mut connection) = self.pool.get_timeout(patience.min(LOOK)) else {
+                continue;
+            };
             match &mut *connection {
                 // Waited for until the database was closed.
                 Ok(_) if AtomicBool::load(&self.closed, Ordering::Relaxed) => {}

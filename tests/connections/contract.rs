@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -205,6 +205,60 @@ async fn close_lets_work_end_and_refuses_more() {
         assert!(started.elapsed() < Duration::from_secs(20));
         pause().await;
     }
+}
+
+/// The only connection is in use until the one who waits for it has been told.
+#[both_engines]
+#[case]
+async fn close_refuses_those_who_wait() {
+    let database = migrated_database().unwrap();
+    let patience = Duration::from_secs(60);
+    let config = config_of(&database, "").max_connections(1);
+    let db = Db::connect(config.acquire_timeout(patience)).await.unwrap();
+    let step = Arc::new(AtomicU32::new(0));
+
+    let errors = side_by_side(3, {
+        let (db, step) = (db.clone(), step.clone());
+        async move |number| {
+            let until = async |wanted| {
+                while AtomicU32::load(&step, Ordering::Relaxed) < wanted {
+                    pause().await;
+                }
+            };
+            match number {
+                0 => {
+                    let held = db.transaction(async |tx| -> Result<()> {
+                        tx.users().count(&UserFilter::new()).await?;
+                        step.store(1, Ordering::Relaxed);
+                        until(3).await;
+                        Ok(())
+                    });
+                    held.await
+                }
+                1 => {
+                    until(1).await;
+                    step.store(2, Ordering::Relaxed);
+                    let started = Instant::now();
+                    let refused = db.users().count(&UserFilter::new()).await;
+                    step.store(3, Ordering::Relaxed);
+                    assert!(matches!(refused, Err(Error::Pool(_))), "{refused:?}");
+                    assert!(started.elapsed() < patience / 2);
+                    Ok(())
+                }
+                _ => {
+                    until(2).await;
+                    // By now the other one waits, in most runs.
+                    for _ in 0..20 {
+                        pause().await;
+                    }
+                    assert_eq!(db.close().await, 0);
+                    Ok(())
+                }
+            }
+        }
+    })
+    .await;
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 #[both_engines]
