@@ -227,13 +227,13 @@ async fn close_refuses_those_who_wait() {
             };
             match number {
                 0 => {
-                    let held = db.transaction(async |tx| -> Result<()> {
+                    db.transaction(async |tx| -> Result<()> {
                         tx.users().count(&UserFilter::new()).await?;
                         step.store(1, Ordering::Relaxed);
                         until(3).await;
                         Ok(())
-                    });
-                    held.await
+                    })
+                    .await
                 }
                 1 => {
                     until(1).await;
