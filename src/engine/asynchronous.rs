@@ -153,9 +153,13 @@ impl Db {
         self.closing.notify_waiters();
         let deadline = Instant::now() + self.config.acquire_timeout;
         while self.pool.state().connections > 0 && Instant::now() < deadline {
-            // Checked out and given back, a connection of a closed pool is dropped.
-            let idle = tokio::time::timeout(Duration::from_millis(5), self.pool.get());
-            drop(idle.await);
+            let moment = Duration::from_millis(5);
+            if self.pool.state().idle_connections > 0 {
+                // Checked out and given back, a connection of a closed pool is dropped. Somebody else may be faster.
+                drop(tokio::time::timeout(moment, self.pool.get()).await);
+            } else {
+                tokio::time::sleep(moment).await;
+            }
         }
         self.pool.state().connections
     }
