@@ -1,6 +1,7 @@
 -- An analysis that kills every worker that takes it would go from one to the next for ever. How often a run was
--- left behind is counted, so that whoever puts it back into the queue can give it up instead. The count ends with
--- the analysis's life in the queue; it is kept apart from the lease, which ends with each run.
+-- left behind is counted, so that whoever puts it back into the queue can give it up instead. The count ends
+-- with a run that ends otherwise; one that is cancelled while it waits keeps it until it is deleted. It is apart
+-- from the lease, which ends with each run.
 SET LOCAL lock_timeout = '5s';
 
 CREATE TABLE analysis.analysis_abandonments (
