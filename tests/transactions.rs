@@ -39,6 +39,8 @@ mod asynchronous {
         assert!(work.await.unwrap_err().is_panic());
     }
 
+    #[path = "transactions/at_once.rs"]
+    mod at_once;
     #[path = "transactions/contract.rs"]
     mod contract;
     #[path = "transactions/dropped.rs"]

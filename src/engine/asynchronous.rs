@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel_async::AnsiTransactionManager;
-use diesel_async::pooled_connection::PoolableConnection as _;
-use futures_util::future::{self, Either};
+use futures_util::future::{self, Either, FutureExt as _};
 use tokio::sync::Notify;
 
 use crate::config::Recycling;
@@ -307,6 +306,27 @@ impl Db {
     }
 
     async fn checkout(&self) -> Result<Pooled> {
+        match self.idle() {
+            Some(connection) => Ok(connection),
+            // Boxed, so that it takes no room in the future of each statement.
+            None => Box::pin(self.wait_for_connection()).await,
+        }
+    }
+
+    /// A connection that nobody has to wait for: nearly always there is one.
+    fn idle(&self) -> Option<Pooled> {
+        if AtomicBool::load(&self.closed, Ordering::Relaxed)
+            || self.config.recycling == Recycling::Verified
+        {
+            return None;
+        }
+        let mut connection = self.pool.get_owned().now_or_never()?.ok()?;
+        let found = connection.as_mut().ok()?;
+        found.abandoned = found.inner.has_ended();
+        (!found.abandoned).then_some(Pooled(connection))
+    }
+
+    async fn wait_for_connection(&self) -> Result<Pooled> {
         let started = Instant::now();
         let exhausted = || Error::Pool(format!("none within {:?}", self.config.acquire_timeout));
         // Made before the first look, it tells of whatever closes the database after that.
@@ -324,7 +344,7 @@ impl Db {
                     Ok(found) => {
                         // Waited for until the database was closed, or closed by the server.
                         found.abandoned = AtomicBool::load(&self.closed, Ordering::Relaxed)
-                            || found.inner.is_broken();
+                            || found.inner.has_ended();
                         if !found.abandoned {
                             return Ok(Pooled(connection));
                         }

@@ -5,10 +5,10 @@
 //! started beside the statement itself.
 
 use std::any::TypeId;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use diesel::connection::{
@@ -26,9 +26,8 @@ use diesel_async::{
 };
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::AbortHandle;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Notification, Socket};
+use tokio_postgres::{CancelToken, Client, Notification, RowStream, Socket};
 
 use crate::Config;
 use crate::engine::connect::Connector;
@@ -36,12 +35,20 @@ use crate::statement::NewRow;
 use crate::statement::copy::{Copied, Defaults, copy_from, prospect, table};
 
 mod answer;
+mod driver;
 mod question;
 mod refusal;
+mod waiting;
 
+use answer::Types;
 pub use answer::{Answer, AnswerRow};
+pub(crate) use driver::Together;
+use driver::{Driver, Turn};
 use question::{Bind, Prepared, Question, Statements};
-use refusal::End;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -54,8 +61,7 @@ pub struct Connection {
     transaction: AnsiTransactionManager,
     /// A lock only makes it `Sync`.
     instrumentation: Mutex<Option<Box<dyn Instrumentation>>>,
-    driver: AbortHandle,
-    end: End,
+    driver: Arc<Driver>,
     /// The driver would take one answer for another.
     is_lost: AtomicBool,
 }
@@ -68,44 +74,25 @@ impl std::fmt::Debug for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // Left alone, it would wait for what the server still does.
-        self.driver.abort();
+        self.driver.close();
     }
 }
 
 impl Connection {
     pub(crate) fn new<S>(
         client: Client,
-        mut connection: tokio_postgres::Connection<Socket, S>,
+        connection: tokio_postgres::Connection<Socket, S>,
         listener: Option<UnboundedSender<Notification>>,
     ) -> Self
     where
         S: TlsStream + Unpin + Send + 'static,
     {
-        let end = End::default();
-        let told = end.clone();
-        let driver = tokio::spawn(async move {
-            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
-                match (message, &listener) {
-                    (Ok(AsyncMessage::Notification(heard)), Some(listener)) => {
-                        // Whoever does not listen any more is about to close the connection.
-                        let _ = listener.send(heard);
-                    }
-                    (Ok(_), _) => {}
-                    (Err(error), _) => {
-                        told.set(error);
-                        break;
-                    }
-                }
-            }
-        });
         Self {
             client,
             statements: Statements::default(),
             transaction: AnsiTransactionManager::default(),
             instrumentation: Mutex::new(get_default_instrumentation()),
-            driver: driver.abort_handle(),
-            end,
+            driver: Driver::new(connection, listener),
             is_lost: AtomicBool::new(false),
         }
     }
@@ -154,8 +141,7 @@ impl Connection {
     }
 
     fn tell_of(&self, query: &dyn QueryFragment<Pg>) -> Option<String> {
-        let instrumentation = self.instrumentation.lock();
-        let mut instrumentation = instrumentation.unwrap_or_else(PoisonError::into_inner);
+        let mut instrumentation = locked(&self.instrumentation);
         let listener = instrumentation.as_mut()?;
         let mut sql = PgQueryBuilder::new();
         query.to_sql(&mut sql, &Pg).ok()?;
@@ -168,8 +154,7 @@ impl Connection {
     /// Tells whoever has heard of a query how it went, as far as it is known when the first answer comes.
     fn tell_end<T>(&self, heard: Option<String>, outcome: &QueryResult<T>) {
         if let Some(sql) = heard {
-            let instrumentation = self.instrumentation.lock();
-            let mut instrumentation = instrumentation.unwrap_or_else(PoisonError::into_inner);
+            let mut instrumentation = locked(&self.instrumentation);
             let (helper, error) = (StrQueryHelper::new(&sql), outcome.as_ref().err());
             instrumentation.on_connection_event(InstrumentationEvent::finish_query(&helper, error));
         }
@@ -177,42 +162,42 @@ impl Connection {
 
     async fn prepared(&self, question: &mut Question) -> QueryResult<Prepared> {
         self.statements
-            .of(self.client()?, &self.end, question)
+            .of(self.client()?, &self.driver, question)
             .await
     }
 
     async fn answer(&self, question: QueryResult<Question>) -> QueryResult<Answer> {
         let mut question = question?;
-        let heard = question.heard.take();
-        let outcome = self.send(question).await;
-        self.tell_end(heard, &outcome);
-        outcome
+        let mut turn = Turn::on(&self.driver);
+        let outcome = turn.wait_for(pin!(self.send(&mut question))).await;
+        self.tell_end(question.heard, &outcome);
+        outcome.map(|(rows, types)| Answer::new(rows, types, turn))
     }
 
-    async fn send(&self, mut question: Question) -> QueryResult<Answer> {
-        let Prepared { statement, types } = self.prepared(&mut question).await?;
-        let binds = question.binds.into_iter().map(Bind);
+    async fn send(&self, question: &mut Question) -> QueryResult<(RowStream, Types)> {
+        let Prepared { statement, types } = self.prepared(question).await?;
+        let binds = std::mem::take(&mut question.binds).into_iter().map(Bind);
         let rows = self.client.query_raw(&statement, binds).await;
-        let rows = rows.map_err(|error| self.end.refused(&error))?;
-        Ok(Answer::new(rows, types, self.end.clone()))
+        let rows = rows.map_err(|error| self.driver.refused(&error))?;
+        Ok((rows, types))
     }
 
     async fn count(&self, question: QueryResult<Question>) -> QueryResult<usize> {
         let mut question = question?;
-        let heard = question.heard.take();
-        let outcome = self.send_counting(question).await;
-        self.tell_end(heard, &outcome);
+        let mut turn = Turn::on(&self.driver);
+        let outcome = turn.wait_for(pin!(self.send_counting(&mut question))).await;
+        self.tell_end(question.heard, &outcome);
         outcome
     }
 
-    async fn send_counting(&self, mut question: Question) -> QueryResult<usize> {
-        let Prepared { statement, .. } = self.prepared(&mut question).await?;
-        let binds = question.binds.into_iter().map(Bind);
+    async fn send_counting(&self, question: &mut Question) -> QueryResult<usize> {
+        let Prepared { statement, .. } = self.prepared(question).await?;
+        let binds = std::mem::take(&mut question.binds).into_iter().map(Bind);
         self.written(self.client.execute_raw(&statement, binds).await)
     }
 
     fn written(&self, outcome: Result<u64, tokio_postgres::Error>) -> QueryResult<usize> {
-        let rows = outcome.map_err(|error| self.end.refused(&error))?;
+        let rows = outcome.map_err(|error| self.driver.refused(&error))?;
         usize::try_from(rows)
             .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))
     }
@@ -233,30 +218,44 @@ impl Connection {
         // A COPY that is refused before it begins costs the connection, so whatever it would wait for is waited for here.
         let lock = format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", table::<N>()?);
         (&mut &*self).batch_execute(&lock).await?;
-        let mut question = self.statements.ask(&copy_from::<N>())?;
+        let question = self.statements.ask(&copy_from::<N>())?;
+        let mut turn = Turn::on(&self.driver);
+        let copying = self.send_copying(question, Copied::new(rows, &defaults));
+        turn.wait_for(pin!(copying)).await.map(Some)
+    }
+
+    async fn send_copying<N>(
+        &self,
+        mut question: Question,
+        mut copied: Copied<'_, N>,
+    ) -> QueryResult<usize>
+    where
+        N: NewRow + Sync,
+    {
         let Prepared { statement, .. } = self.prepared(&mut question).await?;
-        let refused = |error| self.end.refused(&error);
+        let refused = |error| self.driver.refused(&error);
         let server = self.client.copy_in::<_, Bytes>(&statement).await;
-        let mut server = std::pin::pin!(server.map_err(|error| {
+        let mut server = pin!(server.map_err(|error| {
             // The driver goes on to end the COPY, the server answers to that as well, and the driver takes the answer for
             // that to the next statement.
             self.is_lost.store(true, Ordering::Relaxed);
-            self.driver.abort();
+            self.driver.close();
             refused(error)
         })?);
-        let (mut copied, mut buffer) = (Copied::new(rows, &defaults), Vec::new());
+        let mut buffer = Vec::new();
         while copied.fill(&mut buffer)? {
             let bytes = Bytes::from(std::mem::take(&mut buffer));
             server.send(bytes).await.map_err(refused)?;
         }
-        self.written(server.finish().await).map(Some)
+        self.written(server.finish().await)
     }
 }
 
 impl SimpleAsyncConnection for &Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        let outcome = self.client()?.batch_execute(query).await;
-        outcome.map_err(|error| self.end.refused(&error))
+        let executing = pin!(self.client()?.batch_execute(query));
+        let outcome = Turn::on(&self.driver).wait_for(executing).await;
+        outcome.map_err(|error| self.driver.refused(&error))
     }
 }
 
@@ -349,6 +348,14 @@ impl AsyncConnection for Connection {
 
     /// Has no effect: what can be kept is kept.
     fn set_prepared_statement_cache_size(&mut self, _: CacheSize) {}
+}
+
+impl Connection {
+    /// Whether it has been closed, as far as that is known without asking the server.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.driver.catch_up();
+        self.is_broken()
+    }
 }
 
 impl PoolableConnection for Connection {

@@ -104,7 +104,9 @@ macro_rules! answer {
         let (rows, total) = if page.wants_total() {
             let connection = $self.0.hold().await?;
             let source = connection.source();
-            let (rows, total) = at_once(source.load(query), source.one($total)).await;
+            let (rows, total) = connection
+                .together(source.load(query), source.one($total))
+                .await;
             (rows?, Some(total?))
         } else {
             ($self.0.load(query).await?, None)
@@ -130,7 +132,9 @@ macro_rules! list_of {
             let totals = crate::counts::CountBy::new(children.select($table::$parent));
             let connection = $self.0.hold().await?;
             let source = connection.source();
-            let (rows, totals) = at_once(source.load::<_, $row>(query), source.load(totals)).await;
+            let (rows, totals) = connection
+                .together(source.load::<_, $row>(query), source.load(totals))
+                .await;
             (rows?, Some(totals?))
         } else {
             ($self.0.load::<_, $row>(query).await?, None)

@@ -20,7 +20,7 @@ pub(super) async fn writing<'s, 'a>(source: &'s Source<'a>) -> Result<Writing<'s
 }
 
 #[repository]
-pub(super) async fn written<T>(writing: Writing<'_, '_>, outcome: Result<T>) -> Result<T> {
+pub(super) async fn written<T: Send>(writing: Writing<'_, '_>, outcome: Result<T>) -> Result<T> {
     match writing {
         Writing::Plain(_) => outcome,
         Writing::Fenced(unit) => unit.end(outcome).await,

@@ -12,12 +12,12 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Barrier;
 
 /// Polls a future so many times and then drops it; `None` if it was not done by then.
-struct Polled<F> {
+pub struct Polled<F> {
     future: Pin<Box<F>>,
     times: usize,
 }
 
-fn polled<F: Future>(times: usize, future: F) -> Polled<F> {
+pub fn polled<F: Future>(times: usize, future: F) -> Polled<F> {
     Polled {
         future: Box::pin(future),
         times,

@@ -22,7 +22,7 @@ use futures_util::stream::{
 
 use super::pool::Pooled;
 use super::{BoxFuture, Db, Tx};
-use crate::engine::connection::{Answer, Connection};
+use crate::engine::connection::{Answer, Connection, Together};
 use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{Changes, NewRow, ROWS_PER_STATEMENT, RowOf, Update, insert_many, update};
 use crate::transaction::TransactionOptions;
@@ -81,9 +81,24 @@ impl Hold<'_> {
             Hold::Another(source) => source.clone(),
         }
     }
+
+    /// Waits for two statements of the source, which are sent together.
+    pub(crate) fn together<A: Future, B: Future>(&self, first: A, second: B) -> Together<'_, A, B> {
+        let connection = match self {
+            Hold::Own(held) => Some(&held.connection),
+            Hold::Another(Source::Held(held)) => Some(&held.connection),
+            Hold::Another(Source::Tx(tx)) => Some(&tx.connection),
+            Hold::Another(Source::Pool(_)) => None,
+        };
+        Together::new(
+            connection.map(|connection| &connection.inner),
+            first,
+            second,
+        )
+    }
 }
 
-/// Waits for both. Statements of one connection are sent one after the other without waiting for the answers.
+/// Waits for both.
 pub(crate) fn at_once<A: Future, B: Future>(first: A, second: B) -> future::Join<A, B> {
     future::join(first, second)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use diesel_async::SimpleAsyncConnection;
 
 use super::source::Running;
-use super::{Source, Tx};
+use super::{BoxFuture, Source, Tx};
 use crate::statement::NewRow;
 use crate::transaction::TransactionOptions;
 use crate::{Db, Error, Result};
@@ -16,20 +16,23 @@ pub(crate) enum Unit<'a> {
     Part(Running<'a>),
 }
 
+// Boxed: a write that needs no unit of its own has one in its future as well, and is not to be larger for that.
 impl<'a> Unit<'a> {
-    pub(crate) async fn begin(source: &Source<'a>) -> Result<Self> {
-        match source {
-            Source::Pool(db) => Self::begin_own(db).await,
-            Source::Tx(tx) => {
-                let running = Running::of(tx);
-                tx.command("SAVEPOINT wundr_unit").await?;
-                Ok(Self::Part(running))
+    pub(crate) fn begin<'f>(source: &'f Source<'a>) -> BoxFuture<'f, Result<Self>> {
+        Box::pin(async move {
+            match source {
+                Source::Pool(db) => Self::begin_own(db).await,
+                Source::Tx(tx) => {
+                    let running = Running::of(tx);
+                    tx.command("SAVEPOINT wundr_unit").await?;
+                    Ok(Self::Part(running))
+                }
+                // Held for reading, within one method.
+                Source::Held(_) => Err(Error::Unsupported {
+                    method: "Unit::begin",
+                }),
             }
-            // Held for reading, within one method.
-            Source::Held(_) => Err(Error::Unsupported {
-                method: "Unit::begin",
-            }),
-        }
+        })
     }
 
     async fn begin_own(db: &Db) -> Result<Self> {
@@ -73,28 +76,34 @@ impl<'a> Unit<'a> {
     }
 
     /// Ends the unit: what it did stays if `outcome` is `Ok`, and is undone otherwise.
-    pub(crate) async fn end<T>(self, outcome: Result<T>) -> Result<T> {
-        match (self, outcome) {
-            (Self::Own(tx), Ok(value)) => tx.commit().await.map(|()| value),
-            (Self::Own(tx), Err(error)) => {
-                tx.rollback().await;
-                Err(error)
-            }
-            (Self::Part(running), Ok(value)) => {
-                running.tx.command("RELEASE SAVEPOINT wundr_unit").await?;
-                running.done();
-                Ok(value)
-            }
-            (Self::Part(running), Err(error)) => {
-                let undone = running.tx.forget_failure(
-                    "ROLLBACK TO SAVEPOINT wundr_unit; RELEASE SAVEPOINT wundr_unit",
-                );
-                if undone.await.is_ok() {
-                    running.done();
+    pub(crate) fn end<'f, T>(self, outcome: Result<T>) -> BoxFuture<'f, Result<T>>
+    where
+        'a: 'f,
+        T: Send + 'f,
+    {
+        Box::pin(async move {
+            match (self, outcome) {
+                (Self::Own(tx), Ok(value)) => tx.commit().await.map(|()| value),
+                (Self::Own(tx), Err(error)) => {
+                    tx.rollback().await;
+                    Err(error)
                 }
-                Err(error)
+                (Self::Part(running), Ok(value)) => {
+                    running.tx.command("RELEASE SAVEPOINT wundr_unit").await?;
+                    running.done();
+                    Ok(value)
+                }
+                (Self::Part(running), Err(error)) => {
+                    let undone = running.tx.forget_failure(
+                        "ROLLBACK TO SAVEPOINT wundr_unit; RELEASE SAVEPOINT wundr_unit",
+                    );
+                    if undone.await.is_ok() {
+                        running.done();
+                    }
+                    Err(error)
+                }
             }
-        }
+        })
     }
 }
 

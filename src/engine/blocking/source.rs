@@ -38,9 +38,15 @@ impl Hold<'_> {
             Hold::Another(source) => source.clone(),
         }
     }
+
+    /// Both answers. libpq takes one statement at a time, so these came one after the other.
+    #[allow(clippy::unused_self)]
+    pub(crate) fn together<A, B>(&self, first: A, second: B) -> (A, B) {
+        (first, second)
+    }
 }
 
-/// Both answers. libpq takes one statement at a time, so these came one after the other.
+/// Both, which came one after the other.
 pub(crate) fn at_once<A, B>(first: A, second: B) -> (A, B) {
     (first, second)
 }

@@ -13,7 +13,7 @@ use futures_util::Stream;
 use tokio_postgres::RowStream;
 use tokio_postgres::types::{FromSql, Type};
 
-use super::refusal::End;
+use super::driver::Turn;
 
 /// The types of the columns, by their numbers.
 pub(super) type Types = Arc<[NonZeroU32]>;
@@ -28,17 +28,17 @@ pub struct Answer {
     held: Option<tokio_postgres::Row>,
     has_begun: bool,
     types: Types,
-    end: End,
+    turn: Turn,
 }
 
 impl Answer {
-    pub(super) fn new(rows: RowStream, types: Types, end: End) -> Self {
+    pub(super) fn new(rows: RowStream, types: Types, turn: Turn) -> Self {
         Self {
             rows: Some(Box::pin(rows)),
             held: None,
             has_begun: false,
             types,
-            end,
+            turn,
         }
     }
 
@@ -65,12 +65,13 @@ impl Stream for Answer {
             if this.has_begun && this.held.is_some() {
                 break;
             }
-            let row = match ready!(rows.as_mut().poll_next(context)) {
+            let next = |context: &mut Context<'_>| rows.as_mut().poll_next(context);
+            let row = match ready!(this.turn.poll(context, next)) {
                 Some(Ok(row)) if this.has_begun => Some(row),
                 Some(Ok(row)) => this.held.replace(row),
                 Some(Err(error)) => {
                     this.held = None;
-                    return Poll::Ready(Some(Err(this.end.refused(&error))));
+                    return Poll::Ready(Some(Err(this.turn.refused(&error))));
                 }
                 None => {
                     this.rows = None;

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use bytes::{BufMut as _, BytesMut};
 use diesel::QueryResult;
@@ -15,7 +15,8 @@ use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
 use super::answer::Types;
-use super::refusal::End;
+use super::driver::Driver;
+use super::locked;
 
 /// What a connection has prepared, and what it knows of the types that the database has made.
 #[derive(Default)]
@@ -44,9 +45,6 @@ type Fixed = (TypeId, u64);
 /// A statement with its values.
 pub(super) struct Question {
     pub(super) binds: Vec<Option<Vec<u8>>>,
-    bind_types: Vec<u32>,
-    missing: Vec<Missing>,
-    patches: Vec<Patch>,
     statement: Asked,
     /// The text, where somebody is told of it.
     pub(super) heard: Option<String>,
@@ -54,20 +52,24 @@ pub(super) struct Question {
 
 enum Asked {
     Prepared(Prepared),
-    Fixed(Fixed, String),
-    Text(String),
-    /// Prepared for this time only.
-    Once(String),
+    // Boxed, since every statement is moved about, and few are prepared.
+    Unprepared(Box<Unprepared>),
 }
 
-impl Asked {
-    /// How many values there will be, as far as it is known before they are collected.
-    fn likely_values(&self) -> usize {
-        match self {
-            Self::Prepared(prepared) => prepared.statement.params().len(),
-            _ => 0,
-        }
-    }
+/// A statement that is to be prepared.
+struct Unprepared {
+    kept: Kept,
+    sql: String,
+    bind_types: Vec<u32>,
+    missing: Vec<Missing>,
+    patches: Vec<Patch>,
+}
+
+/// Under what it is kept when it is prepared.
+enum Kept {
+    Fixed(Fixed),
+    Text,
+    Once,
 }
 
 /// A type that the database has made, which has another number in each.
@@ -100,10 +102,6 @@ struct Patch {
     placeholder: u32,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Statements {
     /// Takes from a query what is sent of it: the values, and the text unless it is prepared already.
     pub(super) fn ask<Q>(&self, query: &Q) -> QueryResult<Question>
@@ -125,43 +123,49 @@ impl Statements {
 
     // Compiled once, not for each type of query.
     fn ask_with(&self, query: &dyn QueryFragment<Pg>, id: Option<Fixed>) -> QueryResult<Question> {
-        let statement = self.statement(query, id)?;
-        let (values, missing) = self.collect(query, statement.likely_values(), 0)?;
-        let bind_types = match statement {
-            Asked::Prepared(_) if missing.is_empty() => Vec::new(),
-            _ => numbers(&values)?,
+        // What is kept by its type was found safe to keep when it was prepared, and has the same text.
+        let prepared = id.and_then(|id| locked(&self.prepared).get(&Shape::Fixed(id)).cloned());
+        let count = prepared.as_ref();
+        let count = count.map_or(0, |prepared| prepared.statement.params().len());
+        let (values, missing) = self.collect(query, count, 0)?;
+        let statement = match prepared {
+            Some(prepared) if missing.is_empty() => Asked::Prepared(prepared),
+            _ => Asked::Unprepared(Box::new(self.unprepared(query, id, &values, missing)?)),
         };
-        let mut patches = Vec::new();
-        if !missing.is_empty() {
-            // What the second time writes otherwise are the placeholders.
-            let (again, _) = self.collect(query, values.binds.len(), u32::MAX)?;
-            patches = differences(&values, &again, &bind_types, &numbers(&again)?);
-        }
         Ok(Question {
-            statement,
             binds: values.binds,
-            bind_types,
-            missing,
-            patches,
+            statement,
             heard: None,
         })
     }
 
-    fn statement(&self, query: &dyn QueryFragment<Pg>, id: Option<Fixed>) -> QueryResult<Asked> {
-        // What is kept by its type was found safe to keep when it was prepared, and has the same text.
-        if let Some(id) = id
-            && let Some(prepared) = locked(&self.prepared).get(&Shape::Fixed(id))
-        {
-            return Ok(Asked::Prepared(prepared.clone()));
+    fn unprepared(
+        &self,
+        query: &dyn QueryFragment<Pg>,
+        id: Option<Fixed>,
+        values: &RawBytesBindCollector<Pg>,
+        missing: Vec<Missing>,
+    ) -> QueryResult<Unprepared> {
+        let bind_types = numbers(values)?;
+        let mut patches = Vec::new();
+        if !missing.is_empty() {
+            // What the second time writes otherwise are the placeholders.
+            let (again, _) = self.collect(query, values.binds.len(), u32::MAX)?;
+            patches = differences(values, &again, &bind_types, &numbers(&again)?);
         }
-        let is_kept = query.is_safe_to_cache_prepared(&Pg)?;
         let mut sql = PgQueryBuilder::new();
         query.to_sql(&mut sql, &Pg)?;
-        let sql = sql.finish();
-        Ok(match id.filter(|_| is_kept) {
-            Some(id) => Asked::Fixed(id, sql),
-            None if is_kept => Asked::Text(sql),
-            None => Asked::Once(sql),
+        let kept = match id {
+            _ if !query.is_safe_to_cache_prepared(&Pg)? => Kept::Once,
+            Some(id) => Kept::Fixed(id),
+            None => Kept::Text,
+        };
+        Ok(Unprepared {
+            kept,
+            sql: sql.finish(),
+            bind_types,
+            missing,
+            patches,
         })
     }
 
@@ -189,30 +193,41 @@ impl Statements {
     pub(super) async fn of(
         &self,
         client: &Client,
-        end: &End,
+        driver: &Driver,
         question: &mut Question,
     ) -> QueryResult<Prepared> {
-        if !question.missing.is_empty() {
-            self.look_up(client, end, question).await?;
+        match &mut question.statement {
+            Asked::Prepared(prepared) => Ok(prepared.clone()),
+            Asked::Unprepared(asked) => {
+                // Boxed, so that it takes no room in the future of each statement.
+                Box::pin(self.prepare(client, driver, asked, &mut question.binds)).await
+            }
         }
-        let (shape, sql) =
-            match std::mem::replace(&mut question.statement, Asked::Text(String::new())) {
-                Asked::Prepared(prepared) => return Ok(prepared),
-                Asked::Fixed(id, sql) => (Some(Shape::Fixed(id)), sql),
-                Asked::Text(sql) => {
-                    let shape = Shape::Text(sql.clone(), question.bind_types.clone());
-                    (Some(shape), sql)
-                }
-                Asked::Once(sql) => (None, sql),
-            };
+    }
+
+    async fn prepare(
+        &self,
+        client: &Client,
+        driver: &Driver,
+        asked: &mut Unprepared,
+        binds: &mut [Option<Vec<u8>>],
+    ) -> QueryResult<Prepared> {
+        if !asked.missing.is_empty() {
+            self.look_up(client, driver, asked, binds).await?;
+        }
+        let shape = match asked.kept {
+            Kept::Fixed(id) => Some(Shape::Fixed(id)),
+            Kept::Text => Some(Shape::Text(asked.sql.clone(), asked.bind_types.clone())),
+            Kept::Once => None,
+        };
         if let Some(shape) = &shape
             && let Some(prepared) = locked(&self.prepared).get(shape)
         {
             return Ok(prepared.clone());
         }
-        let types: Vec<Type> = question.bind_types.iter().copied().map(type_of).collect();
-        let statement = client.prepare_typed(&sql, &types).await;
-        let statement = statement.map_err(|error| end.refused(&error))?;
+        let types: Vec<Type> = asked.bind_types.iter().copied().map(type_of).collect();
+        let statement = client.prepare_typed(&asked.sql, &types).await;
+        let statement = statement.map_err(|error| driver.refused(&error))?;
         let types = statement.columns().iter();
         let types = types.map(|column| NonZeroU32::new(column.type_().oid()));
         let types = types.map(|number| number.unwrap_or(NonZeroU32::MIN));
@@ -228,16 +243,17 @@ impl Statements {
     async fn look_up(
         &self,
         client: &Client,
-        end: &End,
-        question: &mut Question,
+        driver: &Driver,
+        asked: &mut Unprepared,
+        binds: &mut [Option<Vec<u8>>],
     ) -> QueryResult<()> {
         let mut numbers = Vec::new();
-        for name in std::mem::take(&mut question.missing) {
+        for name in std::mem::take(&mut asked.missing) {
             const SQL: &str = "SELECT oid, typarray FROM pg_catalog.pg_type \
                 WHERE oid = pg_catalog.to_regtype($1)::pg_catalog.oid";
             let quoted = name.quoted();
             let rows = client.query_typed(SQL, &[(&quoted, Type::TEXT)]).await;
-            let rows = rows.map_err(|error| end.refused(&error))?;
+            let rows = rows.map_err(|error| driver.refused(&error))?;
             let Some(row) = rows.first() else {
                 let message = format!("the database has no type {quoted}");
                 return Err(SerializationError(message.into()));
@@ -253,14 +269,14 @@ impl Statements {
                 });
             }
         }
-        for patch in &question.patches {
+        for patch in &asked.patches {
             let index = usize::try_from(patch.placeholder.wrapping_sub(PLACEHOLDERS));
             let number = index.ok().and_then(|index| numbers.get(index)).copied();
             let number = number.unwrap_or_default();
             match patch.at {
-                None => question.bind_types[patch.bind] = number,
+                None => asked.bind_types[patch.bind] = number,
                 Some(at) => {
-                    if let Some(bytes) = question.binds[patch.bind].as_mut() {
+                    if let Some(bytes) = binds[patch.bind].as_mut() {
                         bytes[at..at + 4].copy_from_slice(&number.to_be_bytes());
                     }
                 }

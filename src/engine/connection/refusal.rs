@@ -1,30 +1,9 @@
 //! The driver's errors, as diesel's.
 
-use std::sync::{Arc, OnceLock};
-
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error};
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
-/// What has ended a connection; set before any statement on it hears of its end.
-#[derive(Clone, Default)]
-pub(super) struct End(Arc<OnceLock<tokio_postgres::Error>>);
-
-impl End {
-    pub(super) fn set(&self, error: tokio_postgres::Error) {
-        // Another one came before it, and is the cause.
-        let _ = self.0.set(error);
-    }
-
-    /// An error of a statement, or that which has ended the connection, of which the driver then says no more than so.
-    pub(super) fn refused(&self, error: &tokio_postgres::Error) -> Error {
-        match self.0.get() {
-            Some(end) if error.as_db_error().is_none() => from_driver(end),
-            _ => from_driver(error),
-        }
-    }
-}
-
-fn from_driver(error: &tokio_postgres::Error) -> Error {
+pub(super) fn from_driver(error: &tokio_postgres::Error) -> Error {
     let Some(refusal) = error.as_db_error() else {
         let message = crate::error::innermost(error);
         return Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(message));

@@ -1,0 +1,268 @@
+//! Who waits for an answer reads it.
+//!
+//! tokio-postgres has a task of its own read from the server and write to it, so that each statement is handed to that task
+//! and its answer back, part by part, often from one thread to another. Here the future that waits for an answer does
+//! that itself, and nobody does while nobody waits.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::FutureExt as _;
+use futures_util::future::{MaybeDone, maybe_done};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::coop::has_budget_remaining;
+use tokio_postgres::tls::TlsStream;
+use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
+
+use super::refusal::from_driver;
+use super::waiting::{OnAnswer, OnWire, Place, Waiting};
+use super::{Connection, locked};
+
+/// What reads from the server and writes to it.
+pub(super) struct Driver {
+    wire: Mutex<Option<Wire>>,
+    waiting: Arc<Waiting>,
+    on_wire: Waker,
+    on_answer: Waker,
+    /// What has ended the connection; set before any statement on it hears of its end.
+    end: OnceLock<Error>,
+    /// What is sent now goes with what is sent next.
+    is_corked: AtomicBool,
+}
+
+struct Wire {
+    messages: Box<dyn Messages>,
+    listener: Option<UnboundedSender<Notification>>,
+}
+
+trait Messages: Send {
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Message>>;
+}
+
+type Message = Result<AsyncMessage, Error>;
+
+impl<S> Messages for tokio_postgres::Connection<Socket, S>
+where
+    S: TlsStream + Unpin + Send,
+{
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.poll_message(context)
+    }
+}
+
+impl Driver {
+    pub(super) fn new<S>(
+        connection: tokio_postgres::Connection<Socket, S>,
+        listener: Option<UnboundedSender<Notification>>,
+    ) -> Arc<Self>
+    where
+        S: TlsStream + Unpin + Send + 'static,
+    {
+        let waiting = Arc::<Waiting>::default();
+        let is_heard = listener.is_some();
+        let driver = Arc::new(Self {
+            wire: Mutex::new(Some(Wire {
+                messages: Box::new(connection),
+                listener,
+            })),
+            on_wire: Waker::from(Arc::new(OnWire(Arc::clone(&waiting)))),
+            on_answer: Waker::from(Arc::new(OnAnswer(Arc::clone(&waiting)))),
+            waiting,
+            end: OnceLock::new(),
+            is_corked: AtomicBool::new(false),
+        });
+        if is_heard {
+            // Notifications come whether an answer is waited for or not.
+            let driver = Arc::clone(&driver);
+            tokio::spawn(async move {
+                let mut turn = Turn::on(&driver);
+                let ended = |_: &mut Context<'_>| match *locked(&driver.wire) {
+                    Some(_) => Poll::Pending,
+                    None => Poll::Ready(()),
+                };
+                poll_fn(|context| turn.poll(context, ended)).await;
+            });
+        }
+        driver
+    }
+
+    /// Ends the connection. What is left of it would wait for what the server still does.
+    pub(super) fn close(&self) {
+        drop(locked(&self.wire).take());
+        self.on_wire.wake_by_ref();
+    }
+
+    /// Takes notice of what has happened while nobody waited.
+    pub(super) fn catch_up(&self) {
+        if self.waiting.is_wire_due() {
+            self.run();
+        }
+    }
+
+    /// Reads what has come and writes what is to be sent, as far as it goes without waiting.
+    fn run(&self) {
+        let mut wire = locked(&self.wire);
+        let mut context = Context::from_waker(&self.on_wire);
+        while let Some(Wire { messages, listener }) = &mut *wire {
+            let message = match messages.poll_message(&mut context) {
+                Poll::Ready(message) => message,
+                Poll::Pending => return,
+            };
+            match (message, listener) {
+                (Some(Ok(AsyncMessage::Notification(heard))), Some(listener)) => {
+                    // Whoever does not listen any more is about to close the connection.
+                    let _ = listener.send(heard);
+                }
+                (Some(Ok(_)), _) => {}
+                (Some(Err(error)), _) => {
+                    // Another one came before it, and is the cause.
+                    let _ = self.end.set(error);
+                    *wire = None;
+                }
+                (None, _) => *wire = None,
+            }
+        }
+    }
+
+    /// An error of a statement, or that which has ended the connection, of which the driver then says no more than so.
+    pub(super) fn refused(&self, error: &Error) -> diesel::result::Error {
+        match self.end.get() {
+            Some(end) if error.as_db_error().is_none() => from_driver(end),
+            _ => from_driver(error),
+        }
+    }
+}
+
+/// Something that is asked of the server and waited for.
+pub(super) struct Turn {
+    driver: Arc<Driver>,
+    place: Place,
+    /// Has waited for what is polled here, and not got it yet.
+    has_waited: bool,
+}
+
+impl Turn {
+    pub(super) fn on(driver: &Arc<Driver>) -> Self {
+        Self {
+            driver: Arc::clone(driver),
+            place: Place::default(),
+            has_waited: false,
+        }
+    }
+
+    /// Waits for what needs the wire to run.
+    pub(super) fn wait_for<F: Future>(
+        &mut self,
+        mut future: Pin<&mut F>,
+    ) -> impl Future<Output = F::Output> {
+        poll_fn(move |context| self.poll(context, |context| future.as_mut().poll(context)))
+    }
+
+    /// Polls what needs the wire to run, and runs that.
+    pub(super) fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let driver = &*self.driver;
+        // Not the task's own waker: what is woken next is polled next, and the task need not be called for that.
+        let mut on_answer = Context::from_waker(&driver.on_answer);
+        let mut has_waited = std::mem::take(&mut self.has_waited);
+        if !has_waited && let Poll::Ready(value) = poll(&mut on_answer) {
+            return Poll::Ready(value);
+        }
+        let mut work = driver.waiting.work(&mut self.place);
+        loop {
+            if !driver.is_corked.load(Ordering::Relaxed) {
+                driver.run();
+            }
+            if std::mem::take(&mut has_waited)
+                && let Poll::Ready(value) = poll(&mut on_answer)
+            {
+                return Poll::Ready(value);
+            }
+            // A task that has had its share is called by the wire at once, and would get nowhere.
+            if work.rest(context.waker(), !has_budget_remaining()) {
+                self.has_waited = true;
+                return Poll::Pending;
+            }
+            if let Poll::Ready(value) = poll(&mut on_answer) {
+                return Poll::Ready(value);
+            }
+        }
+    }
+
+    pub(super) fn refused(&self, error: &Error) -> diesel::result::Error {
+        self.driver.refused(error)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.driver.waiting.leave(&self.place);
+    }
+}
+
+/// Waits for two statements of a connection, which are sent together.
+pub(crate) struct Together<'c, A: Future, B: Future> {
+    /// Until both are sent.
+    driver: Option<&'c Driver>,
+    first: MaybeDone<A>,
+    second: MaybeDone<B>,
+}
+
+impl<'c, A: Future, B: Future> Together<'c, A, B> {
+    pub(crate) fn new(connection: Option<&'c Connection>, first: A, second: B) -> Self {
+        Self {
+            driver: connection.map(|connection| &*connection.driver),
+            first: maybe_done(first),
+            second: maybe_done(second),
+        }
+    }
+}
+
+impl<A, B> Future for Together<'_, A, B>
+where
+    A: Future<Output: Unpin> + Unpin,
+    B: Future<Output: Unpin> + Unpin,
+{
+    type Output = (A::Output, B::Output);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let driver = this.driver.take();
+        let cork = driver.map(Cork::new);
+        let _ = this.first.poll_unpin(context);
+        drop(cork);
+        let second = this.second.poll_unpin(context);
+        if let Some(driver) = driver.filter(|_| second.is_ready()) {
+            // It has sent nothing, nor what the first was to send.
+            driver.on_wire.wake_by_ref();
+        }
+        match (&mut this.first, &mut this.second) {
+            (MaybeDone::Done(_), MaybeDone::Done(_)) => {}
+            _ => return Poll::Pending,
+        }
+        let first = Pin::new(&mut this.first).take_output();
+        let second = Pin::new(&mut this.second).take_output();
+        first.zip(second).map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+struct Cork<'d>(&'d Driver);
+
+impl<'d> Cork<'d> {
+    fn new(driver: &'d Driver) -> Self {
+        driver.is_corked.store(true, Ordering::Relaxed);
+        Self(driver)
+    }
+}
+
+impl Drop for Cork<'_> {
+    fn drop(&mut self) {
+        self.0.is_corked.store(false, Ordering::Relaxed);
+    }
+}
