@@ -20,6 +20,16 @@ use diesel::{QueryResult, QuerySource, Selectable, Table};
 
 use crate::Result;
 
+/// The values of a new row alone, as every statement binds them that inserts one: what a statement that is prepared
+/// already needs of it.
+pub(crate) struct Values<'r, N>(pub(crate) &'r N);
+
+impl<N: NewRow> QueryFragment<Pg> for Values<'_, N> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        (0..N::COLUMNS.len()).try_for_each(|index| self.0.bind(index, &mut out))
+    }
+}
+
 /// The largest number of rows that one statement inserts.
 pub const ROWS_PER_STATEMENT: usize = 10_000;
 
@@ -222,9 +232,9 @@ pub use membership::{Membership, Removed, change_member, remove_members, upsert_
 pub(crate) use prepared::Replanned;
 pub use prepared::prepared;
 pub(crate) use rows_of::{Rows, RowsOf};
-#[cfg(feature = "async")]
-pub(crate) use update::RowOf;
 use update::push_update;
+#[cfg(feature = "async")]
+pub(crate) use update::{NewValues, RowOf};
 pub use update::{Update, update};
 
 /// Pushes `separator` before every element but the first.
@@ -273,6 +283,10 @@ pub struct InsertMany<'a, N: NewRow> {
     target: Target<N::Table, N::Row>,
 }
 fixed_shape!(InsertMany<N: NewRow>);
+
+/// The types of the columns that a new row returns.
+#[cfg(feature = "async")]
+pub(crate) type InsertedOf<N> = SqlTypeOf<<<N as NewRow>::Row as Selectable<Pg>>::SelectExpression>;
 
 /// Inserts one row.
 pub fn insert<N: NewRow>(new: &N) -> Insert<'_, N> {

@@ -4,7 +4,6 @@
 //! statement only until it is prepared; and costs less for each: no lock is held across an await, and nothing is
 //! started beside the statement itself.
 
-use std::any::TypeId;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,6 +43,7 @@ use answer::Types;
 pub use answer::{Answer, AnswerRow};
 pub(crate) use driver::Together;
 use driver::{Driver, Turn};
+pub(crate) use question::Fixed;
 use question::{Bind, Prepared, Question, Statements};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,6 +51,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type Row<'c> = BoxFuture<'c, QueryResult<Option<AnswerRow>>>;
 
 /// A connection of the async engine, on which diesel-async's `RunQueryDsl` works.
 ///
@@ -123,21 +124,29 @@ impl Connection {
         Ok(question)
     }
 
-    /// The rows that a query returns whose text follows from `id` and `shape`. Takes the connection as the traits for
-    /// `&Connection` do.
-    pub(crate) fn shaped<'c>(
+    /// The only row that a query returns. Takes the connection as the traits for `&Connection` do.
+    pub(crate) fn row<'c, Q>(connection: &mut &'c Self, query: &Q) -> Row<'c>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+    {
+        let connection = *connection;
+        Box::pin(connection.only_row(connection.ask(query)))
+    }
+
+    /// As [`row`](Self::row), for a query whose text follows from `shape`, and which binds `values`.
+    pub(crate) fn row_shaped<'c>(
         connection: &mut &'c Self,
         query: &dyn QueryFragment<Pg>,
-        id: TypeId,
-        shape: u64,
-    ) -> BoxFuture<'c, QueryResult<Answer>> {
+        values: &dyn QueryFragment<Pg>,
+        shape: Fixed,
+    ) -> Row<'c> {
         let connection = *connection;
-        let question = connection.statements.ask_shaped(query, id, shape);
+        let question = connection.statements.ask_shaped(query, values, shape);
         let question = question.map(|mut question| {
             question.heard = connection.tell_of(query);
             question
         });
-        Box::pin(connection.answer(question))
+        Box::pin(connection.only_row(question))
     }
 
     fn tell_of(&self, query: &dyn QueryFragment<Pg>) -> Option<String> {
@@ -180,6 +189,25 @@ impl Connection {
         let rows = self.client.query_raw(&statement, binds).await;
         let rows = rows.map_err(|error| self.driver.refused(&error))?;
         Ok((rows, types))
+    }
+
+    async fn only_row(&self, question: QueryResult<Question>) -> QueryResult<Option<AnswerRow>> {
+        let mut question = question?;
+        let mut turn = Turn::on(&self.driver);
+        let outcome = turn.wait_for(pin!(self.send_for_row(&mut question))).await;
+        self.tell_end(question.heard, &outcome);
+        outcome
+    }
+
+    async fn send_for_row(&self, question: &mut Question) -> QueryResult<Option<AnswerRow>> {
+        let (rows, types) = self.send(question).await?;
+        let (mut rows, mut only) = (pin!(rows), None);
+        // To its end, which tells that the statement has been committed.
+        while let Some(row) = rows.try_next().await.transpose() {
+            let row = row.map_err(|error| self.driver.refused(&error))?;
+            only.get_or_insert(row);
+        }
+        Ok(only.map(|row| AnswerRow::new(row, types)))
     }
 
     async fn count(&self, question: QueryResult<Question>) -> QueryResult<usize> {

@@ -8,7 +8,7 @@ use super::*;
 use crate::lifecycle::{By, Step, Transition};
 use crate::models::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
 use crate::schema::analysis::analyses;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::touched::Key;
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,
@@ -263,7 +263,7 @@ impl Analyses<'_> {
 impl AnalysisRepository for Analyses<'_> {
     async fn create(&self, new: NewAnalysis) -> Result<Analysis> {
         new.check()?;
-        fenced!(self, source => source.one(insert(&new)))
+        fenced!(self, source => source.insert(&new))
     }
 
     async fn create_many(&self, new: &[NewAnalysis]) -> Result<usize> {

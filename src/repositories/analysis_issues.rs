@@ -11,7 +11,7 @@ use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 use super::*;
 use crate::counts::CountBy;
 use crate::schema::analysis::analysis_issues;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::tracking::{Track, Tracked};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
@@ -224,7 +224,7 @@ impl AnalysisIssues<'_> {
 impl AnalysisIssueRepository for AnalysisIssues<'_> {
     async fn create(&self, new: NewAnalysisIssue) -> Result<AnalysisIssue> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewAnalysisIssue]) -> Result<usize> {

@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::analysis::analysis_metrics;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     AnalysisId, AnalysisMetric, AnalysisMetricChanges, AnalysisMetricFilter, AnalysisMetricId,
     AnalysisMetricOrder, Error, LatestOfProject, NewAnalysisMetric, Page, Paged, ProjectId, Result,
@@ -115,7 +115,7 @@ impl Tx {
 impl AnalysisMetricRepository for AnalysisMetrics<'_> {
     async fn create(&self, new: NewAnalysisMetric) -> Result<AnalysisMetric> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewAnalysisMetric]) -> Result<usize> {

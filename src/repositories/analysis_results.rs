@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::analysis::analysis_results;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     AnalysisId, AnalysisResult, AnalysisResultChanges, AnalysisResultFilter, AnalysisResultId,
     AnalysisResultOrder, Error, NewAnalysisResult, Page, Paged, Result,
@@ -104,7 +104,7 @@ impl Tx {
 impl AnalysisResultRepository for AnalysisResults<'_> {
     async fn create(&self, new: NewAnalysisResult) -> Result<AnalysisResult> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewAnalysisResult]) -> Result<usize> {

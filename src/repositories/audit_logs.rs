@@ -6,7 +6,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::partitions::{InMonths, when_run, window};
 use crate::schema::audit::audit_logs;
-use crate::statement::{NewRow as _, insert};
+use crate::statement::NewRow as _;
 use crate::{
     AuditLog, AuditLogFilter, AuditLogId, AuditLogOrder, NewAuditLog, OrganizationId, Page, Paged,
     Result, UserId,
@@ -112,7 +112,7 @@ impl Tx {
 impl AuditLogRepository for AuditLogs<'_> {
     async fn create(&self, new: NewAuditLog) -> Result<AuditLog> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewAuditLog]) -> Result<usize> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::setup::configurations;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, upsert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
     ConfigurationOrder, ConfigurationScope, Error, NewConfiguration, OrganizationId, Page, Paged,
@@ -180,7 +180,7 @@ impl Configurations<'_> {
 impl ConfigurationRepository for Configurations<'_> {
     async fn create(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
-        fenced!(self, source => source.one(insert(&new)))
+        fenced!(self, source => source.insert(&new))
     }
 
     async fn create_many(&self, new: &[NewConfiguration]) -> Result<usize> {
@@ -189,7 +189,7 @@ impl ConfigurationRepository for Configurations<'_> {
 
     async fn upsert(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
-        fenced!(self, source => source.one(upsert(&new)))
+        fenced!(self, source => source.upsert(&new))
     }
 
     async fn find(&self, id: ConfigurationId) -> Result<Option<Configuration>> {

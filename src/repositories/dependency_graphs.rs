@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::analysis::dependency_graphs;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     AnalysisId, DependencyGraph, DependencyGraphChanges, DependencyGraphFilter, DependencyGraphId,
     DependencyGraphOrder, Error, NewDependencyGraph, Page, Paged, ProjectId, Result,
@@ -122,7 +122,7 @@ impl Tx {
 impl DependencyGraphRepository for DependencyGraphs<'_> {
     async fn create(&self, new: NewDependencyGraph) -> Result<DependencyGraph> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewDependencyGraph]) -> Result<usize> {

@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::analysis::duplicate_groups;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     AnalysisId, DuplicateGroup, DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId,
     DuplicateGroupOrder, Error, NewDuplicateGroup, Page, Paged, Result,
@@ -108,7 +108,7 @@ impl Tx {
 impl DuplicateGroupRepository for DuplicateGroups<'_> {
     async fn create(&self, new: NewDuplicateGroup) -> Result<DuplicateGroup> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewDuplicateGroup]) -> Result<usize> {

@@ -7,7 +7,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::models::{Holder, lost};
 use crate::schema::analysis::{analyses, analysis_leases, dependency_graphs};
-use crate::statement::{InsertMany, NewRow as _, insert};
+use crate::statement::{InsertMany, NewRow as _};
 use crate::{
     Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Completion, Error, IngestCounts,
     Ingested, Json, Lease, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult,
@@ -245,7 +245,7 @@ async fn create(source: &Source<'_>, mut new: NewAnalysis, replacing: bool) -> R
         let replaced: Option<Analysis> = source.first(replaced).await?;
         source.touch(&replaced);
     }
-    source.one(insert(&new)).await
+    source.insert(&new).await
 }
 
 #[repository]

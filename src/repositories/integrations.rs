@@ -7,7 +7,7 @@ use diesel::sql_types::{Bool, Timestamptz};
 
 use super::*;
 use crate::schema::setup::integrations;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::{
     Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId, IntegrationOrder,
     NewIntegration, OrganizationId, Page, Paged, ProjectId, Result, SyncStatus,
@@ -130,7 +130,7 @@ impl Tx {
 impl IntegrationRepository for Integrations<'_> {
     async fn create(&self, new: NewIntegration) -> Result<Integration> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewIntegration]) -> Result<usize> {

@@ -5,7 +5,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::schema::public::organization_members;
 use crate::statement::{
-    Changes as _, Membership as _, NewRow as _, Removed, change_member, insert, remove_members,
+    Changes as _, Membership as _, NewRow as _, Removed, change_member, remove_members,
     upsert_member,
 };
 use crate::touched::{Everything, Key};
@@ -189,7 +189,7 @@ const LEAVING: (
 impl OrganizationMemberRepository for OrganizationMembers<'_> {
     async fn create(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
         new.check()?;
-        fenced!(self, source => source.one(insert(&new)))
+        fenced!(self, source => source.insert(&new))
     }
 
     async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<usize> {

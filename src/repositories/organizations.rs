@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::{organization_members, organizations, projects};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, upsert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::text::merged;
 use crate::touched::{Everything, Key};
 use crate::{
@@ -129,7 +129,7 @@ impl Tx {
 impl OrganizationRepository for Organizations<'_> {
     async fn create(&self, new: NewOrganization) -> Result<Organization> {
         new.check()?;
-        fenced!(self, source => source.one(insert(&new)))
+        fenced!(self, source => source.insert(&new))
     }
 
     async fn create_many(&self, new: &[NewOrganization]) -> Result<usize> {
@@ -138,7 +138,7 @@ impl OrganizationRepository for Organizations<'_> {
 
     async fn upsert(&self, new: NewOrganization) -> Result<Organization> {
         new.check()?;
-        fenced!(self, source => source.one(upsert(&new)))
+        fenced!(self, source => source.upsert(&new))
     }
 
     async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, projects};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::text::merged;
 use crate::touched::{Everything, Key};
 use crate::{
@@ -205,7 +205,7 @@ fn visible(user_id: UserId, filter: &ProjectFilter) -> projects::BoxedQuery<'_, 
 impl ProjectRepository for Projects<'_> {
     async fn create(&self, new: NewProject) -> Result<Project> {
         new.check()?;
-        fenced!(self, source => source.one(insert(&new)))
+        fenced!(self, source => source.insert(&new))
     }
 
     async fn create_many(&self, new: &[NewProject]) -> Result<usize> {

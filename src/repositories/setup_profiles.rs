@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::setup::setup_profiles;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     Error, NewSetupProfile, OrganizationId, Page, Paged, ProfileVisibility, Result, SetupProfile,
     SetupProfileChanges, SetupProfileFilter, SetupProfileId, SetupProfileOrder, UserId,
@@ -141,7 +141,7 @@ impl Tx {
 impl SetupProfileRepository for SetupProfiles<'_> {
     async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile> {
         new.check()?;
-        fenced!(self, source => source.one(insert(&new)))
+        fenced!(self, source => source.insert(&new))
     }
 
     async fn create_many(&self, new: &[NewSetupProfile]) -> Result<usize> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::*;
 use crate::schema::setup::setup_sessions;
 use crate::setup_lifecycle::{AppendLog, SessionAction, TakeSession};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession, SetupSessionChanges,
     SetupSessionFilter, SetupSessionId, SetupSessionOrder, UserId,
@@ -172,7 +172,7 @@ impl SetupSessions<'_> {
 impl SetupSessionRepository for SetupSessions<'_> {
     async fn create(&self, new: NewSetupSession) -> Result<SetupSession> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewSetupSession]) -> Result<usize> {

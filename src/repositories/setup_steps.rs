@@ -7,7 +7,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::schema::setup::{setup_sessions, setup_steps};
 use crate::setup_lifecycle::{AppendLog, StepAction, TakeStep};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     Error, NewSetupStep, Page, Paged, Result, SetupSessionId, SetupStep, SetupStepChanges,
     SetupStepFilter, SetupStepId, SetupStepOrder,
@@ -167,7 +167,7 @@ impl SetupSteps<'_> {
 impl SetupStepRepository for SetupSteps<'_> {
     async fn create(&self, new: NewSetupStep) -> Result<SetupStep> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewSetupStep]) -> Result<usize> {

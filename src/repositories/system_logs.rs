@@ -6,7 +6,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::partitions::{InMonths, when_run, window};
 use crate::schema::audit::system_logs;
-use crate::statement::{NewRow as _, insert};
+use crate::statement::NewRow as _;
 use crate::{
     NewSystemLog, Page, Paged, Result, SystemLog, SystemLogFilter, SystemLogId, SystemLogOrder,
     UserId,
@@ -98,7 +98,7 @@ impl Tx {
 impl SystemLogRepository for SystemLogs<'_> {
     async fn create(&self, new: NewSystemLog) -> Result<SystemLog> {
         new.check()?;
-        self.0.one(insert(&new)).await
+        self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewSystemLog]) -> Result<usize> {

@@ -5,7 +5,7 @@ use diesel::sql_types::{Array, Text};
 
 use super::*;
 use crate::schema::setup::tools;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::{
     Error, NewTool, Page, Paged, Result, Tool, ToolChanges, ToolFilter, ToolId, ToolOrder,
 };
@@ -124,7 +124,7 @@ impl Tx {
 impl ToolRepository for Tools<'_> {
     async fn create(&self, new: NewTool) -> Result<Tool> {
         new.check()?;
-        fenced!(self, source => source.one(insert(&new)))
+        fenced!(self, source => source.insert(&new))
     }
 
     async fn create_many(&self, new: &[NewTool]) -> Result<usize> {

@@ -5,7 +5,7 @@ use diesel::sql_types::Timestamptz;
 
 use super::*;
 use crate::schema::public::user_sessions;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::touched::Key;
 use crate::{
     Error, NewUserSession, Page, Paged, Result, UserId, UserSession, UserSessionChanges,
@@ -127,7 +127,7 @@ impl Tx {
 impl UserSessionRepository for UserSessions<'_> {
     async fn create(&self, new: NewUserSession) -> Result<UserSession> {
         new.check()?;
-        fenced!(self, source => source.one(insert(&new)))
+        fenced!(self, source => source.insert(&new))
     }
 
     async fn create_many(&self, new: &[NewUserSession]) -> Result<usize> {

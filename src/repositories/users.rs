@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, user_sessions, users};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, insert, prepared, upsert};
+use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::text::{lower, merged};
 use crate::touched::{Everything, Key};
 use crate::{
@@ -128,7 +128,7 @@ impl Tx {
 impl UserRepository for Users<'_> {
     async fn create(&self, new: NewUser) -> Result<User> {
         new.check()?;
-        fenced!(self, source => source.one(insert(&new)))
+        fenced!(self, source => source.insert(&new))
     }
 
     async fn create_many(&self, new: &[NewUser]) -> Result<usize> {
@@ -137,7 +137,7 @@ impl UserRepository for Users<'_> {
 
     async fn upsert(&self, new: NewUser) -> Result<User> {
         new.check()?;
-        fenced!(self, source => source.one(upsert(&new)))
+        fenced!(self, source => source.upsert(&new))
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>> {

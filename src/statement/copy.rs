@@ -10,7 +10,7 @@ use diesel::query_builder::{AstPass, Query, QueryBuilder as _, QueryFragment, Qu
 use diesel::result::Error::{DeserializationError, SerializationError};
 use diesel::{QueryResult, QuerySource, sql_types};
 
-use super::NewRow;
+use super::{NewRow, Values};
 
 /// From how many rows on a `COPY` is worth its turns: one to ask for the defaults, and its own.
 const ROWS_WORTH_A_COPY: usize = 1_000;
@@ -237,15 +237,6 @@ const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
 fn too_long(error: std::num::TryFromIntError) -> diesel::result::Error {
     SerializationError(Box::new(error))
-}
-
-/// The values of one row, as they are bound in an `INSERT`.
-struct Values<'r, N>(&'r N);
-
-impl<N: NewRow> QueryFragment<Pg> for Values<'_, N> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        (0..N::COLUMNS.len()).try_for_each(|index| self.0.bind(index, &mut out))
-    }
 }
 
 /// No value that is copied holds the number of a type that a database gives itself: see [`Wire`](super::Wire).

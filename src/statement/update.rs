@@ -26,6 +26,28 @@ impl<C: Changes> Update<'_, C> {
     }
 }
 
+/// The values of an update alone, as it binds them.
+#[cfg(feature = "async")]
+pub(crate) struct NewValues<'a, C: Changes> {
+    pub(crate) id: C::Id,
+    pub(crate) changes: &'a C,
+}
+
+#[cfg(feature = "async")]
+impl<C: Changes> QueryFragment<Pg> for NewValues<'_, C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
+        for index in set {
+            self.changes.bind(index, &mut out)?;
+        }
+        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
+        if let Some(Some(expected)) = self.changes.expected() {
+            out.push_bind_param::<Timestamptz, _>(expected)?;
+        }
+        Ok(())
+    }
+}
+
 /// Updates one row.
 pub fn update<C: Changes>(id: C::Id, changes: &C) -> Update<'_, C> {
     Update {

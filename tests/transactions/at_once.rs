@@ -2,16 +2,19 @@
 
 use super::dropped::polled;
 use super::*;
-use std::sync::mpsc;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Barrier, mpsc};
+use std::task::{Context, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 /// Longer than any of this takes, unless somebody is never woken.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn users(tx: &Tx, number: usize) -> Result<Vec<UserId>> {
     let new = |n| NewUser::new(format!("{n}@at-once.org"), "name");
@@ -57,6 +60,39 @@ async fn whoever_gives_up_leaves_nobody_waiting() {
     }
 }
 
+#[tokio::test]
+async fn whoever_is_never_polled_again_leaves_nobody_waiting() {
+    let (db, _observer, _database) = database(1).await;
+    let outcome = db.transaction(async |tx| -> Result<()> {
+        let connection = &*tx.connection_mut();
+        let sleep = |time| async move {
+            let sleep = format!("SELECT pg_catalog.pg_sleep({time})");
+            let mut connection = connection;
+            connection.batch_execute(&sleep).await
+        };
+        let (mut waiting, mut neglected) = (Box::pin(sleep(0.3)), Box::pin(sleep(3600.0)));
+        let mut polls = 0;
+        let woken = poll_fn(|context| {
+            let waiting = waiting.as_mut().poll(context);
+            polls += 1;
+            // The last one that has begun to wait, with nobody to poll it again.
+            if polls <= 2 {
+                let mut nobody = Context::from_waker(Waker::noop());
+                assert!(neglected.as_mut().poll(&mut nobody).is_pending());
+            }
+            waiting
+        });
+        let began = Instant::now();
+        let woken = timeout(PATIENCE, woken).await;
+        assert!(began.elapsed() < PATIENCE, "woken by the time that is up");
+        woken.unwrap()?;
+        Err(Error::NotFound {
+            what: "reason to commit",
+        })
+    });
+    assert!(matches!(outcome.await, Err(Error::NotFound { .. })));
+}
+
 #[test]
 fn many_threads_wait_on_one_connection() {
     let runtime = Runtime::new().unwrap();
@@ -66,19 +102,33 @@ fn many_threads_wait_on_one_connection() {
         db.transaction(async |tx| -> Result<()> {
             let ids = users(tx, 16).await?;
             let (tx, ids, handle) = (&*tx, &ids, &handle);
+            let (round, unanswered) = (&Barrier::new(4), &AtomicUsize::new(0));
             thread::scope(|scope| {
                 for n in 0..4_usize {
                     scope.spawn(move || {
                         for turn in 0..500 {
                             let id = ids[(n * 5 + turn) % ids.len()];
                             let users = tx.users();
+                            // Nothing comes after it in a round that would wake the last one by chance.
+                            round.wait();
+                            let began = Instant::now();
                             let found = async { timeout(PATIENCE, users.find(id)).await };
-                            let found = handle.block_on(found).expect("nobody was woken");
-                            assert_eq!(found.unwrap().unwrap().id, id);
+                            if let Ok(found) = handle.block_on(found) {
+                                assert_eq!(found.unwrap().unwrap().id, id);
+                            }
+                            // Woken by the time that is up, it has found its answer, too.
+                            if began.elapsed() >= PATIENCE {
+                                unanswered.fetch_add(1, Ordering::Relaxed);
+                            }
+                            round.wait();
+                            if unanswered.load(Ordering::Relaxed) > 0 {
+                                return;
+                            }
                         }
                     });
                 }
             });
+            assert_eq!(unanswered.load(Ordering::Relaxed), 0);
             Ok(())
         })
         .await
@@ -90,10 +140,8 @@ fn many_threads_wait_on_one_connection() {
 fn a_task_that_has_had_its_share_gives_way() {
     let (done, is_done) = mpsc::channel();
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        runtime.unwrap().block_on(async {
+        // Its scheduler is not told that somebody gives way here, so that he has to be woken at once.
+        Runtime::new().unwrap().block_on(async {
             let (db, _observer, _database) = database(1).await;
             db.transaction(async |tx| -> Result<()> {
                 let ids = users(tx, 1).await?;

@@ -195,6 +195,17 @@ async fn ended_sessions_are_replaced_in_the_async_engine() {
     }
 }
 
+#[tokio::test]
+async fn an_ended_session_is_noticed_before_it_is_used_in_the_async_engine() {
+    use wundr_db::{Db, UserRepository};
+    let database = wundr_db::testing::migrated_database().unwrap();
+    let db = Db::connect_to(&database.url()).await.unwrap();
+    assert_eq!(end_sessions(&mut Observer::of(&database.url())), 1);
+    // With the answers to this one the runtime hears of that end.
+    Db::connect_to(&database.url()).await.unwrap();
+    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+}
+
 #[test]
 fn ended_sessions_are_replaced_in_the_blocking_engine() {
     use wundr_db::blocking::{Db, UserRepository};

@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
+use diesel::QueryResult;
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
-use diesel::query_builder::{Query, QueryFragment, QueryId};
+use diesel::query_builder::{AsQuery, Query, QueryFragment, QueryId};
 use diesel::query_dsl::CompatibleType;
 use diesel::result::Error::DeserializationError;
-use diesel::{OptionalExtension, QueryResult};
 use diesel_async::RunQueryDsl;
 use diesel_async::methods::LoadQuery;
 use futures_util::future;
@@ -22,9 +22,12 @@ use futures_util::stream::{
 
 use super::pool::Pooled;
 use super::{BoxFuture, Db, Tx};
-use crate::engine::connection::{Answer, Connection, Together};
+use crate::engine::connection::{AnswerRow, Connection, Together};
 use crate::statement::copy::is_worth_a_copy;
-use crate::statement::{Changes, NewRow, ROWS_PER_STATEMENT, RowOf, Update, insert_many, update};
+use crate::statement::{
+    Changes, Insert, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Update, Upsert,
+    Values, insert, insert_many, update, upsert,
+};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
@@ -182,25 +185,55 @@ impl<'a> Source<'a> {
     }
 
     /// The only row of a query, if there is one.
-    pub(crate) fn first<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Option<R>>>
+    pub(crate) fn first<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Option<R>>>
     where
-        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
-        R: Send + 'static,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'f,
+        Q::Query: 'f,
     {
+        let query = query.as_query();
         Box::pin(async move {
-            run!(self, unfinished, connection => async { query.get_result(&mut connection).await.optional() })
+            run!(self, unfinished, connection => decoded(Connection::row(&mut connection, &query)))
         })
     }
 
     /// The only row of a query that always has one.
-    pub(crate) fn one<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<R>>
+    pub(crate) fn one<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<R>>
     where
-        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
-        R: Send + 'static,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'f,
+        Q::Query: 'f,
     {
-        Box::pin(
-            async move { run!(self, unfinished, connection => query.get_result(&mut connection)) },
-        )
+        let query = query.as_query();
+        Box::pin(async move {
+            run!(self, unfinished, connection => one(decoded(Connection::row(&mut connection, &query))))
+        })
+    }
+
+    /// The row as it was inserted.
+    pub(crate) fn insert<'f, N>(&'f self, new: &'f N) -> BoxFuture<'f, Result<N::Row>>
+    where
+        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
+    {
+        Box::pin(async move {
+            run!(self, unfinished, connection => {
+                let shape = (TypeId::of::<Insert<'static, N>>(), 0);
+                one(decoded(Connection::row_shaped(&mut connection, &insert(new), &Values(new), shape)))
+            })
+        })
+    }
+
+    /// The row as it was inserted, or as it is after an update.
+    pub(crate) fn upsert<'f, N>(&'f self, new: &'f N) -> BoxFuture<'f, Result<N::Row>>
+    where
+        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
+    {
+        Box::pin(async move {
+            run!(self, unfinished, connection => {
+                let shape = (TypeId::of::<Upsert<'static, N>>(), 0);
+                one(decoded(Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)))
+            })
+        })
     }
 
     /// The row as it is after an update, if there is one.
@@ -215,8 +248,9 @@ impl<'a> Source<'a> {
         Box::pin(async move {
             run!(self, unfinished, connection => {
                 let update = update(id, changes);
-                let (named, shape) = (TypeId::of::<Update<'static, C>>(), update.shape());
-                only_row(Connection::shaped(&mut connection, &update, named, shape))
+                let shape = (TypeId::of::<Update<'static, C>>(), update.shape());
+                let values = NewValues { id, changes };
+                decoded(Connection::row_shaped(&mut connection, &update, &values, shape))
             })
         })
     }
@@ -235,7 +269,8 @@ impl<'a> Source<'a> {
     {
         Box::pin(async move {
             run!(self, unfinished, connection => {
-                only_row(Connection::shaped(&mut connection, &query, TypeId::of::<Q>(), shape))
+                let shape = (TypeId::of::<Q>(), shape);
+                decoded(Connection::row_shaped(&mut connection, &query, &query, shape))
             })
         })
     }
@@ -334,12 +369,15 @@ impl<'a> Source<'a> {
 }
 
 /// The only row of an answer, if there is one.
-async fn only_row<S, R: FromSqlRow<S, Pg>>(
-    answer: impl Future<Output = QueryResult<Answer>>,
+async fn decoded<S, R: FromSqlRow<S, Pg>>(
+    row: impl Future<Output = QueryResult<Option<AnswerRow>>>,
 ) -> QueryResult<Option<R>> {
-    let row = answer.await?.try_next().await?;
-    let row = row.map(|row| R::build_from_row(&row));
+    let row = row.await?.map(|row| R::build_from_row(&row));
     row.transpose().map_err(DeserializationError)
+}
+
+async fn one<R>(row: impl Future<Output = QueryResult<Option<R>>>) -> QueryResult<R> {
+    row.await?.ok_or(diesel::result::Error::NotFound)
 }
 
 /// How many rows of a stream are decoded at a time, of those that have come.

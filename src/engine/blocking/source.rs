@@ -11,7 +11,10 @@ use super::pool::Pooled;
 use super::{Db, Tx};
 use crate::Result;
 use crate::statement::copy::is_worth_a_copy;
-use crate::statement::{Changes, NewRow, ROWS_PER_STATEMENT, Update, insert_many, update};
+use crate::statement::{
+    Changes, Insert, NewRow, ROWS_PER_STATEMENT, Update, Upsert, insert, insert_many, update,
+    upsert,
+};
 use crate::transaction::TransactionOptions;
 
 /// Where a repository's statements run.
@@ -102,6 +105,24 @@ impl<'a> Source<'a> {
         Q: LoadQuery<'q, PgConnection, R> + RunQueryDsl<PgConnection>,
     {
         self.run(|connection| query.get_result(connection))
+    }
+
+    /// The row as it was inserted.
+    pub(crate) fn insert<'q, N>(&self, new: &'q N) -> Result<N::Row>
+    where
+        N: NewRow,
+        Insert<'q, N>: LoadQuery<'q, PgConnection, N::Row>,
+    {
+        self.one(insert(new))
+    }
+
+    /// The row as it was inserted, or as it is after an update.
+    pub(crate) fn upsert<'q, N>(&self, new: &'q N) -> Result<N::Row>
+    where
+        N: NewRow,
+        Upsert<'q, N>: LoadQuery<'q, PgConnection, N::Row>,
+    {
+        self.one(upsert(new))
     }
 
     /// The row as it is after an update, if there is one.

@@ -43,10 +43,7 @@ impl Answer {
     }
 
     fn row(&self, row: tokio_postgres::Row) -> AnswerRow {
-        AnswerRow {
-            row,
-            types: Arc::clone(&self.types),
-        }
+        AnswerRow::new(row, Arc::clone(&self.types))
     }
 }
 
@@ -93,6 +90,12 @@ impl Stream for Answer {
 pub struct AnswerRow {
     row: tokio_postgres::Row,
     types: Types,
+}
+
+impl AnswerRow {
+    pub(super) fn new(row: tokio_postgres::Row, types: Types) -> Self {
+        Self { row, types }
+    }
 }
 
 impl RowSealed for AnswerRow {}

@@ -40,7 +40,7 @@ enum Shape {
     Text(String, Vec<u32>),
 }
 
-type Fixed = (TypeId, u64);
+pub(crate) type Fixed = (TypeId, u64);
 
 /// A statement with its values.
 pub(super) struct Question {
@@ -108,26 +108,33 @@ impl Statements {
     where
         Q: QueryFragment<Pg> + QueryId,
     {
-        self.ask_with(query, Q::query_id().map(|id| (id, 0)))
+        self.ask_with(query, query, Q::query_id().map(|id| (id, 0)))
     }
 
-    /// As [`ask`](Self::ask), for a query whose text follows from its type and a number.
+    /// As [`ask`](Self::ask), for a query whose text follows from its type and a number. `values` binds what it binds: it
+    /// suffices once that is prepared.
     pub(super) fn ask_shaped(
         &self,
         query: &dyn QueryFragment<Pg>,
-        id: TypeId,
-        shape: u64,
+        values: &dyn QueryFragment<Pg>,
+        (id, shape): Fixed,
     ) -> QueryResult<Question> {
-        self.ask_with(query, Some((id, shape)))
+        self.ask_with(query, values, Some((id, shape)))
     }
 
     // Compiled once, not for each type of query.
-    fn ask_with(&self, query: &dyn QueryFragment<Pg>, id: Option<Fixed>) -> QueryResult<Question> {
+    fn ask_with(
+        &self,
+        query: &dyn QueryFragment<Pg>,
+        values: &dyn QueryFragment<Pg>,
+        id: Option<Fixed>,
+    ) -> QueryResult<Question> {
         // What is kept by its type was found safe to keep when it was prepared, and has the same text.
         let prepared = id.and_then(|id| locked(&self.prepared).get(&Shape::Fixed(id)).cloned());
         let count = prepared.as_ref();
         let count = count.map_or(0, |prepared| prepared.statement.params().len());
-        let (values, missing) = self.collect(query, count, 0)?;
+        let known = if prepared.is_some() { values } else { query };
+        let (values, missing) = self.collect(known, count, 0)?;
         let statement = match prepared {
             Some(prepared) if missing.is_empty() => Asked::Prepared(prepared),
             _ => Asked::Unprepared(Box::new(self.unprepared(query, id, &values, missing)?)),
