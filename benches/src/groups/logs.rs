@@ -42,7 +42,7 @@ pub fn log_by_id(world: &mut World) -> Outcome<Group> {
     let theirs = Keys(ids(&mut plain.diesel()?, thousand)?.into());
     let sql = format!("SELECT {AUDIT_LOG} FROM audit_logs WHERE id = $1");
 
-    let mut group = Group::new("log_by_id", "plain_table", 60, 100);
+    let mut group = Group::new("log_by_id", "plain_table", 300, 100);
     // "tokio_postgres" reads the partitioned log by id alone: what a client pays that does not know when it was.
     for (id, to, keys) in [
         ("plain_table", &plain, theirs),

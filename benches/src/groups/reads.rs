@@ -37,7 +37,7 @@ pub fn point_read(world: &mut World) -> Outcome<Group> {
     )
     .leak();
 
-    let mut group = Group::new("point_read", "tokio_postgres", 80, 200);
+    let mut group = Group::new("point_read", "tokio_postgres", 300, 200);
     let client = to.tokio_postgres(&world.runtime)?;
     let statement = world.runtime.block_on(client.prepare(sql))?;
     group.task(
@@ -318,7 +318,7 @@ pub fn rows_1000(world: &mut World) -> Outcome<Group> {
     )
     .leak();
 
-    let mut group = Group::new("rows_1000", "tokio_postgres", 60, 10);
+    let mut group = Group::new("rows_1000", "tokio_postgres", 120, 10);
     let client = to.tokio_postgres(&world.runtime)?;
     let statement = world.runtime.block_on(client.prepare(sql))?;
     group.task(

@@ -44,7 +44,7 @@ pub fn insert_one(world: &mut World) -> Outcome<Group> {
     )
     .leak();
 
-    let mut group = Group::new("insert_one", "tokio_postgres", 60, 100);
+    let mut group = Group::new("insert_one", "tokio_postgres", 300, 100);
     let client = to.tokio_postgres(&world.runtime)?;
     let statement = world.runtime.block_on(client.prepare(sql))?;
     group.task(
@@ -221,7 +221,7 @@ pub fn update_one(world: &mut World) -> Outcome<Group> {
             .collect()
     };
 
-    let mut group = Group::new("update_one", "tokio_postgres", 60, 100);
+    let mut group = Group::new("update_one", "tokio_postgres", 300, 100);
     let client = to.tokio_postgres(&world.runtime)?;
     let statement = world.runtime.block_on(client.prepare(sql))?;
     group.task(
@@ -332,7 +332,7 @@ pub fn upsert_one(world: &mut World) -> Outcome<Group> {
         turn.numbers().map(organization).collect()
     };
 
-    let mut group = Group::new("upsert_one", "tokio_postgres", 60, 100);
+    let mut group = Group::new("upsert_one", "tokio_postgres", 300, 100);
     let client = to.tokio_postgres(&world.runtime)?;
     let statement = world.runtime.block_on(client.prepare(sql))?;
     group.task(
