@@ -15,7 +15,7 @@ macro_rules! cached {
     ($self:ident, $name:expr, $load:expr) => {
         match look_up(&$self.0.store, $name).await {
             Lookup::Hit(value) => Ok(value),
-            Lookup::Miss(fill) => settle(fill, $load.await).await,
+            Lookup::Miss(fill) => super::link::boxed(settle(fill, $load.await)).await,
         }
     };
 }

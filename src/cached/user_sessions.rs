@@ -7,6 +7,7 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::leases::{give_up, settle_for};
+use super::link::boxed;
 use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::entry::Sealed;
@@ -48,7 +49,7 @@ impl UserSessionRepository for CachedUserSessions {
                     });
                     // Tokens are not guessed: that there is no such session is not worth remembering.
                     let (sealed, left) = found.unwrap_or((Sealed(Vec::new()), Duration::ZERO));
-                    settle_for(fill, Ok(sealed), left).await?;
+                    boxed(settle_for(fill, Ok(sealed), left)).await?;
                     Ok(session)
                 }
                 Err(error) => {
