@@ -185,8 +185,9 @@ impl Connection {
 
     async fn send(&self, question: &mut Question) -> QueryResult<(RowStream, Types)> {
         let Prepared { statement, types } = self.prepared(question).await?;
-        let binds = std::mem::take(&mut question.binds).into_iter().map(Bind);
-        let rows = self.client.query_raw(&statement, binds).await;
+        let binds = question.binds.iter().map(|bind| Bind(bind.as_deref()));
+        // Apart, since the two are small enough then for an allocator's fast path.
+        let rows = Box::pin(self.client.query_raw(&statement, binds)).await;
         let rows = rows.map_err(|error| self.driver.refused(&error))?;
         Ok((rows, types))
     }
@@ -220,7 +221,7 @@ impl Connection {
 
     async fn send_counting(&self, question: &mut Question) -> QueryResult<usize> {
         let Prepared { statement, .. } = self.prepared(question).await?;
-        let binds = std::mem::take(&mut question.binds).into_iter().map(Bind);
+        let binds = question.binds.iter().map(|bind| Bind(bind.as_deref()));
         self.written(self.client.execute_raw(&statement, binds).await)
     }
 

@@ -378,15 +378,15 @@ fn type_of(number: u32) -> Type {
 
 /// A value, written already.
 #[derive(Debug)]
-pub(super) struct Bind(pub(super) Option<Vec<u8>>);
+pub(super) struct Bind<'b>(pub(super) Option<&'b [u8]>);
 
-impl ToSql for Bind {
+impl ToSql for Bind<'_> {
     fn to_sql(
         &self,
         _: &Type,
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        Ok(match &self.0 {
+        Ok(match self.0 {
             Some(bytes) => {
                 out.put_slice(bytes);
                 IsNull::No
