@@ -25,8 +25,8 @@ use super::{BoxFuture, Db, Tx};
 use crate::engine::connection::{AnswerRow, Connection, Together};
 use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{
-    Changes, Insert, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Update, Upsert,
-    Values, insert, insert_many, update, upsert,
+    Changes, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Update, Values, insert,
+    insert_many, update, upsert,
 };
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
@@ -215,12 +215,7 @@ impl<'a> Source<'a> {
     where
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
-        Box::pin(async move {
-            run!(self, unfinished, connection => {
-                let shape = (TypeId::of::<Insert<'static, N>>(), 0);
-                one(decoded(Connection::row_shaped(&mut connection, &insert(new), &Values(new), shape)))
-            })
-        })
+        self.one_new(new, insert)
     }
 
     /// The row as it was inserted, or as it is after an update.
@@ -228,10 +223,22 @@ impl<'a> Source<'a> {
     where
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
+        self.one_new(new, upsert)
+    }
+
+    fn one_new<'f, N, S>(
+        &'f self,
+        new: &'f N,
+        statement: fn(&'f N) -> S,
+    ) -> BoxFuture<'f, Result<N::Row>>
+    where
+        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
+        S: QueryFragment<Pg> + QueryId + 'f,
+    {
         Box::pin(async move {
             run!(self, unfinished, connection => {
-                let shape = (TypeId::of::<Upsert<'static, N>>(), 0);
-                one(decoded(Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)))
+                let shape = (TypeId::of::<S::QueryId>(), 0);
+                one(decoded(Connection::row_shaped(&mut connection, &statement(new), &Values(new), shape)))
             })
         })
     }
