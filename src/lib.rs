@@ -113,6 +113,7 @@ pub mod statement;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
+mod timestamp;
 #[cfg_attr(
     not(feature = "redis"),
     allow(dead_code, reason = "only a cache reads the notes")

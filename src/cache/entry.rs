@@ -1,17 +1,18 @@
-//! How a value lies in Redis: a short head, then MessagePack with the fields' names. The head says which entry's value it
-//! is, what it cost to read and when it ends.
+//! How a value lies in Redis: a short head, then MessagePack, with the fields of a row in their order. The head says which
+//! entry's value it is, what it cost to read and when it ends.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::name::Name;
 use crate::Analysis;
 
 /// The form of all cached values, a part of each key. A change of a cached type's fields needs another: then no process
 /// reads what a process with another form has written, and the two run side by side.
-pub(crate) const SCHEMA: &str = "1";
+pub(crate) const SCHEMA: &str = "2";
 
 const MAGIC: u8 = 0xC5;
 const HEAD: usize = 21;
@@ -38,7 +39,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Entry for 
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Entry for Vec<T> {}
 
 /// The newest analyses of a project and type.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Latest {
     pub(crate) any: Option<Analysis>,
     pub(crate) completed: Option<Analysis>,
@@ -47,8 +48,35 @@ pub(crate) struct Latest {
 impl Entry for Latest {}
 
 /// A session, in a form that only who presents its token can read.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Clone)]
 pub(crate) struct Sealed(pub(crate) Vec<u8>);
+
+// As bytes, where a derived form would have a list of numbers.
+impl Serialize for Sealed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sealed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+
+        impl Visitor<'_> for Bytes {
+            type Value = Sealed;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Sealed, E> {
+                Ok(Sealed(bytes.to_vec()))
+            }
+        }
+
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
 
 impl Entry for Sealed {
     const MAY_BE_NEAR: bool = false;
@@ -75,8 +103,7 @@ pub(crate) fn encode<T: Serialize>(
     let cost = u32::try_from(cost.as_micros()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&cost.to_le_bytes());
     bytes.extend_from_slice(&milliseconds(SystemTime::now() + lifetime).to_le_bytes());
-    let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
-    value.serialize(&mut serializer)?;
+    rmp_serde::encode::write(&mut bytes, value)?;
     Ok(bytes)
 }
 
@@ -119,14 +146,17 @@ fn milliseconds(time: SystemTime) -> u64 {
 mod tests {
     use std::time::Duration;
 
+    use chrono::{DateTime, Utc};
     use serde::Deserializer;
     use serde::de::{DeserializeOwned, Error as _, Visitor};
+    use serde_json::json;
 
     use super::{Decoded, Name, SCHEMA, decode, encode};
     use crate::cache::CachedKind;
     use crate::{
-        Analysis, Configuration, Organization, Project, ProjectStats, SetupProfile, Tool,
-        TrendPoint, User,
+        Analysis, AnalysisSummary, Configuration, Json, Organization, Project, ProjectId,
+        ProjectStats, ProjectStatus, ProjectVisibility, RepositoryProvider, SetupProfile, Tool,
+        TrendPoint, User, UserId,
     };
 
     fn name() -> Name {
@@ -156,6 +186,42 @@ mod tests {
         assert!(decode::<Option<u8>>(&name(), &good).is_err());
         let another = Name::of_unique(CachedKind::User, "eve@example.org");
         assert!(decode::<Option<String>>(&another, &good).is_err());
+    }
+
+    #[test]
+    fn a_row_comes_back_as_it_was() {
+        let moment = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let project = Project {
+            id: ProjectId::new(),
+            organization_id: None,
+            name: "Ada\u{2019}s".to_owned(),
+            description: Some(String::new()),
+            repository_url: None,
+            repository_provider: Some(RepositoryProvider::Github),
+            repository_data: Some(json!([1, -2.5, null, {"a": ["b"]}])),
+            configuration: json!({}),
+            status: ProjectStatus::Active,
+            visibility: ProjectVisibility::Private,
+            created_by: UserId::new(),
+            created_at: moment("1969-12-31T23:59:59.999999Z"),
+            updated_at: moment("2026-11-26T12:00:00.000001Z"),
+            last_analyzed_at: Some(moment("1970-01-01T00:00:00.000001Z")),
+        };
+        let bytes = encode(&name(), &Some(&project), Duration::ZERO, HOUR).unwrap();
+        let back = decode::<Option<Project>>(&name(), &bytes).unwrap().value;
+        assert_eq!(back.as_ref(), Some(&project));
+
+        let json = serde_json::to_value(&project).unwrap();
+        assert_eq!(json["updated_at"], "2026-11-26T12:00:00.000001Z");
+        assert_eq!(serde_json::from_value::<Project>(json).unwrap(), project);
+
+        let mut scored = AnalysisSummary::scored(0.5);
+        scored.extra.insert("files".to_owned(), json!(3));
+        for summary in [Json::Typed(scored), Json::Raw(json!([0.5]))] {
+            let bytes = encode(&name(), &summary, Duration::ZERO, HOUR).unwrap();
+            let back: Decoded<Json<AnalysisSummary>> = decode(&name(), &bytes).unwrap();
+            assert_eq!(back.value, summary);
+        }
     }
 
     /// Takes the names of the fields that a struct is read from, and reads nothing.
@@ -207,7 +273,7 @@ mod tests {
         let advice = "a cached type has other fields: give SCHEMA another value, and put both here";
         assert_eq!(
             (SCHEMA, forms.as_str()),
-            ("1", "6eaadf55038b732d3333cf01d1dc1cf1"),
+            ("2", "6eaadf55038b732d3333cf01d1dc1cf1"),
             "{advice}"
         );
     }

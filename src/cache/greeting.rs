@@ -2,7 +2,7 @@
 
 use redis::{Cmd, ErrorKind, RedisResult, Value};
 
-use super::script::text;
+use super::script::{text, unless_refused};
 
 pub(crate) fn command() -> Cmd {
     redis::cmd("INFO")
@@ -10,7 +10,7 @@ pub(crate) fn command() -> Cmd {
 
 /// The server's `run_id`, which is another each time that it is started. A replica is refused: it may be behind.
 pub(crate) fn run_of(information: Value) -> RedisResult<String> {
-    let information = match information.extract_error()? {
+    let information = match unless_refused(information)? {
         Value::VerbatimString { text, .. } => text,
         other => text(other).unwrap_or_default(),
     };

@@ -39,13 +39,30 @@ impl Answer {
         })
     }
 
-    /// The first so many values, which are taken out.
+    /// To be dealt out to several readers.
     #[cfg(feature = "async")]
-    pub(crate) fn take(&mut self, count: usize) -> Self {
-        let rest = self.values.split_off(count.min(self.values.len()));
-        Self {
+    pub(crate) fn shared(self) -> Shared {
+        Shared {
             is_current: self.is_current,
-            values: std::mem::replace(&mut self.values, rest),
+            values: self.values.into_iter(),
+        }
+    }
+}
+
+/// What was found for several readers.
+#[cfg(feature = "async")]
+pub(crate) struct Shared {
+    is_current: bool,
+    values: std::vec::IntoIter<Option<Vec<u8>>>,
+}
+
+#[cfg(feature = "async")]
+impl Shared {
+    /// The next so many values.
+    pub(crate) fn next(&mut self, count: usize) -> Answer {
+        Answer {
+            is_current: self.is_current,
+            values: self.values.by_ref().take(count).collect(),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, Script, Value};
+use redis::{Cmd, RedisResult, Script, Value};
 
 /// A script: its text goes once to each server, its name from then on.
 pub(crate) struct Step {
@@ -190,6 +190,14 @@ pub(crate) fn server_of(slots: Value, slot: i64) -> Option<(String, u16)> {
             _ => None,
         }
     })
+}
+
+/// The answer, or that the server has refused, which comes as a value too. No answer that is asked for has refusals inside.
+pub(crate) fn unless_refused(answer: Value) -> RedisResult<Value> {
+    match answer {
+        Value::ServerError(refusal) => Err(refusal.into()),
+        answer => Ok(answer),
+    }
 }
 
 pub(crate) fn bytes(value: Value) -> Option<Vec<u8>> {

@@ -67,8 +67,11 @@ struct Form {
     id: UserSessionId,
     user_id: UserId,
     refresh_token_hash: Option<String>,
+    #[serde(with = "crate::timestamp")]
     expires_at: DateTime<Utc>,
+    #[serde(with = "crate::timestamp")]
     created_at: DateTime<Utc>,
+    #[serde(with = "crate::timestamp")]
     last_used_at: DateTime<Utc>,
     user_agent: Option<String>,
     ip_address: Option<IpNetwork>,

@@ -52,14 +52,17 @@ pub struct Analysis {
     /// Why the run failed.
     pub error_message: Option<String>,
     /// When the run began.
+    #[serde(with = "crate::timestamp::optional", default)]
     pub started_at: Option<DateTime<Utc>>,
     /// When the run ended, well or not; there only if `started_at` is, and not before it.
+    #[serde(with = "crate::timestamp::optional", default)]
     pub completed_at: Option<DateTime<Utc>>,
     /// How long the run took: seconds, at least 1; there if `completed_at` is.
     pub duration_seconds: Option<i32>,
     /// Who asked for the run.
     pub created_by: UserId,
     /// When the row was made.
+    #[serde(with = "crate::timestamp")]
     pub created_at: DateTime<Utc>,
 }
 

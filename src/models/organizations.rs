@@ -29,8 +29,10 @@ pub struct Organization {
     /// What it has subscribed to.
     pub subscription_plan: SubscriptionPlan,
     /// When the row was made.
+    #[serde(with = "crate::timestamp")]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
+    #[serde(with = "crate::timestamp")]
     pub updated_at: DateTime<Utc>,
 }
 

@@ -31,6 +31,7 @@ pub struct ProjectStats {
     /// How many of them are completed.
     pub completed_analyses: i64,
     /// When the last analysis ended, well or not.
+    #[serde(with = "crate::timestamp::optional", default)]
     pub last_analysis_at: Option<DateTime<Utc>>,
     /// The mean of `overallScore` in the summaries of completed analyses; a score that is no number does not count.
     pub avg_quality_score: Option<BigDecimal>,

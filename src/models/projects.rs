@@ -53,10 +53,13 @@ pub struct Project {
     /// Who created it.
     pub created_by: UserId,
     /// When the row was made.
+    #[serde(with = "crate::timestamp")]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
+    #[serde(with = "crate::timestamp")]
     pub updated_at: DateTime<Utc>,
     /// Last analysis, if there was one.
+    #[serde(with = "crate::timestamp::optional", default)]
     pub last_analyzed_at: Option<DateTime<Utc>>,
 }
 

@@ -59,8 +59,10 @@ pub struct SetupProfile {
     /// The organization that it is made for, if any.
     pub organization_id: Option<OrganizationId>,
     /// When the row was made.
+    #[serde(with = "crate::timestamp")]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
+    #[serde(with = "crate::timestamp")]
     pub updated_at: DateTime<Utc>,
 }
 

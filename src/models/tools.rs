@@ -53,8 +53,10 @@ pub struct Tool {
     /// A tool that is not active keeps its row and is not offered.
     pub is_active: bool,
     /// When the row was made.
+    #[serde(with = "crate::timestamp")]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
+    #[serde(with = "crate::timestamp")]
     pub updated_at: DateTime<Utc>,
 }
 

@@ -35,10 +35,13 @@ pub struct User {
     /// Whether the address was confirmed.
     pub email_verified: bool,
     /// Last login, if there was one.
+    #[serde(with = "crate::timestamp::optional", default)]
     pub last_login_at: Option<DateTime<Utc>>,
     /// When the row was made.
+    #[serde(with = "crate::timestamp")]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
+    #[serde(with = "crate::timestamp")]
     pub updated_at: DateTime<Utc>,
 }
 

@@ -7,6 +7,7 @@ use futures_util::future;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisResult, Value};
 
+use crate::cache::script::unless_refused;
 use crate::cache::{CacheConfig, Counters, greeting};
 
 mod reads;
@@ -40,8 +41,7 @@ impl Link {
         let began = Instant::now();
         let answer = self.connection.clone().send_packed_command(command).await?;
         counters.called(began.elapsed());
-        // What the server refuses comes as a value.
-        answer.extract_error()
+        unless_refused(answer)
     }
 
     /// Calls a script whose answer nobody waits for.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::sync::oneshot;
 
-use super::Link;
+use super::{Link, boxed};
 use crate::cache::Counters;
 use crate::cache::name::Names;
 use crate::cache::read::{self, Answer};
@@ -55,7 +55,8 @@ impl Reads {
     pub(crate) async fn read(self: &Arc<Self>, keys: Vec<String>) -> RedisResult<Answer> {
         match self.join(keys) {
             Place::Own(turn, keys) => {
-                let answer = self.send(&keys).await;
+                // Apart, so that those who go with others need not make room for it.
+                let answer = boxed(self.send(&keys)).await;
                 if let Err(error) = &answer {
                     self.refuse(error);
                 }
@@ -111,7 +112,7 @@ impl Reads {
         }
     }
 
-    /// As [`next`](Self::next), where nobody can send: those who wait are told so.
+    /// Nobody can send for those who wait, who are told so.
     fn give_up(&self) {
         let mut waiting = self.waiting();
         waiting.under_way -= 1;
@@ -125,13 +126,16 @@ impl Reads {
             counts.push(reader.keys.len());
             keys.append(&mut reader.keys);
         }
-        let mut answer = self.send(&keys).await;
-        if let Err(error) = &answer {
-            self.refuse(error);
-        }
+        let mut answer = match self.send(&keys).await {
+            Ok(answer) => Ok(answer.shared()),
+            Err(error) => {
+                self.refuse(&error);
+                Err(error)
+            }
+        };
         for (reader, count) in readers.into_iter().zip(counts) {
             let own = match &mut answer {
-                Ok(answer) => Ok(answer.take(count)),
+                Ok(answer) => Ok(answer.next(count)),
                 Err(error) => Err(error.clone()),
             };
             // Who has gone meanwhile does not miss it.
@@ -150,13 +154,16 @@ struct Turn(Arc<Reads>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return self.0.give_up();
-        };
         let readers = self.0.next();
-        if !readers.is_empty() {
-            let turn = Self(Arc::clone(&self.0));
-            runtime.spawn(async move { turn.0.send_together(readers).await });
+        if readers.is_empty() {
+            return;
+        }
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                let turn = Self(Arc::clone(&self.0));
+                runtime.spawn(async move { turn.0.send_together(readers).await });
+            }
+            Err(_) => self.0.give_up(),
         }
     }
 }

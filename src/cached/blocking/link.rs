@@ -7,6 +7,7 @@ use redis::{Client, Cmd, Connection, ConnectionLike as _, ErrorKind, RedisResult
 
 use crate::cache::name::Names;
 use crate::cache::read::{self, Answer};
+use crate::cache::script::unless_refused;
 use crate::cache::{CacheConfig, Counters, greeting};
 
 /// Connections, one for each thread that asks at the same time, all to the same run of the server.
@@ -64,7 +65,7 @@ impl Link {
         let answer = connection.req_command(command)?;
         self.keep(connection);
         counters.called(began.elapsed());
-        answer.extract_error()
+        unless_refused(answer)
     }
 
     /// Calls a script whose answer is of no consequence.
@@ -143,7 +144,7 @@ pub(crate) fn send_all(commands: &[(&Link, Cmd)], counters: &Counters) -> Vec<Re
         match answer {
             Ok(answer) => {
                 counters.called(began.elapsed());
-                answer.extract_error()
+                unless_refused(answer)
             }
             Err(error) => {
                 *connection = Err(error.clone());
