@@ -4,7 +4,12 @@
 //! `wundr:{0}:9f86d081884c7d65:` and then `generation`, `epoch:GENERATION`, or `GENERATION:user:UUID:SCHEMA`. The part after the
 //! tag is the database: which cluster, which database in it.
 
+use std::io::Write as _;
+
+use redis::{RedisWrite, ToRedisArgs};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::CachedKind;
 use super::entry::SCHEMA;
@@ -15,15 +20,40 @@ use crate::{ConfigurationScope, ProjectId};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Name {
     pub(crate) kind: CachedKind,
-    id: String,
+    id: Id,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Id {
+    Row(Uuid),
+    Text(String),
+}
+
+type Buffer = [u8; Hyphenated::LENGTH];
+
+/// Where the text of an id is put.
+fn buffer() -> Buffer {
+    [0; Hyphenated::LENGTH]
+}
+
+impl Id {
+    fn text<'b>(&'b self, buffer: &'b mut Buffer) -> &'b str {
+        match self {
+            Self::Row(id) => id.hyphenated().encode_lower(buffer),
+            Self::Text(text) => text,
+        }
+    }
 }
 
 impl Name {
     fn new(kind: CachedKind, id: impl ToString) -> Self {
-        Self {
-            kind,
-            id: id.to_string(),
-        }
+        let id = Id::Text(id.to_string());
+        Self { kind, id }
+    }
+
+    fn of_row(kind: CachedKind, id: &Uuid) -> Self {
+        let id = Id::Row(*id);
+        Self { kind, id }
     }
 
     /// The id of the row with such a unique value. The value itself is not to be read in Redis.
@@ -32,7 +62,7 @@ impl Name {
     }
 
     pub(crate) fn of_stats(id: ProjectId) -> Self {
-        Self::new(CachedKind::ProjectStats, id)
+        Self::of_row(CachedKind::ProjectStats, id.as_uuid())
     }
 
     pub(crate) fn of_trend(id: ProjectId, metric: &str, days: i32) -> Self {
@@ -44,12 +74,12 @@ impl Name {
         if shards == 1 {
             return 0;
         }
-        (fnv1a([self.id.as_str()]) % u64::from(shards)) as u16
+        (fnv1a([self.id.text(&mut buffer())]) % u64::from(shards)) as u16
     }
 
     /// Tells it from others, in every process and version.
     pub(crate) fn hash(&self) -> u64 {
-        fnv1a([self.kind.word(), &self.id])
+        fnv1a([self.kind.word(), self.id.text(&mut buffer())])
     }
 }
 
@@ -64,13 +94,13 @@ fn fnv1a<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
 impl From<&Key> for Name {
     fn from(key: &Key) -> Self {
         match key {
-            Key::User(id) => Self::new(CachedKind::User, id),
+            Key::User(id) => Self::of_row(CachedKind::User, id.as_uuid()),
             Key::UserSession(token_hash) => Self::new(CachedKind::UserSession, digest(token_hash)),
-            Key::Organization(id) => Self::new(CachedKind::Organization, id),
+            Key::Organization(id) => Self::of_row(CachedKind::Organization, id.as_uuid()),
             Key::OrganizationMember(id, user) => {
                 Self::new(CachedKind::OrganizationMember, format_args!("{id}:{user}"))
             }
-            Key::Project(id) => Self::new(CachedKind::Project, id),
+            Key::Project(id) => Self::of_row(CachedKind::Project, id.as_uuid()),
             Key::ProjectMember(id, user) => {
                 Self::new(CachedKind::ProjectMember, format_args!("{id}:{user}"))
             }
@@ -86,8 +116,8 @@ impl From<&Key> for Name {
                     }
                 }
             }
-            Key::SetupProfile(id) => Self::new(CachedKind::SetupProfile, id),
-            Key::Tool(id) => Self::new(CachedKind::Tool, id),
+            Key::SetupProfile(id) => Self::of_row(CachedKind::SetupProfile, id.as_uuid()),
+            Key::Tool(id) => Self::of_row(CachedKind::Tool, id.as_uuid()),
             Key::LatestAnalysis(id, r#type) => {
                 Self::new(CachedKind::LatestAnalysis, format_args!("{id}:{type}"))
             }
@@ -123,22 +153,43 @@ impl Names {
 
     /// The entry: what its value's name begins with, and what it is fenced as.
     pub(crate) fn entry(&self, name: &Name) -> String {
-        let parts = [&self.prefix, name.kind.word(), ":", &name.id, ":"];
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        // Room for what is put behind it.
-        let mut entry = String::with_capacity(length + SCHEMA.len());
-        parts.iter().for_each(|part| entry.push_str(part));
-        entry
+        let mut buffer = buffer();
+        let [parts @ .., _] = self.parts(name, &mut buffer);
+        parts.concat()
     }
 
     pub(crate) fn value(&self, name: &Name) -> String {
-        let mut value = self.entry(name);
-        value.push_str(SCHEMA);
-        value
+        self.parts(name, &mut buffer()).concat()
+    }
+
+    /// [`value`](Self::value), as it is written into a command.
+    pub(crate) fn key<'n>(&'n self, name: &'n Name) -> ValueKey<'n> {
+        ValueKey { names: self, name }
+    }
+
+    fn parts<'p>(&'p self, name: &'p Name, buffer: &'p mut Buffer) -> [&'p str; 6] {
+        let id = name.id.text(buffer);
+        [&self.prefix, name.kind.word(), ":", id, ":", SCHEMA]
     }
 
     pub(crate) fn lease(&self, name: &Name) -> String {
         format!("{}:lease", self.value(name))
+    }
+}
+
+/// The key of a value, which need not be put together first.
+pub(crate) struct ValueKey<'n> {
+    names: &'n Names,
+    name: &'n Name,
+}
+
+impl ToRedisArgs for ValueKey<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let mut key = out.writer_for_next_arg();
+        for part in self.names.parts(self.name, &mut buffer()) {
+            // It is memory that is written to.
+            let _ = key.write_all(part.as_bytes());
+        }
     }
 }
 

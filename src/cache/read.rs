@@ -2,16 +2,17 @@
 
 use redis::{Cmd, ErrorKind, RedisResult, Value};
 
-use super::name::Names;
+use super::name::{Name, Names};
 use super::script;
 
 /// Asks for the shard's generation and for values, in one step.
-pub(crate) fn command(names: &Names, keys: &[String]) -> Cmd {
-    let length: usize = keys.iter().map(String::len).sum();
-    let mut command = Cmd::with_capacity(keys.len() + 2, length + names.generation_key.len() + 4);
+pub(crate) fn command<'n>(names: &Names, wanted: impl Iterator<Item = &'n Name> + Clone) -> Cmd {
+    let count = wanted.clone().count();
+    let room = names.generation_key.len() + count * (names.generation_key.len() + 96);
+    let mut command = Cmd::with_capacity(count + 2, room);
     command.arg("MGET").arg(&names.generation_key);
-    for key in keys {
-        command.arg(key);
+    for name in wanted {
+        command.arg(names.key(name));
     }
     command
 }
@@ -31,11 +32,13 @@ impl Answer {
             let not_understood = "MGET has not answered with an array";
             return Err((ErrorKind::Parse, not_understood).into());
         };
+        let mut found = Vec::with_capacity(values.len());
         let mut values = values.into_iter();
         let generation = values.next().and_then(script::bytes);
+        found.extend(values.map(script::bytes));
         Ok(Self {
             is_current: generation.is_some_and(|found| found == names.generation.as_bytes()),
-            values: values.map(script::bytes).collect(),
+            values: found,
         })
     }
 

@@ -336,8 +336,7 @@ async fn get_at_once(
     let mut commands = Vec::new();
     for ((_, names), attached) in wanted.iter().zip(&attached) {
         if let Some(attached) = attached {
-            let keys = names.iter().map(|name| attached.names.value(name));
-            let command = read::command(&attached.names, &keys.collect::<Vec<_>>());
+            let command = read::command(&attached.names, names.iter().copied());
             commands.push((&*attached.link, command));
         }
     }
@@ -360,8 +359,7 @@ pub(super) async fn get_all(
 ) -> Result<Vec<Option<Vec<u8>>>, Unusable> {
     for _ in 0..3 {
         let attached = attached(store, shard).await?;
-        let keys = names.iter().map(|name| attached.names.value(name));
-        let answer = attached.reads.read(keys.collect()).await;
+        let answer = attached.reads.read(names).await;
         let answer = match answer.map_err(Unusable::from) {
             Ok(answer) => answer,
             Err(error) => {

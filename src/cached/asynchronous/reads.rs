@@ -7,12 +7,12 @@ use tokio::sync::oneshot;
 
 use super::{Link, boxed};
 use crate::cache::Counters;
-use crate::cache::name::Names;
+use crate::cache::name::{Name, Names};
 use crate::cache::read::{self, Answer};
 
 /// How many commands are under way at once. Those who come then wait for one of them to be answered, and are sent
 /// together: alone, each would cost a turn of the connection's task and of the server.
-const AT_ONCE: u32 = 4;
+const AT_ONCE: u32 = 2;
 
 /// How many values are asked for by one command, unless one reader wants more.
 const TOGETHER: usize = 128;
@@ -32,7 +32,7 @@ struct Waiting {
 }
 
 struct Reader {
-    keys: Vec<String>,
+    names: Vec<Name>,
     answer: oneshot::Sender<RedisResult<Answer>>,
 }
 
@@ -52,11 +52,11 @@ impl Reads {
 
     /// The values under these names, and whether they are of the generation that lives. What is answered was read after
     /// this was called.
-    pub(crate) async fn read(self: &Arc<Self>, keys: Vec<String>) -> RedisResult<Answer> {
-        match self.join(keys) {
-            Place::Own(turn, keys) => {
+    pub(crate) async fn read(self: &Arc<Self>, names: &[&Name]) -> RedisResult<Answer> {
+        match self.join(names) {
+            Place::Own(turn) => {
                 // Apart, so that those who go with others need not make room for it.
-                let answer = boxed(self.send(&keys)).await;
+                let answer = boxed(self.send(names.iter().copied())).await;
                 if let Err(error) = &answer {
                     self.refuse(error);
                 }
@@ -70,19 +70,31 @@ impl Reads {
         }
     }
 
-    fn join(self: &Arc<Self>, keys: Vec<String>) -> Place {
-        let mut waiting = self.waiting();
-        if waiting.under_way < AT_ONCE {
-            waiting.under_way += 1;
-            return Place::Own(Turn(Arc::clone(self)), keys);
+    fn join(self: &Arc<Self>, names: &[&Name]) -> Place {
+        if let Some(turn) = self.turn(&mut self.waiting()) {
+            return Place::Own(turn);
         }
         let (answer, receiver) = oneshot::channel();
-        waiting.readers.push(Reader { keys, answer });
+        let names = names.iter().map(|name| (*name).clone()).collect();
+        let reader = Reader { names, answer };
+        let mut waiting = self.waiting();
+        // One may have ended meanwhile, and nobody else would send for this reader.
+        if let Some(turn) = self.turn(&mut waiting) {
+            return Place::Own(turn);
+        }
+        waiting.readers.push(reader);
         Place::WithOthers(receiver)
     }
 
-    async fn send(&self, keys: &[String]) -> RedisResult<Answer> {
-        let command = read::command(&self.names, keys);
+    fn turn(self: &Arc<Self>, waiting: &mut Waiting) -> Option<Turn> {
+        (waiting.under_way < AT_ONCE).then(|| {
+            waiting.under_way += 1;
+            Turn(Arc::clone(self))
+        })
+    }
+
+    async fn send(&self, names: impl Iterator<Item = &Name> + Clone) -> RedisResult<Answer> {
+        let command = read::command(&self.names, names);
         let answer = self.link.send(&command, &self.counters).await?;
         Answer::of(&self.names, answer)
     }
@@ -93,7 +105,7 @@ impl Reads {
         waiting.readers.retain(|reader| !reader.answer.is_closed());
         let mut values = 0;
         let beyond = waiting.readers.iter().position(|reader| {
-            values += reader.keys.len();
+            values += reader.names.len();
             values > TOGETHER
         });
         let count = beyond.map_or(waiting.readers.len(), |beyond| beyond.max(1));
@@ -119,23 +131,18 @@ impl Reads {
         waiting.readers.clear();
     }
 
-    async fn send_together(&self, mut readers: Vec<Reader>) {
-        let mut counts = Vec::with_capacity(readers.len());
-        let mut keys = Vec::with_capacity(readers.len());
-        for reader in &mut readers {
-            counts.push(reader.keys.len());
-            keys.append(&mut reader.keys);
-        }
-        let mut answer = match self.send(&keys).await {
+    async fn send_together(&self, readers: Vec<Reader>) {
+        let names = readers.iter().flat_map(|reader| &reader.names);
+        let mut answer = match self.send(names).await {
             Ok(answer) => Ok(answer.shared()),
             Err(error) => {
                 self.refuse(&error);
                 Err(error)
             }
         };
-        for (reader, count) in readers.into_iter().zip(counts) {
+        for reader in readers {
             let own = match &mut answer {
-                Ok(answer) => Ok(answer.next(count)),
+                Ok(answer) => Ok(answer.next(reader.names.len())),
                 Err(error) => Err(error.clone()),
             };
             // Who has gone meanwhile does not miss it.
@@ -145,7 +152,7 @@ impl Reads {
 }
 
 enum Place {
-    Own(Turn, Vec<String>),
+    Own(Turn),
     WithOthers(oneshot::Receiver<RedisResult<Answer>>),
 }
 

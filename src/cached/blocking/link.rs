@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, Cmd, Connection, ConnectionLike as _, ErrorKind, RedisResult, Value};
 
-use crate::cache::name::Names;
+use crate::cache::name::{Name, Names};
 use crate::cache::read::{self, Answer};
 use crate::cache::script::unless_refused;
 use crate::cache::{CacheConfig, Counters, greeting};
@@ -178,8 +178,8 @@ impl Reads {
     }
 
     /// The values under these names, and whether they are of the generation that lives.
-    pub(crate) fn read(&self, keys: Vec<String>) -> RedisResult<Answer> {
-        let command = read::command(&self.names, &keys);
+    pub(crate) fn read(&self, names: &[&Name]) -> RedisResult<Answer> {
+        let command = read::command(&self.names, names.iter().copied());
         let answer = self.link.send(&command, &self.counters)?;
         Answer::of(&self.names, answer)
     }
