@@ -128,10 +128,21 @@ pub struct Column {
     pub cast: &'static str,
     /// The SQL that stands in where no value is given; equal to the column's default in the database.
     pub default: Option<&'static str>,
-    /// An upsert leaves the column of an existing row alone.
-    pub kept: bool,
+    /// When an upsert replaces the column of an existing row.
+    pub replaced: Replaced,
     /// [`Wire::COPIED`].
     pub copied: bool,
+}
+
+/// When an upsert replaces a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// Never.
+    Never,
+    /// Unless no value is given.
+    IfGiven,
+    /// Always: there is no row without a value.
+    Always,
 }
 
 /// A row to be inserted. Derived.
@@ -377,19 +388,23 @@ fn push_on_conflict<'b, N: NewRow>(
     out.push_sql(" ON CONFLICT ");
     out.push_sql(N::CONFLICT.unwrap_or_default());
     out.push_sql(" DO UPDATE SET ");
-    let replaced = (0..N::COLUMNS.len()).filter(|&index| !N::COLUMNS[index].kept);
-    for (position, index) in replaced.enumerate() {
+    let columns = N::COLUMNS.iter().enumerate();
+    let replaced = columns.filter(|(_, column)| column.replaced != Replaced::Never);
+    for (position, (index, column)) in replaced.enumerate() {
         separate(out, position, ", ");
-        let column = &N::COLUMNS[index];
         out.push_identifier(column.name)?;
-        out.push_sql(" = COALESCE(");
+        out.push_sql(" = ");
+        if column.replaced == Replaced::Always {
+            push_excluded(column, out)?;
+            continue;
+        }
+        out.push_sql("COALESCE(");
         if column.default.is_some() {
             // What would have been inserted does not tell the default from a value.
             push_given(index, out)?;
             out.push_sql(column.cast);
         } else {
-            out.push_sql("EXCLUDED.");
-            out.push_identifier(column.name)?;
+            push_excluded(column, out)?;
         }
         out.push_sql(", ");
         target.table.walk_ast(out.reborrow())?;
@@ -398,6 +413,11 @@ fn push_on_conflict<'b, N: NewRow>(
         out.push_sql(")");
     }
     Ok(())
+}
+
+fn push_excluded(column: &Column, out: &mut AstPass<'_, '_, Pg>) -> QueryResult<()> {
+    out.push_sql("EXCLUDED.");
+    out.push_identifier(column.name)
 }
 
 impl<N: NewRow> QueryFragment<Pg> for Insert<'_, N> {

@@ -35,7 +35,7 @@ pub fn blocking(_: TokenStream, item: TokenStream) -> TokenStream {
 /// Derives `new`, a setter for each optional field, and the insert and upsert statements of a new row.
 ///
 /// On the struct: `#[row(table = users, row = User)]`, and `conflict = "(slug)"` where an upsert has a natural key,
-/// with `keep(a, b)` for the columns that an upsert leaves alone.
+/// with `keep(a, b)` for the columns that an upsert leaves alone besides those of the key.
 /// `bare` leaves out `new` and the setters: for a row with columns that cannot be chosen one by one.
 /// On a field: `#[row(default = EXPR)]` for a value made by the client, `#[row(or = "SQL")]` for an `Option` whose
 /// column is NOT NULL: what the column gets when nothing is given. `#[row(precision = 12, scale = 4)]` on a number

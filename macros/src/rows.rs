@@ -248,19 +248,31 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
         .filter(|field| !is_required(field))
         .map(setter);
 
+    // The columns of the conflict are as they were, or there would have been none.
+    let target = options.conflict.as_ref().map(LitStr::value);
+    let target = target.unwrap_or_default();
+    let target = target.trim_matches(['(', ')']).split(',').map(str::trim);
+    let kept = options.keep.iter().map(Ident::to_string);
+    let kept: Vec<String> = kept.chain(target.map(str::to_owned)).collect();
     let columns = fields.iter().map(|field| {
         let (name, column) = (&field.name, field.column());
         let default = match &field.options.or {
             Some(sql) => quote!(::core::option::Option::Some(#sql)),
             None => quote!(::core::option::Option::None),
         };
-        let kept = options.keep.iter().any(|kept| kept == name);
+        let replaced = if kept.iter().any(|kept| name == kept) {
+            quote!(Never)
+        } else if field.is("Option") {
+            quote!(IfGiven)
+        } else {
+            quote!(Always)
+        };
         quote! {
             ::wundr_db::statement::Column {
                 name: #column,
                 cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::CAST,
                 default: #default,
-                kept: #kept,
+                replaced: ::wundr_db::statement::Replaced::#replaced,
                 copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::COPIED,
             }
         }

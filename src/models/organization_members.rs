@@ -46,10 +46,7 @@ pub struct OrganizationMember {
 /// A membership to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = organization_members, row = OrganizationMember)]
-#[row(
-    conflict = "(organization_id, user_id)",
-    keep(id, organization_id, user_id)
-)]
+#[row(conflict = "(organization_id, user_id)", keep(id))]
 pub struct NewOrganizationMember {
     /// Key; made by [`OrganizationMemberId::new`] unless given.
     #[row(default = OrganizationMemberId::new())]

@@ -44,7 +44,7 @@ pub struct ProjectMember {
 /// A membership to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = project_members, row = ProjectMember)]
-#[row(conflict = "(project_id, user_id)", keep(id, project_id, user_id))]
+#[row(conflict = "(project_id, user_id)", keep(id))]
 pub struct NewProjectMember {
     /// Key; made by [`ProjectMemberId::new`] unless given.
     #[row(default = ProjectMemberId::new())]

@@ -1,8 +1,9 @@
 use super::*;
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use std::time::Duration;
 use wundr_db::{
-    Change, Error, NewOrganizationMember, OrganizationChanges, OrganizationFilter,
+    Change, Config, Error, NewOrganizationMember, OrganizationChanges, OrganizationFilter,
     OrganizationOrder, OrganizationRole, Page, SubscriptionPlan,
 };
 
@@ -78,6 +79,28 @@ async fn an_upsert_keeps_what_it_is_not_given() {
     );
     assert_eq!(second.subscription_plan, SubscriptionPlan::Enterprise);
     assert_eq!(second.description.as_deref(), Some("first"));
+}
+
+#[both_engines]
+#[case]
+async fn an_upsert_does_not_hold_up_who_refers_to_the_row() {
+    let (db, database) = database().await;
+    let config = Config::new(&database.url()).unwrap();
+    let impatient = config.statement_timeout(Duration::from_secs(5));
+    let impatient = Db::connect(impatient).await.unwrap();
+    let ada = user(&db).await;
+    let lab = NewOrganization::new("Lab", "lab");
+    let lab = db.organizations().create(lab).await.unwrap();
+
+    db.transaction(async |tx| {
+        let renamed = NewOrganization::new("Laboratory", "lab");
+        tx.organizations().upsert(renamed).await?;
+        let project = NewProject::new("Flask", ada.id).organization_id(lab.id);
+        impatient.projects().create(project).await?;
+        Ok::<_, Error>(())
+    })
+    .await
+    .unwrap();
 }
 
 #[both_engines]
