@@ -17,7 +17,7 @@ use diesel::sql_types::Text;
 use serde::{Deserialize, Serialize};
 
 use crate::error::UnknownWord;
-use crate::statement::Wire;
+use crate::statement::{Wire, Word};
 use crate::{Error, schema};
 
 macro_rules! enums {
@@ -93,8 +93,14 @@ macro_rules! enums {
             }
         }
 
+        impl ToSql<Word, Pg> for $name {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+                ToSql::<Text, Pg>::to_sql(self, out)
+            }
+        }
+
         impl Wire for schema::$schema::sql_types::$name {
-            type Sql = Text;
+            type Sql = Word;
             type Many = Text;
             const CAST: &'static str = concat!("::", stringify!($schema), ".", $type);
         }

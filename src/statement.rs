@@ -91,6 +91,11 @@ where
     const COPIED: bool = S::COPIED;
 }
 
+/// An enum's word, sent without a type: the cast in the statement says what it is. A text would be cast each time.
+#[derive(Debug, Clone, Copy, QueryId, sql_types::SqlType)]
+#[diesel(postgres_type(oid = 705, array_oid = 0))]
+pub struct Word;
+
 /// An array in the text form that PostgreSQL reads, for example `{"a","b"}`.
 #[derive(Debug, Clone, Copy, QueryId, sql_types::SqlType)]
 #[diesel(postgres_type(oid = 25, array_oid = 1009))]
