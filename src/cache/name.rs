@@ -77,18 +77,27 @@ impl Name {
         (fnv1a([self.id.text(&mut buffer())]) % u64::from(shards)) as u16
     }
 
-    /// Tells it from others, in every process and version.
+    /// Tells it from others, in every process that writes this form of values.
     pub(crate) fn hash(&self) -> u64 {
-        fnv1a([self.kind.word(), self.id.text(&mut buffer())])
+        match &self.id {
+            Id::Row(id) => {
+                let (first, second) = id.as_u64_pair();
+                let kind = fnv1a([self.kind.word()]);
+                [first, second].into_iter().fold(kind, mixed)
+            }
+            Id::Text(text) => fnv1a([self.kind.word(), text]),
+        }
     }
 }
 
 /// FNV-1a, of texts with something between them.
 fn fnv1a<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
     let bytes = texts.into_iter().flat_map(|text| text.bytes().chain([0]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes.map(u64::from).fold(0xcbf2_9ce4_8422_2325, mixed)
+}
+
+fn mixed(hash: u64, next: u64) -> u64 {
+    (hash ^ next).wrapping_mul(0x0100_0000_01b3)
 }
 
 impl From<&Key> for Name {
