@@ -240,6 +240,7 @@ mod membership;
 mod prepared;
 mod rows_of;
 mod update;
+mod upsert;
 pub(crate) use at_most::at_most;
 pub use delete::{DeleteMatching, DeleteReturning, delete_matching};
 pub(crate) use each::pages_of_each;
@@ -252,6 +253,8 @@ use update::push_update;
 #[cfg(feature = "async")]
 pub(crate) use update::{NewValues, RowOf};
 pub use update::{Update, update};
+use upsert::push_on_conflict;
+pub use upsert::{Upsert, upsert};
 
 /// Pushes `separator` before every element but the first.
 fn separate(out: &mut AstPass<'_, '_, Pg>, index: usize, separator: &str) {
@@ -286,13 +289,6 @@ pub struct Insert<'a, N: NewRow> {
 }
 fixed_shape!(Insert<N: NewRow>);
 
-/// `INSERT ... ON CONFLICT (natural key) DO UPDATE ... RETURNING`, of one row. What was not given is kept.
-pub struct Upsert<'a, N: NewRow> {
-    new: &'a N,
-    target: Target<N::Table, N::Row>,
-}
-fixed_shape!(Upsert<N: NewRow>);
-
 /// `INSERT ... SELECT ... FROM UNNEST(...)`, of up to [`ROWS_PER_STATEMENT`] rows.
 pub struct InsertMany<'a, N: NewRow> {
     columns: N::Columns<'a>,
@@ -307,14 +303,6 @@ pub(crate) type InsertedOf<N> = SqlTypeOf<<<N as NewRow>::Row as Selectable<Pg>>
 /// Inserts one row.
 pub fn insert<N: NewRow>(new: &N) -> Insert<'_, N> {
     Insert {
-        new,
-        target: Target::new(),
-    }
-}
-
-/// Inserts one row, or changes the one with the same natural key.
-pub fn upsert<N: NewRow>(new: &N) -> Upsert<'_, N> {
-    Upsert {
         new,
         target: Target::new(),
     }
@@ -377,70 +365,9 @@ fn push_values<'b, N: NewRow>(
     Ok(())
 }
 
-/// What stands for the first bound values: as many as a table may have columns here.
-const PARAMETERS: [&str; 32] = [
-    "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14", "$15",
-    "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24", "$25", "$26", "$27", "$28",
-    "$29", "$30", "$31", "$32",
-];
-
-/// `push_given` pushes a column's value, or NULL where none is given.
-fn push_on_conflict<'b, N: NewRow>(
-    target: &'b Target<N::Table, N::Row>,
-    out: &mut AstPass<'_, 'b, Pg>,
-    mut push_given: impl FnMut(usize, &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>,
-) -> QueryResult<()> {
-    out.push_sql(" ON CONFLICT ");
-    out.push_sql(N::CONFLICT.unwrap_or_default());
-    out.push_sql(" DO UPDATE SET ");
-    let columns = N::COLUMNS.iter().enumerate();
-    let replaced = columns.filter(|(_, column)| column.replaced != Replaced::Never);
-    for (position, (index, column)) in replaced.enumerate() {
-        separate(out, position, ", ");
-        out.push_identifier(column.name)?;
-        out.push_sql(" = ");
-        if column.replaced == Replaced::Always {
-            push_excluded(column, out)?;
-            continue;
-        }
-        out.push_sql("COALESCE(");
-        if column.default.is_some() {
-            // What would have been inserted does not tell the default from a value.
-            push_given(index, out)?;
-            out.push_sql(column.cast);
-        } else {
-            push_excluded(column, out)?;
-        }
-        out.push_sql(", ");
-        target.table.walk_ast(out.reborrow())?;
-        out.push_sql(".");
-        out.push_identifier(column.name)?;
-        out.push_sql(")");
-    }
-    Ok(())
-}
-
-fn push_excluded(column: &Column, out: &mut AstPass<'_, '_, Pg>) -> QueryResult<()> {
-    out.push_sql("EXCLUDED.");
-    out.push_identifier(column.name)
-}
-
 impl<N: NewRow> QueryFragment<Pg> for Insert<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_values(self.new, &self.target, &mut out)?;
-        out.push_sql(" RETURNING ");
-        self.target.returning.walk_ast(out)
-    }
-}
-
-impl<N: NewRow> QueryFragment<Pg> for Upsert<'_, N> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        push_values(self.new, &self.target, &mut out)?;
-        push_on_conflict::<N>(&self.target, &mut out, |index, out| {
-            // Bound already, first of all and in the order of the columns.
-            out.push_sql(PARAMETERS[index]);
-            Ok(())
-        })?;
         out.push_sql(" RETURNING ");
         self.target.returning.walk_ast(out)
     }
@@ -483,16 +410,11 @@ impl<N: NewRow> Query for Insert<'_, N> {
     type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
 }
 
-impl<N: NewRow> Query for Upsert<'_, N> {
-    type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
-}
-
 #[cfg(feature = "blocking")]
 mod blocking {
-    use super::{Insert, InsertMany, NewRow, Upsert};
+    use super::{Insert, InsertMany, NewRow};
 
     impl<N: NewRow, C> diesel::RunQueryDsl<C> for Insert<'_, N> {}
-    impl<N: NewRow, C> diesel::RunQueryDsl<C> for Upsert<'_, N> {}
     impl<N: NewRow, C> diesel::RunQueryDsl<C> for InsertMany<'_, N> {}
 }
 

@@ -211,3 +211,48 @@ pub(crate) fn digest(value: &str) -> String {
         .map(|byte| format!("{byte:02x}"))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, Names};
+    use crate::cache::CachedKind;
+    use crate::touched::Key;
+    use crate::{ProjectId, UserId};
+
+    /// Processes of other versions fence the same entries: what a name and a shard are made of may not change.
+    #[test]
+    fn an_entry_is_called_the_same_in_every_version() {
+        let id = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057");
+        let name = Name::from(&Key::Project(ProjectId::from(id)));
+        let names = Names::new("wundr", 0, "db", "g".to_owned());
+        let entry = "wundr:{0}:db:g:project:01890a5d-ac96-774b-bcce-b302099a8057:";
+        assert_eq!(names.entry(&name), entry);
+        assert_eq!(name.shard(16), 9);
+
+        let value = names.value(&name);
+        assert!(value.starts_with(entry), "{value}");
+        let mut command = redis::cmd("GET");
+        command.arg(names.key(&name));
+        assert_eq!(
+            command.args_iter().nth(1),
+            Some(redis::Arg::Simple(value.as_bytes()))
+        );
+    }
+
+    #[test]
+    fn no_other_entry_has_the_same_mark() {
+        let id = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057");
+        let next = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8058");
+        let marks = [
+            Name::from(&Key::Project(ProjectId::from(id))),
+            Name::from(&Key::Project(ProjectId::from(next))),
+            Name::from(&Key::User(UserId::from(id))),
+            Name::of_stats(ProjectId::from(id)),
+            Name::of_unique(CachedKind::User, "ada@example.org"),
+        ]
+        .map(|name| name.hash());
+        for (index, mark) in marks.iter().enumerate() {
+            assert!(!marks[..index].contains(mark), "{index}");
+        }
+    }
+}

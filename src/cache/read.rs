@@ -32,6 +32,7 @@ impl Answer {
             let not_understood = "MGET has not answered with an array";
             return Err((ErrorKind::Parse, not_understood).into());
         };
+        // Not collected: that would be done in the answer's own memory, which is larger, and then moved.
         let mut found = Vec::with_capacity(values.len());
         let mut values = values.into_iter();
         let generation = values.next().and_then(script::bytes);
