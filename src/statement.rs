@@ -11,7 +11,8 @@ use std::io::Write as _;
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::{AsSelect, SqlTypeOf};
-use diesel::pg::Pg;
+use diesel::pg::{Pg, PgMetadataLookup};
+use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::is_nullable::NotNull;
@@ -218,6 +219,27 @@ pub trait Changes: 'static {
     }
 }
 
+/// What diesel asks of a statement at every call, told without a walk through its text: that it has this one only, so
+/// that it may be kept, and the values of its new row.
+macro_rules! prepared_with_its_values {
+    () => {
+        fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
+            Ok(true)
+        }
+
+        fn collect_binds<'b>(
+            &'b self,
+            out: &mut RawBytesBindCollector<Pg>,
+            lookup: &mut (dyn PgMetadataLookup + 'static),
+            backend: &'b Pg,
+        ) -> QueryResult<()> {
+            out.binds.reserve(N::COLUMNS.len());
+            out.metadata.reserve(N::COLUMNS.len());
+            Values(self.new).collect_binds(out, lookup, backend)
+        }
+    };
+}
+
 /// Defines a statement's identity: one text for each set of type parameters.
 macro_rules! fixed_shape {
     ($name:ident<$parameter:ident: $bound:ident>) => {
@@ -371,6 +393,8 @@ impl<N: NewRow> QueryFragment<Pg> for Insert<'_, N> {
         out.push_sql(" RETURNING ");
         self.target.returning.walk_ast(out)
     }
+
+    prepared_with_its_values!();
 }
 
 impl<N: NewRow> QueryFragment<Pg> for InsertMany<'_, N> {

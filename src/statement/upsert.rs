@@ -76,6 +76,8 @@ impl<N: NewRow> QueryFragment<Pg> for Upsert<'_, N> {
         out.push_sql(" RETURNING ");
         self.target.returning.walk_ast(out)
     }
+
+    prepared_with_its_values!();
 }
 
 impl<N: NewRow> Query for Upsert<'_, N> {
