@@ -16,6 +16,10 @@ use crate::Outcome;
 /// The size of every pool.
 const CONNECTIONS: u32 = 2;
 
+/// What a server is given that has much to write; by itself it has 128 MB, and 4 MB for write-ahead log, for whose way
+/// to the disk two connections that load rows would wait in turn.
+const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "1GB"), ("wal_buffers", "64MB")];
+
 /// The design's SQL as it is written: what its own figures are taken of.
 const DESIGN: &str = include_str!("../../tests/data/design.sql");
 
@@ -34,7 +38,12 @@ pub struct Database {
 
 impl World {
     pub fn start() -> Outcome<Self> {
-        let server = PostgresServer::start()?;
+        let server = SETTINGS
+            .iter()
+            .fold(PostgresServer::builder(), |server, (name, value)| {
+                server.setting(*name, *value)
+            })
+            .start()?;
         eprintln!(
             "PostgreSQL {} with its data in {}",
             server.version(),
