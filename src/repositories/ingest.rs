@@ -301,44 +301,50 @@ where
     N: Part + Send + Sync,
     for<'r> InsertMany<'r, N>: Send,
 {
-    let mut first = 0;
-    let mut chunk = read(&mut rows, first, writer.analysis, &mut writer.tally).await?;
+    let (mut first, mut written) = (0, Vec::new());
+    let mut chunk = read(&mut rows, first, writer, Vec::new()).await?;
     while !chunk.is_empty() {
         let next = first + chunk.len();
         // The server is busy with one chunk while the next is read.
-        let (written, read) = at_once(
+        let (outcome, read) = at_once(
             insert_chunk(writer.unit, first, &chunk),
-            read(&mut rows, next, writer.analysis, &mut writer.tally),
+            read(&mut rows, next, writer, written),
         )
         .await;
-        written?;
+        outcome?;
         *N::counted_in(&mut writer.counts) += chunk.len();
         (writer.on_progress)(&writer.counts);
         first = next;
-        chunk = read?;
+        (chunk, written) = (read?, chunk);
     }
     Ok(())
 }
 
-/// The next rows of an input, each looked at; none at its end.
+/// The next rows of an input, each looked at; none at its end. They take the places of rows that are `written`, which
+/// go one by one with that, not all at once while the server waits.
 #[repository]
 async fn read<N>(
     rows: &mut Rows<'_, N>,
     first: usize,
-    analysis: &Analysis,
-    tally: &mut Tally,
+    writer: &mut Writer<'_, '_>,
+    written: Vec<N>,
 ) -> Result<Vec<N>>
 where
     N: Part + Send,
 {
-    let mut chunk = Vec::new();
-    while chunk.len() < N::AT_ONCE {
+    let (mut chunk, mut count) = (written, 0);
+    while count < N::AT_ONCE {
         let Some(row) = rows.next().await else { break };
-        let admitted = row.and_then(|mut row| row.admit(analysis).map(|()| row));
-        let row = admitted.map_err(|error| error.in_row(N::TABLE, first + chunk.len()))?;
-        row.tally(tally);
-        chunk.push(row);
+        let admitted = row.and_then(|mut row| row.admit(writer.analysis).map(|()| row));
+        let row = admitted.map_err(|error| error.in_row(N::TABLE, first + count))?;
+        row.tally(&mut writer.tally);
+        match chunk.get_mut(count) {
+            Some(place) => *place = row,
+            None => chunk.push(row),
+        }
+        count += 1;
     }
+    chunk.truncate(count);
     Ok(chunk)
 }
 

@@ -4,7 +4,7 @@ use super::dropped::polled;
 use super::*;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Barrier, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -163,4 +163,41 @@ fn a_task_that_has_had_its_share_gives_way() {
     is_done
         .recv_timeout(PATIENCE)
         .expect("it goes on without an end");
+}
+
+/// An iterator always has its next row: read without a pause, it would keep the thread from everybody else.
+#[tokio::test]
+async fn others_have_their_turns_while_an_iterator_is_read() {
+    const ROWS: usize = 2_000;
+    let (db, _observer, _database) = database(1).await;
+    let owner = NewUser::new("owner@at-once.org", "name");
+    let owner = db.users().create(owner).await.unwrap().id;
+    let project = NewProject::new("p", owner);
+    let project = db.projects().create(project).await.unwrap().id;
+    let turns = Arc::new(AtomicUsize::new(0));
+    let other = tokio::spawn({
+        let turns = Arc::clone(&turns);
+        async move {
+            loop {
+                turns.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let mut turns_at = Vec::new();
+
+    let new = NewAnalysis::new(project, AnalysisType::Quality, owner);
+    let id = new.id;
+    let issues = (0..ROWS).map(|number| {
+        turns_at.push(AtomicUsize::load(&turns, Ordering::Relaxed));
+        let (kind, severity) = (IssueType::Maintainability, IssueSeverity::Low);
+        NewAnalysisIssue::new(id, kind, severity, number.to_string(), "a.rs")
+    });
+    let ingest = db.analyses().ingest(new).issues(issues).run();
+    let ingested = ingest.await.unwrap();
+
+    other.abort();
+    assert_eq!(ingested.counts.issues, ROWS);
+    let between = turns_at[ROWS - 1] - turns_at[0];
+    assert!(between >= ROWS / 200, "{between} turns");
 }

@@ -43,6 +43,8 @@ impl<'a, T: Send + 'a> Rows<'a, T> {
     }
 
     pub(crate) async fn next(&mut self) -> Option<Result<T>> {
+        // An iterator always has its next row: what goes on beside it has its turns all the same.
+        tokio::task::consume_budget().await;
         self.0.next().await
     }
 }
