@@ -103,7 +103,8 @@ impl<O> Page<O> {
         }
     }
 
-    /// Count all rows that the filter matches, too. It costs a query of its own.
+    /// Count all rows that the filter matches, too: in the same statement, so that page and total are of one moment, but
+    /// counting takes its time.
     #[must_use]
     pub fn with_total(self) -> Self {
         Self {
@@ -370,7 +371,8 @@ macro_rules! orders {
         impl $crate::page::Order for $order {
             type Row = $row;
             type Query<'q> = $table::BoxedQuery<
-                'q, diesel::pg::Pg, diesel::dsl::SqlTypeOf<diesel::dsl::AsSelect<$row, diesel::pg::Pg>>,
+                'q, diesel::pg::Pg,
+                diesel::dsl::SqlTypeOf<<$row as diesel::Selectable<diesel::pg::Pg>>::SelectExpression>,
             >;
 
             fn start<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {

@@ -270,7 +270,7 @@ pub use each::{PageOfEach, page_of_each, parent_id};
 pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
 pub(crate) use prepared::Replanned;
 pub use prepared::prepared;
-pub(crate) use rows_of::{Rows, RowsOf};
+pub(crate) use rows_of::{Rows, RowsOf, ValueOf, columns_of};
 use update::push_update;
 #[cfg(feature = "async")]
 pub(crate) use update::{NewValues, RowOf};

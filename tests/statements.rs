@@ -18,9 +18,6 @@ mod asynchronous {
     use wundr_db::testing::{TestDatabase, migrated_database};
     use wundr_db::{repository as both_engines, *};
 
-    /// Statements of one connection that do not wait for each other take one turn.
-    const PIPELINES: bool = true;
-
     /// A call that can be repeated.
     type Call<'c> = &'c (dyn Fn() -> BoxFuture<'c, Result<()>> + Sync);
 
@@ -56,9 +53,6 @@ mod blocking {
     use wundr_db::blocking::{repository as both_engines, *};
     use wundr_db::testing::{TestDatabase, migrated_database};
     use wundr_db::{Config, Result};
-
-    /// libpq waits for each answer.
-    const PIPELINES: bool = false;
 
     /// A call that can be repeated.
     type Call<'c> = &'c dyn Fn() -> Result<()>;

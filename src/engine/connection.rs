@@ -41,7 +41,6 @@ mod waiting;
 
 use answer::Types;
 pub use answer::{Answer, AnswerRow};
-pub(crate) use driver::Together;
 use driver::{Driver, Turn};
 pub(crate) use question::Fixed;
 use question::{Bind, Prepared, Question, Statements};

@@ -72,7 +72,7 @@ pub trait AnalysisRepository: Send + Sync {
     ) -> Result<Paged<Analysis>>;
 
     /// One page of the analyses of each project that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

@@ -56,7 +56,7 @@ pub trait AnalysisIssueRepository: Send + Sync {
     ) -> Result<Paged<AnalysisIssue>>;
 
     /// One page of the issues of each analysis that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

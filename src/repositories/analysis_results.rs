@@ -47,7 +47,7 @@ pub trait AnalysisResultRepository: Send + Sync {
     ) -> Result<Paged<AnalysisResult>>;
 
     /// One page of the results of each analysis that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

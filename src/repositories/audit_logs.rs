@@ -59,7 +59,7 @@ pub trait AuditLogRepository: Send + Sync {
     ) -> Result<Paged<AuditLog>>;
 
     /// One page of the entries of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -71,7 +71,7 @@ pub trait AuditLogRepository: Send + Sync {
     ) -> Result<Vec<Paged<AuditLog>>>;
 
     /// One page of the entries of each user that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

@@ -86,7 +86,7 @@ pub trait ConfigurationRepository: Send + Sync {
     ) -> Result<Paged<Configuration>>;
 
     /// One page of the configurations of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -98,7 +98,7 @@ pub trait ConfigurationRepository: Send + Sync {
     ) -> Result<Vec<Paged<Configuration>>>;
 
     /// One page of the configurations of each project that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

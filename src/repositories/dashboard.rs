@@ -1,12 +1,11 @@
 //! A project at a glance.
 
-use diesel::pg::Pg;
-use diesel::prelude::{ExpressionMethods, JoinOnDsl, QueryDsl, Selectable};
+use diesel::prelude::{ExpressionMethods, JoinOnDsl, QueryDsl};
 
 use super::*;
 use crate::schema::cache::project_stats;
 use crate::schema::public::{project_members, projects, users};
-use crate::statement::{Rows, RowsOf};
+use crate::statement::{Rows, RowsOf, columns_of};
 use crate::{
     Analysis, Dashboard, DashboardMember, DashboardOptions, IssueSeverity, MetricTrend,
     NewestOfTypes, OpenIssues, PlacedPoint, Project, ProjectId, ProjectStats, Result, TrendPoint,
@@ -86,13 +85,13 @@ impl DashboardRepository for Dashboards<'_> {
             RowsOf(
                 projects::table
                     .find(project_id)
-                    .select(<Project as Selectable<Pg>>::construct_selection()),
+                    .select(columns_of::<Project>()),
             ),
             RowsOf(members),
             RowsOf(
                 project_stats::table
                     .find(project_id)
-                    .select(<ProjectStats as Selectable<Pg>>::construct_selection()),
+                    .select(columns_of::<ProjectStats>()),
             ),
             RowsOf(NewestOfTypes::new(project_id)),
             RowsOf(OpenIssues(project_id)),

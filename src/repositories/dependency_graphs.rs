@@ -53,7 +53,7 @@ pub trait DependencyGraphRepository: Send + Sync {
     ) -> Result<Paged<DependencyGraph>>;
 
     /// One page of the graphs of each project that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -65,7 +65,7 @@ pub trait DependencyGraphRepository: Send + Sync {
     ) -> Result<Vec<Paged<DependencyGraph>>>;
 
     /// One page of the graphs of each analysis that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

@@ -51,7 +51,7 @@ pub trait IntegrationRepository: Send + Sync {
     ) -> Result<Paged<Integration>>;
 
     /// One page of the integrations of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -63,7 +63,7 @@ pub trait IntegrationRepository: Send + Sync {
     ) -> Result<Vec<Paged<Integration>>>;
 
     /// One page of the integrations of each project that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

@@ -66,17 +66,25 @@ macro_rules! list {
     };
     ($self:ident, $row:ident, $filter:expr, $page:expr, $counted:ident) => {{
         let filter = $filter;
-        let rows = filter.query().select($row::as_select());
-        page!($self, $page, rows, filter.$counted().count())
+        let rows = filter
+            .query()
+            .select(crate::statement::columns_of::<$row>());
+        page!($self, $row, $page, rows, filter.$counted().count())
     }};
 }
 
-/// One page of a query's rows. A total that is asked for is counted at the same time.
+/// One page of a query's rows. A total that is asked for is counted by the same statement.
 #[repository]
 macro_rules! page {
-    ($self:ident, $page:expr, $rows:expr, $total:expr) => {{
+    ($self:ident, $row:ident, $page:expr, $rows:expr, $total:expr) => {{
         let page = $page;
-        answer!($self, page, crate::page::Order::start(page, $rows)?, $total)
+        answer!(
+            $self,
+            $row,
+            page,
+            crate::page::Order::start(page, $rows)?,
+            $total
+        )
     }};
 }
 
@@ -85,13 +93,15 @@ macro_rules! page {
 macro_rules! list_log {
     ($self:ident, $row:ident, $filter:expr, $page:expr) => {{
         let (filter, page) = ($filter, $page);
-        let rows = filter.query().select($row::as_select());
+        let rows = filter
+            .query()
+            .select(crate::statement::columns_of::<$row>());
         if filter.names_times_only() {
             let rows = crate::page::Order::sort(page, rows)?;
             let rows = crate::statement::at_most(page.rows_to_fetch()?, rows);
-            answer!($self, page, rows, filter.query().count())
+            answer!($self, $row, page, rows, filter.query().count())
         } else {
-            page!($self, page, rows, filter.query().count())
+            page!($self, $row, page, rows, filter.query().count())
         }
     }};
 }
@@ -99,43 +109,38 @@ macro_rules! list_log {
 /// What a query of a page finds, and the total if it is asked for.
 #[repository]
 macro_rules! answer {
-    ($self:ident, $page:ident, $query:expr, $total:expr) => {{
+    ($self:ident, $row:ident, $page:ident, $query:expr, $total:expr) => {{
+        use crate::statement::{Rows, RowsOf, ValueOf};
         let (page, query) = ($page, $query);
         let (rows, total) = if page.wants_total() {
-            let connection = $self.0.hold().await?;
-            let source = connection.source();
-            let (rows, total) = connection
-                .together(source.load(query), source.one($total))
-                .await;
-            (rows?, Some(total?))
+            let both = diesel::select((RowsOf(query), ValueOf($total)));
+            let (Rows(rows), total) = $self.0.one::<_, (Rows<$row>, i64)>(both).await?;
+            (rows, Some(total))
         } else {
-            ($self.0.load(query).await?, None)
+            ($self.0.load::<_, $row>(query).await?, None)
         };
         Ok(page.answer(rows, total, |row| page.sort().cursor(row)))
     }};
 }
 
 /// One page of the rows of each parent, which `$table::$parent` refers to, by one statement. Totals that are asked for
-/// are counted at the same time.
+/// are counted by the same one.
 #[repository]
 macro_rules! list_of {
     ($self:ident, $row:ident, $table:ident::$parent:ident, $ids:expr, $filter:expr, $page:expr) => {{
-        use crate::statement::{page_of_each, pages_of_each, parent_id};
+        use crate::statement::{Rows, RowsOf, page_of_each, pages_of_each, parent_id, prepared};
         let (ids, filter, page) = ($ids, $filter, $page);
         let rows = filter
             .query()
             .filter($table::$parent.eq(parent_id($table::$parent)))
-            .select($row::as_select());
+            .select(crate::statement::columns_of::<$row>());
         let query = page_of_each(ids, crate::page::Order::start(page, rows)?);
         let (rows, totals) = if page.wants_total() {
             let children = filter.query().filter($table::$parent.eq_any(ids));
             let totals = crate::counts::CountBy::new(children.select($table::$parent));
-            let connection = $self.0.hold().await?;
-            let source = connection.source();
-            let (rows, totals) = connection
-                .together(source.load::<_, $row>(query), source.load(totals))
-                .await;
-            (rows?, Some(totals?))
+            let both = prepared(diesel::select((RowsOf(query), RowsOf(totals))));
+            let (Rows(rows), Rows(totals)) = $self.0.one::<_, (Rows<$row>, Rows<_>)>(both).await?;
+            (rows, Some(totals))
         } else {
             ($self.0.load::<_, $row>(query).await?, None)
         };

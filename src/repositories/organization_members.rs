@@ -82,7 +82,7 @@ pub trait OrganizationMemberRepository: Send + Sync {
     ) -> Result<Paged<OrganizationMember>>;
 
     /// One page of the members of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -94,7 +94,7 @@ pub trait OrganizationMemberRepository: Send + Sync {
     ) -> Result<Vec<Paged<OrganizationMember>>>;
 
     /// One page of the memberships of each user that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

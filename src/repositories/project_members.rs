@@ -71,7 +71,7 @@ pub trait ProjectMemberRepository: Send + Sync {
     ) -> Result<Paged<ProjectMember>>;
 
     /// One page of the members of each project that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -83,7 +83,7 @@ pub trait ProjectMemberRepository: Send + Sync {
     ) -> Result<Vec<Paged<ProjectMember>>>;
 
     /// One page of the memberships of each user that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, projects};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::statement::{Changes as _, NewRow as _, columns_of, delete_matching, prepared};
 use crate::text::merged;
 use crate::touched::{Everything, Key};
 use crate::{
@@ -67,7 +67,7 @@ pub trait ProjectRepository: Send + Sync {
     ) -> Result<Paged<Project>>;
 
     /// One page of the projects of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -79,7 +79,7 @@ pub trait ProjectRepository: Send + Sync {
     ) -> Result<Vec<Paged<Project>>>;
 
     /// One page of the projects of each user who created them that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -285,8 +285,8 @@ impl ProjectRepository for Projects<'_> {
         filter: &ProjectFilter,
         page: &Page<ProjectOrder>,
     ) -> Result<Paged<Project>> {
-        let rows = visible(user_id, filter).select(Project::as_select());
-        page!(self, page, rows, visible(user_id, filter).count())
+        let rows = visible(user_id, filter).select(columns_of::<Project>());
+        page!(self, Project, page, rows, visible(user_id, filter).count())
     }
 
     #[asynchronous_only]

@@ -66,7 +66,7 @@ pub trait SetupProfileRepository: Send + Sync {
     ) -> Result<Paged<SetupProfile>>;
 
     /// One page of the profiles of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -78,7 +78,7 @@ pub trait SetupProfileRepository: Send + Sync {
     ) -> Result<Vec<Paged<SetupProfile>>>;
 
     /// One page of the profiles of each user who created them that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

@@ -50,7 +50,7 @@ pub trait SetupSessionRepository: Send + Sync {
     ) -> Result<Paged<SetupSession>>;
 
     /// One page of the sessions of each profile that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -62,7 +62,7 @@ pub trait SetupSessionRepository: Send + Sync {
     ) -> Result<Vec<Paged<SetupSession>>>;
 
     /// One page of the sessions of each user that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

@@ -57,7 +57,7 @@ pub trait SystemLogRepository: Send + Sync {
     ) -> Result<Paged<SystemLog>>;
 
     /// One page of the entries of each user that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

@@ -59,7 +59,7 @@ pub trait UserSessionRepository: Send + Sync {
     ) -> Result<Paged<UserSession>>;
 
     /// One page of the sessions of each user that the filter matches: one answer for each id, in their order, by one
-    /// query. Totals, if the page asks for them, take a second query at the same time.
+    /// query, with their totals if the page asks for them.
     ///
     /// # Errors
     /// As [`list`](Self::list).

@@ -7,7 +7,12 @@ use diesel::expression::{
 use diesel::pg::{Pg, PgValue};
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Record, SqlType};
-use diesel::{Expression, QueryResult};
+use diesel::{Expression, QueryResult, Selectable};
+
+/// The columns of a row, for a query that stands in another: what `as_select` gives says of itself only whose they are.
+pub(crate) fn columns_of<R: Selectable<Pg>>() -> R::SelectExpression {
+    R::construct_selection()
+}
 
 /// All rows of a query, in its order, as one value of another: an array of records.
 #[derive(Debug, Clone, Copy, QueryId)]
@@ -32,6 +37,29 @@ where
 impl<Q, T> AppearsOnTable<T> for RowsOf<Q> where Self: Expression {}
 impl<Q, T> SelectableExpression<T> for RowsOf<Q> where Self: Expression {}
 impl<Q, G> ValidGrouping<G> for RowsOf<Q> {
+    type IsAggregate = is_aggregate::No;
+}
+
+/// The only row of a query of one column, as a value of another.
+#[derive(Debug, Clone, Copy, QueryId)]
+pub(crate) struct ValueOf<Q>(pub(crate) Q);
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for ValueOf<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl<Q: Query<SqlType: SqlType + TypedExpressionType>> Expression for ValueOf<Q> {
+    type SqlType = Q::SqlType;
+}
+
+impl<Q, T> AppearsOnTable<T> for ValueOf<Q> where Self: Expression {}
+impl<Q, T> SelectableExpression<T> for ValueOf<Q> where Self: Expression {}
+impl<Q, G> ValidGrouping<G> for ValueOf<Q> {
     type IsAggregate = is_aggregate::No;
 }
 

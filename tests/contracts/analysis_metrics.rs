@@ -26,6 +26,9 @@ async fn what_is_created_is_found() {
 
     assert_eq!(row.metric_value, Some(number("81.2500")));
     assert_eq!(metrics.find(row.id).await.unwrap(), Some(row.clone()));
+    let (all, page) = (AnalysisMetricFilter::new(), Page::new().with_total());
+    let page = metrics.list(&all, &page).await.unwrap();
+    assert_eq!(page.items[0], row);
     let changes = AnalysisMetricChanges::new()
         .metric_value(Change::Clear)
         .category(MetricCategory::Coverage);

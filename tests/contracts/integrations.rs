@@ -69,6 +69,10 @@ async fn secrets_are_stored_but_neither_printed_nor_serialized() {
         &json!({"token": "hunter2"})
     );
     assert_eq!(found.webhook_secret.unwrap().expose(), "hunter2");
+    let (all, page) = (IntegrationFilter::new(), Page::new().with_total());
+    let page = integrations.list(&all, &page).await.unwrap();
+    let secret = page.items[0].webhook_secret.as_ref().unwrap();
+    assert_eq!(secret.expose(), "hunter2");
 
     let long = IntegrationChanges::new().webhook_secret(Secret::new("s".repeat(256)));
     assert!(matches!(

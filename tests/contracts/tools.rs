@@ -33,6 +33,9 @@ async fn what_is_created_is_found() {
     let bare = tools.create(new("bare")).await.unwrap();
     assert!(bare.is_active && bare.supported_platforms.is_empty());
     assert_eq!((&bare.dependencies, &bare.metadata), (&None, &json!({})));
+    let page = Page::new().order(ToolOrder::Name).with_total();
+    let page = tools.list(&ToolFilter::new(), &page).await.unwrap();
+    assert_eq!(page.items, [bare, node.clone()]);
     let answers = tools.find_many(&[ToolId::new(), node.id]).await.unwrap();
     assert_eq!(answers, [None, Some(node.clone())]);
     assert!(tools.exists(node.id).await.unwrap());

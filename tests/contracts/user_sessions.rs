@@ -37,6 +37,10 @@ async fn what_is_created_is_found() {
     assert_eq!(refreshed, Some(first.clone()));
     let groups = sessions.of_users(&[bob.id, ada.id, ada.id]).await.unwrap();
     let of_ada = vec![first, second];
+    let (all, page) = (UserSessionFilter::new(), Page::new().with_total());
+    let page = page.order(UserSessionOrder::Oldest);
+    let page = sessions.list(&all, &page).await.unwrap();
+    assert_eq!(page.items, of_ada);
     assert_eq!(groups, [vec![], of_ada.clone(), of_ada]);
 
     let stranger = NewUserSession::new(UserId::new(), "hash", hours(1));

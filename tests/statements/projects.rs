@@ -48,7 +48,7 @@ async fn projects() {
     );
     costs!(
         ledger,
-        TWO,
+        1,
         projects.visible_to(user, &ProjectFilter::new(), &Page::new().with_total())
     );
     costs!(ledger, 1, projects.archive(id));
@@ -93,7 +93,7 @@ async fn members_statistics_and_trends_of_projects() {
     );
     costs!(
         ledger,
-        TWO,
+        1,
         stats.list(&ProjectStatsFilter::new(), &Page::new().with_total())
     );
 

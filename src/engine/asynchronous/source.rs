@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use diesel::QueryResult;
@@ -20,9 +20,8 @@ use futures_util::stream::{
     self, BoxStream, PollNext, Stream, StreamExt, TryReadyChunksError, TryStreamExt,
 };
 
-use super::pool::Pooled;
 use super::{BoxFuture, Db, Tx};
-use crate::engine::connection::{AnswerRow, Connection, Together};
+use crate::engine::connection::{AnswerRow, Connection};
 use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{
     Changes, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Update, Values, insert,
@@ -36,69 +35,6 @@ use crate::{Error, Result};
 pub(crate) enum Source<'a> {
     Pool(Db),
     Tx(&'a Tx),
-    Held(&'a Held),
-}
-
-/// A connection for several statements outside a transaction, one after the other or at once. Dropped before all of
-/// them have ended, it does not go back to the pool.
-pub(crate) struct Held {
-    connection: Pooled,
-    /// Statements that have begun and not ended.
-    under_way: AtomicU32,
-    /// A statement's error has ended the connection.
-    broken: AtomicBool,
-}
-
-impl Held {
-    fn settle<T>(&self, outcome: QueryResult<T>) -> Result<T> {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
-        outcome.map_err(|error| {
-            let error = Error::from(error);
-            self.broken
-                .fetch_or(error.ends_connection(), Ordering::Relaxed);
-            error
-        })
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if *self.under_way.get_mut() > 0 {
-            self.connection.abandon();
-        } else if *self.broken.get_mut() {
-            self.connection.abandoned = true;
-        }
-    }
-}
-
-/// One connection for all that is asked of its [`source`](Hold::source): held for that, or the transaction's.
-pub(crate) enum Hold<'a> {
-    Own(Box<Held>),
-    Another(Source<'a>),
-}
-
-impl Hold<'_> {
-    pub(crate) fn source(&self) -> Source<'_> {
-        match self {
-            Hold::Own(held) => Source::Held(held),
-            Hold::Another(source) => source.clone(),
-        }
-    }
-
-    /// Waits for two statements of the source, which are sent together.
-    pub(crate) fn together<A: Future, B: Future>(&self, first: A, second: B) -> Together<'_, A, B> {
-        let connection = match self {
-            Hold::Own(held) => Some(&held.connection),
-            Hold::Another(Source::Held(held)) => Some(&held.connection),
-            Hold::Another(Source::Tx(tx)) => Some(&tx.connection),
-            Hold::Another(Source::Pool(_)) => None,
-        };
-        Together::new(
-            connection.map(|connection| &connection.inner),
-            first,
-            second,
-        )
-    }
 }
 
 /// Waits for both.
@@ -149,11 +85,6 @@ macro_rules! run {
                 let mut $connection = &tx.connection.inner;
                 running.settle($statement.await)
             }
-            Source::Held(held) => {
-                held.under_way.fetch_add(1, Ordering::Relaxed);
-                let mut $connection = &held.connection.inner;
-                held.settle($statement.await)
-            }
         }
     };
 }
@@ -161,20 +92,6 @@ macro_rules! run {
 // An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which rustc cannot. A boxed
 // future also spares the compiler a seventh of its work on this crate.
 impl<'a> Source<'a> {
-    /// One connection for what several methods ask. A connection of the pool is waited for here.
-    pub(crate) fn hold<'f>(&'f self) -> BoxFuture<'f, Result<Hold<'a>>> {
-        Box::pin(async move {
-            Ok(match self {
-                Source::Pool(db) => Hold::Own(Box::new(Held {
-                    connection: db.checkout().await?,
-                    under_way: AtomicU32::new(0),
-                    broken: AtomicBool::new(false),
-                })),
-                another => Hold::Another(another.clone()),
-            })
-        })
-    }
-
     /// Every row of a query.
     pub(crate) fn load<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
     where
@@ -309,8 +226,8 @@ impl<'a> Source<'a> {
                 tx.commit().await?;
                 Ok(written)
             }
-            Source::Pool(_) | Source::Held(_) if rows.is_empty() => Ok(0),
-            Source::Pool(_) | Source::Held(_) => Source::execute(self, insert_many(rows)).await,
+            Source::Pool(_) if rows.is_empty() => Ok(0),
+            Source::Pool(_) => Source::execute(self, insert_many(rows)).await,
             Source::Tx(tx) => tx.insert_bulk(rows).await,
         }
     }

@@ -27,10 +27,6 @@ impl<'a> Unit<'a> {
                     tx.command("SAVEPOINT wundr_unit").await?;
                     Ok(Self::Part(running))
                 }
-                // Held for reading, within one method.
-                Source::Held(_) => Err(Error::Unsupported {
-                    method: "Unit::begin",
-                }),
             }
         })
     }

@@ -1,13 +1,10 @@
 //! Where a repository's statements run, and how.
 
-use std::sync::{Mutex, PoisonError};
-
 use diesel::pg::{Pg, PgConnection};
 use diesel::query_builder::{QueryFragment, QueryId};
 use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
 use diesel::{OptionalExtension, QueryResult, RunQueryDsl};
 
-use super::pool::Pooled;
 use super::{Db, Tx};
 use crate::Result;
 use crate::statement::copy::is_worth_a_copy;
@@ -22,31 +19,6 @@ use crate::transaction::TransactionOptions;
 pub(crate) enum Source<'a> {
     Pool(Db),
     Tx(&'a Tx),
-    Held(&'a Held),
-}
-
-/// A connection for several statements outside a transaction, one after the other.
-pub(crate) struct Held(Mutex<Pooled>);
-
-/// One connection for all that is asked of its [`source`](Hold::source): held for that, or the transaction's.
-pub(crate) enum Hold<'a> {
-    Own(Held),
-    Another(Source<'a>),
-}
-
-impl Hold<'_> {
-    pub(crate) fn source(&self) -> Source<'_> {
-        match self {
-            Hold::Own(held) => Source::Held(held),
-            Hold::Another(source) => source.clone(),
-        }
-    }
-
-    /// Both answers. libpq takes one statement at a time, so these came one after the other.
-    #[allow(clippy::unused_self)]
-    pub(crate) fn together<A, B>(&self, first: A, second: B) -> (A, B) {
-        (first, second)
-    }
 }
 
 /// Both, which came one after the other.
@@ -58,21 +30,8 @@ impl<'a> Source<'a> {
     fn run<T>(&self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
         match self {
             Source::Pool(db) => db.checkout()?.run(statement),
-            Source::Held(held) => held
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .run(statement),
             Source::Tx(tx) => statement(&mut tx.lock()?.inner).map_err(|error| tx.failed(error)),
         }
-    }
-
-    /// One connection for what several methods ask. A connection of the pool is waited for here.
-    pub(crate) fn hold(&self) -> Result<Hold<'a>> {
-        Ok(match self {
-            Source::Pool(db) => Hold::Own(Held(Mutex::new(db.checkout()?))),
-            another => Hold::Another(another.clone()),
-        })
     }
 
     /// Every row of a query.
@@ -154,8 +113,8 @@ impl<'a> Source<'a> {
                 tx.commit()?;
                 Ok(written)
             }
-            Source::Pool(_) | Source::Held(_) if rows.is_empty() => Ok(0),
-            Source::Pool(_) | Source::Held(_) => self.execute(insert_many(rows)),
+            Source::Pool(_) if rows.is_empty() => Ok(0),
+            Source::Pool(_) => self.execute(insert_many(rows)),
             Source::Tx(tx) => tx.insert_bulk(rows),
         }
     }

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use diesel::connection::SimpleConnection as _;
 
 use super::{Source, Tx};
+use crate::Result;
 use crate::statement::NewRow;
 use crate::transaction::TransactionOptions;
-use crate::{Error, Result};
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
 pub(crate) enum Unit<'a> {
@@ -38,10 +38,6 @@ impl<'a> Unit<'a> {
                 let settled = false;
                 Ok(Self::Part(Part { tx, settled }))
             }
-            // Held for reading, within one method.
-            Source::Held(_) => Err(Error::Unsupported {
-                method: "Unit::begin",
-            }),
         }
     }
 

@@ -6,20 +6,17 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
-use futures_util::FutureExt as _;
-use futures_util::future::{MaybeDone, maybe_done};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::coop::has_budget_remaining;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
 
+use super::locked;
 use super::refusal::from_driver;
 use super::waiting::{OnAnswer, OnWire, Place, Waiting};
-use super::{Connection, locked};
 
 /// What reads from the server and writes to it.
 pub(super) struct Driver {
@@ -29,8 +26,6 @@ pub(super) struct Driver {
     on_answer: Waker,
     /// What has ended the connection; set before any statement on it hears of its end.
     end: OnceLock<Error>,
-    /// What is sent now goes with what is sent next.
-    is_corked: AtomicBool,
 }
 
 struct Wire {
@@ -72,7 +67,6 @@ impl Driver {
             on_answer: Waker::from(Arc::new(OnAnswer(Arc::clone(&waiting)))),
             waiting,
             end: OnceLock::new(),
-            is_corked: AtomicBool::new(false),
         });
         if is_heard {
             // Notifications come whether an answer is waited for or not.
@@ -176,9 +170,7 @@ impl Turn {
         }
         let mut work = driver.waiting.work(&mut self.place);
         loop {
-            if !driver.is_corked.load(Ordering::Relaxed) {
-                driver.run();
-            }
+            driver.run();
             if std::mem::take(&mut has_waited)
                 && let Poll::Ready(value) = poll(&mut on_answer)
             {
@@ -203,66 +195,5 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.driver.waiting.leave(&self.place);
-    }
-}
-
-/// Waits for two statements of a connection, which are sent together.
-pub(crate) struct Together<'c, A: Future, B: Future> {
-    /// Until both are sent.
-    driver: Option<&'c Driver>,
-    first: MaybeDone<A>,
-    second: MaybeDone<B>,
-}
-
-impl<'c, A: Future, B: Future> Together<'c, A, B> {
-    pub(crate) fn new(connection: Option<&'c Connection>, first: A, second: B) -> Self {
-        Self {
-            driver: connection.map(|connection| &*connection.driver),
-            first: maybe_done(first),
-            second: maybe_done(second),
-        }
-    }
-}
-
-impl<A, B> Future for Together<'_, A, B>
-where
-    A: Future<Output: Unpin> + Unpin,
-    B: Future<Output: Unpin> + Unpin,
-{
-    type Output = (A::Output, B::Output);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let driver = this.driver.take();
-        let cork = driver.map(Cork::new);
-        let _ = this.first.poll_unpin(context);
-        drop(cork);
-        let second = this.second.poll_unpin(context);
-        if let Some(driver) = driver.filter(|_| second.is_ready()) {
-            // It has sent nothing, nor what the first was to send.
-            driver.on_wire.wake_by_ref();
-        }
-        match (&mut this.first, &mut this.second) {
-            (MaybeDone::Done(_), MaybeDone::Done(_)) => {}
-            _ => return Poll::Pending,
-        }
-        let first = Pin::new(&mut this.first).take_output();
-        let second = Pin::new(&mut this.second).take_output();
-        first.zip(second).map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-struct Cork<'d>(&'d Driver);
-
-impl<'d> Cork<'d> {
-    fn new(driver: &'d Driver) -> Self {
-        driver.is_corked.store(true, Ordering::Relaxed);
-        Self(driver)
-    }
-}
-
-impl Drop for Cork<'_> {
-    fn drop(&mut self) {
-        self.0.is_corked.store(false, Ordering::Relaxed);
     }
 }
