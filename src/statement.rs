@@ -11,7 +11,7 @@ use std::io::Write as _;
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::{AsSelect, SqlTypeOf};
-use diesel::pg::{Pg, PgMetadataLookup};
+use diesel::pg::{Pg, PgMetadataLookup, PgQueryBuilder};
 use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::{self, IsNull, Output, ToSql};
@@ -21,14 +21,28 @@ use diesel::{QueryResult, QuerySource, Selectable, Table};
 
 use crate::Result;
 
-/// The values of a new row alone, as every statement binds them that inserts one: what a statement that is prepared
-/// already needs of it.
+/// The values of a new row alone, NULL for those that are not given: what an upsert that is prepared already needs of
+/// it, and a `COPY`.
 pub(crate) struct Values<'r, N>(pub(crate) &'r N);
 
 impl<N: NewRow> QueryFragment<Pg> for Values<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         (0..N::COLUMNS.len()).try_for_each(|index| self.0.bind(index, &mut out))
     }
+}
+
+/// The values of a new row that are given: what an insert that is prepared already needs of it.
+pub(crate) struct Given<'r, N>(pub(crate) &'r N);
+
+impl<N: NewRow> QueryFragment<Pg> for Given<'_, N> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        given(self.0).try_for_each(|index| self.0.bind(index, &mut out))
+    }
+}
+
+/// The columns that an insert names.
+fn given<N: NewRow>(new: &N) -> impl Iterator<Item = usize> {
+    (0..N::COLUMNS.len()).filter(|&index| new.is_given(index))
 }
 
 /// The largest number of rows that one statement inserts.
@@ -166,6 +180,8 @@ pub trait NewRow: Sized + 'static {
 
     /// Turns rows into columns.
     fn columns(rows: &[Self]) -> Self::Columns<'_>;
+    /// Whether the column has a value, or none that it could have: `false` where the database's default stands in.
+    fn is_given(&self, index: usize) -> bool;
     /// Binds the value of one column.
     fn bind<'b>(&'b self, index: usize, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>;
     /// Binds one column of many rows, as an array.
@@ -219,10 +235,10 @@ pub trait Changes: 'static {
     }
 }
 
-/// What diesel asks of a statement at every call, told without a walk through its text: that it has this one only, so
+/// What diesel asks of a statement at every call, told without a walk through its text: that it has one of a few, so
 /// that it may be kept, and the values of its new row.
-macro_rules! prepared_with_its_values {
-    () => {
+macro_rules! prepared_with {
+    ($values:ident) => {
         fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
             Ok(true)
         }
@@ -235,7 +251,7 @@ macro_rules! prepared_with_its_values {
         ) -> QueryResult<()> {
             out.binds.reserve(N::COLUMNS.len());
             out.metadata.reserve(N::COLUMNS.len());
-            Values(self.new).collect_binds(out, lookup, backend)
+            $values(self.new).collect_binds(out, lookup, backend)
         }
     };
 }
@@ -261,6 +277,9 @@ mod each;
 mod membership;
 mod prepared;
 mod rows_of;
+mod texts;
+#[cfg(feature = "blocking")]
+mod typed;
 mod update;
 mod upsert;
 pub(crate) use at_most::at_most;
@@ -271,6 +290,11 @@ pub use membership::{Membership, Removed, change_member, remove_members, upsert_
 pub(crate) use prepared::Replanned;
 pub use prepared::prepared;
 pub(crate) use rows_of::{Rows, RowsOf, ValueOf, columns_of};
+use texts::{Shape, push_text};
+#[cfg(feature = "blocking")]
+pub use typed::Typed;
+#[cfg(feature = "blocking")]
+pub(crate) use typed::{Found, found};
 use update::push_update;
 #[cfg(feature = "async")]
 pub(crate) use update::{NewValues, RowOf};
@@ -304,12 +328,26 @@ where
     }
 }
 
-/// `INSERT ... RETURNING`, of one row.
+/// `INSERT ... RETURNING`, of one row. It names the columns that are given, so that the others get their defaults.
 pub struct Insert<'a, N: NewRow> {
     new: &'a N,
     target: Target<N::Table, N::Row>,
 }
-fixed_shape!(Insert<N: NewRow>);
+
+/// Known by its text.
+impl<N: NewRow> QueryId for Insert<'_, N> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<N: NewRow> Insert<'_, N> {
+    /// Tells apart the texts that it may have: a bit for each column that is given.
+    pub(crate) fn shape(&self) -> Shape {
+        const { assert!(N::COLUMNS.len() <= 64, "a bit for each column") };
+        let given = given(self.new).map(|index| 1 << index).sum();
+        (TypeId::of::<Insert<'static, N>>(), given)
+    }
+}
 
 /// `INSERT ... SELECT ... FROM UNNEST(...)`, of up to [`ROWS_PER_STATEMENT`] rows.
 pub struct InsertMany<'a, N: NewRow> {
@@ -338,16 +376,18 @@ pub fn insert_many<N: NewRow>(new: &[N]) -> InsertMany<'_, N> {
     }
 }
 
+/// `INSERT INTO` the table, and the columns with these places.
 fn push_insert_into<'b, N: NewRow>(
     target: &'b Target<N::Table, N::Row>,
+    columns: impl Iterator<Item = usize>,
     out: &mut AstPass<'_, 'b, Pg>,
 ) -> QueryResult<()> {
     out.push_sql("INSERT INTO ");
     target.table.walk_ast(out.reborrow())?;
     out.push_sql(" (");
-    for (index, column) in N::COLUMNS.iter().enumerate() {
-        separate(out, index, ", ");
-        out.push_identifier(column.name)?;
+    for (position, index) in columns.enumerate() {
+        separate(out, position, ", ");
+        out.push_identifier(N::COLUMNS[index].name)?;
     }
     out.push_sql(")");
     Ok(())
@@ -372,34 +412,28 @@ fn push_value<'b, N: NewRow>(
     Ok(())
 }
 
-fn push_values<'b, N: NewRow>(
-    new: &'b N,
-    target: &'b Target<N::Table, N::Row>,
-    out: &mut AstPass<'_, 'b, Pg>,
-) -> QueryResult<()> {
-    push_insert_into::<N>(target, out)?;
-    out.push_sql(" VALUES (");
-    for (index, column) in N::COLUMNS.iter().enumerate() {
-        separate(out, index, ", ");
-        push_value(new, index, column.default, out)?;
-    }
-    out.push_sql(")");
-    Ok(())
-}
-
 impl<N: NewRow> QueryFragment<Pg> for Insert<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        push_values(self.new, &self.target, &mut out)?;
-        out.push_sql(" RETURNING ");
+        push_insert_into::<N>(&self.target, given(self.new), &mut out)?;
+        out.push_sql(" VALUES (");
+        for (position, index) in given(self.new).enumerate() {
+            separate(&mut out, position, ", ");
+            push_value(self.new, index, None, &mut out)?;
+        }
+        out.push_sql(") RETURNING ");
         self.target.returning.walk_ast(out)
     }
 
-    prepared_with_its_values!();
+    fn to_sql(&self, out: &mut PgQueryBuilder, _: &Pg) -> QueryResult<()> {
+        push_text(self, self.shape(), out)
+    }
+
+    prepared_with!(Given);
 }
 
 impl<N: NewRow> QueryFragment<Pg> for InsertMany<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        push_insert_into::<N>(&self.target, &mut out)?;
+        push_insert_into::<N>(&self.target, 0..N::COLUMNS.len(), &mut out)?;
         out.push_sql(" SELECT ");
         for (index, column) in N::COLUMNS.iter().enumerate() {
             separate(&mut out, index, ", ");

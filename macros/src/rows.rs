@@ -277,6 +277,11 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             }
         }
     });
+    let given = fields.iter().enumerate().filter_map(|(index, field)| {
+        let (name, index) = (&field.name, syn::Index::from(index));
+        let optional = field.options.or.is_some();
+        optional.then(|| quote!(#index => self.#name.is_some(),))
+    });
     let indices = (0..fields.len()).map(syn::Index::from).collect::<Vec<_>>();
     let types = fields.iter().map(|field| &field.ty);
     let names = fields.iter().map(|field| &field.name).collect::<Vec<_>>();
@@ -328,6 +333,14 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
 
             fn columns(rows: &[Self]) -> Self::Columns<'_> {
                 (#(rows.iter().map(|row| &row.#names).collect(),)*)
+            }
+
+            #[allow(clippy::match_single_binding)]
+            fn is_given(&self, index: usize) -> bool {
+                match index {
+                    #(#given)*
+                    _ => true,
+                }
             }
 
             fn bind<'b>(

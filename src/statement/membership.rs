@@ -177,7 +177,7 @@ impl<M: Membership> QueryFragment<Pg> for UpsertMember<'_, M> {
             self.push_given(M::PARENT, out)
         })?;
         out.push_sql(" ");
-        push_insert_into::<M>(&self.target, &mut out)?;
+        push_insert_into::<M>(&self.target, 0..M::COLUMNS.len(), &mut out)?;
         out.push_sql(" SELECT ");
         for (index, column) in M::COLUMNS.iter().enumerate() {
             separate(&mut out, index, ", ");

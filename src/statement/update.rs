@@ -15,14 +15,15 @@ impl<C: Changes> QueryId for Update<'_, C> {
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-#[cfg(feature = "async")]
 impl<C: Changes> Update<'_, C> {
-    /// Tells apart the texts that it may have, for who keeps them himself: a bit for each column that is set, and one for the condition.
-    pub(crate) fn shape(&self) -> u64 {
+    /// Tells apart the texts that it may have: a bit for each column that is set, and one for the condition.
+    pub(crate) fn shape(&self) -> Shape {
         const { assert!(C::COLUMNS.len() < 63, "a bit for each column") };
         let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
         let is_conditional = self.changes.expected().is_some_and(Option::is_some);
-        set.map(|index| 1 << index).sum::<u64>() | u64::from(is_conditional) << 63
+        let set = set.map(|index| 1 << index).sum::<u64>();
+        let shape = set | u64::from(is_conditional) << 63;
+        (TypeId::of::<Update<'static, C>>(), shape)
     }
 }
 
@@ -88,6 +89,14 @@ impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
         }
         out.push_sql(" RETURNING ");
         self.target.returning.walk_ast(out)
+    }
+
+    fn to_sql(&self, out: &mut PgQueryBuilder, _: &Pg) -> QueryResult<()> {
+        push_text(self, self.shape(), out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
+        Ok(true)
     }
 }
 

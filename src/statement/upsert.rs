@@ -65,6 +65,21 @@ fn push_excluded(column: &Column, out: &mut AstPass<'_, '_, Pg>) -> QueryResult<
     out.push_identifier(column.name)
 }
 
+fn push_values<'b, N: NewRow>(
+    new: &'b N,
+    target: &'b Target<N::Table, N::Row>,
+    out: &mut AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    push_insert_into::<N>(target, 0..N::COLUMNS.len(), out)?;
+    out.push_sql(" VALUES (");
+    for (index, column) in N::COLUMNS.iter().enumerate() {
+        separate(out, index, ", ");
+        push_value(new, index, column.default, out)?;
+    }
+    out.push_sql(")");
+    Ok(())
+}
+
 impl<N: NewRow> QueryFragment<Pg> for Upsert<'_, N> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_values(self.new, &self.target, &mut out)?;
@@ -77,7 +92,7 @@ impl<N: NewRow> QueryFragment<Pg> for Upsert<'_, N> {
         self.target.returning.walk_ast(out)
     }
 
-    prepared_with_its_values!();
+    prepared_with!(Values);
 }
 
 impl<N: NewRow> Query for Upsert<'_, N> {

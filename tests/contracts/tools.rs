@@ -44,6 +44,21 @@ async fn what_is_created_is_found() {
 
 #[both_engines]
 #[case]
+async fn a_column_that_is_not_given_is_left_to_the_database() {
+    let (db, _database) = database().await;
+    let tools = db.tools();
+    assert!(tools.create(new("before")).await.unwrap().is_active);
+    let default = "ALTER TABLE setup.tools ALTER COLUMN is_active SET DEFAULT false";
+    execute(&db, default).await;
+
+    assert!(!tools.create(new("after")).await.unwrap().is_active);
+    let given = new("given").is_active(true);
+    assert!(tools.create(given).await.unwrap().is_active);
+    assert!(!tools.create(new("again")).await.unwrap().is_active);
+}
+
+#[both_engines]
+#[case]
 async fn many_tools_keep_their_lists_whatever_is_in_them() {
     let (db, _database) = database().await;
     let tools = db.tools();

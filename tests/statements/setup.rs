@@ -83,6 +83,14 @@ async fn tools() {
         [name("cargo"), category(compiler), platform(Platform::ALL[0]), is_active(true), search("a")],
         ToolOrder[Newest, Oldest, Name]
     );
+    let tools = ledger.db.tools();
+    let new = || NewTool::new(unique(), compiler);
+    costs!(ledger, 1, tools.create(new().is_active(true)));
+    let whole = || {
+        let new = new().is_active(true).metadata(json!({"a": 1}));
+        new.supported_platforms([Platform::Linux])
+    };
+    costs!(ledger, 1, tools.create(whole()));
     every_writable_repository!(
         ledger,
         tools,

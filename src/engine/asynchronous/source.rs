@@ -24,8 +24,8 @@ use super::{BoxFuture, Db, Tx};
 use crate::engine::connection::{AnswerRow, Connection};
 use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{
-    Changes, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Update, Values, insert,
-    insert_many, update, upsert,
+    Changes, Given, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Upsert, Values,
+    insert, insert_many, update, upsert,
 };
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
@@ -132,7 +132,12 @@ impl<'a> Source<'a> {
     where
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
-        self.one_new(new, insert)
+        Box::pin(async move {
+            run!(self, unfinished, connection => {
+                let insert = insert(new);
+                one(decoded(Connection::row_shaped(&mut connection, &insert, &Given(new), insert.shape())))
+            })
+        })
     }
 
     /// The row as it was inserted, or as it is after an update.
@@ -140,22 +145,10 @@ impl<'a> Source<'a> {
     where
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
-        self.one_new(new, upsert)
-    }
-
-    fn one_new<'f, N, S>(
-        &'f self,
-        new: &'f N,
-        statement: fn(&'f N) -> S,
-    ) -> BoxFuture<'f, Result<N::Row>>
-    where
-        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
-        S: QueryFragment<Pg> + QueryId + 'f,
-    {
         Box::pin(async move {
             run!(self, unfinished, connection => {
-                let shape = (TypeId::of::<S::QueryId>(), 0);
-                one(decoded(Connection::row_shaped(&mut connection, &statement(new), &Values(new), shape)))
+                let shape = (TypeId::of::<Upsert<'static, N>>(), 0);
+                one(decoded(Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)))
             })
         })
     }
@@ -172,9 +165,8 @@ impl<'a> Source<'a> {
         Box::pin(async move {
             run!(self, unfinished, connection => {
                 let update = update(id, changes);
-                let shape = (TypeId::of::<Update<'static, C>>(), update.shape());
                 let values = NewValues { id, changes };
-                decoded(Connection::row_shaped(&mut connection, &update, &values, shape))
+                decoded(Connection::row_shaped(&mut connection, &update, &values, update.shape()))
             })
         })
     }

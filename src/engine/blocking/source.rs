@@ -9,8 +9,8 @@ use super::{Db, Tx};
 use crate::Result;
 use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{
-    Changes, Insert, NewRow, ROWS_PER_STATEMENT, Update, Upsert, insert, insert_many, update,
-    upsert,
+    Changes, Found, Insert, NewRow, ROWS_PER_STATEMENT, Typed, Update, Upsert, found, insert,
+    insert_many, update, upsert,
 };
 use crate::transaction::TransactionOptions;
 
@@ -71,8 +71,14 @@ impl<'a> Source<'a> {
     where
         N: NewRow,
         Insert<'q, N>: LoadQuery<'q, PgConnection, N::Row>,
+        Typed<'q, N, true>: LoadQuery<'q, PgConnection, N::Row>,
+        Typed<'q, N, false>: LoadQuery<'q, PgConnection, N::Row>,
     {
-        self.one(insert(new))
+        match found(insert(new)) {
+            Found::Whole(insert) => self.one(insert),
+            Found::Bare(insert) => self.one(insert),
+            Found::ByText(insert) => self.one(insert),
+        }
     }
 
     /// The row as it was inserted, or as it is after an update.

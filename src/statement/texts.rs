@@ -1,0 +1,50 @@
+//! The texts of statements that have one for each shape, made once.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use diesel::QueryResult;
+use diesel::pg::{Pg, PgQueryBuilder};
+use diesel::query_builder::{AstPass, QueryBuilder as _, QueryFragment};
+
+/// What a statement's text follows from: its type, and a number.
+pub(crate) type Shape = (TypeId, u64);
+
+static TEXTS: LazyLock<RwLock<HashMap<Shape, Arc<str>>>> = LazyLock::new(RwLock::default);
+
+/// Pushes the whole text of a statement. diesel's blocking engine finds what it has prepared by that, and making it takes
+/// longer than all else that the client does for an insert.
+pub(super) fn push_text<S: QueryFragment<Pg>>(
+    statement: &S,
+    shape: Shape,
+    out: &mut PgQueryBuilder,
+) -> QueryResult<()> {
+    let text = match known(shape) {
+        Some(text) => text,
+        None => {
+            let mut made = PgQueryBuilder::new();
+            Walked(statement).to_sql(&mut made, &Pg)?;
+            let text: Arc<str> = made.finish().into();
+            let mut known = TEXTS.write().unwrap_or_else(PoisonError::into_inner);
+            known.insert(shape, Arc::clone(&text));
+            text
+        }
+    };
+    out.push_sql(&text);
+    Ok(())
+}
+
+fn known(shape: Shape) -> Option<Arc<str>> {
+    let known = TEXTS.read().unwrap_or_else(PoisonError::into_inner);
+    known.get(&shape).cloned()
+}
+
+/// A statement whose text is made by a walk, whatever it says of itself.
+struct Walked<'s, S>(&'s S);
+
+impl<S: QueryFragment<Pg>> QueryFragment<Pg> for Walked<'_, S> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+}
