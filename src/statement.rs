@@ -287,7 +287,6 @@ pub use delete::{DeleteMatching, DeleteReturning, delete_matching};
 pub(crate) use each::pages_of_each;
 pub use each::{PageOfEach, page_of_each, parent_id};
 pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
-pub(crate) use prepared::Replanned;
 pub use prepared::prepared;
 pub(crate) use rows_of::{Rows, RowsOf, ValueOf, columns_of};
 use texts::{Shape, push_text};

@@ -4,7 +4,6 @@ use diesel::prelude::{QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::cache::project_stats;
-use crate::statement::Replanned;
 use crate::{
     Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result, StatsOf,
 };
@@ -36,8 +35,7 @@ pub trait ProjectStatsRepository: Send + Sync {
     async fn count(&self, filter: &ProjectStatsFilter) -> Result<i64>;
 }
 
-/// From so many projects on their statistics are planned each time: a plan that is kept counts on ten of them, and leaves
-/// the work to one process.
+/// From so many projects on the work takes so much longer than its planning that this does not count.
 const MANY: usize = 64;
 
 /// The [`ProjectStatsRepository`] on PostgreSQL.
@@ -71,11 +69,10 @@ impl ProjectStatsRepository for ProjectStatsView<'_> {
     }
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<ProjectStats>>> {
-        let stats = StatsOf { ids };
         let rows: Vec<ProjectStats> = if ids.len() < MANY {
-            self.0.load(stats).await?
+            self.0.load(StatsOf::<false> { ids }).await?
         } else {
-            self.0.load(Replanned(stats)).await?
+            self.0.load(StatsOf::<true> { ids }).await?
         };
         Ok(in_order_of!(ids, rows))
     }

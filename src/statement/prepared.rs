@@ -1,4 +1,4 @@
-//! Statements that diesel would prepare anew at each call, and one that it would not.
+//! Statements that diesel would prepare anew at each call.
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
@@ -37,27 +37,3 @@ impl<S: Query> Query for Prepared<S> {
 
 #[cfg(feature = "blocking")]
 impl<S, C> diesel::RunQueryDsl<C> for Prepared<S> {}
-
-/// A statement that is planned anew at each call, for the values of that call: for one whose plan depends on them and
-/// that takes so much longer than its planning that this does not count.
-pub(crate) struct Replanned<S>(pub(crate) S);
-
-impl<S: QueryFragment<Pg>> QueryFragment<Pg> for Replanned<S> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.unsafe_to_cache_prepared();
-        self.0.walk_ast(out)
-    }
-}
-
-/// Not known again.
-impl<S> QueryId for Replanned<S> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<S: Query> Query for Replanned<S> {
-    type SqlType = S::SqlType;
-}
-
-#[cfg(feature = "blocking")]
-impl<S, C> diesel::RunQueryDsl<C> for Replanned<S> {}

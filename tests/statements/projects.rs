@@ -60,6 +60,20 @@ async fn projects() {
     ledger.settle();
 }
 
+/// A plan for any projects leaves the work to one process.
+#[both_engines]
+#[case]
+async fn statistics_of_many_projects_are_planned_each_time() {
+    let ledger = ledger().await;
+    let many: Vec<ProjectId> = (0..64).map(|_| ProjectId::new()).collect();
+    for _ in 0..20 {
+        ledger.db.project_stats().find_many(&many).await.unwrap();
+    }
+    let plans = "SELECT COALESCE(string_agg(custom_plans || ', ' || generic_plans, '; '), '') AS names \
+                 FROM pg_prepared_statements WHERE statement LIKE 'SELECT id,%project_stats_of%'";
+    assert_eq!(ask(&ledger.db, plans).await, "20, 0");
+}
+
 #[both_engines]
 #[case]
 async fn members_statistics_and_trends_of_projects() {
@@ -86,6 +100,8 @@ async fn members_statistics_and_trends_of_projects() {
     let stats = ledger.db.project_stats();
     costs!(ledger, 1, stats.find(id));
     costs!(ledger, 1, stats.find_many(&[id]));
+    let many: Vec<ProjectId> = (0..64).map(|_| ProjectId::new()).collect();
+    costs!(ledger, 1, stats.find_many(&many));
     costs!(
         ledger,
         1,
