@@ -54,6 +54,10 @@ async fn a_column_that_is_not_given_is_left_to_the_database() {
     assert!(!tools.create(new("after")).await.unwrap().is_active);
     let given = new("given").is_active(true);
     assert!(tools.create(given).await.unwrap().is_active);
+    let whole = new("whole").is_active(true).metadata(json!({"a": 1}));
+    let whole = whole.supported_platforms([Platform::Linux]);
+    let whole = tools.create(whole).await.unwrap();
+    assert_eq!(whole.supported_platforms, [Platform::Linux]);
     assert!(!tools.create(new("again")).await.unwrap().is_active);
 }
 
