@@ -3,7 +3,8 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -12,7 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use wundr_db::testing::{PostgresServer, RedisServer, ServerError, ShutdownMode};
+use wundr_db::testing::{
+    Pair, PostgresServer, Proxy, ProxyMode, RedisServer, ServerError, ShutdownMode,
+};
 
 /// Makes `process_of_another_test` play a part.
 const PART: &str = "WUNDR_DB_TESTING_PART";
@@ -639,4 +642,277 @@ fn redis_with_a_password_settings_and_an_append_only_file() {
         .start()
         .unwrap_err();
     assert!(matches!(error, ServerError::Setting { .. }), "{error}");
+}
+
+/// A client of a proxy in front of Redis.
+struct Client {
+    stream: TcpStream,
+    answers: BufReader<TcpStream>,
+}
+
+impl Client {
+    fn connect(proxy: &Proxy) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(proxy.address())?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let answers = BufReader::new(stream.try_clone()?);
+        Ok(Self { stream, answers })
+    }
+
+    fn send(&mut self, command: &str) {
+        write!(self.stream, "{command}\r\n").unwrap();
+    }
+
+    /// The next line of the answer; empty at the end of the connection.
+    fn receive(&mut self) -> String {
+        let mut line = String::new();
+        match self.answers.read_line(&mut line) {
+            Ok(_) => line.trim().to_owned(),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => String::new(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn ask(&mut self, command: &str) -> String {
+        self.send(command);
+        self.receive()
+    }
+
+    /// Checks that there is no answer yet.
+    fn hears_nothing(&mut self) {
+        let limit = |limit| self.stream.set_read_timeout(Some(limit)).unwrap();
+        limit(Duration::from_millis(200));
+        let error = self.stream.peek(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        limit(Duration::from_secs(30));
+    }
+}
+
+#[test]
+fn a_proxy_forwards_and_counts() {
+    let server = PostgresServer::shared().unwrap();
+    let database = server.create_database().unwrap();
+    let proxy = Proxy::start(&database).unwrap();
+    assert_eq!((proxy.accepted(), proxy.open()), (0, 0));
+    let name = query(
+        server,
+        &proxy.url_of(&database),
+        "SELECT current_database()",
+    );
+    assert_eq!(name.unwrap(), database.name());
+    assert_eq!(proxy.accepted(), 1);
+    wait_until("the connection is closed", || proxy.open() == 0);
+
+    let redis = RedisServer::builder().password("p w").start().unwrap();
+    let proxy = Proxy::start(&redis).unwrap();
+    let port = proxy.port();
+    assert_eq!(
+        proxy.url_of_redis(&redis),
+        format!("redis://:p%20w@127.0.0.1:{port}")
+    );
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(&proxy).unwrap()).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("AUTH \"p w\""), "+OK");
+    }
+    assert_eq!((proxy.accepted(), proxy.open()), (3, 3));
+    clients.pop();
+    wait_until("one is closed", || proxy.open() == 2);
+    // The server's end reaches the client.
+    redis.kill();
+    assert_eq!(clients[0].receive(), "");
+    wait_until("all are closed", || proxy.open() == 0);
+    drop(proxy);
+    TcpStream::connect(("127.0.0.1", port)).unwrap_err();
+}
+
+#[test]
+fn a_silent_proxy_keeps_connections_and_forwards_later() {
+    let redis = RedisServer::start().unwrap();
+    let proxy = Proxy::start(&redis).unwrap();
+    let mut old = Client::connect(&proxy).unwrap();
+    assert_eq!(old.ask("PING"), "+PONG");
+    proxy.set(ProxyMode::Silent).unwrap();
+    assert_eq!(proxy.mode(), ProxyMode::Silent);
+    old.send("INCR n");
+    let mut new = Client::connect(&proxy).unwrap();
+    new.send("INCR n");
+    old.hears_nothing();
+    new.hears_nothing();
+    // Though nothing is forwarded, an end is counted.
+    let closed = Client::connect(&proxy).unwrap();
+    wait_until("it is accepted", || proxy.open() == 3);
+    drop(closed);
+    wait_until("it is closed", || proxy.open() == 2);
+    // The server's end is silent too.
+    redis.kill();
+    old.hears_nothing();
+    redis.restart().unwrap();
+    proxy.set(ProxyMode::Pass).unwrap();
+    assert_eq!(old.receive(), "", "its server is another one now");
+    assert_eq!(new.receive(), ":1");
+    assert_eq!(new.ask("PING"), "+PONG");
+}
+
+#[test]
+fn a_refusing_proxy_listens_again_and_a_cut_ends_connections() {
+    let redis = RedisServer::start().unwrap();
+    let proxy = Proxy::start(&redis).unwrap();
+    let mut old = Client::connect(&proxy).unwrap();
+    assert_eq!(old.ask("PING"), "+PONG");
+    for _ in 0..3 {
+        proxy.set(ProxyMode::Refuse).unwrap();
+        let error = Client::connect(&proxy).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(old.ask("PING"), "+PONG", "open connections go on");
+        proxy.set(ProxyMode::Pass).unwrap();
+        assert_eq!(Client::connect(&proxy).unwrap().ask("PING"), "+PONG");
+    }
+    proxy.set(ProxyMode::Silent).unwrap();
+    let mut waiting = Client::connect(&proxy).unwrap();
+    wait_until("it is accepted", || proxy.accepted() == 5);
+    proxy.cut();
+    assert_eq!(
+        (old.receive(), waiting.receive()),
+        (String::new(), String::new())
+    );
+    assert_eq!(proxy.open(), 0);
+    proxy.set(ProxyMode::Pass).unwrap();
+    assert_eq!(Client::connect(&proxy).unwrap().ask("PING"), "+PONG");
+    // A server that does not run ends a connection, which the client sees.
+    redis.kill();
+    assert_eq!(Client::connect(&proxy).unwrap().receive(), "");
+}
+
+#[test]
+fn a_proxy_swallows_the_answer_to_a_commit() {
+    let server = PostgresServer::shared().unwrap();
+    let database = server.create_database().unwrap();
+    query(server, &database.url(), "CREATE TABLE t (n int)").unwrap();
+    let proxy = Proxy::start(&database).unwrap();
+    proxy.set(ProxyMode::swallow_commit()).unwrap();
+    let run = |end: &str| {
+        let mut psql = server.command("psql");
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d"])
+            .arg(proxy.url_of(&database));
+        for statement in ["BEGIN", "INSERT INTO t VALUES (1)", end] {
+            psql.args(["-c", statement]);
+        }
+        psql.output().unwrap().status.success()
+    };
+    assert!(run("ROLLBACK"));
+    assert_eq!(proxy.swallowed(), 0);
+    assert!(!run("COMMIT"));
+    assert_eq!((proxy.swallowed(), proxy.open()), (1, 0));
+    // The server had worked it off before the connection was closed.
+    let rows = query(server, &database.url(), "SELECT count(*) FROM t");
+    assert_eq!(rows.unwrap(), "1");
+
+    // Also when the text comes in two parts.
+    let redis = RedisServer::start().unwrap();
+    let proxy = Proxy::start(&redis).unwrap();
+    proxy
+        .set(ProxyMode::SwallowAnswerTo("EXEC".to_owned()))
+        .unwrap();
+    let mut client = Client::connect(&proxy).unwrap();
+    assert_eq!(client.ask("MULTI"), "+OK");
+    assert_eq!(client.ask("INCR n"), "+QUEUED");
+    write!(client.stream, "EX").unwrap();
+    client.hears_nothing();
+    assert_eq!(client.ask("EC"), "");
+    proxy.set(ProxyMode::Pass).unwrap();
+    assert_eq!(Client::connect(&proxy).unwrap().ask("INCR n"), ":2");
+}
+
+#[test]
+fn a_proxy_tears_answers_into_pieces_and_changes_nothing() {
+    let server = PostgresServer::shared().unwrap();
+    let database = server.create_database().unwrap();
+    let proxy = Proxy::start(&database).unwrap();
+    let text = "SELECT string_agg(n::text, ' ') FROM generate_series(1, 20000) n";
+    let whole = query(server, &database.url(), text).unwrap();
+    for seed in 0..3 {
+        let pause = Duration::from_micros(100);
+        proxy.set(ProxyMode::Split { pause, seed }).unwrap();
+        assert_eq!(
+            query(server, &proxy.url_of(&database), text).unwrap(),
+            whole
+        );
+    }
+}
+
+#[test]
+fn a_proxy_leads_to_another_server() {
+    let (one, two) = (RedisServer::start().unwrap(), RedisServer::start().unwrap());
+    redis(&two, &["SET n 10"]).unwrap();
+    let proxy = Proxy::start(&one).unwrap();
+    let mut old = Client::connect(&proxy).unwrap();
+    assert_eq!(old.ask("INCR n"), ":1");
+    proxy.lead_to(&two);
+    assert_eq!(Client::connect(&proxy).unwrap().ask("INCR n"), ":11");
+    assert_eq!(old.ask("INCR n"), ":2");
+    proxy.cut();
+    assert_eq!(old.receive(), "");
+}
+
+#[test]
+fn a_standby_follows_and_takes_over() {
+    let pair = Pair::start().unwrap();
+    let (primary, standby) = (pair.primary(), pair.standby());
+    let database = pair.create_database().unwrap();
+    let (url, standby_url) = (database.url(), pair.standby_url(&database));
+    let write = |n: i32| query(primary, &url, &format!("INSERT INTO t VALUES ({n})")).unwrap();
+    let numbers = "SELECT coalesce(string_agg(n::text, ' ' ORDER BY n), '') FROM t";
+    let seen = || query(standby, &standby_url, numbers).unwrap();
+
+    query(primary, &url, "CREATE TABLE t (n int)").unwrap();
+    write(1);
+    pair.wait_for_catch_up().unwrap();
+    assert_eq!(seen(), "1");
+    let refused = query(standby, &standby_url, "INSERT INTO t VALUES (0)").unwrap_err();
+    assert!(refused.contains("read-only transaction"), "{refused}");
+
+    pair.pause_replay().unwrap();
+    write(2);
+    assert_eq!(seen(), "1");
+    pair.resume_replay().unwrap();
+    pair.wait_for_catch_up().unwrap();
+    assert_eq!(seen(), "1 2");
+
+    pair.cut_replication().unwrap();
+    write(3);
+    pair.mend_replication().unwrap();
+    pair.wait_for_catch_up().unwrap();
+    assert_eq!(seen(), "1 2 3");
+
+    pair.synchronous(true).unwrap();
+    write(4);
+    assert_eq!(seen(), "1 2 3 4");
+    pair.synchronous(false).unwrap();
+
+    pair.cut_replication().unwrap();
+    write(5);
+    pair.promote().unwrap();
+    query(standby, &standby_url, "INSERT INTO t VALUES (6)").unwrap();
+    assert_eq!(
+        seen(),
+        "1 2 3 4 6",
+        "what was acknowledged after the cut is lost"
+    );
+    write(7);
+    let timeline = "SELECT timeline_id FROM pg_control_checkpoint()";
+    assert_eq!(query(primary, &url, timeline).unwrap(), "1");
+    assert!(matches!(pair.promote(), Err(ServerError::Statement { .. })));
+    assert!(matches!(
+        pair.pause_replay(),
+        Err(ServerError::Statement { .. })
+    ));
+
+    let pids = [primary.pid().unwrap(), standby.pid().unwrap()];
+    let directories = [
+        primary.socket_dir().to_owned(),
+        standby.socket_dir().to_owned(),
+    ];
+    drop(database);
+    drop(pair);
+    assert!(!pids.into_iter().any(runs));
+    assert!(!directories.iter().any(|directory| directory.exists()));
 }

@@ -9,6 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -71,6 +73,8 @@ pub struct PostgresServerBuilder {
     data_dir: Option<PathBuf>,
     settings: Vec<(String, String)>,
     tcp: bool,
+    /// The address and the slot of the primary that a standby follows.
+    primary: Option<(SocketAddr, String)>,
 }
 
 impl PostgresServerBuilder {
@@ -119,6 +123,17 @@ impl PostgresServerBuilder {
         Ok(PostgresServer {
             cluster: Arc::new(cluster),
         })
+    }
+
+    /// Starts a server on a copy of another one, which it follows.
+    pub(super) fn start_standby(
+        mut self,
+        primary: SocketAddr,
+        slot: &str,
+    ) -> Result<PostgresServer, ServerError> {
+        self.data_dir = None;
+        self.primary = Some((primary, slot.to_owned()));
+        self.start()
     }
 
     fn start_on(&self, data: &Path, programs: &PostgresPrograms) -> Result<Cluster, ServerError> {
@@ -186,7 +201,12 @@ impl PostgresServerBuilder {
             Some(data) => data.to_owned(),
             None => {
                 let data = directory.path.join("data");
-                make_scratch_data(&data, programs, &directory)?;
+                match &self.primary {
+                    Some((primary, slot)) => {
+                        copy_primary(*primary, slot, &data, programs, &directory)?;
+                    }
+                    None => make_scratch_data(&data, programs, &directory)?,
+                }
                 data
             }
         };
@@ -307,6 +327,17 @@ impl PostgresServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.cluster.port
+    }
+
+    /// The path of the Unix socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.cluster.socket()
+    }
+
+    /// Runs a statement in the database `postgres` and returns the first column of its first row.
+    pub(super) fn run(&self, statement: &str) -> Result<Option<String>, ServerError> {
+        self.cluster.session()?.run(statement)
     }
 
     /// The directory of the data.
@@ -510,6 +541,10 @@ impl TestDatabase {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        self.cluster.socket()
+    }
 }
 
 impl Drop for TestDatabase {
@@ -584,10 +619,11 @@ impl Cluster {
     }
 
     fn session(&self) -> Result<Session, ServerError> {
-        Session::open(
-            &self.directory.join(format!(".s.PGSQL.{}", self.port)),
-            "postgres",
-        )
+        Session::open(&self.socket(), "postgres")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.join(format!(".s.PGSQL.{}", self.port))
     }
 
     fn url(&self, database: &str) -> String {
@@ -675,9 +711,47 @@ fn initdb(
     // initdb makes the machine's time zone the server's.
     command.arg("-D").arg(data).env("TZ", "UTC");
     let program = programs.path("initdb");
+    run_to_end(command, &program)
+}
+
+/// Copies a running primary, and sets up the copy to follow it.
+fn copy_primary(
+    primary: SocketAddr,
+    slot: &str,
+    data: &Path,
+    programs: &PostgresPrograms,
+    directory: &PrivateDirectory,
+) -> Result<(), ServerError> {
+    let program = programs.path("pg_basebackup");
+    let mut command = command(
+        programs,
+        "pg_basebackup",
+        directory.account,
+        &directory.path,
+    );
+    command.arg("-d").arg(format!(
+        "host={} port={} user=postgres",
+        primary.ip(),
+        primary.port()
+    ));
+    command
+        .args(["-R", "-C", "-S", slot, "-X", "stream"])
+        .args(["-c", "fast", "--no-sync", "-D"])
+        .arg(data);
+    run_to_end(command, &program)?;
+    // The standby asks its primary again after this time; five seconds by default.
+    let settings = data.join("postgresql.auto.conf");
+    fs::File::options()
+        .append(true)
+        .open(&settings)
+        .and_then(|mut file| file.write_all(b"wal_retrieve_retry_interval = '1s'\n"))
+        .map_err(ServerError::io("write", &settings))
+}
+
+fn run_to_end(mut command: Command, program: &Path) -> Result<(), ServerError> {
     let Output { status, stderr, .. } = command
         .output()
-        .map_err(ServerError::io("start", &program))?;
+        .map_err(ServerError::io("start", program))?;
     if status.success() {
         return Ok(());
     }
@@ -798,7 +872,7 @@ fn is_template(session: &mut Session, template: &str) -> Result<bool, ServerErro
     Ok(session.run(&statement)?.as_deref() == Some("f"))
 }
 
-fn encode(part: &[u8]) -> String {
+pub(super) fn encode(part: &[u8]) -> String {
     percent_encode(part, URL_SAFE).to_string()
 }
 

@@ -23,6 +23,12 @@
 //! # }
 //! ```
 //!
+//! # Faults
+//!
+//! A [`Proxy`] in front of a server takes the part of a network or a host that fails: it can fall silent, refuse or cut
+//! connections, swallow the answer to a commit, tear answers into pieces, and lead to another server. A [`Pair`] is a
+//! primary and its standby, which can be paused, cut off and promoted.
+//!
 //! # What the machine needs
 //!
 //! The PostgreSQL server programs, version 15 or newer, and `redis-server` (or `valkey-server`) for [`RedisServer`].
@@ -46,11 +52,15 @@
 mod binaries;
 mod cluster;
 mod directory;
+mod pair;
 mod process;
+mod proxy;
 mod redis;
 mod simple_query;
 
 pub use cluster::{PostgresServer, PostgresServerBuilder, ShutdownMode, TestDatabase};
+pub use pair::Pair;
+pub use proxy::{Proxy, ProxyMode, Upstream};
 pub use redis::{RedisServer, RedisServerBuilder};
 
 use std::io;
@@ -64,7 +74,12 @@ use std::path::{Path, PathBuf};
 /// [`ServerError`] if the server cannot be started or a migration fails.
 #[cfg(any(feature = "async", feature = "blocking"))]
 pub fn migrated_database() -> Result<TestDatabase, ServerError> {
-    PostgresServer::shared()?.create_database_from(&crate::migrations::fingerprint(), |url| {
+    migrated_database_of(PostgresServer::shared()?)
+}
+
+#[cfg(any(feature = "async", feature = "blocking"))]
+fn migrated_database_of(server: &PostgresServer) -> Result<TestDatabase, ServerError> {
+    server.create_database_from(&crate::migrations::fingerprint(), |url| {
         migrate(&crate::Config::new(url)?)?;
         Ok(())
     })

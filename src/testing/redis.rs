@@ -7,6 +7,7 @@ use super::process::{Ending, ServerProcess, free_port, tail};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -183,13 +184,18 @@ impl RedisServer {
     /// [`listen_tcp`](RedisServerBuilder::listen_tcp).
     #[must_use]
     pub fn tcp_url(&self) -> Option<String> {
+        self.port
+            .map(|port| self.url_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
+    }
+
+    /// The URL of this server at an address that leads to it.
+    pub(super) fn url_at(&self, address: SocketAddr) -> String {
         let password = self
             .password
             .iter()
             .map(|password| format!(":{}@", encode(password)))
             .collect::<String>();
-        self.port
-            .map(|port| format!("redis://{password}127.0.0.1:{port}"))
+        format!("redis://{password}{address}")
     }
 
     /// The path of the Unix socket.
