@@ -61,6 +61,9 @@ impl QualityGate {
 pub enum GateCondition {
     /// How many open issues the base does not have, by [`track`](crate::AnalysisIssueRepository::track)'s matching.
     /// Without a base all of them are new.
+    ///
+    /// An issue counts as new, too, if it is worse than the one of the base that it is paired with, or if that one is
+    /// ignored or a false positive and the verdict does not carry over.
     NewIssues {
         /// Those that are as bad as this, no more and no less; all, if none is named.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,8 +71,8 @@ pub enum GateCondition {
         /// How many there may be.
         at_most: u64,
     },
-    /// How many issues are open. One that is ignored or a false positive in the base is not, whether
-    /// [`track`](crate::AnalysisIssueRepository::track) has been called yet or not.
+    /// How many issues are open. One to which [`track`](crate::AnalysisIssueRepository::track) carries a verdict over
+    /// is not, whether it has been called yet or not.
     OpenIssues {
         /// As for new issues.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AnalysisIssueId, Error, ProjectId, Result};
 
-pub(crate) use matching::{Compared, push_matching};
+pub(crate) use matching::{Compared, VERDICTS, holds_for, push_matching};
 pub(crate) use statement::{Track, Tracked};
 
 /// How the findings of one analysis, the base, and those of a later one of the same project belong together.
@@ -31,7 +31,8 @@ pub struct Tracking {
     /// Findings of the later analysis, unchanged or moved, that are open although they were resolved in the base.
     pub reopened: Vec<AnalysisIssueId>,
     /// How many findings of the later analysis got their status, its time and its user from the base by this call: 0
-    /// if the call is made again.
+    /// if the call is made again. Not every pair carries a verdict: see
+    /// [`track`](crate::AnalysisIssueRepository::track).
     pub carried_over: u64,
 }
 

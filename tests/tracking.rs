@@ -1,5 +1,6 @@
 //! Properties of tracking: whatever the findings and whatever is done to the code, each finding is matched at most
-//! once, with one of its rule, and as many are as can be.
+//! once, with one of its rule, and as many are as can be. A verdict follows only what the code or the line says is the
+//! same, and never to something worse.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -23,17 +24,25 @@ struct Seen {
     line: i32,
     message: u8,
     code: Option<u8>,
+    severity: IssueSeverity,
     status: IssueStatus,
 }
 
 impl Seen {
+    /// Checks whether a verdict on `base` may hold for this one: the code or the line says so, and it is no worse.
+    fn inherits_from(&self, base: &Self) -> bool {
+        let is_same_code = self.code.is_some() && self.code == base.code;
+        let is_same_line = (&self.file, self.line) == (&base.file, base.line);
+        (is_same_code || is_same_line) && self.severity <= base.severity
+    }
+
     /// What it is, wherever it is.
     fn identity(&self) -> (u8, u8, Option<u8>) {
         (self.rule, self.message, self.code)
     }
 
     fn row(&self, analysis: AnalysisId, user: UserId) -> NewAnalysisIssue {
-        let (kind, severity) = (IssueType::Maintainability, IssueSeverity::Low);
+        let (kind, severity) = (IssueType::Maintainability, self.severity);
         let message = ["alpha", "beta", "gamma"][usize::from(self.message)];
         let mut row = NewAnalysisIssue::new(analysis, kind, severity, message, &*self.file);
         row.rule_id = (self.rule > 0).then(|| format!("R{}", self.rule));
@@ -65,6 +74,10 @@ enum Edit {
     Reword {
         place: prop::sample::Index,
         message: u8,
+    },
+    Regrade {
+        place: prop::sample::Index,
+        severity: IssueSeverity,
     },
 }
 
@@ -99,6 +112,10 @@ fn edited(base: &[Seen], edits: &[Edit]) -> Vec<Seen> {
                 let place = place.index(seen.len());
                 seen[place].message = *message;
             }
+            Edit::Regrade { place, severity } => {
+                let place = place.index(seen.len());
+                seen[place].severity = *severity;
+            }
         }
     }
     seen.iter_mut()
@@ -109,16 +126,21 @@ fn edited(base: &[Seen], edits: &[Edit]) -> Vec<Seen> {
 fn findings() -> impl Strategy<Value = Vec<Seen>> {
     let status = prop::sample::select(IssueStatus::ALL);
     let code = prop::option::of(0..2_u8);
-    let finding = (0..3_u8, 0..3_u8, 1..12, 0..3_u8, code, status);
-    let finding = finding.prop_map(|(rule, file, line, message, code, status)| Seen {
+    let finding = (0..3_u8, 0..3_u8, 1..12, 0..3_u8, code, severity(), status);
+    let finding = finding.prop_map(|(rule, file, line, message, code, severity, status)| Seen {
         rule,
         file: path(file),
         line,
         message,
         code,
+        severity,
         status,
     });
     prop::collection::vec(finding, 0..25)
+}
+
+fn severity() -> impl Strategy<Value = IssueSeverity> {
+    prop::sample::select(vec![IssueSeverity::Low, IssueSeverity::High])
 }
 
 fn insertion() -> impl Strategy<Value = Edit> {
@@ -137,6 +159,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         place().prop_map(|place| Edit::Drop { place }),
         place().prop_map(|place| Edit::Duplicate { place }),
         (place(), 0..3_u8).prop_map(|(place, message)| Edit::Reword { place, message }),
+        (place(), severity()).prop_map(|(place, severity)| Edit::Regrade { place, severity }),
     ]
 }
 
@@ -213,10 +236,11 @@ impl World {
                 let now = &new[now];
                 assert_eq!(old.rule, now.rule);
                 assert_eq!((&old.file, old.line) == (&now.file, now.line), stays);
-                if matches!(
+                let is_judged = matches!(
                     old.status,
                     IssueStatus::Ignored | IssueStatus::FalsePositive
-                ) {
+                );
+                if is_judged && now.inherits_from(old) {
                     expected[place] = old.status;
                 }
             }

@@ -7,7 +7,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Uuid};
 
 use super::{GateCondition, GateVerdict, Measurements, QualityGate, Reference, is_bounded};
-use crate::tracking::{Compared, check_projects, push_matching};
+use crate::tracking::{Compared, VERDICTS, check_projects, holds_for, push_matching};
 use crate::{AnalysisId, Error, ProjectId, Result};
 
 /// Matches the findings, if a condition asks for them, and reads the metrics and the score, in one statement.
@@ -114,15 +114,31 @@ const MEAN: &str = "SELECT pg_catalog.avg(metric_value) FROM analysis.analysis_m
 impl QueryFragment<Pg> for Measure<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_matching(&self.compared, &mut out)?;
+        // The texts of the rows are looked at only where there is a verdict.
+        for part in [
+            ", known AS MATERIALIZED (SELECT now.severity, now.severity < base.severity AS is_worse, \
+             base_status IN ",
+            VERDICTS,
+            " AS is_judged, CASE WHEN base_status IN ",
+            VERDICTS,
+            " THEN ",
+            &holds_for("now", "base"),
+            " END AS is_excused FROM pair CROSS JOIN LATERAL (\
+             SELECT * FROM analysis.analysis_issues WHERE id = pair.id OFFSET 0) AS now CROSS JOIN LATERAL (\
+             SELECT * FROM analysis.analysis_issues WHERE id = pair.base_id OFFSET 0) AS base \
+             WHERE pair.status = 'open')",
+        ] {
+            out.push_sql(part);
+        }
         out.push_sql(
             ", fresh AS (SELECT 1 AS number, \
              (SELECT severity FROM analysis.analysis_issues WHERE id = rest.id) AS severity \
-             FROM rest WHERE is_new AND status = 'open')\
+             FROM rest WHERE is_new AND status = 'open' \
+             UNION ALL SELECT 1, severity FROM known WHERE is_worse OR is_judged AND NOT is_excused)\
              , standing AS (\
              SELECT pg_catalog.count(*) AS number, severity FROM analysis.analysis_issues \
              WHERE analysis_id = (SELECT new FROM asked WHERE findings) AND status = 'open' GROUP BY severity \
-             UNION ALL SELECT -1, (SELECT severity FROM analysis.analysis_issues WHERE id = pair.id) \
-             FROM pair WHERE status = 'open' AND base_status IN ('ignored', 'false_positive'))\
+             UNION ALL SELECT -1, severity FROM known WHERE is_judged AND is_excused)\
              , measure AS (SELECT metric.place, (",
         );
         out.push_sql(MEAN);

@@ -119,6 +119,12 @@ pub trait AnalysisIssueRepository: Send + Sync {
     /// carries over what users have said: an issue of `new` that is open, and was ignored or a false positive in
     /// `base`, gets that status with its time and its user. One that was resolved stays open, since it is back.
     ///
+    /// A verdict is carried over only if the issue is no worse than it was, and the two have the same code, or are in
+    /// the same line of the same file. Two issues that name neither a line nor code are about the file as a whole; for
+    /// them the file and the whole message have to be the same. So a verdict does not follow an issue that a tool
+    /// reports without code to another line: store the code with the issue
+    /// ([`code_snippet`](crate::NewAnalysisIssue::code_snippet)) to keep it.
+    ///
     /// Two issues are the same if they are of one rule (without a rule, of one type) and, the stricter first,
     ///
     /// - have the same code and message and are in the same file;

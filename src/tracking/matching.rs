@@ -73,7 +73,35 @@ fn without<'a>(characters: impl IntoIterator<Item = &'a str>, text: &str) -> Str
 
 /// The code in question without white space.
 fn code() -> String {
-    without([" ", r"\t", r"\r", r"\n"], "COALESCE(code_snippet, '')")
+    code_of("code_snippet")
+}
+
+fn code_of(column: &str) -> String {
+    without(
+        [" ", r"\t", r"\r", r"\n"],
+        &format!("COALESCE({column}, '')"),
+    )
+}
+
+/// The verdicts that a later analysis takes from an earlier one.
+pub(crate) const VERDICTS: &str = "('ignored', 'false_positive')";
+
+/// Whether a verdict on `base` holds for `new` too, two rows of `analysis_issues` that are a pair.
+///
+/// A pair says that the findings may be one. A verdict needs more: the same code, or the same line of the same file, or
+/// that both are about the file as a whole; and the later finding is no worse than the one that was judged.
+pub(crate) fn holds_for(new: &str, base: &str) -> String {
+    let (code, base_code) = (
+        code_of(&format!("{new}.code_snippet")),
+        code_of(&format!("{base}.code_snippet")),
+    );
+    // The database sorts the worst first.
+    format!(
+        "({new}.severity >= {base}.severity AND ({code} <> '' AND {code} = {base_code} \
+         OR {new}.file_path = {base}.file_path AND ({new}.line_number = {base}.line_number \
+         OR {new}.line_number IS NULL AND {base}.line_number IS NULL AND {code} = '' AND {base_code} = '' \
+         AND {new}.title = {base}.title AND {new}.description IS NOT DISTINCT FROM {base}.description))) IS TRUE"
+    )
 }
 
 fn without_digits(text: &str) -> String {

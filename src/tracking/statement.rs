@@ -5,7 +5,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Nullable, Uuid};
 
-use super::{Compared, TrackedIssue, Tracking, check_projects, push_matching};
+use super::{Compared, TrackedIssue, Tracking, VERDICTS, check_projects, holds_for, push_matching};
 use crate::{AnalysisId, AnalysisIssueId, Error, ProjectId, Result};
 
 /// Matches and carries over, in one statement.
@@ -34,7 +34,13 @@ impl QueryFragment<Pg> for Track {
              SET status = base.status, resolved_at = base.resolved_at, resolved_by = base.resolved_by \
              FROM pair JOIN analysis.analysis_issues AS base ON base.id = pair.base_id \
              WHERE heir.id = pair.id AND heir.status = 'open' AND pair.status = 'open' \
-             AND pair.base_status IN ('ignored', 'false_positive') RETURNING 1) \
+             AND pair.base_status IN ",
+        );
+        out.push_sql(VERDICTS);
+        out.push_sql(" AND ");
+        out.push_sql(&holds_for("heir", "base"));
+        out.push_sql(
+            " RETURNING 1) \
              SELECT base_project, new_project, unchanged, moved, new_ids, fixed, reopened, \
              (SELECT pg_catalog.count(*) FROM heir) FROM asked CROSS JOIN (SELECT \
              pg_catalog.string_agg(pg_catalog.uuid_send(base_id) || pg_catalog.uuid_send(id), '') \

@@ -1,7 +1,8 @@
 use super::*;
 use wundr_db::{
-    AnalysisId, AnalysisIssue, AnalysisIssueId, Isolation, IssueSeverity, IssueStatus, IssueType,
-    NewAnalysisIssue, NewAnalysisResult, Tracking, TransactionOptions,
+    AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueId, GateCondition, Isolation,
+    IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, NewAnalysisResult, QualityGate,
+    Tracking, TransactionOptions,
 };
 
 /// An issue: rule, file, line, message, code.
@@ -378,5 +379,134 @@ async fn calls_at_the_same_time_carry_each_verdict_over_once() {
         let verdict = |row: &AnalysisIssue| (row.status, row.resolved_at, row.resolved_by);
         assert_eq!(verdict(&after[1]), verdict(&before[1]));
         assert_eq!(verdict(&after[2]), verdict(&before[2]));
+    }
+}
+
+/// The severity of an issue beside what was seen.
+type Graded = (IssueSeverity, Seen);
+
+/// The status that the one issue of the later analysis gets if the one of the base was ignored; and whether a gate that
+/// admits neither a new nor an open issue is passed, which is the same before and after the verdict is carried over.
+#[both_engines]
+async fn judged_as(db: &Db, (was, before): Graded, (is, after): Graded) -> (IssueStatus, bool) {
+    let (project, ada, issues) = (
+        project(db).await.id,
+        user(db).await.id,
+        db.analysis_issues(),
+    );
+    let (base, of_base) = analyzed(db, project, &[before]).await;
+    let (new, of_new) = analyzed(db, project, &[after]).await;
+    for (id, severity) in [(of_base[0], was), (of_new[0], is)] {
+        let changes = AnalysisIssueChanges::new().severity(severity);
+        issues.update(id, changes).await.unwrap();
+    }
+    issues.ignore(of_base[0], ada).await.unwrap();
+    let no_more = |at_most| {
+        let severity = None;
+        QualityGate::new([
+            GateCondition::NewIssues { severity, at_most },
+            GateCondition::OpenIssues { severity, at_most },
+        ])
+    };
+    let gate = no_more(0);
+    let verdict = db
+        .quality_gates()
+        .evaluate(&gate, Some(base), new)
+        .await
+        .unwrap();
+    let conditions = &verdict.conditions;
+    assert_eq!(conditions[0].passed, conditions[1].passed, "{verdict:?}");
+
+    let tracking = issues.track(base, new).await.unwrap();
+    assert_eq!(tracking.unchanged.len() + tracking.moved.len(), 1, "a pair");
+    let gates = db.quality_gates();
+    let after = gates.evaluate(&gate, Some(base), new).await.unwrap();
+    assert_eq!(after, verdict);
+    (rows(db, &of_new).await[0].status, verdict.passed)
+}
+
+#[both_engines]
+#[case]
+async fn a_verdict_stays_with_the_code_or_the_line_that_it_was_given_for() {
+    use IssueSeverity::{Critical, High, Info, Low};
+    let (db, _database) = database().await;
+    let seen = ("R", "a.py", 10, "a secret in the code", "key = 'x'");
+    let bare = ("R", "a.py", 10, "a secret in the code", "");
+    let other_code = "password = sys.argv[1]";
+    for (before, after) in [
+        // In another line with other code, or with no code on either side or on one.
+        ((Low, seen), (Low, (seen.0, seen.1, 99, seen.3, other_code))),
+        ((Low, bare), (Low, (bare.0, bare.1, 99, bare.3, ""))),
+        ((Low, seen), (Low, (seen.0, seen.1, 99, seen.3, ""))),
+        ((Low, bare), (Low, (bare.0, bare.1, 99, bare.3, other_code))),
+        ((Low, bare), (Low, (bare.0, bare.1, 99, bare.3, " \t\n"))),
+        // The same line of another file.
+        ((Low, bare), (Low, (bare.0, "b.py", 10, bare.3, ""))),
+        // But for a number in the message.
+        (
+            (Low, ("R", "a.py", 10, "11 secrets", "")),
+            (Low, ("R", "a.py", 12, "12 secrets", "")),
+        ),
+        // The same in every respect, and worse.
+        ((Low, seen), (Critical, seen)),
+        ((High, bare), (Critical, bare)),
+    ] {
+        let judged = judged_as(&db, before, after).await;
+        assert_eq!(
+            judged,
+            (IssueStatus::Open, false),
+            "{before:?} and {after:?}"
+        );
+    }
+    for (before, after) in [
+        ((Low, seen), (Low, seen)),
+        ((Critical, seen), (Info, seen)),
+        // Only the code, or only the line.
+        (
+            (Low, seen),
+            (Low, (seen.0, seen.1, 99, "worded anew", " key  =\t'x'\n")),
+        ),
+        ((Low, seen), (Low, (seen.0, "b.py", 99, seen.3, seen.4))),
+        ((Low, seen), (Low, (seen.0, seen.1, 10, seen.3, other_code))),
+        ((Low, bare), (Low, bare)),
+        (
+            (Low, ("R", "a.py", 10, "11 secrets", "")),
+            (Low, ("R", "a.py", 10, "12 secrets", "")),
+        ),
+    ] {
+        let judged = judged_as(&db, before, after).await;
+        assert_eq!(
+            judged,
+            (IssueStatus::Ignored, true),
+            "{before:?} and {after:?}"
+        );
+    }
+}
+
+#[both_engines]
+#[case]
+async fn an_issue_that_has_become_worse_is_new_at_a_gate() {
+    use IssueSeverity::{Critical, Low};
+    let (db, _database) = database().await;
+    let project = project(&db).await.id;
+    let seen = ("R", "a.py", 10, "a secret in the code", "key = 'x'");
+    let (base, of_base) = analyzed(&db, project, &[seen]).await;
+    let (new, of_new) = analyzed(&db, project, &[seen]).await;
+    let no_new = QualityGate::new([GateCondition::NewIssues {
+        severity: Some(Critical),
+        at_most: 0,
+    }]);
+    for (was, is, passes) in [
+        (Low, Critical, false),
+        (Critical, Critical, true),
+        (Critical, Low, true),
+    ] {
+        for (id, severity) in [(of_base[0], was), (of_new[0], is)] {
+            let changes = AnalysisIssueChanges::new().severity(severity);
+            db.analysis_issues().update(id, changes).await.unwrap();
+        }
+        let gates = db.quality_gates();
+        let verdict = gates.evaluate(&no_new, Some(base), new).await.unwrap();
+        assert_eq!(verdict.passed, passes, "from {was} to {is}");
     }
 }
