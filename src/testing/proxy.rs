@@ -18,6 +18,9 @@ const POLL: Duration = Duration::from_millis(5);
 /// How many bytes of a silent connection are read ahead, to notice that its other end was closed.
 const READ_AHEAD: usize = 256 * 1024;
 
+/// A client that sends nothing for this long has sent its whole message.
+const QUIET: Duration = Duration::from_millis(50);
+
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long the port may be in the hands of another program when the proxy listens again.
@@ -281,6 +284,11 @@ impl Proxy {
             sleep(Duration::from_millis(1));
         }
         let _ = thread.join();
+        // A process that is being started holds a copy of every socket until it runs its program.
+        let deadline = Instant::now() + LISTEN_WITHIN;
+        while TcpStream::connect_timeout(&self.address, POLL).is_ok() && Instant::now() < deadline {
+            sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -381,6 +389,16 @@ impl Shared {
                 server.write_all(&held.bytes)?;
                 held.bytes.clear();
                 if found {
+                    // The rest of the message, should it come in several parts.
+                    let _ = connection.client.set_read_timeout(Some(QUIET));
+                    loop {
+                        connection.client.read_more(&mut held);
+                        if held.bytes.is_empty() {
+                            break;
+                        }
+                        server.write_all(&held.bytes)?;
+                        held.bytes.clear();
+                    }
                     // The server ends the connection after what it got.
                     return server.shutdown(Shutdown::Write);
                 }
