@@ -16,7 +16,7 @@ use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
 
 use super::locked;
 use super::refusal::from_driver;
-use super::waiting::{OnAnswer, OnWire, Place, Waiting};
+use super::waiting::{OnAnswer, OnWire, Place, Waiting, poll_beside};
 
 /// What reads from the server and writes to it.
 pub(super) struct Driver {
@@ -134,8 +134,6 @@ impl Driver {
 pub(super) struct Turn {
     driver: Arc<Driver>,
     place: Place,
-    /// Has waited for what is polled here, and not got it yet.
-    has_waited: bool,
 }
 
 impl Turn {
@@ -143,7 +141,6 @@ impl Turn {
         Self {
             driver: Arc::clone(driver),
             place: Place::default(),
-            has_waited: false,
         }
     }
 
@@ -159,32 +156,18 @@ impl Turn {
     pub(super) fn poll<T>(
         &mut self,
         context: &mut Context<'_>,
-        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let driver = &*self.driver;
-        // Not the task's own waker: what is woken next is polled next, and the task need not be called for that.
-        let mut on_answer = Context::from_waker(&driver.on_answer);
-        let mut has_waited = std::mem::take(&mut self.has_waited);
-        if !has_waited && let Poll::Ready(value) = poll(&mut on_answer) {
-            return Poll::Ready(value);
-        }
-        let mut work = driver.waiting.work(&mut self.place);
-        loop {
-            driver.run();
-            if std::mem::take(&mut has_waited)
-                && let Poll::Ready(value) = poll(&mut on_answer)
-            {
-                return Poll::Ready(value);
-            }
-            // A task that has had its share is called by the wire at once, and would get nowhere.
-            if work.rest(context.waker(), !has_budget_remaining()) {
-                self.has_waited = true;
-                return Poll::Pending;
-            }
-            if let Poll::Ready(value) = poll(&mut on_answer) {
-                return Poll::Ready(value);
-            }
-        }
+        poll_beside(
+            &driver.waiting,
+            &mut self.place,
+            context,
+            &driver.on_answer,
+            || driver.run(),
+            || !has_budget_remaining(),
+            poll,
+        )
     }
 
     pub(super) fn refused(&self, error: &Error) -> diesel::result::Error {

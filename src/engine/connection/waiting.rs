@@ -3,11 +3,13 @@
 //! Whoever is polled runs the wire, for himself and for all others. While somebody does, or is about to, nobody is woken:
 //! he looks before he rests whether anything has happened since he began, and has the others woken then. While nobody
 //! does, all who wait are woken by whatever happens, since any of them may never be polled again.
+//!
+//! The program `tests/waiters.rs` compiles this file with loom's `Mutex`, and tries it in every order of its steps.
 
-use std::sync::{Arc, Mutex};
-use std::task::{Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
-use super::locked;
+use super::{Mutex, locked};
 
 /// Those who wait for something to happen.
 #[derive(Default)]
@@ -32,7 +34,43 @@ struct Waiter {
 
 /// Where somebody waits.
 #[derive(Default)]
-pub(super) struct Place(Option<u64>);
+pub(super) struct Place {
+    number: Option<u64>,
+    /// What is polled there has been polled before, and was not ready then.
+    has_waited: bool,
+}
+
+/// Polls what needs the wire to run, and runs that. `on_answer` calls the queue when an answer has come.
+pub(super) fn poll_beside<T>(
+    waiting: &Waiting,
+    place: &mut Place,
+    context: &mut Context<'_>,
+    on_answer: &Waker,
+    mut run: impl FnMut(),
+    has_to_yield: impl Fn() -> bool,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    // Not the task's own waker: what is woken next is polled next, and the task need not be called for that.
+    let mut answered = Context::from_waker(on_answer);
+    if !std::mem::take(&mut place.has_waited)
+        && let Poll::Ready(value) = poll(&mut answered)
+    {
+        return Poll::Ready(value);
+    }
+    let mut work = waiting.work(place);
+    loop {
+        run();
+        // The first time, too: between the poll above and the beginning of this work another waiter may have read the
+        // answer. What comes after the work has begun is noticed before it rests.
+        if let Poll::Ready(value) = poll(&mut answered) {
+            return Poll::Ready(value);
+        }
+        // A task that has had its share is called by the wire at once, and would get nowhere.
+        if work.rest(context.waker(), has_to_yield()) {
+            return Poll::Pending;
+        }
+    }
+}
 
 impl Waiting {
     fn call(&self, by_wire: bool) {
@@ -53,7 +91,7 @@ impl Waiting {
 
     /// Whoever waited there does so no more.
     pub(super) fn leave(&self, place: &Place) {
-        if let Some(number) = place.0 {
+        if let Some(number) = place.number {
             let waiter = locked(&self.0).remove(number);
             drop(waiter);
         }
@@ -65,7 +103,7 @@ impl Waiting {
         queue.at_work += 1;
         queue.is_wire_due = false;
         let calls = queue.calls;
-        let waiter = place.0.and_then(|number| queue.remove(number));
+        let waiter = place.number.and_then(|number| queue.remove(number));
         drop(queue);
         drop(waiter);
         Work {
@@ -128,7 +166,8 @@ impl Work<'_> {
         self.is_over = has_to_yield || !is_called;
         if self.is_over {
             queue.at_work -= 1;
-            let number = *self.place.0.get_or_insert_with(|| {
+            self.place.has_waited = true;
+            let number = *self.place.number.get_or_insert_with(|| {
                 queue.last += 1;
                 queue.last
             });
