@@ -11,7 +11,8 @@ pub(crate) use statement::{Measure, Measured};
 
 /// What an analysis must fulfil: all of the conditions.
 ///
-/// A gate is JSON, for a row of `configurations`:
+/// A gate is JSON, for a row of `configurations`. Its numbers are exactly what was written, as JSON numbers or as text:
+/// 79.9 is met by 79.9. Each may have up to 400 digits on either side of the point.
 ///
 /// ```
 /// # use wundr_db::{Bound, GateCondition, IssueSeverity, Missing, QualityGate, Reference};
@@ -69,6 +70,7 @@ pub enum GateCondition {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         severity: Option<IssueSeverity>,
         /// How many there may be.
+        #[serde(deserialize_with = "crate::decimal::read")]
         at_most: u64,
     },
     /// How many issues are open. One to which [`track`](crate::AnalysisIssueRepository::track) carries a verdict over
@@ -78,6 +80,7 @@ pub enum GateCondition {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         severity: Option<IssueSeverity>,
         /// How many there may be.
+        #[serde(deserialize_with = "crate::decimal::read")]
         at_most: u64,
     },
     /// The value of a metric, or the mean of its values if the analysis has several of the name.
@@ -93,6 +96,7 @@ pub enum GateCondition {
     /// The summary's `overallScore`.
     Score {
         /// The lowest score that will do.
+        #[serde(deserialize_with = "crate::decimal::read")]
         at_least: BigDecimal,
         /// What becomes of the condition without a score.
         #[serde(default)]
@@ -118,9 +122,9 @@ pub enum GateCondition {
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
     /// This or more.
-    AtLeast(BigDecimal),
+    AtLeast(#[serde(deserialize_with = "crate::decimal::read")] BigDecimal),
     /// This or less.
-    AtMost(BigDecimal),
+    AtMost(#[serde(deserialize_with = "crate::decimal::read")] BigDecimal),
 }
 
 impl Bound {
@@ -146,7 +150,7 @@ pub enum Reference {
     Base,
     /// The mean of the values in the project's other analyses that were completed in so many times 24 hours before
     /// this one was, or before now if it is not completed: at least 1.
-    Days(i32),
+    Days(#[serde(deserialize_with = "crate::decimal::read")] i32),
 }
 
 /// What becomes of a condition whose value is missing. A NaN counts as missing.
@@ -177,6 +181,7 @@ pub struct ConditionVerdict {
     /// The condition.
     pub condition: GateCondition,
     /// The number of issues, the metric, the score or the percentage; `None` if it is missing.
+    #[serde(default, deserialize_with = "crate::decimal::read")]
     pub actual: Option<BigDecimal>,
     /// Whether the condition is fulfilled, or left out because its value is missing.
     pub passed: bool,
@@ -273,15 +278,8 @@ impl GateCondition {
     }
 }
 
-/// Numbers with more digits than this on either side of the point take too long to compare.
-const DIGITS: u64 = 400;
-
-fn is_bounded(number: &BigDecimal) -> bool {
-    number.digits() <= DIGITS && number.fractional_digit_count().unsigned_abs() <= DIGITS
-}
-
 fn check_bound(number: &BigDecimal, field: &'static str) -> Result<()> {
-    if is_bounded(number) {
+    if crate::decimal::is_bounded(number) {
         return Ok(());
     }
     Err(Error::invalid(field, "has more than 400 digits"))

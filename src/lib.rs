@@ -92,6 +92,7 @@ mod change;
 pub mod checks;
 mod config;
 mod counts;
+mod decimal;
 mod enums;
 mod error;
 mod gate;

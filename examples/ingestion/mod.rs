@@ -3,7 +3,7 @@
 // Each example that includes this module uses its own part of it.
 #![allow(dead_code)]
 
-use bigdecimal::{BigDecimal, RoundingMode, num_traits::FromPrimitive};
+use bigdecimal::{BigDecimal, RoundingMode};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use wundr_db::{
@@ -168,9 +168,8 @@ pub fn metrics(
         .iter()
         .map(|metric| {
             let category: MetricCategory = metric.category.parse()?;
-            let value = BigDecimal::from_f64(metric.value)
-                .ok_or_else(|| Error::invalid(metric.name, "is not a finite number"))?
-                .with_scale_round(4, RoundingMode::HalfUp);
+            let value =
+                decimal(metric.name, metric.value)?.with_scale_round(4, RoundingMode::HalfUp);
             let mut new = NewAnalysisMetric::new(id, metric.name, category)
                 .metric_value(value)
                 .metric_unit(metric.unit)
@@ -192,8 +191,7 @@ pub fn duplicate_groups(
         .iter()
         .flat_map(|duplication| &duplication.clones);
     clones.map(move |clone| {
-        let similarity = BigDecimal::from_f64(clone.similarity_percentage)
-            .ok_or_else(|| Error::invalid("similarity_percentage", "is not a finite number"))?;
+        let similarity = decimal("similarity_percentage", clone.similarity_percentage)?;
         let files: Vec<_> = clone
             .fragments
             .iter()
@@ -221,6 +219,15 @@ pub fn dependency_graphs(
             .metadata(json!({"tool": "grimp", "modules": graph.modules().len()}))
             .created_at(origin.at))
     })
+}
+
+/// The shortest decimal that is the same number: `BigDecimal::from_f64` would take over all binary digits, so that 1.10005
+/// is a little less.
+fn decimal(field: &'static str, number: f64) -> Result<BigDecimal> {
+    number
+        .to_string()
+        .parse()
+        .map_err(|_| Error::invalid(field, "is not a finite number"))
 }
 
 fn as_json(value: &impl serde::Serialize) -> Result<serde_json::Value> {

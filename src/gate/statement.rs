@@ -6,7 +6,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Uuid};
 
-use super::{GateCondition, GateVerdict, Measurements, QualityGate, Reference, is_bounded};
+use super::{GateCondition, GateVerdict, Measurements, QualityGate, Reference};
 use crate::tracking::{Compared, VERDICTS, check_projects, holds_for, push_matching};
 use crate::{AnalysisId, Error, ProjectId, Result};
 
@@ -89,7 +89,7 @@ impl<'a> Measure<'a> {
 
 /// A score, which other clients may have written as text.
 fn number(text: &str) -> Option<BigDecimal> {
-    text.trim().parse().ok().filter(is_bounded)
+    crate::decimal::parse(text.trim())
 }
 
 /// How many of `source`'s findings there are, by severity.

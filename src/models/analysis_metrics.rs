@@ -39,6 +39,7 @@ pub struct AnalysisMetric {
     /// What is measured.
     pub metric_name: String,
     /// The value, with 4 decimals.
+    #[serde(default, deserialize_with = "crate::decimal::read")]
     pub metric_value: Option<BigDecimal>,
     /// The value's unit.
     pub metric_unit: Option<String>,
@@ -88,6 +89,7 @@ pub struct AnalysisMetricChanges {
     pub metric_name: Option<String>,
     /// New value, within the bounds of [`NewAnalysisMetric::metric_value`].
     #[row(precision = 12, scale = 4)]
+    #[serde(default, deserialize_with = "crate::decimal::read")]
     pub metric_value: Change<BigDecimal>,
     /// New unit.
     pub metric_unit: Change<String>,

@@ -35,6 +35,7 @@ pub struct DuplicateGroup {
     /// Digest of the code.
     pub hash: String,
     /// How much the places are alike: percent, 0 to 100, with 2 decimals.
+    #[serde(deserialize_with = "crate::decimal::read")]
     pub similarity_percentage: BigDecimal,
     /// How many lines are duplicated.
     pub total_lines: i32,
@@ -104,6 +105,7 @@ pub struct DuplicateGroupChanges {
     pub hash: Option<String>,
     /// New similarity, within the bounds of [`NewDuplicateGroup::similarity_percentage`].
     #[row(precision = 5, scale = 2)]
+    #[serde(default, deserialize_with = "crate::decimal::read")]
     pub similarity_percentage: Option<BigDecimal>,
     /// New number of lines.
     pub total_lines: Option<i32>,

@@ -34,6 +34,7 @@ pub struct ProjectStats {
     #[serde(with = "crate::timestamp::optional", default)]
     pub last_analysis_at: Option<DateTime<Utc>>,
     /// The mean of `overallScore` in the summaries of completed analyses; a score that is no number does not count.
+    #[serde(default, deserialize_with = "crate::decimal::read")]
     pub avg_quality_score: Option<BigDecimal>,
     /// How many members it has.
     pub member_count: i64,

@@ -18,6 +18,7 @@ pub struct TrendPoint {
     /// The day, in UTC.
     pub date: NaiveDate,
     /// The mean of the metric's values in the analyses that were completed on that day.
+    #[serde(deserialize_with = "crate::decimal::read")]
     pub average: BigDecimal,
     /// How the mean compares with that of the day before it that has one: greater is `Improving`, smaller
     /// `Declining`, whatever the metric is. The first day is `Stable`.

@@ -304,3 +304,75 @@ async fn what_cannot_be_judged_is_refused() {
     let verdict = gates.evaluate(&forever, None, new).await.unwrap();
     assert_eq!(read(&verdict), [(None, false)]);
 }
+
+#[both_engines]
+#[case]
+async fn a_bound_from_json_is_what_was_written() {
+    let (db, _database) = database().await;
+    let project = project(&db).await.id;
+    let values = [("a", "79.9"), ("b", "0.3"), ("c", "-0.0001")];
+    let base = measured(&db, project, Utc::now(), &[("a", "100")]).await;
+    let new = measured(&db, project, Utc::now(), &values).await;
+    let summary = AnalysisSummary::scored(7.7);
+    let changes = wundr_db::AnalysisChanges::new().summary(summary);
+    db.analyses().update(new, changes).await.unwrap();
+    for quote in ["", "\""] {
+        let text = r#"{"conditions": [
+            {"kind": "metric", "name": "a", "bound": {"at_least": #79.9#}},
+            {"kind": "metric", "name": "a", "bound": {"at_most": #79.9#}},
+            {"kind": "metric", "name": "b", "bound": {"at_least": #0.3#}},
+            {"kind": "metric", "name": "b", "bound": {"at_most": #0.3#}},
+            {"kind": "metric", "name": "c", "bound": {"at_least": #-1e-4#}},
+            {"kind": "score", "at_least": #7.7#},
+            {"kind": "drift", "name": "a", "since": "base", "bound": {"at_least": #-20.1#}},
+            {"kind": "drift", "name": "a", "since": "base", "bound": {"at_most": #-20.1#}},
+            {"kind": "open_issues", "at_most": 0}
+        ]}"#
+        .replace('#', quote);
+        let from_text: QualityGate = serde_json::from_str(&text).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let gate: QualityGate = serde_json::from_value(document).unwrap();
+        assert_eq!(gate, from_text);
+        let gates = db.quality_gates();
+        let verdict = gates.evaluate(&gate, Some(base), new).await.unwrap();
+        assert!(verdict.passed, "{verdict:#?}");
+        let written = serde_json::to_string(&verdict).unwrap();
+        let read: GateVerdict = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, verdict);
+    }
+    for bound in ["\"1e131000\"", "\"1e-131000\"", "\"NaN\"", "null"] {
+        let condition =
+            format!(r#"{{"kind": "metric", "name": "a", "bound": {{"at_least": {bound}}}}}"#);
+        let refused = serde_json::from_str::<GateCondition>(&condition);
+        assert!(refused.is_err(), "{bound}");
+    }
+}
+
+#[both_engines]
+#[case]
+async fn a_change_of_a_number_from_json_stores_what_was_written() {
+    let (db, _database) = database().await;
+    let project = project(&db).await.id;
+    let analysis = measured(&db, project, Utc::now(), &[("a", "1")]).await;
+    let new = NewAnalysisMetric::new(analysis, "b", MetricCategory::Quality);
+    let metric = db.analysis_metrics().create(new).await.unwrap();
+    for (written, stored) in [
+        ("1.10005", "1.1001"),
+        ("\"1.10005\"", "1.1001"),
+        ("0.00005", "0.0001"),
+        ("99999999.9999", "99999999.9999"),
+    ] {
+        let changes = format!(r#"{{"metric_value": {written}}}"#);
+        let changes = serde_json::from_str(&changes).unwrap();
+        let row = db.analysis_metrics().update(metric.id, changes).await;
+        assert_eq!(row.unwrap().metric_value, Some(number(stored)), "{written}");
+    }
+    for (changes, stored) in [
+        ("{}", Some("99999999.9999")),
+        (r#"{"metric_value": null}"#, None),
+    ] {
+        let changes = serde_json::from_str(changes).unwrap();
+        let row = db.analysis_metrics().update(metric.id, changes).await;
+        assert_eq!(row.unwrap().metric_value, stored.map(number));
+    }
+}
