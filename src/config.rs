@@ -3,9 +3,19 @@
 use std::fmt;
 use std::time::Duration;
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-
 use crate::{Error, Result};
+
+mod files;
+mod target;
+mod url;
+
+#[cfg(feature = "async")]
+pub(crate) use target::TlsMode;
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub(crate) use target::{ChannelBinding, Host, Root};
+pub(crate) use target::{Session, Target};
+#[cfg(all(feature = "async", feature = "tls"))]
+pub(crate) use target::{TlsSettings, TlsVersion};
 
 /// Makes a server that writes its messages in another language write them in English, where the role may choose: what
 /// went wrong is told by the message, see [`Error`].
@@ -26,116 +36,191 @@ pub enum Recycling {
     Verified,
 }
 
-/// Settings of a [`Db`](crate::Db), with safe defaults. Both engines read the same URL and settings.
+/// Settings of a [`Db`](crate::Db), with safe defaults. Both engines read the same URL and settings, and read them
+/// alike.
 ///
 /// ```
 /// use std::time::Duration;
 /// use wundr_db::Config;
 ///
 /// # fn main() -> wundr_db::Result<()> {
-/// let config = Config::new("postgres://app@db.example/wundr?sslmode=verify-full")?
+/// let config = Config::new("postgres://app@db.example/wundr?sslmode=verify-full&sslrootcert=system")?
 ///     .max_connections(20)
 ///     .statement_timeout(Duration::from_secs(10));
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A setting out of its range is refused with [`Error::InvalidInput`] where the settings are used:
+/// [`Db::lazy`](crate::Db::lazy), [`Db::connect`](crate::Db::connect), [`Live::follow`](crate::Live::follow) and the
+/// migrations.
 #[derive(Clone)]
 #[must_use]
 pub struct Config {
-    base: String,
-    parameters: Vec<(String, String)>,
-    pub(crate) tls: TlsMode,
-    pub(crate) root_certificate: Option<String>,
+    pub(crate) target: Target,
     pub(crate) application_name: String,
     pub(crate) max_connections: u32,
     pub(crate) min_idle: u32,
     pub(crate) acquire_timeout: Duration,
-    pub(crate) connect_timeout: Duration,
+    pub(crate) connect_timeout: Option<Duration>,
     pub(crate) statement_timeout: Option<Duration>,
     pub(crate) idle_in_transaction_timeout: Option<Duration>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) recycling: Recycling,
     pub(crate) behind_pgbouncer: bool,
+    pub(crate) keepalives: Option<Keepalives>,
+    pub(crate) unacknowledged_timeout: Option<Duration>,
 }
 
-/// `sslmode` as libpq understands it.
+/// How the system finds out that the server behind an idle connection has gone.
+///
+/// ```
+/// use std::time::Duration;
+/// use wundr_db::{Config, Keepalives};
+///
+/// # fn main() -> wundr_db::Result<()> {
+/// let seconds = Duration::from_secs;
+/// let config = Config::new("postgres://app@db.example/wundr")?
+///     .keepalives(Keepalives::new(seconds(30), seconds(5), 3));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TlsMode {
-    Disable,
-    Prefer,
-    Require,
-    VerifyCa,
-    VerifyFull,
+pub struct Keepalives {
+    pub(crate) idle: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
+    pub(crate) count: Option<u32>,
 }
+
+impl Keepalives {
+    /// Creates settings by which the system sends a probe after `idle`, repeats it every `interval`, and ends the
+    /// connection when `count` of them are not answered. The times must be whole seconds between 1 s and 32767 s, the
+    /// count must be between 1 and 127.
+    #[must_use]
+    pub const fn new(idle: Duration, interval: Duration, count: u32) -> Self {
+        Self {
+            idle: Some(idle),
+            interval: Some(interval),
+            count: Some(count),
+        }
+    }
+}
+
+/// Idle 5 s, interval 2 s, count 3.
+impl Default for Keepalives {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(5), Duration::from_secs(2), 3)
+    }
+}
+
+/// The longest time that a setting takes. A server counts its timeouts in milliseconds of 31 bits.
+const LONGEST: Duration = Duration::from_secs(24 * 24 * 3600);
 
 impl Config {
-    /// Settings for a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`.
+    /// Creates settings from a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`.
     ///
-    /// The parameters are libpq's: `sslmode` (`disable`, `prefer`, `require`, `verify-ca`, `verify-full`),
-    /// `sslrootcert`, `host` for a socket's directory, `application_name`, `connect_timeout` in seconds, `options` and
-    /// so on. Settings in `options`, such as `-c statement_timeout=5s`, win over those made here.
+    /// The URL means what it means to libpq, in both engines. It may name several hosts
+    /// (`postgres://app@a.example,b.example/wundr`); they are tried [as described there](Self::require_primary). A
+    /// password may contain an @; its `/` is written `%2F`, its `%` is written `%25`.
     ///
-    /// Without `sslrootcert`, `verify-ca` and `verify-full` trust the system's certificates in the async engine, and
-    /// libpq's `~/.postgresql/root.crt` in the blocking one: name the file where both are used. `sslmode` says
-    /// nothing about Unix sockets, which have no TLS.
+    /// The parameters are those of libpq 15 and `load_balance_hosts`:
+    ///
+    /// - the server: `host`, `hostaddr`, `port`, `target_session_attrs`, `load_balance_hosts`
+    /// - the role: `user`, `password`, `passfile`, `channel_binding`, `krbsrvname`
+    /// - the session: `dbname`, `options`, `application_name`, `fallback_application_name`
+    /// - TLS: `sslmode` (default `prefer`), `sslrootcert`, `sslcert`, `sslkey`, `sslpassword`, `sslcrl`, `sslcrldir`,
+    ///   `sslsni`, `ssl_min_protocol_version`, `ssl_max_protocol_version`, and `ssl=true` for `sslmode=require`
+    /// - the network: `connect_timeout`, `keepalives`, `keepalives_idle` and `keepalives_interval` in seconds,
+    ///   `keepalives_count`, `tcp_user_timeout` in milliseconds; zero and less means none, or the system's
+    /// - `service`, whose file gives the values that the URL does not
+    ///
+    /// What one engine alone could follow is refused in both: `gssencmode=require`, `requirepeer`, `replication`, a
+    /// `client_encoding` other than UTF8.
+    ///
+    /// What the URL does not give comes from the environment, as for libpq: `PGHOST`, `PGHOSTADDR`, `PGPORT`,
+    /// `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGAPPNAME`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`, `PGTARGETSESSIONATTRS`,
+    /// `PGLOADBALANCEHOSTS`, `PGCHANNELBINDING`, `PGSSLMODE`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`, `PGSSLCRL`,
+    /// `PGSSLCRLDIR`, `PGSSLSNI`, `PGSSLMINPROTOCOLVERSION`, `PGSSLMAXPROTOCOLVERSION`, `PGGSSENCMODE`,
+    /// `PGREQUIREPEER`, `PGKRBSRVNAME`, `PGSERVICE` and `PGPASSFILE`; and from the files `~/.pgpass`,
+    /// `~/.pg_service.conf` and `~/.postgresql/`. They are read once, here. Use
+    /// [`without_environment`](Self::without_environment) to read none of them.
+    ///
+    /// Settings in `options`, such as `-c statement_timeout=5s`, win over those made here. `sslmode` says nothing about
+    /// Unix sockets, which have no TLS. Without a host the server's socket in `/var/run/postgresql` is used, or in
+    /// `/tmp` where there is no such directory.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if it is no such URL. The message does not repeat the URL, which may hold a password.
+    /// [`Error::InvalidInput`] if it is no such URL, has a parameter that is unknown, or a value that is none of the
+    /// parameter's. The message repeats nothing that may be a part of a password.
     pub fn new(url: &str) -> Result<Self> {
-        let invalid = |reason: &str| Error::invalid("url", reason);
-        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-            return Err(invalid("does not begin with postgres:// or postgresql://"));
+        let mut given = url::parse(url)?;
+        if given.get("service").is_none()
+            && let Some(service) = files::variable("PGSERVICE")?
+        {
+            given.set("service", service);
         }
-        if has_stray_percent(url) {
-            return Err(invalid(
-                "has a % that is not followed by two hexadecimal digits; in a password it is written %25",
-            ));
+        files::read_service(&mut given)?;
+        given.complete(files::variable)?;
+        Self::of(&given, true)
+    }
+
+    /// Creates settings from a URL alone: neither the environment nor a file in the home directory adds to it.
+    ///
+    /// # Errors
+    /// As [`Config::new`].
+    pub fn without_environment(url: &str) -> Result<Self> {
+        let mut given = url::parse(url)?;
+        files::read_service(&mut given)?;
+        Self::of(&given, false)
+    }
+
+    fn of(given: &url::Given, reads_home: bool) -> Result<Self> {
+        let seconds = Duration::from_secs(1);
+        let milliseconds = Duration::from_millis(1);
+        let application_name = given
+            .text("application_name")
+            .or_else(|| given.text("fallback_application_name"))
+            .unwrap_or("wundr-db")
+            .to_owned();
+        let mut keepalives = Some(Keepalives::default());
+        if let Some(keepalives) = &mut keepalives {
+            if let Some(idle) = target::time(given, "keepalives_idle", seconds)? {
+                keepalives.idle = idle;
+            }
+            if let Some(interval) = target::time(given, "keepalives_interval", seconds)? {
+                keepalives.interval = interval;
+            }
+            if let Some(count) = target::number(given, "keepalives_count")? {
+                keepalives.count = u32::try_from(count).ok().filter(|count| *count > 0);
+            }
         }
-        let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        let mut config = Self {
-            base: base.to_owned(),
-            parameters: Vec::new(),
-            tls: TlsMode::Prefer,
-            root_certificate: None,
-            application_name: "wundr-db".to_owned(),
+        if target::number(given, "keepalives")? == Some(0) {
+            keepalives = None;
+        }
+        let config = Self {
+            target: Target::of(given, reads_home)?,
+            application_name,
             max_connections: 10,
             min_idle: 0,
             acquire_timeout: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: target::time(given, "connect_timeout", seconds)?
+                .unwrap_or(Some(Duration::from_secs(3))),
             statement_timeout: Some(Duration::from_secs(30)),
             idle_in_transaction_timeout: Some(Duration::from_secs(60)),
             idle_timeout: Some(Duration::from_secs(600)),
             max_lifetime: Some(Duration::from_secs(1800)),
             recycling: Recycling::Fast,
             behind_pgbouncer: false,
+            keepalives,
+            unacknowledged_timeout: target::time(given, "tcp_user_timeout", milliseconds)?
+                .unwrap_or(Some(Duration::from_secs(10))),
         };
-        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (name, value) = parameter
-                .split_once('=')
-                .ok_or_else(|| invalid("a parameter has no value"))?;
-            let decoded = percent_decode_str(value)
-                .decode_utf8()
-                .map_err(|_| invalid("a parameter is not UTF-8"))?
-                .into_owned();
-            match name {
-                "sslmode" => config.tls = TlsMode::parse(&decoded)?,
-                "sslrootcert" => config.root_certificate = Some(decoded),
-                "application_name" => config.application_name = decoded,
-                "connect_timeout" => {
-                    config.connect_timeout = Duration::from_secs(
-                        decoded
-                            .parse()
-                            .map_err(|_| invalid("connect_timeout is no number of seconds"))?,
-                    );
-                }
-                _ => config.parameters.push((name.to_owned(), decoded)),
-            }
-        }
+        config.check()?;
         Ok(config)
     }
 
-    /// Settings for the URL in the environment variable `DATABASE_URL`.
+    /// Creates settings from the URL in the environment variable `DATABASE_URL`.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if it is not set or is no URL of PostgreSQL's.
@@ -153,15 +238,16 @@ impl Config {
         }
     }
 
-    /// The largest number of connections. Default: 10; at least 1.
+    /// The largest number of connections. Default: 10. Must be between 1 and 10,000.
     pub fn max_connections(self, number: u32) -> Self {
         Self {
-            max_connections: number.max(1),
+            max_connections: number,
             ..self
         }
     }
 
-    /// How many connections to keep open while nobody needs them. Default: 0.
+    /// The number of connections that are kept open while they are not needed. Default: 0. Must be between 0 and
+    /// [`max_connections`](Self::max_connections).
     pub fn min_idle(self, number: u32) -> Self {
         Self {
             min_idle: number,
@@ -169,7 +255,7 @@ impl Config {
         }
     }
 
-    /// How long a call waits for a connection of the pool. Default: 10 s.
+    /// The time for which a call waits for a connection of the pool. Default: 10 s. Must be between 1 ms and 24 days.
     pub fn acquire_timeout(self, timeout: Duration) -> Self {
         Self {
             acquire_timeout: timeout,
@@ -177,16 +263,19 @@ impl Config {
         }
     }
 
-    /// How long connecting to one address may take. Default: 10 s.
-    pub fn connect_timeout(self, timeout: Duration) -> Self {
+    /// The time that connecting to one host may take: to resolve its name, connect, authenticate, and ask for what
+    /// [`require_primary`](Self::require_primary) needs. Default: 3 s, or the URL's. Must be between 1 ms and 24 days, or
+    /// `None` for no limit. libpq, and so the blocking engine, counts in whole seconds, at least 2, and allows that
+    /// time for each address that the host's name has.
+    pub fn connect_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
-            connect_timeout: timeout,
+            connect_timeout: timeout.into(),
             ..self
         }
     }
 
-    /// How long the server works on one statement before it gives up with [`Error::Timeout`]. Default: 30 s;
-    /// `None` for no limit.
+    /// The time that the server works on one statement before it ends it with [`Error::Timeout`]. Default: 30 s. Must be
+    /// between 1 ms and 24 days, or `None` for no limit.
     pub fn statement_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             statement_timeout: timeout.into(),
@@ -194,7 +283,8 @@ impl Config {
         }
     }
 
-    /// How long the server keeps a transaction open whose client says nothing. Default: 60 s; `None` for no limit.
+    /// The time for which the server keeps a transaction open whose client sends nothing. Default: 60 s. Must be
+    /// between 1 ms and 24 days, or `None` for no limit.
     pub fn idle_in_transaction_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             idle_in_transaction_timeout: timeout.into(),
@@ -202,7 +292,8 @@ impl Config {
         }
     }
 
-    /// How long an unused connection stays open. Default: 10 minutes.
+    /// The time for which an unused connection stays open. Default: 10 minutes. Must be between 1 ms and 24 days, or
+    /// `None` for no limit.
     pub fn idle_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             idle_timeout: timeout.into(),
@@ -210,7 +301,7 @@ impl Config {
         }
     }
 
-    /// How old a connection may become. Default: 30 minutes.
+    /// The greatest age of a connection. Default: 30 minutes. Must be between 1 ms and 24 days, or `None` for no limit.
     pub fn max_lifetime(self, lifetime: impl Into<Option<Duration>>) -> Self {
         Self {
             max_lifetime: lifetime.into(),
@@ -221,6 +312,40 @@ impl Config {
     /// What is checked before an idle connection is handed out. Default: [`Recycling::Fast`].
     pub fn recycling(self, recycling: Recycling) -> Self {
         Self { recycling, ..self }
+    }
+
+    /// The system's probes of a connection on which nothing is sent. Default: after 5 s, every 2 s, 3 times, or the
+    /// URL's. `None` for no probes. See [`Keepalives::new`] for the bounds.
+    pub fn keepalives(self, keepalives: impl Into<Option<Keepalives>>) -> Self {
+        Self {
+            keepalives: keepalives.into(),
+            ..self
+        }
+    }
+
+    /// The time after which the system ends a connection whose data the server's system does not acknowledge.
+    /// Default: 10 s, or the URL's. Must be between 1 ms and 24 days, or `None` for the system's, which may be 15
+    /// minutes. It has an effect on Linux.
+    pub fn unacknowledged_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self {
+            unacknowledged_timeout: timeout.into(),
+            ..self
+        }
+    }
+
+    /// Takes only servers that take writes, as `target_session_attrs=read-write` does. Default: if the URL names several
+    /// hosts and no `target_session_attrs`.
+    ///
+    /// Set it for one host as well if its name or address may lead to a standby for a while, as it does during a
+    /// failover. It costs no round trip.
+    ///
+    /// Of several hosts the async engine tries the first, and another one every 250 ms and whenever one fails; it takes
+    /// the first that answers and fits. The blocking engine tries one after the other. In both, the host that was taken
+    /// last is tried first, and one that failed within the last 5 s is tried last.
+    pub fn require_primary(mut self) -> Self {
+        self.target.session = Session::ReadWrite;
+        self.target.session_is_given = true;
+        self
     }
 
     /// The URL leads to a PgBouncer. It refuses the timeouts as startup parameters: set them on the role instead
@@ -234,108 +359,98 @@ impl Config {
         }
     }
 
-    /// The URL for an engine: everything but what that engine has to do itself.
-    pub(crate) fn url(&self, tls_by_the_driver: bool) -> String {
-        let mut parameters = self.parameters.clone();
-        parameters.push(("application_name".to_owned(), self.application_name.clone()));
-        parameters.push((
-            "connect_timeout".to_owned(),
-            self.connect_timeout.as_secs().max(1).to_string(),
-        ));
-        if !self.behind_pgbouncer {
-            let timeouts = [
-                ("statement_timeout", self.statement_timeout),
-                (
-                    "idle_in_transaction_session_timeout",
-                    self.idle_in_transaction_timeout,
-                ),
-            ];
-            let mut options: Vec<String> = timeouts
-                .iter()
-                .map(|(name, timeout)| {
-                    let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis().max(1));
-                    format!("-c {name}={milliseconds}")
-                })
-                .collect();
-            parameters.retain(|(name, value)| {
-                if name == "options" {
-                    options.push(value.clone());
-                }
-                name != "options"
-            });
-            parameters.push(("options".to_owned(), options.join(" ")));
+    /// Checks the ranges of all settings.
+    pub(crate) fn check(&self) -> Result<()> {
+        in_range("acquire_timeout", self.acquire_timeout)?;
+        for (name, time) in [
+            ("connect_timeout", self.connect_timeout),
+            ("statement_timeout", self.statement_timeout),
+            (
+                "idle_in_transaction_timeout",
+                self.idle_in_transaction_timeout,
+            ),
+            ("idle_timeout", self.idle_timeout),
+            ("max_lifetime", self.max_lifetime),
+            ("unacknowledged_timeout", self.unacknowledged_timeout),
+        ] {
+            time.map_or(Ok(()), |time| in_range(name, time))?;
         }
-        if tls_by_the_driver {
-            parameters.push(("sslmode".to_owned(), self.tls.as_str().to_owned()));
-            if let Some(certificate) = &self.root_certificate {
-                parameters.push(("sslrootcert".to_owned(), certificate.clone()));
+        if !(1..=10_000).contains(&self.max_connections) {
+            let reason = "must be between 1 and 10,000";
+            return Err(Error::invalid("max_connections", reason));
+        }
+        if self.min_idle > self.max_connections {
+            let reason = "is greater than max_connections";
+            return Err(Error::invalid("min_idle", reason));
+        }
+        if let Some(Keepalives {
+            idle,
+            interval,
+            count,
+        }) = self.keepalives
+        {
+            let is_time =
+                |time: Duration| time.subsec_nanos() == 0 && (1..=32_767).contains(&time.as_secs());
+            if ![idle, interval].into_iter().flatten().all(is_time) {
+                let reason = "idle and interval must be whole seconds between 1 s and 32767 s";
+                return Err(Error::invalid("keepalives", reason));
+            }
+            if !count.is_none_or(|count| (1..=127).contains(&count)) {
+                return Err(Error::invalid(
+                    "keepalives",
+                    "count must be between 1 and 127",
+                ));
             }
         }
-        let parameters: Vec<String> = parameters
+        Ok(())
+    }
+
+    /// The settings of the session that are sent at its start.
+    pub(crate) fn options(&self) -> String {
+        if self.behind_pgbouncer {
+            return self.target.options.clone();
+        }
+        let timeouts = [
+            ("statement_timeout", self.statement_timeout),
+            (
+                "idle_in_transaction_session_timeout",
+                self.idle_in_transaction_timeout,
+            ),
+        ];
+        let mut options: Vec<String> = timeouts
             .iter()
-            .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+            .map(|(name, timeout)| {
+                let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis());
+                format!("-c {name}={milliseconds}")
+            })
             .collect();
-        format!("{}?{}", self.base, parameters.join("&"))
+        if !self.target.options.is_empty() {
+            options.push(self.target.options.clone());
+        }
+        options.join(" ")
     }
 }
 
-fn has_stray_percent(url: &str) -> bool {
-    url.split('%').skip(1).any(|rest| {
-        let digits = rest.as_bytes().get(..2);
-        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    })
+/// Checks a time that has to be neither none nor endless.
+pub(crate) fn in_range(name: &'static str, time: Duration) -> Result<()> {
+    if time < Duration::from_millis(1) || time > LONGEST {
+        return Err(Error::invalid(name, "must be between 1 ms and 24 days"));
+    }
+    Ok(())
 }
 
 /// Shows neither user nor password.
 impl fmt::Debug for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = match self.base.rsplit_once('@') {
-            Some((_, host)) => host,
-            // What looks like a port but is no number may be the beginning of a password.
-            None => {
-                let address = self.base.rsplit_once("//").map_or("", |(_, rest)| rest);
-                let authority = address.split('/').next().unwrap_or_default();
-                let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
-                if port.bytes().all(|byte| byte.is_ascii_digit()) {
-                    address
-                } else {
-                    "?"
-                }
-            }
-        };
+        let hosts: Vec<String> = self.target.hosts.iter().map(Host::to_string).collect();
         formatter
             .debug_struct("Config")
-            .field("host", &host)
+            .field(
+                "host",
+                &format_args!("{}/{}", hosts.join(","), self.target.database),
+            )
             .field("application_name", &self.application_name)
             .field("max_connections", &self.max_connections)
             .finish_non_exhaustive()
-    }
-}
-
-impl TlsMode {
-    fn parse(mode: &str) -> Result<Self> {
-        Ok(match mode {
-            "disable" => Self::Disable,
-            "allow" | "prefer" => Self::Prefer,
-            "require" => Self::Require,
-            "verify-ca" => Self::VerifyCa,
-            "verify-full" => Self::VerifyFull,
-            _ => {
-                return Err(Error::invalid(
-                    "sslmode",
-                    format_args!("{mode:?} is no mode of libpq's"),
-                ));
-            }
-        })
-    }
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Prefer => "prefer",
-            Self::Require => "require",
-            Self::VerifyCa => "verify-ca",
-            Self::VerifyFull => "verify-full",
-        }
     }
 }

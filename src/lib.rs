@@ -124,7 +124,7 @@ mod tracking;
 mod transaction;
 
 pub use change::Change;
-pub use config::{Config, Recycling};
+pub use config::{Config, Keepalives, Recycling};
 pub use enums::*;
 pub use error::{Constraint, Error, Result, SqlState};
 pub use gate::{
@@ -141,11 +141,18 @@ pub use secret::Secret;
 pub use tracking::{TrackedIssue, Tracking};
 pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
 
-#[cfg(feature = "async")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 mod engine {
+    #[cfg(all(feature = "async", feature = "tls"))]
+    mod certificate;
+    pub(crate) mod choice;
+    #[cfg(feature = "async")]
     pub(crate) mod connect;
+    #[cfg(feature = "async")]
     pub(crate) mod connection;
-    #[cfg(feature = "tls")]
+    #[cfg(feature = "blocking")]
+    pub(crate) mod libpq;
+    #[cfg(all(feature = "async", feature = "tls"))]
     pub(crate) mod tls;
 }
 

@@ -309,13 +309,14 @@ pub use asynchronous::{adopt, down, down_by_one, status, up};
 #[cfg(feature = "blocking")]
 #[doc(hidden)]
 pub mod blocking {
-    use diesel::{Connection as _, PgConnection};
+    use diesel::PgConnection;
 
     use super::MigrationStatus;
-    use crate::{Config, Error, Result};
+    use crate::engine::libpq::Connector;
+    use crate::{Config, Result};
 
     fn connect(config: &Config) -> Result<PgConnection> {
-        PgConnection::establish(&super::unhurried(config).url(true)).map_err(Error::connection)
+        Connector::new(&super::unhurried(config))?.connect()
     }
 
     /// Applies what the database does not have yet, and tells which migrations that were.

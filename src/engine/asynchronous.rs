@@ -68,14 +68,9 @@ impl Db {
     /// A database whose connections are opened as they are needed, in the runtime that calls.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the settings contradict each other or name a certificate that cannot be read.
+    /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or name a certificate that
+    /// cannot be read.
     pub fn lazy(config: Config) -> Result<Self> {
-        if config.min_idle > config.max_connections {
-            return Err(Error::invalid(
-                "min_idle",
-                "is greater than max_connections",
-            ));
-        }
         let config = Arc::new(config);
         let closed = Arc::new(AtomicBool::new(false));
         let manager = Manager {

@@ -9,6 +9,7 @@ use diesel::connection::AnsiTransactionManager;
 use diesel::r2d2;
 
 use crate::config::Recycling;
+use crate::engine::libpq::Connector;
 use crate::health::{Health, PROBE, Probe};
 use crate::statement::prepared;
 use crate::touched::Notes;
@@ -64,18 +65,14 @@ impl Db {
     /// A database whose connections are opened as they are needed.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the settings contradict each other.
+    /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or name a root certificate
+    /// that is not there.
     pub fn lazy(config: Config) -> Result<Self> {
-        if config.min_idle > config.max_connections {
-            return Err(Error::invalid(
-                "min_idle",
-                "is greater than max_connections",
-            ));
-        }
         let config = Arc::new(config);
         let closed = Arc::new(AtomicBool::new(false));
         let manager = Manager {
-            config: Arc::clone(&config),
+            connector: Connector::new(&config)?,
+            recycling: config.recycling,
             closed: Arc::clone(&closed),
         };
         let pool = r2d2::Pool::builder()

@@ -26,7 +26,7 @@ use diesel_async::{
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{CancelToken, Client, Notification, RowStream, Socket};
+use tokio_postgres::{CancelToken, Client, Notification, RowStream, SimpleQueryMessage, Socket};
 
 use crate::Config;
 use crate::engine::connect::Connector;
@@ -100,6 +100,29 @@ impl Connection {
     /// What the server is asked with to end a statement on this connection.
     pub(crate) fn cancel_token(&self) -> CancelToken {
         self.client.cancel_token()
+    }
+
+    /// Sends the settings of the session and returns whether the server is a standby, and whether it refuses writes: in
+    /// one round trip.
+    pub(crate) async fn set_up_and_ask_role(&self, settings: &str) -> QueryResult<(bool, bool)> {
+        const ROLE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
+             pg_catalog.current_setting('transaction_read_only')";
+        let question = format!("{settings}; {ROLE}");
+        let asking = pin!(self.client()?.simple_query(&question));
+        let outcome = Turn::on(&self.driver).wait_for(asking).await;
+        let messages = outcome.map_err(|error| self.driver.refused(&error))?;
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        // The settings may return rows, too; the role comes last.
+        let role = rows.last().map(|row| (row.try_get(0), row.try_get(1)));
+        match role {
+            Some((Ok(is_standby), Ok(is_read_only))) => {
+                Ok((is_standby == Some("t"), is_read_only == Some("on")))
+            }
+            _ => Err(diesel::result::Error::NotFound),
+        }
     }
 
     fn client(&self) -> QueryResult<&Client> {

@@ -1,102 +1,301 @@
-//! TLS as libpq's `sslmode` has it, on rustls.
+//! TLS as libpq's parameters have it, on rustls.
 
-use std::sync::Arc;
+use std::fmt::Display;
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName,
+    SubjectPublicKeyInfoDer, UnixTime,
+};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
+use tokio_postgres::Socket;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::TlsMode;
-use crate::{Config, Error, Result};
+use super::certificate::Certificate;
+use crate::config::{Host, Root, TlsMode, TlsSettings, TlsVersion};
+use crate::error::innermost;
+use crate::{Error, Result};
 
-pub(crate) fn connector(config: &Config) -> Result<MakeRustlsConnect> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(Error::connection)?;
-    // As libpq: with a root certificate, `require` verifies like `verify-ca`.
-    let verified = match config.tls {
-        TlsMode::VerifyFull => Verified::NameAndChain,
-        TlsMode::VerifyCa => Verified::Chain,
-        _ if config.root_certificate.is_some() => Verified::Chain,
-        _ => Verified::Nothing,
-    };
-    let client = match verified {
-        Verified::NameAndChain => builder
-            .with_root_certificates(roots(config)?)
-            .with_no_client_auth(),
-        Verified::Chain | Verified::Nothing => {
-            let chain = match verified {
-                Verified::Nothing => None,
-                _ => Some(
-                    WebPkiServerVerifier::builder_with_provider(
-                        Arc::new(roots(config)?),
-                        Arc::clone(&provider),
-                    )
-                    .build()
-                    .map_err(|error| Error::invalid("sslrootcert", error))?,
-                ),
-            };
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Lenient { provider, chain }))
-                .with_no_client_auth()
-        }
-    };
-    Ok(MakeRustlsConnect::new(client))
+/// Makes connections over TLS.
+#[derive(Clone)]
+pub(crate) struct Connector {
+    make: MakeRustlsConnect,
+    checks_name: bool,
+    names_server: bool,
 }
 
-#[derive(Clone, Copy)]
-enum Verified {
-    Nothing,
-    Chain,
-    NameAndChain,
+impl Connector {
+    pub(crate) fn new(settings: &TlsSettings) -> Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let chain = Chain::of(settings, &provider)?;
+        let checks_name = settings.mode == TlsMode::VerifyFull;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions(settings)?)
+            .map_err(Error::connection)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Verifier {
+                provider,
+                chain,
+                checks_name,
+            }));
+        let mut client = match own_certificate(settings)? {
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| Error::invalid("sslkey", error))?,
+            None => builder.with_no_client_auth(),
+        };
+        client.enable_sni = settings.names_server;
+        Ok(Self {
+            make: MakeRustlsConnect::new(client),
+            checks_name,
+            names_server: settings.names_server,
+        })
+    }
+
+    /// The name that the server is called by and, where that is asked for, has to prove.
+    pub(crate) fn name_for(&self, host: &Host, address: IpAddr) -> Result<String> {
+        let name = ServerName::try_from(&*host.name);
+        if self.checks_name {
+            return match name {
+                Ok(_) => Ok(host.name.clone()),
+                Err(_) => Err(Error::broken_connection(
+                    "sslmode=verify-full needs the name of a host, to compare with the server's certificate",
+                )),
+            };
+        }
+        Ok(match name {
+            Ok(ServerName::DnsName(_)) if self.names_server => host.name.clone(),
+            _ => address.to_string(),
+        })
+    }
+
+    pub(crate) fn attempt(&self) -> Attempt {
+        Attempt {
+            make: self.make.clone(),
+            progress: Arc::default(),
+        }
+    }
 }
 
-/// The certificates of `sslrootcert`, or else the system's.
-fn roots(config: &Config) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    match config.root_certificate.as_deref() {
-        None | Some("system") => {
-            let (_, _) =
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+/// The versions of TLS that are asked for. rustls has none before 1.2.
+fn versions(settings: &TlsSettings) -> Result<Vec<&'static rustls::SupportedProtocolVersion>> {
+    let versions = [
+        (TlsVersion::OneTwo, &rustls::version::TLS12),
+        (TlsVersion::OneThree, &rustls::version::TLS13),
+    ];
+    let asked = versions.into_iter().filter(|(version, _)| {
+        *version >= settings.oldest && settings.newest.is_none_or(|newest| *version <= newest)
+    });
+    let versions: Vec<_> = asked.map(|(_, version)| version).collect();
+    if versions.is_empty() {
+        return Err(Error::invalid(
+            "ssl_max_protocol_version",
+            "is less than TLSv1.2, the first that the async engine has",
+        ));
+    }
+    Ok(versions)
+}
+
+/// The client's certificate, if there is one, with its key.
+fn own_certificate(
+    settings: &TlsSettings,
+) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>> {
+    let Some(file) = settings.certificate.as_deref().filter(|file| file.exists()) else {
+        return Ok(None);
+    };
+    let chain = read::<CertificateDer<'_>>("sslcert", file)?;
+    let refused = |file: &Path, reason: &dyn Display| {
+        Error::invalid("sslkey", format_args!("{}: {reason}", file.display()))
+    };
+    let key = settings
+        .key
+        .as_deref()
+        .ok_or_else(|| Error::invalid("sslkey", "is not given, but sslcert is"))?;
+    let about = fs::metadata(key).map_err(|error| refused(key, &error))?;
+    // As libpq: a key of the system's administrator may be read by a group.
+    let open_to = if about.uid() == 0 { 0o037 } else { 0o077 };
+    if about.mode() & open_to != 0 {
+        let reason =
+            "may be read by others: its mode has to be 0600, or 0640 if it belongs to root";
+        return Err(refused(key, &reason));
+    }
+    let pem = fs::read(key).map_err(|error| refused(key, &error))?;
+    let loaded = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        let text = String::from_utf8_lossy(&pem);
+        if text.contains("ENCRYPTED") {
+            refused(
+                key,
+                &"is encrypted, which the async engine cannot read: store it without a password",
+            )
+        } else {
+            refused(key, &error)
         }
-        Some(path) => {
-            let invalid = |error: &dyn std::fmt::Display| {
-                Error::invalid("sslrootcert", format_args!("{path}: {error}"))
-            };
-            for certificate in
-                CertificateDer::pem_file_iter(path).map_err(|error| invalid(&error))?
-            {
-                roots
-                    .add(certificate.map_err(|error| invalid(&error))?)
-                    .map_err(|error| invalid(&error))?;
+    })?;
+    Ok(Some((chain, loaded)))
+}
+
+/// All objects of a kind in a PEM file.
+fn read<T: PemObject>(parameter: &'static str, file: &Path) -> Result<Vec<T>> {
+    let invalid = |reason: &dyn Display| {
+        Error::invalid(parameter, format_args!("{}: {reason}", file.display()))
+    };
+    let objects = T::pem_file_iter(file)
+        .map_err(|error| invalid(&error))?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| invalid(&error))?;
+    if objects.is_empty() {
+        return Err(invalid(&"holds nothing of the kind"));
+    }
+    Ok(objects)
+}
+
+/// What a server's certificate has to follow from.
+#[derive(Debug)]
+struct Chain {
+    verifier: Arc<WebPkiServerVerifier>,
+    roots: Vec<CertificateDer<'static>>,
+}
+
+impl Chain {
+    /// None if nothing is to be verified. As libpq: with a root certificate every mode verifies.
+    fn of(settings: &TlsSettings, provider: &Arc<CryptoProvider>) -> Result<Option<Self>> {
+        let certificates = match &settings.root {
+            Root::System => rustls_native_certs::load_native_certs().certs,
+            Root::File(file) if file.exists() => read("sslrootcert", file)?,
+            Root::File(_) | Root::None => return Ok(None),
+        };
+        let mut roots = RootCertStore::empty();
+        let is_system = matches!(settings.root, Root::System);
+        for certificate in &certificates {
+            match roots.add(certificate.clone()) {
+                Err(error) if !is_system => return Err(Error::invalid("sslrootcert", error)),
+                _ => {}
+            }
+        }
+        if roots.is_empty() {
+            return Err(Error::invalid(
+                "sslrootcert",
+                "there is no root certificate to verify the server with",
+            ));
+        }
+        let builder =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+                .with_crls(revoked(settings)?);
+        Ok(Some(Self {
+            verifier: builder
+                .build()
+                .map_err(|error| Error::invalid("sslrootcert", error))?,
+            roots: if is_system { Vec::new() } else { certificates },
+        }))
+    }
+}
+
+/// The lists of certificates that are revoked. As for libpq, they need not be there.
+fn revoked(settings: &TlsSettings) -> Result<Vec<CertificateRevocationListDer<'static>>> {
+    let mut lists = Vec::new();
+    if let Some(file) = settings.revoked.as_deref().filter(|file| file.exists()) {
+        lists.extend(read("sslcrl", file)?);
+    }
+    if let Some(directory) = &settings.revoked_directory {
+        let invalid = |error: io::Error| {
+            Error::invalid(
+                "sslcrldir",
+                format_args!("{}: {error}", directory.display()),
+            )
+        };
+        for entry in fs::read_dir(directory).map_err(invalid)? {
+            let file = entry.map_err(invalid)?.path();
+            if file.is_file() {
+                lists.extend(read("sslcrldir", &file)?);
             }
         }
     }
-    if roots.is_empty() {
-        return Err(Error::invalid(
-            "sslrootcert",
-            "there is no root certificate to verify the server with",
-        ));
-    }
-    Ok(roots)
+    Ok(lists)
 }
 
-/// The modes below `verify-full`: the server's name is not looked at, and without a `chain` neither is its issuer.
+/// Verifies as much as the mode asks for.
 #[derive(Debug)]
-struct Lenient {
+struct Verifier {
     provider: Arc<CryptoProvider>,
-    chain: Option<Arc<WebPkiServerVerifier>>,
+    chain: Option<Chain>,
+    checks_name: bool,
 }
 
-impl ServerCertVerifier for Lenient {
+type Verified<T> = std::result::Result<T, rustls::Error>;
+
+impl Verifier {
+    fn verify_name(&self, certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Verified<()> {
+        if !self.checks_name {
+            return Ok(());
+        }
+        let outcome = verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
+        match (outcome, name) {
+            (Ok(()), _) => Ok(()),
+            // As libpq: the common name counts where there are no others.
+            (Err(_), ServerName::DnsName(name))
+                if Certificate::read(certificate)
+                    .is_some_and(|read| read.common_name_fits(name.as_ref())) =>
+            {
+                Ok(())
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Checks a signature by the key of a certificate that rustls refuses to read, for its version or what it is for.
+    fn by_key_alone(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+        refusal: rustls::Error,
+        is_tls13: bool,
+    ) -> Verified<HandshakeSignatureValid> {
+        let is_readable = ParsedCertificate::try_from(certificate).is_ok();
+        let Some(read) = Certificate::read(certificate).filter(|_| !is_readable) else {
+            return Err(refusal);
+        };
+        let algorithms = &self.provider.signature_verification_algorithms;
+        if is_tls13 {
+            let key = SubjectPublicKeyInfoDer::from(read.key_info);
+            return rustls::crypto::verify_tls13_signature_with_raw_key(
+                message, &key, signature, algorithms,
+            );
+        }
+        let known = algorithms.mapping.iter();
+        let known = known.filter(|(scheme, _)| *scheme == signature.scheme);
+        let mut fitting = known
+            .flat_map(|(_, algorithms)| algorithms.iter())
+            .filter(|algorithm| algorithm.public_key_alg_id().as_ref() == read.key_algorithm);
+        if fitting.any(|algorithm| {
+            let checked = algorithm.verify_signature(read.key, message, signature.signature());
+            checked.is_ok()
+        }) {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::BadSignature,
+            ))
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -104,16 +303,28 @@ impl ServerCertVerifier for Lenient {
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        let Some(chain) = &self.chain else {
+    ) -> Verified<ServerCertVerified> {
+        let Some(Chain { verifier, roots }) = &self.chain else {
             return Ok(ServerCertVerified::assertion());
         };
-        match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            outcome => outcome,
+        // A certificate that is its own authority, as `openssl req -x509` makes it, is none that a server may have for
+        // rustls. It is trusted as it stands.
+        let own = Certificate::read(certificate).filter(|read| read.is_its_own_issuer());
+        if let Some(own) = own.filter(|_| roots.contains(certificate)) {
+            own.check_time(now)?;
+        } else {
+            match verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+                // The chain is verified before the name.
+                Ok(_)
+                | Err(rustls::Error::InvalidCertificate(
+                    CertificateError::NotValidForName
+                    | CertificateError::NotValidForNameContext { .. },
+                )) => {}
+                Err(error) => return Err(error),
+            }
         }
+        self.verify_name(certificate, name)
+            .map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -121,9 +332,10 @@ impl ServerCertVerifier for Lenient {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+    ) -> Verified<HandshakeSignatureValid> {
         let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+            .or_else(|error| self.by_key_alone(message, certificate, signature, error, false))
     }
 
     fn verify_tls13_signature(
@@ -131,14 +343,131 @@ impl ServerCertVerifier for Lenient {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+    ) -> Verified<HandshakeSignatureValid> {
         let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+            .or_else(|error| self.by_key_alone(message, certificate, signature, error, true))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+/// One attempt to connect, which keeps how far its handshake got.
+#[derive(Clone)]
+pub(crate) struct Attempt {
+    make: MakeRustlsConnect,
+    progress: Arc<Mutex<Progress>>,
+}
+
+#[derive(Default)]
+enum Progress {
+    /// There was none, or it has not ended.
+    #[default]
+    None,
+    Done,
+    Failed {
+        advice: Option<&'static str>,
+    },
+}
+
+fn set(progress: &Mutex<Progress>, to: Progress) {
+    *progress.lock().unwrap_or_else(PoisonError::into_inner) = to;
+}
+
+impl Attempt {
+    fn is(&self, wanted: fn(&Progress) -> bool) -> bool {
+        wanted(&self.progress.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.is(|progress| matches!(progress, Progress::Failed { .. }))
+    }
+
+    pub(crate) fn has_succeeded(&self) -> bool {
+        self.is(|progress| matches!(progress, Progress::Done))
+    }
+
+    /// The error of a connection, with what to do about a handshake that rustls cannot finish.
+    pub(crate) fn explain(&self, error: tokio_postgres::Error) -> Error {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*progress {
+            Progress::Failed {
+                advice: Some(advice),
+            } => Error::broken_connection(&format!("{}: {advice}", innermost(&error))),
+            _ => Error::connection(error),
+        }
+    }
+}
+
+/// What to do about a server that rustls does not get along with, but OpenSSL may.
+fn advice(error: &io::Error) -> Option<&'static str> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let text = format!("{error:?}");
+    Some(match error {
+        rustls::Error::InvalidCertificate(_) if text.contains("UnsupportedCertVersion") => {
+            "the server's certificate is one of X.509 version 1, which the async engine cannot verify; \
+             issue it with version 3"
+        }
+        rustls::Error::InvalidCertificate(_) if text.contains("CaUsedAsEndEntity") => {
+            "the server's certificate is marked as an authority's (CA:TRUE), which the async engine cannot verify \
+             unless sslrootcert holds it; issue it with CA:FALSE"
+        }
+        rustls::Error::InvalidCertificate(_)
+            if text.contains("UnsupportedSignatureAlgorithm") || text.contains("BadSignature") =>
+        {
+            "the certificates may be signed by a key that the async engine does not know, such as one on the curve P-521; \
+             it knows P-256, P-384, Ed25519 and RSA of 2,048 to 8,192 bits"
+        }
+        rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure)
+        | rustls::Error::PeerIncompatible(_) => {
+            "the server's key may be one that the async engine does not know, such as one on the curve P-521; use a key \
+             on P-256 or P-384, Ed25519, or RSA of 2,048 to 8,192 bits"
+        }
+        _ => return None,
+    })
+}
+
+type Inner = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+
+impl MakeTlsConnect<Socket> for Attempt {
+    type Stream = Stream;
+    type TlsConnect = Handshake;
+    type Error = std::convert::Infallible;
+
+    fn make_tls_connect(&mut self, name: &str) -> std::result::Result<Handshake, Self::Error> {
+        Ok(Handshake {
+            inner: MakeTlsConnect::<Socket>::make_tls_connect(&mut self.make, name)?,
+            progress: Arc::clone(&self.progress),
+        })
+    }
+}
+
+pub(crate) struct Handshake {
+    inner: Inner,
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl TlsConnect<Socket> for Handshake {
+    type Stream = Stream;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+
+    fn connect(self, socket: Socket) -> Self::Future {
+        Box::pin(async move {
+            let outcome = self.inner.connect(socket).await;
+            let progress = match &outcome {
+                Ok(_) => Progress::Done,
+                Err(error) => Progress::Failed {
+                    advice: advice(error),
+                },
+            };
+            set(&self.progress, progress);
+            outcome
+        })
     }
 }

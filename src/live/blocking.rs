@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::sql_types::Timestamptz;
-use diesel::{Connection as _, RunQueryDsl};
 
 use super::{Db, listener};
-use crate::config::UNDERSTOOD_MESSAGES;
+use crate::engine::libpq::Connector;
 use crate::live::{
     Follow, FollowedIds, Inbox, LISTEN, LiveAnalysis, LiveEvent, StatesOf, check_direct,
 };
@@ -25,22 +25,14 @@ const CHUNK: usize = 1000;
 
 /// A listener's connection.
 pub(super) struct Line {
-    config: Config,
+    connector: Connector,
     connection: PgConnection,
     inbox: Arc<Inbox>,
 }
 
-fn connect(config: &Config) -> Result<PgConnection> {
-    let mut connection = PgConnection::establish(&config.url(true)).map_err(Error::connection)?;
-    connection
-        .batch_execute(UNDERSTOOD_MESSAGES)
-        .map_err(Error::connection)?;
-    Ok(connection)
-}
-
 impl Line {
     pub(super) fn open(&mut self) -> Result<()> {
-        self.connection = connect(&self.config)?;
+        self.connection = self.connector.connect()?;
         Ok(())
     }
 
@@ -95,8 +87,8 @@ impl Line {
 /// However slow its reader is, it keeps at most some thousand events, one for each analysis. Dropped, it closes its
 /// connection, which is its own and not the pool's.
 ///
-/// A thread of its own listens, and asks libpq 50 times a second. A server that goes without a word is noticed
-/// when the system gives up on the connection: shorten that by `tcp_user_timeout` in the URL.
+/// A thread of its own listens, and asks libpq 50 times a second. The system notices a server that
+/// has gone without a word: see [`Config::keepalives`](crate::Config::keepalives).
 pub struct Live {
     inbox: Arc<Inbox>,
 }
@@ -110,9 +102,10 @@ impl Live {
     pub fn follow(config: &Config, follow: Follow) -> Result<Self> {
         check_direct(config)?;
         let inbox = Arc::<Inbox>::default();
+        let connector = Connector::new(config)?;
         let line = Line {
-            config: config.clone(),
-            connection: connect(config)?,
+            connection: connector.connect()?,
+            connector,
             inbox: Arc::clone(&inbox),
         };
         let listening = Arc::clone(&inbox);

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::QueryResult;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager};
 use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ManageConnection};
-use diesel::{Connection as _, QueryResult};
 
-use crate::config::{Recycling, UNDERSTOOD_MESSAGES};
+use crate::config::Recycling;
+use crate::engine::libpq::Connector;
 use crate::transaction::PROOF_OF_HEALTH;
-use crate::{Config, Error, Result};
+use crate::{Error, Result};
 
 /// Opens connections and tells which may be used again.
 pub(super) struct Manager {
-    pub(super) config: Arc<Config>,
+    pub(super) connector: Connector,
+    pub(super) recycling: Recycling,
     pub(super) closed: Arc<AtomicBool>,
 }
 
@@ -35,15 +37,8 @@ pub(super) struct Refusal {
 
 impl Manager {
     fn open(&self) -> Result<Connection> {
-        let mut inner =
-            PgConnection::establish(&self.config.url(true)).map_err(Error::connection)?;
-        if !self.config.behind_pgbouncer {
-            inner
-                .batch_execute(UNDERSTOOD_MESSAGES)
-                .map_err(Error::connection)?;
-        }
         Ok(Connection {
-            inner,
+            inner: self.connector.connect()?,
             abandoned: false,
         })
     }
@@ -66,7 +61,7 @@ impl ManageConnection for Manager {
 
     fn is_valid(&self, connection: &mut Self::Connection) -> Result<()> {
         match connection {
-            Ok(connection) if self.config.recycling == Recycling::Verified => {
+            Ok(connection) if self.recycling == Recycling::Verified => {
                 Ok(connection.inner.batch_execute(PROOF_OF_HEALTH)?)
             }
             _ => Ok(()),

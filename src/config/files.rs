@@ -1,0 +1,160 @@
+//! What libpq reads beside the URL: the environment, the service file, the password file and the home directory.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::url::Given;
+use crate::{Error, Result};
+
+/// An environment variable. An empty one counts as libpq counts it: it is set.
+pub(super) fn variable(name: &'static str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(Error::invalid(name, "is not UTF-8")),
+    }
+}
+
+fn path_in(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The line of this process's user in the list of users.
+fn account() -> Option<Vec<String>> {
+    let user = fs::metadata("/proc/self").ok()?.uid().to_string();
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    users
+        .lines()
+        .map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>())
+        .find(|fields| fields.get(2) == Some(&user))
+}
+
+/// The name of the user that runs this process.
+pub(super) fn system_user() -> Option<String> {
+    let listed = account().and_then(|fields| fields.into_iter().next());
+    // A user of a directory service is not in the list.
+    listed.or_else(|| {
+        std::env::var("USER")
+            .or_else(|_| std::env::var("LOGNAME"))
+            .ok()
+    })
+}
+
+/// A file in the home directory.
+pub(super) fn at_home(name: &str) -> Option<PathBuf> {
+    let home = path_in("HOME").or_else(|| account()?.get(5).map(PathBuf::from))?;
+    Some(home.join(name))
+}
+
+/// Where a server of this machine has its socket, as Debian and Red Hat build libpq, or as it is built otherwise.
+pub(super) fn socket_directory() -> &'static str {
+    const PACKAGED: &str = "/var/run/postgresql";
+    if Path::new(PACKAGED).is_dir() {
+        PACKAGED
+    } else {
+        "/tmp"
+    }
+}
+
+/// Takes what has no value yet from the service that is asked for.
+pub(super) fn read_service(given: &mut Given) -> Result<()> {
+    let Some(service) = given.get("service").cloned() else {
+        return Ok(());
+    };
+    let of_the_user = path_in("PGSERVICEFILE").or_else(|| at_home(".pg_service.conf"));
+    let of_the_system = path_in("PGSYSCONFDIR").unwrap_or_else(|| "/etc/postgresql-common".into());
+    let files = of_the_user
+        .into_iter()
+        .chain([of_the_system.join("pg_service.conf")]);
+    for file in files {
+        let Ok(content) = fs::read_to_string(&file) else {
+            continue;
+        };
+        let mut is_inside = false;
+        let mut is_found = false;
+        for line in content.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Some(section) = line.strip_prefix('[') {
+                is_inside = !is_found && section.split(']').next() == Some(&service.text);
+                is_found |= is_inside;
+            } else if is_inside {
+                let known = line.split_once('=').is_some_and(|(name, value)| {
+                    name != "service" && given.set_default(name, value.to_owned())
+                });
+                if !known {
+                    return Err(Error::invalid(
+                        service.origin,
+                        "its definition has a line that is no parameter",
+                    ));
+                }
+            }
+        }
+        if is_found {
+            return Ok(());
+        }
+    }
+    Err(Error::invalid(service.origin, "is not defined"))
+}
+
+/// The lines of a password file that nobody else may read; none otherwise, as libpq.
+pub(super) fn password_lines(file: &Path) -> Vec<String> {
+    let readable =
+        fs::metadata(file).is_ok_and(|about| about.is_file() && about.mode() & 0o077 == 0);
+    let content = if readable {
+        fs::read_to_string(file).ok()
+    } else {
+        None
+    };
+    content
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The password of the first line that fits, of `host:port:database:user:password`.
+pub(super) fn password_for(lines: &[String], wanted: [&str; 4]) -> Option<String> {
+    lines.iter().find_map(|line| {
+        let mut rest = &**line;
+        for wanted in wanted {
+            let (field, after) = next_field(rest)?;
+            if rest.strip_prefix("*:").is_none() && field != wanted {
+                return None;
+            }
+            rest = after;
+        }
+        let (password, _) = next_field(rest).unwrap_or_else(|| (unescaped(rest), ""));
+        Some(password)
+    })
+}
+
+/// A field before a colon, and what comes after that. A backslash keeps the character after it as it is.
+fn next_field(text: &str) -> Option<(String, &str)> {
+    let mut is_escaped = false;
+    let end = text.char_indices().find_map(|(at, character)| {
+        let ends = !is_escaped && character == ':';
+        is_escaped = !is_escaped && character == '\\';
+        ends.then_some(at)
+    })?;
+    Some((unescaped(&text[..end]), &text[end + 1..]))
+}
+
+fn unescaped(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut plain = String::new();
+    while let Some(character) = characters.next() {
+        let next = if character == '\\' {
+            characters.next()
+        } else {
+            None
+        };
+        plain.push(next.unwrap_or(character));
+    }
+    plain
+}

@@ -1,0 +1,500 @@
+//! Where a URL leads: the one reading of it that both engines are given.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::files;
+use super::url::{Given, Value};
+use crate::{Error, Result};
+
+/// The server or servers, the role and the database, and how bytes are kept from others on their way.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// At least one.
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) user: String,
+    pub(crate) database: String,
+    pub(crate) options: String,
+    pub(crate) session: Session,
+    pub(crate) session_is_given: bool,
+    pub(crate) in_random_order: bool,
+    pub(crate) channel_binding: ChannelBinding,
+    pub(crate) kerberos_service: String,
+    pub(crate) tls: TlsSettings,
+}
+
+/// A server as the URL names it.
+#[derive(Clone)]
+pub(crate) struct Host {
+    /// A name, an address, or the directory of a socket; empty if only `hostaddr` is given.
+    pub(crate) name: String,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) password: Option<String>,
+}
+
+impl Host {
+    /// Whether it is reached through a socket of this machine, where there is no TLS. An address wins.
+    pub(crate) fn is_local(&self) -> bool {
+        self.address.is_none() && is_path(&self.name)
+    }
+}
+
+/// As an error names it, without user and password.
+impl std::fmt::Display for Host {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let port = self.port;
+        match self.address {
+            Some(IpAddr::V6(address)) => write!(formatter, "[{address}]:{port}"),
+            Some(address) if self.name.is_empty() || is_path(&self.name) => {
+                write!(formatter, "{address}:{port}")
+            }
+            _ if self.name.contains(':') => write!(formatter, "[{}]:{port}", self.name),
+            _ => write!(formatter, "{}:{port}", self.name),
+        }
+    }
+}
+
+fn is_path(name: &str) -> bool {
+    name.starts_with(['/', '@'])
+}
+
+/// `sslmode` as libpq understands it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsMode {
+    Disable,
+    Allow,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// `target_session_attrs` as libpq understands it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Session {
+    Any,
+    ReadWrite,
+    ReadOnly,
+    Primary,
+    Standby,
+    PreferStandby,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChannelBinding {
+    Disable,
+    Prefer,
+    Require,
+}
+
+/// Versions of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TlsVersion {
+    One,
+    OneOne,
+    OneTwo,
+    OneThree,
+}
+
+#[derive(Clone)]
+pub(crate) struct TlsSettings {
+    pub(crate) mode: TlsMode,
+    /// Also the default ones. A file need not be there, as for libpq.
+    pub(crate) root: Root,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) key_password: Option<String>,
+    pub(crate) revoked: Option<PathBuf>,
+    pub(crate) revoked_directory: Option<PathBuf>,
+    pub(crate) names_server: bool,
+    pub(crate) oldest: TlsVersion,
+    pub(crate) newest: Option<TlsVersion>,
+}
+
+/// The certificates that a server's is verified with.
+#[derive(Clone)]
+pub(crate) enum Root {
+    File(PathBuf),
+    /// Those that the system trusts.
+    System,
+    None,
+}
+
+/// A word of a parameter that knows a few.
+trait Word: Copy + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+
+    fn of(given: &Given, parameter: &'static str, otherwise: Self) -> Result<Self> {
+        let Some(value) = given.get(parameter) else {
+            return Ok(otherwise);
+        };
+        let found = Self::WORDS.iter().find(|(word, _)| *word == value.text);
+        found.map(|&(_, this)| this).ok_or_else(|| {
+            let words: Vec<_> = Self::WORDS.iter().map(|&(word, _)| word).collect();
+            let reason = format!("{:?} is none of {}", value.text, words.join(", "));
+            Error::invalid(value.origin, reason)
+        })
+    }
+
+    fn word(self) -> &'static str
+    where
+        Self: PartialEq,
+    {
+        let found = Self::WORDS.iter().find(|&&(_, this)| this == self);
+        found.map_or("", |&(word, _)| word)
+    }
+}
+
+impl Word for TlsMode {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("disable", Self::Disable),
+        ("allow", Self::Allow),
+        ("prefer", Self::Prefer),
+        ("require", Self::Require),
+        ("verify-ca", Self::VerifyCa),
+        ("verify-full", Self::VerifyFull),
+    ];
+}
+
+impl Word for Session {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("any", Self::Any),
+        ("read-write", Self::ReadWrite),
+        ("read-only", Self::ReadOnly),
+        ("primary", Self::Primary),
+        ("standby", Self::Standby),
+        ("prefer-standby", Self::PreferStandby),
+    ];
+}
+
+impl Word for ChannelBinding {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("disable", Self::Disable),
+        ("prefer", Self::Prefer),
+        ("require", Self::Require),
+    ];
+}
+
+impl Word for TlsVersion {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("TLSv1", Self::One),
+        ("TLSv1.1", Self::OneOne),
+        ("TLSv1.2", Self::OneTwo),
+        ("TLSv1.3", Self::OneThree),
+    ];
+}
+
+impl TlsMode {
+    pub(crate) fn as_str(self) -> &'static str {
+        self.word()
+    }
+
+    /// Whether a server that cannot be verified is refused.
+    pub(crate) const fn verifies(self) -> bool {
+        matches!(self, Self::VerifyCa | Self::VerifyFull)
+    }
+}
+
+impl Session {
+    pub(crate) fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl ChannelBinding {
+    pub(crate) fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
+impl TlsVersion {
+    pub(crate) fn as_str(self) -> &'static str {
+        self.word()
+    }
+}
+
+/// A number, as libpq reads one; the parameter's name is given in the reason, since a URL's error is one of the URL.
+pub(super) fn number(given: &Given, parameter: &'static str) -> Result<Option<i32>> {
+    let Some(Value { text, origin }) = given.get(parameter) else {
+        return Ok(None);
+    };
+    let number = text.trim_matches([' ', '\t', '\n', '\r']).parse();
+    number.map(Some).map_err(|_| {
+        let (field, reason) = match *origin == parameter {
+            true => ("url", format!("{parameter} is no whole number")),
+            false => (*origin, "is no whole number".to_owned()),
+        };
+        Error::invalid(field, reason)
+    })
+}
+
+/// A time of which zero and less means none.
+pub(super) fn time(
+    given: &Given,
+    parameter: &'static str,
+    unit: Duration,
+) -> Result<Option<Option<Duration>>> {
+    let number = number(given, parameter)?;
+    Ok(number.map(|number| {
+        let number = u32::try_from(number).unwrap_or_default();
+        (number > 0).then(|| unit.saturating_mul(number).min(super::LONGEST))
+    }))
+}
+
+impl Target {
+    pub(super) fn of(given: &Given, reads_home: bool) -> Result<Self> {
+        refuse_what_one_engine_cannot(given)?;
+        let user = given
+            .text("user")
+            .map(str::to_owned)
+            .or_else(files::system_user)
+            .ok_or_else(|| {
+                Error::invalid("user", "is not given, and the system's user has no name")
+            })?;
+        let database = given.text("dbname").unwrap_or(&user).to_owned();
+        let hosts = hosts(given, &user, &database, reads_home)?;
+        let session_is_given = given.get("target_session_attrs").is_some();
+        // Of several servers only one takes writes, and a pool that writes would go on with one that does not.
+        let usual = if hosts.len() > 1 {
+            Session::ReadWrite
+        } else {
+            Session::Any
+        };
+        let load_balance = given.get("load_balance_hosts");
+        let in_random_order = match load_balance.map(|value| (&*value.text, value.origin)) {
+            None | Some(("disable", _)) => false,
+            Some(("random", _)) => true,
+            Some((_, origin)) => return Err(Error::invalid(origin, "is none of disable, random")),
+        };
+        Ok(Self {
+            hosts,
+            session: Session::of(given, "target_session_attrs", usual)?,
+            session_is_given,
+            in_random_order,
+            channel_binding: ChannelBinding::of(given, "channel_binding", ChannelBinding::Prefer)?,
+            options: given.text("options").unwrap_or_default().to_owned(),
+            kerberos_service: given.text("krbsrvname").unwrap_or("postgres").to_owned(),
+            tls: TlsSettings::of(given, reads_home)?,
+            user,
+            database,
+        })
+    }
+}
+
+impl Target {
+    /// Checks that what a server has to be verified with is there.
+    pub(crate) fn check(&self) -> Result<()> {
+        let verifies = self.tls.mode.verifies() && !self.hosts.iter().all(Host::is_local);
+        let reason = match &self.tls.root {
+            Root::File(file) if verifies && !file.is_file() => format!(
+                "{} is no file: name that of the server's authority, or system",
+                file.display()
+            ),
+            Root::None if verifies => {
+                "is not given: name the file of the server's authority, or system".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::invalid("sslrootcert", reason))
+    }
+}
+
+/// Refuses what would have an effect in one engine only, and what takes the connection from its purpose.
+fn refuse_what_one_engine_cannot(given: &Given) -> Result<()> {
+    let is_usual = |name: &str, usual: &[&str]| {
+        let text = given.text(name).unwrap_or_default();
+        usual.iter().any(|usual| usual.eq_ignore_ascii_case(text))
+    };
+    for (name, usual, reason) in [
+        (
+            "gssencmode",
+            &["", "disable", "prefer"][..],
+            "can only be disable: the async engine has no GSS encryption",
+        ),
+        ("requirepeer", &[""], "is not checked by the async engine"),
+        ("gsslib", &["", "gssapi"], "has no meaning here"),
+        (
+            "replication",
+            &["", "false", "off", "no", "0"],
+            "is no connection for statements",
+        ),
+        (
+            "client_encoding",
+            &["", "auto", "utf8", "utf-8", "unicode"],
+            "is always UTF8",
+        ),
+        ("sslcompression", &["", "0", "1"], "is 0 or 1"),
+        ("sslsni", &["", "0", "1"], "is 0 or 1"),
+    ] {
+        if let Some(value) = given.get(name)
+            && !is_usual(name, usual)
+        {
+            return Err(Error::invalid(value.origin, reason));
+        }
+    }
+    Ok(())
+}
+
+fn hosts(given: &Given, user: &str, database: &str, reads_home: bool) -> Result<Vec<Host>> {
+    let list = |name| {
+        given
+            .text(name)
+            .map(|text| text.split(',').collect::<Vec<_>>())
+    };
+    let origin = |name| {
+        given.get(name).map_or("url", |value| match value.origin {
+            origin if origin == name => "url",
+            origin => origin,
+        })
+    };
+    let (names, addresses) = (list("host"), list("hostaddr"));
+    let count = match (&names, &addresses) {
+        (Some(names), Some(addresses)) if names.len() != addresses.len() => {
+            let reason = format!(
+                "{} host names do not fit {} hostaddr values",
+                names.len(),
+                addresses.len()
+            );
+            return Err(Error::invalid(origin("hostaddr"), reason));
+        }
+        (Some(list), _) | (None, Some(list)) => list.len(),
+        (None, None) => 1,
+    };
+    let ports = list("port").unwrap_or_default();
+    if ports.len() > 1 && ports.len() != count {
+        let reason = format!("{} ports do not fit {count} hosts", ports.len());
+        return Err(Error::invalid(origin("port"), reason));
+    }
+    let lines = if given.text("password").is_some() {
+        Vec::new()
+    } else {
+        let file = given.text("passfile").map(PathBuf::from);
+        let usual = || {
+            if reads_home {
+                files::at_home(".pgpass")
+            } else {
+                None
+            }
+        };
+        file.or_else(usual)
+            .map(|file| files::password_lines(&file))
+            .unwrap_or_default()
+    };
+    (0..count)
+        .map(|index| {
+            let at = |list: &Option<Vec<&str>>| {
+                let found = list.as_ref().and_then(|list| list.get(index).copied());
+                found.unwrap_or_default().to_owned()
+            };
+            let (mut name, address) = (at(&names), at(&addresses));
+            let address = match &*address {
+                "" => None,
+                address => Some(address.parse().map_err(|_| {
+                    Error::invalid(origin("hostaddr"), "hostaddr is no address of a network")
+                })?),
+            };
+            if name.is_empty() && address.is_none() {
+                name = files::socket_directory().to_owned();
+            }
+            let port = match ports.get(index).or(ports.first()).copied() {
+                None | Some("") => 5432,
+                Some(port) => port
+                    .trim_matches([' ', '\t', '\n', '\r'])
+                    .parse()
+                    .ok()
+                    .filter(|port| *port > 0)
+                    .ok_or_else(|| {
+                        // It may be a part of a password that has a / in it.
+                        let reason =
+                            "a port is no number from 1 to 65535; in a password / is written %2F";
+                        Error::invalid(origin("port"), reason)
+                    })?,
+            };
+            let mut host = Host {
+                name,
+                address,
+                port,
+                password: given.text("password").map(str::to_owned),
+            };
+            if host.password.is_none() {
+                host.password = password_from_file(&lines, &host, user, database);
+            }
+            Ok(host)
+        })
+        .collect()
+}
+
+fn password_from_file(lines: &[String], host: &Host, user: &str, database: &str) -> Option<String> {
+    let address = host.address.map(|address| address.to_string());
+    let name = match &*host.name {
+        "" => address.as_deref().unwrap_or("localhost"),
+        name if name == files::socket_directory() => "localhost",
+        name => name,
+    };
+    files::password_for(lines, [name, &host.port.to_string(), database, user])
+}
+
+impl TlsSettings {
+    fn of(given: &Given, reads_home: bool) -> Result<Self> {
+        let file = |name: &str, usual: &str| {
+            let at_home = || match (reads_home, usual) {
+                (true, usual) if !usual.is_empty() => {
+                    files::at_home(".postgresql").map(|directory| directory.join(usual))
+                }
+                _ => None,
+            };
+            given.text(name).map(PathBuf::from).or_else(at_home)
+        };
+        let is_system = given.text("sslrootcert") == Some("system");
+        let usual = if is_system {
+            TlsMode::VerifyFull
+        } else {
+            TlsMode::Prefer
+        };
+        let mode = TlsMode::of(given, "sslmode", usual)?;
+        if is_system && mode != TlsMode::VerifyFull {
+            // Any authority would sign for any name; libpq 16 refuses it, too.
+            return Err(Error::invalid(
+                "sslrootcert",
+                "is system, which needs sslmode=verify-full",
+            ));
+        }
+        let root = match file("sslrootcert", "root.crt") {
+            _ if is_system => Root::System,
+            Some(file) => Root::File(file),
+            None => Root::None,
+        };
+        let oldest = match given.text("ssl_min_protocol_version") {
+            None => TlsVersion::OneTwo,
+            Some(_) => TlsVersion::of(given, "ssl_min_protocol_version", TlsVersion::OneTwo)?,
+        };
+        let newest = match given.text("ssl_max_protocol_version") {
+            None => None,
+            Some(_) => Some(TlsVersion::of(
+                given,
+                "ssl_max_protocol_version",
+                TlsVersion::OneThree,
+            )?),
+        };
+        if newest.is_some_and(|newest| newest < oldest) {
+            return Err(Error::invalid(
+                "ssl_max_protocol_version",
+                "is less than ssl_min_protocol_version",
+            ));
+        }
+        Ok(Self {
+            mode,
+            root,
+            certificate: file("sslcert", "postgresql.crt"),
+            key: file("sslkey", "postgresql.key"),
+            key_password: given.text("sslpassword").map(str::to_owned),
+            revoked: file("sslcrl", "root.crl"),
+            revoked_directory: file("sslcrldir", ""),
+            names_server: given.text("sslsni") != Some("0"),
+            oldest,
+            newest,
+        })
+    }
+}
