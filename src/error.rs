@@ -6,6 +6,11 @@ use std::fmt;
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
 
+mod connection_end;
+
+use connection_end::fate_by_message;
+pub(crate) use connection_end::{Verdict, fate_by_code};
+
 /// What every fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -20,7 +25,10 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// only by the server's message, which is understood in English. A connection asks for English messages where its role
 /// may (`GRANT SET ON PARAMETER lc_messages TO app`); where it may not, set `lc_messages = 'C'` for the role or the
 /// server. In another language, a deadlock or a timeout is an [`Other`](Error::Other) without a code, and a deadlock
-/// is not tried again.
+/// is not tried again. The async engine has the server's code for the end of a connection, in any language.
+///
+/// [`is_retryable`](Error::is_retryable) and [`advice`](Error::advice) say what a caller can do, [`fate`](Error::fate)
+/// whether a write may have been done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -105,16 +113,24 @@ pub enum Error {
     /// No connection could be had from the pool in time, or the pool is closed.
     #[error("no connection from the pool: {0}")]
     Pool(String),
-    /// The server cannot be reached, refused the connection or closed it.
+    /// The server cannot be reached, refused the connection or closed it, or what the connection had prepared no
+    /// longer fits the database.
+    ///
+    /// The pool closes the connection. [`fate`](Self::fate) says whether a write may have been done.
     #[error("connection: {message}")]
     Connection {
         /// What the server or the network said.
         message: String,
+        /// Whether a write may have been done.
+        fate: Fate,
         /// The cause, where there is one.
         #[source]
         source: Option<Source>,
     },
     /// A write in a read-only transaction or on a standby (25006).
+    ///
+    /// Unless the caller asked for a read-only transaction, the pool closes the connection and those that it opened
+    /// before: they lead to a server that takes no writes.
     #[error("the transaction is read-only")]
     ReadOnly,
     /// A stored value is none that this version of the crate understands.
@@ -193,6 +209,31 @@ impl fmt::Display for SqlState {
     }
 }
 
+/// Whether a write may have been done after its connection was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fate {
+    /// It was not done and will not be: no connection could be had, the connection was known to be of no use before
+    /// the statement was sent, or the transaction was lost before its commit.
+    NotSent,
+    /// The statement, outside a transaction, or the commit was sent and not answered. It may have been done.
+    Unknown,
+}
+
+/// What a caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Advice {
+    /// The same work would fail again, or nothing says that it would not.
+    Never,
+    /// Do the whole work again, after a short wait with jitter.
+    Again,
+    /// Do the whole work again; it runs on another connection. During a failover that takes as long as the failover.
+    AgainElsewhere,
+    /// The work may have been done: look before it is done again.
+    LookFirst,
+}
+
 impl Error {
     /// A value that cannot be used, with the field that holds it.
     pub fn invalid(field: impl Into<Cow<'static, str>>, reason: impl fmt::Display) -> Self {
@@ -202,12 +243,41 @@ impl Error {
         }
     }
 
-    /// Whether the same work, done again from its beginning, may succeed.
+    /// Checks whether the same work, done again from its beginning, may succeed and cannot be done twice.
     ///
-    /// After a [`Connection`](Error::Connection) error the fate of a commit is unknown: it is not retryable.
+    /// So it is for [`Serialization`](Error::Serialization) and [`Deadlock`](Error::Deadlock), for a
+    /// [`Connection`](Error::Connection) error of [`Fate::NotSent`], and for [`ReadOnly`](Error::ReadOnly), since
+    /// another server may take the write. A transaction that the caller asked to be read-only refuses the write every
+    /// time, though. An error of [`Fate::Unknown`] is not retryable: the write may have been done.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Serialization | Self::Deadlock)
+        matches!(self.advice(), Advice::Again | Advice::AgainElsewhere)
+    }
+
+    /// Returns what the caller can do about the error.
+    #[must_use]
+    pub const fn advice(&self) -> Advice {
+        match self {
+            Self::Serialization | Self::Deadlock => Advice::Again,
+            Self::ReadOnly => Advice::AgainElsewhere,
+            Self::Connection { fate, .. } => match fate {
+                Fate::NotSent => Advice::AgainElsewhere,
+                Fate::Unknown => Advice::LookFirst,
+            },
+            Self::Row { source, .. } => source.advice(),
+            _ => Advice::Never,
+        }
+    }
+
+    /// Returns whether a write may have been done, for a [`Connection`](Error::Connection) error.
+    ///
+    /// `None` for every other error: it means that nothing was written.
+    #[must_use]
+    pub const fn fate(&self) -> Option<Fate> {
+        match self {
+            Self::Connection { fate, .. } => Some(*fate),
+            _ => None,
+        }
     }
 
     /// The constraint that a write broke, by name.
@@ -243,9 +313,11 @@ impl Error {
         )
     }
 
+    /// The error of a connection that could not be opened.
     pub(crate) fn connection(source: impl StdError + Send + Sync + 'static) -> Self {
         Self::Connection {
             message: with_advice(&innermost(&source)),
+            fate: Fate::NotSent,
             source: Some(Box::new(source)),
         }
     }
@@ -293,21 +365,86 @@ impl UnknownWord {
 
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
-        match error {
-            DieselError::DatabaseError(kind, information) => from_database(kind, &*information),
-            DieselError::NotFound => Self::NotFound { what: "row" },
-            DieselError::DeserializationError(cause) => from_decoding(&*cause),
-            DieselError::SerializationError(cause) => Self::invalid("value", innermost(&*cause)),
-            DieselError::QueryBuilderError(cause) => Self::invalid("query", innermost(&*cause)),
-            DieselError::RollbackErrorOnCommit { commit_error, .. } => Self::from(*commit_error),
-            DieselError::BrokenTransactionManager => {
-                Self::broken_connection("the transaction was left unfinished")
+        Failure::of(error, Stage::Alone).error
+    }
+}
+
+/// Where in a transaction, if in one, a statement failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Outside any: done when it is answered.
+    Alone,
+    /// After BEGIN and before COMMIT: nothing is done yet.
+    Within {
+        /// The caller asked for a read-only transaction.
+        read_only: bool,
+    },
+    /// The commit itself.
+    Commit,
+}
+
+/// An error of a statement, and what it says of the statement's connection.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) verdict: Verdict,
+}
+
+impl Failure {
+    pub(crate) fn of(error: DieselError, stage: Stage) -> Self {
+        let mut failure = Self::from(error);
+        match (&mut failure, stage) {
+            // Nothing of a transaction is done before its commit.
+            (
+                Self {
+                    error: Error::Connection { fate, .. },
+                    ..
+                },
+                Stage::Within { .. },
+            ) => *fate = Fate::NotSent,
+            (Self { verdict, .. }, Stage::Within { read_only: true })
+                if *verdict == Verdict::RetireAll =>
+            {
+                *verdict = Verdict::Keep;
             }
-            other => Self::Other {
+            _ => {}
+        }
+        failure
+    }
+
+    fn keeping(error: Error) -> Self {
+        let verdict = Verdict::Keep;
+        Self { error, verdict }
+    }
+
+    fn retiring(error: Error) -> Self {
+        let verdict = Verdict::Retire;
+        Self { error, verdict }
+    }
+}
+
+impl From<DieselError> for Failure {
+    fn from(error: DieselError) -> Self {
+        Self::keeping(match error {
+            DieselError::DatabaseError(kind, information) => {
+                return from_database(kind, &*information);
+            }
+            DieselError::RollbackErrorOnCommit { commit_error, .. } => {
+                return Self::from(*commit_error);
+            }
+            DieselError::BrokenTransactionManager => {
+                let message = "the transaction was left unfinished";
+                return Self::retiring(Error::broken_connection(message));
+            }
+            DieselError::NotFound => Error::NotFound { what: "row" },
+            DieselError::DeserializationError(cause) => from_decoding(&*cause),
+            DieselError::SerializationError(cause) => Error::invalid("value", innermost(&*cause)),
+            DieselError::QueryBuilderError(cause) => Error::invalid("query", innermost(&*cause)),
+            other => Error::Other {
                 sqlstate: None,
                 message: other.to_string(),
             },
-        }
+        })
     }
 }
 
@@ -317,21 +454,16 @@ impl Error {
         Self::Pool("closed".to_owned())
     }
 
+    /// The error of a connection that nothing was sent on.
     pub(crate) fn broken_connection(message: &str) -> Self {
-        Self::Connection {
-            message: with_advice(message),
-            source: None,
-        }
+        Self::ended_connection(message, Fate::NotSent)
     }
 
-    /// Whether the connection that it happened on is of no further use.
-    pub(crate) fn ends_connection(&self) -> bool {
-        match self {
-            Self::Connection { .. } => true,
-            Self::Timeout(message) => message.starts_with("terminating connection"),
-            // The connection would go on to use the statement that it has prepared.
-            Self::Other { sqlstate, .. } => *sqlstate == Some(SqlState("0A000")),
-            _ => false,
+    pub(crate) fn ended_connection(message: &str, fate: Fate) -> Self {
+        Self::Connection {
+            message: with_advice(message),
+            fate,
+            source: None,
         }
     }
 }
@@ -365,7 +497,7 @@ fn from_decoding(cause: &(dyn StdError + 'static)) -> Error {
 fn from_database(
     kind: DatabaseErrorKind,
     information: &(dyn DatabaseErrorInformation + Send + Sync),
-) -> Error {
+) -> Failure {
     let message = information.message();
     let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let constraint = || Constraint {
@@ -373,7 +505,7 @@ fn from_database(
         name: owned(information.constraint_name()),
         detail: information.details().map(str::to_owned),
     };
-    match kind {
+    let error = match kind {
         DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::ExclusionViolation => {
             Error::Unique(constraint())
         }
@@ -397,12 +529,36 @@ fn from_database(
             let domain = message.split(' ').nth(1).unwrap_or_default().to_owned();
             Error::invalid(domain, message)
         }
-        DatabaseErrorKind::SerializationFailure => Error::Serialization,
-        DatabaseErrorKind::ReadOnlyTransaction => Error::ReadOnly,
-        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
-            Error::broken_connection(message)
+        DatabaseErrorKind::SerializationFailure if fate_by_message(message).is_none() => {
+            Error::Serialization
         }
-        _ => from_message(message),
+        DatabaseErrorKind::ReadOnlyTransaction => {
+            return Failure {
+                error: Error::ReadOnly,
+                verdict: Verdict::RetireAll,
+            };
+        }
+        DatabaseErrorKind::UnableToSendCommand => {
+            return Failure::retiring(ended(message, Fate::NotSent));
+        }
+        DatabaseErrorKind::ClosedConnection => {
+            let fate = fate_by_message(message).unwrap_or(Fate::Unknown);
+            return Failure::retiring(ended(message, fate));
+        }
+        _ => match fate_by_message(message) {
+            Some(fate) => return Failure::retiring(ended(message, fate)),
+            None => from_message(message),
+        },
+    };
+    Failure::keeping(error)
+}
+
+/// The error of a statement after which the connection is of no further use.
+fn ended(message: &str, fate: Fate) -> Error {
+    match code_of(message) {
+        Some("25P03" | "25P04") => Error::Timeout(message.to_owned()),
+        Some("40001") => Error::Serialization,
+        _ => Error::ended_connection(message, fate),
     }
 }
 
@@ -419,10 +575,24 @@ const MESSAGES: &[(&str, &str)] = &[
         "25P03",
     ),
     ("terminating connection due to transaction timeout", "25P04"),
+    (
+        "terminating connection due to conflict with recovery",
+        "40001",
+    ),
     ("terminating connection", "57P01"),
     ("the database system is", "57P03"),
     ("server closed the connection unexpectedly", "08006"),
     ("connection closed", "08006"),
+    ("no connection to the server", "08003"),
+    ("server conn crashed", "08006"),
+    ("server login has been failing", "08006"),
+    ("pgbouncer cannot connect", "08006"),
+    ("query_wait_timeout", "08P01"),
+    ("client_login_timeout", "08P01"),
+    ("client_idle_timeout", "08P01"),
+    ("query_timeout", "08P01"),
+    ("idle_transaction_timeout", "08P01"),
+    ("no more connections allowed", "53300"),
     ("sorry, too many clients already", "53300"),
     ("too many connections for", "53300"),
     ("remaining connection slots are reserved", "53300"),
@@ -444,22 +614,40 @@ const MESSAGES: &[(&str, &str)] = &[
     ("index row size", "54000"),
     ("index row requires", "54000"),
     ("prepared statement \"", "26000"),
+    ("unnamed prepared statement", "26000"),
     ("bind message supplies", "08P01"),
     ("cached plan must not change result type", "0A000"),
+    ("cache lookup failed for ", "XX000"),
+    ("type with OID ", "42704"),
+    ("binary data has array element type", "42804"),
     ("permission denied", "42501"),
+    ("must be owner of", "42501"),
+    ("must be superuser", "42501"),
+    ("must be member of role", "42501"),
+    ("must be a member of", "42501"),
+    ("must be able to SET ROLE", "42501"),
+    ("must have admin option", "42501"),
+    ("must have CREATEROLE", "42501"),
+    ("must have privileges", "42501"),
+    ("only superuser", "42501"),
+    ("only roles with", "42501"),
+    ("new row violates row-level security", "42501"),
+    ("target row violates row-level security", "42501"),
+    ("query would be affected by row-level security", "42501"),
 ];
 
-fn from_message(message: &str) -> Error {
-    let code = MESSAGES
+/// The code of an error, by its message.
+fn code_of(message: &str) -> Option<&'static str> {
+    let found = MESSAGES
         .iter()
-        .find(|(start, _)| message.starts_with(start))
-        .map(|&(_, code)| code);
-    match code {
+        .find(|(start, _)| message.starts_with(start));
+    found.map(|&(_, code)| code)
+}
+
+fn from_message(message: &str) -> Error {
+    match code_of(message) {
         Some("40P01") => Error::Deadlock,
-        Some("57014" | "55P03" | "25P03" | "25P04") => Error::Timeout(message.to_owned()),
-        Some("57P01" | "57P03" | "08006" | "08P01" | "53300" | "26000") => {
-            Error::broken_connection(message)
-        }
+        Some("57014" | "55P03") => Error::Timeout(message.to_owned()),
         Some("22001" | "22003" | "22008" | "22021" | "22P02" | "22P05") => {
             Error::invalid("value", message)
         }

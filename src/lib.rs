@@ -122,11 +122,13 @@ mod timestamp;
 mod touched;
 mod tracking;
 mod transaction;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod usage;
 
 pub use change::Change;
 pub use config::{Config, Keepalives, Recycling};
 pub use enums::*;
-pub use error::{Constraint, Error, Result, SqlState};
+pub use error::{Advice, Constraint, Error, Fate, Result, SqlState};
 pub use gate::{
     Bound, ConditionVerdict, GateCondition, GateVerdict, Missing, QualityGate, Reference,
 };

@@ -63,6 +63,10 @@ impl TransactionOptions {
         }
     }
 
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     pub(crate) fn begin(&self) -> String {
         let mut sql = "BEGIN".to_owned();
         if let Some(isolation) = self.isolation {

@@ -15,7 +15,9 @@ use crate::engine::connect::Connector;
 use crate::health::{Health, PROBE, Probe};
 use crate::statement::prepared;
 use crate::touched::Notes;
+
 use crate::transaction::{Retry, Retryable, TransactionOptions};
+use crate::usage::Usage;
 use crate::{Config, Error, Result};
 
 #[path = "asynchronous/pool.rs"]
@@ -77,6 +79,7 @@ impl Db {
             connector: Connector::new(&config)?,
             recycling: config.recycling,
             closed: Arc::clone(&closed),
+            usage: Usage::new(),
         };
         let pool = bb8::Pool::builder()
             .max_size(config.max_connections)
@@ -317,8 +320,12 @@ impl Db {
         }
         let mut connection = self.pool.get_owned().now_or_never()?.ok()?;
         let found = connection.as_mut().ok()?;
-        found.abandoned = found.inner.has_ended();
-        (!found.abandoned).then_some(Pooled(connection))
+        if found.inner.has_ended() || found.usage.is_over() {
+            found.usage.retire();
+            return None;
+        }
+        found.usage.take();
+        Some(Pooled(connection))
     }
 
     async fn wait_for_connection(&self) -> Result<Pooled> {
@@ -338,9 +345,13 @@ impl Db {
                 match &mut *connection {
                     Ok(found) => {
                         // Waited for until the database was closed, or closed by the server.
-                        found.abandoned = AtomicBool::load(&self.closed, Ordering::Relaxed)
-                            || found.inner.has_ended();
-                        if !found.abandoned {
+                        if AtomicBool::load(&self.closed, Ordering::Relaxed)
+                            || found.inner.has_ended()
+                            || found.usage.is_over()
+                        {
+                            found.usage.retire();
+                        } else {
+                            found.usage.take();
                             return Ok(Pooled(connection));
                         }
                     }
@@ -381,8 +392,15 @@ impl Db {
             adrift: false,
             ended: false,
         };
-        AnsiTransactionManager::begin_transaction_sql(&mut tx.connection.inner, &options.begin())
-            .await?;
-        Ok(tx)
+        if options.is_read_only() {
+            tx.connection.usage.set_read_only();
+        }
+        let begin = options.begin();
+        let begun =
+            AnsiTransactionManager::begin_transaction_sql(&mut tx.connection.inner, &begin).await;
+        match begun {
+            Ok(()) => Ok(tx),
+            Err(error) => Err(tx.failed(error)),
+        }
     }
 }

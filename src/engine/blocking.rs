@@ -14,6 +14,7 @@ use crate::health::{Health, PROBE, Probe};
 use crate::statement::prepared;
 use crate::touched::Notes;
 use crate::transaction::{Retry, Retryable, TransactionOptions};
+use crate::usage::Usage;
 use crate::{Config, Error, Result};
 
 #[path = "blocking/copy.rs"]
@@ -74,6 +75,7 @@ impl Db {
             connector: Connector::new(&config)?,
             recycling: config.recycling,
             closed: Arc::clone(&closed),
+            usage: Usage::new(),
         };
         let pool = r2d2::Pool::builder()
             .max_size(config.max_connections)
@@ -269,8 +271,14 @@ impl Db {
             };
             match &mut *connection {
                 // Waited for until the database was closed.
-                Ok(_) if AtomicBool::load(&self.closed, Ordering::Relaxed) => {}
-                Ok(_) => return Ok(Pooled(connection)),
+                Ok(found) if AtomicBool::load(&self.closed, Ordering::Relaxed) => {
+                    found.usage.retire();
+                }
+                Ok(found) if found.usage.is_over() => {}
+                Ok(found) => {
+                    found.usage.take();
+                    return Ok(Pooled(connection));
+                }
                 // An older one was meant for a caller that has got another connection.
                 Err(refusal) if refusal.at >= started => {
                     return Err(std::mem::replace(&mut refusal.error, Error::closed()));
@@ -281,9 +289,13 @@ impl Db {
     }
 
     fn begin(&self, options: &TransactionOptions) -> Result<Tx> {
-        let connection = Mutex::new(self.checkout()?);
+        let connection = self.checkout()?;
+        if options.is_read_only() {
+            connection.usage.set_read_only();
+        }
         let mut tx = Tx {
-            connection,
+            usage: Arc::clone(&connection.usage),
+            connection: Mutex::new(connection),
             failed: AtomicBool::new(false),
             unheard: false,
             savepoints: 0,
@@ -292,10 +304,15 @@ impl Db {
             cache: self.cache.clone(),
             ended: false,
         };
-        AnsiTransactionManager::begin_transaction_sql(
-            &mut tx.connection().inner,
-            &options.begin(),
-        )?;
-        Ok(tx)
+        let begin = options.begin();
+        let begun =
+            AnsiTransactionManager::begin_transaction_sql(&mut tx.connection().inner, &begin);
+        match begun {
+            Ok(()) => {
+                tx.usage.answered();
+                Ok(tx)
+            }
+            Err(error) => Err(tx.failed(error)),
+        }
     }
 }

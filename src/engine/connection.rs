@@ -133,6 +133,9 @@ impl Connection {
                 Box::new(message),
             ));
         }
+        if self.client.is_closed() {
+            return Err(self.driver.ended());
+        }
         Ok(&self.client)
     }
 
@@ -409,10 +412,23 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Checks whether the server has refused a statement since it writes.
+    pub(crate) fn has_been_refused_writes(&self) -> bool {
+        self.driver.is_read_only()
+    }
+
+    /// Prepares statements anew, and asks again for the types of their values.
+    pub(crate) fn forget_statements(&self) {
+        self.statements.forget();
+    }
+}
+
 impl PoolableConnection for Connection {
     fn is_broken(&mut self) -> bool {
         AnsiTransactionManager::is_broken_transaction_manager(self)
             || self.client.is_closed()
+            || self.driver.is_spent()
             || *self.is_lost.get_mut()
     }
 }

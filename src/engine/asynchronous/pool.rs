@@ -10,7 +10,9 @@ use diesel_async::pooled_connection::PoolableConnection as _;
 
 use crate::config::Recycling;
 use crate::engine::connect::{Connector, Tls};
+use crate::error::{Failure, Stage, Verdict};
 use crate::transaction::PROOF_OF_HEALTH;
+use crate::usage::{Usage, Use};
 use crate::{Error, Result};
 
 /// Opens connections and tells which may be used again.
@@ -18,14 +20,14 @@ pub(super) struct Manager {
     pub(super) connector: Connector,
     pub(super) recycling: Recycling,
     pub(super) closed: Arc<AtomicBool>,
+    pub(super) usage: Arc<Usage>,
 }
 
 /// A connection of the pool.
 pub(super) struct Connection {
     pub(super) inner: crate::engine::connection::Connection,
     pub(super) tls: Tls,
-    /// A statement or a transaction on it was left unfinished, or it is closed.
-    pub(super) abandoned: bool,
+    pub(super) usage: Arc<Use>,
 }
 
 /// Why a connection could not be opened. The pool hands it out like a connection, so that the caller who waits is
@@ -38,7 +40,7 @@ pub(super) struct Refusal {
 impl Connection {
     /// Ends what the server still does for a caller that has gone, and keeps the connection from being used again.
     pub(super) fn abandon(&mut self) {
-        self.abandoned = true;
+        self.usage.retire();
         let (tls, token) = (self.tls.clone(), self.inner.cancel_token());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
@@ -46,6 +48,13 @@ impl Connection {
                 let _ = tls.cancel(token).await;
             });
         }
+    }
+
+    /// The error of a statement on it. A connection of no further use does not go back to the pool.
+    pub(super) fn failed(&self, error: diesel::result::Error, stage: Stage) -> Failure {
+        let failure = Failure::of(error, stage);
+        self.usage.heed(failure.verdict);
+        failure
     }
 }
 
@@ -55,16 +64,20 @@ impl bb8::ManageConnection for Manager {
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection> {
+        let opening = self.usage.opens();
         let connection = match self.connector.connect().await {
             Ok(inner) => Ok(Box::new(Connection {
                 inner,
                 tls: self.connector.tls(),
-                abandoned: false,
+                usage: opening.done(),
             })),
-            Err(error) => Err(Box::new(Refusal {
-                error,
-                at: Instant::now(),
-            })),
+            Err(error) => {
+                self.usage.refused(&error);
+                Err(Box::new(Refusal {
+                    error,
+                    at: Instant::now(),
+                }))
+            }
         };
         if AtomicBool::load(&self.closed, Ordering::Relaxed) {
             return Err(Error::closed());
@@ -84,7 +97,12 @@ impl bb8::ManageConnection for Manager {
     fn has_broken(&self, connection: &mut Self::Connection) -> bool {
         match connection {
             Ok(connection) => {
-                connection.abandoned
+                // Asked of each connection that is given back.
+                if connection.inner.has_been_refused_writes() && !connection.usage.is_read_only() {
+                    connection.usage.heed(Verdict::RetireAll);
+                }
+                connection.usage.give_back();
+                connection.usage.is_over()
                     || AtomicBool::load(&self.closed, Ordering::Relaxed)
                     || connection.inner.is_broken()
             }
@@ -125,11 +143,7 @@ pub(super) struct Lease {
 impl Lease {
     pub(super) fn settle<T>(mut self, outcome: QueryResult<T>) -> Result<T> {
         self.settled = true;
-        outcome.map_err(|error| {
-            let error = Error::from(error);
-            self.connection.abandoned = error.ends_connection();
-            error
-        })
+        outcome.map_err(|error| self.connection.failed(error, Stage::Alone).error)
     }
 }
 

@@ -15,6 +15,7 @@ use super::source::Running;
 #[cfg(feature = "redis")]
 use crate::cache::question;
 use crate::engine::connection::Connection;
+use crate::error::{Stage, Verdict};
 use crate::statement::copy::is_worth_a_copy;
 #[cfg(feature = "redis")]
 use crate::statement::prepared;
@@ -185,7 +186,13 @@ impl Tx {
         if !matches!(error, diesel::result::Error::NotFound) {
             self.failed.store(true, Ordering::Relaxed);
         }
-        error.into()
+        let read_only = self.connection.usage.is_read_only();
+        let failure = self.connection.failed(error, Stage::Within { read_only });
+        if failure.verdict == Verdict::Retire {
+            // What is left of the transaction, after a savepoint, prepares its statements anew.
+            self.connection.inner.forget_statements();
+        }
+        failure.error
     }
 
     /// Inserts any number of rows by what takes the least time.
@@ -241,7 +248,7 @@ impl Tx {
             Some(already_failed())
         } else if *self.unheard.get_mut() {
             let proof = self.connection.inner.batch_execute(PROOF_OF_HEALTH);
-            proof.await.err().map(Error::from)
+            proof.await.err().map(|error| self.failed(error))
         } else {
             None
         };
@@ -258,9 +265,10 @@ impl Tx {
             }
         };
         let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection.inner).await;
-        let outcome = outcome.map_err(Error::from);
+        let outcome = outcome.map_err(|error| self.connection.failed(error, Stage::Commit));
         // A server that refuses to commit has ended the transaction, too.
-        self.ended = !matches!(&outcome, Err(error) if error.ends_connection());
+        self.ended = !matches!(&outcome, Err(failure) if failure.verdict != Verdict::Keep);
+        let outcome = outcome.map_err(|failure| failure.error);
         #[cfg(feature = "redis")]
         if let (Some(fences), Some(cache), true) = (fences, &self.cache, self.ended) {
             cached::fences::end(cache, fences).await;

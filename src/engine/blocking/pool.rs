@@ -11,7 +11,9 @@ use diesel::r2d2::{self, ManageConnection};
 
 use crate::config::Recycling;
 use crate::engine::libpq::Connector;
+use crate::error::{Failure, Stage};
 use crate::transaction::PROOF_OF_HEALTH;
+use crate::usage::{Usage, Use};
 use crate::{Error, Result};
 
 /// Opens connections and tells which may be used again.
@@ -19,13 +21,13 @@ pub(super) struct Manager {
     pub(super) connector: Connector,
     pub(super) recycling: Recycling,
     pub(super) closed: Arc<AtomicBool>,
+    pub(super) usage: Arc<Usage>,
 }
 
 /// A connection of the pool.
 pub(super) struct Connection {
     pub(super) inner: PgConnection,
-    /// A transaction on it was left unfinished, or it is closed.
-    pub(super) abandoned: bool,
+    pub(super) usage: Arc<Use>,
 }
 
 /// Why a connection could not be opened. The pool hands it out like a connection, so that the caller who waits is
@@ -37,9 +39,10 @@ pub(super) struct Refusal {
 
 impl Manager {
     fn open(&self) -> Result<Connection> {
+        let opening = self.usage.opens();
         Ok(Connection {
             inner: self.connector.connect()?,
-            abandoned: false,
+            usage: opening.done(),
         })
     }
 }
@@ -49,9 +52,12 @@ impl ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<Self::Connection> {
-        let connection = self.open().map_err(|error| Refusal {
-            error,
-            at: Instant::now(),
+        let connection = self.open().map_err(|error| {
+            self.usage.refused(&error);
+            Refusal {
+                error,
+                at: Instant::now(),
+            }
         });
         if AtomicBool::load(&self.closed, Ordering::Relaxed) {
             return Err(Error::closed());
@@ -71,7 +77,9 @@ impl ManageConnection for Manager {
     fn has_broken(&self, connection: &mut Self::Connection) -> bool {
         match connection {
             Ok(connection) => {
-                connection.abandoned
+                // Asked of each connection that is given back.
+                connection.usage.give_back();
+                connection.usage.is_over()
                     || AtomicBool::load(&self.closed, Ordering::Relaxed)
                     || std::thread::panicking()
                     || AnsiTransactionManager::is_broken_transaction_manager(&mut connection.inner)
@@ -110,9 +118,9 @@ impl Connection {
         statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T> {
         statement(&mut self.inner).map_err(|error| {
-            let error = Error::from(error);
-            self.abandoned |= error.ends_connection();
-            error
+            let failure = Failure::of(error, Stage::Alone);
+            self.usage.heed(failure.verdict);
+            failure.error
         })
     }
 }

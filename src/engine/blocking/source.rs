@@ -30,7 +30,11 @@ impl<'a> Source<'a> {
     fn run<T>(&self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
         match self {
             Source::Pool(db) => db.checkout()?.run(statement),
-            Source::Tx(tx) => statement(&mut tx.lock()?.inner).map_err(|error| tx.failed(error)),
+            Source::Tx(tx) => {
+                let outcome = statement(&mut tx.lock()?.inner);
+                tx.usage.answered();
+                outcome.map_err(|error| tx.failed(error))
+            }
         }
     }
 

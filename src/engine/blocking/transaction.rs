@@ -14,12 +14,14 @@ use super::copy::copy;
 use super::pool::{Connection, Pooled};
 #[cfg(feature = "redis")]
 use crate::cache::question;
+use crate::error::{Failure, Stage, Verdict};
 use crate::statement::copy::is_worth_a_copy;
 #[cfg(feature = "redis")]
 use crate::statement::prepared;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::touched::{Everything, Notes, Touches};
 use crate::transaction::{PROOF_OF_HEALTH, already_failed, savepoint_abandoned};
+use crate::usage::Use;
 use crate::{Error, Result};
 
 /// A transaction. Its repositories see what it has written, and nobody else does until it is committed.
@@ -28,6 +30,8 @@ use crate::{Error, Result};
 /// connection closed.
 pub struct Tx {
     pub(super) connection: Mutex<Pooled>,
+    /// The use of the connection, which needs no lock.
+    pub(super) usage: std::sync::Arc<Use>,
     /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
     pub(super) failed: AtomicBool,
     /// An error may have gone unseen: the connection was lent.
@@ -54,7 +58,7 @@ impl fmt::Debug for Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         if !self.ended {
-            self.connection().abandoned = true;
+            self.usage.retire();
         }
     }
 }
@@ -123,6 +127,7 @@ impl Tx {
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {
+        self.usage.ask();
         self.connection
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
@@ -131,7 +136,10 @@ impl Tx {
     /// A transaction is used by one thread at a time; a second one is refused instead of made to wait.
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, Pooled>> {
         match self.connection.try_lock() {
-            Ok(connection) => Ok(connection),
+            Ok(connection) => {
+                self.usage.ask();
+                Ok(connection)
+            }
             Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => Err(Error::Pool(
                 "the transaction is in use by another thread".to_owned(),
@@ -147,7 +155,10 @@ impl Tx {
         if !matches!(error, diesel::result::Error::NotFound) {
             self.failed.store(true, Ordering::Relaxed);
         }
-        error.into()
+        let read_only = self.usage.is_read_only();
+        let failure = Failure::of(error, Stage::Within { read_only });
+        self.usage.heed(failure.verdict);
+        failure.error
     }
 
     /// Inserts any number of rows by what takes the least time.
@@ -173,7 +184,7 @@ impl Tx {
             Some(already_failed())
         } else if self.unheard {
             let proof = self.connection().inner.batch_execute(PROOF_OF_HEALTH);
-            proof.err().map(Error::from)
+            proof.err().map(|error| self.failed(error))
         } else {
             None
         };
@@ -190,9 +201,13 @@ impl Tx {
             }
         };
         let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection().inner);
-        let outcome = outcome.map_err(Error::from);
+        let outcome = outcome.map_err(|error| Failure::of(error, Stage::Commit));
         // A server that refuses to commit has ended the transaction, too.
-        self.ended = !matches!(&outcome, Err(error) if error.ends_connection());
+        self.ended = !matches!(&outcome, Err(failure) if failure.verdict != Verdict::Keep);
+        let outcome = outcome.map_err(|failure| {
+            self.usage.heed(failure.verdict);
+            failure.error
+        });
         #[cfg(feature = "redis")]
         if let (Some(fences), Some(cache), true) = (fences, &self.cache, self.ended) {
             cached::fences::end(cache, fences);
@@ -217,9 +232,10 @@ impl Tx {
         Ok(Some(fences))
     }
 
-    /// Undoes what was written. Where that fails, closing the connection undoes it.
+    /// Undoes what was written. Where that fails, closing the connection undoes it. A connection that was lent is closed
+    /// too: the error that ended the transaction may be one after which it is of no further use.
     pub(super) fn rollback(mut self) {
-        if self.savepoints == 0 {
+        if self.savepoints == 0 && !self.unheard {
             let connection = &mut self.connection().inner;
             let outcome = AnsiTransactionManager::rollback_transaction(connection);
             self.ended = outcome.is_ok();

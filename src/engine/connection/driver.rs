@@ -6,16 +6,19 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+use diesel::result::DatabaseErrorKind as Kind;
+use diesel::result::Error::DatabaseError;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::coop::has_budget_remaining;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
 
 use super::locked;
-use super::refusal::from_driver;
+use super::refusal::{before_sending, closed, from_driver};
 use super::waiting::{OnAnswer, OnWire, Place, Waiting, poll_beside};
 
 /// What reads from the server and writes to it.
@@ -26,6 +29,10 @@ pub(super) struct Driver {
     on_answer: Waker,
     /// What has ended the connection; set before any statement on it hears of its end.
     end: OnceLock<Error>,
+    /// An error of a statement said that the connection is of no further use.
+    is_spent: AtomicBool,
+    /// A statement was refused since it writes.
+    is_read_only: AtomicBool,
 }
 
 struct Wire {
@@ -67,6 +74,8 @@ impl Driver {
             on_answer: Waker::from(Arc::new(OnAnswer(Arc::clone(&waiting)))),
             waiting,
             end: OnceLock::new(),
+            is_spent: AtomicBool::new(false),
+            is_read_only: AtomicBool::new(false),
         });
         if is_heard {
             // Notifications come whether an answer is waited for or not.
@@ -123,10 +132,36 @@ impl Driver {
 
     /// An error of a statement, or that which has ended the connection, of which the driver then says no more than so.
     pub(super) fn refused(&self, error: &Error) -> diesel::result::Error {
-        match self.end.get() {
+        let error = match self.end.get() {
             Some(end) if error.as_db_error().is_none() => from_driver(end),
             _ => from_driver(error),
+        };
+        if let DatabaseError(kind, _) = &error {
+            match kind {
+                Kind::ClosedConnection | Kind::UnableToSendCommand => {
+                    self.is_spent.store(true, Ordering::Relaxed);
+                }
+                Kind::ReadOnlyTransaction => self.is_read_only.store(true, Ordering::Relaxed),
+                _ => {}
+            }
         }
+        error
+    }
+
+    /// The error of a statement that was not sent, since the connection has ended.
+    pub(super) fn ended(&self) -> diesel::result::Error {
+        before_sending(match self.end.get() {
+            Some(end) => from_driver(end),
+            None => closed("connection closed".to_owned()),
+        })
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_read_only(&self) -> bool {
+        self.is_read_only.load(Ordering::Relaxed)
     }
 }
 

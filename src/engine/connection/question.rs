@@ -17,6 +17,7 @@ use tokio_postgres::{Client, Statement};
 use super::answer::Types;
 use super::driver::Driver;
 use super::locked;
+use super::refusal::before_sending;
 
 /// What a connection has prepared, and what it knows of the types that the database has made.
 #[derive(Default)]
@@ -120,6 +121,13 @@ impl Statements {
         (id, shape): Fixed,
     ) -> QueryResult<Question> {
         self.ask_with(query, values, Some((id, shape)))
+    }
+
+    /// Forgets what is prepared, and the numbers of types.
+    pub(super) fn forget(&self) {
+        let prepared = std::mem::take(&mut *locked(&self.prepared));
+        drop(prepared);
+        locked(&self.types).clear();
     }
 
     // Compiled once, not for each type of query.
@@ -234,7 +242,7 @@ impl Statements {
         }
         let types: Vec<Type> = asked.bind_types.iter().copied().map(type_of).collect();
         let statement = client.prepare_typed(&asked.sql, &types).await;
-        let statement = statement.map_err(|error| driver.refused(&error))?;
+        let statement = statement.map_err(|error| before_sending(driver.refused(&error)))?;
         let types = statement.columns().iter();
         let types = types.map(|column| NonZeroU32::new(column.type_().oid()));
         let types = types.map(|number| number.unwrap_or(NonZeroU32::MIN));
@@ -260,7 +268,7 @@ impl Statements {
                 WHERE oid = pg_catalog.to_regtype($1)::pg_catalog.oid";
             let quoted = name.quoted();
             let rows = client.query_typed(SQL, &[(&quoted, Type::TEXT)]).await;
-            let rows = rows.map_err(|error| driver.refused(&error))?;
+            let rows = rows.map_err(|error| before_sending(driver.refused(&error)))?;
             let Some(row) = rows.first() else {
                 let message = format!("the database has no type {quoted}");
                 return Err(SerializationError(message.into()));

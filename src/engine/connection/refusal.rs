@@ -1,25 +1,62 @@
 //! The driver's errors, as diesel's.
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error};
-use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+use tokio_postgres::error::{DbError, ErrorPosition, Severity, SqlState};
 
+use crate::error::{Fate, fate_by_code};
+
+/// Makes an error of diesel's of one of the driver's. diesel's have no SQLSTATE, so what the code says of the
+/// connection's end becomes a kind: [`ClosedConnection`](DatabaseErrorKind::ClosedConnection) if the statement may have
+/// been done, [`UnableToSendCommand`](DatabaseErrorKind::UnableToSendCommand) if it was not.
 pub(super) fn from_driver(error: &tokio_postgres::Error) -> Error {
     let Some(refusal) = error.as_db_error() else {
-        let message = crate::error::innermost(error);
-        return Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(message));
+        return closed(crate::error::innermost(error));
     };
-    let kind = match *refusal.code() {
-        SqlState::UNIQUE_VIOLATION => DatabaseErrorKind::UniqueViolation,
-        SqlState::FOREIGN_KEY_VIOLATION => DatabaseErrorKind::ForeignKeyViolation,
-        SqlState::RESTRICT_VIOLATION => DatabaseErrorKind::RestrictViolation,
-        SqlState::EXCLUSION_VIOLATION => DatabaseErrorKind::ExclusionViolation,
-        SqlState::CHECK_VIOLATION => DatabaseErrorKind::CheckViolation,
-        SqlState::NOT_NULL_VIOLATION => DatabaseErrorKind::NotNullViolation,
-        SqlState::T_R_SERIALIZATION_FAILURE => DatabaseErrorKind::SerializationFailure,
-        SqlState::READ_ONLY_SQL_TRANSACTION => DatabaseErrorKind::ReadOnlyTransaction,
+    let kind = match (fate(refusal), refusal.code()) {
+        (Some(Fate::NotSent), _) => DatabaseErrorKind::UnableToSendCommand,
+        (Some(_), _) => DatabaseErrorKind::ClosedConnection,
+        (_, &SqlState::UNIQUE_VIOLATION) => DatabaseErrorKind::UniqueViolation,
+        (_, &SqlState::FOREIGN_KEY_VIOLATION) => DatabaseErrorKind::ForeignKeyViolation,
+        (_, &SqlState::RESTRICT_VIOLATION) => DatabaseErrorKind::RestrictViolation,
+        (_, &SqlState::EXCLUSION_VIOLATION) => DatabaseErrorKind::ExclusionViolation,
+        (_, &SqlState::CHECK_VIOLATION) => DatabaseErrorKind::CheckViolation,
+        (_, &SqlState::NOT_NULL_VIOLATION) => DatabaseErrorKind::NotNullViolation,
+        (_, &SqlState::T_R_SERIALIZATION_FAILURE) => DatabaseErrorKind::SerializationFailure,
+        (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => DatabaseErrorKind::ReadOnlyTransaction,
         _ => DatabaseErrorKind::Unknown,
     };
     Error::DatabaseError(kind, Box::new(Refusal(refusal.clone())))
+}
+
+/// As [`from_driver`], for an error of a statement's preparation: the statement itself was not sent.
+pub(super) fn before_sending(error: Error) -> Error {
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, why) => {
+            Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, why)
+        }
+        error => error,
+    }
+}
+
+/// The error of a statement that was sent, and whose connection ended before the answer.
+pub(super) fn closed(message: String) -> Error {
+    Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(message))
+}
+
+/// Returns the fate of a statement whose connection ends with this error.
+fn fate(refusal: &DbError) -> Option<Fate> {
+    let code = refusal.code().code();
+    if let Some(fate) = fate_by_code(code, refusal.message()) {
+        return Some(fate);
+    }
+    // In another language than English.
+    if code == "0A000" && refusal.routine() == Some("RevalidateCachedQuery") {
+        return Some(Fate::NotSent);
+    }
+    let ends = [Severity::Fatal, Severity::Panic];
+    let severity = refusal.parsed_severity();
+    let is_end = severity.is_some_and(|severity| ends.contains(&severity));
+    is_end.then_some(Fate::Unknown)
 }
 
 struct Refusal(DbError);

@@ -1,0 +1,236 @@
+//! What the connections of a pool are used for, since when, and which of them are of no further use.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::error::Verdict;
+
+/// The connections of one pool.
+pub(crate) struct Usage {
+    origin: Instant,
+    connections: Mutex<Vec<Weak<Use>>>,
+    /// Connections of an earlier epoch lead to a server that takes no writes.
+    epoch: AtomicU64,
+    opening: AtomicU32,
+    waiting: AtomicU32,
+    refusal: Mutex<Option<(Instant, String)>>,
+}
+
+/// The use that is made of one connection.
+pub(crate) struct Use {
+    pool: Arc<Usage>,
+    epoch: u64,
+    /// When it was taken, and when the statement began that it works on; 0 if it is idle or does not work.
+    taken: AtomicU64,
+    asked: AtomicU64,
+    /// Nothing is to be done on it after what is done now.
+    is_retired: AtomicBool,
+    /// The caller asked for a read-only transaction.
+    is_read_only: AtomicBool,
+}
+
+impl fmt::Debug for Use {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Use").finish_non_exhaustive()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Usage {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            origin: Instant::now(),
+            connections: Mutex::default(),
+            epoch: AtomicU64::new(0),
+            opening: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
+            refusal: Mutex::default(),
+        })
+    }
+
+    /// Milliseconds since the pool was made, from 1.
+    fn now(&self) -> u64 {
+        let elapsed = self.origin.elapsed().as_millis();
+        u64::try_from(elapsed).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    fn since(&self, moment: u64) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(moment))
+    }
+
+    /// A connection is being opened, until the guard is dropped.
+    pub(crate) fn opens(self: &Arc<Self>) -> Opening {
+        self.opening.fetch_add(1, Ordering::Relaxed);
+        Opening {
+            pool: Arc::clone(self),
+            epoch: self.epoch.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.load(Ordering::Relaxed) > 0
+    }
+
+    /// A caller waits for a connection, until the guard is dropped.
+    pub(crate) fn waits(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(self)
+    }
+
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the reason for which a connection could not be opened.
+    pub(crate) fn refused(&self, reason: &crate::Error) {
+        *locked(&self.refusal) = Some((Instant::now(), reason.to_string()));
+    }
+
+    /// Returns the last reason for which a connection could not be opened, if it came after this moment.
+    pub(crate) fn refusal_since(&self, moment: Instant) -> Option<String> {
+        let refusal = locked(&self.refusal);
+        let refusal = refusal.as_ref().filter(|(at, _)| *at >= moment);
+        refusal.map(|(_, reason)| reason.clone())
+    }
+
+    fn connections(&self) -> Vec<Arc<Use>> {
+        locked(&self.connections)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+
+    /// Returns how many connections are in use, and for how long the longest of them has been.
+    pub(crate) fn in_use(&self) -> (u32, Option<Duration>) {
+        let connections = self.connections();
+        let taken = connections
+            .iter()
+            .map(|one| one.taken.load(Ordering::Relaxed));
+        let taken: Vec<u64> = taken.filter(|&moment| moment > 0).collect();
+        let longest = taken.iter().min().map(|&moment| self.since(moment));
+        (u32::try_from(taken.len()).unwrap_or(u32::MAX), longest)
+    }
+
+    /// Retires connections that have worked on one statement for longer than this. Returns whether there are any.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn retire_silent(&self, limit: Duration) -> bool {
+        let mut found = false;
+        for connection in self.connections() {
+            let asked = connection.asked.load(Ordering::Relaxed);
+            if asked > 0 && self.since(asked) > limit {
+                found |= !connection.is_retired.swap(true, Ordering::Relaxed);
+            }
+        }
+        found
+    }
+}
+
+/// A connection that is being opened.
+pub(crate) struct Opening {
+    pool: Arc<Usage>,
+    epoch: u64,
+}
+
+impl Opening {
+    pub(crate) fn done(&self) -> Arc<Use> {
+        let one = Arc::new(Use {
+            pool: Arc::clone(&self.pool),
+            epoch: self.epoch,
+            taken: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            is_retired: AtomicBool::new(false),
+            is_read_only: AtomicBool::new(false),
+        });
+        let mut connections = locked(&self.pool.connections);
+        connections.retain(|one| one.strong_count() > 0);
+        connections.push(Arc::downgrade(&one));
+        one
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.pool.opening.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A caller that waits.
+pub(crate) struct Waits<'u>(&'u Usage);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Use {
+    /// A caller takes the connection.
+    pub(crate) fn take(&self) {
+        let now = self.pool.now();
+        self.taken.store(now, Ordering::Relaxed);
+        self.asked.store(now, Ordering::Relaxed);
+    }
+
+    /// A caller gives it back.
+    pub(crate) fn give_back(&self) {
+        self.taken.store(0, Ordering::Relaxed);
+        self.asked.store(0, Ordering::Relaxed);
+        self.is_read_only.store(false, Ordering::Relaxed);
+    }
+
+    /// A statement begins.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn ask(&self) {
+        self.asked.store(self.pool.now(), Ordering::Relaxed);
+    }
+
+    /// A statement has ended.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn answered(&self) {
+        self.asked.store(0, Ordering::Relaxed);
+    }
+
+    /// The caller asked for a read-only transaction on it.
+    pub(crate) fn set_read_only(&self) {
+        self.is_read_only.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.is_read_only.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the connection from being used again.
+    pub(crate) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Does what an error says of the connection.
+    pub(crate) fn heed(&self, verdict: Verdict) {
+        match verdict {
+            Verdict::Keep => {}
+            Verdict::Retire => self.retire(),
+            Verdict::RetireAll => {
+                self.retire();
+                let (from, to) = (self.epoch, self.epoch + 1);
+                // Another of the same epoch may have done so already.
+                let _ = self.pool.epoch.compare_exchange(
+                    from,
+                    to,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+            }
+        }
+    }
+
+    /// Checks whether the connection is of no further use.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_retired.load(Ordering::Relaxed)
+            || self.epoch != self.pool.epoch.load(Ordering::Relaxed)
+    }
+}
