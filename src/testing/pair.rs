@@ -70,7 +70,21 @@ impl Pair {
         primary: PostgresServerBuilder,
         standby: PostgresServerBuilder,
     ) -> Result<Self, ServerError> {
-        let primary = primary.start()?;
+        Self::of_with(primary.start()?, standby)
+    }
+
+    /// Starts a standby of a server that runs, such as one that was promoted before.
+    ///
+    /// # Errors
+    /// See [`start`](Self::start). The server is dropped then.
+    pub fn of(primary: PostgresServer) -> Result<Self, ServerError> {
+        Self::of_with(primary, PostgresServer::builder())
+    }
+
+    fn of_with(
+        primary: PostgresServer,
+        standby: PostgresServerBuilder,
+    ) -> Result<Self, ServerError> {
         let replication = Proxy::start(&primary)?;
         let standby = standby.start_standby(replication.address(), SLOT)?;
         Ok(Self {
@@ -78,6 +92,12 @@ impl Pair {
             replication,
             primary,
         })
+    }
+
+    /// Returns the primary and the standby as servers of their own. The replication ends.
+    #[must_use]
+    pub fn into_servers(self) -> (PostgresServer, PostgresServer) {
+        (self.primary, self.standby)
     }
 
     /// Returns the server that was the primary at the start.

@@ -54,6 +54,8 @@ pub enum Fault {
     NeverWritten,
     /// Two writes were acknowledged as the same version: the writers have lost one of them.
     LostWrite,
+    /// A session was found after it had ended.
+    EndedSession,
 }
 
 impl fmt::Display for Violation {
@@ -108,6 +110,7 @@ impl Checker {
                 let fault = history.acknowledge(version, writer);
                 fault.map(|fault| (fault, history.floor))
             }
+            What::FoundAfterItsEnd(_) => Some((Fault::EndedSession, history.floor)),
             What::Counted { counter, at } => {
                 self.counters.insert((event.process, counter), at);
                 None
@@ -238,6 +241,10 @@ pub fn finds_what_it_is_there_for() {
     assert_eq!(again(read(2, 11)), None);
     assert_eq!(again(read(1, 10)), Some(Fault::OlderThanRead));
 
+    assert_eq!(
+        then(&[(5, What::FoundAfterItsEnd(1))]),
+        Some(Fault::EndedSession)
+    );
     let lost = then(&[(5, What::ReadBegan), (5, read(2, 11))]);
     assert_eq!(lost, Some(Fault::NeverWritten));
     let poisoned = then(&[(5, What::ReadBegan), (5, read(POISON, 11))]);

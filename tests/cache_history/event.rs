@@ -53,6 +53,8 @@ pub enum What {
         version: u64,
         writer: u64,
     },
+    /// A session was found so many milliseconds after it had ended.
+    FoundAfterItsEnd(u64),
     /// A counter of the process stands at this.
     Counted {
         counter: u8,
@@ -83,6 +85,7 @@ impl Event {
             } => (3, class, version, writer),
             What::Acknowledged { version, writer } => (4, 0, version, writer),
             What::Counted { counter, at } => (5, counter, at, 0),
+            What::FoundAfterItsEnd(late) => (6, 0, late, 0),
         };
         let mut bytes = [0; SIZE];
         bytes[..4].copy_from_slice(&[tag, class, self.key.object, self.key.kind as u8]);
@@ -117,6 +120,7 @@ impl Event {
                 counter: bytes[1],
                 at: first,
             },
+            6 => What::FoundAfterItsEnd(first),
             other => panic!("{other} is no record"),
         };
         Self {

@@ -3,8 +3,10 @@
 //!
 //! The program starts itself again for each process. `WUNDR_HISTORY_SECONDS` is how long the protocol is tried,
 //! `WUNDR_HISTORY_SEED` makes the choices of another run again; what the system does between them is its own.
+//! `WUNDR_HISTORY_HARMS` names the harms of [`nemesis::Harm`] that are done, all without it.
 
 mod checker;
+mod ending;
 mod event;
 mod nemesis;
 #[path = "../observer/mod.rs"]
@@ -105,10 +107,22 @@ fn seed() -> u64 {
 
 fn the_protocol_holds() {
     let seconds = variable("WUNDR_HISTORY_SECONDS").unwrap_or(25);
-    let report = trials::protocol(seconds, seed()).run(&DATABASE);
+    let mut trial = trials::protocol(seconds, seed());
+    let wanted: Option<String> = variable("WUNDR_HISTORY_HARMS");
+    if let Some(wanted) = &wanted {
+        let is_wanted = |harm: Harm| wanted.split(',').any(|name| name == format!("{harm:?}"));
+        let weights = trial.harms.weights.iter();
+        let named = weights.filter(|(harm, _)| is_wanted(*harm));
+        trial.harms.weights = named.map(|&(harm, weight)| (harm, weight.max(1))).collect();
+    }
+    let report = trial.run(&DATABASE);
     println!("{report}");
     if let Some(violation) = &report.violation {
         panic!("{violation}");
+    }
+    assert_eq!(report.count("calls without an end"), 0);
+    if wanted.is_some() {
+        return;
     }
     // Without these nothing was tried.
     assert!(report.checker.reads_ended > 2_000 && report.checker.writes_acknowledged > 500);

@@ -24,16 +24,29 @@ pub enum Harm {
     PostgresCrashed,
     ProcessKilled,
     ProcessStandsStill,
+    PostgresVanished,
+    PostgresFailedOver,
+    TypeWidened,
+    ColumnChanged,
+    ClockStepped,
 }
 
 /// What is done how often, and how many milliseconds lie between at most.
 #[derive(Clone)]
 pub struct Harms {
-    pub weights: &'static [(Harm, u32)],
+    pub weights: Vec<(Harm, u32)>,
     pub pause: u64,
     /// Every other while only what leaves the generation as it is: fences that were left behind grow old only then.
     pub calm: bool,
 }
+
+/// Columns of rows that are read, whose type is changed without writing the rows anew: a transaction that is older than
+/// a table's new rows finds the table empty, which is PostgreSQL's doing.
+const COLUMNS: [(&str, &str); 3] = [
+    ("public.projects", "description"),
+    ("public.user_sessions", "user_agent"),
+    ("public.user_sessions", "token_hash"),
+];
 
 /// The seconds of a while.
 const PHASE: u64 = 5;
@@ -47,6 +60,9 @@ impl Harm {
                 | Self::SessionsTerminated
                 | Self::ProcessKilled
                 | Self::ProcessStandsStill
+                | Self::TypeWidened
+                | Self::ColumnChanged
+                | Self::ClockStepped
         )
     }
 }
@@ -153,6 +169,30 @@ impl Nemesis<'_> {
                 workers.stop_one(chance, Duration::from_millis(100) + chance.within(3_500));
                 true
             }
+            Harm::PostgresVanished => {
+                database.vanish();
+                true
+            }
+            Harm::PostgresFailedOver => {
+                database.fail_over();
+                true
+            }
+            Harm::TypeWidened => {
+                let which = *chance.pick(&["public.project_role", "setup.config_category"]);
+                let word = format!("word_{}", chance.below(1_000_000));
+                database.migrate(&format!(
+                    "ALTER TYPE {which} ADD VALUE IF NOT EXISTS '{word}'"
+                ))
+            }
+            Harm::ColumnChanged => {
+                let which = *chance.pick(&COLUMNS);
+                let into = *chance.pick(&["text", "varchar"]);
+                let (table, column) = which;
+                database.migrate(&format!(
+                    "ALTER TABLE {table} ALTER COLUMN {column} TYPE {into}"
+                ))
+            }
+            Harm::ClockStepped => workers.step_clock(chance),
         }
     }
 }

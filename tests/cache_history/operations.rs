@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{both_engines, *};
+use crate::ending;
 use crate::event::{Key, Kind, Log, Seen, What};
 use crate::random::Random;
 use crate::settings::{Object, Workload};
@@ -22,6 +23,9 @@ const TYPE: AnalysisType = AnalysisType::Quality;
 /// Reads something, by chance through one method or another, and notes what it was.
 #[both_engines]
 pub async fn read(db: &Cached, load: &Workload, chance: &Random, log: &Log) -> Result<()> {
+    if load.started > 0 && chance.in_a_thousand(50) {
+        return read_ending(db, load, chance, log).await;
+    }
     let number = chance.below(load.objects.len() as u64) as usize;
     let kind = *chance.pick(Kind::ALL);
     if kind == Kind::Project && chance.in_a_thousand(200) {
@@ -53,6 +57,25 @@ async fn read_projects(db: &Cached, load: &Workload, log: &Log) -> Result<()> {
         let description = project.and_then(|project| project.description);
         let seen = value::seen(&description.unwrap());
         log.note(key(object), operation, What::ReadEnded(seen));
+    }
+    Ok(())
+}
+
+/// Reads a session that ends about now, by the true clock, and notes when it was found although it had ended.
+#[both_engines]
+async fn read_ending(db: &Cached, load: &Workload, chance: &Random, log: &Log) -> Result<()> {
+    let Some(now) = ending::now(load.started) else {
+        return Ok(());
+    };
+    let ends = (now + 1_000 - chance.below(4_000)) / ending::EVERY * ending::EVERY;
+    let sessions = db.user_sessions();
+    let session = sessions.find_by_token_hash(&ending::token(ends)).await?;
+    if session.is_some() && now > ends + ending::SLACK {
+        let key = Key {
+            object: 0,
+            kind: Kind::Session,
+        };
+        log.note(key, log.operation(), What::FoundAfterItsEnd(now - ends));
     }
     Ok(())
 }
@@ -126,6 +149,8 @@ pub struct Plan {
     is_poisoned: bool,
     /// It tells the cache that it may have written everything.
     touches_everything: bool,
+    /// Then it also takes the prepared statements of its session away.
+    pub deallocates: bool,
     /// How long it stays between its statements.
     stays: Duration,
 }
@@ -133,13 +158,15 @@ pub struct Plan {
 impl Plan {
     pub fn by(chance: &Random, load: &Workload) -> Self {
         let others = Kind::ALL.iter().filter(|kind| **kind != Kind::Project);
+        let touches_everything = chance.in_a_thousand(load.everything);
         Self {
+            deallocates: touches_everything && chance.in_a_thousand(load.deallocated),
             kinds: others
                 .filter(|_| chance.in_a_thousand(500))
                 .copied()
                 .collect(),
             is_poisoned: chance.in_a_thousand(load.poisoned),
-            touches_everything: chance.in_a_thousand(load.everything),
+            touches_everything,
             stays: chance.within(2),
         }
     }
@@ -194,6 +221,9 @@ pub async fn write(
             if plan.touches_everything {
                 let _ = tx.connection_mut();
             }
+            if plan.deallocates {
+                deallocate(tx).await?;
+            }
             if plan.is_poisoned {
                 return Err(Error::StaleWrite { what: "poison" });
             }
@@ -232,7 +262,7 @@ async fn write_kind(
         Kind::Session => {
             tx.user_sessions().delete_for_user(object.user).await?;
             if value::session_class(version) == value::PRESENT {
-                let expires_at = Utc::now() + TimeDelta::hours(1);
+                let expires_at = Utc::now() + TimeDelta::hours(48);
                 let new = NewUserSession::new(object.user, &object.token, expires_at);
                 tx.user_sessions().create(new.user_agent(text)).await?;
             }

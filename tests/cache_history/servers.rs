@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::observer::Observer;
 use crate::random::Random;
-use wundr_db::testing::{PostgresServer, RedisServer, TestDatabase};
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
+use wundr_db::testing::{Pair, PostgresServer, Proxy, ProxyMode, RedisServer};
 use wundr_db::{Config, blocking};
 
 /// Two Redis servers, of which one is the primary and the other follows it. Clients find the primary by a link.
@@ -169,31 +172,104 @@ impl Caches {
     }
 }
 
-/// A PostgreSQL server with a database.
+/// A PostgreSQL server with a database, behind an address that leads to it, whichever it is.
 pub struct Database {
-    server: PostgresServer,
-    pub database: TestDatabase,
+    name: String,
+    address: Proxy,
+    /// `None` only while a standby takes over.
+    server: Mutex<Option<PostgresServer>>,
+    /// What the address leads to.
+    way: Mutex<Proxy>,
 }
+
+/// After such a time the system gives the connections to a server up that has vanished: `unacknowledged_timeout` of the
+/// crate's settings. It sees to those for which the crate has no limit of its own.
+const GIVEN_UP: Duration = Duration::from_secs(12);
 
 impl Database {
     pub fn start() -> Self {
         let server = PostgresServer::start().unwrap();
-        let database = server.create_database().unwrap();
-        blocking::migrations::up(&Config::new(&database.url()).unwrap()).unwrap();
-        Self { server, database }
+        let name = "history".to_owned();
+        Observer::of(&server.url("postgres")).run(&format!("CREATE DATABASE {name}"));
+        blocking::migrations::up(&Config::new(&server.url(&name)).unwrap()).unwrap();
+        let way = Proxy::start(&server).unwrap();
+        Self {
+            address: Proxy::start(&way).unwrap(),
+            name,
+            server: Mutex::new(Some(server)),
+            way: Mutex::new(way),
+        }
+    }
+
+    /// Where the processes find it.
+    pub fn url(&self) -> String {
+        self.address.url(&self.name)
+    }
+
+    /// Past everything that lies between.
+    pub fn direct_url(&self) -> String {
+        self.server().as_ref().unwrap().url(&self.name)
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<PostgresServer>> {
+        self.server.lock().unwrap()
     }
 
     /// Ends it as in a crash, in the middle of what it does. What it has acknowledged is there again afterwards.
     pub fn crash(&self, down: Duration) {
-        self.server.kill().unwrap();
+        let server = self.server();
+        let server = server.as_ref().unwrap();
+        server.kill().unwrap();
         std::thread::sleep(down);
-        self.server.restart().unwrap();
+        server.restart().unwrap();
     }
 
     pub fn terminate(&self, sessions: u64) {
-        Observer::of(&self.database.url()).ask(&format!(
+        Observer::of(&self.direct_url()).ask(&format!(
             "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT {sessions}) session"
         ));
+    }
+
+    /// All connections lead to a server that says nothing any more; new ones lead to another with the same data.
+    pub fn vanish(&self) {
+        let server = self.server();
+        let new = Proxy::start(server.as_ref().unwrap()).unwrap();
+        self.address.lead_to(&new);
+        let old = std::mem::replace(&mut *self.way.lock().unwrap(), new);
+        old.set(ProxyMode::Silent).unwrap();
+        std::thread::spawn(move || {
+            std::thread::sleep(GIVEN_UP);
+            drop(old);
+        });
+        drop(server);
+        // With the host its sessions are gone, and what they have locked.
+        self.terminate(1_000);
+    }
+
+    /// A standby takes over. It has everything that anybody was told of.
+    pub fn fail_over(&self) {
+        let mut server = self.server();
+        let pair = Pair::of(server.take().unwrap()).unwrap();
+        self.address.set(ProxyMode::Refuse).unwrap();
+        self.address.cut();
+        pair.wait_for_catch_up().unwrap();
+        pair.primary().kill().unwrap();
+        pair.promote().unwrap();
+        let (_old, new) = pair.into_servers();
+        let way = Proxy::start(&new).unwrap();
+        self.address.lead_to(&way);
+        *self.way.lock().unwrap() = way;
+        *server = Some(new);
+        self.address.set(ProxyMode::Pass).unwrap();
+    }
+
+    /// Runs a statement of a migration. Tells whether it could be done.
+    pub fn migrate(&self, statement: &str) -> bool {
+        PgConnection::establish(&self.direct_url()).is_ok_and(|mut connection| {
+            connection
+                .batch_execute(&format!("SET lock_timeout = '2s'; {statement}"))
+                .is_ok()
+        })
     }
 }

@@ -34,6 +34,10 @@ pub struct Workload {
     pub write_pause: u64,
     /// Calls of the async engine whose future is dropped.
     pub cancelled: u64,
+    /// Calls of the async engine whose future is polled for a moment and then kept for seconds without being polled.
+    pub kept: u64,
+    /// Of the transactions that make everything old, those that take the session's prepared statements away.
+    pub deallocated: u64,
     /// Transactions that are rolled back.
     pub poisoned: u64,
     /// Transactions that make everything old.
@@ -48,6 +52,8 @@ pub struct Workload {
     pub lease: u64,
     /// Among how many tags they are spread.
     pub shards: u16,
+    /// When this machine was started, by its true clock, in milliseconds since 1970. The clocks of the processes step.
+    pub started: u64,
 }
 
 /// Somebody stays at a point of the protocol.

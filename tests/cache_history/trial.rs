@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::checker::{Checker, Violation};
+use crate::ending;
 use crate::event::{Events, Key, Kind, Log, What};
 use crate::nemesis::{Done, Harms, Nemesis};
 use crate::observer::{ALL_AT_REST, Observer};
@@ -15,11 +16,12 @@ use crate::settings::{Engine, Object, Process, Workload};
 use crate::value;
 use crate::worker::{COUNTERS, cache_config, database_config, operations};
 use crate::workers::Workers;
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use wundr_db::blocking::*;
 use wundr_db::{
     AnalysisType, ConfigCategory, NewAnalysis, NewConfiguration, NewProject, NewProjectMember,
-    NewUser,
+    NewUser, NewUserSession, UserId,
 };
 
 /// What is tried, and for how long.
@@ -88,15 +90,18 @@ impl Trial {
         let _ = std::fs::remove_file(&history);
         let log = Log::open(&history, 0).unwrap();
         let mut events = Events::of(&history).unwrap();
-        let db = Db::connect(database_config(&database.database.url())).unwrap();
+        let db = Db::connect(database_config(&database.url())).unwrap();
         self.load.objects = (0..self.load.objects.capacity())
             .map(|number| create(&db, number, &log))
             .collect();
+        // Not a user whose sessions the processes delete.
+        let visitor = NewUser::new(format!("visitor-{}", self.load.objects[0].email), "visitor");
+        let visitor = &db.users().create(visitor).unwrap().id;
         let like = Process {
             number: 0,
             engine: Engine::Blocking,
             seed: self.seed,
-            database: database.database.url(),
+            database: database.url(),
             cache: caches.url(),
             history: history.clone(),
             load: self.load.clone(),
@@ -114,6 +119,9 @@ impl Trial {
         };
         let harms = std::thread::scope(|scope| {
             let raging = scope.spawn(|| nemesis.rage(&self.harms, &stop));
+            if self.load.started > 0 {
+                scope.spawn(|| make_sessions_that_end(database, visitor, &stop));
+            }
             while violation.is_none() && began.elapsed() < self.time {
                 std::thread::sleep(KILLED_PROCESSES_ARE_REPLACED);
                 deaths += workers.replace_dead();
@@ -147,8 +155,8 @@ impl Trial {
 
     /// When all is quiet, the cache has what the database has.
     fn look_back(&self, database: &Database, caches: &Caches, log: &Log) {
-        Observer::of(&database.database.url()).until(ALL_AT_REST);
-        let db = Db::connect(database_config(&database.database.url())).unwrap();
+        Observer::of(&database.direct_url()).until(ALL_AT_REST);
+        let db = Db::connect(database_config(&database.url())).unwrap();
         let cached = Cached::new(db, cache_config(&caches.url(), &self.load)).unwrap();
         for (number, object) in self.load.objects.iter().enumerate() {
             for &kind in Kind::ALL {
@@ -164,6 +172,26 @@ impl Trial {
                 }
             }
         }
+    }
+}
+
+/// Sessions are made ahead of their end, one for each time that a reader may choose.
+fn make_sessions_that_end(database: &Database, user: &UserId, stop: &AtomicBool) {
+    let now = || DateTime::<Utc>::from(SystemTime::now()).timestamp_millis() as u64;
+    let mut ends = now() / ending::EVERY * ending::EVERY;
+    let connect = || Db::lazy(database_config(&database.direct_url())).unwrap();
+    let mut db = connect();
+    while !stop.load(Ordering::Relaxed) {
+        while ends < now() + ending::AHEAD {
+            ends += ending::EVERY;
+            let expires_at = DateTime::from_timestamp_millis(ends as i64).unwrap();
+            // One that cannot be made is never found.
+            let new = NewUserSession::new(*user, ending::token(ends), expires_at);
+            if db.user_sessions().create(new).is_err() {
+                db = connect();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(ending::EVERY / 4));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ending;
 use crate::nemesis::{Harm, Harms};
 use crate::settings::{Engine, Stall, Workload};
 use crate::trial::Trial;
@@ -17,6 +18,8 @@ fn workload(objects: usize) -> Workload {
         read_pause: 4,
         write_pause: 60,
         cancelled: 0,
+        kept: 0,
+        deallocated: 0,
         poisoned: 0,
         everything: 0,
         deaths: 0,
@@ -25,6 +28,7 @@ fn workload(objects: usize) -> Workload {
         lifetime: 60_000,
         lease: 5_000,
         shards: 1,
+        started: 0,
     }
 }
 
@@ -41,10 +45,13 @@ fn stall(point: Point, chance: u64, at_least: u64, at_most: u64) -> Stall {
 pub fn protocol(seconds: u64, seed: u64) -> Trial {
     let mut load = workload(6);
     load.cancelled = 80;
+    load.kept = 15;
+    load.deallocated = 300;
     load.poisoned = 100;
     load.everything = 10;
     load.deaths = 8;
     load.lifetime = 2_000;
+    load.started = ending::started().unwrap_or(0);
     load.shards = 1 + (seed % 3) as u16;
     load.lease = 400;
     load.stalls = vec![
@@ -62,7 +69,7 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
         name: "the_protocol".to_owned(),
         load,
         harms: Harms {
-            weights: &[
+            weights: vec![
                 (Harm::FlushAll, 6),
                 (Harm::KillClients, 6),
                 (Harm::ForgetScripts, 3),
@@ -76,6 +83,12 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
                 (Harm::PostgresCrashed, 2),
                 (Harm::ProcessKilled, 4),
                 (Harm::ProcessStandsStill, 2),
+                (Harm::PostgresVanished, 2),
+                (Harm::PostgresFailedOver, 1),
+                (Harm::TypeWidened, 2),
+                (Harm::ColumnChanged, 4),
+                // Done only where it is named, until a step of the clock lengthens no session.
+                (Harm::ClockStepped, 0),
             ],
             pause: 600,
             calm: true,
@@ -90,7 +103,7 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
 pub fn of_mutant(mutant: Mutant, seed: u64) -> Trial {
     let mut load = workload(2);
     load.mutant = format!("{mutant:?}");
-    let mut weights: &'static [(Harm, u32)] = &[];
+    let mut weights = Vec::new();
     let mut pause = 100;
     let mut engines: &'static [Engine] = &[Asynchronous, Blocking];
     match mutant {
@@ -108,10 +121,10 @@ pub fn of_mutant(mutant: Mutant, seed: u64) -> Trial {
         }
         Mutant::NoBarrier => {
             load.stalls = vec![stall(Point::BeforeCommit, 500, 50, 300)];
-            weights = &[(Harm::FlushAll, 1)];
+            weights = vec![(Harm::FlushAll, 1)];
         }
         Mutant::AnyRun => {
-            weights = &[
+            weights = vec![
                 (Harm::RedisRemembered, 1),
                 (Harm::RedisStartedFromOldSnapshot, 1),
             ];

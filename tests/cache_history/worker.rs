@@ -2,8 +2,8 @@
 
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::event::Log;
 use crate::random::Random;
@@ -15,7 +15,7 @@ use wundr_db::{Config, Error};
 pub const VARIABLE: &str = "WUNDR_HISTORY_PROCESS";
 
 /// The numbers that a process reports.
-pub const COUNTERS: [&str; 17] = [
+pub const COUNTERS: [&str; 20] = [
     "hits",
     "shared",
     "misses",
@@ -33,6 +33,9 @@ pub const COUNTERS: [&str; 17] = [
     "writes dropped",
     "writes refused for want of the cache",
     "writes failed otherwise",
+    "calls kept without being polled",
+    "times prepared statements were taken away",
+    "calls without an end",
 ];
 
 fn numbers(metrics: &CacheMetrics) -> [u64; 12] {
@@ -58,7 +61,21 @@ struct Shared<D> {
     load: Workload,
     chance: Random,
     log: Log,
-    failures: [AtomicU64; 5],
+    failures: [AtomicU64; 8],
+    /// When the calls began that are under way.
+    calls: Mutex<Vec<Option<Instant>>>,
+}
+
+/// No call takes longer, whatever happens to the servers: each step of it has a limit, and there are few steps.
+const CALL: Duration = Duration::from_secs(40);
+
+/// A call that is under way.
+struct Call<'s>(&'s Mutex<Vec<Option<Instant>>>, usize);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap()[self.1] = None;
+    }
 }
 
 /// What became of a call that was not answered well.
@@ -69,6 +86,10 @@ enum Failure {
     WriteDropped,
     Refused,
     Write,
+    /// Not one, but of interest too.
+    Kept,
+    Deallocated,
+    Endless,
 }
 
 impl<D> Shared<D> {
@@ -76,7 +97,24 @@ impl<D> Shared<D> {
         self.failures[failure as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Begins a call, which ends when this is dropped.
+    fn begin(&self) -> Call<'_> {
+        let mut calls = self.calls.lock().unwrap();
+        let free = calls.iter().position(Option::is_none);
+        let place = free.unwrap_or_else(|| {
+            calls.push(None);
+            calls.len() - 1
+        });
+        calls[place] = Some(Instant::now());
+        Call(&self.calls, place)
+    }
+
     fn report(&self, metrics: &CacheMetrics) {
+        let calls = self.calls.lock().unwrap();
+        let is_endless = |call: &&Instant| call.elapsed() > CALL;
+        let endless = calls.iter().flatten().filter(is_endless).count();
+        self.failures[Failure::Endless as usize].fetch_max(endless as u64, Ordering::Relaxed);
+        drop(calls);
         let failures = self
             .failures
             .iter()
@@ -166,6 +204,7 @@ impl Process {
             chance: Random::of(self.seed),
             load: self.load,
             failures: Default::default(),
+            calls: Mutex::default(),
         })
     }
 
@@ -179,7 +218,9 @@ const REPORTS: Duration = Duration::from_millis(100);
 
 #[path = ""]
 mod asynchronous {
-    use super::{Arc, Duration, Failure, Process, REPORTS, Shared, database_config};
+    use super::{Arc, Duration, Failure, Instant, Process, REPORTS, Shared, database_config};
+    use diesel_async::SimpleAsyncConnection as _;
+    use std::pin::Pin;
     use wundr_db::{repository as both_engines, *};
 
     #[path = "operations.rs"]
@@ -188,6 +229,46 @@ mod asynchronous {
 
     async fn stay(time: Duration) {
         tokio::time::sleep(time).await;
+    }
+
+    async fn deallocate(tx: &mut Tx) -> Result<()> {
+        let done = tx.connection_mut().batch_execute("DEALLOCATE ALL").await;
+        Ok(done?)
+    }
+
+    /// A call that is not polled until a time comes, when it goes on or is dropped.
+    struct Kept<'s>(
+        Instant,
+        Pin<Box<dyn Future<Output = Result<()>> + Send + 's>>,
+    );
+
+    impl<'s> Kept<'s> {
+        /// Polls a call for a moment, at least once. What does not end is kept.
+        async fn of(
+            call: impl Future<Output = Result<()>> + Send + 's,
+            shared: &Shared<Cached>,
+            at_most: u64,
+        ) -> Option<Self> {
+            let mut call: Pin<Box<dyn Future<Output = Result<()>> + Send + 's>> = Box::pin(call);
+            let moment = match shared.chance.in_a_thousand(500) {
+                true => Duration::ZERO,
+                false => shared.chance.within(10),
+            };
+            tokio::time::timeout(moment, &mut call).await.err()?;
+            shared.failed(Failure::Kept);
+            Some(Self(Instant::now() + shared.chance.within(at_most), call))
+        }
+
+        /// Lets a call go on, or drops it, whose time has come.
+        async fn let_go(kept: &mut Option<Self>, shared: &Shared<Cached>) {
+            if kept.as_ref().is_some_and(|kept| kept.0 <= Instant::now())
+                && let Some(Self(_, call)) = kept.take()
+                && shared.chance.in_a_thousand(500)
+            {
+                let _under_way = shared.begin();
+                let _ = call.await;
+            }
+        }
     }
 
     pub fn run(process: Process) {
@@ -229,8 +310,15 @@ mod asynchronous {
             log,
             ..
         } = &*shared;
+        let mut kept = None;
         loop {
+            Kept::let_go(&mut kept, &shared).await;
             let reading = read(db, load, chance, log);
+            if kept.is_none() && chance.in_a_thousand(load.kept) {
+                kept = Kept::of(reading, &shared, 4_000).await;
+                continue;
+            }
+            let under_way = shared.begin();
             let pause = match tokio::time::timeout(patience(&shared), reading).await {
                 Ok(outcome) => shared.rest(outcome.err().as_ref(), false),
                 Err(_) => {
@@ -238,6 +326,7 @@ mod asynchronous {
                     Duration::ZERO
                 }
             };
+            drop(under_way);
             stay(pause).await;
         }
     }
@@ -250,8 +339,20 @@ mod asynchronous {
             log,
             ..
         } = &*shared;
+        let mut kept = None;
         loop {
+            Kept::let_go(&mut kept, &shared).await;
             let plan = Plan::by(chance, load);
+            if plan.deallocates {
+                shared.failed(Failure::Deallocated);
+            }
+            if kept.is_none() && chance.in_a_thousand(load.kept) {
+                let number = shared.choose();
+                let writing = async move { write(db, load, number, &plan, log).await };
+                kept = Kept::of(writing, &shared, 1_000).await;
+                continue;
+            }
+            let under_way = shared.begin();
             let writing = write(db, load, shared.choose(), &plan, log);
             let pause = match tokio::time::timeout(patience(&shared), writing).await {
                 Ok(outcome) => shared.rest(outcome.err().as_ref(), true),
@@ -260,6 +361,7 @@ mod asynchronous {
                     Duration::ZERO
                 }
             };
+            drop(under_way);
             stay(pause).await;
         }
     }
@@ -267,7 +369,9 @@ mod asynchronous {
 
 #[path = ""]
 mod blocking {
-    use super::{Arc, Duration, Process, REPORTS, Shared, database_config};
+    use super::{Arc, Duration, Failure, Process, REPORTS, Shared, database_config};
+    use diesel::connection::SimpleConnection as _;
+    use wundr_db::Result;
     use wundr_db::blocking::{repository as both_engines, *};
 
     #[path = "operations.rs"]
@@ -276,6 +380,10 @@ mod blocking {
 
     fn stay(time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn deallocate(tx: &mut Tx) -> Result<()> {
+        Ok(tx.connection_mut().batch_execute("DEALLOCATE ALL")?)
     }
 
     pub fn run(process: Process) {
@@ -298,7 +406,9 @@ mod blocking {
 
     fn go_on_reading(shared: &Shared<Cached>) {
         loop {
+            let under_way = shared.begin();
             let outcome = read(&shared.db, &shared.load, &shared.chance, &shared.log);
+            drop(under_way);
             stay(shared.rest(outcome.err().as_ref(), false));
         }
     }
@@ -306,8 +416,13 @@ mod blocking {
     fn go_on_writing(shared: &Shared<Cached>) {
         loop {
             let plan = Plan::by(&shared.chance, &shared.load);
+            if plan.deallocates {
+                shared.failed(Failure::Deallocated);
+            }
             let number = shared.choose();
+            let under_way = shared.begin();
             let outcome = write(&shared.db, &shared.load, number, &plan, &shared.log);
+            drop(under_way);
             stay(shared.rest(outcome.err().as_ref(), true));
         }
     }
