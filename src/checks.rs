@@ -9,10 +9,9 @@ use bigdecimal::{BigDecimal, RoundingMode, Zero};
 use chrono::{DateTime, Utc};
 use diesel::query_source::SizeRestrictedColumn;
 use ipnetwork::IpNetwork;
-use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Change, Error, Json, Result, Secret};
+use crate::{Change, Document, Error, Json, Result, Secret};
 
 /// The largest number of characters in a column, if it has a bound.
 #[derive(Debug, Clone, Copy)]
@@ -73,25 +72,15 @@ impl Storable for String {
     }
 }
 
-impl Storable for Value {
+impl Storable for Document {
     fn objection(&self, _: Option<usize>) -> Option<String> {
-        match self {
-            Value::String(text) => text.objection(None),
-            Value::Array(values) => values.iter().find_map(|value| value.objection(None)),
-            Value::Object(fields) => fields
-                .iter()
-                .find_map(|(name, value)| name.objection(None).or_else(|| value.objection(None))),
-            Value::Null | Value::Bool(_) | Value::Number(_) => None,
-        }
+        self.objection()
     }
 }
 
 impl<T: serde::Serialize> Storable for Json<T> {
     fn objection(&self, _: Option<usize>) -> Option<String> {
-        match self.to_value() {
-            Ok(value) => value.objection(None),
-            Err(error) => Some(error.to_string()),
-        }
+        self.objection()
     }
 }
 

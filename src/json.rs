@@ -1,7 +1,13 @@
-//! JSONB columns whose shape the design gives.
+//! JSONB columns: documents that are kept as the text that they are, and shapes for those that have one.
+//!
+//! PostgreSQL stores numbers of any size and documents of any depth. A parsed tree does neither, and which numbers it keeps
+//! depends on features of `serde_json` that any crate of a program can switch on. A [`Document`] is therefore the JSON
+//! text itself. It is parsed where a caller asks for a value of it, and written back as it was.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
+use std::str::FromStr;
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
@@ -9,23 +15,300 @@ use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Jsonb;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use crate::{Change, Error, Result};
+use crate::{Change, Error, Result, Secret};
+
+mod finite;
+mod read;
+mod text;
+
+/// The fields of a JSON object by name, each with all its digits.
+pub type Fields = BTreeMap<String, Document>;
+
+/// A JSON document, as its text: every digit of its numbers, at any depth.
+///
+/// A value of `serde_json` becomes one by `into()`, and text by `parse()`. What is written is checked first: a
+/// document that nests deeper than [`MAX_DEPTH`](Self::MAX_DEPTH), or holds what PostgreSQL cannot store, is an
+/// [`Error::InvalidInput`] that names the column. What other clients have written is read at any depth and with any
+/// number.
+///
+/// Two documents are equal if their values are: the order of fields, white space and the way a number is written
+/// (`1.10`, `11e-1`) do not count.
+///
+/// Human-readable formats of serde hold it as JSON, others as text. `serde_json` keeps every digit; another
+/// human-readable format keeps what an `f64` or a 64-bit integer holds.
+///
+/// ```
+/// use serde_json::json;
+/// use wundr_db::Document;
+///
+/// let document = Document::from(json!({"theme": "dark", "zoom": 1.5}));
+/// assert_eq!(document.field::<String>("theme")?.as_deref(), Some("dark"));
+/// assert_eq!(document.field::<bool>("beta")?, None);
+/// assert_eq!(document, json!({"zoom": 1.5, "theme": "dark"}));
+///
+/// let exact: Document = r#"{"price": 1.10, "big": 12345678901234567890123}"#.parse()?;
+/// assert_eq!(exact.get("big").unwrap().text(), "12345678901234567890123");
+/// # Ok::<(), wundr_db::Error>(())
+/// ```
+#[derive(Clone, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Jsonb)]
+pub struct Document(Box<RawValue>);
+
+impl Document {
+    /// The deepest nesting of arrays and objects that is written.
+    pub const MAX_DEPTH: usize = 100;
+
+    /// The document of a value.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the value is not JSON: a number that is not finite, a field given twice, or a map whose
+    /// keys are not text.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+        text::of(value)
+            .and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string()))
+            .map(Self)
+            .map_err(|reason| Error::invalid("json", reason))
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The document read as a value of type `T`.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if it has another shape, or `T` cannot hold one of its numbers.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_str(self.text()).map_err(|error| Error::Decode {
+            type_name: std::any::type_name::<T>().into(),
+            value: error.to_string(),
+        })
+    }
+
+    /// The document as a tree. Numbers beyond 64-bit integers become the nearest `f64`.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] if it nests deeper than 127 levels or holds a number beyond `f64`.
+    pub fn value(&self) -> Result<Value> {
+        self.read()
+    }
+
+    /// The field with this name; `None` if there is none, or if the document is not an object.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Self> {
+        self.fields()?.remove(name)
+    }
+
+    /// The field with this name as a value of type `T`; `None` if it is absent or null.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn field<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        match self.get(name) {
+            Some(field) => field.read(),
+            None => Ok(None),
+        }
+    }
+
+    /// The fields of an object; `None` for another document.
+    #[must_use]
+    pub fn fields(&self) -> Option<Fields> {
+        serde_json::from_str(self.text()).ok()
+    }
+
+    /// The elements of an array; `None` for another document.
+    #[must_use]
+    pub fn elements(&self) -> Option<Vec<Self>> {
+        serde_json::from_str(self.text()).ok()
+    }
+
+    /// Checks whether it is an object.
+    #[must_use]
+    pub fn is_object(&self) -> bool {
+        self.text().starts_with('{')
+    }
+
+    /// The reason why it cannot be stored, if there is one.
+    pub(crate) fn objection(&self) -> Option<String> {
+        text::objection(self.text(), Self::MAX_DEPTH)
+    }
+
+    /// An array that holds this document alone.
+    pub(crate) fn in_array(&self) -> Self {
+        Self(raw(format!("[{}]", self.text())))
+    }
+}
+
+/// Takes a field out of an object, as what it is read as.
+pub(crate) fn take<T: DeserializeOwned, E: serde::de::Error>(
+    fields: &mut Fields,
+    name: &str,
+) -> Result<Option<T>, E> {
+    let field = fields.remove(name);
+    let field = field.map(|field| serde_json::from_str(field.text()));
+    field
+        .transpose()
+        .map_err(|error| E::custom(format_args!("{name}: {error}")))
+}
+
+/// JSON text that is known to be well-formed.
+fn raw(text: String) -> Box<RawValue> {
+    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+/// `null`.
+impl Default for Document {
+    fn default() -> Self {
+        Self(RawValue::NULL.to_owned())
+    }
+}
+
+impl From<Value> for Document {
+    fn from(value: Value) -> Self {
+        Self(raw(text::of_value(&value)))
+    }
+}
+
+/// Not for `f64`, which has numbers that JSON has not: see [`Document::of`].
+macro_rules! from_json_values {
+    ($($type:ty),* $(,)?) => {$(
+        impl From<$type> for Document {
+            fn from(value: $type) -> Self {
+                Value::from(value).into()
+            }
+        }
+    )*};
+}
+from_json_values!(
+    bool, i32, i64, u32, u64, usize, &str, String, Vec<Value>, Map<String, Value>,
+);
+
+impl FromStr for Document {
+    type Err = Error;
+
+    /// Reads JSON text. Of a field that is given twice, the last counts.
+    fn from_str(text: &str) -> Result<Self> {
+        let parsed = serde_json::from_str(text);
+        parsed
+            .map(Self)
+            .map_err(|error| Error::invalid("json", error))
+    }
+}
+
+impl PartialEq for Document {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text() || text::same(self.text(), other.text())
+    }
+}
+
+impl PartialEq<Value> for Document {
+    fn eq(&self, other: &Value) -> bool {
+        text::same(self.text(), &text::of_value(other))
+    }
+}
+
+impl PartialEq<Document> for Value {
+    fn eq(&self, other: &Document) -> bool {
+        other == self
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.text())
+    }
+}
+
+impl fmt::Display for Document {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.text())
+    }
+}
+
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            serializer.serialize_str(self.text())
+        } else if std::any::type_name::<S>().contains("serde_json::") {
+            self.0.serialize(serializer)
+        } else {
+            // Other formats do not know how serde_json passes on text as it is.
+            let value: Value = serde_json::from_str(self.text()).map_err(ser::Error::custom)?;
+            value.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            read::embedded(deserializer).map(|text| Self(raw(text)))
+        } else {
+            let text = String::deserialize(deserializer)?;
+            RawValue::from_string(text)
+                .map(Self)
+                .map_err(serde::de::Error::custom)
+        }
+    }
+}
+
+impl FromSql<Jsonb, Pg> for Document {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        Ok(Self(serde_json::from_slice(document(&value)?)?))
+    }
+}
+
+impl ToSql<Jsonb, Pg> for Document {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        out.write_all(&[1])?;
+        out.write_all(self.text().as_bytes())?;
+        Ok(IsNull::No)
+    }
+}
+
+/// The text in JSONB's binary form.
+fn document<'v>(value: &'v PgValue<'_>) -> deserialize::Result<&'v [u8]> {
+    match value.as_bytes() {
+        [1, document @ ..] => Ok(document),
+        _ => Err("not version 1 of JSONB's binary form".into()),
+    }
+}
+
+impl From<Value> for Secret<Document> {
+    fn from(value: Value) -> Self {
+        Self::new(value.into())
+    }
+}
+
+impl From<Value> for Change<Secret<Document>> {
+    fn from(value: Value) -> Self {
+        Self::Set(value.into())
+    }
+}
+
+impl From<Value> for Change<Document> {
+    fn from(value: Value) -> Self {
+        Self::Set(value.into())
+    }
+}
 
 /// A JSON document that has the shape `T`, or that another client wrote in a shape of its own.
 ///
 /// A document of another shape does not make its row unreadable: it is [`Raw`](Json::Raw), and is written back as
-/// it was. The shapes of this crate keep the fields that they do not know in `extra`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, AsExpression, FromSqlRow)]
+/// it was. The shapes of this crate keep the fields that they do not know in `extra`, as they were.
+#[derive(Debug, Clone, PartialEq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Jsonb)]
-#[serde(untagged)]
 pub enum Json<T> {
     /// A document of the expected shape.
     Typed(T),
     /// Any other document.
-    Raw(Value),
+    Raw(Document),
 }
 
 impl<T> Json<T> {
@@ -47,16 +330,33 @@ impl<T> Json<T> {
 }
 
 impl<T: Serialize> Json<T> {
-    /// The document as raw JSON, whatever its shape.
+    /// The document, whatever its shape.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if `T` cannot be JSON, such as a map with keys that are not text.
-    pub fn to_value(&self) -> Result<Value> {
+    /// As [`Document::of`].
+    pub fn to_document(&self) -> Result<Document> {
         match self {
-            Self::Typed(document) => {
-                serde_json::to_value(document).map_err(|error| Error::invalid("json", error))
-            }
-            Self::Raw(value) => Ok(value.clone()),
+            Self::Typed(document) => Document::of(document),
+            Self::Raw(document) => Ok(document.clone()),
+        }
+    }
+
+    /// The document as a tree, whatever its shape.
+    ///
+    /// # Errors
+    /// As [`Document::of`] and [`Document::value`].
+    pub fn to_value(&self) -> Result<Value> {
+        self.to_document()?.value()
+    }
+
+    /// The reason why it cannot be stored, if there is one.
+    pub(crate) fn objection(&self) -> Option<String> {
+        match self {
+            Self::Typed(document) => match text::of(document) {
+                Ok(text) => text::objection(&text, Document::MAX_DEPTH),
+                Err(reason) => Some(reason),
+            },
+            Self::Raw(document) => document.objection(),
         }
     }
 }
@@ -73,25 +373,64 @@ impl<T> From<T> for Change<Json<T>> {
     }
 }
 
+impl From<Map<String, Value>> for Json<Fields> {
+    fn from(fields: Map<String, Value>) -> Self {
+        let fields = fields.into_iter();
+        Self::Typed(fields.map(|(name, value)| (name, value.into())).collect())
+    }
+}
+
+impl From<Vec<Value>> for Json<Vec<Document>> {
+    fn from(elements: Vec<Value>) -> Self {
+        Self::Typed(elements.into_iter().map(Into::into).collect())
+    }
+}
+
+impl<T: Serialize> Serialize for Json<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Raw(document) => document.serialize(serializer),
+            Self::Typed(document) if serializer.is_human_readable() => {
+                document.serialize(serializer)
+            }
+            Self::Typed(document) => {
+                let text = serde_json::to_string(document).map_err(ser::Error::custom)?;
+                serializer.serialize_str(&text)
+            }
+        }
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Json<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let document = Document::deserialize(deserializer)?;
+        let typed = serde_json::from_str(document.text());
+        Ok(typed.map_or(Self::Raw(document), Self::Typed))
+    }
+}
+
 impl<T: DeserializeOwned> FromSql<Jsonb, Pg> for Json<T> {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        match value.as_bytes() {
-            [1, document @ ..] => match serde_json::from_slice(document) {
-                Ok(typed) => Ok(Self::Typed(typed)),
-                Err(_) => Ok(Self::Raw(serde_json::from_slice(document)?)),
-            },
-            _ => Err("not version 1 of JSONB's binary form".into()),
+        let text = document(&value)?;
+        match serde_json::from_slice(text) {
+            Ok(typed) => Ok(Self::Typed(typed)),
+            Err(_) => Ok(Self::Raw(Document(serde_json::from_slice(text)?))),
         }
     }
 }
 
 impl<T: Serialize + fmt::Debug> ToSql<Jsonb, Pg> for Json<T> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        out.write_all(&[1])?;
         match self {
-            Self::Typed(document) => serde_json::to_writer(out, document)?,
-            Self::Raw(value) => serde_json::to_writer(out, value)?,
+            Self::Typed(document) => {
+                out.write_all(&[1])?;
+                serde_json::to_writer(out, document)?;
+                Ok(IsNull::No)
+            }
+            Self::Raw(document) => ToSql::<Jsonb, Pg>::to_sql(document, out),
         }
-        Ok(IsNull::No)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,7 +134,7 @@ pub use gate::{
 };
 pub use health::Health;
 pub use ids::*;
-pub use json::Json;
+pub use json::{Document, Fields, Json};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use models::*;
 pub use page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};

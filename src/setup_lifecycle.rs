@@ -10,10 +10,10 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Jsonb, Text, Uuid};
 use diesel::{QueryResult, Selectable};
-use serde_json::Value;
 
 use crate::{
-    Error, Result, SessionStatus, SetupSession, SetupSessionId, SetupStep, SetupStepId, StepStatus,
+    Document, Error, Result, SessionStatus, SetupSession, SetupSessionId, SetupStep, SetupStepId,
+    StepStatus,
 };
 
 /// What happens to a step.
@@ -325,8 +325,9 @@ impl QueryFragment<Pg> for TakeSession {
 
 /// Adds to a log where it lies.
 pub(crate) enum AppendLog<'a> {
-    /// To a session's array, in an array of its own, so that an entry that is an array stays one entry.
-    Session(SetupSessionId, &'a Value),
+    /// To a session's array, in an array of its own, so that an entry that is an array stays one entry. A stored null
+    /// is an empty array; another value that is no array becomes the first entry.
+    Session(SetupSessionId, &'a Document),
     /// To a step's text.
     Step(SetupStepId, &'a str),
 }
@@ -335,7 +336,9 @@ impl QueryFragment<Pg> for AppendLog<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match self {
             Self::Session(id, entry) => {
-                out.push_sql("UPDATE setup.setup_sessions SET logs = logs || ");
+                out.push_sql(
+                    "UPDATE setup.setup_sessions SET logs = CASE WHEN logs = 'null' THEN '[]' ELSE logs END || ",
+                );
                 out.push_bind_param::<Jsonb, _>(entry)?;
                 out.push_sql(" WHERE id = ");
                 out.push_bind_param::<Uuid, _>(id)

@@ -1,6 +1,12 @@
 //! Text in patterns and in SQL functions.
 
+use diesel::expression::AppearsOnTable;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Jsonb, Text};
+use diesel::{Expression, QueryResult};
+
+use crate::Document;
 
 diesel::define_sql_function! {
     /// Text in lower case.
@@ -8,12 +14,34 @@ diesel::define_sql_function! {
     fn lower(text: Text) -> Text;
 }
 
-diesel::infix_operator!(Merged, " || ", Jsonb, backend: diesel::pg::Pg);
-
-/// `||` on JSONB: the right side's fields replace the left side's.
-pub(crate) fn merged<L, R>(left: L, right: R) -> Merged<L, R> {
-    Merged::new(left, right)
+/// A JSONB column with the fields of an object put in place of its own; a column that holds another value is taken for
+/// `{}`, where `||` alone would make an array of the two.
+#[derive(Debug, Clone, QueryId)]
+pub(crate) struct Merged<C> {
+    column: C,
+    fields: Document,
 }
+
+pub(crate) fn merged<C>(column: C, fields: Document) -> Merged<C> {
+    Merged { column, fields }
+}
+
+impl<C: QueryFragment<Pg>> QueryFragment<Pg> for Merged<C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("CASE WHEN pg_catalog.jsonb_typeof(");
+        self.column.walk_ast(out.reborrow())?;
+        out.push_sql(") = 'object' THEN ");
+        self.column.walk_ast(out.reborrow())?;
+        out.push_sql(" ELSE '{}' END || ");
+        out.push_bind_param::<Jsonb, _>(&self.fields)
+    }
+}
+
+impl<C> Expression for Merged<C> {
+    type SqlType = Jsonb;
+}
+
+impl<C, T> AppearsOnTable<T> for Merged<C> {}
 
 /// A LIKE pattern that matches what contains the text; its own wildcards are taken literally.
 pub(crate) fn containing(text: &str) -> String {

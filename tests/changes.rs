@@ -39,7 +39,7 @@ fn changes() -> impl Strategy<Value = UserChanges> {
                 changes.role = role;
                 changes.avatar_url = avatar_url;
                 changes.github_username = github_username;
-                changes.preferences = preferences;
+                changes.preferences = preferences.map(Into::into);
                 changes.is_active = is_active;
                 changes.last_login_at = last_login_at;
                 changes

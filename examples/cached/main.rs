@@ -200,6 +200,6 @@ async fn write(
 
 async fn version_of(db: &Cached, cast: &Cast) -> wundr_db::Result<u64> {
     let project = db.projects().find(cast.project.id).await?;
-    let version = project.and_then(|project| project.configuration["version"].as_u64());
-    Ok(version.unwrap_or_default())
+    let version = project.map(|project| project.configuration.field("version"));
+    Ok(version.transpose()?.flatten().unwrap_or_default())
 }

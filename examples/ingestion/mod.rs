@@ -7,8 +7,8 @@ use bigdecimal::{BigDecimal, RoundingMode};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use wundr_db::{
-    AnalysisId, AnalysisStatus, AnalysisType, AuditAction, AuditLogRepository, Db, DuplicateFile,
-    Error, IngestCounts, IssueStatus, IssueType, Json, MetricCategory, NewAnalysis,
+    AnalysisId, AnalysisStatus, AnalysisType, AuditAction, AuditLogRepository, Db, Document,
+    DuplicateFile, Error, IngestCounts, IssueStatus, IssueType, Json, MetricCategory, NewAnalysis,
     NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewAuditLog, NewDependencyGraph,
     NewDuplicateGroup, OrganizationId, ProjectId, ProjectRepository, Result, Rows, TrendDirection,
     UserId,
@@ -230,6 +230,6 @@ fn decimal(field: &'static str, number: f64) -> Result<BigDecimal> {
         .map_err(|_| Error::invalid(field, "is not a finite number"))
 }
 
-fn as_json(value: &impl serde::Serialize) -> Result<serde_json::Value> {
-    serde_json::to_value(value).map_err(|error| Error::invalid("json", error))
+fn as_json(value: &impl serde::Serialize) -> Result<Document> {
+    Document::of(value)
 }

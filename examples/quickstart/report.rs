@@ -45,8 +45,9 @@ fn table(title: &str, header: &[&str]) -> Table {
     table
 }
 
-fn label(analysis: &Analysis) -> &str {
-    analysis.configuration["label"].as_str().unwrap_or("?")
+fn label(analysis: &Analysis) -> String {
+    let label = analysis.configuration.field("label").ok().flatten();
+    label.unwrap_or_else(|| "?".to_owned())
 }
 
 async fn statistics(db: &Db, cast: &Cast) -> Outcome {
@@ -218,7 +219,7 @@ async fn tracking(db: &Db, oldest_first: &[Analysis]) -> Outcome {
         let gates = db.quality_gates();
         let verdict = gates.evaluate(&gate, Some(before.id), after.id).await?;
         table.add_row([
-            label(after).to_owned(),
+            label(after),
             found.unchanged.len().to_string(),
             found.moved.len().to_string(),
             found.new.len().to_string(),
@@ -277,15 +278,13 @@ async fn audit_trail(db: &Db, cast: &Cast) -> Outcome {
     let mut table = table(&title, &["time (UTC)", "action", "what", "which"]);
     for entry in page.items {
         let values = entry.new_values.unwrap_or_default();
-        let name = values["label"]
-            .as_str()
-            .or(values["name"].as_str())
-            .unwrap_or_default();
+        let label: Option<String> = values.field("label")?;
+        let name = label.or(values.field("name")?).unwrap_or_default();
         table.add_row([
             entry.created_at.format("%Y-%m-%d %H:%M:%S").to_string(),
             entry.action.to_string(),
             entry.resource_type,
-            name.to_owned(),
+            name,
         ]);
     }
     println!("{table}");

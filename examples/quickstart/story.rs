@@ -99,13 +99,11 @@ pub async fn ingest_releases(db: &Db, cast: &Cast) -> Result<(), Box<dyn Error>>
     let filter = AnalysisFilter::new().project_id(cast.project.id);
     let page = Page::new().limit(100).order(AnalysisOrder::Oldest);
     let stored = db.analyses().list(&filter, &page).await?;
-    let label =
-        |configuration: &serde_json::Value| configuration["label"].as_str().map(str::to_owned);
     let stored: HashSet<String> = stored
         .items
         .iter()
-        .filter_map(|analysis| label(&analysis.configuration))
-        .collect();
+        .filter_map(|analysis| analysis.configuration.field("label").transpose())
+        .collect::<Result<_, _>>()?;
 
     let releases = release::history(&release::flask())?;
     let style = ProgressStyle::with_template("releases     {bar:40} {pos}/{len} {msg}")?;

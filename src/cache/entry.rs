@@ -12,7 +12,7 @@ use crate::Analysis;
 
 /// The form of all cached values, a part of each key. A change of a cached type's fields needs another: then no process
 /// reads what a process with another form has written, and the two run side by side.
-pub(crate) const SCHEMA: &str = "2";
+pub(crate) const SCHEMA: &str = "3";
 
 const MAGIC: u8 = 0xC5;
 const HEAD: usize = 21;
@@ -198,8 +198,8 @@ mod tests {
             description: Some(String::new()),
             repository_url: None,
             repository_provider: Some(RepositoryProvider::Github),
-            repository_data: Some(json!([1, -2.5, null, {"a": ["b"]}])),
-            configuration: json!({}),
+            repository_data: Some(json!([1, -2.5, null, {"a": ["b"]}]).into()),
+            configuration: json!({}).into(),
             status: ProjectStatus::Active,
             visibility: ProjectVisibility::Private,
             created_by: UserId::new(),
@@ -216,8 +216,8 @@ mod tests {
         assert_eq!(serde_json::from_value::<Project>(json).unwrap(), project);
 
         let mut scored = AnalysisSummary::scored(0.5);
-        scored.extra.insert("files".to_owned(), json!(3));
-        for summary in [Json::Typed(scored), Json::Raw(json!([0.5]))] {
+        scored.extra.insert("files".to_owned(), json!(3).into());
+        for summary in [Json::Typed(scored), Json::Raw(json!([0.5]).into())] {
             let bytes = encode(&name(), &summary, Duration::ZERO, HOUR).unwrap();
             let back: Decoded<Json<AnalysisSummary>> = decode(&name(), &bytes).unwrap();
             assert_eq!(back.value, summary);
@@ -273,7 +273,7 @@ mod tests {
         let advice = "a cached type has other fields: give SCHEMA another value, and put both here";
         assert_eq!(
             (SCHEMA, forms.as_str()),
-            ("2", "6eaadf55038b732d3333cf01d1dc1cf1"),
+            ("3", "6eaadf55038b732d3333cf01d1dc1cf1"),
             "{advice}"
         );
     }

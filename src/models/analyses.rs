@@ -6,14 +6,14 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Uuid};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::analysis::analyses;
 use crate::{
-    AnalysisId, AnalysisStatus, AnalysisType, Change, Json, Project, ProjectId, User, UserId,
+    AnalysisId, AnalysisStatus, AnalysisType, Change, Document, Fields, Json, Project, ProjectId,
+    User, UserId,
 };
 
 /// A run that looks at a project: a row of the design's `analyses`.
@@ -44,9 +44,9 @@ pub struct Analysis {
     /// Percent that are done, 0 to 100; 100 if completed.
     pub progress: i32,
     /// Settings of the run, as the application writes them.
-    pub configuration: Value,
+    pub configuration: Document,
     /// What was found, as the application writes it.
-    pub results: Option<Value>,
+    pub results: Option<Document>,
     /// What was found, in short.
     pub summary: Option<Json<AnalysisSummary>>,
     /// Why the run failed.
@@ -67,19 +67,27 @@ pub struct Analysis {
 }
 
 /// What an analysis found, in short.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct AnalysisSummary {
     /// `overallScore`: how good the project is, on the application's own scale. The scores of a project's completed
     /// analyses make its [`avg_quality_score`](crate::ProjectStats::avg_quality_score).
-    #[serde(
-        rename = "overallScore",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "overallScore", skip_serializing_if = "Option::is_none")]
     pub overall_score: Option<f64>,
     /// Every other field.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Fields,
+}
+
+/// Not derived: a derive would read the other fields through numbers that do not hold all digits.
+impl<'de> Deserialize<'de> for AnalysisSummary {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut extra = Fields::deserialize(deserializer)?;
+        let overall_score = crate::json::take(&mut extra, "overallScore")?;
+        Ok(Self {
+            overall_score: overall_score.unwrap_or_default(),
+            extra,
+        })
+    }
 }
 
 impl AnalysisSummary {
@@ -88,7 +96,7 @@ impl AnalysisSummary {
     pub fn scored(overall_score: f64) -> Self {
         Self {
             overall_score: Some(overall_score),
-            extra: Map::new(),
+            extra: Fields::new(),
         }
     }
 }
@@ -112,9 +120,9 @@ pub struct NewAnalysis {
     pub progress: Option<i32>,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// What was found, as the application writes it.
-    pub results: Option<Value>,
+    pub results: Option<Document>,
     /// What was found, in short.
     pub summary: Option<Json<AnalysisSummary>>,
     /// Why the run failed.
@@ -157,9 +165,9 @@ impl NewAnalysis {
 #[serde(default)]
 pub struct AnalysisChanges {
     /// New settings, in place of the old.
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// New results, in place of the old.
-    pub results: Change<Value>,
+    pub results: Change<Document>,
     /// New summary, in place of the old.
     pub summary: Change<Json<AnalysisSummary>>,
     /// New reason of the failure.

@@ -4,12 +4,11 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::analysis::analysis_results;
-use crate::{Analysis, AnalysisId, AnalysisResultId, Change, Json};
+use crate::{Analysis, AnalysisId, AnalysisResultId, Change, Document, Fields, Json};
 
 /// What an analysis says of a file: a row of the design's `analysis_results`.
 #[derive(
@@ -36,9 +35,9 @@ pub struct AnalysisResult {
     /// Digest of the file's content.
     pub file_hash: Option<String>,
     /// Measures of the file by name, as the application writes them.
-    pub metrics: Json<Map<String, Value>>,
+    pub metrics: Json<Fields>,
     /// What was found in the file, as the application writes it.
-    pub issues: Json<Vec<Value>>,
+    pub issues: Json<Vec<Document>>,
     /// What the file depends on.
     pub dependencies: Json<Vec<String>>,
     /// When the row was made.
@@ -60,10 +59,10 @@ pub struct NewAnalysisResult {
     pub file_hash: Option<String>,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub metrics: Option<Json<Map<String, Value>>>,
+    pub metrics: Option<Json<Fields>>,
     /// `[]` unless given.
     #[row(or = "'[]'")]
-    pub issues: Option<Json<Vec<Value>>>,
+    pub issues: Option<Json<Vec<Document>>>,
     /// `[]` unless given.
     #[row(or = "'[]'")]
     pub dependencies: Option<Json<Vec<String>>>,
@@ -80,9 +79,9 @@ pub struct AnalysisResultChanges {
     /// New digest.
     pub file_hash: Change<String>,
     /// New measures, in place of the old.
-    pub metrics: Option<Json<Map<String, Value>>>,
+    pub metrics: Option<Json<Fields>>,
     /// New findings, in place of the old.
-    pub issues: Option<Json<Vec<Value>>>,
+    pub issues: Option<Json<Vec<Document>>>,
     /// New dependencies, in place of the old.
     pub dependencies: Option<Json<Vec<String>>>,
 }

@@ -5,14 +5,13 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 use wundr_db_macros::{Filter, NewRow};
 
 use super::User;
 use crate::page::orders;
 use crate::schema::audit::audit_logs;
-use crate::{AuditAction, AuditLogId, Organization, OrganizationId, UserId};
+use crate::{AuditAction, AuditLogId, Document, Organization, OrganizationId, UserId};
 
 /// An entry of the audit log: a row of the design's `audit_logs`. It is written once and never changed.
 #[derive(
@@ -44,11 +43,11 @@ pub struct AuditLog {
     /// The thing it was done to.
     pub resource_id: Option<Uuid>,
     /// What the changed fields held before.
-    pub old_values: Option<Value>,
+    pub old_values: Option<Document>,
     /// What the changed fields hold since.
-    pub new_values: Option<Value>,
+    pub new_values: Option<Document>,
     /// Whatever else the application writes down.
-    pub metadata: Value,
+    pub metadata: Document,
     /// Where the request came from.
     pub ip_address: Option<IpNetwork>,
     /// With which program.
@@ -75,12 +74,12 @@ pub struct NewAuditLog {
     /// The thing it was done to.
     pub resource_id: Option<Uuid>,
     /// What the changed fields held before.
-    pub old_values: Option<Value>,
+    pub old_values: Option<Document>,
     /// What the changed fields hold since.
-    pub new_values: Option<Value>,
+    pub new_values: Option<Document>,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub metadata: Option<Value>,
+    pub metadata: Option<Document>,
     /// Where the request came from.
     pub ip_address: Option<IpNetwork>,
     /// With which program.

@@ -4,15 +4,14 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::public::projects;
 use crate::schema::setup::configurations;
 use crate::{
-    Change, ConfigCategory, ConfigScope, ConfigurationId, Error, Organization, OrganizationId,
-    Project, ProjectId, Result, User, UserId,
+    Change, ConfigCategory, ConfigScope, ConfigurationId, Document, Error, Organization,
+    OrganizationId, Project, ProjectId, Result, User, UserId,
 };
 
 macro_rules! is_of_organization {
@@ -153,7 +152,7 @@ pub struct Configuration {
     /// Unique within scope and category.
     pub name: String,
     /// The value; opaque while `is_encrypted`.
-    pub value: Value,
+    pub value: Document,
     /// What the setting does.
     pub description: Option<String>,
     /// Whether `value` is encrypted.
@@ -182,7 +181,7 @@ pub struct NewConfiguration {
     scope: ConfigScope,
     category: ConfigCategory,
     name: String,
-    value: Value,
+    value: Document,
     description: Option<String>,
     // No `Option`: a value that is replaced takes its flag with it.
     is_encrypted: bool,
@@ -196,7 +195,7 @@ impl NewConfiguration {
         scope: impl Into<ConfigurationScope>,
         category: ConfigCategory,
         name: impl Into<String>,
-        value: impl Into<Value>,
+        value: impl Into<Document>,
         created_by: UserId,
     ) -> Self {
         let scope = scope.into();
@@ -249,7 +248,7 @@ pub struct ConfigurationChanges {
     /// New name.
     pub name: Option<String>,
     /// New value. Say with it whether it is encrypted, if the old one differs in that.
-    pub value: Option<Value>,
+    pub value: Option<Document>,
     /// New description.
     pub description: Change<String>,
     /// Whether the value is encrypted.

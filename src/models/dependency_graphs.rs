@@ -4,12 +4,11 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::analysis::dependency_graphs;
-use crate::{Analysis, AnalysisId, Change, DependencyGraphId, Project, ProjectId};
+use crate::{Analysis, AnalysisId, Change, DependencyGraphId, Document, Project, ProjectId};
 
 /// How the parts of a project depend on each other: a row of the design's `dependency_graphs`.
 #[derive(
@@ -35,9 +34,9 @@ pub struct DependencyGraph {
     /// The analysis that made the graph, as long as that is kept.
     pub analysis_id: Option<AnalysisId>,
     /// The graph, as the application writes it.
-    pub graph_data: Value,
+    pub graph_data: Document,
     /// What else there is to say, as the application writes it.
-    pub metadata: Value,
+    pub metadata: Document,
     /// When the row was made.
     pub created_at: DateTime<Utc>,
 }
@@ -54,10 +53,10 @@ pub struct NewDependencyGraph {
     /// The analysis that made the graph.
     pub analysis_id: Option<AnalysisId>,
     /// The graph.
-    pub graph_data: Value,
+    pub graph_data: Document,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub metadata: Option<Value>,
+    pub metadata: Option<Document>,
     /// Now unless given.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
@@ -71,9 +70,9 @@ pub struct DependencyGraphChanges {
     /// The analysis that made the graph.
     pub analysis_id: Change<AnalysisId>,
     /// New graph, in place of the old.
-    pub graph_data: Option<Value>,
+    pub graph_data: Option<Document>,
     /// New metadata, in place of the old.
-    pub metadata: Option<Value>,
+    pub metadata: Option<Document>,
 }
 
 /// Which dependency graphs are meant. What is not named does not matter.

@@ -4,13 +4,12 @@ use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::analysis::duplicate_groups;
-use crate::{Analysis, AnalysisId, DuplicateGroupId, Json};
+use crate::{Analysis, AnalysisId, DuplicateGroupId, Fields, Json};
 
 /// Code that stands in more than one place: a row of the design's `duplicate_groups`.
 #[derive(
@@ -46,7 +45,7 @@ pub struct DuplicateGroup {
 }
 
 /// A place where duplicated code stands.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DuplicateFile {
     /// The file, from the project's root.
@@ -57,7 +56,25 @@ pub struct DuplicateFile {
     pub end_line: u32,
     /// Every other field.
     #[serde(flatten)]
-    pub extra: Map<String, Value>,
+    pub extra: Fields,
+}
+
+/// Not derived: a derive would read the other fields through numbers that do not hold all digits.
+impl<'de> Deserialize<'de> for DuplicateFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error as _;
+        let mut extra = Fields::deserialize(deserializer)?;
+        let missing = D::Error::missing_field;
+        let path = crate::json::take(&mut extra, "path")?.ok_or_else(|| missing("path"))?;
+        let start_line = crate::json::take(&mut extra, "startLine")?;
+        let end_line = crate::json::take(&mut extra, "endLine")?;
+        Ok(Self {
+            path,
+            start_line: start_line.ok_or_else(|| missing("startLine"))?,
+            end_line: end_line.ok_or_else(|| missing("endLine"))?,
+            extra,
+        })
+    }
 }
 
 impl DuplicateFile {
@@ -68,7 +85,7 @@ impl DuplicateFile {
             path: path.into(),
             start_line,
             end_line,
-            extra: Map::new(),
+            extra: Fields::new(),
         }
     }
 }

@@ -7,7 +7,6 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Jsonb, Uuid};
 use diesel::{QueryResult, Selectable};
-use serde_json::{Map, Value};
 
 use crate::statement::{NewRow, ROWS_PER_STATEMENT};
 use crate::{
@@ -64,11 +63,12 @@ impl Tally {
             let count = self.open_by_severity.get(severity).copied();
             (severity.to_string(), count.unwrap_or_default().into())
         });
-        let open: Map<String, Value> = open.collect();
+        let open: serde_json::Map<_, _> = open.collect();
+        let open = serde_json::Value::Object(open);
         let fields = [
             ("results", self.read.results.into()),
             ("issues", self.read.issues.into()),
-            ("openIssues", open.into()),
+            ("openIssues", open),
             ("metrics", self.read.metrics.into()),
             ("duplicateGroups", self.read.duplicate_groups.into()),
             ("dependencyGraphs", self.read.dependency_graphs.into()),
@@ -76,7 +76,7 @@ impl Tally {
         AnalysisSummary {
             overall_score: None,
             extra: fields
-                .map(|(name, value)| (name.to_owned(), value))
+                .map(|(name, value): (&str, serde_json::Value)| (name.to_owned(), value.into()))
                 .into_iter()
                 .collect(),
         }

@@ -4,14 +4,13 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::setup::integrations;
 use crate::{
-    Change, IntegrationId, IntegrationType, Organization, OrganizationId, Project, ProjectId,
-    Secret, SyncStatus, User, UserId,
+    Change, Document, IntegrationId, IntegrationType, Organization, OrganizationId, Project,
+    ProjectId, Secret, SyncStatus, User, UserId,
 };
 
 /// A connection to a service: a row of the design's `integrations`.
@@ -43,10 +42,10 @@ pub struct Integration {
     /// Display name.
     pub name: String,
     /// Settings that are no secrets, as the application writes them.
-    pub configuration: Value,
+    pub configuration: Document,
     /// What the service is entered with; left out of JSON.
     #[serde(skip)]
-    pub credentials: Option<Secret<Value>>,
+    pub credentials: Option<Secret<Document>>,
     /// Where the service sends its events.
     pub webhook_url: Option<String>,
     /// What the service signs its events with; left out of JSON.
@@ -83,9 +82,9 @@ pub struct NewIntegration {
     pub name: String,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// What the service is entered with.
-    pub credentials: Option<Secret<Value>>,
+    pub credentials: Option<Secret<Document>>,
     /// Where the service sends its events.
     pub webhook_url: Option<String>,
     /// What the service signs its events with, at most 255 characters.
@@ -112,10 +111,10 @@ pub struct IntegrationChanges {
     /// New display name.
     pub name: Option<String>,
     /// New settings, in place of the old.
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// New credentials; read from JSON, but left out of it.
     #[serde(skip_serializing)]
-    pub credentials: Change<Secret<Value>>,
+    pub credentials: Change<Secret<Document>>,
     /// New address for events.
     pub webhook_url: Change<String>,
     /// New secret for events; read from JSON, but left out of it.

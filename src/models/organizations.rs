@@ -4,12 +4,11 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::public::organizations;
-use crate::{Change, OrganizationId, SubscriptionPlan};
+use crate::{Change, Document, OrganizationId, SubscriptionPlan};
 
 /// An organization: a row of the design's `organizations`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable, Identifiable)]
@@ -25,7 +24,7 @@ pub struct Organization {
     /// What it is.
     pub description: Option<String>,
     /// Settings, as the application writes them.
-    pub settings: Value,
+    pub settings: Document,
     /// What it has subscribed to.
     pub subscription_plan: SubscriptionPlan,
     /// When the row was made.
@@ -51,7 +50,7 @@ pub struct NewOrganization {
     pub description: Option<String>,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub settings: Option<Value>,
+    pub settings: Option<Document>,
     /// `free` unless given.
     #[row(or = "'free'")]
     pub subscription_plan: Option<SubscriptionPlan>,
@@ -73,7 +72,7 @@ pub struct OrganizationChanges {
     pub description: Change<String>,
     /// New settings, in place of the old; see
     /// [`merge_settings`](crate::OrganizationRepository::merge_settings) for a part of them.
-    pub settings: Option<Value>,
+    pub settings: Option<Document>,
     /// New subscription.
     pub subscription_plan: Option<SubscriptionPlan>,
     /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.

@@ -4,13 +4,12 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::public::projects;
 use crate::{
-    Change, Organization, OrganizationId, ProjectId, ProjectStatus, ProjectVisibility,
+    Change, Document, Organization, OrganizationId, ProjectId, ProjectStatus, ProjectVisibility,
     RepositoryProvider, User, UserId,
 };
 
@@ -43,9 +42,9 @@ pub struct Project {
     /// Who keeps its repository.
     pub repository_provider: Option<RepositoryProvider>,
     /// What the provider tells of the repository.
-    pub repository_data: Option<Value>,
+    pub repository_data: Option<Document>,
     /// How it is analyzed, as the application writes it.
-    pub configuration: Value,
+    pub configuration: Document,
     /// Whether it is in use.
     pub status: ProjectStatus,
     /// Who sees it.
@@ -81,10 +80,10 @@ pub struct NewProject {
     /// Who keeps its repository.
     pub repository_provider: Option<RepositoryProvider>,
     /// What the provider tells of the repository.
-    pub repository_data: Option<Value>,
+    pub repository_data: Option<Document>,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// `active` unless given.
     #[row(or = "'active'")]
     pub status: Option<ProjectStatus>,
@@ -116,10 +115,10 @@ pub struct ProjectChanges {
     /// Who keeps the repository now.
     pub repository_provider: Change<RepositoryProvider>,
     /// What the provider tells now.
-    pub repository_data: Change<Value>,
+    pub repository_data: Change<Document>,
     /// New configuration, in place of the old; see
     /// [`merge_configuration`](crate::ProjectRepository::merge_configuration) for a part of it.
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// New status.
     pub status: Option<ProjectStatus>,
     /// Who sees it now.
@@ -149,7 +148,7 @@ pub struct ProjectFilter {
     /// With this text in the name or the description, without regard to case.
     pub search: Option<String>,
     /// With a configuration that contains this one: PostgreSQL's `@>`.
-    pub configuration_contains: Option<Value>,
+    pub configuration_contains: Option<Document>,
     /// Created at this time or later.
     pub created_from: Option<DateTime<Utc>>,
     /// Created before this time.

@@ -4,15 +4,14 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::public::organization_members;
 use crate::schema::setup::setup_profiles;
 use crate::{
-    Change, Organization, OrganizationId, ProfileVisibility, SetupCategory, SetupProfileId, User,
-    UserId,
+    Change, Document, Organization, OrganizationId, ProfileVisibility, SetupCategory,
+    SetupProfileId, User, UserId,
 };
 
 /// A recipe for setting up a machine: a row of the design's `setup_profiles`.
@@ -41,13 +40,13 @@ pub struct SetupProfile {
     /// What kind of machine it is for.
     pub category: SetupCategory,
     /// Settings of the setup, as the application writes them.
-    pub configuration: Value,
+    pub configuration: Document,
     /// Array of the tools to install, as the application writes them.
-    pub tools: Value,
+    pub tools: Document,
     /// Array of the templates to lay out, as the application writes them.
-    pub templates: Value,
+    pub templates: Document,
     /// Array of what has to be there first, as the application writes it.
-    pub prerequisites: Value,
+    pub prerequisites: Document,
     /// How long the setup may take, in minutes.
     pub estimated_duration: Option<i32>,
     /// Who sees the profile.
@@ -81,16 +80,16 @@ pub struct NewSetupProfile {
     pub category: SetupCategory,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// `[]` unless given.
     #[row(or = "'[]'")]
-    pub tools: Option<Value>,
+    pub tools: Option<Document>,
     /// `[]` unless given.
     #[row(or = "'[]'")]
-    pub templates: Option<Value>,
+    pub templates: Option<Document>,
     /// `[]` unless given.
     #[row(or = "'[]'")]
-    pub prerequisites: Option<Value>,
+    pub prerequisites: Option<Document>,
     /// How long the setup may take, in minutes.
     pub estimated_duration: Option<i32>,
     /// `private` unless given.
@@ -117,13 +116,13 @@ pub struct SetupProfileChanges {
     /// New category.
     pub category: Option<SetupCategory>,
     /// New settings, in place of the old.
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// New tools, in place of the old.
-    pub tools: Option<Value>,
+    pub tools: Option<Document>,
     /// New templates, in place of the old.
-    pub templates: Option<Value>,
+    pub templates: Option<Document>,
     /// New prerequisites, in place of the old.
-    pub prerequisites: Option<Value>,
+    pub prerequisites: Option<Document>,
     /// How long the setup may take, in minutes.
     pub estimated_duration: Change<i32>,
     /// Who sees the profile.

@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::setup::setup_sessions;
-use crate::{Change, SessionStatus, SetupProfile, SetupProfileId, SetupSessionId, User, UserId};
+use crate::{
+    Change, Document, SessionStatus, SetupProfile, SetupProfileId, SetupSessionId, User, UserId,
+};
 
 /// A run of a setup profile: a row of the design's `setup_sessions`.
 #[derive(
@@ -41,9 +42,9 @@ pub struct SetupSession {
     /// Name of the step that runs.
     pub current_step: Option<String>,
     /// Settings of this run, as the application writes them.
-    pub configuration: Value,
+    pub configuration: Document,
     /// Array of log entries, oldest first, as the application writes them.
-    pub logs: Value,
+    pub logs: Document,
     /// Why it failed.
     pub error_message: Option<String>,
     /// When it began to run.
@@ -80,10 +81,10 @@ pub struct NewSetupSession {
     pub current_step: Option<String>,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// `[]` unless given.
     #[row(or = "'[]'")]
-    pub logs: Option<Value>,
+    pub logs: Option<Document>,
     /// Why it failed.
     pub error_message: Option<String>,
     /// When it began to run.
@@ -109,10 +110,10 @@ pub struct SetupSessionChanges {
     /// Name of the step that runs.
     pub current_step: Change<String>,
     /// New settings, in place of the old.
-    pub configuration: Option<Value>,
+    pub configuration: Option<Document>,
     /// New log, in place of the old; see [`append_log`](crate::SetupSessionRepository::append_log) for one entry
     /// more.
-    pub logs: Option<Value>,
+    pub logs: Option<Document>,
     /// Why it failed.
     pub error_message: Change<String>,
     /// When it began to run.

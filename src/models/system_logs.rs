@@ -4,14 +4,13 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use uuid::Uuid;
 use wundr_db_macros::{Filter, NewRow};
 
 use super::User;
 use crate::page::orders;
 use crate::schema::audit::system_logs;
-use crate::{LogLevel, SystemLogId, UserId};
+use crate::{Document, LogLevel, SystemLogId, UserId};
 
 /// A line of the system log: a row of the design's `system_logs`. It is written once and never changed.
 #[derive(
@@ -40,7 +39,7 @@ pub struct SystemLog {
     /// What happened, in words.
     pub message: String,
     /// What happened, in fields.
-    pub data: Option<Value>,
+    pub data: Option<Document>,
     /// Joins the lines of one piece of work across services.
     pub correlation_id: Option<Uuid>,
     /// Joins the lines of one request.
@@ -67,7 +66,7 @@ pub struct NewSystemLog {
     /// What happened, in words.
     pub message: String,
     /// What happened, in fields.
-    pub data: Option<Value>,
+    pub data: Option<Document>,
     /// Joins the lines of one piece of work across services.
     pub correlation_id: Option<Uuid>,
     /// Joins the lines of one request.

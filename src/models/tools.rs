@@ -6,12 +6,11 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::setup::tools;
-use crate::{Change, Error, Platform, Result, ToolCategory, ToolId};
+use crate::{Change, Document, Error, Platform, Result, ToolCategory, ToolId};
 
 /// A tool that can be installed: a row of the design's `tools`.
 #[derive(
@@ -43,13 +42,13 @@ pub struct Tool {
     /// The command that tells whether it is installed.
     pub verify_command: Option<String>,
     /// Shape of its settings, as the application writes it.
-    pub configuration_schema: Option<Value>,
+    pub configuration_schema: Option<Document>,
     /// Where it can be installed.
     pub supported_platforms: Vec<Platform>,
     /// Names of the tools that have to be there first.
     pub dependencies: Option<Vec<String>>,
     /// More about it, as the application writes it.
-    pub metadata: Value,
+    pub metadata: Document,
     /// A tool that is not active keeps its row and is not offered.
     pub is_active: bool,
     /// When the row was made.
@@ -80,7 +79,7 @@ pub struct NewTool {
     /// The command that tells whether it is installed.
     pub verify_command: Option<String>,
     /// Shape of its settings.
-    pub configuration_schema: Option<Value>,
+    pub configuration_schema: Option<Document>,
     /// None unless given.
     #[row(or = "'{}'")]
     pub supported_platforms: Option<Vec<Platform>>,
@@ -88,7 +87,7 @@ pub struct NewTool {
     pub dependencies: Option<Vec<String>>,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub metadata: Option<Value>,
+    pub metadata: Option<Document>,
     /// `true` unless given.
     #[row(or = "true")]
     pub is_active: Option<bool>,
@@ -112,13 +111,13 @@ pub struct ToolChanges {
     /// The command that tells whether it is installed.
     pub verify_command: Change<String>,
     /// New shape of its settings.
-    pub configuration_schema: Change<Value>,
+    pub configuration_schema: Change<Document>,
     /// New platforms, in place of the old.
     pub supported_platforms: Option<Vec<Platform>>,
     /// New dependencies, in place of the old.
     pub dependencies: Change<Vec<String>>,
     /// New metadata, in place of the old.
-    pub metadata: Option<Value>,
+    pub metadata: Option<Document>,
     /// Whether it is offered.
     pub is_active: Option<bool>,
     /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
@@ -265,7 +264,7 @@ mod tests {
             configuration_schema: None,
             supported_platforms: Vec::new(),
             dependencies: Some(dependencies.iter().map(|&name| name.to_owned()).collect()),
-            metadata: Value::Null,
+            metadata: Document::default(),
             is_active: true,
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,

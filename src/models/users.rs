@@ -4,12 +4,11 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::public::users;
-use crate::{Change, UserId, UserRole};
+use crate::{Change, Document, UserId, UserRole};
 
 /// A user of the platform: a row of the design's `users`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable, Identifiable)]
@@ -29,7 +28,7 @@ pub struct User {
     /// Login name on GitHub.
     pub github_username: Option<String>,
     /// Settings of the user interface, as the application writes them.
-    pub preferences: Value,
+    pub preferences: Document,
     /// A user who is not active keeps its rows and cannot log in.
     pub is_active: bool,
     /// Whether the address was confirmed.
@@ -65,7 +64,7 @@ pub struct NewUser {
     pub github_username: Option<String>,
     /// `{}` unless given.
     #[row(or = "'{}'")]
-    pub preferences: Option<Value>,
+    pub preferences: Option<Document>,
     /// `true` unless given.
     #[row(or = "true")]
     pub is_active: Option<bool>,
@@ -91,7 +90,7 @@ pub struct UserChanges {
     pub github_username: Change<String>,
     /// New settings, in place of the old; see
     /// [`merge_preferences`](crate::UserRepository::merge_preferences) for a part of them.
-    pub preferences: Option<Value>,
+    pub preferences: Option<Document>,
     /// Whether the user may log in.
     pub is_active: Option<bool>,
     /// Whether the address was confirmed.

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
-use serde_json::Value;
 
 use super::*;
 use crate::schema::setup::configurations;
 use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
-    ConfigurationOrder, ConfigurationScope, Error, NewConfiguration, OrganizationId, Page, Paged,
-    ProjectId, Result, UserId,
+    ConfigurationOrder, ConfigurationScope, Document, Error, NewConfiguration, OrganizationId,
+    Page, Paged, ProjectId, Result, UserId,
 };
 
 /// Stores and finds settings.
@@ -136,7 +135,7 @@ pub trait ConfigurationRepository: Send + Sync {
         scope: ConfigurationScope,
         category: ConfigCategory,
         name: &str,
-        value: Value,
+        value: Document,
         by: UserId,
     ) -> Result<Configuration>;
 
@@ -344,7 +343,7 @@ impl ConfigurationRepository for Configurations<'_> {
         scope: ConfigurationScope,
         category: ConfigCategory,
         name: &str,
-        value: Value,
+        value: Document,
         by: UserId,
     ) -> Result<Configuration> {
         self.upsert(NewConfiguration::new(scope, category, name, value, by))

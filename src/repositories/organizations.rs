@@ -1,8 +1,6 @@
 //! `public.organizations`.
 
-use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl, SelectableHelper};
-use diesel::sql_types::Jsonb;
-use serde_json::Value;
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::public::{organization_members, organizations, projects};
@@ -10,8 +8,9 @@ use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::text::merged;
 use crate::touched::{Everything, Key};
 use crate::{
-    Error, NewOrganization, Organization, OrganizationChanges, OrganizationFilter, OrganizationId,
-    OrganizationOrder, OrganizationRole, Page, Paged, ProjectId, Result, SubscriptionPlan, UserId,
+    Document, Error, NewOrganization, Organization, OrganizationChanges, OrganizationFilter,
+    OrganizationId, OrganizationOrder, OrganizationRole, Page, Paged, ProjectId, Result,
+    SubscriptionPlan, UserId,
 };
 
 /// Stores and finds organizations.
@@ -91,7 +90,7 @@ pub trait OrganizationRepository: Send + Sync {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::InvalidInput`] if it is not a JSON object.
-    async fn merge_settings(&self, id: OrganizationId, settings: Value) -> Result<Organization>;
+    async fn merge_settings(&self, id: OrganizationId, settings: Document) -> Result<Organization>;
 
     /// Deletes an organization with its memberships, projects, configurations and integrations, and tells whether it
     /// was there.
@@ -220,15 +219,12 @@ impl OrganizationRepository for Organizations<'_> {
             .await
     }
 
-    async fn merge_settings(&self, id: OrganizationId, settings: Value) -> Result<Organization> {
+    async fn merge_settings(&self, id: OrganizationId, settings: Document) -> Result<Organization> {
         if !settings.is_object() {
             return Err(Error::invalid("settings", "is not a JSON object"));
         }
         crate::checks::check(&settings, "settings", None)?;
-        let merged = organizations::settings.eq(merged(
-            organizations::settings,
-            settings.into_sql::<Jsonb>(),
-        ));
+        let merged = organizations::settings.eq(merged(organizations::settings, settings));
         let statement = diesel::update(organizations::table.find(id))
             .set(merged)
             .returning(Organization::as_returning());

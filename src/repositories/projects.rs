@@ -5,8 +5,7 @@ use diesel::prelude::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl,
     SelectableHelper,
 };
-use diesel::sql_types::{Jsonb, Timestamptz};
-use serde_json::Value;
+use diesel::sql_types::Timestamptz;
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, projects};
@@ -14,9 +13,9 @@ use crate::statement::{Changes as _, NewRow as _, columns_of, delete_matching, p
 use crate::text::merged;
 use crate::touched::{Everything, Key};
 use crate::{
-    AnalysisType, Error, NewProject, OrganizationId, OrganizationRole, Page, Paged, Project,
-    ProjectChanges, ProjectFilter, ProjectId, ProjectOrder, ProjectStatus, ProjectVisibility,
-    Result, UserId,
+    AnalysisType, Document, Error, NewProject, OrganizationId, OrganizationRole, Page, Paged,
+    Project, ProjectChanges, ProjectFilter, ProjectId, ProjectOrder, ProjectStatus,
+    ProjectVisibility, Result, UserId,
 };
 
 /// Stores and finds projects.
@@ -145,7 +144,7 @@ pub trait ProjectRepository: Send + Sync {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::InvalidInput`] if it is not a JSON object.
-    async fn merge_configuration(&self, id: ProjectId, configuration: Value) -> Result<Project>;
+    async fn merge_configuration(&self, id: ProjectId, configuration: Document) -> Result<Project>;
 
     /// Deletes a project with its members, analyses, dependency graphs, configurations and integrations, and tells
     /// whether it was there.
@@ -339,15 +338,12 @@ impl ProjectRepository for Projects<'_> {
             .ok_or(Error::NotFound { what: "Project" })
     }
 
-    async fn merge_configuration(&self, id: ProjectId, configuration: Value) -> Result<Project> {
+    async fn merge_configuration(&self, id: ProjectId, configuration: Document) -> Result<Project> {
         if !configuration.is_object() {
             return Err(Error::invalid("configuration", "is not a JSON object"));
         }
         crate::checks::check(&configuration, "configuration", None)?;
-        let merged = projects::configuration.eq(merged(
-            projects::configuration,
-            configuration.into_sql::<Jsonb>(),
-        ));
+        let merged = projects::configuration.eq(merged(projects::configuration, configuration));
         let statement = diesel::update(projects::table.find(id))
             .set(merged)
             .returning(Project::as_returning());

@@ -1,15 +1,14 @@
 //! `setup.setup_sessions`.
 
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
-use serde_json::Value;
 
 use super::*;
 use crate::schema::setup::setup_sessions;
 use crate::setup_lifecycle::{AppendLog, SessionAction, TakeSession};
 use crate::statement::{Changes as _, NewRow as _, delete_matching};
 use crate::{
-    Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession, SetupSessionChanges,
-    SetupSessionFilter, SetupSessionId, SetupSessionOrder, UserId,
+    Document, Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession,
+    SetupSessionChanges, SetupSessionFilter, SetupSessionId, SetupSessionOrder, UserId,
 };
 
 /// Stores and finds setup sessions.
@@ -114,7 +113,7 @@ pub trait SetupSessionRepository: Send + Sync {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::InvalidInput`] if the entry cannot be stored.
-    async fn append_log(&self, id: SetupSessionId, entry: Value) -> Result<()>;
+    async fn append_log(&self, id: SetupSessionId, entry: Document) -> Result<()>;
 
     /// Deletes a setup session with its steps, and tells whether it was there.
     async fn delete(&self, id: SetupSessionId) -> Result<bool>;
@@ -273,9 +272,9 @@ impl SetupSessionRepository for SetupSessions<'_> {
         self.take(id, SessionAction::Cancel).await
     }
 
-    async fn append_log(&self, id: SetupSessionId, entry: Value) -> Result<()> {
+    async fn append_log(&self, id: SetupSessionId, entry: Document) -> Result<()> {
+        let entry = entry.in_array();
         crate::checks::check(&entry, "logs", None)?;
-        let entry = Value::Array(vec![entry]);
         let statement = AppendLog::Session(id, &entry);
         match self.0.execute(statement).await? {
             0 => Err(Error::NotFound {

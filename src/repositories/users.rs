@@ -3,8 +3,7 @@
 use diesel::prelude::{
     ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, SelectableHelper,
 };
-use diesel::sql_types::{Jsonb, Timestamptz};
-use serde_json::Value;
+use diesel::sql_types::Timestamptz;
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, user_sessions, users};
@@ -12,8 +11,8 @@ use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::text::{lower, merged};
 use crate::touched::{Everything, Key};
 use crate::{
-    Error, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges, UserFilter,
-    UserId, UserOrder,
+    Document, Error, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges,
+    UserFilter, UserId, UserOrder,
 };
 
 /// Stores and finds users.
@@ -90,7 +89,7 @@ pub trait UserRepository: Send + Sync {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::InvalidInput`] if it is not a JSON object.
-    async fn merge_preferences(&self, id: UserId, preferences: Value) -> Result<User>;
+    async fn merge_preferences(&self, id: UserId, preferences: Document) -> Result<User>;
 
     /// Deletes a user with its sessions and memberships, and tells whether it was there.
     ///
@@ -205,13 +204,12 @@ impl UserRepository for Users<'_> {
             .ok_or(Error::NotFound { what: "User" })
     }
 
-    async fn merge_preferences(&self, id: UserId, preferences: Value) -> Result<User> {
+    async fn merge_preferences(&self, id: UserId, preferences: Document) -> Result<User> {
         if !preferences.is_object() {
             return Err(Error::invalid("preferences", "is not a JSON object"));
         }
         crate::checks::check(&preferences, "preferences", None)?;
-        let merged =
-            users::preferences.eq(merged(users::preferences, preferences.into_sql::<Jsonb>()));
+        let merged = users::preferences.eq(merged(users::preferences, preferences));
         let statement = diesel::update(users::table.find(id))
             .set(merged)
             .returning(User::as_returning());

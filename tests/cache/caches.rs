@@ -121,7 +121,7 @@ async fn analyses_and_setup_are_answered_without_the_database() {
     let flask = one.projects().create(new).await.unwrap().id;
     let hour_ago = Utc::now() - TimeDelta::hours(1);
     let mut summary = AnalysisSummary::scored(81.25);
-    summary.extra.insert("more".to_owned(), document());
+    summary.extra.insert("more".to_owned(), document().into());
     let typed = NewAnalysis::new(flask, AnalysisType::Quality, ada)
         .completed(hour_ago - TimeDelta::minutes(1), hour_ago)
         .configuration(document())
@@ -133,7 +133,9 @@ async fn analyses_and_setup_are_answered_without_the_database() {
     let raw = NewAnalysis {
         id: AnalysisId::new(),
         r#type: AnalysisType::Security,
-        summary: Some(Json::Raw(json!({ "overallScore": "high", "n": [1, 2.5] }))),
+        summary: Some(Json::Raw(
+            json!({ "overallScore": "high", "n": [1, 2.5] }).into(),
+        )),
         ..typed.clone()
     };
     let created = one.analyses().create(typed).await.unwrap();

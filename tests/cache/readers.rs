@@ -131,7 +131,7 @@ async fn a_value_that_is_too_large_is_read_and_not_stored() {
     let ada = pair
         .one
         .users()
-        .merge_preferences(ada, preferences)
+        .merge_preferences(ada, preferences.into())
         .await
         .unwrap();
     for _ in 0..3 {
@@ -151,7 +151,7 @@ async fn a_value_that_is_too_large_is_read_and_not_stored() {
     let bob = pair
         .one
         .users()
-        .merge_preferences(bob.id, preferences)
+        .merge_preferences(bob.id, preferences.into())
         .await
         .unwrap();
     for _ in 0..2 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{both_engines, *};
 use crate::ending;
@@ -12,8 +12,9 @@ use crate::random::Random;
 use crate::settings::{Object, Workload};
 use crate::value::{self, POISON};
 use wundr_db::{
-    AnalysisType, ConfigCategory, Configuration, Error, Isolation, NewAnalysis, NewConfiguration,
-    NewUserSession, ProjectChanges, Result, TransactionOptions, UserChanges, UserSession,
+    AnalysisType, ConfigCategory, Configuration, Document, Error, Isolation, NewAnalysis,
+    NewConfiguration, NewUserSession, ProjectChanges, Result, TransactionOptions, UserChanges,
+    UserSession,
 };
 
 const CATEGORY: ConfigCategory = ConfigCategory::Analysis;
@@ -138,8 +139,9 @@ fn seen_setting(setting: Option<Configuration>) -> Seen {
     seen_value(&setting.unwrap().value)
 }
 
-fn seen_value(value: &Value) -> Seen {
-    value::seen(value["text"].as_str().unwrap())
+fn seen_value(document: &Document) -> Seen {
+    let text: Option<String> = document.field("text").unwrap();
+    value::seen(&text.unwrap())
 }
 
 /// What a write does.

@@ -86,7 +86,7 @@ async fn history_is_imported_as_it_was() {
 async fn a_summary_of_another_shape_is_kept_as_it_is() {
     let (db, _database) = database().await;
     let row = analysis(&db).await;
-    let raw = Json::Raw(json!({"overallScore": "ninety"}));
+    let raw = Json::Raw(json!({"overallScore": "ninety"}).into());
     let changes = AnalysisChanges::new().summary(raw.clone());
     let changed = db.analyses().update(row.id, changes).await.unwrap();
     assert_eq!(changed.summary, Some(raw));
@@ -103,7 +103,7 @@ async fn a_summary_of_another_shape_is_kept_as_it_is() {
     let cleared = db.analyses().update(row.id, cleared).await.unwrap();
     assert_eq!(
         (cleared.error_message, cleared.configuration),
-        (None, json!({"deep": true}))
+        (None, json!({"deep": true}).into())
     );
 }
 

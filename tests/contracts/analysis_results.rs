@@ -13,7 +13,7 @@ async fn what_is_created_is_found() {
     let plain = NewAnalysisResult::new(analysis.id, "src/a.rs");
     let plain = results.create(plain).await.unwrap();
 
-    assert_eq!(plain.metrics, Json::Typed(Map::new()));
+    assert_eq!(plain.metrics, Json::from(Map::new()));
     assert_eq!(plain.issues, Json::Typed(vec![]));
     assert_eq!(plain.dependencies, Json::Typed(vec![]));
     let metrics = Map::from_iter([("lines".to_owned(), json!(12))]);
@@ -23,7 +23,7 @@ async fn what_is_created_is_found() {
         .issues(vec![json!({"line": 1})])
         .dependencies(vec!["src/a.rs".to_owned()]);
     let full = results.create(full).await.unwrap();
-    assert_eq!(full.metrics, Json::Typed(metrics));
+    assert_eq!(full.metrics, Json::from(metrics));
     assert_eq!(
         full.dependencies.typed().unwrap()[..],
         ["src/a.rs".to_owned()]
@@ -34,7 +34,7 @@ async fn what_is_created_is_found() {
         results.find_many(&[nothing, plain.id]).await.unwrap(),
         [None, Some(plain.clone())]
     );
-    let raw = Json::Raw(json!({"internal": ["src/a.rs"]}));
+    let raw = Json::Raw(json!({"internal": ["src/a.rs"]}).into());
     let changes = AnalysisResultChanges::new()
         .dependencies(raw.clone())
         .file_hash(None);

@@ -70,7 +70,7 @@ async fn what_is_written_is_found() {
     assert_eq!(entry.ip_address, new.ip_address);
     assert_eq!(
         (&entry.new_values, &entry.metadata),
-        (&new.new_values, &json!({}))
+        (&new.new_values, &json!({}).into())
     );
     assert!((Utc::now() - entry.created_at).num_seconds().abs() < 60);
     assert_eq!(logs.find(entry.id).await.unwrap(), Some(entry.clone()));

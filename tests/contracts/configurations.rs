@@ -1,8 +1,9 @@
 use super::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use wundr_db::{
     Change, ConfigCategory, ConfigScope, Configuration, ConfigurationChanges, ConfigurationFilter,
-    ConfigurationId, ConfigurationOrder, ConfigurationScope, Error, NewConfiguration, Page,
+    ConfigurationId, ConfigurationOrder, ConfigurationScope, Document, Error, Fields,
+    NewConfiguration, Page,
 };
 
 const ANALYSIS: ConfigCategory = ConfigCategory::Analysis;
@@ -19,7 +20,7 @@ async fn scopes(db: &Db) -> (ConfigurationScope, ConfigurationScope) {
     (organization_id.into(), project_id.into())
 }
 
-fn value_of(found: Option<Configuration>) -> Option<Value> {
+fn value_of(found: Option<Configuration>) -> Option<Document> {
     found.map(|setting| setting.value)
 }
 
@@ -68,11 +69,11 @@ async fn setting_a_value_again_changes_the_one_row_of_its_scope() {
         assert!(first.is_encrypted);
 
         let second = settings
-            .set(scope, ANALYSIS, "key", json!("open"), other.id)
+            .set(scope, ANALYSIS, "key", json!("open").into(), other.id)
             .await
             .unwrap();
 
-        assert_eq!((second.id, second.value), (first.id, json!("open")));
+        assert_eq!((second.id, second.value), (first.id, "open".into()));
         assert!(!second.is_encrypted, "the flag goes with the value");
         assert_eq!(second.description.as_deref(), Some("A key"));
         assert_eq!(second.created_by, maker.id);
@@ -80,8 +81,8 @@ async fn setting_a_value_again_changes_the_one_row_of_its_scope() {
     }
     let every = ConfigurationFilter::new();
     assert_eq!(settings.count(&every).await.unwrap(), 3);
-    let null = settings.set(GLOBAL, ANALYSIS, "key", Value::Null, maker.id);
-    assert_eq!(null.await.unwrap().value, Value::Null);
+    let null = settings.set(GLOBAL, ANALYSIS, "key", Document::default(), maker.id);
+    assert_eq!(null.await.unwrap().value, Document::default());
 }
 
 #[both_engines]
@@ -103,15 +104,15 @@ async fn the_narrowest_setting_applies() {
         value_of(setting.unwrap())
     };
 
-    assert_eq!(applies(work).await, Some(json!("work")));
-    assert_eq!(applies(lab).await, Some(json!("lab")));
+    assert_eq!(applies(work).await, Some("work".into()));
+    assert_eq!(applies(lab).await, Some("lab".into()));
     for scope in [GLOBAL, other_lab, other_work, lonely] {
-        assert_eq!(applies(scope).await, Some(json!("global")), "{scope:?}");
+        assert_eq!(applies(scope).await, Some("global".into()), "{scope:?}");
     }
     for (scope, next) in [(work, "lab"), (lab, "global")] {
         let own = settings.find_by_name(scope, ANALYSIS, "depth").await;
         settings.delete(own.unwrap().unwrap().id).await.unwrap();
-        assert_eq!(applies(work).await, Some(json!(next)));
+        assert_eq!(applies(work).await, Some(next.into()));
     }
     let absent = settings.effective(work, ANALYSIS, "width").await.unwrap();
     assert_eq!(absent, None);
@@ -144,7 +145,7 @@ async fn all_that_applies_is_merged_name_by_name() {
         let all = settings.effective_all(scope, Some(category)).await.unwrap();
         let rows = all.into_values().flatten();
         let values = rows.map(|(name, setting)| (name, setting.value));
-        Value::Object(values.collect())
+        serde_json::to_value(values.collect::<Fields>()).unwrap()
     };
 
     assert_eq!(
@@ -190,7 +191,7 @@ async fn another_clients_row_that_names_the_organization_too_is_the_projects() {
 
     assert_eq!(
         (applies(work).await, applies(lab).await),
-        (Some(json!(1)), None)
+        (Some(1.into()), None)
     );
     let found = settings
         .find_by_name(work, ANALYSIS, "depth")
@@ -198,10 +199,10 @@ async fn another_clients_row_that_names_the_organization_too_is_the_projects() {
         .unwrap();
     assert_eq!(ConfigurationScope::try_from(&found.unwrap()).unwrap(), work);
     settings
-        .set(work, ANALYSIS, "depth", json!(2), maker.id)
+        .set(work, ANALYSIS, "depth", json!(2).into(), maker.id)
         .await
         .unwrap();
-    assert_eq!(applies(work).await, Some(json!(2)));
+    assert_eq!(applies(work).await, Some(2.into()));
 }
 
 #[both_engines]
@@ -224,7 +225,7 @@ async fn changes_touch_what_they_name() {
     let changed = settings.update(a.id, sealed).await.unwrap();
     assert_eq!(
         (changed.value, changed.is_encrypted),
-        (json!("sealed"), true)
+        ("sealed".into(), true)
     );
     assert_eq!(changed.description.as_deref(), Some("d"));
     let cleared = ConfigurationChanges::new().description(Change::Clear);

@@ -1,7 +1,7 @@
 use super::*;
 use serde_json::json;
 use wundr_db::{
-    AnalysisId, DependencyGraphChanges, DependencyGraphFilter, DependencyGraphId,
+    AnalysisId, DependencyGraphChanges, DependencyGraphFilter, DependencyGraphId, Document,
     NewDependencyGraph, Page,
 };
 
@@ -10,17 +10,17 @@ use wundr_db::{
 async fn what_is_created_is_found() {
     let (db, _database) = database().await;
     let (graphs, analysis) = (db.dependency_graphs(), analysis(&db).await);
-    let data = json!({"nodes": ["a", "b"], "edges": [["a", "b"]]});
+    let data = Document::from(json!({"nodes": ["a", "b"], "edges": [["a", "b"]]}));
     let new = NewDependencyGraph::new(analysis.project_id, data.clone()).analysis_id(analysis.id);
     let row = graphs.create(new).await.unwrap();
 
-    assert_eq!((&row.graph_data, &row.metadata), (&data, &json!({})));
+    assert_eq!((&row.graph_data, &row.metadata), (&data, &json!({}).into()));
     assert_eq!(graphs.find(row.id).await.unwrap(), Some(row.clone()));
     let changes = DependencyGraphChanges::new().metadata(json!({"tool": "grimp"}));
     let changed = graphs.update(row.id, changes).await.unwrap();
     assert_eq!(
         (changed.metadata, changed.graph_data),
-        (json!({"tool": "grimp"}), data)
+        (json!({"tool": "grimp"}).into(), data)
     );
     let orphan = NewDependencyGraph::new(ProjectId::new(), json!({}));
     assert!(matches!(

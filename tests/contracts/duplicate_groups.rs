@@ -35,7 +35,7 @@ async fn what_is_created_is_found() {
         json!({"path": "src/a.rs", "startLine": 1, "endLine": 9})
     );
     assert_eq!(groups.find(row.id).await.unwrap(), Some(row.clone()));
-    let raw = Json::Raw(json!({"files": []}));
+    let raw = Json::Raw(json!({"files": []}).into());
     let changes = DuplicateGroupChanges::new()
         .files(raw.clone())
         .similarity_percentage(50);

@@ -21,7 +21,7 @@ async fn what_is_created_is_found() {
     );
     assert_eq!(
         (&slack.configuration, &slack.credentials),
-        (&json!({}), &None)
+        (&json!({}).into(), &None)
     );
     let nobody = IntegrationId::new();
     let answers = integrations.find_many(&[nobody, slack.id]).await.unwrap();
@@ -47,7 +47,7 @@ async fn secrets_are_stored_but_neither_printed_nor_serialized() {
         .credentials(json!({"token": "hunter2"}))
         .webhook_secret("hunter2");
     let changes = IntegrationChanges::new()
-        .credentials(Secret::new(json!("hunter2")))
+        .credentials(Secret::new(json!("hunter2").into()))
         .webhook_secret(Secret::from("hunter2"));
     let outputs = [format!("{new:?}"), format!("{changes:?}")];
     let stored = integrations.create(new).await.unwrap();

@@ -14,6 +14,7 @@ mod bulk;
 mod configurations;
 mod dashboard;
 mod dependency_graphs;
+mod documents;
 mod duplicate_groups;
 mod ingest;
 mod integrations;

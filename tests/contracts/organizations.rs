@@ -20,7 +20,7 @@ async fn what_is_created_is_found() {
     assert_eq!(lab.subscription_plan, SubscriptionPlan::Free);
     assert_eq!(
         (lab.settings.clone(), lab.description.clone()),
-        (json!({}), None)
+        (json!({}).into(), None)
     );
     assert_eq!(organizations.find(lab.id).await.unwrap(), Some(lab.clone()));
     assert_eq!(
@@ -143,7 +143,9 @@ async fn changes_touch_what_they_name() {
         .unwrap();
     assert_eq!(plan.subscription_plan, SubscriptionPlan::Professional);
     assert!(plan.updated_at > lab.updated_at);
-    let merged = organizations.merge_settings(lab.id, json!({"b": 2})).await;
+    let merged = organizations
+        .merge_settings(lab.id, json!({"b": 2}).into())
+        .await;
     assert_eq!(merged.unwrap().settings, json!({"a": 1, "b": 2}));
     let changes = OrganizationChanges::new()
         .description("x")
@@ -171,13 +173,13 @@ async fn changes_touch_what_they_name() {
     ));
     for settings in [json!([]), json!({"a": "\0"})] {
         assert!(matches!(
-            organizations.merge_settings(lab.id, settings).await,
+            organizations.merge_settings(lab.id, settings.into()).await,
             Err(Error::InvalidInput { field, .. }) if field == "settings"
         ));
     }
     let nobody = OrganizationId::new();
     for refusal in [
-        organizations.merge_settings(nobody, json!({})).await,
+        organizations.merge_settings(nobody, json!({}).into()).await,
         organizations
             .change_plan(nobody, SubscriptionPlan::Free)
             .await,

@@ -30,8 +30,8 @@ async fn a_project_is_counted() {
     let then: DateTime<Utc> = "2024-01-01T00:00:00Z".parse().unwrap();
     for summary in [
         AnalysisSummary::scored(90.0).into(),
-        Json::Raw(json!({"overallScore": "80.5"})),
-        Json::Raw(json!({"overallScore": "n/a"})),
+        Json::Raw(json!({"overallScore": "80.5"}).into()),
+        Json::Raw(json!({"overallScore": "n/a"}).into()),
     ] {
         let new = new_analysis(&db, project).await.completed(then, then);
         db.analyses().create(new.summary(summary)).await.unwrap();
@@ -132,7 +132,7 @@ async fn many_projects_have_the_numbers_that_each_has_alone() {
     ] {
         let id = project(&db).await.id;
         for score in scores {
-            let summary = Json::Raw(json!({ "overallScore": score }));
+            let summary = Json::Raw(json!({ "overallScore": score }).into());
             let new = new_analysis(&db, id).await.completed(then, then);
             db.analyses().create(new.summary(summary)).await.unwrap();
         }

@@ -24,7 +24,11 @@ async fn what_is_created_is_found() {
 
     assert_eq!(
         (flask.status, flask.visibility, flask.configuration.clone()),
-        (ProjectStatus::Active, ProjectVisibility::Private, json!({}))
+        (
+            ProjectStatus::Active,
+            ProjectVisibility::Private,
+            json!({}).into()
+        )
     );
     assert_eq!(projects.find(flask.id).await.unwrap(), Some(flask.clone()));
     assert!(projects.exists(flask.id).await.unwrap());
@@ -198,12 +202,14 @@ async fn changes_touch_what_they_name() {
         (None, changed.repository_url)
     );
     let merged = projects
-        .merge_configuration(flask.id, json!({"b": 2}))
+        .merge_configuration(flask.id, json!({"b": 2}).into())
         .await
         .unwrap();
     assert_eq!(merged.configuration, json!({"a": 1, "b": 2}));
     assert!(matches!(
-        projects.merge_configuration(flask.id, json!(1)).await,
+        projects
+            .merge_configuration(flask.id, json!(1).into())
+            .await,
         Err(Error::InvalidInput { .. })
     ));
     assert_eq!(merged.last_analyzed_at, None);
@@ -221,7 +227,7 @@ async fn changes_touch_what_they_name() {
         projects.touch_last_analyzed(ProjectId::new()).await,
         projects.archive(ProjectId::new()).await,
         projects
-            .merge_configuration(ProjectId::new(), json!({}))
+            .merge_configuration(ProjectId::new(), json!({}).into())
             .await,
     ] {
         assert!(matches!(missing, Err(Error::NotFound { what: "Project" })));

@@ -30,7 +30,7 @@ async fn what_is_created_is_found() {
     );
     assert_eq!(
         (&session.configuration, &session.logs),
-        (&json!({}), &json!([]))
+        (&json!({}).into(), &json!([]).into())
     );
     let nobody = SetupSessionId::new();
     let answers = sessions.find_many(&[nobody, session.id]).await.unwrap();
@@ -131,17 +131,19 @@ async fn log_entries_are_added_in_turn_whatever_json_they_are() {
     let session = sessions.create(new).await.unwrap();
 
     for entry in [json!({"line": 1}), json!(["a", "list"]), json!(null)] {
-        sessions.append_log(session.id, entry).await.unwrap();
+        sessions.append_log(session.id, entry.into()).await.unwrap();
     }
 
     let logged = sessions.find(session.id).await.unwrap().unwrap();
     assert_eq!(logged.logs, json!([{"line": 1}, ["a", "list"], null]));
     assert!(matches!(
-        sessions.append_log(session.id, json!("\0")).await,
+        sessions.append_log(session.id, json!("\0").into()).await,
         Err(Error::InvalidInput { .. })
     ));
     assert!(matches!(
-        sessions.append_log(SetupSessionId::new(), json!(1)).await,
+        sessions
+            .append_log(SetupSessionId::new(), json!(1).into())
+            .await,
         Err(Error::NotFound {
             what: "SetupSession"
         })

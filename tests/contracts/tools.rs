@@ -32,7 +32,10 @@ async fn what_is_created_is_found() {
     assert_eq!(node.dependencies, Some(vec!["nvm".to_owned()]));
     let bare = tools.create(new("bare")).await.unwrap();
     assert!(bare.is_active && bare.supported_platforms.is_empty());
-    assert_eq!((&bare.dependencies, &bare.metadata), (&None, &json!({})));
+    assert_eq!(
+        (&bare.dependencies, &bare.metadata),
+        (&None, &json!({}).into())
+    );
     let page = Page::new().order(ToolOrder::Name).with_total();
     let page = tools.list(&ToolFilter::new(), &page).await.unwrap();
     assert_eq!(page.items, [bare, node.clone()]);

@@ -230,12 +230,12 @@ async fn the_special_updates_do_one_thing_each() {
         .unwrap();
 
     let merged = users
-        .merge_preferences(ada.id, json!({"b": 2}))
+        .merge_preferences(ada.id, json!({"b": 2}).into())
         .await
         .unwrap();
     assert_eq!(merged.preferences, json!({"a": 1, "b": 2}));
     assert!(matches!(
-        users.merge_preferences(ada.id, json!([])).await,
+        users.merge_preferences(ada.id, json!([]).into()).await,
         Err(Error::InvalidInput { .. })
     ));
     assert!(!users.set_active(ada.id, false).await.unwrap().is_active);

@@ -42,7 +42,7 @@ async fn users() {
     costs!(
         ledger,
         1,
-        users.merge_preferences(id, json!({"theme": "dark"}))
+        users.merge_preferences(id, json!({"theme": "dark"}).into())
     );
 
     ledger.settle();
@@ -111,7 +111,11 @@ async fn organizations_and_their_members() {
         1,
         organizations.change_plan(id, SubscriptionPlan::Free)
     );
-    costs!(ledger, 1, organizations.merge_settings(id, json!({"a": 1})));
+    costs!(
+        ledger,
+        1,
+        organizations.merge_settings(id, json!({"a": 1}).into())
+    );
 
     let members = ledger.db.organization_members();
     let member = || NewOrganizationMember::new(id, user, OrganizationRole::Member);

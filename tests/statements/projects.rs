@@ -55,7 +55,11 @@ async fn projects() {
     costs!(ledger, 1, projects.soft_delete(id));
     costs!(ledger, 1, projects.restore(id));
     costs!(ledger, 1, projects.touch_last_analyzed(id));
-    costs!(ledger, 1, projects.merge_configuration(id, json!({"a": 1})));
+    costs!(
+        ledger,
+        1,
+        projects.merge_configuration(id, json!({"a": 1}).into())
+    );
 
     ledger.settle();
 }

@@ -52,7 +52,7 @@ async fn setup() {
         ledger
             .db
             .setup_sessions()
-            .append_log(session, json!({"a": 1}))
+            .append_log(session, json!({"a": 1}).into())
     );
     let step = every_repository!(
         ledger, setup_steps, NewSetupStep::new(session, "Install", 1), SetupStepFilter,
@@ -148,7 +148,7 @@ async fn configurations() {
     costs!(
         ledger,
         1,
-        configurations.set(global, kind, "depth", json!(2), user)
+        configurations.set(global, kind, "depth", json!(2).into(), user)
     );
     for scope in [global, project.into(), OrganizationId::new().into()] {
         costs!(ledger, 1, configurations.find_by_name(scope, kind, "depth"));

@@ -106,8 +106,8 @@ impl Analysis {
     }
 
     /// The release that was analyzed.
-    async fn label(&self) -> Option<&str> {
-        self.0.configuration["label"].as_str()
+    async fn label(&self) -> Result<Option<String>> {
+        Ok(self.0.configuration.field("label")?)
     }
 
     async fn status(&self) -> &str {

@@ -32,7 +32,7 @@ async fn of_users() {
         wrote!(scene, users.touch_last_login(ada));
         wrote!(
             scene,
-            users.merge_preferences(ada, json!({ "theme": "dark" }))
+            users.merge_preferences(ada, json!({ "theme": "dark" }).into())
         );
 
         let one = &scene.pair.one;
@@ -149,7 +149,10 @@ async fn of_organizations() {
             scene,
             organizations.change_plan(lab, SubscriptionPlan::Enterprise)
         );
-        wrote!(scene, organizations.merge_settings(lab, json!({ "a": 1 })));
+        wrote!(
+            scene,
+            organizations.merge_settings(lab, json!({ "a": 1 }).into())
+        );
 
         // All that goes with it.
         let one = &scene.pair.one;

@@ -42,7 +42,7 @@ async fn of_projects() {
         wrote!(scene, projects.touch_last_analyzed(flask));
         wrote!(
             scene,
-            projects.merge_configuration(flask, json!({ "a": 1 }))
+            projects.merge_configuration(flask, json!({ "a": 1 }).into())
         );
 
         let one = &scene.pair.one;

@@ -34,11 +34,11 @@ async fn of_configurations() {
         wrote!(scene, configurations.update(ids[2], changes.clone()));
         wrote!(
             scene,
-            configurations.set(of_flask, category, "a", json!(8), ada)
+            configurations.set(of_flask, category, "a", json!(8).into(), ada)
         );
         wrote!(
             scene,
-            configurations.set(of_lab, category, "a", json!(9), ada)
+            configurations.set(of_lab, category, "a", json!(9).into(), ada)
         );
         wrote!(scene, configurations.delete(ids[2]));
         let filter = ConfigurationFilter::new().project_id(flask);
