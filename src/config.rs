@@ -115,7 +115,7 @@ impl Default for Keepalives {
 }
 
 /// The longest time that a setting takes. A server counts its timeouts in milliseconds of 31 bits.
-const LONGEST: Duration = Duration::from_secs(24 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 24 * 3600);
 
 impl Config {
     /// Creates settings from a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`.

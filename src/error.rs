@@ -169,14 +169,26 @@ pub enum Error {
 }
 
 /// A constraint that a write broke.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Constraint {
     /// The table; empty for the check of a domain.
     pub table: String,
     /// The constraint's name, for example `users_email_key`.
     pub name: String,
-    /// The server's detail, which holds the offending values: for a user's eyes, not for a log.
+    /// The server's detail. It holds values of the row, in the case of a check all of them: it is for the row's owner,
+    /// not for a log. `Debug` does not show it.
     pub detail: Option<String>,
+}
+
+impl fmt::Debug for Constraint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Constraint")
+            .field("table", &self.table)
+            .field("name", &self.name)
+            .field("detail", &self.detail.as_ref().map(|_| format_args!("..")))
+            .finish()
+    }
 }
 
 impl fmt::Display for Constraint {

@@ -6,10 +6,14 @@ mod config;
 mod observer;
 #[path = "connections/pgbouncer.rs"]
 mod pgbouncer;
+#[path = "connections/secrets.rs"]
+mod secrets;
 #[path = "pgbouncer/mod.rs"]
 mod server;
 #[path = "connections/tls.rs"]
 mod tls;
+#[path = "connections/urls.rs"]
+mod urls;
 
 #[path = ""]
 mod asynchronous {
@@ -35,6 +39,8 @@ mod asynchronous {
 
     #[path = "connections/contract.rs"]
     mod contract;
+    #[path = "connections/hosts.rs"]
+    mod hosts;
 }
 
 #[path = ""]
@@ -66,4 +72,6 @@ mod blocking {
 
     #[path = "connections/contract.rs"]
     mod contract;
+    #[path = "connections/hosts.rs"]
+    mod hosts;
 }

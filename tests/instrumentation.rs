@@ -1,4 +1,4 @@
-//! diesel's instrumentation hears of the async engine's statements, and not of their values.
+//! diesel's instrumentation receives the statements of both engines, and not their values.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -56,6 +56,29 @@ async fn statements_are_told_without_their_values() {
     assert!(is(&heard[2], "start INSERT", "\"users\""), "{heard:#?}");
     assert!(
         heard[3].starts_with("done INSERT") || heard[3].starts_with("failed INSERT"),
+        "{heard:#?}"
+    );
+    assert!(
+        !heard.iter().any(|line| line.contains("ada@example.org")),
+        "{heard:#?}"
+    );
+
+    let blocking = wundr_db::blocking::Db::connect_to(&database.url()).unwrap();
+    {
+        use wundr_db::blocking::UserRepository;
+        let users = blocking.users();
+        users.find_by_email("ada@example.org").unwrap().unwrap();
+        users.create(new()).unwrap_err();
+    }
+    let heard = std::mem::take(&mut *HEARD.lock().unwrap());
+    assert!(
+        heard.iter().any(|line| is(line, "start SELECT", "lower(")),
+        "{heard:#?}"
+    );
+    assert!(
+        heard
+            .iter()
+            .any(|line| is(line, "failed INSERT", "\"users\"")),
         "{heard:#?}"
     );
     assert!(

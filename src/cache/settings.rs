@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo};
 
+use crate::config::{LONGEST, in_range};
 use crate::{Error, Result};
 
 /// What can be cached, each with a lifetime of its own.
@@ -279,20 +280,21 @@ impl CacheConfig {
         self
     }
 
-    /// How long opening a connection may take. Default: 500 ms.
+    /// The time that opening a connection may take. Default: 500 ms. Must be between 1 ms and 24 days.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long an answer may take. A read then goes to the database. Default: 250 ms.
+    /// The time that an answer may take. A read then goes to the database. Default: 250 ms. Must be between 1 ms and 24
+    /// days.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
         self
     }
 
     /// How long reads leave a server alone that did not answer; doubled with each further failure, up to 16 times.
-    /// Writes try it each time, since they need it. Default: 500 ms.
+    /// Writes try it each time, since they need it. Default: 500 ms. Must be between 0 and 24 days.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = wait;
         self
@@ -305,7 +307,7 @@ impl CacheConfig {
     }
 
     /// How long an entry lives at most, less up to a tenth by chance. For statistics and trends it is also how old they
-    /// may be. Default: 10 minutes, for those a minute.
+    /// may be. Default: 10 minutes, for those a minute. Must be between 1 ms and 24 days.
     pub fn lifetime(mut self, kind: CachedKind, lifetime: Duration) -> Self {
         self.lifetimes[kind as usize] = Some(lifetime);
         self
@@ -317,9 +319,9 @@ impl CacheConfig {
         self
     }
 
-    /// How long it is remembered that there is no such row; at most a minute. Default: 30 s.
+    /// The time for which it is remembered that there is no such row. Default: 30 s. Must be between 1 ms and 60 s.
     pub fn absence(mut self, lifetime: Duration) -> Self {
-        self.absence = lifetime.min(Duration::from_secs(60));
+        self.absence = lifetime;
         self
     }
 
@@ -329,14 +331,15 @@ impl CacheConfig {
         self
     }
 
-    /// For how long a reader may keep others from filling the entry that it fills. Default: 5 s.
+    /// The time for which a reader may keep others from filling the entry that it fills. Default: 5 s. Must be between 1
+    /// ms and 24 days.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
     /// How long a reader waits for another process that fills the entry, before it reads the database itself. Default:
-    /// 500 ms.
+    /// 500 ms. Must be between 0 and 24 days.
     pub fn lease_wait(mut self, wait: Duration) -> Self {
         self.lease_wait = wait;
         self
@@ -352,7 +355,8 @@ impl CacheConfig {
 
     /// Keeps values in the process as well, at most so many, each at most so long from when it was put there. Such a value
     /// may be older than an acknowledged write by `staleness`, and by no more; a write of this process takes the
-    /// entries that it touches out. Sessions are not kept there. Default: off.
+    /// entries that it touches out. Sessions are not kept there. Default: off. `staleness` must be between 1 ms and 24
+    /// days.
     pub fn near(mut self, entries: u64, staleness: Duration) -> Self {
         self.near = Some(Near { entries, staleness });
         self
@@ -389,9 +393,28 @@ impl CacheConfig {
                 "is empty, or has a brace or a space",
             ));
         }
-        if self.lease.is_zero() || self.response_timeout.is_zero() || self.connect_timeout.is_zero()
-        {
-            return Err(Error::invalid("timeout", "is zero"));
+        let lifetimes = self.lifetimes.iter().flatten();
+        let lifetimes = lifetimes.map(|&lifetime| ("lifetime", lifetime));
+        let times = [
+            ("connect_timeout", self.connect_timeout),
+            ("response_timeout", self.response_timeout),
+            ("absence", self.absence),
+            ("lease", self.lease),
+        ];
+        let near = self.near.map(|near| ("near", near.staleness));
+        for (name, time) in times.into_iter().chain(lifetimes).chain(near) {
+            in_range(name, time)?;
+        }
+        if self.absence > Duration::from_secs(60) {
+            return Err(Error::invalid("absence", "must be between 1 ms and 60 s"));
+        }
+        for (name, time) in [
+            ("retry_after", self.retry_after),
+            ("lease_wait", self.lease_wait),
+        ] {
+            if time > LONGEST {
+                return Err(Error::invalid(name, "must be between 0 and 24 days"));
+            }
         }
         Ok(())
     }

@@ -279,7 +279,7 @@ impl Connector {
 const IN_UTC: &str = "SET TIME ZONE 'UTC'";
 
 /// What does not depend on the host.
-fn driver(config: &Config) -> tokio_postgres::Config {
+pub(crate) fn driver(config: &Config) -> tokio_postgres::Config {
     let target = &config.target;
     let mut driver = tokio_postgres::Config::new();
     driver

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use diesel::Connection as _;
-use diesel::connection::SimpleConnection as _;
+use diesel::connection::{
+    DebugQuery, Instrumentation, InstrumentationEvent, SimpleConnection as _, StrQueryHelper,
+    get_default_instrumentation,
+};
 use diesel::pg::PgConnection;
 
 use super::choice::{Choice, refused, rounds};
@@ -57,6 +60,9 @@ impl Connector {
     fn open(&self, host: &Host, session: Session) -> Result<PgConnection> {
         let parameters = self.parameters(host, session);
         let mut connection = PgConnection::establish(&parameters).map_err(Error::connection)?;
+        if let Some(listener) = get_default_instrumentation() {
+            connection.set_instrumentation(WithoutValues(listener));
+        }
         if !self.config.behind_pgbouncer {
             connection
                 .batch_execute(UNDERSTOOD_MESSAGES)
@@ -148,6 +154,38 @@ impl Connector {
     }
 }
 
+/// Passes on what happens on a connection, but no value of a statement, as the async engine does.
+struct WithoutValues(Box<dyn Instrumentation>);
+
+impl Instrumentation for WithoutValues {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartQuery { query, .. } => {
+                let sql = without_values(query);
+                let query = StrQueryHelper::new(&sql);
+                let event = InstrumentationEvent::start_query(&query);
+                self.0.on_connection_event(event);
+            }
+            InstrumentationEvent::FinishQuery { query, error, .. } => {
+                let sql = without_values(query);
+                let query = StrQueryHelper::new(&sql);
+                let event = InstrumentationEvent::finish_query(&query, error);
+                self.0.on_connection_event(event);
+            }
+            other => self.0.on_connection_event(other),
+        }
+    }
+}
+
+/// The text before the values, as diesel shows the two.
+fn without_values(query: &dyn DebugQuery) -> String {
+    let mut text = query.to_string();
+    if let Some(at) = text.find(" -- binds:") {
+        text.truncate(at);
+    }
+    text
+}
+
 /// libpq takes an empty name for its default, and goes on without a file that is not there.
 const NO_FILE: &str = "/dev/null/none";
 
@@ -179,4 +217,74 @@ fn system_certificates() -> String {
         .chain(usual)
         .find(|file| Path::new(file).is_file())
         .unwrap_or_else(|| "system".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn parameters(config: &Config) -> String {
+        let connector = Connector::new(config).unwrap();
+        let host = connector.config.target.hosts[0].clone();
+        connector.parameters(&host, connector.config.target.session)
+    }
+
+    #[test]
+    fn times_have_libpqs_units() {
+        let url = "postgres://u@h/d?tcp_user_timeout=2000&keepalives_idle=7&keepalives_interval=0\
+             &keepalives_count=4&connect_timeout=9";
+        let config = Config::without_environment(url).unwrap();
+        let of_url = parameters(&config);
+        for part in [
+            "tcp_user_timeout='2000'",
+            "keepalives='1'",
+            "keepalives_idle='7'",
+            "keepalives_count='4'",
+            "connect_timeout='9'",
+        ] {
+            assert!(of_url.contains(part), "no {part} in {of_url}");
+        }
+        assert!(!of_url.contains("keepalives_interval"), "{of_url}");
+        #[cfg(feature = "async")]
+        {
+            let driver = crate::engine::connect::driver(&config);
+            let user_timeout = driver.get_tcp_user_timeout().copied();
+            assert_eq!(user_timeout, Some(Duration::from_secs(2)));
+            assert_eq!(driver.get_keepalives_idle(), Duration::from_secs(7));
+            assert_eq!(driver.get_keepalives_interval(), None);
+            assert_eq!(driver.get_keepalives_retries(), Some(4));
+        }
+        let usual = parameters(&Config::without_environment("postgres://u@h/d").unwrap());
+        for part in [
+            "tcp_user_timeout='10000'",
+            "keepalives_idle='5'",
+            "keepalives_interval='2'",
+            "keepalives_count='3'",
+            "connect_timeout='3'",
+        ] {
+            assert!(usual.contains(part), "no {part} in {usual}");
+        }
+        let off = Config::without_environment("postgres://u@h/d").unwrap();
+        let off = off
+            .keepalives(None)
+            .unacknowledged_timeout(None)
+            .connect_timeout(None);
+        let off = parameters(&off);
+        for part in [
+            "keepalives='0'",
+            "tcp_user_timeout='0'",
+            "connect_timeout='0'",
+        ] {
+            assert!(off.contains(part), "no {part} in {off}");
+        }
+    }
+
+    #[test]
+    fn a_value_ends_where_it_should() {
+        let mut written = Parameters::default();
+        written.add("password", r"it's \ here");
+        assert_eq!(written.0, r"password='it\'s \\ here' ");
+    }
 }

@@ -19,6 +19,7 @@ use rustls::pki_types::{
     SubjectPublicKeyInfoDer, UnixTime,
 };
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
@@ -49,14 +50,12 @@ impl Connector {
             .map_err(Error::connection)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Verifier {
-                provider,
+                provider: Arc::clone(&provider),
                 chain,
                 checks_name,
             }));
-        let mut client = match own_certificate(settings)? {
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| Error::invalid("sslkey", error))?,
+        let mut client = match own_certificate(settings, &provider)? {
+            Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
             None => builder.with_no_client_auth(),
         };
         client.enable_sni = settings.names_server;
@@ -114,7 +113,8 @@ fn versions(settings: &TlsSettings) -> Result<Vec<&'static rustls::SupportedProt
 /// The client's certificate, if there is one, with its key.
 fn own_certificate(
     settings: &TlsSettings,
-) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>> {
+    provider: &CryptoProvider,
+) -> Result<Option<CertifiedKey>> {
     let Some(file) = settings.certificate.as_deref().filter(|file| file.exists()) else {
         return Ok(None);
     };
@@ -146,7 +146,19 @@ fn own_certificate(
             refused(key, &error)
         }
     })?;
-    Ok(Some((chain, loaded)))
+    let signer = provider
+        .key_provider
+        .load_private_key(loaded)
+        .map_err(|error| refused(key, &error))?;
+    // rustls would compare the two as well, but it refuses certificates of version 1.
+    let info = signer.public_key();
+    let read = chain.first().and_then(|own| Certificate::read(own));
+    if let (Some(info), Some(read)) = (info, read)
+        && info.as_ref() != read.key_info
+    {
+        return Err(refused(key, &"does not belong to the certificate"));
+    }
+    Ok(Some(CertifiedKey::new(chain, signer)))
 }
 
 /// All objects of a kind in a PEM file.

@@ -385,8 +385,14 @@ fn type_of(number: u32) -> Type {
 }
 
 /// A value, written already.
-#[derive(Debug)]
 pub(super) struct Bind<'b>(pub(super) Option<&'b [u8]>);
+
+/// Not the value: the driver logs what it sends.
+impl std::fmt::Debug for Bind<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.0.map_or("NULL", |_| ".."))
+    }
+}
 
 impl ToSql for Bind<'_> {
     fn to_sql(
