@@ -113,6 +113,13 @@ pub enum Error {
     /// No connection could be had from the pool in time, or the pool is closed.
     #[error("no connection from the pool: {0}")]
     Pool(String),
+    /// Another call uses the transaction, and one of the two has to have it to itself. Nothing was sent, and the
+    /// transaction can go on: [`Tx`](crate::Tx) says which calls these are.
+    #[error("the transaction is in use by {by}")]
+    InUse {
+        /// The other call.
+        by: &'static str,
+    },
     /// The server cannot be reached, refused the connection or closed it, or what the connection had prepared no
     /// longer fits the database.
     ///

@@ -1,5 +1,6 @@
 //! How a transaction runs, and how often it is tried.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -190,3 +191,129 @@ pub(crate) fn statement_abandoned() -> Error {
 /// Fails on a dead connection, and where an error in a transaction has gone unseen, for which COMMIT would silently do
 /// a rollback.
 pub(crate) const PROOF_OF_HEALTH: &str = "SELECT 1";
+
+/// The calls that use a transaction at this moment: any number of statements, or one call that has it to itself.
+///
+/// No call waits for another here. The other one may be a future that its owner keeps without polling it, and then the
+/// wait would have no end.
+#[derive(Debug, Default)]
+pub(crate) struct Occupancy(AtomicU64);
+
+/// How a call uses a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Beside other statements.
+    Shared,
+    /// Beside other statements, and with its answer under way: what comes next is done after it.
+    #[cfg(feature = "async")]
+    Streaming,
+    /// With nothing beside it.
+    Alone,
+    /// As a part of a call that has the transaction already.
+    Within,
+}
+
+impl Hold {
+    const fn weight(self) -> u64 {
+        match self {
+            Self::Shared => 1,
+            #[cfg(feature = "async")]
+            Self::Streaming => 1 << 32,
+            Self::Alone => ALONE,
+            Self::Within => 0,
+        }
+    }
+}
+
+const ALONE: u64 = 1 << 63;
+const STATEMENTS: u64 = (1 << 32) - 1;
+
+impl Occupancy {
+    /// Begins a call.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] if another call has the transaction to itself, or if this one is to have it to itself and
+    /// there is another.
+    pub(crate) fn enter(&self, hold: Hold) -> Result<(), Error> {
+        let admitted =
+            self.0
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |calls| match hold {
+                    Hold::Within => Some(calls),
+                    _ if calls & ALONE != 0 => None,
+                    Hold::Alone if calls & STATEMENTS != 0 => None,
+                    _ => Some(calls + hold.weight()),
+                });
+        match admitted {
+            Ok(_) => Ok(()),
+            Err(calls) if calls & ALONE != 0 => Err(Error::InUse {
+                by: "a call that has it to itself",
+            }),
+            Err(_) => Err(Error::InUse {
+                by: "another statement, and the call needs it to itself",
+            }),
+        }
+    }
+
+    /// Ends a call.
+    pub(crate) fn leave(&self, hold: Hold) {
+        self.0.fetch_sub(hold.weight(), Ordering::AcqRel);
+    }
+
+    /// Turns a statement into one whose answer is under way.
+    #[cfg(feature = "async")]
+    pub(crate) fn begin_stream(&self) {
+        let change = Hold::Streaming.weight() - Hold::Shared.weight();
+        self.0.fetch_add(change, Ordering::AcqRel);
+    }
+
+    /// Checks whether there is a call that has not ended. With the transaction borrowed mutably, that is one whose
+    /// future was forgotten.
+    pub(crate) fn is_held(&mut self) -> bool {
+        *self.0.get_mut() != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_refused(outcome: Result<(), Error>) -> bool {
+        matches!(outcome, Err(Error::InUse { .. }))
+    }
+
+    #[test]
+    fn statements_share_a_transaction_and_a_unit_has_it_alone() {
+        let mut calls = Occupancy::default();
+        calls.enter(Hold::Shared).unwrap();
+        calls.enter(Hold::Shared).unwrap();
+        assert!(is_refused(calls.enter(Hold::Alone)));
+        calls.leave(Hold::Shared);
+        assert!(is_refused(calls.enter(Hold::Alone)));
+        calls.leave(Hold::Shared);
+
+        calls.enter(Hold::Alone).unwrap();
+        calls.enter(Hold::Within).unwrap();
+        calls.leave(Hold::Within);
+        assert!(is_refused(calls.enter(Hold::Shared)));
+        assert!(is_refused(calls.enter(Hold::Alone)));
+        assert!(calls.is_held());
+        calls.leave(Hold::Alone);
+        assert!(!calls.is_held());
+        calls.enter(Hold::Shared).unwrap();
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn an_open_stream_does_not_keep_a_unit_from_beginning() {
+        let mut calls = Occupancy::default();
+        calls.enter(Hold::Shared).unwrap();
+        assert!(is_refused(calls.enter(Hold::Alone)));
+        calls.begin_stream();
+        calls.enter(Hold::Alone).unwrap();
+        assert!(is_refused(calls.enter(Hold::Shared)));
+        calls.leave(Hold::Streaming);
+        assert!(is_refused(calls.enter(Hold::Shared)));
+        calls.leave(Hold::Alone);
+        assert!(!calls.is_held());
+    }
+}

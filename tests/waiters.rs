@@ -13,7 +13,7 @@ use loom::sync::{Condvar, Mutex, MutexGuard};
 #[path = "../src/engine/connection/waiting.rs"]
 mod waiting;
 
-use waiting::{OnAnswer, OnWire, Place, Waiting, poll_beside};
+use waiting::{OnAnswer, OnWire, Place, Waiting, Wire, poll_beside};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
@@ -58,27 +58,6 @@ impl Connection {
         })
     }
 
-    /// Reads what has come.
-    fn run(&self) {
-        let _wire = locked(&self.wire);
-        if self.is_prompt {
-            let sent = std::mem::take(&mut *locked(&self.sent));
-            locked(&self.received).extend(sent);
-        }
-        loop {
-            let Some(number) = locked(&self.received).pop_front() else {
-                return;
-            };
-            let mut channel = locked(&self.channels[number]);
-            channel.answer = Some(u32::try_from(number).unwrap());
-            let waker = channel.waker.take();
-            drop(channel);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-    }
-
     /// What a server does that takes its time: answers as many statements as are sent in all.
     fn serve(&self, statements: usize) {
         let mut answered = 0;
@@ -113,21 +92,49 @@ impl Connection {
                     }
                 }
             };
-            let run = || self.run();
-            let waiting = &self.waiting;
-            poll_beside(
-                waiting,
-                &mut place,
-                context,
-                &self.on_answer,
-                run,
-                || false,
-                poll,
-            )
+            poll_beside(&*self, &mut place, context, poll)
         })
         .await;
         self.waiting.leave(&place);
         answer
+    }
+}
+
+impl Wire for Connection {
+    fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    fn on_answer(&self) -> &Waker {
+        &self.on_answer
+    }
+
+    fn run(&self) {
+        let _wire = locked(&self.wire);
+        if self.is_prompt {
+            let sent = std::mem::take(&mut *locked(&self.sent));
+            locked(&self.received).extend(sent);
+        }
+        loop {
+            let Some(number) = locked(&self.received).pop_front() else {
+                return;
+            };
+            let mut channel = locked(&self.channels[number]);
+            channel.answer = Some(u32::try_from(number).unwrap());
+            let waker = channel.waker.take();
+            drop(channel);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    fn read_ahead(&self, _: &mut Context<'_>) -> bool {
+        false
+    }
+
+    fn has_to_yield(&self) -> bool {
+        false
     }
 }
 

@@ -15,8 +15,7 @@ use crate::engine::connect::Connector;
 use crate::health::{Health, PROBE, Probe};
 use crate::statement::prepared;
 use crate::touched::Notes;
-
-use crate::transaction::{Retry, Retryable, TransactionOptions};
+use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions};
 use crate::usage::Usage;
 use crate::{Config, Error, Result};
 
@@ -212,16 +211,8 @@ impl Db {
             + Send,
     {
         let mut tx = self.begin(options).await?;
-        match work(&mut tx).await {
-            Ok(value) => {
-                tx.commit().await?;
-                Ok(value)
-            }
-            Err(error) => {
-                tx.rollback().await;
-                Err(error)
-            }
-        }
+        let outcome = work(&mut tx).await;
+        tx.end(outcome).await
     }
 
     /// [`Db::transaction_with`], done again while it fails to serialize or is ended to break a deadlock, after a
@@ -267,16 +258,8 @@ impl Db {
             + Sync,
     {
         let mut tx = self.begin(options).await?;
-        match work(&mut tx).await {
-            Ok(value) => {
-                tx.commit().await?;
-                Ok(value)
-            }
-            Err(error) => {
-                tx.rollback().await;
-                Err(error)
-            }
-        }
+        let outcome = work(&mut tx).await;
+        tx.end(outcome).await
     }
 
     /// The same database, whose writes are fenced in the cache.
@@ -382,6 +365,7 @@ impl Db {
         let connection = self.checkout().await?;
         let mut tx = Tx {
             connection,
+            occupancy: Occupancy::default(),
             failed: AtomicBool::new(false),
             unfinished: AtomicBool::new(false),
             unheard: AtomicBool::new(false),

@@ -13,7 +13,7 @@ use crate::engine::libpq::Connector;
 use crate::health::{Health, PROBE, Probe};
 use crate::statement::prepared;
 use crate::touched::Notes;
-use crate::transaction::{Retry, Retryable, TransactionOptions};
+use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions};
 use crate::usage::Usage;
 use crate::{Config, Error, Result};
 
@@ -188,16 +188,8 @@ impl Db {
         F: FnOnce(&mut Tx) -> Result<R, E>,
     {
         let mut tx = self.begin(options)?;
-        match work(&mut tx) {
-            Ok(value) => {
-                tx.commit()?;
-                Ok(value)
-            }
-            Err(error) => {
-                tx.rollback();
-                Err(error)
-            }
-        }
+        let outcome = work(&mut tx);
+        tx.end(outcome)
     }
 
     /// [`Db::transaction_with`], done again while it fails to serialize or is ended to break a deadlock, after a
@@ -294,6 +286,7 @@ impl Db {
             connection.usage.set_read_only();
         }
         let mut tx = Tx {
+            occupancy: Occupancy::default(),
             usage: Arc::clone(&connection.usage),
             connection: Mutex::new(connection),
             failed: AtomicBool::new(false),

@@ -4,7 +4,7 @@
 //! statement only until it is prepared; and costs less for each: no lock is held across an await, and nothing is
 //! started beside the statement itself.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ use diesel_async::{
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{CancelToken, Client, Notification, RowStream, SimpleQueryMessage, Socket};
+use tokio_postgres::{CancelToken, Client, CopyInSink, Notification, SimpleQueryMessage, Socket};
 
 use crate::Config;
 use crate::engine::connect::Connector;
@@ -35,13 +35,14 @@ use crate::statement::copy::{Copied, Defaults, copy_from, prospect, table};
 
 mod answer;
 mod driver;
+mod incoming;
 mod question;
 mod refusal;
 mod waiting;
 
-use answer::Types;
 pub use answer::{Answer, AnswerRow};
 use driver::{Driver, Turn};
+use incoming::Incoming;
 pub(crate) use question::Fixed;
 use question::{Bind, Prepared, Question, Statements};
 
@@ -56,7 +57,7 @@ type Row<'c> = BoxFuture<'c, QueryResult<Option<AnswerRow>>>;
 ///
 /// [`Tx::connection_mut`](crate::Tx::connection_mut) lends one.
 pub struct Connection {
-    client: Client,
+    client: Arc<Client>,
     statements: Statements,
     transaction: AnsiTransactionManager,
     /// A lock only makes it `Sync`.
@@ -88,7 +89,7 @@ impl Connection {
         S: TlsStream + Unpin + Send + 'static,
     {
         Self {
-            client,
+            client: Arc::new(client),
             statements: Statements::default(),
             transaction: AnsiTransactionManager::default(),
             instrumentation: Mutex::new(get_default_instrumentation()),
@@ -203,18 +204,29 @@ impl Connection {
     async fn answer(&self, question: QueryResult<Question>) -> QueryResult<Answer> {
         let mut question = question?;
         let mut turn = Turn::on(&self.driver);
-        let outcome = turn.wait_for(pin!(self.send(&mut question))).await;
+        let outcome = async {
+            let Prepared { statement, types } = {
+                let preparing = pin!(self.prepared(&mut question));
+                turn.wait_for(preparing).await?
+            };
+            let (client, binds) = (
+                Arc::clone(&self.client),
+                std::mem::take(&mut question.binds),
+            );
+            // Owns what it needs: it is the connection's, whoever polls it.
+            let asking = Box::pin(async move {
+                let binds = binds.iter().map(|bind| Bind(bind.as_deref()));
+                client.query_raw(&statement, binds).await
+            });
+            let incoming = Incoming::new(&self.driver, asking);
+            let begun =
+                poll_fn(|context| turn.poll(context, |context| incoming.poll_begun(context)));
+            begun.await.map_err(|error| self.driver.refused(&error))?;
+            Ok((incoming, types))
+        };
+        let outcome = outcome.await;
         self.tell_end(question.heard, &outcome);
-        outcome.map(|(rows, types)| Answer::new(rows, types, turn))
-    }
-
-    async fn send(&self, question: &mut Question) -> QueryResult<(RowStream, Types)> {
-        let Prepared { statement, types } = self.prepared(question).await?;
-        let binds = question.binds.iter().map(|bind| Bind(bind.as_deref()));
-        // Apart, since the two are small enough then for an allocator's fast path.
-        let rows = Box::pin(self.client.query_raw(&statement, binds)).await;
-        let rows = rows.map_err(|error| self.driver.refused(&error))?;
-        Ok((rows, types))
+        outcome.map(|(incoming, types)| Answer::new(incoming, types, turn))
     }
 
     async fn only_row(&self, question: QueryResult<Question>) -> QueryResult<Option<AnswerRow>> {
@@ -226,7 +238,11 @@ impl Connection {
     }
 
     async fn send_for_row(&self, question: &mut Question) -> QueryResult<Option<AnswerRow>> {
-        let (rows, types) = self.send(question).await?;
+        let Prepared { statement, types } = self.prepared(question).await?;
+        let binds = question.binds.iter().map(|bind| Bind(bind.as_deref()));
+        // Apart, since the two are small enough then for an allocator's fast path.
+        let rows = Box::pin(self.client.query_raw(&statement, binds)).await;
+        let rows = rows.map_err(|error| self.driver.refused(&error))?;
         let (mut rows, mut only) = (pin!(rows), None);
         // To its end, which tells that the statement has been committed.
         while let Some(row) = rows.try_next().await.transpose() {
@@ -281,27 +297,65 @@ impl Connection {
     async fn send_copying<N>(
         &self,
         mut question: Question,
-        mut copied: Copied<'_, N>,
+        copied: Copied<'_, N>,
     ) -> QueryResult<usize>
     where
         N: NewRow + Sync,
     {
         let Prepared { statement, .. } = self.prepared(&mut question).await?;
+        let mut doubt = Doubt {
+            connection: self,
+            is_over: false,
+        };
+        let server = match self.client()?.copy_in::<_, Bytes>(&statement).await {
+            Ok(server) => server,
+            // The driver goes on to end the COPY, the server answers to that as well, and the driver would take the answer
+            // for that to the next statement.
+            Err(error) => return Err(self.driver.refused(&error)),
+        };
+        let outcome = self.send_rows(server, copied).await;
+        doubt.is_over = outcome.is_ok() || self.has_answered_all().await;
+        outcome
+    }
+
+    async fn send_rows<N>(
+        &self,
+        server: CopyInSink<Bytes>,
+        mut copied: Copied<'_, N>,
+    ) -> QueryResult<usize>
+    where
+        N: NewRow + Sync,
+    {
         let refused = |error| self.driver.refused(&error);
-        let server = self.client.copy_in::<_, Bytes>(&statement).await;
-        let mut server = pin!(server.map_err(|error| {
-            // The driver goes on to end the COPY, the server answers to that as well, and the driver takes the answer for
-            // that to the next statement.
-            self.is_lost.store(true, Ordering::Relaxed);
-            self.driver.close();
-            refused(error)
-        })?);
-        let mut buffer = Vec::new();
+        let (mut server, mut buffer) = (pin!(server), Vec::new());
         while copied.fill(&mut buffer)? {
             let bytes = Bytes::from(std::mem::take(&mut buffer));
             server.send(bytes).await.map_err(refused)?;
         }
         self.written(server.finish().await)
+    }
+
+    /// Checks whether the next answer is that to the next statement. The server answers to an empty one even in a
+    /// transaction that has failed.
+    async fn has_answered_all(&self) -> bool {
+        let answer = self.client.simple_query("").await;
+        answer.is_ok_and(|messages| messages.len() == 1)
+    }
+}
+
+/// A COPY that the server may have refused or not. Left in that state, the connection is closed: the server answers twice
+/// to a COPY that it refuses at its start, and each later answer would be taken for that to the next statement.
+struct Doubt<'c> {
+    connection: &'c Connection,
+    is_over: bool,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connection.is_lost.store(true, Ordering::Relaxed);
+            self.connection.driver.close();
+        }
     }
 }
 

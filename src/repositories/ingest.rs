@@ -174,7 +174,8 @@ impl<'a> Ingest<'a> {
 #[repository]
 impl<'a> Ingest<'a> {
     /// Stores all of it, or nothing: in a transaction of its own, or as a part of the caller's, which can go on
-    /// after an error. The memory it takes does not depend on the number of rows: at most 20,000 of a kind are held.
+    /// after an error. It has the caller's transaction to itself: a call of that beside it fails with [`Error::InUse`],
+    /// and so does this one beside a statement. The memory it takes does not depend on the number of rows: at most 20,000 of a kind are held.
     ///
     /// Rows are written at most 10,000 by a statement, while the next are read: by binary `COPY` from 1,000 on, fewer
     /// column by column (`UNNEST`). Both work in any transaction and behind PgBouncer.

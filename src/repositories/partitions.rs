@@ -78,7 +78,7 @@ impl Partitions<'_> {
     fn lock_timeout(&self) -> Option<&'static str> {
         match self.0 {
             Source::Pool(_) => Some(LOCK_TIMEOUT),
-            Source::Tx(_) => None,
+            _ => None,
         }
     }
 }

@@ -39,7 +39,7 @@ impl Writing<'_, '_> {
 impl Source<'_> {
     /// Notes what was written of that which may be cached.
     pub(super) fn touch(&self, what: &(impl Touches + ?Sized)) {
-        if let Source::Tx(tx) = self {
+        if let Some(tx) = self.tx() {
             tx.touch(what);
         }
     }
@@ -54,6 +54,6 @@ impl Source<'_> {
 
     /// Whether [`touch`](Self::touch) is heard: then it is worth while to find out what a write touches.
     pub(super) fn takes_notes(&self) -> bool {
-        matches!(self, Source::Tx(tx) if tx.takes_notes())
+        self.tx().is_some_and(|tx| tx.takes_notes())
     }
 }

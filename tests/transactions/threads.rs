@@ -76,7 +76,7 @@ fn a_transaction_is_used_by_one_thread_at_a_time() {
             let first = scope.spawn(move || tx.users().count(&UserFilter::new()));
             observer.until(crate::observer::SOMEBODY_WAITS);
             let second = tx.users().count(&UserFilter::new());
-            assert!(matches!(second, Err(Error::Pool(_))), "{second:?}");
+            assert!(matches!(second, Err(Error::InUse { .. })), "{second:?}");
             observer.run("ROLLBACK");
             first.join().unwrap()
         })

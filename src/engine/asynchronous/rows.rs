@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// Rows to be written: an iterator of any length, which is read as it is needed, or a stream.
 ///
-/// Whatever can be iterated over becomes one by `into()`.
+/// Whatever can be iterated over becomes one by `into()`. After its first `None` an input is not read on.
 pub struct Rows<'a, T>(BoxStream<'a, Result<T>>);
 
 impl<'a, T: Send + 'a> Rows<'a, T> {
@@ -20,7 +20,7 @@ impl<'a, T: Send + 'a> Rows<'a, T> {
         I::IntoIter: Send + 'a,
         E: StdError,
     {
-        let rows = rows.into_iter();
+        let rows = rows.into_iter().fuse();
         Self(stream::iter(rows.map(|row| row.map_err(unreadable))).boxed())
     }
 
@@ -30,7 +30,7 @@ impl<'a, T: Send + 'a> Rows<'a, T> {
         S: Stream<Item = Result<T, E>> + Send + 'a,
         E: StdError + 'a,
     {
-        Self(rows.map_err(unreadable).boxed())
+        Self(rows.fuse().map_err(unreadable).boxed())
     }
 
     pub(crate) fn none() -> Self {
@@ -42,6 +42,7 @@ impl<'a, T: Send + 'a> Rows<'a, T> {
         Self(self.0.chain(others.0).boxed())
     }
 
+    /// The next row. After the end there is none, however often it is asked for: every input is fused.
     pub(crate) async fn next(&mut self) -> Option<Result<T>> {
         // An iterator always has its next row: what goes on beside it has its turns all the same.
         tokio::task::consume_budget().await;
@@ -60,7 +61,7 @@ where
     I::IntoIter: Send + 'a,
 {
     fn from(rows: I) -> Self {
-        Self(stream::iter(rows.into_iter().map(Ok)).boxed())
+        Self(stream::iter(rows.into_iter().fuse().map(Ok)).boxed())
     }
 }
 

@@ -27,14 +27,34 @@ use crate::statement::{
     Changes, Given, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Upsert, Values,
     insert, insert_many, update, upsert,
 };
-use crate::transaction::TransactionOptions;
+use crate::transaction::{Hold, TransactionOptions};
 use crate::{Error, Result};
 
 /// Where a repository's statements run.
 #[derive(Clone)]
 pub(crate) enum Source<'a> {
     Pool(Db),
+    /// A transaction, beside other calls.
     Tx(&'a Tx),
+    /// A transaction that the call has to itself already, or shares for all of its statements.
+    Part(&'a Tx),
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn tx(&self) -> Option<&'a Tx> {
+        match *self {
+            Source::Pool(_) => None,
+            Source::Tx(tx) | Source::Part(tx) => Some(tx),
+        }
+    }
+
+    /// How a statement uses the transaction.
+    fn hold(&self) -> Hold {
+        match self {
+            Source::Part(_) => Hold::Within,
+            _ => Hold::Shared,
+        }
+    }
 }
 
 /// Waits for both.
@@ -42,17 +62,44 @@ pub(crate) fn at_once<A: Future, B: Future>(first: A, second: B) -> future::Join
     future::join(first, second)
 }
 
-/// A statement of a transaction. Dropped before it has ended, it leaves a mark on the transaction.
+/// A call that uses a transaction. Dropped before it has ended, it leaves a mark on the transaction.
 pub(crate) struct Running<'t> {
     pub(super) tx: &'t Tx,
-    pub(super) mark: &'t AtomicBool,
-    pub(super) settled: bool,
+    mark: &'t AtomicBool,
+    hold: Hold,
+    settled: bool,
 }
 
-impl Running<'_> {
+impl<'t> Running<'t> {
+    /// Begins a call, which marks the transaction as unfinished unless it is [settled](Self::settle).
+    ///
+    /// # Errors
+    /// [`Error::InUse`] if the transaction cannot be used in that way now.
+    pub(super) fn begin(tx: &'t Tx, hold: Hold, mark: &'t AtomicBool) -> Result<Self> {
+        tx.occupancy.enter(hold)?;
+        Ok(Self {
+            tx,
+            mark,
+            hold,
+            settled: false,
+        })
+    }
+
+    /// The first rows of a stream have come: what is sent from now on is done after its query.
+    fn begin_stream(&mut self) {
+        if self.hold == Hold::Shared {
+            self.tx.occupancy.begin_stream();
+            self.hold = Hold::Streaming;
+        }
+    }
+
     pub(super) fn settle<T>(mut self, outcome: QueryResult<T>) -> Result<T> {
         self.settled = true;
         outcome.map_err(|error| self.tx.failed(error))
+    }
+
+    pub(super) fn done(mut self) {
+        self.settled = true;
     }
 }
 
@@ -61,12 +108,13 @@ impl Drop for Running<'_> {
         if !self.settled {
             self.mark.store(true, Ordering::Relaxed);
         }
+        self.tx.occupancy.leave(self.hold);
     }
 }
 
 /// Runs one statement, which is given a connection. Dropped inside a transaction, it leaves a mark on that.
 macro_rules! run {
-    ($source:expr, $mark:ident, $connection:ident => $statement:expr) => {
+    ($source:expr, $connection:ident => $statement:expr) => {
         match $source {
             Source::Pool(db) => {
                 let lease = db.lease().await?;
@@ -76,12 +124,8 @@ macro_rules! run {
                 };
                 lease.settle(outcome)
             }
-            Source::Tx(tx) => {
-                let running = Running {
-                    tx,
-                    mark: &tx.$mark,
-                    settled: false,
-                };
+            Source::Tx(tx) | Source::Part(tx) => {
+                let running = Running::begin(tx, $source.hold(), &tx.unfinished)?;
                 let mut $connection = &tx.connection.inner;
                 running.settle($statement.await)
             }
@@ -98,7 +142,7 @@ impl<'a> Source<'a> {
         Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
-        Box::pin(async move { run!(self, unfinished, connection => query.load(&mut connection)) })
+        Box::pin(async move { run!(self, connection => query.load(&mut connection)) })
     }
 
     /// The only row of a query, if there is one.
@@ -110,7 +154,7 @@ impl<'a> Source<'a> {
     {
         let query = query.as_query();
         Box::pin(async move {
-            run!(self, unfinished, connection => decoded(Connection::row(&mut connection, &query)))
+            run!(self, connection => decoded(Connection::row(&mut connection, &query)))
         })
     }
 
@@ -123,7 +167,7 @@ impl<'a> Source<'a> {
     {
         let query = query.as_query();
         Box::pin(async move {
-            run!(self, unfinished, connection => one(decoded(Connection::row(&mut connection, &query))))
+            run!(self, connection => one(decoded(Connection::row(&mut connection, &query))))
         })
     }
 
@@ -133,7 +177,7 @@ impl<'a> Source<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            run!(self, unfinished, connection => {
+            run!(self, connection => {
                 let insert = insert(new);
                 one(decoded(Connection::row_shaped(&mut connection, &insert, &Given(new), insert.shape())))
             })
@@ -146,7 +190,7 @@ impl<'a> Source<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            run!(self, unfinished, connection => {
+            run!(self, connection => {
                 let shape = (TypeId::of::<Upsert<'static, N>>(), 0);
                 one(decoded(Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)))
             })
@@ -163,7 +207,7 @@ impl<'a> Source<'a> {
         C: Changes<Id: Send + Sync, Row: FromSqlRow<RowOf<C>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            run!(self, unfinished, connection => {
+            run!(self, connection => {
                 let update = update(id, changes);
                 let values = NewValues { id, changes };
                 decoded(Connection::row_shaped(&mut connection, &update, &values, update.shape()))
@@ -184,7 +228,7 @@ impl<'a> Source<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
         Box::pin(async move {
-            run!(self, unfinished, connection => {
+            run!(self, connection => {
                 let shape = (TypeId::of::<Q>(), shape);
                 decoded(Connection::row_shaped(&mut connection, &query, &query, shape))
             })
@@ -197,7 +241,7 @@ impl<'a> Source<'a> {
         Q: QueryFragment<Pg> + QueryId + Send + 'f,
     {
         Box::pin(async move {
-            run!(self, unfinished, connection => diesel_async::methods::ExecuteDsl::execute(statement, &mut connection))
+            run!(self, connection => diesel_async::methods::ExecuteDsl::execute(statement, &mut connection))
         })
     }
 
@@ -214,13 +258,13 @@ impl<'a> Source<'a> {
         match self {
             Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
                 let tx = db.begin(&TransactionOptions::new()).await?;
-                let written = tx.insert_bulk(rows).await?;
-                tx.commit().await?;
-                Ok(written)
+                let written = tx.insert_bulk(rows, Hold::Alone).await;
+                tx.end(written).await
             }
             Source::Pool(_) if rows.is_empty() => Ok(0),
             Source::Pool(_) => Source::execute(self, insert_many(rows)).await,
-            Source::Tx(tx) => tx.insert_bulk(rows).await,
+            Source::Tx(tx) => tx.insert_bulk(rows, Hold::Alone).await,
+            Source::Part(tx) => tx.insert_bulk(rows, Hold::Within).await,
         }
     }
 
@@ -266,22 +310,47 @@ impl<'a> Source<'a> {
         Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
         R: Send + 'static,
     {
-        run!(self, unheard, connection => async {
-            let rows = query.load_stream::<R>(&mut connection).await?;
-            let mut chunks = std::pin::pin!(rows.try_ready_chunks(ROWS_AHEAD));
-            while let Some(chunk) = chunks.next().await {
-                let (rows, outcome) = match chunk {
-                    Ok(rows) => (rows, Ok(())),
-                    Err(TryReadyChunksError(rows, error)) => (rows, Err(error)),
-                };
-                if sender.send(Ok(rows)).await.is_err() {
-                    break;
-                }
-                outcome?;
+        match self {
+            Source::Pool(db) => {
+                let lease = db.lease().await?;
+                let sent = send_rows(query, &lease.connection.inner, sender, || ()).await;
+                lease.settle(sent)
             }
-            Ok(())
-        })
+            Source::Tx(tx) | Source::Part(tx) => {
+                let mut running = Running::begin(tx, self.hold(), &tx.unheard)?;
+                let begun = || running.begin_stream();
+                let sent = send_rows(query, &tx.connection.inner, sender, begun).await;
+                running.settle(sent)
+            }
+        }
     }
+}
+
+/// Sends the rows of a query as they come, and calls `begun` when the server has begun to answer.
+async fn send_rows<'q, Q, R>(
+    query: Q,
+    mut connection: &Connection,
+    sender: &tokio::sync::mpsc::Sender<Result<Vec<R>>>,
+    begun: impl FnOnce(),
+) -> QueryResult<()>
+where
+    Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
+    R: Send + 'static,
+{
+    let rows = query.load_stream::<R>(&mut connection).await?;
+    begun();
+    let mut chunks = std::pin::pin!(rows.try_ready_chunks(ROWS_AHEAD));
+    while let Some(chunk) = chunks.next().await {
+        let (rows, outcome) = match chunk {
+            Ok(rows) => (rows, Ok(())),
+            Err(TryReadyChunksError(rows, error)) => (rows, Err(error)),
+        };
+        if sender.send(Ok(rows)).await.is_err() {
+            break;
+        }
+        outcome?;
+    }
+    Ok(())
 }
 
 /// The only row of an answer, if there is one.
@@ -301,8 +370,12 @@ const ROWS_AHEAD: usize = 128;
 
 /// Rows, one after the other, as the server sends them.
 ///
-/// A stream holds a connection until it ends or is dropped. Dropped early, its connection is closed and the query
-/// ended.
+/// A stream of a [`Db`] holds a connection until it ends or is dropped. Dropped early, its connection is closed and the
+/// query ended.
+///
+/// A stream of a [`Tx`] may be kept while other calls use the transaction: their answers come after its rows, which are
+/// then read ahead and held in memory until they are taken. So that a transaction works on a large result row by row
+/// in little memory, read it page by page.
 pub struct RowStream<'a, T>(BoxStream<'a, Result<T>>);
 
 impl<T: Send + 'static> RowStream<'_, T> {

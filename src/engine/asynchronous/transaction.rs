@@ -22,7 +22,7 @@ use crate::statement::prepared;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::touched::{Everything, Notes, Touches};
 use crate::transaction::{
-    PROOF_OF_HEALTH, already_failed, savepoint_abandoned, statement_abandoned,
+    Hold, Occupancy, PROOF_OF_HEALTH, already_failed, savepoint_abandoned, statement_abandoned,
 };
 use crate::{Error, Result};
 
@@ -30,8 +30,25 @@ use crate::{Error, Result};
 ///
 /// [`Db::transaction`](super::Db::transaction) begins and ends one. Dropped unfinished, it is rolled back and its
 /// connection closed.
+///
+/// # Calls at the same time
+/// Statements may be awaited at once, with `join!` and its like: they are sent one after the other without waiting for
+/// the answers. A stream that has begun may be kept beside other calls: see [`RowStream`](crate::RowStream).
+///
+/// Two kinds of calls have the transaction to themselves: a unit of several statements, such as
+/// [`Ingest::run`](crate::Ingest::run), and a `COPY`, by which `create_many` writes 1,000 rows and more if nothing else
+/// is under way. A call that is made beside one of them fails with [`Error::InUse`], and so does a unit that is begun
+/// beside a statement. Nothing is sent of a call that fails so: the transaction goes on, and its other calls are not
+/// affected. No call waits for another, since a future that is kept without being polled would make it wait for ever.
+///
+/// # Futures that are dropped
+/// A statement whose future is dropped before its end leaves it open whether it was done. The transaction cannot be
+/// committed then, unless a savepoint around the statement is rolled back. A `COPY` that is dropped closes the
+/// connection, and the transaction with it.
 pub struct Tx {
     pub(super) connection: Pooled,
+    /// The calls that use it now.
+    pub(super) occupancy: Occupancy,
     /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
     pub(super) failed: AtomicBool,
     /// A statement's future was dropped: whether it was done is not known.
@@ -195,20 +212,30 @@ impl Tx {
         failure.error
     }
 
-    /// Inserts any number of rows by what takes the least time.
-    pub(super) async fn insert_bulk<N>(&self, rows: &[N]) -> Result<usize>
+    /// Inserts any number of rows by what takes the least time. By `COPY` only where that can have the transaction to
+    /// itself: nothing is sent beside it, and its rows are sent by its own future alone.
+    pub(super) async fn insert_bulk<N>(&self, rows: &[N], copy: Hold) -> Result<usize>
     where
         N: NewRow + Sync,
         for<'r> crate::statement::InsertMany<'r, N>: Send,
     {
-        if is_worth_a_copy(rows) {
-            let running = Running::of(self);
+        if is_worth_a_copy(rows)
+            && let Ok(running) = Running::begin(self, copy, &self.unfinished)
+        {
             let copied = running.settle(self.connection.inner.copy(rows).await)?;
             if let Some(written) = copied {
                 return Ok(written);
             }
         }
-        self.insert_chunks(rows).await
+        // Held from the first chunk to the last: no unit may begin between two of them.
+        let hold = match copy {
+            Hold::Within => Hold::Within,
+            _ => Hold::Shared,
+        };
+        let running = Running::begin(self, hold, &self.unfinished)?;
+        let written = self.insert_chunks(rows).await;
+        running.done();
+        written
     }
 
     async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
@@ -216,7 +243,7 @@ impl Tx {
         N: NewRow + Sync,
         for<'r> crate::statement::InsertMany<'r, N>: Send,
     {
-        let source = self.source();
+        let source = Source::Part(self);
         let mut chunks = rows.chunks(ROWS_PER_STATEMENT);
         let mut under_way = FuturesOrdered::new();
         let mut written = Ok(0);
@@ -238,11 +265,25 @@ impl Tx {
         }
     }
 
+    /// Ends it: what was written stays if `outcome` is `Ok`, and is undone otherwise.
+    pub(super) async fn end<R, E: From<Error>>(self, outcome: Result<R, E>) -> Result<R, E> {
+        match outcome {
+            Ok(value) => {
+                self.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Makes what was written last and visible to others.
     pub(super) async fn commit(mut self) -> Result<()> {
         let refusal = if self.savepoints > 0 {
             Some(savepoint_abandoned())
-        } else if *self.unfinished.get_mut() {
+        } else if *self.unfinished.get_mut() || self.occupancy.is_held() {
             Some(statement_abandoned())
         } else if *self.failed.get_mut() {
             Some(already_failed())
@@ -296,8 +337,10 @@ impl Tx {
     /// Undoes what was written. Where that fails, or would have to wait for a statement that nobody waits for, closing
     /// the connection undoes it.
     pub(super) async fn rollback(mut self) {
-        let is_at_rest =
-            self.savepoints == 0 && !*self.unfinished.get_mut() && !*self.unheard.get_mut();
+        let is_at_rest = self.savepoints == 0
+            && !*self.unfinished.get_mut()
+            && !*self.unheard.get_mut()
+            && !self.occupancy.is_held();
         if is_at_rest {
             let connection = &mut self.connection.inner;
             let outcome = AnsiTransactionManager::rollback_transaction(connection).await;

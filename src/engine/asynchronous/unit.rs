@@ -7,7 +7,7 @@ use diesel_async::SimpleAsyncConnection;
 use super::source::Running;
 use super::{BoxFuture, Source, Tx};
 use crate::statement::NewRow;
-use crate::transaction::TransactionOptions;
+use crate::transaction::{Hold, TransactionOptions};
 use crate::{Db, Error, Result};
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
@@ -22,11 +22,9 @@ impl<'a> Unit<'a> {
         Box::pin(async move {
             match source {
                 Source::Pool(db) => Self::begin_own(db).await,
-                Source::Tx(tx) => {
-                    let running = Running::of(tx);
-                    tx.command("SAVEPOINT wundr_unit").await?;
-                    Ok(Self::Part(running))
-                }
+                Source::Tx(tx) => Self::begin_part(tx, Hold::Alone).await,
+                // Within another unit. The server takes the name for the savepoint that was made last.
+                Source::Part(tx) => Self::begin_part(tx, Hold::Within).await,
             }
         })
     }
@@ -34,6 +32,12 @@ impl<'a> Unit<'a> {
     async fn begin_own(db: &Db) -> Result<Self> {
         let tx = db.begin(&TransactionOptions::new()).await?;
         Ok(Self::Own(Box::new(tx)))
+    }
+
+    async fn begin_part(tx: &'a Tx, hold: Hold) -> Result<Self> {
+        let running = Running::begin(tx, hold, &tx.unfinished)?;
+        tx.command("SAVEPOINT wundr_unit").await?;
+        Ok(Self::Part(running))
     }
 
     fn tx(&self) -> &Tx {
@@ -45,7 +49,7 @@ impl<'a> Unit<'a> {
 
     /// Where the unit's statements run.
     pub(crate) fn source(&self) -> Source<'_> {
-        self.tx().source()
+        Source::Part(self.tx())
     }
 
     /// Inserts rows; a failure leaves the unit as it was before.
@@ -56,7 +60,7 @@ impl<'a> Unit<'a> {
     {
         let tx = self.tx();
         tx.command("SAVEPOINT wundr_attempt").await?;
-        match tx.insert_bulk(rows).await {
+        match tx.insert_bulk(rows, Hold::Within).await {
             Ok(written) => {
                 tx.command("RELEASE SAVEPOINT wundr_attempt").await?;
                 Ok(written)
@@ -79,11 +83,7 @@ impl<'a> Unit<'a> {
     {
         Box::pin(async move {
             match (self, outcome) {
-                (Self::Own(tx), Ok(value)) => tx.commit().await.map(|()| value),
-                (Self::Own(tx), Err(error)) => {
-                    tx.rollback().await;
-                    Err(error)
-                }
+                (Self::Own(tx), outcome) => tx.end(outcome).await,
                 (Self::Part(running), Ok(value)) => {
                     running.tx.command("RELEASE SAVEPOINT wundr_unit").await?;
                     running.done();
@@ -103,25 +103,10 @@ impl<'a> Unit<'a> {
     }
 }
 
-impl<'t> Running<'t> {
-    /// Marks the transaction as unfinished, unless it is told that this is done.
-    pub(super) fn of(tx: &'t Tx) -> Self {
-        Self {
-            tx,
-            mark: &tx.unfinished,
-            settled: false,
-        }
-    }
-
-    fn done(mut self) {
-        self.settled = true;
-    }
-}
-
 impl Tx {
     /// Runs a command that takes and returns nothing.
     async fn command(&self, sql: &str) -> Result<()> {
-        let running = Running::of(self);
+        let running = Running::begin(self, Hold::Within, &self.unfinished)?;
         let mut connection = &self.connection.inner;
         running.settle(connection.batch_execute(sql).await)
     }

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// Rows to be written: an iterator of any length, which is read as it is needed.
 ///
-/// Whatever can be iterated over becomes one by `into()`.
+/// Whatever can be iterated over becomes one by `into()`. After its first `None` an input is not read on.
 pub struct Rows<'a, T>(Box<dyn Iterator<Item = Result<T>> + 'a>);
 
 impl<'a, T: 'a> Rows<'a, T> {
@@ -18,7 +18,7 @@ impl<'a, T: 'a> Rows<'a, T> {
         I::IntoIter: 'a,
         E: StdError,
     {
-        let rows = rows.into_iter();
+        let rows = rows.into_iter().fuse();
         Self(Box::new(rows.map(|row| {
             row.map_err(|error| Error::invalid("row", error))
         })))
@@ -33,6 +33,7 @@ impl<'a, T: 'a> Rows<'a, T> {
         Self(Box::new(self.0.chain(others.0)))
     }
 
+    /// The next row. After the end there is none, however often it is asked for: every input is fused.
     pub(crate) fn next(&mut self) -> Option<Result<T>> {
         self.0.next()
     }
@@ -45,7 +46,7 @@ where
     I::IntoIter: 'a,
 {
     fn from(rows: I) -> Self {
-        Self(Box::new(rows.into_iter().map(Ok)))
+        Self(Box::new(rows.into_iter().fuse().map(Ok)))
     }
 }
 

@@ -12,13 +12,16 @@ use crate::statement::{
     Changes, Found, Insert, NewRow, ROWS_PER_STATEMENT, Typed, Update, Upsert, found, insert,
     insert_many, update, upsert,
 };
-use crate::transaction::TransactionOptions;
+use crate::transaction::{Hold, TransactionOptions};
 
 /// Where a repository's statements run.
 #[derive(Clone)]
 pub(crate) enum Source<'a> {
     Pool(Db),
+    /// A transaction, beside other calls.
     Tx(&'a Tx),
+    /// A transaction that the call has to itself already.
+    Part(&'a Tx),
 }
 
 /// Both, which came one after the other.
@@ -27,14 +30,18 @@ pub(crate) fn at_once<A, B>(first: A, second: B) -> (A, B) {
 }
 
 impl<'a> Source<'a> {
+    pub(crate) fn tx(&self) -> Option<&'a Tx> {
+        match *self {
+            Source::Pool(_) => None,
+            Source::Tx(tx) | Source::Part(tx) => Some(tx),
+        }
+    }
+
     fn run<T>(&self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
         match self {
             Source::Pool(db) => db.checkout()?.run(statement),
-            Source::Tx(tx) => {
-                let outcome = statement(&mut tx.lock()?.inner);
-                tx.usage.answered();
-                outcome.map_err(|error| tx.failed(error))
-            }
+            Source::Tx(tx) => tx.run(Hold::Shared, statement),
+            Source::Part(tx) => tx.run(Hold::Within, statement),
         }
     }
 
@@ -119,13 +126,13 @@ impl<'a> Source<'a> {
         match self {
             Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
                 let tx = db.begin(&TransactionOptions::new())?;
-                let written = tx.insert_bulk(rows)?;
-                tx.commit()?;
-                Ok(written)
+                let written = tx.insert_bulk(rows, Hold::Alone);
+                tx.end(written)
             }
             Source::Pool(_) if rows.is_empty() => Ok(0),
             Source::Pool(_) => self.execute(insert_many(rows)),
-            Source::Tx(tx) => tx.insert_bulk(rows),
+            Source::Tx(tx) => tx.insert_bulk(rows, Hold::Alone),
+            Source::Part(tx) => tx.insert_bulk(rows, Hold::Within),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
+use diesel::QueryResult;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
 
@@ -20,7 +21,7 @@ use crate::statement::copy::is_worth_a_copy;
 use crate::statement::prepared;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::touched::{Everything, Notes, Touches};
-use crate::transaction::{PROOF_OF_HEALTH, already_failed, savepoint_abandoned};
+use crate::transaction::{Hold, Occupancy, PROOF_OF_HEALTH, already_failed, savepoint_abandoned};
 use crate::usage::Use;
 use crate::{Error, Result};
 
@@ -28,7 +29,14 @@ use crate::{Error, Result};
 ///
 /// [`Db::transaction`](super::Db::transaction) begins and ends one. Dropped unfinished, it is rolled back and its
 /// connection closed.
+///
+/// # Calls at the same time
+/// One thread uses it at a time. A call that is made while another thread runs a statement, or is within a unit of
+/// several statements such as [`Ingest::run`](super::Ingest::run), fails with [`Error::InUse`]. Nothing is sent of it:
+/// the transaction goes on, and its other calls are not affected. No call waits for another.
 pub struct Tx {
+    /// The calls that use it now.
+    pub(super) occupancy: Occupancy,
     pub(super) connection: Mutex<Pooled>,
     /// The use of the connection, which needs no lock.
     pub(super) usage: std::sync::Arc<Use>,
@@ -60,6 +68,25 @@ impl Drop for Tx {
         if !self.ended {
             self.usage.retire();
         }
+    }
+}
+
+/// A call that uses a transaction.
+pub(super) struct Held<'t> {
+    pub(super) tx: &'t Tx,
+    hold: Hold,
+}
+
+impl<'t> Held<'t> {
+    pub(super) fn enter(tx: &'t Tx, hold: Hold) -> Result<Self> {
+        tx.occupancy.enter(hold)?;
+        Ok(Self { tx, hold })
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.tx.occupancy.leave(self.hold);
     }
 }
 
@@ -133,18 +160,28 @@ impl Tx {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A transaction is used by one thread at a time; a second one is refused instead of made to wait.
-    pub(super) fn lock(&self) -> Result<MutexGuard<'_, Pooled>> {
-        match self.connection.try_lock() {
+    /// Runs a statement. A transaction is used by one thread at a time; a second one is refused instead of made to wait.
+    pub(super) fn run<T>(
+        &self,
+        hold: Hold,
+        statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T> {
+        let _held = Held::enter(self, hold)?;
+        let mut connection = match self.connection.try_lock() {
             Ok(connection) => {
                 self.usage.ask();
-                Ok(connection)
+                connection
             }
-            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => Err(Error::Pool(
-                "the transaction is in use by another thread".to_owned(),
-            )),
-        }
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::InUse {
+                    by: "another thread",
+                });
+            }
+        };
+        let outcome = statement(&mut connection.inner);
+        self.usage.answered();
+        outcome.map_err(|error| self.failed(error))
     }
 
     fn has_failed(&self) -> bool {
@@ -161,24 +198,38 @@ impl Tx {
         failure.error
     }
 
-    /// Inserts any number of rows by what takes the least time.
-    pub(super) fn insert_bulk<N: NewRow>(&self, rows: &[N]) -> Result<usize> {
-        if is_worth_a_copy(rows) {
-            let copied = copy(&mut self.lock()?.inner, rows);
-            if let Some(written) = copied.map_err(|error| self.failed(error))? {
-                return Ok(written);
-            }
+    /// Inserts any number of rows by what takes the least time. Nothing comes between its statements.
+    pub(super) fn insert_bulk<N: NewRow>(&self, rows: &[N], hold: Hold) -> Result<usize> {
+        let _held = Held::enter(self, hold)?;
+        if is_worth_a_copy(rows)
+            && let Some(written) = self.run(Hold::Within, |connection| copy(connection, rows))?
+        {
+            return Ok(written);
         }
         let mut written = 0;
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {
-            written += self.source().execute(insert_many(chunk))?;
+            written += Source::Part(self).execute(insert_many(chunk))?;
         }
         Ok(written)
     }
 
+    /// Ends it: what was written stays if `outcome` is `Ok`, and is undone otherwise.
+    pub(super) fn end<R, E: From<Error>>(self, outcome: Result<R, E>) -> Result<R, E> {
+        match outcome {
+            Ok(value) => {
+                self.commit()?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.rollback();
+                Err(error)
+            }
+        }
+    }
+
     /// Makes what was written last and visible to others.
     pub(super) fn commit(mut self) -> Result<()> {
-        let refusal = if self.savepoints > 0 {
+        let refusal = if self.savepoints > 0 || self.occupancy.is_held() {
             Some(savepoint_abandoned())
         } else if *self.failed.get_mut() {
             Some(already_failed())
@@ -235,7 +286,7 @@ impl Tx {
     /// Undoes what was written. Where that fails, closing the connection undoes it. A connection that was lent is closed
     /// too: the error that ended the transaction may be one after which it is of no further use.
     pub(super) fn rollback(mut self) {
-        if self.savepoints == 0 && !self.unheard {
+        if self.savepoints == 0 && !self.unheard && !self.occupancy.is_held() {
             let connection = &mut self.connection().inner;
             let outcome = AnsiTransactionManager::rollback_transaction(connection);
             self.ended = outcome.is_ok();

@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering;
 
 use diesel::connection::SimpleConnection as _;
 
+use super::transaction::Held;
 use super::{Source, Tx};
 use crate::Result;
 use crate::statement::NewRow;
-use crate::transaction::TransactionOptions;
+use crate::transaction::{Hold, TransactionOptions};
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
 pub(crate) enum Unit<'a> {
@@ -15,16 +16,27 @@ pub(crate) enum Unit<'a> {
     Part(Part<'a>),
 }
 
-/// A part of the caller's transaction. Left by a panic, it keeps that from being committed.
+/// A part of the caller's transaction, which it has to itself. Left by a panic, it keeps that from being committed.
 pub(crate) struct Part<'a> {
-    tx: &'a Tx,
+    held: Held<'a>,
     settled: bool,
+}
+
+impl<'a> Part<'a> {
+    fn begin(tx: &'a Tx, hold: Hold) -> Result<Self> {
+        let held = Held::enter(tx, hold)?;
+        tx.command("SAVEPOINT wundr_unit")?;
+        Ok(Self {
+            held,
+            settled: false,
+        })
+    }
 }
 
 impl Drop for Part<'_> {
     fn drop(&mut self) {
         if !self.settled {
-            self.tx.failed.store(true, Ordering::Relaxed);
+            self.held.tx.failed.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -33,31 +45,29 @@ impl<'a> Unit<'a> {
     pub(crate) fn begin(source: &Source<'a>) -> Result<Self> {
         match source {
             Source::Pool(db) => Ok(Self::Own(Box::new(db.begin(&TransactionOptions::new())?))),
-            Source::Tx(tx) => {
-                tx.command("SAVEPOINT wundr_unit")?;
-                let settled = false;
-                Ok(Self::Part(Part { tx, settled }))
-            }
+            Source::Tx(tx) => Ok(Self::Part(Part::begin(tx, Hold::Alone)?)),
+            // Within another unit. The server takes the name for the savepoint that was made last.
+            Source::Part(tx) => Ok(Self::Part(Part::begin(tx, Hold::Within)?)),
         }
     }
 
     fn tx(&self) -> &Tx {
         match self {
             Self::Own(tx) => tx,
-            Self::Part(part) => part.tx,
+            Self::Part(part) => part.held.tx,
         }
     }
 
     /// Where the unit's statements run.
     pub(crate) fn source(&self) -> Source<'_> {
-        self.tx().source()
+        Source::Part(self.tx())
     }
 
     /// Inserts rows; a failure leaves the unit as it was before.
     pub(crate) fn attempt<N: NewRow>(&self, rows: &[N]) -> Result<usize> {
         let tx = self.tx();
         tx.command("SAVEPOINT wundr_attempt")?;
-        match tx.insert_bulk(rows) {
+        match tx.insert_bulk(rows, Hold::Within) {
             Ok(written) => {
                 tx.command("RELEASE SAVEPOINT wundr_attempt")?;
                 Ok(written)
@@ -74,18 +84,14 @@ impl<'a> Unit<'a> {
     /// Ends the unit: what it did stays if `outcome` is `Ok`, and is undone otherwise.
     pub(crate) fn end<T>(self, outcome: Result<T>) -> Result<T> {
         match (self, outcome) {
-            (Self::Own(tx), Ok(value)) => tx.commit().map(|()| value),
-            (Self::Own(tx), Err(error)) => {
-                tx.rollback();
-                Err(error)
-            }
+            (Self::Own(tx), outcome) => tx.end(outcome),
             (Self::Part(mut part), Ok(value)) => {
-                part.tx.command("RELEASE SAVEPOINT wundr_unit")?;
+                part.held.tx.command("RELEASE SAVEPOINT wundr_unit")?;
                 part.settled = true;
                 Ok(value)
             }
             (Self::Part(mut part), Err(error)) => {
-                let undone = part.tx.forget_failure(
+                let undone = part.held.tx.forget_failure(
                     "ROLLBACK TO SAVEPOINT wundr_unit; RELEASE SAVEPOINT wundr_unit",
                 );
                 part.settled = undone.is_ok();
@@ -98,9 +104,7 @@ impl<'a> Unit<'a> {
 impl Tx {
     /// Runs a command that takes and returns nothing.
     fn command(&self, sql: &str) -> Result<()> {
-        let mut connection = self.lock()?;
-        let outcome = connection.inner.batch_execute(sql);
-        outcome.map_err(|error| self.failed(error))
+        self.run(Hold::Within, |connection| connection.batch_execute(sql))
     }
 
     /// Goes back to a savepoint: what had failed since has not happened.

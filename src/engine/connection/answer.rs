@@ -10,10 +10,10 @@ use diesel::QueryResult;
 use diesel::pg::{Pg, PgValue};
 use diesel::row::{Field, PartialRow, Row, RowIndex, RowSealed};
 use futures_util::Stream;
-use tokio_postgres::RowStream;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::driver::Turn;
+use super::incoming::Incoming;
 
 /// The types of the columns, by their numbers.
 pub(super) type Types = Arc<[NonZeroU32]>;
@@ -21,9 +21,11 @@ pub(super) type Types = Arc<[NonZeroU32]>;
 /// Rows as they come, but for the first: it is given when the second has come or the statement has ended well. One outside
 /// a transaction is committed after its rows were sent, so that who is content with the first row would take for done
 /// what was not.
+///
+/// Kept while other statements of its connection are awaited, its rows are read ahead and held in memory.
 pub struct Answer {
     /// None are left to come when this is.
-    rows: Option<Pin<Box<RowStream>>>,
+    rows: Option<Incoming>,
     /// The first, until that is known, and then the second.
     held: Option<tokio_postgres::Row>,
     has_begun: bool,
@@ -32,9 +34,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(rows: RowStream, types: Types, turn: Turn) -> Self {
+    pub(super) fn new(rows: Incoming, types: Types, turn: Turn) -> Self {
         Self {
-            rows: Some(Box::pin(rows)),
+            rows: Some(rows),
             held: None,
             has_begun: false,
             types,
@@ -58,16 +60,16 @@ impl Stream for Answer {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        while let Some(rows) = &mut this.rows {
+        while let Some(rows) = &this.rows {
             if this.has_begun && this.held.is_some() {
                 break;
             }
-            let next = |context: &mut Context<'_>| rows.as_mut().poll_next(context);
+            let next = |context: &mut Context<'_>| rows.poll_row(context);
             let row = match ready!(this.turn.poll(context, next)) {
                 Some(Ok(row)) if this.has_begun => Some(row),
                 Some(Ok(row)) => this.held.replace(row),
                 Some(Err(error)) => {
-                    this.held = None;
+                    (this.held, this.rows) = (None, None);
                     return Poll::Ready(Some(Err(this.turn.refused(&error))));
                 }
                 None => {

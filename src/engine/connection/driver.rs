@@ -17,14 +17,16 @@ use tokio::task::coop::has_budget_remaining;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
 
+use super::incoming::Unread;
 use super::locked;
 use super::refusal::{before_sending, closed, from_driver};
-use super::waiting::{OnAnswer, OnWire, Place, Waiting, poll_beside};
+use super::waiting::{OnAnswer, OnWire, Place, Waiting, Wire, poll_beside};
 
 /// What reads from the server and writes to it.
 pub(super) struct Driver {
-    wire: Mutex<Option<Wire>>,
+    wire: Mutex<Option<Opened>>,
     waiting: Arc<Waiting>,
+    pub(super) unread: Unread,
     on_wire: Waker,
     on_answer: Waker,
     /// What has ended the connection; set before any statement on it hears of its end.
@@ -35,7 +37,8 @@ pub(super) struct Driver {
     is_read_only: AtomicBool,
 }
 
-struct Wire {
+/// An open connection.
+struct Opened {
     messages: Box<dyn Messages>,
     listener: Option<UnboundedSender<Notification>>,
 }
@@ -66,13 +69,14 @@ impl Driver {
         let waiting = Arc::<Waiting>::default();
         let is_heard = listener.is_some();
         let driver = Arc::new(Self {
-            wire: Mutex::new(Some(Wire {
+            wire: Mutex::new(Some(Opened {
                 messages: Box::new(connection),
                 listener,
             })),
             on_wire: Waker::from(Arc::new(OnWire(Arc::clone(&waiting)))),
             on_answer: Waker::from(Arc::new(OnAnswer(Arc::clone(&waiting)))),
             waiting,
+            unread: Unread::default(),
             end: OnceLock::new(),
             is_spent: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
@@ -102,31 +106,6 @@ impl Driver {
     pub(super) fn catch_up(&self) {
         if self.waiting.is_wire_due() {
             self.run();
-        }
-    }
-
-    /// Reads what has come and writes what is to be sent, as far as it goes without waiting.
-    fn run(&self) {
-        let mut wire = locked(&self.wire);
-        let mut context = Context::from_waker(&self.on_wire);
-        while let Some(Wire { messages, listener }) = &mut *wire {
-            let message = match messages.poll_message(&mut context) {
-                Poll::Ready(message) => message,
-                Poll::Pending => return,
-            };
-            match (message, listener) {
-                (Some(Ok(AsyncMessage::Notification(heard))), Some(listener)) => {
-                    // Whoever does not listen any more is about to close the connection.
-                    let _ = listener.send(heard);
-                }
-                (Some(Ok(_)), _) => {}
-                (Some(Err(error)), _) => {
-                    // Another one came before it, and is the cause.
-                    let _ = self.end.set(error);
-                    *wire = None;
-                }
-                (None, _) => *wire = None,
-            }
         }
     }
 
@@ -165,6 +144,48 @@ impl Driver {
     }
 }
 
+impl Wire for Driver {
+    fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
+    fn on_answer(&self) -> &Waker {
+        &self.on_answer
+    }
+
+    fn run(&self) {
+        let mut wire = locked(&self.wire);
+        let mut context = Context::from_waker(&self.on_wire);
+        while let Some(Opened { messages, listener }) = &mut *wire {
+            let message = match messages.poll_message(&mut context) {
+                Poll::Ready(message) => message,
+                Poll::Pending => return,
+            };
+            match (message, listener) {
+                (Some(Ok(AsyncMessage::Notification(heard))), Some(listener)) => {
+                    // Whoever does not listen any more is about to close the connection.
+                    let _ = listener.send(heard);
+                }
+                (Some(Ok(_)), _) => {}
+                (Some(Err(error)), _) => {
+                    // Another one came before it, and is the cause.
+                    let _ = self.end.set(error);
+                    *wire = None;
+                }
+                (None, _) => *wire = None,
+            }
+        }
+    }
+
+    fn read_ahead(&self, answered: &mut Context<'_>) -> bool {
+        self.unread.read_ahead(answered)
+    }
+
+    fn has_to_yield(&self) -> bool {
+        !has_budget_remaining()
+    }
+}
+
 /// Something that is asked of the server and waited for.
 pub(super) struct Turn {
     driver: Arc<Driver>,
@@ -193,16 +214,7 @@ impl Turn {
         context: &mut Context<'_>,
         poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let driver = &*self.driver;
-        poll_beside(
-            &driver.waiting,
-            &mut self.place,
-            context,
-            &driver.on_answer,
-            || driver.run(),
-            || !has_budget_remaining(),
-            poll,
-        )
+        poll_beside(&*self.driver, &mut self.place, context, poll)
     }
 
     pub(super) fn refused(&self, error: &Error) -> diesel::result::Error {

@@ -40,33 +40,51 @@ pub(super) struct Place {
     has_waited: bool,
 }
 
-/// Polls what needs the wire to run, and runs that. `on_answer` calls the queue when an answer has come.
+/// What reads from the server and writes to it, for those who wait.
+pub(super) trait Wire {
+    fn waiting(&self) -> &Waiting;
+
+    /// Calls the queue when an answer has come.
+    fn on_answer(&self) -> &Waker;
+
+    /// Reads what has come and writes what is to be sent, as far as it goes without waiting.
+    fn run(&self);
+
+    /// Takes what has been read for those who do not ask for it, which keeps the wire from going on. Returns whether there
+    /// was anything.
+    fn read_ahead(&self, answered: &mut Context<'_>) -> bool;
+
+    /// Checks whether the task has had its share.
+    fn has_to_yield(&self) -> bool;
+}
+
+/// Polls what needs the wire to run, and runs that.
 pub(super) fn poll_beside<T>(
-    waiting: &Waiting,
+    wire: &impl Wire,
     place: &mut Place,
     context: &mut Context<'_>,
-    on_answer: &Waker,
-    mut run: impl FnMut(),
-    has_to_yield: impl Fn() -> bool,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
     // Not the task's own waker: what is woken next is polled next, and the task need not be called for that.
-    let mut answered = Context::from_waker(on_answer);
+    let mut answered = Context::from_waker(wire.on_answer());
     if !std::mem::take(&mut place.has_waited)
         && let Poll::Ready(value) = poll(&mut answered)
     {
         return Poll::Ready(value);
     }
-    let mut work = waiting.work(place);
+    let mut work = wire.waiting().work(place);
     loop {
-        run();
+        wire.run();
         // The first time, too: between the poll above and the beginning of this work another waiter may have read the
         // answer. What comes after the work has begun is noticed before it rests.
         if let Poll::Ready(value) = poll(&mut answered) {
             return Poll::Ready(value);
         }
+        if wire.read_ahead(&mut answered) {
+            continue;
+        }
         // A task that has had its share is called by the wire at once, and would get nowhere.
-        if work.rest(context.waker(), has_to_yield()) {
+        if work.rest(context.waker(), wire.has_to_yield()) {
             return Poll::Pending;
         }
     }
