@@ -71,6 +71,7 @@ pub struct Config {
     pub(crate) behind_pgbouncer: bool,
     pub(crate) keepalives: Option<Keepalives>,
     pub(crate) unacknowledged_timeout: Option<Duration>,
+    pub(crate) heartbeat: Duration,
 }
 
 /// How the system finds out that the server behind an idle connection has gone.
@@ -215,6 +216,7 @@ impl Config {
             keepalives,
             unacknowledged_timeout: target::time(given, "tcp_user_timeout", milliseconds)?
                 .unwrap_or(Some(Duration::from_secs(10))),
+            heartbeat: Duration::from_secs(5),
         };
         config.check()?;
         Ok(config)
@@ -333,6 +335,15 @@ impl Config {
         }
     }
 
+    /// The time after which [`Live`](crate::Live) asks its server for a sign of life, and for which it waits for one. Default:
+    /// 5 s. Must be between 1 ms and 24 days.
+    ///
+    /// A server that has gone without a word is noticed after twice this time at most. What takes the server longer to
+    /// answer, such as counting the findings of many analyses, has twice this time too.
+    pub fn heartbeat(self, heartbeat: Duration) -> Self {
+        Self { heartbeat, ..self }
+    }
+
     /// Takes only servers that take writes, as `target_session_attrs=read-write` does. Default: if the URL names several
     /// hosts and no `target_session_attrs`.
     ///
@@ -362,6 +373,7 @@ impl Config {
     /// Checks the ranges of all settings.
     pub(crate) fn check(&self) -> Result<()> {
         in_range("acquire_timeout", self.acquire_timeout)?;
+        in_range("heartbeat", self.heartbeat)?;
         for (name, time) in [
             ("connect_timeout", self.connect_timeout),
             ("statement_timeout", self.statement_timeout),

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::sql_types::Timestamptz;
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures_util::stream::Stream;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -17,25 +16,27 @@ use super::{Db, listener, repository};
 use crate::engine::connect::Connector;
 use crate::engine::connection::Connection;
 use crate::live::{
-    Follow, FollowedIds, Inbox, LISTEN, LiveAnalysis, LiveEvent, StatesOf, check_direct,
+    Follow, FollowedIds, Inbox, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline, direct,
+    known, no_answer,
 };
 use crate::{AnalysisId, Config, Error, Result};
-
-/// Longer than the server takes for any of a listener's questions, unless it is gone.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listener's connection.
 pub(super) struct Line {
     connector: Connector,
     connection: Connection,
     heard: UnboundedReceiver<Notification>,
+    heartbeat: Duration,
 }
 
 /// Gives up on a server that has gone without a word.
-async fn in_time<T>(answer: impl Future<Output = diesel::QueryResult<T>>) -> Result<T> {
-    match tokio::time::timeout(PATIENCE, answer).await {
+async fn in_time<T>(
+    limit: Duration,
+    answer: impl Future<Output = diesel::QueryResult<T>>,
+) -> Result<T> {
+    match tokio::time::timeout(limit, answer).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(Error::broken_connection("the server has not answered")),
+        Err(_) => Err(no_answer(limit)),
     }
 }
 
@@ -47,7 +48,11 @@ impl Line {
     }
 
     pub(super) async fn listen(&mut self) -> Result<()> {
-        in_time(self.connection.batch_execute(LISTEN)).await
+        in_time(self.heartbeat, self.connection.batch_execute(LISTEN)).await
+    }
+
+    pub(super) fn heartbeat(&self) -> Duration {
+        self.heartbeat
     }
 
     pub(super) async fn pause(&self, time: Duration) -> () {
@@ -66,18 +71,21 @@ impl Line {
     }
 
     pub(super) async fn followed(&mut self, page: FollowedIds) -> Result<Vec<AnalysisId>> {
-        in_time(page.load(&mut self.connection)).await
+        in_time(self.heartbeat * 2, page.load(&mut self.connection)).await
     }
 
-    pub(super) async fn states(&mut self, ids: &[AnalysisId]) -> Result<Vec<LiveAnalysis>> {
-        in_time(StatesOf(ids).load(&mut self.connection)).await
+    pub(super) async fn states(&mut self, states: StatesOf) -> Result<Vec<LiveAnalysis>> {
+        in_time(self.heartbeat * 2, states.load(&mut self.connection)).await
     }
 
     pub(super) async fn now(&mut self) -> Result<DateTime<Utc>> {
-        let now = diesel::select(diesel::dsl::sql::<Timestamptz>(
-            "pg_catalog.statement_timestamp()",
-        ));
-        in_time(now.get_result(&mut self.connection)).await
+        in_time(self.heartbeat, Now.get_result(&mut self.connection)).await
+    }
+
+    /// The timeline, unless the server keeps it from this role.
+    pub(super) async fn timeline(&mut self) -> Result<Option<String>> {
+        let timeline = Timeline.get_result(&mut self.connection);
+        known(in_time(self.heartbeat, timeline).await)
     }
 }
 
@@ -86,6 +94,9 @@ impl Line {
 /// It begins with every analysis that is pending or running, one [`Changed`](LiveEvent::Changed) for each, and
 /// [`Resumed`](LiveEvent::Resumed). A connection that is lost is [`Missed`](LiveEvent::Missed), then the listener
 /// connects again for as long as it takes, reads what is followed anew, and says [`Resumed`](LiveEvent::Resumed).
+/// A server that has gone without a word is noticed within twice [`Config::heartbeat`], 10 s by default. Of several hosts
+/// the primary is followed. For 30 s it connects again at least once a second, then every 5 s.
+///
 /// However slow its reader is, it keeps at most some thousand events, one for each analysis. Dropped, it closes its
 /// connection, which is its own and not the pool's.
 pub struct Live {
@@ -100,13 +111,14 @@ impl Live {
     /// [`Error::Connection`] if the server cannot be reached now; [`Error::InvalidInput`] if the settings lead to a
     /// PgBouncer or are wrong.
     pub async fn follow(config: &Config, follow: Follow) -> Result<Self> {
-        check_direct(config)?;
-        let connector = Connector::new(config)?;
+        let config = direct(config)?;
+        let connector = Connector::new(&config)?;
         let (connection, heard) = connector.connect_to_listen().await?;
         let line = Line {
             connector,
             connection,
             heard,
+            heartbeat: config.heartbeat,
         };
         let inbox = Arc::<Inbox>::default();
         let listening = tokio::spawn(listener::listen(line, follow, Arc::clone(&inbox)));

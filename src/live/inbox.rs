@@ -5,7 +5,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::{LiveAnalysis, LiveEvent, PAGE};
-use crate::AnalysisId;
+use crate::{AnalysisId, ProjectId};
+
+/// What a reader has not taken when the view became uncertain.
+#[derive(Default)]
+pub(crate) struct Unheard {
+    pub(crate) changed: Vec<AnalysisId>,
+    pub(crate) deleted: Vec<(AnalysisId, ProjectId)>,
+}
 
 /// Between a listener and its reader.
 #[derive(Default)]
@@ -26,7 +33,7 @@ struct State {
 enum Entry {
     /// Its state is looked up when it is taken; there is none if it was deleted meanwhile.
     Changed(AnalysisId),
-    Deleted(AnalysisId),
+    Deleted(AnalysisId, ProjectId),
     Missed(String),
     Resumed,
 }
@@ -39,7 +46,7 @@ impl State {
                     Some(analysis) => LiveEvent::Changed(analysis),
                     None => continue,
                 },
-                Entry::Deleted(id) => LiveEvent::Deleted(id),
+                Entry::Deleted(id, project_id) => LiveEvent::Deleted { id, project_id },
                 Entry::Missed(reason) => LiveEvent::Missed { reason },
                 Entry::Resumed => LiveEvent::Resumed,
             });
@@ -64,22 +71,21 @@ impl Inbox {
         }
     }
 
-    /// What these analyses are now; those without a state are no more.
-    pub(crate) fn put(&self, ids: &[AnalysisId], found: Vec<LiveAnalysis>) {
+    /// The newest state of analyses, and those that are no more.
+    pub(crate) fn put(&self, found: Vec<LiveAnalysis>, deleted: Vec<(AnalysisId, ProjectId)>) {
+        if found.is_empty() && deleted.is_empty() {
+            return;
+        }
         self.tell(|state| {
-            let mut found: HashMap<_, _> = found.into_iter().map(|row| (row.id, row)).collect();
-            for id in ids {
-                match found.remove(id) {
-                    Some(row) => {
-                        if state.states.insert(*id, row).is_none() {
-                            state.entries.push_back(Entry::Changed(*id));
-                        }
-                    }
-                    None => {
-                        state.states.remove(id);
-                        state.entries.push_back(Entry::Deleted(*id));
-                    }
+            for row in found {
+                let id = row.id;
+                if state.states.insert(id, row).is_none() {
+                    state.entries.push_back(Entry::Changed(id));
                 }
+            }
+            for (id, project_id) in deleted {
+                state.states.remove(&id);
+                state.entries.push_back(Entry::Deleted(id, project_id));
             }
         });
     }
@@ -88,16 +94,18 @@ impl Inbox {
         self.tell(|state| state.entries.push_back(Entry::Resumed));
     }
 
-    /// Drops what waits, and gives the analyses back that the reader has not heard of.
-    pub(crate) fn missed(&self, reason: String) -> Vec<AnalysisId> {
-        let mut unheard = Vec::new();
+    /// Drops what waits, and returns the analyses that the reader has not taken.
+    pub(crate) fn missed(&self, reason: String) -> Unheard {
+        let mut unheard = Unheard::default();
         self.tell(|state| {
             state.states.clear();
-            let untold = state.entries.drain(..).filter_map(|entry| match entry {
-                Entry::Changed(id) | Entry::Deleted(id) => Some(id),
-                Entry::Missed(_) | Entry::Resumed => None,
-            });
-            unheard = untold.collect();
+            for entry in state.entries.drain(..) {
+                match entry {
+                    Entry::Changed(id) => unheard.changed.push(id),
+                    Entry::Deleted(id, project_id) => unheard.deleted.push((id, project_id)),
+                    Entry::Missed(_) | Entry::Resumed => {}
+                }
+            }
             state.entries.push_back(Entry::Missed(reason));
         });
         unheard

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Timestamptz, Uuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
 
 use super::PAGE;
 use crate::schema::analysis::sql_types::{AnalysisStatus, AnalysisType};
@@ -44,31 +44,79 @@ impl Query for FollowedIds {
     type SqlType = Uuid;
 }
 
-/// What these analyses are now. The findings are counted through `idx_analysis_issues_analysis_id_id` alone.
-pub(crate) struct StatesOf<'a>(pub(crate) &'a [AnalysisId]);
+/// The state of these analyses, of those that are of the project: a notification names an analysis and a project, and
+/// anybody can send one. The findings are counted through `idx_analysis_issues_analysis_id_id` alone.
+pub(crate) struct StatesOf {
+    pub(crate) ids: Vec<AnalysisId>,
+    pub(crate) project_id: Option<ProjectId>,
+}
 
-impl QueryFragment<Pg> for StatesOf<'_> {
+impl QueryFragment<Pg> for StatesOf {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "SELECT a.id, a.project_id, a.type, a.status, a.progress, \
              (SELECT pg_catalog.count(*) FROM analysis.analysis_issues AS i WHERE i.analysis_id = a.id) \
              FROM analysis.analyses AS a WHERE a.id = ANY (",
         );
-        out.push_bind_param::<Array<Uuid>, _>(&self.0)?;
-        out.push_sql(")");
+        out.push_bind_param::<Array<Uuid>, _>(&self.ids)?;
+        out.push_sql(") AND a.project_id = COALESCE(");
+        out.push_bind_param::<Nullable<Uuid>, _>(&self.project_id)?;
+        out.push_sql(", a.project_id)");
         Ok(())
     }
 }
 
-impl QueryId for StatesOf<'_> {
-    type QueryId = StatesOf<'static>;
+impl QueryId for StatesOf {
+    type QueryId = Self;
 }
 
-impl Query for StatesOf<'_> {
+impl Query for StatesOf {
     type SqlType = (Uuid, Uuid, AnalysisType, AnalysisStatus, Integer, BigInt);
 }
 
+/// The server's time.
+pub(crate) struct Now;
+
+impl QueryFragment<Pg> for Now {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT pg_catalog.statement_timestamp()");
+        Ok(())
+    }
+}
+
+impl QueryId for Now {
+    type QueryId = Self;
+}
+
+impl Query for Now {
+    type SqlType = Timestamptz;
+}
+
+/// The timeline that the server writes, of which every failover begins a new one.
+pub(crate) struct Timeline;
+
+impl QueryFragment<Pg> for Timeline {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)",
+        );
+        Ok(())
+    }
+}
+
+impl QueryId for Timeline {
+    type QueryId = Self;
+}
+
+impl Query for Timeline {
+    type SqlType = Text;
+}
+
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for Now {}
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for Timeline {}
 #[cfg(feature = "blocking")]
 impl<C> diesel::RunQueryDsl<C> for FollowedIds {}
 #[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for StatesOf<'_> {}
+impl<C> diesel::RunQueryDsl<C> for StatesOf {}

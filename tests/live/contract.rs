@@ -1,7 +1,8 @@
 use super::*;
 use std::collections::HashMap;
+use std::time::Instant;
 
-use wundr_db::testing::{PostgresServer, TestDatabase, migrated_database};
+use wundr_db::testing::{Pair, PostgresServer, Proxy, ProxyMode, TestDatabase, migrated_database};
 use wundr_db::{
     AnalysisFilter, AnalysisId, AnalysisStatus, AnalysisSummary, AnalysisType, Config, Error,
     Follow, IssueSeverity, IssueType, LiveAnalysis, NewAnalysis, NewAnalysisIssue, NewProject,
@@ -53,8 +54,9 @@ fn note(view: &mut View, event: LiveEvent) -> bool {
         LiveEvent::Changed(row) => {
             view.insert(row.id, row);
         }
-        LiveEvent::Deleted(id) => {
-            view.remove(&id);
+        LiveEvent::Deleted { id, project_id } => {
+            let known = view.remove(&id);
+            assert_eq!(known.map(|known| known.project_id), Some(project_id));
         }
         LiveEvent::Resumed => return true,
         other => panic!("{other:?}"),
@@ -135,7 +137,11 @@ async fn what_becomes_of_a_projects_analyses_is_told() {
         (AnalysisStatus::Completed, 100, 7)
     );
     analyses.delete(id).await.unwrap();
-    assert_eq!(next(&mut live).await, LiveEvent::Deleted(id));
+    let deleted = LiveEvent::Deleted {
+        id,
+        project_id: project,
+    };
+    assert_eq!(next(&mut live).await, deleted);
     analyses.cancel(others[0]).await.unwrap();
     assert_eq!(changed(&mut one).await, (AnalysisStatus::Cancelled, 0, 0));
 
@@ -209,6 +215,99 @@ async fn a_server_that_starts_again_is_found_again() {
     assert_eq!(changed(&mut live).await, (AnalysisStatus::Running, 0, 0));
 }
 
+/// One follower has nothing to ask but for a sign of life, one counts the findings of what runs.
+#[both_engines]
+#[case]
+async fn a_server_that_says_nothing_any_more_is_missed_within_two_heartbeats() {
+    let (db, _observer, _config, database) = database().await;
+    let (_, ids) = pending(&db, 2).await;
+    db.analyses().start(ids[0]).await.unwrap();
+    let heartbeat = Duration::from_millis(500);
+    let proxy = Proxy::start(&database).unwrap();
+    let config = Config::new(&proxy.url_of(&database)).unwrap();
+    let config = config.heartbeat(heartbeat);
+    let mut view = View::new();
+    let (all, idle) = (Follow::All, Follow::Project(ProjectId::new()));
+    let mut followers = [
+        Live::follow(&config, all).await.unwrap(),
+        Live::follow(&config, idle).await.unwrap(),
+    ];
+    for live in &mut followers {
+        resumed(live, &mut view).await;
+    }
+
+    proxy.set(ProxyMode::Silent).unwrap();
+    let began = Instant::now();
+    for live in &mut followers {
+        assert!(matches!(next(live).await, LiveEvent::Missed { .. }));
+    }
+    // Far less than the system needs, and than the 12 s of the default heartbeat.
+    assert!(began.elapsed() < heartbeat * 12, "{:?}", began.elapsed());
+    db.analyses().progress(ids[0], 50).await.unwrap();
+    db.analyses().delete(ids[1]).await.unwrap();
+    proxy.set(ProxyMode::Pass).unwrap();
+    for live in &mut followers {
+        resumed(live, &mut view).await;
+    }
+    assert_right(&db, &view).await;
+    assert_eq!(view[&ids[0]].progress, 50);
+}
+
+/// The standby has not got the last analyses when it takes over.
+#[both_engines]
+#[case]
+async fn what_a_failover_has_lost_is_told() {
+    let pair = Pair::start().unwrap();
+    let database = pair.migrated_database().unwrap();
+    let db = Db::connect_to(&database.url()).await.unwrap();
+    let (primary, standby) = (
+        Proxy::start(pair.primary()).unwrap(),
+        Proxy::start(pair.standby()).unwrap(),
+    );
+    // A follower wants the primary, wherever its settings would have others go.
+    let url = format!(
+        "postgres://postgres@{},{}/{}?target_session_attrs=prefer-standby",
+        standby.address(),
+        primary.address(),
+        database.name()
+    );
+    let (_, kept) = pending(&db, 2).await;
+    let mut view = View::new();
+    let config = Config::new(&url).unwrap();
+    let mut live = Live::follow(&config, Follow::All).await.unwrap();
+    resumed(&mut live, &mut view).await;
+    db.analyses().cancel(kept[0]).await.unwrap();
+    let event = next(&mut live).await;
+    note(&mut view, event);
+
+    pair.wait_for_catch_up().unwrap();
+    pair.cut_replication().unwrap();
+    let (_, lost) = pending(&db, 1).await;
+    while !view.contains_key(&lost[0]) || view[&lost[0]].status != AnalysisStatus::Cancelled {
+        if view.contains_key(&lost[0]) {
+            db.analyses().cancel(lost[0]).await.unwrap();
+        }
+        let event = next(&mut live).await;
+        note(&mut view, event);
+    }
+    db.analyses().cancel(kept[1]).await.unwrap();
+    while view[&kept[1]].status != AnalysisStatus::Cancelled {
+        let event = next(&mut live).await;
+        note(&mut view, event);
+    }
+    primary.set(ProxyMode::Refuse).unwrap();
+    pair.promote().unwrap();
+    primary.cut();
+    assert!(matches!(next(&mut live).await, LiveEvent::Missed { .. }));
+    resumed(&mut live, &mut view).await;
+
+    assert!(!view.contains_key(&lost[0]), "deleted, as it were");
+    assert_eq!(view[&kept[0]].status, AnalysisStatus::Cancelled);
+    assert_eq!(view[&kept[1]].status, AnalysisStatus::Pending, "undone");
+    let db = Db::connect_to(&pair.standby_url(&database)).await.unwrap();
+    assert_right(&db, &view).await;
+}
+
 #[both_engines]
 #[case]
 async fn a_slow_reader_keeps_little_waiting_and_misses_nothing() {
@@ -237,6 +336,70 @@ async fn a_slow_reader_keeps_little_waiting_and_misses_nothing() {
         assert!(live.waiting() <= 1000, "{} wait", live.waiting());
     }
     assert_right(&db, &view).await;
+}
+
+/// Anybody who may connect to the database can notify.
+#[both_engines]
+#[case]
+async fn a_notification_that_is_made_up_shows_nothing_else_than_what_is_followed() {
+    let (db, mut observer, config, _database) = database().await;
+    let analyses = db.analyses();
+    let (mine, my_ids) = pending(&db, 1).await;
+    let (other, other_ids) = pending(&db, 1).await;
+    let (_, ended) = pending(&db, 1).await;
+    analyses.cancel(ended[0]).await.unwrap();
+    let mut view = View::new();
+    let mut live = Live::follow(&config, Follow::Project(mine)).await.unwrap();
+    let mut all = Live::follow(&config, Follow::All).await.unwrap();
+    let mut one = Live::follow(&config, Follow::Analysis(my_ids[0]))
+        .await
+        .unwrap();
+    for live in [&mut live, &mut all, &mut one] {
+        resumed(live, &mut view).await;
+    }
+    assert_eq!(view.len(), 2, "{view:?}");
+    for (id, project) in [
+        (other_ids[0], mine),
+        (other_ids[0], ProjectId::new()),
+        (AnalysisId::new(), mine),
+        (AnalysisId::new(), other),
+        (my_ids[0], ProjectId::new()),
+    ] {
+        observer.run(&format!(
+            "SELECT pg_notify('wundr_analyses', '{{\"id\": \"{id}\", \"project_id\": \"{project}\", \"status\": \"pending\"}}')"
+        ));
+    }
+    // It was never told, so its end is not.
+    analyses.delete(ended[0]).await.unwrap();
+
+    analyses.start(my_ids[0]).await.unwrap();
+    let running = (AnalysisStatus::Running, 0, 0);
+    assert_eq!(changed(&mut live).await, running);
+    // It is told again, as it is.
+    while changed(&mut one).await != running {}
+    loop {
+        match next(&mut all).await {
+            LiveEvent::Changed(row) if row.id == other_ids[0] => {}
+            LiveEvent::Changed(row) if row.id == my_ids[0] => {
+                if row.status == AnalysisStatus::Running {
+                    break;
+                }
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    analyses.delete(my_ids[0]).await.unwrap();
+    let deleted = LiveEvent::Deleted {
+        id: my_ids[0],
+        project_id: mine,
+    };
+    for live in [&mut live, &mut all, &mut one] {
+        let mut event = next(live).await;
+        while matches!(&event, LiveEvent::Changed(row) if row.id == other_ids[0]) {
+            event = next(live).await;
+        }
+        assert_eq!(event, deleted);
+    }
 }
 
 #[both_engines]
