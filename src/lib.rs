@@ -258,3 +258,7 @@ pub mod recipe {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/failover.md")]
+struct Failover;

@@ -36,6 +36,8 @@ pub struct Workload {
     pub cancelled: u64,
     /// Calls of the async engine whose future is polled for a moment and then kept for seconds without being polled.
     pub kept: u64,
+    /// How long those that read are kept at most.
+    pub kept_for: u64,
     /// Of the transactions that make everything old, those that take the session's prepared statements away.
     pub deallocated: u64,
     /// Transactions that are rolled back.

@@ -19,6 +19,7 @@ fn workload(objects: usize) -> Workload {
         write_pause: 60,
         cancelled: 0,
         kept: 0,
+        kept_for: 0,
         deallocated: 0,
         poisoned: 0,
         everything: 0,
@@ -46,6 +47,8 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
     let mut load = workload(6);
     load.cancelled = 80;
     load.kept = 15;
+    // Longer than a call may take, once a kept future stops no other reader.
+    load.kept_for = 4_000;
     load.deallocated = 300;
     load.poisoned = 100;
     load.everything = 10;

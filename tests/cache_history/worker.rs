@@ -67,7 +67,7 @@ struct Shared<D> {
 }
 
 /// No call takes longer, whatever happens to the servers: each step of it has a limit, and there are few steps.
-const CALL: Duration = Duration::from_secs(40);
+const CALL: Duration = Duration::from_secs(18);
 
 /// A call that is under way.
 struct Call<'s>(&'s Mutex<Vec<Option<Instant>>>, usize);
@@ -176,6 +176,7 @@ pub fn cache_config(url: &str, load: &Workload) -> CacheConfig {
 
 pub fn database_config(url: &str) -> Config {
     let config = Config::new(url).unwrap();
+    let config = config.statement_timeout(Duration::from_secs(4));
     config
         .max_connections(8)
         .acquire_timeout(Duration::from_secs(2))
@@ -280,8 +281,9 @@ mod asynchronous {
             let db = Db::lazy(database_config(&process.database)).unwrap();
             let db = Cached::new(db, process.cache()).unwrap();
             let shared = process.share(db);
-            for _ in 0..shared.load.readers {
-                tokio::spawn(go_on_reading(Arc::clone(&shared)));
+            for reader in 0..shared.load.readers {
+                // A kept future may hold a connection: most are left to the others.
+                tokio::spawn(go_on_reading(Arc::clone(&shared), reader < 2));
             }
             for _ in 0..shared.load.writers {
                 tokio::spawn(go_on_writing(Arc::clone(&shared)));
@@ -302,7 +304,7 @@ mod asynchronous {
         }
     }
 
-    async fn go_on_reading(shared: Arc<Shared<Cached>>) {
+    async fn go_on_reading(shared: Arc<Shared<Cached>>, keeps: bool) {
         let Shared {
             db,
             load,
@@ -314,8 +316,8 @@ mod asynchronous {
         loop {
             Kept::let_go(&mut kept, &shared).await;
             let reading = read(db, load, chance, log);
-            if kept.is_none() && chance.in_a_thousand(load.kept) {
-                kept = Kept::of(reading, &shared, 4_000).await;
+            if keeps && kept.is_none() && chance.in_a_thousand(load.kept) {
+                kept = Kept::of(reading, &shared, load.kept_for).await;
                 continue;
             }
             let under_way = shared.begin();
