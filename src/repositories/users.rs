@@ -234,9 +234,11 @@ async fn delete_user(source: &Source<'_>, id: UserId) -> Result<bool> {
     if source.takes_notes() {
         let user = users::table.find(id).select(users::id).for_update();
         source.first::<_, UserId>(user).await?;
+        // Locked, since a token that is being rotated would leave its session under a hash that was not noted.
         let sessions = user_sessions::table
             .filter(user_sessions::user_id.eq(id))
-            .select(user_sessions::token_hash);
+            .select(user_sessions::token_hash)
+            .for_update();
         for token_hash in source.load::<_, String>(sessions).await? {
             source.touch(&Key::UserSession(token_hash));
         }

@@ -129,6 +129,55 @@ async fn a_session_that_is_ended_is_gone_at_once() {
     );
 }
 
+/// A token is rotated while its user is deleted: the deletion takes the session out under its new hash too.
+#[both_engines]
+#[case]
+async fn a_session_of_a_deleted_user_is_gone_although_its_token_was_rotated() {
+    let pair = pair(shared()).await;
+    let ada = user(&pair.one).await.id;
+    let new = NewUserSession::new(ada, "first", Utc::now() + TimeDelta::hours(1));
+    let session = pair.one.user_sessions().create(new).await.unwrap().id;
+    let sessions = pair.plain.user_sessions();
+    let rotation = async || -> Result<()> {
+        pair.one
+            .transaction(async |tx| {
+                let rotated = UserSessionChanges::new().token_hash("second");
+                tx.user_sessions().update(session, rotated).await?;
+                // The deletion waits for this.
+                until(&pair.database, crate::observer::SOMEBODY_WAITS).await;
+                Ok(())
+            })
+            .await
+    };
+    let deletion = async || -> Result<()> {
+        until(
+            &pair.database,
+            "EXISTS (SELECT FROM pg_locks WHERE relation = 'public.user_sessions'::regclass \
+             AND mode = 'RowExclusiveLock')",
+        )
+        .await;
+        pair.one
+            .transaction(async |tx| {
+                assert!(tx.users().delete(ada).await?);
+                // Not committed yet: others find the session, and cache it.
+                let others = pair.other.user_sessions();
+                for _ in 0..3 {
+                    assert!(others.find_by_token_hash("second").await?.is_some());
+                }
+                Ok(())
+            })
+            .await
+    };
+    let (rotated, deleted) = at_once!(rotation(), deletion());
+    rotated.unwrap();
+    deleted.unwrap();
+    assert_eq!(sessions.find_by_token_hash("second").await.unwrap(), None);
+    for hash in ["first", "second"] {
+        let found = pair.other.user_sessions().find_by_token_hash(hash).await;
+        assert_eq!(found.unwrap(), None, "{hash}");
+    }
+}
+
 #[both_engines]
 #[case]
 async fn nothing_of_a_session_is_to_be_read_in_redis() {
