@@ -32,6 +32,9 @@ mod asynchronous {
     #[path = "cache/contract.rs"]
     mod contract;
     #[allow(dead_code, reason = "it uses a part of the pair")]
+    #[path = "cache/kept.rs"]
+    mod kept;
+    #[allow(dead_code, reason = "it uses a part of the pair")]
     #[path = "cache/together.rs"]
     mod together;
 }

@@ -38,6 +38,10 @@ pub(crate) fn renewed(generation: &str) {
     tell!(info, generation = %generation, "everything that was cached is old: a new generation has begun");
 }
 
+pub(crate) fn lower_timeline(timeline: &str) {
+    tell!(warn, timeline = %timeline, "the database is on an earlier timeline than the cache has seen, as after a restore: everything that was cached is old");
+}
+
 pub(crate) fn opened(generation: &str) {
     tell!(debug, generation = %generation, "the generation may be filled");
 }

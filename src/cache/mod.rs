@@ -22,7 +22,8 @@
 //!
 //! That holds for everything that is found by key: users (by id and address), sessions (by token hash), organizations
 //! (by id and slug), roles of members, projects, settings (what is effective in a scope), setup profiles, tools, and the
-//! newest analyses of a project. Statistics of projects and trends depend on too much to be fenced: they may be as old as
+//! newest analyses of a project. What is effective in a scope is put together from settings of one moment; of several rows
+//! that are found by their ids each is current by itself, as of several queries. Statistics of projects and trends depend on too much to be fenced: they may be as old as
 //! their lifetime, and their types, [`AgingProjectStats`](crate::AgingProjectStats) and [`AgingTrends`](crate::AgingTrends),
 //! say so. Lists are not cached.
 //!
@@ -37,7 +38,11 @@
 //! - A client that reads a value has a connection to the server that holds it: not through a proxy that changes the server
 //!   behind an open connection.
 //! - PostgreSQL does not forget what it has acknowledged (`synchronous_commit` as it is by default). If another
-//!   timeline takes over, everything that was cached before is old.
+//!   timeline takes over, everything that was cached before is old. A process that only reads what is cached asks every
+//!   10 s whether one has; while the database cannot be asked, it goes on with what is cached. A database that was restored
+//!   to an earlier timeline is used when it has been on it for 10 s, or at once when
+//!   [`Cached::forget_everything`](crate::Cached::forget_everything) is called; until then writes fail.
+//! - Redis is trusted like the database, unless there is a [key](CacheConfig::key).
 //! - The URL of the database leads to the primary.
 //!
 //! # What it costs
@@ -86,7 +91,11 @@
 //! - A write that touches more than a thousand entries, or what nobody knows
 //!   ([`Tx::connection_mut`](crate::Tx::connection_mut)), begins a new generation instead of fencing.
 //! - Of many readers in one process who want the same entry one reads it. Those who came before the value was stored have
-//!   it too, if it could be stored. Readers of other processes wait a little for the lease.
+//!   it too, if it could be stored. They, and readers of other processes, wait a little
+//!   ([`CacheConfig::lease_wait`]) and then read the database: the future of the one who reads may be kept without being
+//!   polled. For the same reason what readers send together is sent by a task.
+//! - What is left by writers that died is also removed where nobody reads the entry: each writer has a number in the epoch,
+//!   and every process that reads looks now and then for those who have not ended.
 //! - By address or slug, the cache holds the row's id and the value as it was; the row, found by its id, must still
 //!   have it.
 //!
@@ -100,6 +109,29 @@
 //! expiry (`volatile-*`) keeps the generation longer than `allkeys-*`. A user with restricted rights needs the commands
 //! `info`, `mget`, `set`, `eval` and `evalsha`, those of the scripts (`get`, `set`, `del`, `exists`, `type`, `time`, `hget`,
 //! `hset`, `hsetnx`, `hdel`, `hexists`), in a cluster `cluster`, on the keys that begin with the prefix.
+//!
+//! In a cluster each shard fails alone. Servers that announce no host (`cluster-preferred-endpoint-type unknown-endpoint`)
+//! are taken to be at the host that was asked, and when none of the servers that the settings name answers, those are asked
+//! that others have named.
+//!
+//! # Who may write to Redis
+//!
+//! Without a [key](CacheConfig::key) whoever may write to Redis can give users, roles and settings any value that a read
+//! then returns (sessions are sealed with their tokens, but one that was ended can be put back). With a key:
+//!
+//! - A value that was not written by a process with the key, or was changed, does not open; nor does one that was moved to
+//!   another entry, database, prefix or generation. It is as good as none.
+//! - A generation that this process has left does not come back for it.
+//! - No value opens after its end, which is sealed in it and compared with the database's clock, however long Redis
+//!   keeps it.
+//! - A process does not believe a value that was read from the database before one that it has seen, or before a write of
+//!   its own: a session that it has ended, or has found ended, cannot be put back for it.
+//!
+//! What a key does not prevent: who may write to Redis can put back a value of the same generation for processes that have
+//! not seen that it is old, and can take fences away so that an old value is stored. Either way it is read until its end
+//! at most: a minute for users, roles and sessions unless [`CacheConfig::lifetime`] says otherwise. A process that starts
+//! anew knows nothing of earlier generations; for it, too, their values end. That entries can be deleted, and the cache made
+//! useless, is not prevented at all.
 //!
 //! # Secrets
 //!
@@ -119,6 +151,7 @@ pub(crate) mod read;
 pub(crate) mod script;
 pub(crate) mod sealed;
 mod settings;
+pub(crate) mod slots;
 
 pub use latencies::Latencies;
 pub use metrics::CacheMetrics;

@@ -5,6 +5,7 @@
 //! tag is the database: which cluster, which database in it.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use redis::{RedisWrite, ToRedisArgs};
 use sha2::{Digest, Sha256};
@@ -12,7 +13,6 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::CachedKind;
-use super::entry::SCHEMA;
 use crate::touched::Key;
 use crate::{ConfigurationScope, ProjectId};
 
@@ -141,6 +141,8 @@ pub(crate) struct Names {
     pub(crate) generation_key: String,
     pub(crate) generation: String,
     pub(crate) epoch: String,
+    /// The form of the values, and the key that they are sealed with.
+    pub(crate) schema: Arc<str>,
 }
 
 impl Names {
@@ -150,13 +152,20 @@ impl Names {
         (format!("{prefix}generation"), format!("{prefix}epoch:"))
     }
 
-    pub(crate) fn new(application: &str, shard: u16, database: &str, generation: String) -> Self {
+    pub(crate) fn new(
+        application: &str,
+        shard: u16,
+        database: &str,
+        generation: String,
+        schema: Arc<str>,
+    ) -> Self {
         let prefix = format!("{application}:{{{shard}}}:{database}:");
         Self {
             generation_key: format!("{prefix}generation"),
             epoch: format!("{prefix}epoch:{generation}"),
             prefix: format!("{prefix}{generation}:"),
             generation,
+            schema,
         }
     }
 
@@ -178,7 +187,7 @@ impl Names {
 
     fn parts<'p>(&'p self, name: &'p Name, buffer: &'p mut Buffer) -> [&'p str; 6] {
         let id = name.id.text(buffer);
-        [&self.prefix, name.kind.word(), ":", id, ":", SCHEMA]
+        [&self.prefix, name.kind.word(), ":", id, ":", &self.schema]
     }
 
     pub(crate) fn lease(&self, name: &Name) -> String {
@@ -224,7 +233,7 @@ mod tests {
     fn an_entry_is_called_the_same_in_every_version() {
         let id = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057");
         let name = Name::from(&Key::Project(ProjectId::from(id)));
-        let names = Names::new("wundr", 0, "db", "g".to_owned());
+        let names = Names::new("wundr", 0, "db", "g".to_owned(), "2".into());
         let entry = "wundr:{0}:db:g:project:01890a5d-ac96-774b-bcce-b302099a8057:";
         assert_eq!(names.entry(&name), entry);
         assert_eq!(name.shard(16), 9);

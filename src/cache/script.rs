@@ -39,6 +39,7 @@ steps! {
     FILL_ALL = alive!("fill_all.lua");
     BEGIN = alive!("begin.lua");
     END = alive!("end.lua");
+    SWEEP = alive!("sweep.lua");
 }
 
 impl Step {
@@ -86,6 +87,8 @@ pub(crate) enum Reply {
     /// Another reader fills the entry.
     Held,
     Barrier(String),
+    /// Writers that have left their fences, or take long.
+    Left(Vec<Writer>),
     /// For each of several entries, whether it may be filled, or was.
     Each(Vec<bool>),
     /// Done: the step's own word.
@@ -99,6 +102,28 @@ pub(crate) struct Fence {
     pub(crate) transaction: String,
     /// In seconds, by the Redis server's clock.
     pub(crate) age: u64,
+}
+
+/// A writer that has not ended, and what it has fenced.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Writer {
+    pub(crate) token: String,
+    pub(crate) transaction: String,
+    pub(crate) number: String,
+    pub(crate) entries: Vec<String>,
+}
+
+impl Writer {
+    fn read(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let mut fence = words.next()?.split(',');
+        Some(Self {
+            token: fence.next()?.to_owned(),
+            transaction: fence.next()?.to_owned(),
+            number: fence.nth(1)?.to_owned(),
+            entries: words.map(str::to_owned).collect(),
+        })
+    }
 }
 
 impl Reply {
@@ -132,6 +157,10 @@ impl Reply {
                 None => Self::Done(word),
             },
             "barrier" => Self::Barrier(text(parts.next()?)?),
+            "left" => {
+                let writers = text(parts.next()?)?;
+                Self::Left(writers.split('\n').filter_map(Writer::read).collect())
+            }
             _ => Self::Done(word),
         })
     }
@@ -151,45 +180,26 @@ impl Fence {
     }
 }
 
-/// What `attach` answers: the generation; none if another caller knows a later timeline of the database.
-pub(crate) fn attached(value: Value) -> Option<Option<String>> {
+/// What `attach` answers.
+pub(crate) enum Attach {
+    /// The generation.
+    To(String),
+    /// Another caller knows this later timeline of the database.
+    Outdated(String),
+}
+
+/// Reads what `attach` answers.
+pub(crate) fn attached(value: Value) -> Option<Attach> {
     let Value::Array(parts) = value else {
         return None;
     };
     let mut parts = parts.into_iter();
-    match text(parts.next()?)?.as_str() {
-        "outdated" => Some(None),
-        "attached" => Some(Some(text(parts.next()?)?)),
+    let (word, what) = (text(parts.next()?)?, text(parts.next()?)?);
+    match word.as_str() {
+        "outdated" => Some(Attach::Outdated(what)),
+        "attached" => Some(Attach::To(what)),
         _ => None,
     }
-}
-
-/// Which server has the slot, from what `CLUSTER SLOTS` answers.
-pub(crate) fn server_of(slots: Value, slot: i64) -> Option<(String, u16)> {
-    let Value::Array(ranges) = slots else {
-        return None;
-    };
-    ranges.into_iter().find_map(|range| {
-        let Value::Array(parts) = range else {
-            return None;
-        };
-        let mut parts = parts.into_iter();
-        let (first, last) = (parts.next()?, parts.next()?);
-        let (Value::Int(first), Value::Int(last)) = (first, last) else {
-            return None;
-        };
-        let Value::Array(primary) = parts.next()? else {
-            return None;
-        };
-        let mut primary = primary.into_iter();
-        let (host, port) = (text(primary.next()?)?, primary.next()?);
-        match port {
-            Value::Int(port) if (first..=last).contains(&slot) => {
-                Some((host, u16::try_from(port).ok()?))
-            }
-            _ => None,
-        }
-    })
 }
 
 /// The answer, or that the server has refused, which comes as a value too. No answer that is asked for has refusals inside.
@@ -244,7 +254,7 @@ mod tests {
             age,
         };
         assert_eq!(
-            Reply::read(answer(&["fenced", "a,12,100 b,13,98", "101"])),
+            Reply::read(answer(&["fenced", "a,12,100,1 b,13,98,2", "101"])),
             Some(Reply::Fenced(vec![
                 fence("a", "12", 1),
                 fence("b", "13", 3)

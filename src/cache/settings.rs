@@ -80,7 +80,13 @@ impl CachedKind {
 
     const fn lifetime(self) -> Duration {
         match self {
-            Self::ProjectStats | Self::Trend => Duration::from_secs(60),
+            // What rights follow from, and what may be out of date by this.
+            Self::User
+            | Self::UserSession
+            | Self::OrganizationMember
+            | Self::ProjectMember
+            | Self::ProjectStats
+            | Self::Trend => Duration::from_secs(60),
             _ => Duration::from_secs(600),
         }
     }
@@ -150,6 +156,7 @@ pub struct CacheConfig {
     pub(crate) early: bool,
     pub(crate) near: Option<Near>,
     pub(crate) root_certificates: Option<Vec<u8>>,
+    pub(crate) key: Option<[u8; 32]>,
     pub(crate) mutant: Mutant,
     pub(crate) visitor: Option<Visitor>,
 }
@@ -261,6 +268,7 @@ impl CacheConfig {
             early: true,
             near: None,
             root_certificates: None,
+            key: None,
             mutant: Mutant::None,
             visitor: None,
         }
@@ -307,7 +315,8 @@ impl CacheConfig {
     }
 
     /// How long an entry lives at most, less up to a tenth by chance. For statistics and trends it is also how old they
-    /// may be. Default: 10 minutes, for those a minute. Must be between 1 ms and 24 days.
+    /// may be. Default: a minute for those, and for users, sessions and the roles of members, which rights follow from;
+    /// 10 minutes for all others. Must be between 1 ms and 24 days.
     pub fn lifetime(mut self, kind: CachedKind, lifetime: Duration) -> Self {
         self.lifetimes[kind as usize] = Some(lifetime);
         self
@@ -338,8 +347,8 @@ impl CacheConfig {
         self
     }
 
-    /// How long a reader waits for another process that fills the entry, before it reads the database itself. Default:
-    /// 500 ms. Must be between 0 and 24 days.
+    /// How long a reader waits for another that fills the entry, before it reads the database itself; for one of this
+    /// process at least [`response_timeout`](Self::response_timeout). Default: 500 ms. Must be between 0 and 24 days.
     pub fn lease_wait(mut self, wait: Duration) -> Self {
         self.lease_wait = wait;
         self
@@ -354,11 +363,25 @@ impl CacheConfig {
     }
 
     /// Keeps values in the process as well, at most so many, each at most so long from when it was put there. Such a value
-    /// may be older than an acknowledged write by `staleness`, and by no more; a write of this process takes the
-    /// entries that it touches out. Sessions are not kept there. Default: off. `staleness` must be between 1 ms and 24
-    /// days.
+    /// may be older than an acknowledged write by `staleness`, and by no more. What is effective in a scope is not put
+    /// together from such values, which are of different moments. A write of this process takes the entries that it
+    /// touches out. Sessions are not kept there. Default: off. `staleness` must be between 1 ms and 24 days.
     pub fn near(mut self, entries: u64, staleness: Duration) -> Self {
         self.near = Some(Near { entries, staleness });
+        self
+    }
+
+    /// Seals all values with this key (XChaCha20-Poly1305), so that only processes that have it can write or read them.
+    /// All processes that share entries must have the same. Default: none, and then Redis is trusted like the database.
+    ///
+    /// With a key, who may write to Redis can make no value up, and none opens that was moved to another entry, database
+    /// or generation. See [the module](crate::cache#who-may-write-to-redis) for what can still be done.
+    ///
+    /// 32 bytes from a random source of the operating system's; a password is no key. Entries under different keys lie
+    /// beside each other, so that a key can be changed process by process: each fills its own, and writes are seen by
+    /// all of them.
+    pub fn key(mut self, key: [u8; 32]) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -384,6 +407,11 @@ impl CacheConfig {
 
     pub(crate) fn lifetime_of(&self, kind: CachedKind) -> Option<Duration> {
         self.lifetimes[kind as usize]
+    }
+
+    pub(crate) fn longest_lifetime(&self) -> Duration {
+        let lifetimes = self.lifetimes.iter().flatten();
+        lifetimes.copied().max().unwrap_or_default()
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -437,6 +465,7 @@ impl fmt::Debug for CacheConfig {
             .field("servers", &servers)
             .field("prefix", &self.prefix)
             .field("unfenced", &self.unfenced)
+            .field("key", &self.key.map(|_| "..."))
             .finish_non_exhaustive()
     }
 }

@@ -217,7 +217,7 @@ pub(crate) async fn end(store: &Store, fences: Fences) {
     if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
         return delete(store, &fences).await;
     }
-    let arguments = [fences.token.as_bytes()];
+    let arguments = [fences.token.as_bytes(), b"own"];
     let calls = fences.entries.iter();
     let calls = calls.map(|(_, attached, entries)| (&**attached, &entries[..]));
     let ended = step_all(store, &END, calls, &arguments).await;
@@ -239,7 +239,11 @@ fn forget_near(store: &Store, fences: &Fences) {
     if fences.everything {
         store.forget_all_near();
     }
-    fences.names.iter().for_each(|name| store.forget_near(name));
+    let now = store.moment();
+    for name in &fences.names {
+        store.forget_near(name);
+        store.distrust(name, now);
+    }
 }
 
 /// What caches do that are content with little; here to be found wanting.

@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use diesel::sql_types::Text;
 use redis::{Cmd, Value};
 use uuid::Uuid;
 
+use super::lineage::is_restored;
 use super::link::{Link, Reads, boxed, send_all};
 use super::servers::{Attached, Unusable, call, step};
 use super::store::{Database, Store, pass};
-use super::topology::{link, link_to};
+use super::topology::{link, link_to, named};
 use super::{Source, repository};
 use crate::cache::name::Names;
-use crate::cache::script::{self, ATTACH, BARRIER, OPEN, Reply};
-use crate::cache::{Mutant, Point, count, entry, events, question};
+use crate::cache::script::{self, ATTACH, Attach, BARRIER, OPEN, Reply};
+use crate::cache::{Mutant, Point, count, events, question};
 use crate::statement::prepared;
 
 /// The shard's server and generation, found out if need be.
@@ -44,7 +46,10 @@ pub(super) async fn attached_by(
     }
     let database = database(store, own).await?;
     let failures = AtomicU64::load(&of_store.failures, Ordering::Relaxed);
-    let _guard = of_store.gate.enter().await;
+    // As long as opening a connection and two questions may take.
+    let patience = store.settings.response_timeout.saturating_mul(2);
+    let patience = patience.saturating_add(store.settings.connect_timeout);
+    let _inside = of_store.gate.enter(patience).await;
     if let Some(attached) = of_store.current() {
         return Ok(attached);
     }
@@ -110,12 +115,12 @@ async fn attach(
             server.greet().await?
         }
     };
-    let attached = attach_on(store, shard, database, anew, server, run).await;
+    let attached = attach_on(store, shard, database, anew, Arc::clone(&server), run).await;
     let Some((host, port)) = attached.as_ref().err().and_then(Unusable::moved_to) else {
         return attached;
     };
     // The server that was asked where the slot is has not heard yet that it has moved.
-    let server = link(store, store.at(host, port)).await?;
+    let server = link(store, named(store, &server, host, port)).await?;
     let run = server.greet().await?;
     attach_on(store, shard, database, anew, server, run).await
 }
@@ -129,15 +134,73 @@ async fn attach_on(
     link: Arc<Link>,
     run: String,
 ) -> Result<Arc<Attached>, Unusable> {
-    let attaching = Attaching::new(store, shard, database, anew, link, run);
-    let (link, key) = (&attaching.link, attaching.key.as_str());
-    let answer = call(store, link, &ATTACH, &[key], &attaching.arguments()).await;
-    let answer = answer.inspect_err(|error| {
-        if error.is_connection_dropped() {
-            store.unlink(link);
+    let mut begins = if anew { Begins::Anew } else { Begins::IfNone };
+    loop {
+        let attaching = Attaching::new(
+            store,
+            shard,
+            database,
+            begins,
+            Arc::clone(&link),
+            run.clone(),
+        );
+        let key = attaching.key.as_str();
+        let answer = call(store, &link, &ATTACH, &[key], &attaching.arguments()).await;
+        let answer = answer.inspect_err(|error| {
+            if error.is_connection_dropped() {
+                store.unlink(&link);
+            }
+        })?;
+        let attached = attaching.attached(store, answer);
+        match attached {
+            // It was left for another, and somebody has put it back.
+            Ok(attached) if !store.shard(shard).may_use(&attached.names.generation) => {
+                if begins != Begins::IfNone {
+                    return Err(Unusable::Restless);
+                }
+                begins = Begins::Anew;
+            }
+            Err(Unusable::Outdated { .. })
+                if begins != Begins::OnLowerTimeline && is_restored(store, database).await =>
+            {
+                begins = Begins::OnLowerTimeline;
+            }
+            attached => return attached,
         }
-    })?;
-    attaching.attached(store, answer)
+    }
+}
+
+/// Whether a call of `attach` begins a generation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begins {
+    /// If there is none that may be used.
+    IfNone,
+    Anew,
+    /// Anew, although the cache has seen a later timeline of the database.
+    OnLowerTimeline,
+}
+
+/// Begins new generations of all shards: everything that they hold is old.
+#[repository]
+pub(super) async fn forget_everything(store: &Store) -> crate::Result<()> {
+    let own = store.db.source();
+    store.forget_all_near();
+    // Asked for, and so no accident, if the timeline is a lower one.
+    store.forget_database();
+    let outcome = database(store, &own).await;
+    if let Ok(database) = &outcome {
+        store.lineage.allow(&database.timeline);
+    }
+    let refused = |error| match error {
+        Unusable::Database(error) => error,
+        error => crate::Error::Cache(error.to_string()),
+    };
+    outcome.map_err(refused)?;
+    for shard in 0..store.settings.shards {
+        renew(store, shard, &own).await.map_err(refused)?;
+    }
+    store.forget_all_near();
+    Ok(())
 }
 
 /// As [`renew`] for all shards, without waiting for one before the other is asked. Tells which were left out: their
@@ -150,7 +213,8 @@ pub(super) async fn renew_at_once(store: &Store, own: &Source<'_>) -> Result<Vec
         match store.shard(shard).current() {
             Some(known) => {
                 let (link, run) = (Arc::clone(&known.link), known.run.clone());
-                asked.push(Attaching::new(store, shard, &database, true, link, run));
+                let begins = Begins::Anew;
+                asked.push(Attaching::new(store, shard, &database, begins, link, run));
             }
             None => left_out.push(shard),
         }
@@ -166,7 +230,11 @@ pub(super) async fn renew_at_once(store: &Store, own: &Source<'_>) -> Result<Vec
     for (attaching, answer) in asked.into_iter().zip(answers) {
         let shard = attaching.shard;
         match answer.map_err(Unusable::from) {
-            Ok(answer) => store.attach(shard, &attaching.attached(store, answer)?),
+            Ok(answer) => {
+                let attached = attaching.attached(store, answer)?;
+                store.shard(shard).may_use(&attached.names.generation);
+                store.attach(shard, &attached);
+            }
             Err(_) => left_out.push(shard),
         }
     }
@@ -179,12 +247,13 @@ struct Attaching {
     link: Arc<Link>,
     run: String,
     database: Database,
-    anew: bool,
+    begins: Begins,
     /// What the shard owed when it was called.
     owed: u64,
     key: String,
     epochs: String,
     proposal: String,
+    schema: Arc<str>,
     takes_any_run: bool,
 }
 
@@ -193,22 +262,27 @@ impl Attaching {
         store: &Store,
         shard: u16,
         database: &Database,
-        anew: bool,
+        begins: Begins,
         link: Arc<Link>,
         run: String,
     ) -> Self {
         let (key, epochs) = Names::of_shard(&store.settings.prefix, shard, &database.name);
         let owed = AtomicU64::load(&store.shard(shard).owed, Ordering::Relaxed);
+        let begins = match begins {
+            Begins::IfNone if store.shard(shard).owes() => Begins::Anew,
+            begins => begins,
+        };
         Self {
             shard,
             link,
             run,
             database: database.clone(),
-            anew: anew || store.shard(shard).owes(),
+            begins,
             owed,
             key,
             epochs,
             proposal: Uuid::now_v7().simple().to_string(),
+            schema: Arc::clone(&store.schema),
             takes_any_run: store.settings.mutant == Mutant::AnyRun,
         }
     }
@@ -221,20 +295,35 @@ impl Attaching {
                 self.run.as_bytes()
             },
             self.proposal.as_bytes(),
-            entry::SCHEMA.as_bytes(),
+            self.schema.as_bytes(),
             self.epochs.as_bytes(),
-            if self.anew { b"1" } else { b"0" },
+            match self.begins {
+                Begins::IfNone => b"0",
+                Begins::Anew => b"1",
+                Begins::OnLowerTimeline => b"2",
+            },
             self.database.timeline.as_bytes(),
         ]
     }
 
     fn attached(self, store: &Store, answer: Value) -> Result<Arc<Attached>, Unusable> {
-        let generation = script::attached(answer).ok_or(Unusable::Misunderstood)?;
-        let generation = generation.ok_or_else(|| {
-            store.forget_database();
-            Unusable::Outdated
-        })?;
-        if self.anew {
+        let generation = match script::attached(answer).ok_or(Unusable::Misunderstood)? {
+            Attach::To(generation) => generation,
+            Attach::Outdated(known) => {
+                store.forget_database();
+                store.lineage.is_behind(&self.database.timeline);
+                let keys = self.key.trim_end_matches("generation");
+                return Err(Unusable::Outdated {
+                    own: self.database.timeline,
+                    known,
+                    keys: keys.replacen(&format!("{{{}}}", self.shard), "{*}", 1),
+                });
+            }
+        };
+        if self.begins == Begins::OnLowerTimeline {
+            events::lower_timeline(&self.database.timeline);
+        }
+        if self.begins != Begins::IfNone {
             let paid = &store.shard(self.shard).paid;
             paid.fetch_max(self.owed, Ordering::Relaxed);
         }
@@ -245,7 +334,14 @@ impl Attaching {
             events::attached(&generation);
         }
         let application = &store.settings.prefix;
-        let names = Names::new(application, self.shard, &self.database.name, generation);
+        let schema = self.schema;
+        let names = Names::new(
+            application,
+            self.shard,
+            &self.database.name,
+            generation,
+            schema,
+        );
         let names = Arc::new(names);
         let counters = Arc::clone(&store.counters);
         let reads = Reads::new(Arc::clone(&self.link), Arc::clone(&names), counters);
@@ -301,11 +397,21 @@ async fn database(store: &Store, own: &Source<'_>) -> Result<Database, Unusable>
     if let Some(database) = store.database() {
         return Ok(database);
     }
-    let before = chrono::Utc::now();
+    let database = ask(store, own).await?;
+    store.set_database(Some(database.clone()));
+    store.lineage.is_known(&database.timeline);
+    Ok(database)
+}
+
+/// Asks which database it is, and what its clock says.
+#[repository]
+pub(super) async fn ask(store: &Store, own: &Source<'_>) -> Result<Database, Unusable> {
+    let began = Instant::now();
     let identity = prepared(diesel::sql_query(question::IDENTITY));
     let identity: question::Identity = own.one(identity).await?;
-    let rest = chrono::Utc::now() - before;
-    store.set_clock(identity.now - before - rest / 2);
+    // It was asked for its clock in the middle of this time, as well as is known.
+    let since = chrono::TimeDelta::from_std(began.elapsed() / 2).unwrap_or_default();
+    store.set_clock(identity.now + since);
     let cluster = if identity.tells_cluster {
         let cluster = prepared(diesel::sql_query(question::CLUSTER));
         let cluster: question::Cluster = own.one(cluster).await?;
@@ -314,10 +420,8 @@ async fn database(store: &Store, own: &Source<'_>) -> Result<Database, Unusable>
         store.told.unnamed_cluster();
         String::new()
     };
-    let database = Database {
+    Ok(Database {
         name: crate::cache::name::digest(&format!("{cluster}:{}", identity.database)).into(),
         timeline: identity.timeline.into(),
-    };
-    store.set_database(Some(database.clone()));
-    Ok(database)
+    })
 }

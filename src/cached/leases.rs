@@ -14,7 +14,7 @@ use super::servers::{Attached, Unusable, step};
 use super::store::{Store, keep_near, pass};
 use crate::cache::entry::Entry;
 use crate::cache::name::Name;
-use crate::cache::script::{END, FILL, Fence, LEASE, RELEASE, Reply};
+use crate::cache::script::{END, FILL, Fence, LEASE, RELEASE, Reply, SWEEP};
 use crate::cache::{Mutant, Point, count, events, question};
 use crate::statement::prepared;
 use crate::{Error, Result};
@@ -26,6 +26,8 @@ pub(super) struct Fill<'s> {
     lease: Option<Lease>,
     leading: Option<Leading>,
     began: Instant,
+    /// When that was, as the value is marked.
+    moment: u64,
 }
 
 /// The right to fill an entry; without a nonce for one that may be out of date, which anybody may fill.
@@ -58,7 +60,7 @@ pub(super) async fn lease<T: Entry>(
 async fn lease_in<T: Entry>(
     store: &Store,
     name: &Name,
-    anew: bool,
+    mut anew: bool,
     attached: &Arc<Attached>,
 ) -> Result<Round<T>, Unusable> {
     if name.kind.is_aging() {
@@ -72,23 +74,27 @@ async fn lease_in<T: Entry>(
     let names = &attached.names;
     let keys = [names.entry(name), names.value(name), names.lease(name)];
     let keys = keys.each_ref().map(String::as_str);
-    let arguments: [&[u8]; 3] = [
-        nonce.as_bytes(),
-        milliseconds.as_bytes(),
-        if anew { b"1" } else { b"0" },
-    ];
     let began = Instant::now();
     let mut wait = FIRST_WAIT;
     let mut has_opened = false;
     loop {
+        let arguments: [&[u8]; 3] = [
+            nonce.as_bytes(),
+            milliseconds.as_bytes(),
+            if anew { b"1" } else { b"0" },
+        ];
         match step(store, attached, &LEASE, &keys, &arguments).await? {
             Reply::Granted => {
                 let attached = Arc::clone(attached);
                 return Ok(Round::Granted(Lease { attached, nonce }));
             }
             Reply::Value(bytes) => {
-                let decoded = store.decoded(name, &bytes);
-                return Ok(decoded.map_or(Round::Bypass, |decoded| Round::Found(decoded.value)));
+                match store.decoded(names, name, &bytes) {
+                    Some(decoded) => return Ok(Round::Found(decoded.value)),
+                    None if anew => return Ok(Round::Bypass),
+                    // As good as none: another takes its place.
+                    None => anew = true,
+                }
             }
             Reply::Held if !anew && began.elapsed() + wait < store.settings.lease_wait => {
                 pause(wait).await;
@@ -133,9 +139,45 @@ async fn clear(
         let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&fence.transaction);
         let has_ended: question::Answer = store.db.source().one(prepared(has_ended)).await?;
         if has_ended.yes || store.settings.mutant == Mutant::ExpiringFence {
-            step(store, attached, &END, &[entry], &[fence.token.as_bytes()]).await?;
+            let arguments = [fence.token.as_bytes(), b""];
+            step(store, attached, &END, &[entry], &arguments).await?;
             count(&store.counters.fences_cleared);
             events::cleared(&fence.transaction);
+        }
+    }
+    Ok(())
+}
+
+/// How many writers of a shard are looked at by one sweep.
+const SWEPT: &[u8] = b"256";
+
+/// Removes the fences of writers that have ended without doing so, also of entries that nobody reads.
+#[repository]
+pub(super) async fn sweep(store: &Store) {
+    for shard in 0..store.settings.shards {
+        if let Some(attached) = store.shard(shard).current() {
+            // What cannot be done now is done by a later one.
+            let _ = sweep_shard(store, &attached).await;
+        }
+    }
+}
+
+#[repository]
+async fn sweep_shard(store: &Store, attached: &Attached) -> Result<(), Unusable> {
+    let old = OLD.to_string();
+    let arguments = [old.as_bytes(), SWEPT];
+    let Reply::Left(writers) = step(store, attached, &SWEEP, &[], &arguments).await? else {
+        return Ok(());
+    };
+    for writer in writers {
+        let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&writer.transaction);
+        let has_ended: question::Answer = store.db.source().one(prepared(has_ended)).await?;
+        if has_ended.yes {
+            let entries: Vec<&str> = writer.entries.iter().map(String::as_str).collect();
+            let arguments = [writer.token.as_bytes(), writer.number.as_bytes()];
+            step(store, attached, &END, &entries, &arguments).await?;
+            count(&store.counters.fences_cleared);
+            events::cleared(&writer.transaction);
         }
     }
     Ok(())
@@ -154,6 +196,7 @@ impl<'s> Fill<'s> {
             lease,
             leading,
             began: Instant::now(),
+            moment: store.moment(),
         }
     }
 }
@@ -179,10 +222,11 @@ pub(super) async fn settle_for<T: Entry>(
             return Err(error);
         }
     };
+    let store = fill.store;
+    store.distrust(&fill.name, fill.moment);
     let Some(lease) = fill.lease.take() else {
         return Ok(value);
     };
-    let store = fill.store;
     let lifetime = store.lifetime(&fill.name, &value).min(longest);
     pass(store, Point::Read).await;
     // Who comes from now on must look for himself.
@@ -216,7 +260,9 @@ async fn store_value<T: Entry>(
 ) -> Result<bool, Unusable> {
     let store = fill.store;
     let names = &lease.attached.names;
-    let (milliseconds, encoded) = store.encoded(&fill.name, value, fill.began.elapsed(), lifetime);
+    let cost = fill.began.elapsed();
+    let (milliseconds, encoded) =
+        store.encoded(names, &fill.name, value, fill.moment, cost, lifetime);
     let keys = [
         names.entry(&fill.name),
         names.value(&fill.name),

@@ -8,11 +8,12 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::generations::{attached, open};
+use super::lineage::confirm;
 use super::repository;
 use super::servers::{Attached, Unusable, step};
-use super::store::{Store, admits, get_each, keep_near, near, pass};
+use super::store::{Found, Store, admits, get_each, keep_near, near, pass};
 use crate::cache::Point;
-use crate::cache::entry::{Entry, SCHEMA};
+use crate::cache::entry::Entry;
 use crate::cache::name::Name;
 use crate::cache::script::{FILL_ALL, LEASE_ALL, Reply};
 
@@ -25,6 +26,8 @@ pub(super) struct Missing {
     same: Vec<usize>,
     leases: Vec<Leases>,
     began: Instant,
+    /// When that was, as the values are marked.
+    moment: u64,
 }
 
 /// The right to fill some entries of one shard.
@@ -63,13 +66,17 @@ pub(super) async fn look_up_all<T: Entry>(
         .iter()
         .map(|(&shard, indices)| (shard, indices.iter().map(|&index| &names[index]).collect()))
         .collect();
+    if !wanted.is_empty() {
+        confirm(store).await;
+    }
     let values = get_each(store, &wanted).await;
     for ((shard, indices), values) in by_shard.into_iter().zip(values) {
-        let Some(values) = values else {
+        let Some(Found { attached, values }) = values else {
             continue;
         };
         for (&index, value) in indices.iter().zip(values) {
-            let decoded = value.and_then(|bytes| store.decoded::<T>(&names[index], &bytes));
+            let decoded =
+                value.and_then(|bytes| store.decoded::<T>(&attached.names, &names[index], &bytes));
             found[index] = decoded.map(|decoded| {
                 keep_near(store, &names[index], &decoded.value);
                 decoded.value
@@ -106,6 +113,7 @@ pub(super) async fn look_up_all<T: Entry>(
         same,
         leases,
         began: Instant::now(),
+        moment: store.moment(),
     };
     (found, missing)
 }
@@ -125,7 +133,8 @@ async fn lease_all(
         .map(|&index| attached.names.entry(&names[index]))
         .collect();
     let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let arguments = [nonce.as_bytes(), milliseconds.as_bytes(), SCHEMA.as_bytes()];
+    let schema = &attached.names.schema;
+    let arguments = [nonce.as_bytes(), milliseconds.as_bytes(), schema.as_bytes()];
     let reply = step(store, &attached, &LEASE_ALL, &keys, &arguments).await;
     match reply.inspect_err(|error| store.failed(shard, Some(&attached), error))? {
         Reply::Each(granted) => {
@@ -162,6 +171,7 @@ pub(super) async fn settle_all<T: Entry>(
 ) {
     for (&index, value) in missing.indices.iter().zip(values) {
         found[index] = Some(value);
+        store.distrust(&missing.names[index], missing.moment);
     }
     pass(store, Point::BeforeFill).await;
     for leases in &missing.leases {
@@ -190,14 +200,22 @@ async fn fill_all<T: Entry>(
         if let Some(value) = &found[index] {
             let name = &missing.names[index];
             entries.push(attached.names.entry(name));
-            values.push(store.encoded(name, value, cost, store.lifetime(name, value)));
+            let lifetime = store.lifetime(name, value);
+            values.push(store.encoded(
+                &attached.names,
+                name,
+                value,
+                missing.moment,
+                cost,
+                lifetime,
+            ));
         }
     }
     if entries.is_empty() {
         return Ok(());
     }
     let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let mut arguments = vec![leases.nonce.as_bytes(), SCHEMA.as_bytes()];
+    let mut arguments = vec![leases.nonce.as_bytes(), attached.names.schema.as_bytes()];
     for (milliseconds, value) in &values {
         arguments.extend([milliseconds.as_bytes(), &value[..]]);
     }
@@ -213,4 +231,79 @@ async fn fill_all<T: Entry>(
             .fetch_add(refused, Ordering::Relaxed);
     }
     Ok(())
+}
+
+/// A value as it lies in the cache.
+pub(super) struct Stored {
+    attached: Arc<Attached>,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    pub(super) fn decoded<T: Entry>(&self, store: &Store, name: &Name) -> Option<T> {
+        let decoded = store.decoded(&self.attached.names, name, &self.bytes);
+        decoded.map(|decoded| decoded.value)
+    }
+}
+
+/// The values of all these entries as they were at one moment; `None` if one is not there, or has changed meanwhile. The
+/// process's own memory is not looked at: what lies there is of different moments.
+///
+/// # Errors
+/// The cache cannot be asked for one of them.
+#[repository]
+pub(super) async fn all_at_one_moment(
+    store: &Store,
+    names: &[Name],
+) -> Result<Option<Vec<Stored>>, Unusable> {
+    if !names.iter().all(|name| admits(store, name)) {
+        return Err(Unusable::Resting);
+    }
+    confirm(store).await;
+    let mut by_shard: Vec<(u16, Vec<&Name>)> = Vec::new();
+    for name in names {
+        let shard = name.shard(store.settings.shards);
+        match by_shard.iter_mut().find(|(other, _)| *other == shard) {
+            Some((_, names)) => names.push(name),
+            None => by_shard.push((shard, vec![name])),
+        }
+    }
+    let Some(found) = each(store, names, &by_shard).await? else {
+        return Ok(None);
+    };
+    if by_shard.len() > 1 {
+        // Several commands. What has not changed between the first reading and the second was there between them.
+        let again = each(store, names, &by_shard).await?;
+        let is_same = again.is_some_and(|again| {
+            let mut both = found.iter().zip(&again);
+            both.all(|(first, second)| first.bytes == second.bytes)
+        });
+        if !is_same {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The values in the order of the names; `None` if one is not there.
+#[repository]
+async fn each(
+    store: &Store,
+    names: &[Name],
+    by_shard: &[(u16, Vec<&Name>)],
+) -> Result<Option<Vec<Stored>>, Unusable> {
+    let mut stored: HashMap<&Name, Stored> = HashMap::new();
+    let found = get_each(store, by_shard).await;
+    for ((_, names), found) in by_shard.iter().zip(found) {
+        let Some(Found { attached, values }) = found else {
+            return Err(Unusable::Resting);
+        };
+        for (&name, bytes) in names.iter().zip(values) {
+            if let Some(bytes) = bytes {
+                let attached = Arc::clone(&attached);
+                stored.insert(name, Stored { attached, bytes });
+            }
+        }
+    }
+    Ok(names.iter().map(|name| stored.remove(name)).collect())
 }

@@ -41,6 +41,7 @@ mod configurations;
 pub(crate) mod fences;
 mod generations;
 mod leases;
+pub(crate) mod lineage;
 mod many;
 mod organization_members;
 mod organizations;
@@ -124,7 +125,7 @@ impl Cached {
     /// # Errors
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the settings are wrong.
     pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
-        let store = Arc::new(Store::new(db.clone(), config)?);
+        let store = Store::new(db.clone(), config)?;
         let db = db.behind(Arc::clone(&store));
         Ok(Self(Arc::new(Inside {
             analyses: db.analyses(),
@@ -153,6 +154,16 @@ impl Cached {
     pub fn db(&self) -> &Db {
         &self.0.db
     }
-}
 
-impl Cached {}
+    /// Makes everything old that is cached of this database, in all processes: from the moment that this returns, what
+    /// was cached before is not read any more. What is cached from then on was read from the database after.
+    ///
+    /// For an operator who has restored a backup, or has changed rows past this crate.
+    ///
+    /// # Errors
+    /// [`Error::Cache`](crate::Error::Cache) if a server could not be reached, and [`Error::Connection`](crate::Error::Connection)
+    /// and its like of the database: then some of it may still be read. It can be called again.
+    pub async fn forget_everything(&self) -> Result<()> {
+        generations::forget_everything(&self.0.store).await
+    }
+}

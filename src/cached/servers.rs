@@ -1,6 +1,6 @@
 //! What is known of a shard: the connection to its server, and the generation that it is used under.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ pub(super) struct Shard {
     pub(super) paid: AtomicU64,
     /// When it was last tried to open the generation.
     opening: Mutex<Option<Instant>>,
+    /// The generations that were used here, the last one last. None but that may come again.
+    used: Mutex<VecDeque<String>>,
 }
 
 /// A connection to the run of a server, and the names of the generation that goes with it.
@@ -52,8 +54,17 @@ pub(super) enum Unusable {
     Misunderstood,
     #[error("its generation changes faster than it can be used")]
     Restless,
-    #[error("the database has been taken over by another server, which was not reached yet")]
-    Outdated,
+    #[error(
+        "the database is on timeline {own}, but the cache has seen the later timeline {known} of it: either the URL leads \
+         to a server that another has taken over from, or the database was restored to an earlier state. In the latter \
+         case the cache begins anew when it has found the same for 10 s, at once by Cached::forget_everything(), or when \
+         the keys that begin with \"{keys}\" are deleted"
+    )]
+    Outdated {
+        own: Arc<str>,
+        known: String,
+        keys: String,
+    },
 }
 
 impl Unusable {
@@ -62,7 +73,7 @@ impl Unusable {
         matches!(self, Self::Redis(error) if matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN")))
     }
 
-    /// The server that has the shard's slot.
+    /// The server that has the shard's slot. Without a host it is the one that has said so.
     pub(super) fn moved_to(&self) -> Option<(String, u16)> {
         let Self::Redis(error) = self else {
             return None;
@@ -106,7 +117,7 @@ impl Unusable {
                     )
             }
             Self::Misunderstood => true,
-            Self::Database(_) | Self::Resting | Self::Restless | Self::Outdated => false,
+            Self::Database(_) | Self::Resting | Self::Restless | Self::Outdated { .. } => false,
         }
     }
 }
@@ -134,6 +145,21 @@ impl Shard {
     pub(super) fn owes(&self) -> bool {
         AtomicU64::load(&self.owed, Ordering::Relaxed)
             != AtomicU64::load(&self.paid, Ordering::Relaxed)
+    }
+
+    /// Notes that the generation is used, and tells whether it may be: one that was left for another has been put back.
+    pub(super) fn may_use(&self, generation: &str) -> bool {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        match used.iter().position(|known| known == generation) {
+            Some(index) => index + 1 == used.len(),
+            None => {
+                if used.len() == REMEMBERED {
+                    used.pop_front();
+                }
+                used.push_back(generation.to_owned());
+                true
+            }
+        }
     }
 
     /// Whether to try now to open the generation, which may take as long as the slowest transaction.
@@ -166,7 +192,7 @@ impl Store {
 
     /// The shard is used like this from now on, unless a commit has gone on without its fences meanwhile.
     pub(super) fn attach(&self, shard: u16, attached: &Arc<Attached>) {
-        self.breaker.succeeded();
+        self.breaker(shard).succeeded();
         self.told.forget();
         let shard = self.shard(shard);
         let mut current = shard.lock();
@@ -194,7 +220,7 @@ impl Store {
                 // Where a slot is on its way, its server answers for the others.
                 None => !error.is_redirection(),
             };
-            if is_news && self.breaker.failed(self.settings.retry_after) {
+            if is_news && self.breaker(shard).failed(self.settings.retry_after) {
                 events::unreachable(error);
             }
         } else if !matches!(error, Unusable::Resting | Unusable::Database(_)) {
@@ -206,6 +232,9 @@ impl Store {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How many generations of a shard are remembered.
+const REMEMBERED: usize = 64;
 
 /// How long to wait before it is tried again to open a generation.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);

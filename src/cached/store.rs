@@ -1,23 +1,27 @@
 //! Reading through the cache: look up, or read the database and fill.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use super::flights::{Flights, Turn};
 use super::generations::attached;
 use super::leases::{Fill, Round, lease};
+use super::lineage::{Lineage, confirm};
 use super::link::{Link, boxed, pause, send_all};
 use super::servers::{Attached, Shard, Unusable};
+use super::topology::Nodes;
 use super::{Db, repository};
 use crate::cache::breaker::Breaker;
 use crate::cache::entry::{self, Decoded, Entry};
 use crate::cache::events::{self, Told};
-use crate::cache::name::Name;
+use crate::cache::name::{Name, Names};
 use crate::cache::read::{self, Answer};
-use crate::cache::{CacheConfig, Counters, Mutant, Point, count};
+use crate::cache::sealed::{Seal, Times};
+use crate::cache::{CacheConfig, Counters, Mutant, Point, Servers, count};
 use crate::{Error, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -35,38 +39,116 @@ pub(crate) struct Store {
     pub(super) db: Db,
     pub(super) shards: Vec<Shard>,
     pub(super) links: Mutex<HashMap<String, Arc<Link>>>,
-    pub(super) breaker: Breaker,
+    /// One for the server, and where there are several one for each shard: each may lie elsewhere.
+    breakers: Vec<Breaker>,
+    pub(super) nodes: Nodes,
+    pub(super) lineage: Lineage,
+    /// This store, for what goes on beside its callers.
+    pub(super) me: Weak<Self>,
+    /// The form of all values, a part of each key.
+    pub(super) schema: Arc<str>,
+    seal: Option<Seal>,
+    /// By entry: what was read from the database before this moment is not to be believed. Kept only with a key.
+    floors: Option<moka::sync::Cache<Name, u64>>,
     pub(super) counters: Arc<Counters>,
     pub(super) told: Told,
     flights: Flights,
     near: Option<moka::sync::Cache<Name, Arc<dyn Any + Send + Sync>>>,
     database: Mutex<Option<Database>>,
-    /// By how many microseconds the database's clock is ahead of this machine's.
-    clock: AtomicI64,
+    clock: Clock,
+}
+
+/// The database's clock, in microseconds.
+struct Clock {
+    /// By how much it is ahead of this machine's.
+    ahead: AtomicI64,
+    /// What it said when this store was made, as it is reckoned by a clock that never steps.
+    at_start: AtomicI64,
+    start: Instant,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self {
+            ahead: AtomicI64::new(0),
+            at_start: AtomicI64::new(i64::MIN),
+            start: Instant::now(),
+        }
+    }
+
+    fn set(&self, now: DateTime<Utc>) {
+        let ahead = (now - Utc::now()).num_microseconds().unwrap_or(0);
+        self.ahead.store(ahead, Ordering::Relaxed);
+        let at_start = now.timestamp_micros().saturating_sub(self.since_start());
+        self.at_start.store(at_start, Ordering::Relaxed);
+    }
+
+    fn since_start(&self) -> i64 {
+        i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// The later of what both clocks of this machine say. The one may be set back, the other stands still while the
+    /// machine sleeps; what has ended by either has ended.
+    fn now(&self) -> DateTime<Utc> {
+        let ahead = TimeDelta::microseconds(AtomicI64::load(&self.ahead, Ordering::Relaxed));
+        let by_wall = Utc::now().checked_add_signed(ahead).unwrap_or_default();
+        let at_start = AtomicI64::load(&self.at_start, Ordering::Relaxed);
+        let steady = at_start.saturating_add(self.since_start());
+        match DateTime::from_timestamp_micros(steady) {
+            Some(steady) if at_start != i64::MIN => steady.max(by_wall),
+            _ => by_wall,
+        }
+    }
 }
 
 impl Store {
-    pub(super) fn new(db: Db, settings: CacheConfig) -> Result<Self> {
+    pub(super) fn new(db: Db, settings: CacheConfig) -> Result<Arc<Self>> {
         settings.check()?;
+        let breakers = match settings.servers {
+            Servers::Cluster(_) => settings.shards,
+            _ => 1,
+        };
+        let seal = settings.key.as_ref().map(Seal::new);
+        let schema = match &seal {
+            Some(seal) => format!("{}.{}", entry::SCHEMA, seal.mark).into(),
+            None => entry::SCHEMA.into(),
+        };
+        let floors = seal.as_ref().map(|_| {
+            moka::sync::Cache::builder()
+                .max_capacity(FLOORS)
+                .time_to_live(settings.longest_lifetime())
+                .build()
+        });
         let near = settings.near.map(|near| {
             moka::sync::Cache::builder()
                 .max_capacity(near.entries)
                 .time_to_live(near.staleness)
                 .build()
         });
-        Ok(Self {
+        Ok(Arc::new_cyclic(|me| Self {
             shards: (0..settings.shards).map(|_| Shard::default()).collect(),
             settings,
             db,
             links: Mutex::default(),
-            breaker: Breaker::default(),
+            breakers: (0..breakers).map(|_| Breaker::default()).collect(),
+            nodes: Nodes::default(),
+            lineage: Lineage::default(),
+            me: Weak::clone(me),
+            schema,
+            seal,
+            floors,
             counters: Arc::default(),
             told: Told::default(),
             flights: Flights::default(),
             near,
             database: Mutex::default(),
-            clock: AtomicI64::new(0),
-        })
+            clock: Clock::new(),
+        }))
+    }
+
+    /// What is known of the server that has the shard.
+    pub(super) fn breaker(&self, shard: u16) -> &Breaker {
+        &self.breakers[usize::from(shard) % self.breakers.len()]
     }
 
     pub(super) fn database(&self) -> Option<Database> {
@@ -80,14 +162,35 @@ impl Store {
         *self.database.lock().unwrap_or_else(PoisonError::into_inner) = database;
     }
 
-    pub(super) fn set_clock(&self, ahead: TimeDelta) {
-        self.clock
-            .store(ahead.num_microseconds().unwrap_or(0), Ordering::Relaxed);
+    /// Takes down what the database's clock says now.
+    pub(super) fn set_clock(&self, now: DateTime<Utc>) {
+        self.clock.set(now);
     }
 
-    /// The time by the database's clock, as well as it is known here.
+    /// The time by the database's clock, as well as it is known here. A step of this machine's clock does not put it
+    /// back.
     pub(super) fn now(&self) -> DateTime<Utc> {
-        Utc::now() + TimeDelta::microseconds(AtomicI64::load(&self.clock, Ordering::Relaxed))
+        self.clock.now()
+    }
+
+    fn milliseconds(&self) -> u64 {
+        u64::try_from(self.now().timestamp_millis()).unwrap_or(0)
+    }
+
+    /// This moment, as values are marked with that are read from now on. Values are marked only with a key.
+    pub(super) fn moment(&self) -> u64 {
+        match self.seal {
+            Some(_) => self.milliseconds(),
+            None => 0,
+        }
+    }
+
+    /// From now on nothing is believed of the entry that was read from the database before this moment.
+    pub(super) fn distrust(&self, name: &Name, moment: u64) {
+        if let Some(floors) = &self.floors {
+            let known = floors.get(name).unwrap_or(0);
+            floors.insert(name.clone(), moment.max(known));
+        }
     }
 
     /// Takes an entry out of this process's own memory.
@@ -107,12 +210,14 @@ impl Store {
     pub(super) fn doubt(&self, error: &Error) {
         if matches!(error, Error::Connection { .. }) {
             self.forget_database();
+            self.lineage.doubt();
         }
     }
 
     pub(super) fn forget_database(&self) {
         self.set_database(None);
         self.shards.iter().for_each(Shard::forget);
+        self.forget_all_near();
     }
 
     /// A server of the database is on this timeline. If it is another than was thought, a standby has taken over.
@@ -139,12 +244,23 @@ impl Store {
     /// The milliseconds and the bytes to store; 0 and none for a value that is not to be stored.
     pub(super) fn encoded<T: Entry>(
         &self,
+        names: &Names,
         name: &Name,
         value: &T,
+        read: u64,
         cost: Duration,
         lifetime: Duration,
     ) -> (String, Vec<u8>) {
-        let encoded = entry::encode(name, value, cost, lifetime).unwrap_or_default();
+        let mut encoded = entry::encode(name, value, cost, lifetime).unwrap_or_default();
+        if let Some(seal) = &self.seal
+            && !encoded.is_empty()
+        {
+            let lives = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+            let end = self.milliseconds().saturating_add(lives);
+            let times = Times { read, end };
+            let sealed = seal.seal(&names.value(name), times, &encoded);
+            encoded = sealed.unwrap_or_default();
+        }
         let is_too_large = encoded.len() > self.settings.largest;
         if is_too_large {
             count(&self.counters.too_large);
@@ -155,8 +271,14 @@ impl Store {
         (lifetime.as_millis().max(1).to_string(), encoded)
     }
 
-    pub(super) fn decoded<T: Entry>(&self, name: &Name, bytes: &[u8]) -> Option<Decoded<T>> {
-        match entry::decode(name, bytes) {
+    pub(super) fn decoded<T: Entry>(
+        &self,
+        names: &Names,
+        name: &Name,
+        bytes: &[u8],
+    ) -> Option<Decoded<T>> {
+        let decoded = self.opened(names, name, bytes);
+        match decoded.and_then(|bytes| entry::decode(name, &bytes)) {
             Ok(decoded) => Some(decoded),
             Err(reason) => {
                 count(&self.counters.undecodable);
@@ -165,7 +287,35 @@ impl Store {
             }
         }
     }
+
+    /// The value's bytes, where they are sealed only if it may be used.
+    fn opened<'b>(
+        &self,
+        names: &Names,
+        name: &Name,
+        bytes: &'b [u8],
+    ) -> Result<Cow<'b, [u8]>, String> {
+        let (Some(seal), Some(floors)) = (&self.seal, &self.floors) else {
+            return Ok(Cow::Borrowed(bytes));
+        };
+        let opened = seal.open(&names.value(name), bytes);
+        let (times, value) = opened.ok_or("it was not sealed for this entry with this key")?;
+        if times.end <= self.milliseconds() {
+            return Err("it has ended, and is there all the same".to_owned());
+        }
+        let floor = floors.get(name);
+        if floor.is_some_and(|floor| times.read < floor) {
+            return Err("it is older than what this process knows of the entry".to_owned());
+        }
+        if floor.is_none_or(|floor| floor < times.read) {
+            floors.insert(name.clone(), times.read);
+        }
+        Ok(Cow::Owned(value))
+    }
 }
+
+/// Of how many entries it is remembered when they were read last, to know older values that are put back.
+const FLOORS: u64 = 100_000;
 
 /// Lets a test come between two steps.
 #[repository]
@@ -193,6 +343,7 @@ pub(super) async fn look_up<'s, T: Entry>(store: &'s Store, name: Name) -> Looku
     if !admits(store, &name) {
         return bypass(store, name);
     }
+    confirm(store).await;
     match get(store, &name).await {
         Ok(Some(decoded)) if !(decoded.is_due && store.settings.early) => {
             hit(store, &name, decoded.value)
@@ -222,7 +373,9 @@ async fn take_turns<'s, T: Entry>(
             Turn::Follow(following) => match due {
                 Some(value) => return hit(store, &name, value),
                 None => {
-                    let shared = following.wait().await;
+                    let settings = &store.settings;
+                    let patience = settings.lease_wait.max(settings.response_timeout);
+                    let shared = following.wait(patience).await;
                     let shared = shared.and_then(|value| value.downcast_ref::<T>().cloned());
                     if let Some(value) = shared {
                         count(&store.counters.shared);
@@ -273,7 +426,9 @@ pub(super) fn near<T: Entry>(store: &Store, name: &Name) -> Option<T> {
 /// Whether the cache is to be asked at all.
 pub(super) fn admits(store: &Store, name: &Name) -> bool {
     store.settings.lifetime_of(name.kind).is_some()
-        && store.breaker.admits(store.settings.retry_after)
+        && store
+            .breaker(name.shard(store.settings.shards))
+            .admits(store.settings.retry_after)
 }
 
 fn hit<'s, T: Entry>(store: &'s Store, name: &Name, value: T) -> Lookup<'s, T> {
@@ -297,18 +452,21 @@ pub(super) async fn get<T: Entry>(
     name: &Name,
 ) -> Result<Option<Decoded<T>>, Unusable> {
     let shard = name.shard(store.settings.shards);
-    let values = get_all(store, shard, &[name]).await?;
-    let bytes = values.into_iter().next().flatten();
-    Ok(bytes.and_then(|bytes| store.decoded(name, &bytes)))
+    let found = get_all(store, shard, &[name]).await?;
+    let bytes = found.values.into_iter().next().flatten();
+    Ok(bytes.and_then(|bytes| store.decoded(&found.attached.names, name, &bytes)))
+}
+
+/// The values of entries of one shard, and the generation that they are of.
+pub(super) struct Found {
+    pub(super) attached: Arc<Attached>,
+    pub(super) values: Vec<Option<Vec<u8>>>,
 }
 
 /// [`get_all`] for several shards, without waiting for one before the other is asked. There is nothing for those whose
 /// server cannot be used, nor for those behind them that would have to be waited for.
 #[repository]
-pub(super) async fn get_each(
-    store: &Store,
-    wanted: &[(u16, Vec<&Name>)],
-) -> Vec<Option<Vec<Option<Vec<u8>>>>> {
+pub(super) async fn get_each(store: &Store, wanted: &[(u16, Vec<&Name>)]) -> Vec<Option<Found>> {
     let mut found = match wanted {
         [_] => vec![None],
         _ => get_at_once(store, wanted).await,
@@ -325,10 +483,7 @@ pub(super) async fn get_each(
 }
 
 #[repository]
-async fn get_at_once(
-    store: &Store,
-    wanted: &[(u16, Vec<&Name>)],
-) -> Vec<Option<Vec<Option<Vec<u8>>>>> {
+async fn get_at_once(store: &Store, wanted: &[(u16, Vec<&Name>)]) -> Vec<Option<Found>> {
     let attached = wanted
         .iter()
         .map(|(shard, _)| store.shard(*shard).current());
@@ -342,21 +497,18 @@ async fn get_at_once(
     }
     let mut answers = send_all(&commands, &store.counters).await.into_iter();
     let found = attached.iter().map(|attached| {
-        let attached = attached.as_ref()?;
+        let attached = Arc::clone(attached.as_ref()?);
         let answer = Answer::of(&attached.names, answers.next()?.ok()?).ok()?;
         let counts = answer.is_current || store.settings.mutant == Mutant::AnyGeneration;
-        counts.then_some(answer.values)
+        let values = answer.values;
+        counts.then_some(Found { attached, values })
     });
     found.collect()
 }
 
 /// The values of entries of one shard, with the generation that they belong to, by one command.
 #[repository]
-pub(super) async fn get_all(
-    store: &Store,
-    shard: u16,
-    names: &[&Name],
-) -> Result<Vec<Option<Vec<u8>>>, Unusable> {
+pub(super) async fn get_all(store: &Store, shard: u16, names: &[&Name]) -> Result<Found, Unusable> {
     for _ in 0..3 {
         let attached = attached(store, shard).await?;
         let answer = attached.reads.read(names).await;
@@ -371,7 +523,8 @@ pub(super) async fn get_all(
             }
         };
         if answer.is_current || store.settings.mutant == Mutant::AnyGeneration {
-            return Ok(answer.values);
+            let values = answer.values;
+            return Ok(Found { attached, values });
         }
         let outdated = answer.values.iter().flatten().count();
         store
@@ -381,4 +534,27 @@ pub(super) async fn get_all(
         store.detach(shard, &attached);
     }
     Err(Unusable::Restless)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use chrono::{TimeDelta, Utc};
+
+    use super::Clock;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_lengthen_a_session() {
+        let clock = Clock::new();
+        clock.set(Utc::now() + TimeDelta::minutes(5));
+        let end = clock.now() - TimeDelta::microseconds(1);
+        let hour = TimeDelta::hours(1).num_microseconds().unwrap();
+        // As if this machine's clock was an hour behind from now on: the session has ended all the same.
+        clock.ahead.fetch_sub(hour, Ordering::Relaxed);
+        assert!(clock.now() > end);
+        // And as if it was ahead, as after a sleep in which the other clock stood still: it has ended, too.
+        clock.ahead.fetch_add(2 * hour, Ordering::Relaxed);
+        assert!(clock.now() > end + TimeDelta::minutes(59));
+    }
 }

@@ -1,6 +1,7 @@
 //! Where the servers are: one, the primary that Sentinels know, or those of a cluster.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value,
@@ -11,8 +12,40 @@ use super::repository;
 use super::servers::Unusable;
 use super::store::{Database, Store};
 use crate::Result;
+use crate::cache::Servers;
 use crate::cache::name::Names;
-use crate::cache::{Servers, script};
+use crate::cache::slots::{self, Located};
+
+/// Servers of a cluster that the settings need not name.
+#[derive(Default)]
+pub(super) struct Nodes(Mutex<Vec<ConnectionInfo>>);
+
+impl Nodes {
+    /// Those to ask for the others: the one that has answered last, those that the settings name, those that were named
+    /// by one that has answered.
+    fn candidates(&self, seeds: &[ConnectionInfo]) -> Vec<ConnectionInfo> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, others) = known.split_at(usize::from(!known.is_empty()));
+        let mut candidates: Vec<ConnectionInfo> = Vec::new();
+        for server in last.iter().chain(seeds).chain(others) {
+            let is_new = |other: &ConnectionInfo| other.addr() != server.addr();
+            if candidates.iter().all(is_new) {
+                candidates.push(server.clone());
+            }
+        }
+        candidates
+    }
+
+    /// This one has answered, and has named the others.
+    fn learn(&self, answered: ConnectionInfo, others: Vec<ConnectionInfo>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = others;
+        known.insert(0, answered);
+    }
+}
+
+/// For how many times the patience of one connection a server is looked for.
+const TRIES: u32 = 8;
 
 impl Store {
     /// Another server of those that the settings name, at this address.
@@ -69,19 +102,72 @@ pub(super) async fn link_to(
         }
         Servers::Cluster(seeds) => {
             let (key, _) = Names::of_shard(&store.settings.prefix, shard, &database.name);
-            let mut command = redis::cmd("CLUSTER");
-            let slot = ask_first(store, seeds, command.arg("KEYSLOT").arg(key)).await?;
-            let slot: i64 = redis::from_redis_value(slot).map_err(RedisError::from)?;
-            let mut command = redis::cmd("CLUSTER");
-            let slots = ask_first(store, seeds, command.arg("SLOTS")).await?;
-            let (host, port) = script::server_of(slots, slot).ok_or(RedisError::from((
-                ErrorKind::ClusterConnectionNotFound,
-                "no server of the cluster has the slot",
-            )))?;
-            store.at(host, port)
+            locate(store, seeds, &key).await?
         }
     };
     link(store, server).await
+}
+
+/// The server of a cluster that has the key's slot, as the first says that knows one.
+#[repository]
+async fn locate(
+    store: &Store,
+    seeds: &[ConnectionInfo],
+    key: &str,
+) -> Result<ConnectionInfo, Unusable> {
+    let began = Instant::now();
+    let patience = store.settings.connect_timeout.saturating_mul(TRIES);
+    let mut last = Unusable::Resting;
+    for server in store.nodes.candidates(seeds) {
+        match ask_for(store, &server, key).await {
+            Ok(Located { server: at, others }) => {
+                let at = store.at(at.0, at.1);
+                let others = others.into_iter().map(|(host, port)| store.at(host, port));
+                store.nodes.learn(server, others.collect());
+                return Ok(at);
+            }
+            Err(error) => last = error,
+        }
+        if began.elapsed() > patience {
+            break;
+        }
+    }
+    Err(last)
+}
+
+#[repository]
+async fn ask_for(store: &Store, server: &ConnectionInfo, key: &str) -> Result<Located, Unusable> {
+    let link = Link::open(store.client(server.clone())?, &store.settings).await?;
+    let mut command = redis::cmd("CLUSTER");
+    let command = command.arg("KEYSLOT").arg(key);
+    let slot = link.send(command, &store.counters).await?;
+    let slot: i64 = redis::from_redis_value(slot).map_err(RedisError::from)?;
+    let mut command = redis::cmd("CLUSTER");
+    let slots = link.send(command.arg("SLOTS"), &store.counters).await?;
+    let located = slots::located(slots, slot, &host_of(server));
+    let nobody = (
+        ErrorKind::ClusterConnectionNotFound,
+        "no server of the cluster has the slot",
+    );
+    Ok(located.ok_or(RedisError::from(nobody))?)
+}
+
+/// The host of a server.
+fn host_of(server: &ConnectionInfo) -> String {
+    match server.addr() {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+        // One that is reached by a socket does not say where it can be reached otherwise.
+        _ => "localhost".to_owned(),
+    }
+}
+
+/// The server that one of a cluster has named. Without a host it is the host of the one that was asked.
+pub(super) fn named(store: &Store, asked: &Link, host: String, port: u16) -> ConnectionInfo {
+    if slots::is_host(&host) {
+        store.at(host, port)
+    } else {
+        store.at(host_of(asked.server()), port)
+    }
 }
 
 /// The answer of the first of these servers that gives one.

@@ -46,8 +46,14 @@ where
 {
     let shard = name.shard(store.settings.shards);
     let attached = attached(store, shard).await?;
-    let (milliseconds, bytes) =
-        store.encoded(name, &seen, Duration::ZERO, store.lifetime(name, &seen));
+    let (milliseconds, bytes) = store.encoded(
+        &attached.names,
+        name,
+        &seen,
+        store.moment(),
+        Duration::ZERO,
+        store.lifetime(name, &seen),
+    );
     let mut command = redis::cmd("SET");
     command
         .arg(attached.names.value(name))

@@ -182,10 +182,22 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Stops the first server for good.
+    pub fn kill_first(&self) {
+        self.servers[0].kill();
+    }
+
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let server = RedisServer::builder()
             .listen_tcp()
             .setting("cluster-enabled", "yes")
             .setting("cluster-node-timeout", "2000");
+        let server = settings.iter().fold(server, |server, (name, value)| {
+            server.setting(*name, *value)
+        });
         // The servers talk to each other at a port 10,000 higher, which not every port has and others may use.
         let start = |_| {
             let mut tries = (0..50).map(|_| server.start());

@@ -127,3 +127,130 @@ async fn a_standby_that_takes_over_makes_everything_old() {
     works(&one, &other).await;
     works(&other, &one).await;
 }
+
+/// A process that only reads what is cached asks the database every ten seconds whether it is still the same.
+#[both_engines]
+#[case]
+async fn a_reader_of_the_cache_notices_that_a_standby_has_taken_over() {
+    let servers = wundr_db::testing::Pair::start().unwrap();
+    let database = servers.migrated_database().unwrap();
+    let address = Proxy::start(servers.primary()).unwrap();
+    let url = address.url_of(&database);
+    let (one, other) = (cached(&url, shared()).await, cached(&url, shared()).await);
+    works(&one, &other).await;
+    let ada = user(&one).await;
+    servers.wait_for_catch_up().unwrap();
+    servers.cut_replication().unwrap();
+    let lost = UserChanges::new().name("lost");
+    one.users().update(ada.id, lost).await.unwrap();
+    let hits = other.metrics().hits;
+    while other.metrics().hits == hits {
+        let found = other.users().find(ada.id).await.unwrap().unwrap();
+        assert_eq!(found.name, "lost");
+    }
+    servers.promote().unwrap();
+    address.lead_to(servers.standby());
+    address.cut();
+    let began = Instant::now();
+    loop {
+        // While connections are lost it may fail, but it may not go on for ever.
+        if let Ok(found) = other.users().find(ada.id).await
+            && found.unwrap().name == "Ada"
+        {
+            break;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "the lost value is read for ever"
+        );
+        pause(Duration::from_millis(20)).await;
+    }
+}
+
+/// The cache has seen a later timeline than the database is on, as after a restore.
+#[both_engines]
+#[case]
+async fn a_database_on_an_earlier_timeline_is_used_when_it_stays_there() {
+    let redis = RedisServer::start().unwrap();
+    let mut raw = Raw::of(&redis.url());
+    let config = servers::of(&redis.url()).shards(2);
+    let pair = pair(config.clone()).await;
+    let ada = user(&pair.one).await.id;
+    let later = |raw: &mut Raw| {
+        for epoch in raw.keys("*:epoch:*") {
+            let _: u32 = raw.ask(&format!("HSET {epoch} timeline 000000FF"));
+        }
+    };
+    // At once, when somebody says so.
+    pair.one.forget_everything().await.unwrap();
+    later(&mut raw);
+    let fresh = cached(&pair.database.url(), config.clone()).await;
+    let refused = fresh.users().touch_last_login(ada).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(matches!(refused, Error::Cache(_)), "{refused:?}");
+    for word in ["timeline 000000FF", "forget_everything", "wundr:{*}:"] {
+        assert!(said.contains(word), "{said}");
+    }
+    fresh.forget_everything().await.unwrap();
+    fresh.users().touch_last_login(ada).await.unwrap();
+    works(&fresh, &pair.other).await;
+    // Or by itself, when the database has said the same for ten seconds.
+    pair.one.users().touch_last_login(ada).await.unwrap();
+    later(&mut raw);
+    let fresh = cached(&pair.database.url(), config).await;
+    let began = Instant::now();
+    while let Err(refused) = fresh.users().touch_last_login(ada).await {
+        assert!(matches!(refused, Error::Cache(_)), "{refused:?}");
+        assert!(began.elapsed() < PATIENCE, "{refused}");
+        pause(Duration::from_millis(100)).await;
+    }
+    assert!(began.elapsed() >= Duration::from_secs(9), "too early");
+    works(&fresh, &pair.other).await;
+}
+
+/// A writer that has died has fenced an entry that nobody reads.
+#[both_engines]
+#[case]
+async fn the_fences_of_a_writer_that_died_go_although_nobody_reads_their_entries() {
+    let redis = RedisServer::start().unwrap();
+    let mut raw = Raw::of(&redis.url());
+    let pair = pair(servers::of(&redis.url())).await;
+    let mut observer = Observer::of(&pair.database.url());
+    let ada = user(&pair.one).await.id;
+    let transaction = observer.ask("pg_current_xact_id()");
+    let epoch = raw.keys("*:epoch:*").remove(0);
+    let number: u32 = raw
+        .ask::<Option<u32>>(&format!("HGET {epoch} last"))
+        .unwrap()
+        + 1;
+    let fence = format!("token,{transaction},100,{number}");
+    for (field, value) in [
+        ("last", number.to_string()),
+        ("fence:a", fence.clone()),
+        ("fence:b", format!("other,{transaction},100,7 {fence}")),
+        (&format!("writer:{number}"), format!("{fence} a b")),
+    ] {
+        raw.hset(&epoch, field, &value);
+    }
+    let began = Instant::now();
+    while pair.other.metrics().fences_cleared == 0 {
+        pair.other.users().find(ada).await.unwrap();
+        assert!(began.elapsed() < PATIENCE, "{:?}", raw.value(&epoch));
+        pause(Duration::from_millis(50)).await;
+    }
+    raw.until(&format!("HEXISTS {epoch} fence:a"), |there| there == "0");
+    let left: String = raw.ask(&format!("HGET {epoch} fence:b"));
+    assert_eq!(left, format!("other,{transaction},100,7"));
+    raw.until(&format!("HEXISTS {epoch} writer:{number}"), |there| {
+        there == "0"
+    });
+    // Those who have ended are not kept.
+    for _ in 0..5 {
+        user(&pair.one).await;
+    }
+    let fields: Vec<String> = raw.ask(&format!("HKEYS {epoch}"));
+    assert!(
+        !fields.iter().any(|field| field.starts_with("writer:")),
+        "{fields:?}"
+    );
+}

@@ -226,6 +226,59 @@ async fn a_primary_that_sentinels_know() {
     );
 }
 
+/// Where the servers of a cluster do not announce where they can be reached.
+#[both_engines]
+#[case]
+async fn a_cluster_that_announces_no_hosts() {
+    let cluster = Cluster::start_with(&[("cluster-preferred-endpoint-type", "unknown-endpoint")]);
+    let urls = cluster.urls();
+    let config = CacheConfig::cluster(&[&urls[1]]).unwrap();
+    let config = config
+        .response_timeout(Duration::from_secs(5))
+        .retry_after(Duration::from_millis(20));
+    let pair = pair(config).await;
+    works(&pair, "without hosts").await;
+    for url in &urls {
+        assert!(
+            !Raw::of(url).keys("*:generation").is_empty(),
+            "{url} has no shard"
+        );
+    }
+    assert_eq!(pair.other.metrics().errors, 0);
+}
+
+/// The server that the settings name is gone, and with it a third of the shards. The others are found by the servers
+/// that it has named.
+#[both_engines]
+#[case]
+async fn a_shard_that_cannot_be_found_darkens_no_other() {
+    let cluster = Cluster::start_with(&[("cluster-require-full-coverage", "no")]);
+    let urls = cluster.urls();
+    let config = CacheConfig::cluster(&[&urls[0]]).unwrap();
+    let config = config
+        .response_timeout(Duration::from_secs(5))
+        .retry_after(PATIENCE * 2);
+    let pair = pair(config).await;
+    works(&pair, "all servers").await;
+    cluster.kill_first();
+    for url in &urls[1..] {
+        let _: u32 = Raw::of(url).ask("CLIENT KILL TYPE normal");
+    }
+    let ids: Vec<_> = (0..60).map(|_| UserId::new()).collect();
+    let began = Instant::now();
+    loop {
+        let hits = pair.other.metrics().hits;
+        for &id in &ids {
+            assert_eq!(pair.other.users().find(id).await.unwrap(), None);
+        }
+        // Two thirds, more or less.
+        if pair.other.metrics().hits - hits > 20 {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{:?}", pair.other.metrics());
+    }
+}
+
 #[both_engines]
 #[case]
 async fn a_cluster_of_three() {

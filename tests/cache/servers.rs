@@ -72,6 +72,28 @@ impl Raw {
         }
     }
 
+    /// Puts a value under a key, without an end.
+    pub fn set(&mut self, key: &str, value: &[u8]) {
+        redis::cmd("SET")
+            .arg(key)
+            .arg(value)
+            .exec(&mut self.0)
+            .unwrap();
+    }
+
+    pub fn hset(&mut self, key: &str, field: &str, value: &str) {
+        let mut command = redis::cmd("HSET");
+        command.arg(key).arg(field).arg(value);
+        command.exec(&mut self.0).unwrap();
+    }
+
+    /// Puts back what [`bytes`](Self::bytes) has found.
+    pub fn restore(&mut self, key: &str, bytes: &[u8]) {
+        let mut command = redis::cmd("RESTORE");
+        command.arg(key).arg(0).arg(bytes).arg("REPLACE");
+        command.exec(&mut self.0).unwrap();
+    }
+
     /// What lies under a key, whatever its type.
     pub fn bytes(&mut self, key: &str) -> Vec<u8> {
         redis::cmd("DUMP").arg(key).query(&mut self.0).unwrap()

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -30,17 +31,37 @@ pub(crate) struct Leading {
     is_closed: bool,
 }
 
-pub(crate) struct Following(watch::Receiver<Outcome>);
+/// One who waits for another. The other's future may be kept without being polled: it is waited for within a bound.
+pub(crate) struct Following {
+    flights: Flights,
+    name: Name,
+    outcome: watch::Receiver<Outcome>,
+}
 
 impl Flights {
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, watch::Receiver<Outcome>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nobody joins the flight any more.
+    fn close(&self, name: &Name, flight: &watch::Receiver<Outcome>) {
+        let mut flights = self.lock();
+        if flights
+            .get(name)
+            .is_some_and(|other| other.same_channel(flight))
+        {
+            flights.remove(name);
+        }
+    }
+
     pub(crate) fn join(&self, name: &Name) -> Turn {
         let mut flights = self.lock();
         if let Some(outcome) = flights.get(name) {
-            return Turn::Follow(Following(outcome.clone()));
+            return Turn::Follow(Following {
+                flights: self.clone(),
+                name: name.clone(),
+                outcome: outcome.clone(),
+            });
         }
         let (sender, receiver) = watch::channel(None);
         flights.insert(name.clone(), receiver);
@@ -59,7 +80,7 @@ impl Leading {
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
             self.is_closed = true;
-            self.flights.lock().remove(&self.name);
+            self.flights.close(&self.name, &self.outcome.subscribe());
         }
     }
 
@@ -75,9 +96,15 @@ impl Drop for Leading {
 }
 
 impl Following {
-    /// What the other has read; nothing if it could not be stored, or the other has gone.
-    pub(crate) async fn wait(mut self) -> Option<Shared> {
-        let outcome = self.0.wait_for(Option::is_some).await;
-        outcome.ok().and_then(|outcome| outcome.clone())
+    /// What the other has read; nothing if it could not be stored, or the other has gone or takes longer than `patience`.
+    /// Then who comes next does not wait for it again.
+    pub(crate) async fn wait(mut self, patience: Duration) -> Option<Shared> {
+        let flight = self.outcome.clone();
+        let outcome = self.outcome.wait_for(Option::is_some);
+        if let Ok(outcome) = tokio::time::timeout(patience, outcome).await {
+            return outcome.ok().and_then(|outcome| outcome.clone());
+        }
+        self.flights.close(&self.name, &flight);
+        None
     }
 }

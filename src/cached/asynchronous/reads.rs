@@ -10,8 +10,11 @@ use crate::cache::Counters;
 use crate::cache::name::{Name, Names};
 use crate::cache::read::{self, Answer};
 
-/// How many commands are under way at once. Those who come then wait for one of them to be answered, and are sent
-/// together: alone, each would cost a turn of the connection's task and of the server.
+/// How many commands are under way at once, before others are sent together.
+///
+/// A reader sends by itself as long as fewer are under way. Readers that come then are sent together by a task: alone,
+/// each would cost a turn of the connection's task and of the server. They never wait for a reader, whose future may be
+/// kept without being polled, but for tasks alone.
 const AT_ONCE: u32 = 2;
 
 /// How many values are asked for by one command, unless one reader wants more.
@@ -27,7 +30,12 @@ pub(crate) struct Reads {
 
 #[derive(Default)]
 struct Waiting {
-    under_way: u32,
+    /// Commands that a reader has sent by itself.
+    alone: u32,
+    /// Tasks that send for the readers that wait. As long as some wait, there is one.
+    tasks: u32,
+    /// Tasks of an earlier round have stood still for too long, and do not count any more.
+    round: u32,
     readers: Vec<Reader>,
 }
 
@@ -54,7 +62,7 @@ impl Reads {
     /// this was called.
     pub(crate) async fn read(self: &Arc<Self>, names: &[&Name]) -> RedisResult<Answer> {
         match self.join(names) {
-            Place::Own(turn) => {
+            Place::Alone(turn) => {
                 // Apart, so that those who go with others need not make room for it.
                 let answer = boxed(self.send(names.iter().copied())).await;
                 if let Err(error) = &answer {
@@ -63,34 +71,65 @@ impl Reads {
                 drop(turn);
                 answer
             }
-            Place::WithOthers(answer) => answer.await.unwrap_or_else(|_| {
+            Place::WithOthers(answer) => boxed(self.wait(answer)).await,
+        }
+    }
+
+    /// Waits for a task's answer. A task sends the command at once, or after the one that it waits for.
+    async fn wait(&self, answer: oneshot::Receiver<RedisResult<Answer>>) -> RedisResult<Answer> {
+        let patience = self.link.response_timeout.saturating_mul(2);
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => {
                 let gone = "the runtime has ended before the command was sent";
                 Err((ErrorKind::Io, gone).into())
-            }),
+            }
+            Err(_) => {
+                // Its runtime is driven no more. The next reader starts another.
+                let mut waiting = self.waiting();
+                waiting.round = waiting.round.wrapping_add(1);
+                waiting.tasks = 0;
+                waiting.readers.clear();
+                let stalled = "the runtime that sends the command stands still";
+                Err((ErrorKind::Io, stalled).into())
+            }
         }
     }
 
     fn join(self: &Arc<Self>, names: &[&Name]) -> Place {
         if let Some(turn) = self.turn(&mut self.waiting()) {
-            return Place::Own(turn);
+            return Place::Alone(turn);
         }
         let (answer, receiver) = oneshot::channel();
         let names = names.iter().map(|name| (*name).clone()).collect();
         let reader = Reader { names, answer };
         let mut waiting = self.waiting();
-        // One may have ended meanwhile, and nobody else would send for this reader.
+        // One may have ended meanwhile.
         if let Some(turn) = self.turn(&mut waiting) {
-            return Place::Own(turn);
+            return Place::Alone(turn);
         }
         waiting.readers.push(reader);
+        let task = (waiting.tasks == 0).then(|| self.task(&mut waiting));
+        drop(waiting);
+        task.into_iter().for_each(Task::start);
         Place::WithOthers(receiver)
     }
 
     fn turn(self: &Arc<Self>, waiting: &mut Waiting) -> Option<Turn> {
-        (waiting.under_way < AT_ONCE).then(|| {
-            waiting.under_way += 1;
+        (waiting.alone + waiting.tasks < AT_ONCE).then(|| {
+            waiting.alone += 1;
             Turn(Arc::clone(self))
         })
+    }
+
+    /// A task that is to be started when the lock is given back.
+    fn task(self: &Arc<Self>, waiting: &mut Waiting) -> Task {
+        waiting.tasks += 1;
+        Task {
+            reads: Arc::clone(self),
+            round: waiting.round,
+            is_over: false,
+        }
     }
 
     async fn send(&self, names: impl Iterator<Item = &Name> + Clone) -> RedisResult<Answer> {
@@ -99,36 +138,12 @@ impl Reads {
         Answer::of(&self.names, answer)
     }
 
-    /// Whom a command that has ended makes way for: those who wait and have not gone, as many as are asked for together.
-    fn next(&self) -> Vec<Reader> {
-        let mut waiting = self.waiting();
-        waiting.readers.retain(|reader| !reader.answer.is_closed());
-        let mut values = 0;
-        let beyond = waiting.readers.iter().position(|reader| {
-            values += reader.names.len();
-            values > TOGETHER
-        });
-        let count = beyond.map_or(waiting.readers.len(), |beyond| beyond.max(1));
-        if count == 0 {
-            // At once with the look: who came between would wait for nobody.
-            waiting.under_way -= 1;
-        }
-        waiting.readers.drain(..count).collect()
-    }
-
     /// Those who wait need not find out for themselves, and wait for an answer once more.
     fn refuse(&self, error: &RedisError) {
         let readers = std::mem::take(&mut self.waiting().readers);
         for reader in readers {
             let _ = reader.answer.send(Err(error.clone()));
         }
-    }
-
-    /// Nobody can send for those who wait, who are told so.
-    fn give_up(&self) {
-        let mut waiting = self.waiting();
-        waiting.under_way -= 1;
-        waiting.readers.clear();
     }
 
     async fn send_together(&self, readers: Vec<Reader>) {
@@ -151,26 +166,87 @@ impl Reads {
     }
 }
 
+impl Waiting {
+    /// Those who wait and have not gone, as many as are asked for together.
+    fn next(&mut self) -> Vec<Reader> {
+        self.readers.retain(|reader| !reader.answer.is_closed());
+        let mut values = 0;
+        let beyond = self.readers.iter().position(|reader| {
+            values += reader.names.len();
+            values > TOGETHER
+        });
+        let count = beyond.map_or(self.readers.len(), |beyond| beyond.max(1));
+        self.readers.drain(..count).collect()
+    }
+}
+
 enum Place {
-    Own(Turn),
+    Alone(Turn),
     WithOthers(oneshot::Receiver<RedisResult<Answer>>),
 }
 
-/// One of the commands that are under way. At its end, be it that the reader has gone, it goes to those who wait.
+/// A command that a reader has sent by itself.
 struct Turn(Arc<Reads>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let readers = self.0.next();
+        let mut waiting = self.0.waiting();
+        waiting.alone -= 1;
+        // As many as may be under way help those who wait.
+        let helps = !waiting.readers.is_empty() && waiting.alone + waiting.tasks < AT_ONCE;
+        let task = helps.then(|| self.0.task(&mut waiting));
+        drop(waiting);
+        task.into_iter().for_each(Task::start);
+    }
+}
+
+/// A task that sends for those who wait, until nobody does.
+struct Task {
+    reads: Arc<Reads>,
+    round: u32,
+    is_over: bool,
+}
+
+impl Task {
+    fn start(mut self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                while let Some(readers) = self.next() {
+                    self.reads.send_together(readers).await;
+                }
+            });
+        }
+    }
+
+    fn next(&mut self) -> Option<Vec<Reader>> {
+        let mut waiting = self.reads.waiting();
+        if waiting.round != self.round {
+            self.is_over = true;
+            return None;
+        }
+        let readers = waiting.next();
         if readers.is_empty() {
+            // At once with the look: a reader that came between would wait in vain.
+            waiting.tasks -= 1;
+            self.is_over = true;
+            return None;
+        }
+        Some(readers)
+    }
+}
+
+impl Drop for Task {
+    /// A task that ends before its time does so with its runtime: those who wait are told.
+    fn drop(&mut self) {
+        if self.is_over {
             return;
         }
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => {
-                let turn = Self(Arc::clone(&self.0));
-                runtime.spawn(async move { turn.0.send_together(readers).await });
+        let mut waiting = self.reads.waiting();
+        if waiting.round == self.round {
+            waiting.tasks -= 1;
+            if waiting.tasks == 0 {
+                waiting.readers.clear();
             }
-            Err(_) => self.0.give_up(),
         }
     }
 }

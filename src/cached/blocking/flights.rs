@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::cache::name::Name;
 
@@ -39,17 +40,37 @@ pub(crate) struct Leading {
     is_closed: bool,
 }
 
-pub(crate) struct Following(Arc<Flight>);
+/// One who waits for another, within a bound.
+pub(crate) struct Following {
+    flights: Flights,
+    name: Name,
+    flight: Arc<Flight>,
+}
 
 impl Flights {
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Flight>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nobody joins the flight any more.
+    fn close(&self, name: &Name, flight: &Arc<Flight>) {
+        let mut flights = self.lock();
+        if flights
+            .get(name)
+            .is_some_and(|other| Arc::ptr_eq(other, flight))
+        {
+            flights.remove(name);
+        }
+    }
+
     pub(crate) fn join(&self, name: &Name) -> Turn {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(name) {
-            return Turn::Follow(Following(Arc::clone(flight)));
+            return Turn::Follow(Following {
+                flights: self.clone(),
+                name: name.clone(),
+                flight: Arc::clone(flight),
+            });
         }
         let flight = Arc::<Flight>::default();
         flights.insert(name.clone(), Arc::clone(&flight));
@@ -83,7 +104,7 @@ impl Leading {
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
             self.is_closed = true;
-            self.flights.lock().remove(&self.name);
+            self.flights.close(&self.name, &self.flight);
         }
     }
 
@@ -100,19 +121,21 @@ impl Drop for Leading {
 }
 
 impl Following {
-    /// What the other has read; nothing if it could not be stored, or the other has gone.
-    pub(crate) fn wait(self) -> Option<Shared> {
-        let mut state = self.0.lock();
-        loop {
-            match &*state {
-                State::Ended(value) => return value.clone(),
-                State::UnderWay => {
-                    state = self
-                        .0
-                        .ended
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
+    /// What the other has read; nothing if it could not be stored, or the other has gone or takes longer than `patience`.
+    /// Then who comes next does not wait for it again.
+    pub(crate) fn wait(self, patience: Duration) -> Option<Shared> {
+        let is_under_way = |state: &mut State| matches!(state, State::UnderWay);
+        let (state, _) = self
+            .flight
+            .ended
+            .wait_timeout_while(self.flight.lock(), patience, is_under_way)
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Ended(value) => value.clone(),
+            State::UnderWay => {
+                drop(state);
+                self.flights.close(&self.name, &self.flight);
+                None
             }
         }
     }

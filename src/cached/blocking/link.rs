@@ -1,10 +1,14 @@
 //! Connections to one run of one Redis server.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{Client, Cmd, Connection, ConnectionLike as _, ErrorKind, RedisResult, Value};
+use redis::{
+    Client, Cmd, Connection, ConnectionInfo, ConnectionLike as _, ErrorKind, RedisResult, Value,
+};
 
+use super::cached::lineage::look_again;
+use super::cached::store::Store;
 use crate::cache::name::{Name, Names};
 use crate::cache::read::{self, Answer};
 use crate::cache::script::unless_refused;
@@ -34,6 +38,11 @@ impl Link {
         };
         link.keep(link.connect()?);
         Ok(link)
+    }
+
+    /// Where it leads to.
+    pub(crate) fn server(&self) -> &ConnectionInfo {
+        self.client.get_connection_info()
     }
 
     /// The server's run.
@@ -190,8 +199,48 @@ impl Reads {
 pub(crate) struct Gate(Mutex<()>);
 
 impl Gate {
-    pub(crate) fn enter(&self) -> MutexGuard<'_, ()> {
+    /// Waits until the one that is inside has left: it is a thread, which goes on by itself.
+    pub(crate) fn enter(&self, _patience: Duration) -> MutexGuard<'_, ()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks beside its callers whether the database is still the same. In a thread of its own: the database may take long to
+/// answer.
+pub(crate) fn apart(store: Arc<Store>) {
+    let look = std::thread::Builder::new().name("wundr-db cache".to_owned());
+    // Without a thread it is tried again by a later caller.
+    let _ = look.spawn(move || look_again(store));
+}
+
+/// Counts what has ended, for those who wait for the next end.
+#[derive(Default)]
+pub(crate) struct Ends {
+    ended: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Ends {
+    fn ended(&self) -> MutexGuard<'_, u64> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn seen(&self) -> u64 {
+        *self.ended()
+    }
+
+    pub(crate) fn end(&self) {
+        let mut ended = self.ended();
+        *ended = ended.wrapping_add(1);
+        self.changed.notify_all();
+    }
+
+    /// Waits until something has ended since.
+    pub(crate) fn wait(&self, seen: u64, patience: Duration) {
+        let is_same = |ended: &mut u64| *ended == seen;
+        let _ = self
+            .changed
+            .wait_timeout_while(self.ended(), patience, is_same);
     }
 }
 

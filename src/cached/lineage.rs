@@ -1,0 +1,203 @@
+//! Whether it is still the same database: a standby that has taken over may lack what was cached, and one that was restored
+//! is on an earlier timeline than the cache has seen.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::generations::ask;
+use super::link::{Ends, apart, boxed};
+use super::store::Store;
+use super::{Db, repository};
+
+/// How often a store that is only read asks the database whether it is still the same.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// How long to wait before it is asked again that has not answered.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// For how long a lower timeline must have been seen before the cache begins anew on it.
+const LONG_ENOUGH: Duration = Duration::from_secs(10);
+
+/// For how long it holds that it was.
+const HOLDS: Duration = Duration::from_secs(60);
+
+/// What is known of the database's timeline.
+pub(super) struct Lineage {
+    start: Instant,
+    /// When it is to be asked for next, in milliseconds since the start.
+    next: AtomicU64,
+    ends: Ends,
+    lower: Mutex<Option<Lower>>,
+}
+
+/// A timeline that is lower than the one that the cache has seen.
+struct Lower {
+    timeline: String,
+    since: Instant,
+    /// Until when it is taken for what the database was restored to.
+    allowed: Option<Instant>,
+}
+
+impl Default for Lineage {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+            next: AtomicU64::new(u64::MAX),
+            ends: Ends::default(),
+            lower: Mutex::default(),
+        }
+    }
+}
+
+impl Lineage {
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn ask_in(&self, wait: Duration) {
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.next
+            .store(self.now().saturating_add(wait), Ordering::Relaxed);
+    }
+
+    fn is_due(&self) -> bool {
+        self.now() >= AtomicU64::load(&self.next, Ordering::Relaxed)
+    }
+
+    /// One of those who come while it is due asks.
+    fn claim(&self) -> bool {
+        let next = AtomicU64::load(&self.next, Ordering::Relaxed);
+        let now = self.now();
+        let again = now.saturating_add(u64::try_from(AGAIN.as_millis()).unwrap_or(u64::MAX));
+        now >= next
+            && self
+                .next
+                .compare_exchange(next, again, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    fn lower(&self) -> MutexGuard<'_, Option<Lower>> {
+        self.lower.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection was lost: the next who reads asks.
+    pub(super) fn doubt(&self) {
+        if AtomicU64::load(&self.next, Ordering::Relaxed) != u64::MAX {
+            self.next.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The database has said that it is on this timeline.
+    pub(super) fn is_known(&self, timeline: &str) {
+        self.ask_in(EVERY);
+        let mut lower = self.lower();
+        if lower
+            .as_ref()
+            .is_some_and(|lower| lower.timeline != timeline)
+        {
+            *lower = None;
+        }
+    }
+
+    /// The cache has seen a later timeline than this.
+    pub(super) fn is_behind(&self, timeline: &str) {
+        let mut lower = self.lower();
+        if lower
+            .as_ref()
+            .is_none_or(|lower| lower.timeline != timeline)
+        {
+            *lower = Some(Lower {
+                timeline: timeline.to_owned(),
+                since: Instant::now(),
+                allowed: None,
+            });
+        }
+    }
+
+    /// This timeline is the database's, although the cache has seen a later one.
+    pub(super) fn allow(&self, timeline: &str) {
+        let now = Instant::now();
+        *self.lower() = Some(Lower {
+            timeline: timeline.to_owned(),
+            since: now,
+            allowed: Some(now + HOLDS),
+        });
+    }
+
+    /// Whether the timeline is allowed, or is seen for long enough.
+    fn state_of(&self, timeline: &str) -> (bool, bool) {
+        let lower = self.lower();
+        let lower = lower.as_ref().filter(|lower| lower.timeline == timeline);
+        lower.map_or((false, false), |lower| {
+            let is_allowed = lower.allowed.is_some_and(|until| Instant::now() < until);
+            (is_allowed, lower.since.elapsed() >= LONG_ENOUGH)
+        })
+    }
+}
+
+/// Has the database asked now and then whether it is still the same, so that a process that only reads what is cached
+/// notices that a standby has taken over. It is asked beside the readers; one of them waits for the answer, within a bound.
+#[repository]
+pub(super) async fn confirm(store: &Store) {
+    if store.lineage.is_due() {
+        boxed(confirm_now(store)).await;
+    }
+}
+
+#[repository]
+async fn confirm_now(store: &Store) {
+    if !store.lineage.claim() {
+        return;
+    }
+    let Some(me) = store.me.upgrade() else {
+        return;
+    };
+    if store.database().is_none() {
+        // It is asked for anyway.
+        return;
+    }
+    let before = store.lineage.ends.seen();
+    apart(me);
+    let patience = store.settings.connect_timeout;
+    store.lineage.ends.wait(before, patience).await;
+}
+
+/// Asks the database whether it is still the same, and removes the fences that writers have left.
+#[repository]
+pub(crate) async fn look_again(store: Arc<Store>) {
+    let known = store.database();
+    // One that does not answer is asked again soon; until then what is cached is as good as before.
+    if let (Some(known), Ok(found)) = (known, ask(&store, &store.db.source()).await) {
+        if known.name != found.name || known.timeline != found.timeline {
+            store.forget_database();
+        }
+        store.lineage.is_known(&found.timeline);
+    }
+    store.lineage.ends.end();
+    super::leases::sweep(&store).await;
+}
+
+/// Whether the database, asked on a connection of its own, is on this lower timeline for long enough to have been restored.
+#[repository]
+pub(super) async fn is_restored(store: &Store, database: &super::store::Database) -> bool {
+    let (is_allowed, is_long_enough) = store.lineage.state_of(&database.timeline);
+    if is_allowed {
+        return true;
+    }
+    if !is_long_enough {
+        return false;
+    }
+    // None of the pool's: one that leads to a server that was taken over from would say the same for ever.
+    let config = store.db.config().clone().max_connections(1).min_idle(0);
+    let Ok(fresh) = Db::lazy(config) else {
+        return false;
+    };
+    let found = ask(store, &fresh.source()).await;
+    let is_same =
+        found.is_ok_and(|found| found.name == database.name && found.timeline == database.timeline);
+    if is_same {
+        store.lineage.allow(&database.timeline);
+    }
+    is_same
+}
