@@ -2,16 +2,20 @@
 #![cfg(all(feature = "testing", feature = "async", feature = "blocking"))]
 
 mod catalog;
+#[allow(dead_code, reason = "this program uses a part of it")]
+mod observer;
 
 use std::sync::Barrier;
 use std::thread;
 
 use catalog::{DESIGN, assert_same, connect, dump, lines, value};
+use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
 use diesel_migrations::MigrationHarness;
 use wundr_db::Config;
 use wundr_db::migrations::MIGRATIONS;
-use wundr_db::testing::{PostgresServer, TestDatabase, migrated_database};
+use wundr_db::testing::{Pair, PostgresServer, Proxy, ProxyMode, TestDatabase, migrated_database};
+use wundr_db::{AnalysisType, NewAnalysis, NewProject, NewUser, UserFilter};
 
 fn empty_database() -> (Config, TestDatabase) {
     let database = PostgresServer::shared().unwrap().create_database().unwrap();
@@ -29,7 +33,10 @@ fn designed_database() -> (Config, TestDatabase) {
 mod asynchronous {
     use super::*;
     use tokio::test as case;
-    use wundr_db::{Error, migrations, repository as both_engines};
+    use wundr_db::{
+        AnalysisRepository as _, Db, Error, ProjectRepository as _, UserRepository as _,
+        migrations, repository as both_engines,
+    };
 
     #[path = "migrations/runner.rs"]
     mod runner;
@@ -40,7 +47,10 @@ mod blocking {
     use super::*;
     use core::prelude::v1::test as case;
     use wundr_db::Error;
-    use wundr_db::blocking::{migrations, repository as both_engines};
+    use wundr_db::blocking::{
+        AnalysisRepository as _, Db, ProjectRepository as _, UserRepository as _, migrations,
+        repository as both_engines,
+    };
 
     #[path = "migrations/runner.rs"]
     mod runner;

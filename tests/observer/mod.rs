@@ -33,6 +33,12 @@ impl Observer {
         self.0.batch_execute(statements).unwrap();
     }
 
+    /// What the server says against a statement, if it refuses it.
+    pub fn refusal(&mut self, statement: &str) -> Option<String> {
+        let outcome = self.0.batch_execute(statement);
+        outcome.err().map(|error| error.to_string())
+    }
+
     /// The text of an SQL expression.
     pub fn ask(&mut self, expression: &str) -> String {
         let question = format!("SELECT COALESCE(({expression})::text, 'NULL') AS answer");

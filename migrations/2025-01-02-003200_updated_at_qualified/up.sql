@@ -1,0 +1,13 @@
+-- public.set_updated_at() follows the search_path of the session that writes. Its names are qualified, so that a
+-- schema on that path cannot put a function or an operator of its own in their place. A SET clause would do the
+-- same, at a cost for every UPDATE.
+SET LOCAL lock_timeout = '5s';
+
+CREATE OR REPLACE FUNCTION public.set_updated_at() RETURNS TRIGGER
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  NEW.updated_at := GREATEST(pg_catalog.now(), OLD.updated_at OPERATOR(pg_catalog.+) INTERVAL '1 microsecond');
+  RETURN NEW;
+END;
+$$;
