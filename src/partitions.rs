@@ -4,11 +4,11 @@
 //! `audit.audit_logs_2024_01`. A row of a month that has none goes to the default partition, from which the making of
 //! that month's partition takes it back.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{BigInt, Bool, Float4, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Date, Float4, Nullable, Text, Timestamptz};
 use diesel::{Expression, QueryResult, QueryableByName};
 
 use crate::{Error, Result};
@@ -59,9 +59,11 @@ impl LogTable {
 pub struct Partition {
     /// Its name with its schema, for example `audit.audit_logs_2024_01`.
     pub name: String,
-    /// Where it begins; `None` for the default partition.
+    /// Whether it is the default partition, which holds the rows that no other one does.
+    pub is_default: bool,
+    /// Where it begins; `None` for the default partition, and for one without a lower bound.
     pub from: Option<DateTime<Utc>>,
-    /// Where it ends, itself not included; `None` for the default partition.
+    /// Where it ends, itself not included; `None` for the default partition, and for one without an upper bound.
     pub before: Option<DateTime<Utc>>,
     /// How many rows it held when it was last analyzed or vacuumed; `None` if it never was.
     pub estimated_rows: Option<u64>,
@@ -84,23 +86,45 @@ pub struct PartitionHealth {
 impl PartitionHealth {
     pub(crate) fn of(partitions: &[Partition], rows_in_default: i64, today: NaiveDate) -> Self {
         let this_month = today.with_day(1).unwrap_or(today);
-        let months: Vec<NaiveDate> = partitions
-            .iter()
-            .filter_map(|partition| Some(partition.from?.date_naive()))
-            .collect();
+        let bounded = || partitions.iter().filter(|partition| !partition.is_default);
+        let begins = bounded().filter_map(|partition| partition.from);
+        let newest = begins.map(|from| from.date_naive()).max();
+        // One without a lower bound covers all months before its end.
+        let begins = bounded().filter_map(|partition| partition.from.or(partition.before));
+        let oldest = begins.map(|from| from.date_naive()).min();
+        let oldest = oldest.map(|day| day.with_day(1).unwrap_or(day));
+        let is_covered = |month: &NaiveDate| bounded().any(|partition| partition.covers(*month));
         let ahead = months_from(this_month).skip(1);
-        let months_ahead = ahead.take_while(|month| months.contains(month)).count();
-        let oldest = months.iter().min().copied().unwrap_or(this_month);
-        let newest = months.iter().max().copied().unwrap_or(this_month);
-        let gaps = months_from(oldest.min(this_month))
-            .take_while(|&month| month <= newest.max(this_month))
-            .filter(|month| !months.contains(month))
+        let months_ahead = ahead
+            .take(MOST_COUNTED_AHEAD)
+            .take_while(is_covered)
+            .count();
+        let gaps = months_from(oldest.unwrap_or(this_month).min(this_month))
+            .take_while(|&month| month <= newest.unwrap_or(this_month).max(this_month))
+            .filter(|month| !is_covered(month))
             .collect();
         Self {
             months_ahead: u32::try_from(months_ahead).unwrap_or(u32::MAX),
             gaps,
             rows_in_default: unsigned(rows_in_default),
         }
+    }
+}
+
+/// A partition without an upper bound covers all months ahead: a thousand years of them are counted.
+const MOST_COUNTED_AHEAD: usize = 12_000;
+
+impl Partition {
+    /// Whether the rows of the whole month that begins on this day lie in the partition by its bounds.
+    pub(crate) fn covers(&self, month: NaiveDate) -> bool {
+        let begin = month.and_time(NaiveTime::MIN).and_utc();
+        !self.is_default
+            && self.from.is_none_or(|from| from <= begin)
+            && self.before.is_none_or(|before| {
+                begin
+                    .checked_add_months(Months::new(1))
+                    .is_some_and(|end| end <= before)
+            })
     }
 }
 
@@ -239,38 +263,139 @@ pub(crate) const MOST_MONTHS_AHEAD: i32 = 120;
 /// write to the log wait behind it.
 pub(crate) const LOCK_TIMEOUT: &str = "2s";
 
-/// Makes the partitions that are missing among the month of `$2`, or this one, and the `$3` months after it, and
-/// counts them. `$4` is the lock timeout, NULL for the transaction's own.
-pub(crate) const MAKE: &str = "\
-    WITH limits AS MATERIALIZED ( \
-        SELECT pg_catalog.set_config( \
-            'lock_timeout', COALESCE($4, pg_catalog.current_setting('lock_timeout')), true) AS lock_timeout \
-    ), months AS ( \
+/// Finds the months that have no partition of their own among the month of `$2`, or this one, and the `$3` months after
+/// it. `is_ahead` marks those that are so far ahead that no row of theirs is on its way.
+pub(crate) const MISSING: &str = "\
+    WITH months AS ( \
         SELECT pg_catalog.date_trunc('month', COALESCE($2::timestamp, pg_catalog.timezone('UTC', pg_catalog.now()))) \
             + pg_catalog.make_interval(months => ahead) AS month \
         FROM pg_catalog.generate_series(0, $3) AS ahead \
-    ), missing AS MATERIALIZED ( \
-        SELECT month FROM limits, months \
-        WHERE lock_timeout IS NOT NULL AND NOT EXISTS ( \
-            SELECT FROM pg_catalog.pg_inherits \
-            WHERE inhparent = $1::regclass \
-                AND inhrelid = pg_catalog.to_regclass($1 || pg_catalog.to_char(month, '_YYYY_MM'))) \
     ) \
-    SELECT pg_catalog.count(audit.create_monthly_partition($1, month::date) IS NULL) AS number FROM missing";
+    SELECT month::date AS month, \
+        month > pg_catalog.timezone('UTC', pg_catalog.now()) + INTERVAL '1 day' AS is_ahead \
+    FROM months WHERE NOT EXISTS ( \
+        SELECT FROM pg_catalog.pg_inherits \
+        WHERE inhparent = $1::regclass \
+            AND inhrelid = pg_catalog.to_regclass($1 || pg_catalog.to_char(month, '_YYYY_MM'))) \
+    ORDER BY month";
 
-/// The partitions of `$1`, the default one last. The bounds are read in the time zone that they are printed in.
+/// Makes the partition of the month of `$2`. `$3` is the lock timeout, NULL for the transaction's own.
+pub(crate) const MAKE: &str = "\
+    WITH limits AS MATERIALIZED ( \
+        SELECT pg_catalog.set_config( \
+            'lock_timeout', COALESCE($3, pg_catalog.current_setting('lock_timeout')), true) AS lock_timeout \
+    ) \
+    SELECT pg_catalog.count(audit.create_monthly_partition($1, $2) IS NULL) AS number \
+    FROM limits WHERE lock_timeout IS NOT NULL";
+
+/// The size in bytes from which on the default partition is not read under a lock.
+const LARGE: u32 = 4 << 20;
+
+/// A run of months that the default partition holds no row of. A CHECK says so while their partitions are made: without
+/// it, PostgreSQL reads the whole default partition for each of them, and holds up all that use the log meanwhile.
+pub(crate) struct Spared {
+    log: LogTable,
+    from: NaiveDate,
+    before: NaiveDate,
+}
+
+impl Spared {
+    /// None if there is no month, or the years do not have four digits.
+    pub(crate) fn new(log: LogTable, months: &[NaiveDate]) -> Option<Self> {
+        let (from, last) = (*months.iter().min()?, *months.iter().max()?);
+        let before = last.checked_add_months(Months::new(1))?;
+        (log.partition(from).is_ok() && log.partition(before).is_ok()).then_some(Self {
+            log,
+            from,
+            before,
+        })
+    }
+
+    fn name(&self) -> String {
+        let (from, before) = (self.from.format("%Y_%m"), self.before.format("%Y_%m"));
+        format!("wundr_without_{from}_to_{before}")
+    }
+
+    /// A block that runs `statements` on the default partition `rest`, if there is one.
+    fn block(&self, statements: &str) -> String {
+        format!(
+            "DO $$ DECLARE rest REGCLASS; found BOOLEAN; other NAME; BEGIN \
+                SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; \
+                SELECT partdefid INTO rest FROM pg_catalog.pg_partitioned_table \
+                WHERE partrelid = '{}'::REGCLASS AND partdefid <> 0; \
+                IF rest IS NULL THEN RETURN; END IF; \
+                {statements} \
+            END $$",
+            self.log.as_str()
+        )
+    }
+
+    /// Adds the CHECK to a large default partition that has no row of these months, and removes those that were left
+    /// behind. New rows are held to it from then on.
+    pub(crate) fn begin(&self) -> String {
+        let name = self.name();
+        let (from, before) = (self.from, self.before);
+        self.block(&format!(
+            "IF pg_catalog.pg_relation_size(rest) < {LARGE} THEN RETURN; END IF; \
+            FOR other IN SELECT conname FROM pg_catalog.pg_constraint \
+                WHERE conrelid = rest AND conname LIKE 'wundr\\_without\\_%' AND conname <> '{name}' \
+            LOOP EXECUTE pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', rest, other); END LOOP; \
+            EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s \
+                WHERE created_at >= %L AND created_at < %L)', rest, '{from} 00:00:00+00', '{before} 00:00:00+00') \
+                INTO found; \
+            IF found OR EXISTS (SELECT FROM pg_catalog.pg_constraint \
+                WHERE conrelid = rest AND conname = '{name}') THEN RETURN; END IF; \
+            EXECUTE pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT {name} \
+                CHECK (created_at IS NULL OR created_at < %L OR created_at >= %L) NOT VALID', \
+                rest, '{from} 00:00:00+00', '{before} 00:00:00+00');"
+        ))
+    }
+
+    /// Reads the default partition once, while others read and write it. A row that came in before leaves the CHECK as it
+    /// was: then PostgreSQL reads again.
+    pub(crate) fn validate(&self) -> String {
+        let name = self.name();
+        self.block(&format!(
+            "IF EXISTS (SELECT FROM pg_catalog.pg_constraint \
+                WHERE conrelid = rest AND conname = '{name}' AND NOT convalidated) THEN \
+                EXECUTE pg_catalog.format('ALTER TABLE %s VALIDATE CONSTRAINT {name}', rest); \
+            END IF; \
+            EXCEPTION WHEN check_violation OR undefined_object THEN NULL;"
+        ))
+    }
+
+    pub(crate) fn end(&self) -> String {
+        let name = self.name();
+        self.block(&format!(
+            "IF EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE conrelid = rest AND conname = '{name}') THEN \
+                EXECUTE pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS {name}', rest); \
+            END IF;"
+        ))
+    }
+}
+
+/// The partitions of `$1`, the default one last. The bounds are read in the time zone that they are printed in; one that
+/// no date can hold is none.
 pub(crate) const LIST: &str = "\
-    SELECT pg_catalog.format('%I.%I', namespace.nspname, class.relname) AS name, \
-        (pg_catalog.regexp_match(bound, 'FROM \\(''([^'']+)''\\)'))[1]::timestamptz AS bound_from, \
-        (pg_catalog.regexp_match(bound, 'TO \\(''([^'']+)''\\)'))[1]::timestamptz AS bound_before, \
-        class.reltuples AS estimated_rows, \
-        pg_catalog.pg_total_relation_size(class.oid) AS bytes \
-    FROM pg_catalog.pg_inherits \
-    JOIN pg_catalog.pg_class AS class ON class.oid = inhrelid \
-    JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace \
-    CROSS JOIN LATERAL pg_catalog.pg_get_expr(class.relpartbound, class.oid) AS bound \
-    WHERE inhparent = $1::regclass \
-    ORDER BY bound_from NULLS LAST, name";
+    SELECT name, is_default, \
+        CASE WHEN pg_catalog.isfinite(bound_from) THEN bound_from END AS bound_from, \
+        CASE WHEN pg_catalog.isfinite(bound_before) AND bound_before < '200000-01-01' THEN bound_before END \
+            AS bound_before, \
+        estimated_rows, bytes \
+    FROM ( \
+        SELECT pg_catalog.format('%I.%I', namespace.nspname, class.relname) AS name, \
+            bound = 'DEFAULT' AS is_default, \
+            (pg_catalog.regexp_match(bound, 'FROM \\(''([^'']+)''\\)'))[1]::timestamptz AS bound_from, \
+            (pg_catalog.regexp_match(bound, 'TO \\(''([^'']+)''\\)'))[1]::timestamptz AS bound_before, \
+            class.reltuples AS estimated_rows, \
+            pg_catalog.pg_total_relation_size(class.oid) AS bytes \
+        FROM pg_catalog.pg_inherits \
+        JOIN pg_catalog.pg_class AS class ON class.oid = inhrelid \
+        JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace \
+        CROSS JOIN LATERAL pg_catalog.pg_get_expr(class.relpartbound, class.oid) AS bound \
+        WHERE inhparent = $1::regclass \
+    ) AS partitions \
+    ORDER BY is_default, bound_from NULLS FIRST, name";
 
 /// Whether there is a table `$2` and, where `$3` asks for that, it is a partition of `$1`.
 pub(crate) const IS_THERE: &str = "\
@@ -300,9 +425,19 @@ pub(crate) struct Answer {
 }
 
 #[derive(QueryableByName)]
+pub(crate) struct MissingMonth {
+    #[diesel(sql_type = Date)]
+    pub(crate) month: NaiveDate,
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_ahead: bool,
+}
+
+#[derive(QueryableByName)]
 pub(crate) struct PartitionRow {
     #[diesel(sql_type = Text)]
     name: String,
+    #[diesel(sql_type = Bool)]
+    is_default: bool,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     bound_from: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -317,6 +452,7 @@ impl From<PartitionRow> for Partition {
     fn from(row: PartitionRow) -> Self {
         Self {
             name: row.name,
+            is_default: row.is_default,
             from: row.bound_from,
             before: row.bound_before,
             // The server writes -1 where it has not counted yet.
@@ -338,6 +474,7 @@ mod tests {
         let from = first.map(|first| day(first).and_hms_opt(0, 0, 0).unwrap().and_utc());
         Partition {
             name: String::new(),
+            is_default: from.is_none(),
             from,
             before: from.and_then(|from| from.checked_add_months(Months::new(1))),
             estimated_rows: None,
@@ -368,6 +505,35 @@ mod tests {
         );
         let none = PartitionHealth::of(&[], 0, day("2024-05-31"));
         assert_eq!(none.gaps, [day("2024-05-01")]);
+    }
+
+    #[test]
+    fn a_partition_covers_all_months_within_its_bounds() {
+        let early = Partition {
+            is_default: false,
+            from: None,
+            ..partition(Some("2023-12-01"))
+        };
+        let quarter = Partition {
+            before: partition(Some("2024-04-01")).from,
+            ..partition(Some("2024-01-01"))
+        };
+        let partitions = [
+            early,
+            quarter,
+            partition(Some("2024-05-01")),
+            partition(None),
+        ];
+
+        let health = PartitionHealth::of(&partitions, 0, day("2024-01-15"));
+        assert_eq!(health.months_ahead, 2);
+        assert_eq!(health.gaps, [day("2024-04-01")]);
+        let endless = Partition {
+            before: None,
+            ..partition(Some("2024-01-01"))
+        };
+        let health = PartitionHealth::of(&[endless], 0, day("2024-01-15"));
+        assert_eq!((health.gaps.len(), health.months_ahead), (0, 12_000));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use diesel::sql_types::{Bool, Date, Integer, Nullable, Text};
 
 use super::*;
 use crate::partitions::{
-    Answer, IS_THERE, LIST, LOCK_TIMEOUT, LogTable, MAKE, MOST_MONTHS_AHEAD, Number, Partition,
-    PartitionHealth, PartitionRow, with_lock_timeout,
+    Answer, IS_THERE, LIST, LOCK_TIMEOUT, LogTable, MAKE, MISSING, MOST_MONTHS_AHEAD, MissingMonth,
+    Number, Partition, PartitionHealth, PartitionRow, Spared, with_lock_timeout,
 };
 use crate::{Error, Result};
 
@@ -23,12 +23,21 @@ pub trait PartitionRepository: Send + Sync {
     /// how many were. Call it daily from anywhere: callers wait for each other, and those after the first find
     /// nothing to do.
     ///
+    /// Outside a transaction, each month is made by a transaction of its own: those that were made before an error
+    /// stay. A default partition of more than 4 MB is read once, by a statement without a time limit that holds up
+    /// neither readers nor writers. Until the months are made, it has a CHECK that refuses their rows, which no writer
+    /// has more than a day ahead; the next call removes one that a crash has left. This month, and any month inside a
+    /// transaction, is made while writers to the log and to the tables that it refers to wait.
+    ///
     /// # Errors
     /// [`Error::InvalidInput`] for more than 120 months; see [`create`](Self::create).
     async fn ensure(&self, log: LogTable, months_ahead: u32) -> Result<usize>;
 
     /// Makes the partition of the month that `day` lies in, moves that month's rows from the default partition into
-    /// it, and tells whether it was missing.
+    /// it, and tells whether it was missing. A month that another partition covers by its bounds is not missing.
+    ///
+    /// A past month is made while writers to the log wait, for as long as PostgreSQL takes to read the default
+    /// partition. A large one may need a greater [`statement_timeout`](crate::Config::statement_timeout).
     ///
     /// # Errors
     /// [`Error::InvalidInput`] for a year that has no four digits; [`Error::Other`] if there is a table of that name
@@ -83,17 +92,71 @@ impl Partitions<'_> {
     }
 }
 
-/// Makes the missing ones of a number of months and counts them.
 #[repository]
-macro_rules! make {
-    ($self:ident, $log:expr, $first:expr, $more:expr) => {{
-        let statement = sql_query(MAKE)
-            .bind::<Text, _>($log.as_str())
-            .bind::<Nullable<Date>, _>($first)
-            .bind::<Integer, _>($more)
-            .bind::<Nullable<Text>, _>($self.lock_timeout());
-        $self.0.one::<_, Number>(statement).await?.number
-    }};
+impl Partitions<'_> {
+    /// Makes the missing ones of a number of months and counts them. On a pool, each by a transaction of its own.
+    async fn make(&self, log: LogTable, first: Option<NaiveDate>, more: i32) -> Result<usize> {
+        let question = sql_query(MISSING)
+            .bind::<Text, _>(log.as_str())
+            .bind::<Nullable<Date>, _>(first)
+            .bind::<Integer, _>(more);
+        let mut missing = self.0.load::<_, MissingMonth>(question).await?;
+        if missing.is_empty() {
+            return Ok(0);
+        }
+        let partitions = self.list(log).await?;
+        missing.retain(|missing| {
+            !partitions
+                .iter()
+                .any(|partition| partition.covers(missing.month))
+        });
+        let (ahead, now): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|missing| missing.is_ahead);
+        let months =
+            |missing: Vec<MissingMonth>| missing.into_iter().map(|missing| missing.month).collect();
+        let (ahead, now): (Vec<_>, Vec<_>) = (months(ahead), months(now));
+        let made = self.make_each(log, &now).await?;
+        let spared = match self.0 {
+            Source::Pool(_) => Spared::new(log, &ahead),
+            // The CHECK has to be committed before it is validated.
+            Source::Tx(_) => None,
+        };
+        let Some(spared) = spared else {
+            return Ok(made + self.make_each(log, &ahead).await?);
+        };
+        self.0.execute(sql_query(spared.begin())).await?;
+        let outcome = match self.validate(&spared).await {
+            Ok(()) => self.make_each(log, &ahead).await,
+            Err(error) => Err(error),
+        };
+        let ended = self.0.execute(sql_query(spared.end())).await;
+        let more = outcome?;
+        ended?;
+        Ok(made + more)
+    }
+
+    /// Validates the CHECK, which takes as long as reading the default partition does.
+    async fn validate(&self, spared: &Spared) -> Result<()> {
+        let unit = Unit::begin(&self.0).await?;
+        let source = unit.source();
+        let unlimited = sql_query("SET LOCAL statement_timeout = 0");
+        let outcome = match source.execute(unlimited).await {
+            Ok(_) => source.execute(sql_query(spared.validate())).await,
+            Err(error) => Err(error),
+        };
+        unit.end(outcome.map(drop)).await
+    }
+
+    async fn make_each(&self, log: LogTable, months: &[NaiveDate]) -> Result<usize> {
+        for month in months {
+            let statement = sql_query(MAKE)
+                .bind::<Text, _>(log.as_str())
+                .bind::<Date, _>(*month)
+                .bind::<Nullable<Text>, _>(self.lock_timeout());
+            self.0.one::<_, Number>(statement).await?;
+        }
+        Ok(months.len())
+    }
 }
 
 /// Runs a statement about a month's table, if it is there.
@@ -125,13 +188,12 @@ impl PartitionRepository for Partitions<'_> {
                     format_args!("{months_ahead} is more than {MOST_MONTHS_AHEAD}"),
                 )
             })?;
-        let made = make!(self, log, None::<NaiveDate>, more);
-        Ok(usize::try_from(made).unwrap_or(0))
+        self.make(log, None, more).await
     }
 
     async fn create(&self, log: LogTable, day: NaiveDate) -> Result<bool> {
         log.partition(day)?;
-        Ok(make!(self, log, Some(day), 0) == 1)
+        Ok(self.make(log, Some(day), 0).await? == 1)
     }
 
     async fn list(&self, log: LogTable) -> Result<Vec<Partition>> {
@@ -143,10 +205,7 @@ impl PartitionRepository for Partitions<'_> {
     async fn health(&self, log: LogTable) -> Result<PartitionHealth> {
         let partitions = self.list(log).await?;
         let mut rows_in_default = 0;
-        for default in partitions
-            .iter()
-            .filter(|partition| partition.from.is_none())
-        {
+        for default in partitions.iter().filter(|partition| partition.is_default) {
             let name = &default.name;
             let query = sql_query(format!("SELECT pg_catalog.count(*) AS number FROM {name}"));
             rows_in_default = self.0.one::<_, Number>(query).await?.number;

@@ -129,3 +129,104 @@ async fn a_change_that_would_wait_for_long_is_given_up() {
     let made = db.partitions().create(LogTable::AuditLogs, month).await;
     assert!(made.unwrap());
 }
+
+/// Fills the default partition with rows of one old month.
+const MANY_OLD_ROWS: &str = "INSERT INTO audit.audit_logs (action, resource_type, created_at) \
+    SELECT 'read', 'project', TIMESTAMPTZ '2020-01-15 00:00:00+00' + n * INTERVAL '1 second' \
+    FROM generate_series(1, 60000) AS n";
+
+/// How often the default partition was read from its beginning, once all sessions have told.
+#[both_engines]
+async fn readings(db: Db, database: &TestDatabase) -> i64 {
+    db.close().await;
+    until(
+        database,
+        "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
+         AND pid <> pg_backend_pid() AND backend_type = 'client backend')",
+    )
+    .await;
+    let readings = "SELECT seq_scan FROM pg_stat_all_tables WHERE relid = 'audit.audit_logs_default'::regclass";
+    Observer::of(&database.url()).ask(readings).parse().unwrap()
+}
+
+#[both_engines]
+#[case]
+async fn months_ahead_are_made_with_one_reading_of_a_large_default_partition() {
+    let (db, database) = database().await;
+    execute(&db, MANY_OLD_ROWS).await;
+    let before = readings(db, &database).await;
+
+    let config = wundr_db::Config::new(&database.url()).unwrap();
+    let db = Db::connect(config.clone()).await.unwrap();
+    assert!(
+        db.partitions()
+            .ensure(LogTable::AuditLogs, 12)
+            .await
+            .unwrap()
+            > 6
+    );
+    let health = db.partitions().health(LogTable::AuditLogs).await.unwrap();
+    assert_eq!((health.months_ahead, health.rows_in_default), (12, 60_000));
+    let left = "SELECT count(*) FROM pg_constraint WHERE conrelid = 'audit.audit_logs_default'::regclass AND contype = 'c'";
+    assert_eq!(Observer::of(&database.url()).ask(left), "0");
+    // The CHECK once, and the count above.
+    let after = readings(db, &database).await;
+    assert!(after - before <= 2, "{before} and {after}");
+
+    // What a crash has left behind goes away, and rows that came in first are moved.
+    let db = Db::connect(config.clone()).await.unwrap();
+    execute(
+        &db,
+        "INSERT INTO audit.audit_logs (action, resource_type, created_at) \
+         VALUES ('read', 'project', date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' + INTERVAL '14 months'); \
+         ALTER TABLE audit.audit_logs_default ADD CONSTRAINT wundr_without_2020_02_to_2020_03 \
+             CHECK (created_at IS NULL OR created_at < '2020-02-01 00:00:00+00') NOT VALID",
+    )
+    .await;
+    assert_eq!(
+        db.partitions()
+            .ensure(LogTable::AuditLogs, 15)
+            .await
+            .unwrap(),
+        3
+    );
+    let health = db.partitions().health(LogTable::AuditLogs).await.unwrap();
+    assert_eq!((health.months_ahead, health.rows_in_default), (15, 60_000));
+    assert_eq!(Observer::of(&database.url()).ask(left), "0");
+}
+
+#[both_engines]
+#[case]
+async fn a_partition_without_a_lower_bound_is_not_the_default_one() {
+    let (db, _database) = database().await;
+    let (partitions, log) = (db.partitions(), LogTable::AuditLogs);
+    execute(
+        &db,
+        "CREATE TABLE audit.audit_logs_early PARTITION OF audit.audit_logs \
+             FOR VALUES FROM (MINVALUE) TO ('2021-01-01 00:00:00+00'); \
+         CREATE TABLE audit.audit_logs_quarter PARTITION OF audit.audit_logs \
+             FOR VALUES FROM ('2021-01-01 00:00:00+00') TO ('2021-04-01 00:00:00+00'); \
+         CREATE TABLE audit.audit_logs_late PARTITION OF audit.audit_logs \
+             FOR VALUES FROM ('2120-01-01 00:00:00+00') TO (MAXVALUE); \
+         INSERT INTO audit.audit_logs (action, resource_type, created_at) \
+         VALUES ('read', 'project', '2019-01-01'), ('read', 'project', '2021-02-01'), ('read', 'project', '2022-01-01')",
+    )
+    .await;
+    let listed = partitions.list(log).await.unwrap();
+    let defaults: Vec<_> = listed
+        .iter()
+        .filter(|partition| partition.is_default)
+        .collect();
+    assert_eq!(defaults, [listed.last().unwrap()]);
+    assert_eq!(
+        (&*listed[0].name, listed[0].from, listed[0].is_default),
+        ("audit.audit_logs_early", None, false)
+    );
+    let health = partitions.health(log).await.unwrap();
+    assert_eq!(health.rows_in_default, 1);
+    assert_eq!(health.gaps.first(), Some(&day("2021-04-01")));
+    // Other bounds cover these.
+    assert!(!partitions.create(log, day("2018-05-05")).await.unwrap());
+    assert!(!partitions.create(log, day("2021-02-05")).await.unwrap());
+    assert!(partitions.create(log, day("2022-01-05")).await.unwrap());
+}
