@@ -72,6 +72,7 @@ pub struct Config {
     pub(crate) keepalives: Option<Keepalives>,
     pub(crate) unacknowledged_timeout: Option<Duration>,
     pub(crate) heartbeat: Duration,
+    search_path: Vec<String>,
 }
 
 /// How the system finds out that the server behind an idle connection has gone.
@@ -147,7 +148,8 @@ impl Config {
     /// `~/.pg_service.conf` and `~/.postgresql/`. They are read once, here. Use
     /// [`without_environment`](Self::without_environment) to read none of them.
     ///
-    /// Settings in `options`, such as `-c statement_timeout=5s`, win over those made here. `sslmode` says nothing about
+    /// Settings in `options`, such as `-c statement_timeout=5s`, win over those made here, but for the
+    /// [`search_path`](Self::search_path). `sslmode` says nothing about
     /// Unix sockets, which have no TLS. Without a host the server's socket in `/var/run/postgresql` is used, or in
     /// `/tmp` where there is no such directory.
     ///
@@ -217,6 +219,7 @@ impl Config {
             unacknowledged_timeout: target::time(given, "tcp_user_timeout", milliseconds)?
                 .unwrap_or(Some(Duration::from_secs(10))),
             heartbeat: Duration::from_secs(5),
+            search_path: Vec::new(),
         };
         config.check()?;
         Ok(config)
@@ -360,7 +363,9 @@ impl Config {
     }
 
     /// The URL leads to a PgBouncer. It refuses the timeouts as startup parameters: set them on the role instead
-    /// (`ALTER ROLE app SET statement_timeout = '30s'`). In transaction mode it has to be PgBouncer 1.21 or later, with
+    /// (`ALTER ROLE app SET statement_timeout = '30s'`). The same is true of the `search_path`: set
+    /// `ALTER ROLE app SET search_path = pg_catalog, pg_temp`, unless no other role may create in a schema of the path
+    /// that the role has. In transaction mode it has to be PgBouncer 1.21 or later, with
     /// `max_prepared_statements` > 0. An older one works in session mode; in transaction mode it mixes up the prepared
     /// statements of its clients.
     pub fn behind_pgbouncer(self) -> Self {
@@ -368,6 +373,32 @@ impl Config {
             behind_pgbouncer: true,
             ..self
         }
+    }
+
+    /// Schemas in which statements of the application's own find what they name without a schema: those on
+    /// [`connection_mut`](crate::Tx::connection_mut). Default: none.
+    ///
+    /// Every connection has the `search_path` `pg_catalog`, then these, then `pg_temp`, whatever the URL's `options`,
+    /// the role and the database say. Name only schemas in which no other role may create: such a role can make a
+    /// function or an operator there that fits the types of an argument better than PostgreSQL's own, and that a
+    /// statement then runs.
+    ///
+    /// It has no effect [behind PgBouncer](Self::behind_pgbouncer).
+    pub fn search_path<S: Into<String>>(self, schemas: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            search_path: schemas.into_iter().map(Into::into).collect(),
+            ..self
+        }
+    }
+
+    /// The `search_path` of every connection, as the value of an option on a command line.
+    fn pinned_path(&self) -> String {
+        let quoted = |schema: &String| format!("\"{}\"", schema.replace('"', "\"\""));
+        let path: Vec<String> = std::iter::once("pg_catalog".to_owned())
+            .chain(self.search_path.iter().map(quoted))
+            .chain(std::iter::once("pg_temp".to_owned()))
+            .collect();
+        path.join(",").replace('\\', "\\\\").replace(' ', "\\ ")
     }
 
     /// Checks the ranges of all settings.
@@ -439,6 +470,7 @@ impl Config {
         if !self.target.options.is_empty() {
             options.push(self.target.options.clone());
         }
+        options.push(format!("-c search_path={}", self.pinned_path()));
         options.join(" ")
     }
 }

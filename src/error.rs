@@ -79,6 +79,13 @@ pub enum Error {
         /// What was to be written, as a type's name.
         what: &'static str,
     },
+    /// The database reported success and changed nothing, although the row is there and allows the change: a trigger
+    /// that returns NULL or a row security policy suppressed it, or other writers were faster at every try.
+    #[error("the write of the {what} was suppressed by a trigger, a policy or other writers")]
+    Suppressed {
+        /// What was to be written, as a type's name.
+        what: &'static str,
+    },
     /// The row's state does not allow the step.
     #[error("{what} is {from}: {step} cannot take it to {to}")]
     IllegalTransition {
@@ -545,7 +552,9 @@ fn from_database(
         }
         // "domain x does not allow null values"
         DatabaseErrorKind::NotNullViolation => {
-            let domain = message.split(' ').nth(1).unwrap_or_default().to_owned();
+            let domain = message.split(' ').nth(1).unwrap_or_default();
+            // The server writes the schema of a name that the search_path does not lead to.
+            let domain = domain.rsplit('.').next().unwrap_or_default().to_owned();
             Error::invalid(domain, message)
         }
         DatabaseErrorKind::SerializationFailure if fate_by_message(message).is_none() => {

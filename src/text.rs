@@ -43,6 +43,36 @@ impl<C> Expression for Merged<C> {
 
 impl<C, T> AppearsOnTable<T> for Merged<C> {}
 
+diesel::postfix_operator!(InC, " COLLATE pg_catalog.\"C\"", Text, backend: diesel::pg::Pg);
+
+/// Text with its 26 ASCII letters in lower case and all others as they are, whatever the collation of the database:
+/// what the unique index on addresses holds.
+pub(crate) fn folded<T>(text: T) -> lower<InC<T>>
+where
+    InC<T>: diesel::expression::AsExpression<Text>,
+{
+    lower(InC::new(text))
+}
+
+diesel::infix_operator!(LikeInC, " COLLATE pg_catalog.\"C\" ILIKE ", backend: diesel::pg::Pg);
+
+/// `ILIKE` that folds the 26 letters of ASCII alone, whatever the collation of the database.
+pub(crate) fn like_in_c<L, R>(text: L, pattern: R) -> LikeInC<L, R> {
+    LikeInC::new(text, pattern)
+}
+
+/// Whether a text contains another, by a [pattern](containing): without regard to the case of letters as the
+/// collation of the database knows it, and of the letters of ASCII in every database.
+macro_rules! matches_text {
+    ($column:expr, $pattern:expr) => {
+        $column.ilike($pattern.clone()).or(crate::text::like_in_c(
+            $column,
+            diesel::IntoSql::into_sql::<diesel::sql_types::Text>($pattern.clone()),
+        ))
+    };
+}
+pub(crate) use matches_text;
+
 /// A LIKE pattern that matches what contains the text; its own wildcards are taken literally.
 pub(crate) fn containing(text: &str) -> String {
     format!("%{}%", escaped(text))

@@ -32,12 +32,39 @@ pub struct TransactionOptions {
     isolation: Option<Isolation>,
     read_only: bool,
     deferrable: bool,
+    may_pause: bool,
 }
+
+/// Begins a unit within a transaction of the caller's.
+pub(crate) const BEGIN_PART: &str = "SAVEPOINT wundr_unit";
+
+/// The same, for a unit whose client may pause. The caller's limit is kept in a setting of its own.
+pub(crate) const BEGIN_PART_THAT_MAY_PAUSE: &str = "SAVEPOINT wundr_unit; \
+    SELECT pg_catalog.set_config('wundr.idle_limit', \
+        pg_catalog.current_setting('idle_in_transaction_session_timeout'), true); \
+    SET LOCAL idle_in_transaction_session_timeout = 0";
+pub(crate) const RESTORE_IDLE_LIMIT: &str = "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', \
+    pg_catalog.current_setting('wundr.idle_limit'), true)";
 
 impl TransactionOptions {
     /// The server's defaults.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A unit of work of the crate's own, whose statements are written for this isolation, whatever the server's
+    /// default is.
+    pub(crate) fn of_a_unit() -> Self {
+        Self::new().isolation(Isolation::ReadCommitted)
+    }
+
+    /// A unit whose client may send nothing for any time. The server cannot tell that from a client that has gone; TCP
+    /// keepalives end the connection of the latter.
+    pub(crate) fn of_a_unit_that_may_pause() -> Self {
+        Self {
+            may_pause: true,
+            ..Self::of_a_unit()
+        }
     }
 
     /// What the transaction sees of others.
@@ -83,6 +110,9 @@ impl TransactionOptions {
         }
         if self.deferrable {
             sql.push_str(" DEFERRABLE");
+        }
+        if self.may_pause {
+            sql.push_str("; SET LOCAL idle_in_transaction_session_timeout = 0");
         }
         sql
     }

@@ -99,10 +99,22 @@ impl<'a> ClaimNext<'a> {
     }
 }
 
+impl Clone for ClaimNext<'_> {
+    fn clone(&self) -> Self {
+        Self {
+            types: self.types.clone(),
+            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+            ..*self
+        }
+    }
+}
+
 impl QueryFragment<Pg> for ClaimNext<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            "WITH next AS MATERIALIZED (SELECT id FROM analysis.analyses WHERE status = 'pending' AND type = ANY (",
+            "WITH next AS MATERIALIZED (SELECT id FROM analysis.analyses WHERE status = 'pending' AND EXISTS (\
+             SELECT FROM public.projects WHERE projects.id = analyses.project_id AND projects.status = 'active') \
+             AND type = ANY (",
         );
         out.push_bind_param::<Array<Text>, _>(&self.types)?;
         // The other columns of a pending row are the application's: what would break a check is cleared, so that no
@@ -129,6 +141,7 @@ impl QueryFragment<Pg> for ClaimNext<'_> {
 }
 
 /// Gives a lease more time, and notes how far its analysis is. No row where the lease is lost.
+#[derive(Clone, Copy)]
 pub(crate) struct Renew<'a> {
     lease: &'a Lease,
     microseconds: i64,
@@ -206,6 +219,15 @@ impl RequeueAbandoned {
 /// What a run leaves behind that goes back to the queue.
 pub(crate) const REQUEUED: &str = "status = 'pending', progress = 0, started_at = NULL, completed_at = NULL, \
                                    duration_seconds = NULL";
+
+impl Clone for RequeueAbandoned {
+    fn clone(&self) -> Self {
+        Self {
+            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+            ..*self
+        }
+    }
+}
 
 impl QueryFragment<Pg> for RequeueAbandoned {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

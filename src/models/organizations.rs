@@ -102,9 +102,8 @@ impl OrganizationFilter {
         if let Some(search) = &self.search {
             let pattern = crate::text::containing(search);
             query = query.filter(
-                organizations::name
-                    .ilike(pattern.clone())
-                    .or(organizations::slug.ilike(pattern)),
+                crate::text::matches_text!(organizations::name, pattern)
+                    .or(crate::text::matches_text!(organizations::slug, pattern)),
             );
         }
         if let Some(from) = self.created_from {

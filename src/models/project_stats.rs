@@ -60,7 +60,7 @@ impl ProjectStatsFilter {
         }
         if let Some(search) = &self.search {
             let pattern = crate::text::containing(search);
-            query = query.filter(projects::name.ilike(pattern));
+            query = query.filter(crate::text::matches_text!(projects::name, pattern));
         }
         query
     }

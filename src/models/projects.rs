@@ -183,9 +183,8 @@ impl ProjectFilter {
         if let Some(search) = &self.search {
             let pattern = crate::text::containing(search);
             query = query.filter(
-                projects::name
-                    .ilike(pattern.clone())
-                    .or(projects::description.ilike(pattern)),
+                crate::text::matches_text!(projects::name, pattern)
+                    .or(crate::text::matches_text!(projects::description, pattern)),
             );
         }
         if let Some(configuration) = &self.configuration_contains {

@@ -195,10 +195,12 @@ impl SetupProfileFilter {
         if let Some(search) = &self.search {
             let pattern = crate::text::containing(search);
             query = query.filter(
-                setup_profiles::name
-                    .ilike(pattern.clone())
+                crate::text::matches_text!(setup_profiles::name, pattern)
                     .nullable()
-                    .or(setup_profiles::description.ilike(pattern)),
+                    .or(crate::text::matches_text!(
+                        setup_profiles::description,
+                        pattern
+                    )),
             );
         }
         if let Some(from) = self.created_from {

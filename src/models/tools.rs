@@ -158,10 +158,9 @@ impl ToolFilter {
         if let Some(search) = &self.search {
             let pattern = crate::text::containing(search);
             query = query.filter(
-                tools::name
-                    .ilike(pattern.clone())
+                crate::text::matches_text!(tools::name, pattern)
                     .nullable()
-                    .or(tools::description.ilike(pattern)),
+                    .or(crate::text::matches_text!(tools::description, pattern)),
             );
         }
         query

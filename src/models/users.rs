@@ -17,7 +17,7 @@ use crate::{Change, Document, UserId, UserRole};
 pub struct User {
     /// Key.
     pub id: UserId,
-    /// Unique without regard to case.
+    /// Unique without regard to the case of ASCII letters.
     pub email: String,
     /// Display name.
     pub name: String,
@@ -46,12 +46,12 @@ pub struct User {
 
 /// A user to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
-#[row(table = users, row = User, conflict = "(lower(email))", keep(id))]
+#[row(table = users, row = User, conflict = "(pg_catalog.lower(email COLLATE pg_catalog.\"C\"))", keep(id))]
 pub struct NewUser {
     /// Key; made by [`UserId::new`] unless given.
     #[row(default = UserId::new())]
     pub id: UserId,
-    /// At most 255 characters, unique without regard to case.
+    /// At most 255 characters, unique without regard to the case of ASCII letters.
     pub email: String,
     /// At most 255 characters.
     pub name: String,
@@ -133,11 +133,9 @@ impl UserFilter {
         }
         if let Some(search) = &self.search {
             let pattern = crate::text::containing(search);
-            query = query.filter(
-                users::name
-                    .ilike(pattern.clone())
-                    .or(users::email.ilike(pattern)),
-            );
+            query = query.filter(crate::text::matches_text!(users::name, pattern).or(
+                crate::text::like_in_c(users::email, pattern.into_sql::<diesel::sql_types::Text>()),
+            ));
         }
         if let Some(from) = self.created_from {
             query = query.filter(users::created_at.ge(from));

@@ -230,9 +230,10 @@ impl Analyses<'_> {
     /// Takes a step, or tells why that cannot be.
     async fn take(&self, id: AnalysisId, step: Step) -> Result<Analysis> {
         step.check()?;
-        loop {
-            let transition = Transition::new(By::Anybody(id), &step);
-            if let Some(analysis) = fenced!(self, source => source.first(transition))? {
+        for _ in 0..MOST_TRIES {
+            let taken =
+                steady!(self, source => source.first(Transition::new(By::Anybody(id), &step)));
+            if let Some(analysis) = taken? {
                 return Ok(analysis);
             }
             let status = analyses::table.find(id).select(analyses::status);
@@ -242,17 +243,19 @@ impl Analyses<'_> {
                     let (from, to) = (status.as_str(), step.to().as_str());
                     return Err(Error::illegal_transition("Analysis", from, to, step.name()));
                 }
-                // It came there since the step was tried. Each time round, somebody else has taken a step.
+                // It came there since the step was tried: another step was taken, unless this one is suppressed.
                 Some(_) => {}
             }
         }
+        Err(Error::Suppressed { what: "Analysis" })
     }
 
     /// Takes a step as the worker that holds the lease.
     async fn take_held(&self, lease: &Lease, step: Step) -> Result<Analysis> {
         step.check()?;
-        let transition = Transition::new(By::Holder(lease), &step);
-        match fenced!(self, source => source.first(transition))? {
+        let taken =
+            steady!(self, source => source.first(Transition::new(By::Holder(lease), &step)));
+        match taken? {
             Some(analysis) => Ok(analysis),
             None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
         }
@@ -388,7 +391,7 @@ impl AnalysisRepository for Analyses<'_> {
         lease_for: Duration,
     ) -> Result<Option<Claim>> {
         let claim = ClaimNext::new(types, worker, lease_for)?;
-        fenced!(self, source => source.first(claim))
+        steady!(self, source => source.first(claim.clone()))
     }
 
     async fn renew(
@@ -398,8 +401,8 @@ impl AnalysisRepository for Analyses<'_> {
         progress: Option<i32>,
     ) -> Result<Lease> {
         let renewal = Renew::new(lease, lease_for, progress)?;
-        match fenced!(self, source => renew(&source, renewal, lease.analysis_id), _renewed => &true)?
-        {
+        let id = lease.analysis_id;
+        match steady!(self, source => renew(&source, renewal, id), _renewed => &true)? {
             Some(lease) => Ok(lease),
             None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
         }
@@ -419,7 +422,7 @@ impl AnalysisRepository for Analyses<'_> {
 
     async fn requeue_abandoned(&self, attempts: u32) -> Result<Vec<Claim>> {
         let statement = RequeueAbandoned::new(attempts)?;
-        fenced!(self, source => source.load(statement))
+        steady!(self, source => source.load(statement.clone()))
     }
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {

@@ -180,6 +180,10 @@ impl<'a> Ingest<'a> {
     /// Rows are written at most 10,000 by a statement, while the next are read: by binary `COPY` from 1,000 on, fewer
     /// column by column (`UNNEST`). Both work in any transaction and behind PgBouncer.
     ///
+    /// A source may pause for any time between two rows: the limit of
+    /// [`idle_in_transaction_timeout`](crate::Config::idle_in_transaction_timeout) does not count until the ingest
+    /// ends.
+    ///
     /// # Errors
     /// [`Error::Row`] with the table, the place among the rows that were given for it, and what is wrong: a
     /// constraint, a column that cannot hold the value, another analysis or project than this one, or what an
@@ -188,7 +192,7 @@ impl<'a> Ingest<'a> {
     /// or user, and what else [`AnalysisRepository::create`] refuses. Of a running analysis: [`Error::NotFound`], and
     /// [`Error::IllegalTransition`] if it is not running. Of a claimed one: [`Error::LeaseLost`].
     pub async fn run(self) -> Result<Ingested> {
-        let unit = Unit::begin(&self.source).await?;
+        let unit = Unit::begin_that_may_pause(&self.source).await?;
         let outcome = write(self, &unit).await;
         if let Ok(ingested) = &outcome {
             unit.source().touch(&ingested.analysis);
@@ -224,6 +228,7 @@ async fn write(ingest: Ingest<'_>, unit: &Unit<'_>) -> Result<Ingested> {
     crate::checks::check(&summary, "summary", None)?;
     let completion = Completion::new(analysis.id, summary);
     let analysis = source.one(completion).await?;
+    unit.restore_idle_limit().await?;
     Ok(Ingested { analysis, counts })
 }
 

@@ -28,6 +28,61 @@ macro_rules! fenced {
     }};
 }
 
+/// How often a conditional step is tried whose condition holds whenever it is looked at afterwards.
+const MOST_TRIES: usize = 16;
+
+/// Why an update has changed no row although the row is there.
+fn not_updated(what: &'static str, changes: &impl crate::statement::Changes) -> crate::Error {
+    match changes.expected() {
+        Some(Some(_)) => crate::Error::StaleWrite { what },
+        _ => crate::Error::Suppressed { what },
+    }
+}
+
+/// Runs a statement that takes row locks, fenced, or `plain` on a table that has no cached form. The server's default
+/// isolation may be a stricter one, in which such a statement fails if a row has changed since it began. Outside a
+/// transaction of the caller's it is done again by one that is read committed.
+#[repository]
+macro_rules! steady {
+    ($self:ident, plain $source:ident => $statement:expr) => {{
+        let outcome = {
+            let $source = $self.0.clone();
+            $statement.await
+        };
+        match outcome {
+            Err(crate::Error::Serialization) if matches!($self.0, Source::Pool(_)) => {
+                let unit = Unit::begin(&$self.0).await?;
+                let outcome = {
+                    let $source = unit.source();
+                    $statement.await
+                };
+                unit.end(outcome).await
+            }
+            outcome => outcome,
+        }
+    }};
+    ($self:ident, $source:ident => $statement:expr) => {
+        steady!($self, $source => $statement, outcome => outcome)
+    };
+    ($self:ident, $source:ident => $statement:expr, $outcome:ident => $touched:expr) => {
+        match fenced!($self, $source => $statement, $outcome => $touched) {
+            Err(crate::Error::Serialization) if matches!($self.0, Source::Pool(_)) => {
+                let unit = Unit::begin(&$self.0).await?;
+                let outcome = {
+                    let $source = unit.source();
+                    let outcome = $statement.await;
+                    if let Ok($outcome) = &outcome {
+                        $source.touch($touched);
+                    }
+                    outcome
+                };
+                unit.end(outcome).await
+            }
+            outcome => outcome,
+        }
+    };
+}
+
 /// Updates one row and tells why, where there was none to update. `plain` is for a table that has no cached form.
 #[repository]
 macro_rules! update {
@@ -40,7 +95,7 @@ macro_rules! update {
         let updated = fenced!($self, source => source.update(id, &changes));
         match updated? {
             Some(row) => Ok(row),
-            None if $self.exists(id).await? => Err(Error::StaleWrite { what: $what }),
+            None if $self.exists(id).await? => Err(not_updated($what, &changes)),
             None => Err(Error::NotFound { what: $what }),
         }
     }};
@@ -52,7 +107,7 @@ macro_rules! update {
         }
         match $self.0.update(id, &changes).await? {
             Some(row) => Ok(row),
-            None if $self.exists(id).await? => Err(Error::StaleWrite { what: $what }),
+            None if $self.exists(id).await? => Err(not_updated($what, &changes)),
             None => Err(Error::NotFound { what: $what }),
         }
     }};

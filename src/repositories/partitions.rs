@@ -119,7 +119,7 @@ impl Partitions<'_> {
         let spared = match self.0 {
             Source::Pool(_) => Spared::new(log, &ahead),
             // The CHECK has to be committed before it is validated.
-            Source::Tx(_) => None,
+            _ => None,
         };
         let Some(spared) = spared else {
             return Ok(made + self.make_each(log, &ahead).await?);

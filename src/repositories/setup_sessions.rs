@@ -144,8 +144,9 @@ impl Tx {
 impl SetupSessions<'_> {
     /// Starts or cancels, or tells why that cannot be.
     async fn take(&self, id: SetupSessionId, action: SessionAction) -> Result<SetupSession> {
-        loop {
-            if let Some(session) = self.0.first(TakeSession::new(id, action)).await? {
+        for _ in 0..MOST_TRIES {
+            let taken = steady!(self, plain source => source.first(TakeSession::new(id, action)));
+            if let Some(session) = taken? {
                 return Ok(session);
             }
             let status = setup_sessions::table
@@ -164,6 +165,9 @@ impl SetupSessions<'_> {
                 }
             }
         }
+        Err(Error::Suppressed {
+            what: "SetupSession",
+        })
     }
 }
 

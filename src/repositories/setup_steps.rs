@@ -143,8 +143,9 @@ impl SetupSteps<'_> {
     /// Does something to a step, or tells why that cannot be.
     async fn take(&self, id: SetupStepId, action: StepAction) -> Result<SetupStep> {
         action.check()?;
-        loop {
-            if let Some(step) = self.0.first(TakeStep::new(id, &action)).await? {
+        for _ in 0..MOST_TRIES {
+            let taken = steady!(self, plain source => source.first(TakeStep::new(id, &action)));
+            if let Some(step) = taken? {
                 return Ok(step);
             }
             let states = setup_steps::table
@@ -160,6 +161,7 @@ impl SetupSteps<'_> {
                 }
             }
         }
+        Err(Error::Suppressed { what: "SetupStep" })
     }
 }
 

@@ -3,12 +3,12 @@
 use diesel::prelude::{
     ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, SelectableHelper,
 };
-use diesel::sql_types::Timestamptz;
+use diesel::sql_types::{Text, Timestamptz};
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, user_sessions, users};
 use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
-use crate::text::{lower, merged};
+use crate::text::{folded, merged};
 use crate::touched::{Everything, Key};
 use crate::{
     Document, Error, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges,
@@ -44,7 +44,8 @@ pub trait UserRepository: Send + Sync {
     /// One answer for each id, in their order, by one query.
     async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>>;
 
-    /// The user with this address, without regard to case.
+    /// Returns the user with this address, without regard to the case of its ASCII letters. Other letters count as they
+    /// are, in every database.
     async fn find_by_email(&self, email: &str) -> Result<Option<User>>;
 
     /// The users with this login name on GitHub, oldest first; the design does not make it unique.
@@ -154,7 +155,7 @@ impl UserRepository for Users<'_> {
 
     async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
         let query = users::table
-            .filter(lower(users::email).eq(lower(email)))
+            .filter(folded(users::email).eq(folded(email.into_sql::<Text>())))
             .select(User::as_select());
         self.0.first(query).await
     }

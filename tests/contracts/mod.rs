@@ -16,6 +16,7 @@ mod dashboard;
 mod dependency_graphs;
 mod documents;
 mod duplicate_groups;
+mod faults_of_the_database;
 mod ingest;
 mod integrations;
 mod loaders;

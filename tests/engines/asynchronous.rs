@@ -1,11 +1,25 @@
 // What the contracts need of the async engine beside its repositories.
 
-/// Runs SQL that no repository offers.
+/// Runs SQL that no repository offers, as the superuser even where the contracts run as another role.
 async fn execute(db: &Db, sql: &str) {
+    let sql = match std::env::var_os("WUNDR_DB_TESTS_HOSTILE") {
+        Some(_) => format!("SET LOCAL ROLE postgres; {sql}"),
+        None => sql.to_owned(),
+    };
     use diesel_async::SimpleAsyncConnection as _;
-    db.transaction(async |tx| Ok::<_, Error>(tx.connection_mut().batch_execute(sql).await?))
+    db.transaction(async |tx| Ok::<_, Error>(tx.connection_mut().batch_execute(&sql).await?))
         .await
         .unwrap();
+}
+
+/// Runs SQL on the connection of a transaction.
+#[allow(unused_macros, reason = "each test program uses a part of it")]
+macro_rules! run {
+    ($tx:expr, $sql:expr) => {{
+        use diesel_async::SimpleAsyncConnection as _;
+        $tx.connection_mut().batch_execute($sql).await?;
+        Ok::<_, wundr_db::Error>(())
+    }};
 }
 
 /// Both answers of two calls that are under way at the same time.

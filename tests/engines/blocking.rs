@@ -1,10 +1,24 @@
 // What the contracts need of the blocking engine beside its repositories.
 
-/// Runs SQL that no repository offers.
+/// Runs SQL that no repository offers, as the superuser even where the contracts run as another role.
 fn execute(db: &Db, sql: &str) {
+    let sql = match std::env::var_os("WUNDR_DB_TESTS_HOSTILE") {
+        Some(_) => format!("SET LOCAL ROLE postgres; {sql}"),
+        None => sql.to_owned(),
+    };
     use diesel::connection::SimpleConnection as _;
-    db.transaction(|tx| Ok::<_, wundr_db::Error>(tx.connection_mut().batch_execute(sql)?))
+    db.transaction(|tx| Ok::<_, wundr_db::Error>(tx.connection_mut().batch_execute(&sql)?))
         .unwrap();
+}
+
+/// Runs SQL on the connection of a transaction.
+#[allow(unused_macros, reason = "each test program uses a part of it")]
+macro_rules! run {
+    ($tx:expr, $sql:expr) => {{
+        use diesel::connection::SimpleConnection as _;
+        $tx.connection_mut().batch_execute($sql)?;
+        Ok::<_, wundr_db::Error>(())
+    }};
 }
 
 /// Both answers of two calls that are under way at the same time.

@@ -7,8 +7,10 @@ use diesel_async::SimpleAsyncConnection;
 use super::source::Running;
 use super::{BoxFuture, Source, Tx};
 use crate::statement::NewRow;
-use crate::transaction::{Hold, TransactionOptions};
-use crate::{Db, Error, Result};
+use crate::transaction::{
+    BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, Hold, RESTORE_IDLE_LIMIT, TransactionOptions,
+};
+use crate::{Error, Result};
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
 pub(crate) enum Unit<'a> {
@@ -19,24 +21,42 @@ pub(crate) enum Unit<'a> {
 // Boxed: a write that needs no unit of its own has one in its future as well, and is not to be larger for that.
 impl<'a> Unit<'a> {
     pub(crate) fn begin<'f>(source: &'f Source<'a>) -> BoxFuture<'f, Result<Self>> {
+        Self::begin_with(source, TransactionOptions::of_a_unit(), BEGIN_PART)
+    }
+
+    /// A unit that is not ended by the idle-in-transaction limit. In a transaction of the caller's that limit has to be
+    /// [restored](Self::restore_idle_limit).
+    pub(crate) fn begin_that_may_pause<'f>(source: &'f Source<'a>) -> BoxFuture<'f, Result<Self>> {
+        let options = TransactionOptions::of_a_unit_that_may_pause();
+        Self::begin_with(source, options, BEGIN_PART_THAT_MAY_PAUSE)
+    }
+
+    /// Has the limit of the caller's transaction count again.
+    pub(crate) async fn restore_idle_limit(&self) -> Result<()> {
+        match self {
+            Self::Own(_) => Ok(()),
+            Self::Part(running) => running.tx.command(RESTORE_IDLE_LIMIT).await,
+        }
+    }
+
+    fn begin_with<'f>(
+        source: &'f Source<'a>,
+        options: TransactionOptions,
+        begin_part: &'static str,
+    ) -> BoxFuture<'f, Result<Self>> {
         Box::pin(async move {
             match source {
-                Source::Pool(db) => Self::begin_own(db).await,
-                Source::Tx(tx) => Self::begin_part(tx, Hold::Alone).await,
+                Source::Pool(db) => Ok(Self::Own(Box::new(db.begin(&options).await?))),
+                Source::Tx(tx) => Self::begin_part(tx, Hold::Alone, begin_part).await,
                 // Within another unit. The server takes the name for the savepoint that was made last.
-                Source::Part(tx) => Self::begin_part(tx, Hold::Within).await,
+                Source::Part(tx) => Self::begin_part(tx, Hold::Within, begin_part).await,
             }
         })
     }
 
-    async fn begin_own(db: &Db) -> Result<Self> {
-        let tx = db.begin(&TransactionOptions::new()).await?;
-        Ok(Self::Own(Box::new(tx)))
-    }
-
-    async fn begin_part(tx: &'a Tx, hold: Hold) -> Result<Self> {
+    async fn begin_part(tx: &'a Tx, hold: Hold, begin_part: &str) -> Result<Self> {
         let running = Running::begin(tx, hold, &tx.unfinished)?;
-        tx.command("SAVEPOINT wundr_unit").await?;
+        tx.command(begin_part).await?;
         Ok(Self::Part(running))
     }
 
@@ -66,10 +86,14 @@ impl<'a> Unit<'a> {
                 Ok(written)
             }
             Err(error) => {
-                tx.forget_failure(
+                let undone = tx.forget_failure(
                     "ROLLBACK TO SAVEPOINT wundr_attempt; RELEASE SAVEPOINT wundr_attempt",
-                )
-                .await?;
+                );
+                let undone = undone.await;
+                // An error that has ended the connection gives the reason; what follows from it does not.
+                if error.is_about_a_row() {
+                    undone?;
+                }
                 Err(error)
             }
         }

@@ -8,7 +8,9 @@ use super::transaction::Held;
 use super::{Source, Tx};
 use crate::Result;
 use crate::statement::NewRow;
-use crate::transaction::{Hold, TransactionOptions};
+use crate::transaction::{
+    BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, Hold, RESTORE_IDLE_LIMIT, TransactionOptions,
+};
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
 pub(crate) enum Unit<'a> {
@@ -23,9 +25,9 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn begin(tx: &'a Tx, hold: Hold) -> Result<Self> {
+    fn begin(tx: &'a Tx, hold: Hold, begin_part: &str) -> Result<Self> {
         let held = Held::enter(tx, hold)?;
-        tx.command("SAVEPOINT wundr_unit")?;
+        tx.command(begin_part)?;
         Ok(Self {
             held,
             settled: false,
@@ -43,11 +45,34 @@ impl Drop for Part<'_> {
 
 impl<'a> Unit<'a> {
     pub(crate) fn begin(source: &Source<'a>) -> Result<Self> {
+        Self::begin_with(source, TransactionOptions::of_a_unit(), BEGIN_PART)
+    }
+
+    /// A unit that is not ended by the idle-in-transaction limit. In a transaction of the caller's that limit has to be
+    /// [restored](Self::restore_idle_limit).
+    pub(crate) fn begin_that_may_pause(source: &Source<'a>) -> Result<Self> {
+        let options = TransactionOptions::of_a_unit_that_may_pause();
+        Self::begin_with(source, options, BEGIN_PART_THAT_MAY_PAUSE)
+    }
+
+    /// Has the limit of the caller's transaction count again.
+    pub(crate) fn restore_idle_limit(&self) -> Result<()> {
+        match self {
+            Self::Own(_) => Ok(()),
+            Self::Part(part) => part.held.tx.command(RESTORE_IDLE_LIMIT),
+        }
+    }
+
+    fn begin_with(
+        source: &Source<'a>,
+        options: TransactionOptions,
+        begin_part: &str,
+    ) -> Result<Self> {
         match source {
-            Source::Pool(db) => Ok(Self::Own(Box::new(db.begin(&TransactionOptions::new())?))),
-            Source::Tx(tx) => Ok(Self::Part(Part::begin(tx, Hold::Alone)?)),
+            Source::Pool(db) => Ok(Self::Own(Box::new(db.begin(&options)?))),
+            Source::Tx(tx) => Ok(Self::Part(Part::begin(tx, Hold::Alone, begin_part)?)),
             // Within another unit. The server takes the name for the savepoint that was made last.
-            Source::Part(tx) => Ok(Self::Part(Part::begin(tx, Hold::Within)?)),
+            Source::Part(tx) => Ok(Self::Part(Part::begin(tx, Hold::Within, begin_part)?)),
         }
     }
 
@@ -73,9 +98,14 @@ impl<'a> Unit<'a> {
                 Ok(written)
             }
             Err(error) => {
-                tx.forget_failure(
+                let undone = tx.forget_failure(
                     "ROLLBACK TO SAVEPOINT wundr_attempt; RELEASE SAVEPOINT wundr_attempt",
-                )?;
+                );
+                let undone = undone;
+                // An error that has ended the connection gives the reason; what follows from it does not.
+                if error.is_about_a_row() {
+                    undone?;
+                }
                 Err(error)
             }
         }

@@ -1,0 +1,332 @@
+//! What holds whatever triggers, defaults and limits a database has.
+
+use super::*;
+use std::time::Duration;
+use wundr_db::{
+    AnalysisChanges, AnalysisFilter, AnalysisIssueFilter, AnalysisStatus, AnalysisSummary,
+    IssueSeverity, IssueType, NewAnalysisIssue, NewSetupProfile, NewSetupSession, NewSetupStep,
+    ProjectChanges, ProjectStatus, SetupCategory, UserChanges,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Has every UPDATE of a table changed to nothing.
+fn suppressing(table: &str) -> String {
+    format!(
+        "CREATE OR REPLACE FUNCTION public.suppress() RETURNS TRIGGER LANGUAGE plpgsql \
+         AS $$ BEGIN RETURN NULL; END $$; \
+         CREATE TRIGGER suppress BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION public.suppress()"
+    )
+}
+
+fn suppressed<T: std::fmt::Debug>(outcome: Result<T, Error>) -> &'static str {
+    match outcome {
+        Err(Error::Suppressed { what }) => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[both_engines]
+#[case]
+async fn a_step_that_a_trigger_suppresses_ends_with_an_error() {
+    let (db, _database) = database().await;
+    let pending = analysis(&db).await.id;
+    let profile = NewSetupProfile::new("dev", SetupCategory::Frontend, user(&db).await.id);
+    let profile = db.setup_profiles().create(profile).await.unwrap();
+    let session = NewSetupSession::new(profile.id, user(&db).await.id);
+    let session = db.setup_sessions().create(session).await.unwrap().id;
+    let started = NewSetupSession::new(profile.id, user(&db).await.id);
+    let started = db.setup_sessions().create(started).await.unwrap().id;
+    let step = NewSetupStep::new(started, "clone", 1);
+    let step = db.setup_steps().create(step).await.unwrap().id;
+    db.setup_sessions().start(started).await.unwrap();
+    for table in [
+        "analysis.analyses",
+        "setup.setup_sessions",
+        "setup.setup_steps",
+    ] {
+        execute(&db, &suppressing(table)).await;
+    }
+
+    assert_eq!(suppressed(db.analyses().start(pending).await), "Analysis");
+    assert_eq!(suppressed(db.analyses().cancel(pending).await), "Analysis");
+    assert_eq!(
+        suppressed(db.setup_sessions().start(session).await),
+        "SetupSession"
+    );
+    assert_eq!(
+        suppressed(db.setup_sessions().cancel(session).await),
+        "SetupSession"
+    );
+    assert_eq!(suppressed(db.setup_steps().start(step).await), "SetupStep");
+    // In a transaction of the caller's too, which goes on.
+    let outcome = db.transaction(async |tx| {
+        let outcome = tx.analyses().start(pending).await;
+        tx.users()
+            .create(NewUser::new("ada@example.org", "Ada"))
+            .await?;
+        Ok::<_, Error>(outcome)
+    });
+    assert_eq!(suppressed(outcome.await.unwrap()), "Analysis");
+}
+
+#[both_engines]
+#[case]
+async fn a_row_security_policy_that_hides_a_row_from_steps_ends_them_with_an_error() {
+    let (db, database) = database().await;
+    let pending = analysis(&db).await.id;
+    let sql = format!(
+        "CREATE ROLE reader_{0} LOGIN; \
+         GRANT USAGE ON SCHEMA public, analysis TO reader_{0}; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, analysis TO reader_{0}; \
+         ALTER TABLE analysis.analyses ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY seen ON analysis.analyses FOR SELECT USING (true); \
+         CREATE POLICY kept ON analysis.analyses FOR UPDATE USING (false)",
+        database.name()
+    );
+    execute(&db, &sql).await;
+    let url = database
+        .url()
+        .replace("postgres@", &format!("reader_{}@", database.name()));
+    let reader = Db::connect_to(&url).await.unwrap();
+
+    assert_eq!(
+        suppressed(reader.analyses().start(pending).await),
+        "Analysis"
+    );
+    let changes = AnalysisChanges::new().configuration(serde_json::json!({"a": 1}));
+    assert_eq!(
+        suppressed(reader.analyses().update(pending, changes).await),
+        "Analysis"
+    );
+}
+
+#[both_engines]
+#[case]
+async fn an_update_that_expects_nothing_is_never_stale() {
+    let (db, _database) = database().await;
+    let ada = user(&db).await;
+    execute(&db, &suppressing("public.users")).await;
+
+    let changes = UserChanges::new().name("Eve");
+    assert_eq!(
+        suppressed(db.users().update(ada.id, changes.clone()).await),
+        "User"
+    );
+    assert_eq!(
+        suppressed(db.users().set_active(ada.id, false).await),
+        "User"
+    );
+    let expecting = changes.unchanged_since(ada.created_at);
+    let stale = db.users().update(ada.id, expecting).await;
+    assert!(matches!(stale, Err(Error::StaleWrite { .. })), "{stale:?}");
+}
+
+/// Begins transactions that say nothing else as strictly as the server can.
+#[both_engines]
+async fn strictly(database: &TestDatabase, isolation: &str) -> Db {
+    Observer::of(&database.url()).run(&format!(
+        "ALTER DATABASE {} SET default_transaction_isolation = '{isolation}'",
+        database.name()
+    ));
+    Db::connect_to(&database.url()).await.unwrap()
+}
+
+#[both_engines]
+#[case]
+async fn claims_fail_under_no_default_isolation() {
+    for isolation in ["repeatable read", "serializable"] {
+        let (relaxed, database) = database().await;
+        let new = new_analysis(&relaxed, project(&relaxed).await.id).await;
+        let new: Vec<_> = (0..60)
+            .map(|_| new.clone().id(wundr_db::AnalysisId::new()))
+            .collect();
+        relaxed.analyses().create_many(&new).await.unwrap();
+        let db = strictly(&database, isolation).await;
+        let analyses = db.analyses();
+
+        let claims = all_at_once!(8, async {
+            let mut claims = Vec::new();
+            while let Some(claim) = analyses
+                .claim(AnalysisType::ALL, "one of eight", MINUTE)
+                .await
+                .unwrap()
+            {
+                claims.push(claim);
+            }
+            for claim in &claims {
+                analyses.renew(&claim.lease, MINUTE, Some(1)).await.unwrap();
+            }
+            claims.len()
+        });
+        assert_eq!(claims.into_iter().sum::<usize>(), 60);
+        Observer::of(&database.url())
+            .run("UPDATE analysis.analysis_leases SET expires_at = now() - INTERVAL '1 second'");
+        let requeued = all_at_once!(4, async {
+            analyses.requeue_abandoned(3).await.unwrap().len()
+        });
+        assert_eq!(requeued.into_iter().sum::<usize>(), 60);
+    }
+}
+
+#[both_engines]
+#[case]
+async fn a_step_fails_under_no_default_isolation_because_of_another() {
+    let (relaxed, database) = database().await;
+    let id = analysis(&relaxed).await.id;
+    relaxed.analyses().start(id).await.unwrap();
+    let db = strictly(&database, "serializable").await;
+    let progress = all_at_once!(8, async {
+        db.analyses().progress(id, 50).await.map(|row| row.progress)
+    });
+    for progress in progress {
+        assert_eq!(progress.unwrap(), 50);
+    }
+}
+
+#[both_engines]
+#[case]
+async fn analyses_of_projects_that_are_not_active_are_not_claimed() {
+    let (db, _database) = database().await;
+    let mut ids = Vec::new();
+    for status in ProjectStatus::ALL {
+        let project = project(&db).await;
+        let new = new_analysis(&db, project.id).await;
+        ids.push((
+            *status,
+            project.id,
+            db.analyses().create(new).await.unwrap().id,
+        ));
+        let changes = ProjectChanges::new().status(*status);
+        db.projects().update(project.id, changes).await.unwrap();
+    }
+    let claim = async || {
+        let claim = db
+            .analyses()
+            .claim(AnalysisType::ALL, "one", MINUTE)
+            .await
+            .unwrap();
+        claim.map(|claim| claim.analysis.id)
+    };
+    let active: Vec<_> = ids
+        .iter()
+        .filter(|(status, ..)| *status == ProjectStatus::Active)
+        .collect();
+    assert_eq!(claim().await, Some(active[0].2));
+    assert_eq!(claim().await, None);
+    for (status, project, id) in ids {
+        if status != ProjectStatus::Active {
+            let changes = ProjectChanges::new().status(ProjectStatus::Active);
+            db.projects().update(project, changes).await.unwrap();
+            assert_eq!(claim().await, Some(id));
+        }
+    }
+    let pending = AnalysisFilter::new().status(AnalysisStatus::Pending);
+    assert_eq!(db.analyses().count(&pending).await.unwrap(), 0);
+}
+
+#[both_engines]
+#[case]
+async fn a_fence_holds_the_timeline_of_the_server() {
+    let (db, database) = database().await;
+    let new = new_analysis(&db, project(&db).await.id).await;
+    let mut fences = Vec::new();
+    for _ in 0..3 {
+        db.analyses()
+            .create(new.clone().id(wundr_db::AnalysisId::new()))
+            .await
+            .unwrap();
+        let claim = db
+            .analyses()
+            .claim(AnalysisType::ALL, "one", MINUTE)
+            .await
+            .unwrap()
+            .unwrap();
+        db.analyses().release(&claim.lease).await.unwrap();
+        let claim = db
+            .analyses()
+            .claim(AnalysisType::ALL, "one", MINUTE)
+            .await
+            .unwrap()
+            .unwrap();
+        fences.push(claim.lease.fence);
+        db.analyses()
+            .complete_claimed(&claim.lease, AnalysisSummary::default())
+            .await
+            .unwrap();
+    }
+    assert!(fences.is_sorted_by(|one, next| one < next), "{fences:?}");
+    let timeline = Observer::of(&database.url())
+        .ask("SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()");
+    assert!(
+        fences
+            .iter()
+            .all(|fence| (fence >> 40).to_string() == timeline),
+        "{fences:?}"
+    );
+}
+
+#[both_engines]
+#[case]
+async fn an_ingest_outlasts_the_idle_limit_while_its_source_pauses() {
+    let (plain, database) = database().await;
+    let new = new_analysis(&plain, project(&plain).await.id).await;
+    let config = wundr_db::Config::new(&database.url()).unwrap();
+    let config = config.idle_in_transaction_timeout(Duration::from_millis(200));
+    let db = Db::connect(config).await.unwrap();
+    let slow = |id| {
+        (0..2).map(move |index| {
+            if index == 1 {
+                std::thread::sleep(Duration::from_millis(700));
+            }
+            NewAnalysisIssue::new(id, IssueType::Security, IssueSeverity::Low, "slow", "a.rs")
+        })
+    };
+    let id = new.id;
+    db.analyses()
+        .ingest(new.clone())
+        .issues(slow(id))
+        .run()
+        .await
+        .unwrap();
+
+    // In a transaction of the caller's, the limit counts again afterwards.
+    let id = wundr_db::AnalysisId::new();
+    let check = "DO $$ BEGIN IF current_setting('idle_in_transaction_session_timeout') <> '200ms' THEN \
+                 RAISE EXCEPTION 'the limit is lifted'; END IF; END $$";
+    db.transaction(async |tx| {
+        let ingest = tx.analyses().ingest(new.clone().id(id)).issues(slow(id));
+        ingest.run().await?;
+        run!(tx, check)
+    })
+    .await
+    .unwrap();
+    let issues = AnalysisIssueFilter::new();
+    assert_eq!(plain.analysis_issues().count(&issues).await.unwrap(), 4);
+}
+
+#[both_engines]
+#[case]
+async fn statistics_are_read_with_the_rights_of_the_role_that_asks() {
+    let (db, database) = database().await;
+    project(&db).await;
+    let role = format!("reader_{}", database.name());
+    let mut observer = Observer::of(&database.url());
+    observer.run(&format!(
+        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA cache TO {role}; \
+         GRANT SELECT ON cache.project_stats TO {role}"
+    ));
+    let sees = |observer: &mut Observer| {
+        observer.run(&format!("SET ROLE {role}"));
+        let refused = observer.refusal("SELECT count(*) FROM cache.project_stats");
+        observer.run("RESET ROLE");
+        refused
+    };
+    let refused = sees(&mut observer).unwrap_or_default();
+    assert!(refused.contains("permission denied"), "{refused}");
+    observer.run(&format!(
+        "GRANT USAGE ON SCHEMA public, analysis TO {role}; \
+         GRANT SELECT ON public.projects, public.project_members, analysis.analyses TO {role}"
+    ));
+    assert_eq!(sees(&mut observer), None);
+}
