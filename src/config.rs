@@ -69,6 +69,10 @@ pub struct Config {
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) recycling: Recycling,
     pub(crate) behind_pgbouncer: bool,
+    /// `None` if it follows from the statement timeout.
+    response_timeout: Option<Option<Duration>>,
+    pub(crate) health_timeout: Duration,
+    pub(crate) prepared_statements: u32,
     pub(crate) keepalives: Option<Keepalives>,
     pub(crate) unacknowledged_timeout: Option<Duration>,
     pub(crate) heartbeat: Duration,
@@ -215,6 +219,9 @@ impl Config {
             max_lifetime: Some(Duration::from_secs(1800)),
             recycling: Recycling::Fast,
             behind_pgbouncer: false,
+            response_timeout: None,
+            health_timeout: Duration::from_secs(2),
+            prepared_statements: 256,
             keepalives,
             unacknowledged_timeout: target::time(given, "tcp_user_timeout", milliseconds)?
                 .unwrap_or(Some(Duration::from_secs(10))),
@@ -293,6 +300,45 @@ impl Config {
     pub fn idle_in_transaction_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             idle_in_transaction_timeout: timeout.into(),
+            ..self
+        }
+    }
+
+    /// How long the server may say nothing while an answer of it is due. Default: the statement timeout and 5 s; none
+    /// if that is `None`. `None` for no limit.
+    ///
+    /// A server that is stopped, or that a network has cut off, ends neither a statement nor a connection. In the async
+    /// engine the statement fails then with [`Error::Connection`] and its connection is closed. Each part of an answer
+    /// begins the time anew: a stream or a COPY may take longer than this. The error comes within an eighth of the
+    /// limit after it.
+    ///
+    /// In the blocking engine nothing can end the wait of a thread but the network's own limits. The pool counts a
+    /// connection whose statement has taken longer than this as lost and, when no other is free, opens new ones in its
+    /// place, so that other calls go on.
+    pub fn response_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        Self {
+            response_timeout: Some(timeout.into()),
+            ..self
+        }
+    }
+
+    /// How long [`Db::health`](crate::Db::health) waits, for a connection and for its answer together. Default: 2 s.
+    pub fn health_timeout(self, timeout: Duration) -> Self {
+        Self {
+            health_timeout: timeout,
+            ..self
+        }
+    }
+
+    /// How many statements each connection keeps prepared on the server, from 1 to 65,536. Default: 256.
+    ///
+    /// A call whose statement is not among them prepares it, which takes a round trip. When there are too many, the async
+    /// engine closes the one whose last use is longest ago; its driver keeps up to three more, which ask for types. The
+    /// blocking engine closes all and begins anew; behind a
+    /// PgBouncer it closes the connection.
+    pub fn prepared_statements(self, number: u32) -> Self {
+        Self {
+            prepared_statements: number,
             ..self
         }
     }
@@ -405,6 +451,7 @@ impl Config {
     pub(crate) fn check(&self) -> Result<()> {
         in_range("acquire_timeout", self.acquire_timeout)?;
         in_range("heartbeat", self.heartbeat)?;
+        self.check_limits()?;
         for (name, time) in [
             ("connect_timeout", self.connect_timeout),
             ("statement_timeout", self.statement_timeout),
@@ -448,6 +495,50 @@ impl Config {
         Ok(())
     }
 
+    /// The limit of the server's silence.
+    pub(crate) fn response_limit(&self) -> Option<Duration> {
+        match self.response_timeout {
+            Some(timeout) => timeout,
+            None => self
+                .effective_statement_timeout()
+                .map(|timeout| timeout.saturating_add(Duration::from_secs(5))),
+        }
+    }
+
+    /// The statement timeout, or that in the URL's `options`, which wins; `None` if that is not understood.
+    fn effective_statement_timeout(&self) -> Option<Duration> {
+        match self.target.options.rsplit_once("statement_timeout") {
+            Some((_, value)) => duration_of(value),
+            None => self.statement_timeout,
+        }
+    }
+
+    fn check_limits(&self) -> Result<()> {
+        if !(1..=65_536).contains(&self.prepared_statements) {
+            return Err(Error::invalid(
+                "prepared_statements",
+                "is not between 1 and 65,536",
+            ));
+        }
+        for (name, timeout) in [
+            ("response_timeout", self.response_limit()),
+            ("health_timeout", Some(self.health_timeout)),
+        ] {
+            timeout.map_or(Ok(()), |timeout| in_range(name, timeout))?;
+        }
+        Ok(())
+    }
+
+    /// Checks whether the URL's `options` ask for read-only transactions.
+    pub(crate) fn asks_for_read_only(&self) -> bool {
+        let value = self
+            .target
+            .options
+            .rsplit_once("default_transaction_read_only");
+        let value = value.map(|(_, value)| value.trim_start_matches([' ', '=']));
+        value.is_some_and(|value| !value.starts_with("off") && !value.starts_with("false"))
+    }
+
     /// The settings of the session that are sent at its start.
     pub(crate) fn options(&self) -> String {
         if self.behind_pgbouncer {
@@ -473,6 +564,24 @@ impl Config {
         options.push(format!("-c search_path={}", self.pinned_path()));
         options.join(" ")
     }
+}
+
+/// A time as PostgreSQL writes it, from an equals sign to the next space; `None` for 0, which is no limit.
+fn duration_of(setting: &str) -> Option<Duration> {
+    let value = setting.trim_start_matches([' ', '=', '\'']);
+    let digits = value.len() - value.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = value.split_at(digits);
+    let unit = unit.split([' ', '\'']).next().unwrap_or_default();
+    let milliseconds = match unit {
+        "" | "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    (number > 0).then(|| Duration::from_millis(number.saturating_mul(milliseconds)))
 }
 
 /// Checks a time that has to be neither none nor endless.

@@ -401,10 +401,7 @@ pub(crate) enum Stage {
     /// Outside any: done when it is answered.
     Alone,
     /// After BEGIN and before COMMIT: nothing is done yet.
-    Within {
-        /// The caller asked for a read-only transaction.
-        read_only: bool,
-    },
+    Within,
     /// The commit itself.
     Commit,
 }
@@ -419,21 +416,9 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn of(error: DieselError, stage: Stage) -> Self {
         let mut failure = Self::from(error);
-        match (&mut failure, stage) {
+        if let (Error::Connection { fate, .. }, Stage::Within) = (&mut failure.error, stage) {
             // Nothing of a transaction is done before its commit.
-            (
-                Self {
-                    error: Error::Connection { fate, .. },
-                    ..
-                },
-                Stage::Within { .. },
-            ) => *fate = Fate::NotSent,
-            (Self { verdict, .. }, Stage::Within { read_only: true })
-                if *verdict == Verdict::RetireAll =>
-            {
-                *verdict = Verdict::Keep;
-            }
-            _ => {}
+            *fate = Fate::NotSent;
         }
         failure
     }

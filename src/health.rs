@@ -21,6 +21,36 @@ pub struct Health {
     pub idle_connections: u32,
 }
 
+/// What a pool does, as [`Db::pool`](crate::Db::pool) found it. It may be otherwise a moment later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolState {
+    /// The largest number of connections.
+    pub max_connections: u32,
+    /// Connections that are open.
+    pub connections: u32,
+    /// Connections of these that are in use.
+    pub in_use: u32,
+    /// How long the one has been in use that has been for the longest time; `None` if none is.
+    pub longest_use: Option<Duration>,
+    /// Calls that wait for a connection.
+    pub waiting: u32,
+}
+
+impl PoolState {
+    /// Connections that are open and not in use.
+    #[must_use]
+    pub fn idle_connections(&self) -> u32 {
+        self.connections.saturating_sub(self.in_use)
+    }
+
+    /// Checks whether all connections are in use: a further call waits for one. That says nothing of the server.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.in_use >= self.max_connections
+    }
+}
+
 #[derive(QueryableByName)]
 pub(crate) struct Probe {
     #[diesel(sql_type = Integer)]

@@ -132,7 +132,7 @@ pub use error::{Advice, Constraint, Error, Fate, Result, SqlState};
 pub use gate::{
     Bound, ConditionVerdict, GateCondition, GateVerdict, Missing, QualityGate, Reference,
 };
-pub use health::Health;
+pub use health::{Health, PoolState};
 pub use ids::*;
 pub use json::{Document, Fields, Json};
 pub use live::{Follow, LiveAnalysis, LiveEvent};

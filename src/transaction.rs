@@ -1,11 +1,11 @@
 //! How a transaction runs, and how often it is tried.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::Error;
+use crate::{Advice, Error};
 
 /// What a transaction sees of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,6 +127,7 @@ pub struct Retry {
     attempts: u32,
     first_wait: Duration,
     longest_wait: Duration,
+    failover: Duration,
 }
 
 impl Default for Retry {
@@ -135,6 +136,7 @@ impl Default for Retry {
             attempts: 8,
             first_wait: Duration::from_millis(5),
             longest_wait: Duration::from_millis(500),
+            failover: Duration::ZERO,
         }
     }
 }
@@ -161,15 +163,66 @@ impl Retry {
         }
     }
 
-    /// How long to wait after the given number of tries, or `None` to give up.
-    pub(crate) fn wait_after(&self, attempt: u32, retryable: bool) -> Option<Duration> {
-        if !retryable || attempt >= self.attempts {
-            return None;
+    /// Tries again for this long, from the first try on, while no connection can be had, one is lost before the commit, or
+    /// the server takes no writes ([`Advice::AgainElsewhere`]). Default: zero, not at all.
+    ///
+    /// These tries do not count among [`attempts`](Self::attempts). An error after which the transaction may have been
+    /// committed ([`Advice::LookFirst`]) ends them.
+    pub fn through_failover(self, time: Duration) -> Self {
+        Self {
+            failover: time,
+            ..self
         }
+    }
+
+    /// How long to wait before the next try, or `None` to give up.
+    pub(crate) fn next(&self, tries: &mut Tries, advice: Advice) -> Option<Duration> {
+        match advice {
+            Advice::Again => {
+                tries.again = tries.again.saturating_add(1);
+                (tries.again < self.attempts).then(|| self.wait_after(tries.again))
+            }
+            Advice::AgainElsewhere => {
+                let left = self.failover.checked_sub(tries.started.elapsed())?;
+                tries.elsewhere = tries.elsewhere.saturating_add(1);
+                Some(self.wait_after(tries.elsewhere).min(left)).filter(|_| !left.is_zero())
+            }
+            Advice::Never | Advice::LookFirst => None,
+        }
+    }
+
+    fn wait_after(&self, attempt: u32) -> Duration {
         let doubled = self
             .first_wait
             .saturating_mul(1u32.checked_shl(attempt - 1).unwrap_or(u32::MAX));
-        Some(doubled.min(self.longest_wait).mul_f64(random_fraction()))
+        doubled.min(self.longest_wait).mul_f64(random_fraction())
+    }
+}
+
+/// The tries of a transaction.
+pub(crate) struct Tries {
+    started: Instant,
+    again: u32,
+    elsewhere: u32,
+}
+
+impl Tries {
+    pub(crate) fn begin() -> Self {
+        Self {
+            started: Instant::now(),
+            again: 0,
+            elsewhere: 0,
+        }
+    }
+}
+
+/// The error of a try, with the advice about the error of the database's that it was made of.
+pub(crate) fn with_advice<E: From<Error> + Retryable>(error: Error) -> (E, Advice) {
+    let advice = error.advice();
+    let error = E::from(error);
+    match error.is_retryable() {
+        true => (error, advice),
+        false => (error, Advice::Never),
     }
 }
 
@@ -183,11 +236,24 @@ pub(crate) fn random_fraction() -> f64 {
 pub trait Retryable {
     /// Whether the same work, done again from its beginning, may succeed.
     fn is_retryable(&self) -> bool;
+
+    /// What a caller can do. An error that holds an [`Error`] returns what that one does; otherwise
+    /// [`Retry::through_failover`] has no effect on a transaction whose work returned it.
+    fn advice(&self) -> Advice {
+        match self.is_retryable() {
+            true => Advice::Again,
+            false => Advice::Never,
+        }
+    }
 }
 
 impl Retryable for Error {
     fn is_retryable(&self) -> bool {
         Error::is_retryable(self)
+    }
+
+    fn advice(&self) -> Advice {
+        Error::advice(self)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::Verdict;
+use crate::{Error, PoolState};
 
 /// The connections of one pool.
 pub(crate) struct Usage {
@@ -29,6 +30,8 @@ pub(crate) struct Use {
     is_retired: AtomicBool,
     /// The caller asked for a read-only transaction.
     is_read_only: AtomicBool,
+    /// The settings ask for read-only transactions.
+    is_always_read_only: AtomicBool,
 }
 
 impl fmt::Debug for Use {
@@ -72,6 +75,7 @@ impl Usage {
         }
     }
 
+    #[cfg(feature = "async")]
     pub(crate) fn is_opening(&self) -> bool {
         self.opening.load(Ordering::Relaxed) > 0
     }
@@ -80,10 +84,6 @@ impl Usage {
     pub(crate) fn waits(&self) -> Waits<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waits(self)
-    }
-
-    pub(crate) fn waiting(&self) -> u32 {
-        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Keeps the reason for which a connection could not be opened.
@@ -116,6 +116,40 @@ impl Usage {
         (u32::try_from(taken.len()).unwrap_or(u32::MAX), longest)
     }
 
+    /// Returns the state of a pool of at most so many connections.
+    pub(crate) fn state(&self, max_connections: u32) -> PoolState {
+        let connections = u32::try_from(self.connections().len()).unwrap_or(u32::MAX);
+        let (in_use, longest_use) = self.in_use();
+        PoolState {
+            max_connections,
+            connections,
+            in_use,
+            longest_use,
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The error of a call that has waited since `started`, for as long as `patience`, and got no connection.
+    pub(crate) fn none_in_time(
+        &self,
+        max_connections: u32,
+        started: Instant,
+        patience: Duration,
+    ) -> Error {
+        let state = self.state(max_connections);
+        let refusal = self.refusal_since(started);
+        match (state.longest_use, refusal) {
+            (Some(longest), _) if state.is_busy() => Error::Pool(format!(
+                "none within {patience:?}: {} connections in use, the longest for {longest:.1?}",
+                state.in_use
+            )),
+            (_, Some(refusal)) => Error::broken_connection(&format!(
+                "none could be opened within {patience:?}: {refusal}"
+            )),
+            _ => Error::broken_connection(&format!("none could be opened within {patience:?}")),
+        }
+    }
+
     /// Retires connections that have worked on one statement for longer than this. Returns whether there are any.
     #[cfg(feature = "blocking")]
     pub(crate) fn retire_silent(&self, limit: Duration) -> bool {
@@ -145,6 +179,7 @@ impl Opening {
             asked: AtomicU64::new(0),
             is_retired: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
+            is_always_read_only: AtomicBool::new(false),
         });
         let mut connections = locked(&self.pool.connections);
         connections.retain(|one| one.strong_count() > 0);
@@ -200,8 +235,14 @@ impl Use {
         self.is_read_only.store(true, Ordering::Relaxed);
     }
 
+    /// The settings ask for read-only transactions on it.
+    pub(crate) fn set_always_read_only(&self) {
+        self.is_always_read_only.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn is_read_only(&self) -> bool {
         self.is_read_only.load(Ordering::Relaxed)
+            || self.is_always_read_only.load(Ordering::Relaxed)
     }
 
     /// Keeps the connection from being used again.
@@ -214,6 +255,7 @@ impl Use {
         match verdict {
             Verdict::Keep => {}
             Verdict::Retire => self.retire(),
+            Verdict::RetireAll if self.is_read_only() => {}
             Verdict::RetireAll => {
                 self.retire();
                 let (from, to) = (self.epoch, self.epoch + 1);

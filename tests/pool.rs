@@ -39,7 +39,6 @@ mod blocking {
     use diesel::connection::SimpleConnection as _;
     use wundr_db::blocking::{repository as both_engines, *};
     use wundr_db::testing::{Pair, Proxy, ProxyMode, TestDatabase, migrated_database};
-    use wundr_db::{Error, Result};
 
     /// Runs work side by side, and returns what it made.
     fn side_by_side<T: Send>(

@@ -7,17 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel_async::AnsiTransactionManager;
-use futures_util::future::{self, Either, FutureExt as _};
+use futures_util::future::{self, Either};
 use tokio::sync::Notify;
 
 use crate::config::Recycling;
 use crate::engine::connect::Connector;
-use crate::health::{Health, PROBE, Probe};
+use crate::health::{Health, PROBE, PoolState, Probe};
 use crate::statement::prepared;
 use crate::touched::Notes;
-use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions};
+use crate::transaction::{
+    Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice,
+};
 use crate::usage::Usage;
-use crate::{Config, Error, Result};
+use crate::{Advice, Config, Error, Result};
 
 #[path = "asynchronous/pool.rs"]
 mod pool;
@@ -30,7 +32,7 @@ mod transaction;
 #[path = "asynchronous/unit.rs"]
 mod unit;
 
-use pool::{Lease, Manager, Pooled};
+use pool::{Lease, Manager, Places, Pooled};
 pub use rows::Rows;
 pub use source::RowStream;
 pub(crate) use source::{Source, at_once};
@@ -45,7 +47,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.
 #[derive(Clone)]
 pub struct Db {
-    pool: bb8::Pool<Manager>,
+    pool: Arc<Places>,
     config: Arc<Config>,
     closed: Arc<AtomicBool>,
     /// Tells those who wait for a connection that the database is closed.
@@ -60,7 +62,7 @@ impl fmt::Debug for Db {
         formatter
             .debug_struct("Db")
             .field("config", &self.config)
-            .field("pool", &self.pool.state())
+            .field("pool", &self.pool())
             .finish()
     }
 }
@@ -75,22 +77,13 @@ impl Db {
         let config = Arc::new(config);
         let closed = Arc::new(AtomicBool::new(false));
         let manager = Manager {
-            connector: Connector::new(&config)?,
-            recycling: config.recycling,
+            connector: Arc::new(Connector::new(&config)?),
+            config: Arc::clone(&config),
             closed: Arc::clone(&closed),
             usage: Usage::new(),
         };
-        let pool = bb8::Pool::builder()
-            .max_size(config.max_connections)
-            .min_idle(config.min_idle)
-            .connection_timeout(config.acquire_timeout)
-            .idle_timeout(config.idle_timeout)
-            .max_lifetime(config.max_lifetime)
-            .test_on_check_out(config.recycling == Recycling::Verified)
-            .retry_connection(false)
-            .build_unchecked(manager);
         Ok(Self {
-            pool,
+            pool: Arc::new(Places::new(manager)),
             config,
             closed,
             closing: Arc::default(),
@@ -105,7 +98,9 @@ impl Db {
     /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
     pub async fn connect(config: Config) -> Result<Self> {
         let db = Self::lazy(config)?;
-        db.health().await?;
+        let (started, patience) = (Instant::now(), db.config.acquire_timeout);
+        let lease = db.lease_within(patience).await?;
+        db.probe(lease, started).await?;
         Ok(db)
     }
 
@@ -122,23 +117,42 @@ impl Db {
         &self.config
     }
 
-    /// Asks the server for a sign of life.
+    /// Returns the state of the pool, without asking the server.
+    pub fn pool(&self) -> PoolState {
+        self.pool.usage().state(self.config.max_connections)
+    }
+
+    /// Asks the server for a sign of life, by a connection of the pool. Takes no longer than
+    /// [`Config::health_timeout`].
     ///
     /// # Errors
-    /// [`Error::Connection`], [`Error::Pool`] or [`Error::Timeout`].
+    /// - [`Error::Pool`] if all connections are in use for that long, which says nothing of the server; or if the
+    ///   database is closed.
+    /// - [`Error::Connection`] if no connection could be opened, or one was lost.
+    /// - [`Error::Timeout`] if the server did not answer.
     pub async fn health(&self) -> Result<Health> {
-        let started = Instant::now();
-        let probe: Probe = self
-            .source()
-            .one(prepared(diesel::sql_query(PROBE)))
-            .await?;
-        let state = self.pool.state();
+        let (started, patience) = (Instant::now(), self.config.health_timeout);
+        let lease = self.lease_within(patience).await?;
+        // A connection that was got at the last moment is still to be asked.
+        let left = patience.saturating_sub(started.elapsed());
+        let left = left.max(patience / 20);
+        match tokio::time::timeout(left, self.probe(lease, started)).await {
+            Ok(health) => health,
+            Err(_) => Err(Error::Timeout(format!(
+                "the server did not answer within {patience:?}"
+            ))),
+        }
+    }
+
+    async fn probe(&self, lease: Lease, started: Instant) -> Result<Health> {
+        let probe: Probe = lease.one(prepared(diesel::sql_query(PROBE))).await?;
+        let state = self.pool();
         Ok(Health {
             round_trip: started.elapsed(),
             server_version: probe.server_version,
             is_standby: probe.is_standby,
             connections: state.connections,
-            idle_connections: state.idle_connections,
+            idle_connections: state.idle_connections(),
         })
     }
 
@@ -148,16 +162,17 @@ impl Db {
         self.closed.store(true, Ordering::Relaxed);
         self.closing.notify_waiters();
         let deadline = Instant::now() + self.config.acquire_timeout;
-        while self.pool.state().connections > 0 && Instant::now() < deadline {
+        let pool = self.pool.current();
+        while pool.state().connections > 0 && Instant::now() < deadline {
             let moment = Duration::from_millis(5);
-            if self.pool.state().idle_connections > 0 {
+            if pool.state().idle_connections > 0 {
                 // Checked out and given back, a connection of a closed pool is dropped. Somebody else may be faster.
-                drop(tokio::time::timeout(moment, self.pool.get()).await);
+                drop(tokio::time::timeout(moment, pool.get()).await);
             } else {
                 tokio::time::sleep(moment).await;
             }
         }
-        self.pool.state().connections
+        pool.state().connections
     }
 
     /// Runs `work` in a transaction, which is committed if it returns `Ok` and rolled back otherwise.
@@ -234,32 +249,48 @@ impl Db {
             + Send
             + Sync,
     {
-        let mut attempt = 1;
+        let mut tries = Tries::begin();
         loop {
-            let error = match self.attempt(options, &work).await {
+            let (error, advice) = match self.attempt(options, &work).await {
                 Ok(value) => return Ok(value),
-                Err(error) => error,
+                Err(failure) => failure,
             };
-            let Some(wait) = retry.wait_after(attempt, error.is_retryable()) else {
+            let Some(wait) = retry.next(&mut tries, advice) else {
                 return Err(error);
             };
             tokio::time::sleep(wait).await;
-            attempt += 1;
         }
     }
 
-    async fn attempt<R, E, F>(&self, options: &TransactionOptions, work: &F) -> Result<R, E>
+    async fn attempt<R, E, F>(
+        &self,
+        options: &TransactionOptions,
+        work: &F,
+    ) -> Result<R, (E, Advice)>
     where
-        E: From<Error> + Send,
+        E: From<Error> + Retryable + Send,
         R: Send,
         for<'t> F: AsyncFn(&'t mut Tx) -> Result<R, E>
             + TxFn<&'t mut Tx, Result<R, E>, Future: Send>
             + Send
             + Sync,
     {
-        let mut tx = self.begin(options).await?;
-        let outcome = work(&mut tx).await;
-        tx.end(outcome).await
+        let mut tx = self.begin(options).await.map_err(with_advice)?;
+        match work(&mut tx).await {
+            Ok(value) => {
+                tx.commit().await.map_err(with_advice)?;
+                Ok(value)
+            }
+            Err(error) => {
+                tx.rollback().await;
+                // Another server would not take the write either.
+                let advice = match error.advice() {
+                    Advice::AgainElsewhere if options.is_read_only() => Advice::Never,
+                    advice => advice,
+                };
+                Err((error, advice))
+            }
+        }
     }
 
     /// The same database, whose writes are fenced in the cache.
@@ -290,7 +321,7 @@ impl Db {
         match self.idle() {
             Some(connection) => Ok(connection),
             // Boxed, so that it takes no room in the future of each statement.
-            None => Box::pin(self.wait_for_connection()).await,
+            None => Box::pin(self.wait_for_connection(self.config.acquire_timeout)).await,
         }
     }
 
@@ -301,7 +332,7 @@ impl Db {
         {
             return None;
         }
-        let mut connection = self.pool.get_owned().now_or_never()?.ok()?;
+        let mut connection = self.pool.try_get()?;
         let found = connection.as_mut().ok()?;
         if found.inner.has_ended() || found.usage.is_over() {
             found.usage.retire();
@@ -311,9 +342,11 @@ impl Db {
         Some(Pooled(connection))
     }
 
-    async fn wait_for_connection(&self) -> Result<Pooled> {
+    async fn wait_for_connection(&self, patience: Duration) -> Result<Pooled> {
         let started = Instant::now();
-        let exhausted = || Error::Pool(format!("none within {:?}", self.config.acquire_timeout));
+        let usage = self.pool.usage();
+        let _waits = usage.waits();
+        let exhausted = || usage.none_in_time(self.config.max_connections, started, patience);
         // Made before the first look, it tells of whatever closes the database after that.
         let closing = pin!(self.closing.notified());
         let waiting = pin!(async {
@@ -321,7 +354,7 @@ impl Db {
                 if AtomicBool::load(&self.closed, Ordering::Relaxed) {
                     return Err(Error::closed());
                 }
-                let mut connection = self.pool.get_owned().await.map_err(|error| match error {
+                let mut connection = self.pool.get().await.map_err(|error| match error {
                     bb8::RunError::User(error) => error,
                     bb8::RunError::TimedOut => exhausted(),
                 })?;
@@ -347,11 +380,22 @@ impl Db {
             }
         });
         let waiting = future::select(waiting, closing);
-        match tokio::time::timeout(self.config.acquire_timeout, waiting).await {
+        match tokio::time::timeout(patience, waiting).await {
             Ok(Either::Left((outcome, _))) => outcome,
             Ok(Either::Right(_)) => Err(Error::closed()),
             Err(_) => Err(exhausted()),
         }
+    }
+
+    async fn lease_within(&self, patience: Duration) -> Result<Lease> {
+        let connection = match self.idle() {
+            Some(connection) => connection,
+            None => Box::pin(self.wait_for_connection(patience)).await?,
+        };
+        Ok(Lease {
+            connection,
+            settled: false,
+        })
     }
 
     async fn lease(&self) -> Result<Lease> {

@@ -2,20 +2,22 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use diesel::RunQueryDsl as _;
 use diesel::connection::AnsiTransactionManager;
-use diesel::r2d2;
 
 use crate::config::Recycling;
 use crate::engine::libpq::Connector;
-use crate::health::{Health, PROBE, Probe};
+use crate::health::{Health, PROBE, PoolState, Probe};
 use crate::statement::prepared;
 use crate::touched::Notes;
-use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions};
+use crate::transaction::{
+    Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice,
+};
 use crate::usage::Usage;
-use crate::{Config, Error, Result};
+use crate::{Advice, Config, Error, Result};
 
 #[path = "blocking/copy.rs"]
 mod copy;
@@ -30,7 +32,7 @@ mod transaction;
 #[path = "blocking/unit.rs"]
 mod unit;
 
-use pool::{Manager, Pooled};
+use pool::{Manager, Places, Pooled, proven};
 pub use rows::Rows;
 pub(crate) use source::{Source, at_once};
 pub use transaction::Tx;
@@ -41,7 +43,7 @@ pub(crate) use unit::Unit;
 /// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.
 #[derive(Clone)]
 pub struct Db {
-    pool: r2d2::Pool<Manager>,
+    pool: Arc<Places>,
     config: Arc<Config>,
     closed: Arc<AtomicBool>,
     /// In front of it, for those of its clones that were given one.
@@ -54,7 +56,7 @@ impl fmt::Debug for Db {
         formatter
             .debug_struct("Db")
             .field("config", &self.config)
-            .field("pool", &self.pool.state())
+            .field("pool", &self.pool())
             .finish()
     }
 }
@@ -72,22 +74,13 @@ impl Db {
         let config = Arc::new(config);
         let closed = Arc::new(AtomicBool::new(false));
         let manager = Manager {
-            connector: Connector::new(&config)?,
-            recycling: config.recycling,
+            connector: Arc::new(Connector::new(&config)?),
+            config: Arc::clone(&config),
             closed: Arc::clone(&closed),
             usage: Usage::new(),
         };
-        let pool = r2d2::Pool::builder()
-            .max_size(config.max_connections)
-            .min_idle(Some(config.min_idle))
-            .connection_timeout(config.acquire_timeout)
-            .idle_timeout(config.idle_timeout)
-            .max_lifetime(config.max_lifetime)
-            .test_on_check_out(config.recycling == Recycling::Verified)
-            .error_handler(Box::new(r2d2::NopErrorHandler))
-            .build_unchecked(manager);
         Ok(Self {
-            pool,
+            pool: Arc::new(Places::new(manager)),
             config,
             closed,
             #[cfg(feature = "redis")]
@@ -101,7 +94,7 @@ impl Db {
     /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
     pub fn connect(config: Config) -> Result<Self> {
         let db = Self::lazy(config)?;
-        db.health()?;
+        db.probe(db.config.acquire_timeout)?;
         Ok(db)
     }
 
@@ -118,20 +111,54 @@ impl Db {
         &self.config
     }
 
-    /// Asks the server for a sign of life.
+    /// Returns the state of the pool, without asking the server.
+    pub fn pool(&self) -> PoolState {
+        self.pool.usage().state(self.config.max_connections)
+    }
+
+    /// Asks the server for a sign of life, by a connection of the pool. Takes little longer than
+    /// [`Config::health_timeout`].
+    ///
+    /// A thread of its own asks, which waits on for a server that does not answer.
     ///
     /// # Errors
-    /// [`Error::Connection`], [`Error::Pool`] or [`Error::Timeout`].
+    /// - [`Error::Pool`] if all connections are in use for that long, which says nothing of the server; or if the
+    ///   database is closed.
+    /// - [`Error::Connection`] if no connection could be opened, or one was lost.
+    /// - [`Error::Timeout`] if the server did not answer.
     pub fn health(&self) -> Result<Health> {
+        let patience = self.config.health_timeout;
+        let (sender, receiver) = mpsc::channel();
+        let db = self.clone();
+        let probing = std::thread::Builder::new().name("wundr-db health".to_owned());
+        probing
+            .spawn(move || {
+                // The caller may have stopped waiting.
+                let _ = sender.send(db.probe(patience));
+            })
+            .map_err(Error::connection)?;
+        // A little more, so that the reason comes if none could be had.
+        match receiver.recv_timeout(patience.saturating_add(patience / 20)) {
+            Ok(health) => health,
+            Err(_) => Err(Error::Timeout(format!(
+                "the server did not answer within {patience:?}"
+            ))),
+        }
+    }
+
+    fn probe(&self, patience: Duration) -> Result<Health> {
         let started = Instant::now();
-        let probe: Probe = self.source().one(prepared(diesel::sql_query(PROBE)))?;
-        let state = self.pool.state();
+        let mut connection = self.checkout_within(patience)?;
+        let probe = prepared(diesel::sql_query(PROBE));
+        let probe: Probe = connection.run(|connection| probe.get_result(connection))?;
+        drop(connection);
+        let state = self.pool();
         Ok(Health {
             round_trip: started.elapsed(),
             server_version: probe.server_version,
             is_standby: probe.is_standby,
             connections: state.connections,
-            idle_connections: state.idle_connections,
+            idle_connections: state.idle_connections(),
         })
     }
 
@@ -140,13 +167,14 @@ impl Db {
     pub fn close(&self) -> u32 {
         self.closed.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + self.config.acquire_timeout;
-        while self.pool.state().connections > 0 && Instant::now() < deadline {
+        let pool = self.pool.current();
+        while pool.state().connections > 0 && Instant::now() < deadline {
             // Checked out and given back, a connection of a closed pool is dropped.
-            if self.pool.try_get().is_none() {
+            if pool.try_get().is_none() {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        self.pool.state().connections
+        pool.state().connections
     }
 
     /// Runs `work` in a transaction, which is committed if it returns `Ok` and rolled back otherwise.
@@ -207,17 +235,39 @@ impl Db {
         E: From<Error> + Retryable,
         F: Fn(&mut Tx) -> Result<R, E>,
     {
-        let mut attempt = 1;
+        let mut tries = Tries::begin();
         loop {
-            let error = match self.transaction_with(options, &work) {
+            let (error, advice) = match self.attempt(options, &work) {
                 Ok(value) => return Ok(value),
-                Err(error) => error,
+                Err(failure) => failure,
             };
-            let Some(wait) = retry.wait_after(attempt, error.is_retryable()) else {
+            let Some(wait) = retry.next(&mut tries, advice) else {
                 return Err(error);
             };
             std::thread::sleep(wait);
-            attempt += 1;
+        }
+    }
+
+    fn attempt<R, E, F>(&self, options: &TransactionOptions, work: &F) -> Result<R, (E, Advice)>
+    where
+        E: From<Error> + Retryable,
+        F: Fn(&mut Tx) -> Result<R, E>,
+    {
+        let mut tx = self.begin(options).map_err(with_advice)?;
+        match work(&mut tx) {
+            Ok(value) => {
+                tx.commit().map_err(with_advice)?;
+                Ok(value)
+            }
+            Err(error) => {
+                tx.rollback();
+                // Another server would not take the write either.
+                let advice = match error.advice() {
+                    Advice::AgainElsewhere if options.is_read_only() => Advice::Never,
+                    advice => advice,
+                };
+                Err((error, advice))
+            }
         }
     }
 
@@ -246,19 +296,24 @@ impl Db {
     }
 
     fn checkout(&self) -> Result<Pooled> {
+        self.checkout_within(self.config.acquire_timeout)
+    }
+
+    fn checkout_within(&self, limit: Duration) -> Result<Pooled> {
         let started = Instant::now();
-        let exhausted = || Error::Pool(format!("none within {:?}", self.config.acquire_timeout));
+        let usage = self.pool.usage();
+        let mut waits = None;
         loop {
             if AtomicBool::load(&self.closed, Ordering::Relaxed) {
                 return Err(Error::closed());
             }
-            let patience = self
-                .config
-                .acquire_timeout
-                .checked_sub(started.elapsed())
-                .ok_or_else(exhausted)?;
+            let Some(patience) = limit.checked_sub(started.elapsed()) else {
+                return Err(usage.none_in_time(self.config.max_connections, started, limit));
+            };
             // Nobody tells those who wait that the database is closed: they look.
-            let Ok(mut connection) = self.pool.get_timeout(patience.min(LOOK)) else {
+            let Ok(mut connection) = self.pool.current().get_timeout(patience.min(LOOK)) else {
+                waits.get_or_insert_with(|| usage.waits());
+                self.pool.replace_lost();
                 continue;
             };
             match &mut *connection {
@@ -269,7 +324,16 @@ impl Db {
                 Ok(found) if found.usage.is_over() => {}
                 Ok(found) => {
                     found.usage.take();
-                    return Ok(Pooled(connection));
+                    found.trim()?;
+                    if found.usage.is_over() {
+                        continue;
+                    }
+                    if self.config.recycling == Recycling::Fast {
+                        return Ok(Pooled(connection));
+                    }
+                    if let Some(connection) = proven(connection, patience) {
+                        return Ok(Pooled(connection));
+                    }
                 }
                 // An older one was meant for a caller that has got another connection.
                 Err(refusal) if refusal.at >= started => {

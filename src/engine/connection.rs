@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use diesel::connection::{
@@ -38,6 +39,7 @@ mod driver;
 mod incoming;
 mod question;
 mod refusal;
+mod silence;
 mod waiting;
 
 pub use answer::{Answer, AnswerRow};
@@ -470,6 +472,19 @@ impl Connection {
     /// Checks whether the server has refused a statement since it writes.
     pub(crate) fn has_been_refused_writes(&self) -> bool {
         self.driver.is_read_only()
+    }
+
+    /// Sets how long the server may say nothing while an answer is due, and how many statements are kept prepared.
+    pub(crate) fn limit(&mut self, silence: Option<Duration>, statements: usize) {
+        if let Some(silence) = silence {
+            self.driver.limit_silence(silence);
+        }
+        self.statements.keep(statements);
+    }
+
+    /// Checks whether the server's silence has ended the connection.
+    pub(crate) fn ended_in_silence(&self) -> bool {
+        self.driver.ended_in_silence()
     }
 
     /// Prepares statements anew, and asks again for the types of their values.

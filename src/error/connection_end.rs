@@ -56,6 +56,7 @@ pub(crate) enum Verdict {
     Keep,
     /// The connection is of no further use.
     Retire,
-    /// The connection leads to a server that takes no writes, as all do that were opened before it.
+    /// The connection leads to a server that takes no writes, as all do that were opened before it; unless the caller
+    /// asked for a read-only transaction.
     RetireAll,
 }

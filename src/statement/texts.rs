@@ -13,6 +13,9 @@ pub(crate) type Shape = (TypeId, u64);
 
 static TEXTS: LazyLock<RwLock<HashMap<Shape, Arc<str>>>> = LazyLock::new(RwLock::default);
 
+/// How many texts are kept. An application that makes more shapes than this has them made again.
+const MOST: usize = 4096;
+
 /// Pushes the whole text of a statement. diesel's blocking engine finds what it has prepared by that, and making it takes
 /// longer than all else that the client does for an insert.
 pub(super) fn push_text<S: QueryFragment<Pg>>(
@@ -27,7 +30,9 @@ pub(super) fn push_text<S: QueryFragment<Pg>>(
             Walked(statement).to_sql(&mut made, &Pg)?;
             let text: Arc<str> = made.finish().into();
             let mut known = TEXTS.write().unwrap_or_else(PoisonError::into_inner);
-            known.insert(shape, Arc::clone(&text));
+            if known.len() < MOST {
+                known.insert(shape, Arc::clone(&text));
+            }
             text
         }
     };

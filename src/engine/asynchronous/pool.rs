@@ -1,24 +1,28 @@
 //! The connections, kept by bb8.
 
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
 use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::PoolableConnection as _;
+use futures_util::future::{self, Either, FutureExt as _};
+use tokio::sync::Semaphore;
 
 use crate::config::Recycling;
 use crate::engine::connect::{Connector, Tls};
 use crate::error::{Failure, Stage, Verdict};
 use crate::transaction::PROOF_OF_HEALTH;
 use crate::usage::{Usage, Use};
-use crate::{Error, Result};
+use crate::{Config, Error, Result};
 
 /// Opens connections and tells which may be used again.
+#[derive(Clone)]
 pub(super) struct Manager {
-    pub(super) connector: Connector,
-    pub(super) recycling: Recycling,
+    pub(super) connector: Arc<Connector>,
+    pub(super) config: Arc<Config>,
     pub(super) closed: Arc<AtomicBool>,
     pub(super) usage: Arc<Usage>,
 }
@@ -37,6 +41,10 @@ pub(super) struct Refusal {
     pub(super) at: Instant,
 }
 
+/// How long a request to end a statement may take, its wait for a permit included, and how many there are at a time.
+const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+static CANCELLING: Semaphore = Semaphore::const_new(8);
+
 impl Connection {
     /// Ends what the server still does for a caller that has gone, and keeps the connection from being used again.
     pub(super) fn abandon(&mut self) {
@@ -44,8 +52,12 @@ impl Connection {
         let (tls, token) = (self.tls.clone(), self.inner.cancel_token());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
+                let cancelling = async {
+                    let _permit = CANCELLING.acquire().await;
+                    tls.cancel(token).await
+                };
                 // If the request is lost, statement_timeout ends the statement.
-                let _ = tls.cancel(token).await;
+                let _ = tokio::time::timeout(CANCEL_LIMIT, cancelling).await;
             });
         }
     }
@@ -55,6 +67,106 @@ impl Connection {
         let failure = Failure::of(error, stage);
         self.usage.heed(failure.verdict);
         failure
+    }
+
+    /// Ends what a server may still do that has said nothing for too long.
+    fn abandon_if_silent(&mut self) {
+        if self.inner.ended_in_silence() {
+            self.abandon();
+        }
+    }
+}
+
+type Found = bb8::PooledConnection<'static, Manager>;
+
+/// The pool.
+///
+/// bb8 opens connections in tasks. A runtime that ends takes such a task to its end, and the place in the pool with it:
+/// the pool waits for a connection that will never come. Then another pool is put in its place.
+pub(super) struct Places {
+    manager: Manager,
+    current: RwLock<Numbered>,
+}
+
+#[derive(Clone)]
+struct Numbered(u64, bb8::Pool<Manager>);
+
+/// How often a caller that waits looks whether its connection is being opened.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Places {
+    pub(super) fn new(manager: Manager) -> Self {
+        let current = RwLock::new(Numbered(0, Self::build(&manager)));
+        Self { manager, current }
+    }
+
+    fn build(manager: &Manager) -> bb8::Pool<Manager> {
+        let config = &manager.config;
+        bb8::Pool::builder()
+            .max_size(config.max_connections)
+            .min_idle(config.min_idle)
+            .connection_timeout(config.acquire_timeout)
+            .idle_timeout(config.idle_timeout)
+            .max_lifetime(config.max_lifetime)
+            .test_on_check_out(config.recycling == Recycling::Verified)
+            .retry_connection(false)
+            .build_unchecked(manager.clone())
+    }
+
+    pub(super) fn usage(&self) -> &Arc<Usage> {
+        &self.manager.usage
+    }
+
+    fn numbered(&self) -> Numbered {
+        let current = self.current.read();
+        current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn current(&self) -> bb8::Pool<Manager> {
+        self.numbered().1
+    }
+
+    /// A connection that is free now.
+    pub(super) fn try_get(&self) -> Option<Found> {
+        let current = self.current.read();
+        let Numbered(_, pool) = &*current.unwrap_or_else(PoisonError::into_inner);
+        pool.get_owned().now_or_never()?.ok()
+    }
+
+    /// A connection, as soon as there is one.
+    pub(super) async fn get(&self) -> Result<Found, bb8::RunError<Error>> {
+        loop {
+            let Numbered(number, pool) = self.numbered();
+            let mut getting = pin!(pool.get_owned());
+            let mut stuck = 0;
+            // Twice in a row: a task that was just begun has not said yet that it opens one.
+            while stuck < 2 {
+                let look = pin!(tokio::time::sleep(LOOK));
+                match future::select(getting.as_mut(), look).await {
+                    Either::Left((found, _)) => return found,
+                    Either::Right(_) if self.is_stuck(&pool) => stuck += 1,
+                    Either::Right(_) => stuck = 0,
+                }
+            }
+            self.replace(number);
+        }
+    }
+
+    /// Checks whether a connection could be opened and none is.
+    fn is_stuck(&self, pool: &bb8::Pool<Manager>) -> bool {
+        let state = pool.state();
+        state.idle_connections == 0
+            && state.connections < self.manager.config.max_connections
+            && !self.usage().is_opening()
+            && !AtomicBool::load(&self.manager.closed, Ordering::Relaxed)
+    }
+
+    fn replace(&self, number: u64) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Another caller may have done so already.
+        if current.0 == number {
+            *current = Numbered(number + 1, Self::build(&self.manager));
+        }
     }
 }
 
@@ -66,11 +178,22 @@ impl bb8::ManageConnection for Manager {
     async fn connect(&self) -> Result<Self::Connection> {
         let opening = self.usage.opens();
         let connection = match self.connector.connect().await {
-            Ok(inner) => Ok(Box::new(Connection {
-                inner,
-                tls: self.connector.tls(),
-                usage: opening.done(),
-            })),
+            Ok(mut inner) => {
+                let statements = usize::try_from(self.config.prepared_statements);
+                inner.limit(
+                    self.config.response_limit(),
+                    statements.unwrap_or(usize::MAX),
+                );
+                let usage = opening.done();
+                if self.config.asks_for_read_only() {
+                    usage.set_always_read_only();
+                }
+                Ok(Box::new(Connection {
+                    inner,
+                    tls: self.connector.tls(),
+                    usage,
+                }))
+            }
             Err(error) => {
                 self.usage.refused(&error);
                 Err(Box::new(Refusal {
@@ -87,8 +210,12 @@ impl bb8::ManageConnection for Manager {
 
     async fn is_valid(&self, connection: &mut Self::Connection) -> Result<()> {
         match connection {
-            Ok(connection) if self.recycling == Recycling::Verified => {
-                Ok(connection.inner.batch_execute(PROOF_OF_HEALTH).await?)
+            Ok(connection) if self.config.recycling == Recycling::Verified => {
+                // Dropped before the answer, it leaves the connection retired: the next caller is not to wait for it too.
+                let mut asking = Asking(Some(Arc::clone(&connection.usage)));
+                let answer = connection.inner.batch_execute(PROOF_OF_HEALTH).await;
+                asking.0 = None;
+                Ok(answer?)
             }
             _ => Ok(()),
         }
@@ -98,7 +225,7 @@ impl bb8::ManageConnection for Manager {
         match connection {
             Ok(connection) => {
                 // Asked of each connection that is given back.
-                if connection.inner.has_been_refused_writes() && !connection.usage.is_read_only() {
+                if connection.inner.has_been_refused_writes() {
                     connection.usage.heed(Verdict::RetireAll);
                 }
                 connection.usage.give_back();
@@ -107,6 +234,17 @@ impl bb8::ManageConnection for Manager {
                     || connection.inner.is_broken()
             }
             Err(_) => true,
+        }
+    }
+}
+
+/// A connection that is asked for a proof, until that has come.
+struct Asking(Option<Arc<Use>>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(usage) = &self.0 {
+            usage.retire();
         }
     }
 }
@@ -143,7 +281,11 @@ pub(super) struct Lease {
 impl Lease {
     pub(super) fn settle<T>(mut self, outcome: QueryResult<T>) -> Result<T> {
         self.settled = true;
-        outcome.map_err(|error| self.connection.failed(error, Stage::Alone).error)
+        outcome.map_err(|error| {
+            let error = self.connection.failed(error, Stage::Alone).error;
+            self.connection.abandon_if_silent();
+            error
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use futures_util::stream::{
     self, BoxStream, PollNext, Stream, StreamExt, TryReadyChunksError, TryStreamExt,
 };
 
+use super::pool::Lease;
 use super::{BoxFuture, Db, Tx};
 use crate::engine::connection::{AnswerRow, Connection};
 use crate::statement::copy::is_worth_a_copy;
@@ -100,6 +101,22 @@ impl<'t> Running<'t> {
 
     pub(super) fn done(mut self) {
         self.settled = true;
+    }
+}
+
+impl Lease {
+    /// The only row of a query that always has one.
+    pub(super) async fn one<Q, R>(self, query: Q) -> Result<R>
+    where
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg>,
+    {
+        let query = query.as_query();
+        let outcome = {
+            let mut connection = &self.connection.inner;
+            one(decoded(Connection::row(&mut connection, &query))).await
+        };
+        self.settle(outcome)
     }
 }
 

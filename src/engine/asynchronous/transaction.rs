@@ -203,8 +203,7 @@ impl Tx {
         if !matches!(error, diesel::result::Error::NotFound) {
             self.failed.store(true, Ordering::Relaxed);
         }
-        let read_only = self.connection.usage.is_read_only();
-        let failure = self.connection.failed(error, Stage::Within { read_only });
+        let failure = self.connection.failed(error, Stage::Within);
         if failure.verdict == Verdict::Retire {
             // What is left of the transaction, after a savepoint, prepares its statements anew.
             self.connection.inner.forget_statements();

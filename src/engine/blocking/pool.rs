@@ -1,25 +1,28 @@
 //! The connections, kept by r2d2.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::time::{Duration, Instant};
 
 use diesel::QueryResult;
-use diesel::connection::{AnsiTransactionManager, SimpleConnection as _, TransactionManager};
+use diesel::connection::{
+    AnsiTransactionManager, CacheSize, Connection as _, Instrumentation, InstrumentationEvent,
+    SimpleConnection as _, TransactionManager, get_default_instrumentation,
+};
 use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ManageConnection};
 
-use crate::config::Recycling;
 use crate::engine::libpq::Connector;
 use crate::error::{Failure, Stage};
 use crate::transaction::PROOF_OF_HEALTH;
 use crate::usage::{Usage, Use};
-use crate::{Error, Result};
+use crate::{Config, Error, Result};
 
 /// Opens connections and tells which may be used again.
+#[derive(Clone)]
 pub(super) struct Manager {
-    pub(super) connector: Connector,
-    pub(super) recycling: Recycling,
+    pub(super) connector: Arc<Connector>,
+    pub(super) config: Arc<Config>,
     pub(super) closed: Arc<AtomicBool>,
     pub(super) usage: Arc<Usage>,
 }
@@ -28,6 +31,28 @@ pub(super) struct Manager {
 pub(super) struct Connection {
     pub(super) inner: PgConnection,
     pub(super) usage: Arc<Use>,
+    /// How many statements are prepared on it.
+    prepared: Arc<AtomicU32>,
+    /// How many may be.
+    most_prepared: u32,
+    behind_pgbouncer: bool,
+}
+
+/// Counts the statements that diesel keeps prepared, and passes on what it is told.
+struct Counting {
+    prepared: Arc<AtomicU32>,
+    other: Option<Box<dyn Instrumentation>>,
+}
+
+impl Instrumentation for Counting {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::CacheQuery { .. } = event {
+            self.prepared.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(other) = &mut self.other {
+            other.on_connection_event(event);
+        }
+    }
 }
 
 /// Why a connection could not be opened. The pool hands it out like a connection, so that the caller who waits is
@@ -40,9 +65,22 @@ pub(super) struct Refusal {
 impl Manager {
     fn open(&self) -> Result<Connection> {
         let opening = self.usage.opens();
+        let mut inner = self.connector.connect()?;
+        let prepared = Arc::<AtomicU32>::default();
+        inner.set_instrumentation(Counting {
+            prepared: Arc::clone(&prepared),
+            other: get_default_instrumentation(),
+        });
+        let usage = opening.done();
+        if self.config.asks_for_read_only() {
+            usage.set_always_read_only();
+        }
         Ok(Connection {
-            inner: self.connector.connect()?,
-            usage: opening.done(),
+            inner,
+            usage,
+            prepared,
+            most_prepared: self.config.prepared_statements,
+            behind_pgbouncer: self.config.behind_pgbouncer,
         })
     }
 }
@@ -65,13 +103,8 @@ impl ManageConnection for Manager {
         Ok(connection)
     }
 
-    fn is_valid(&self, connection: &mut Self::Connection) -> Result<()> {
-        match connection {
-            Ok(connection) if self.recycling == Recycling::Verified => {
-                Ok(connection.inner.batch_execute(PROOF_OF_HEALTH)?)
-            }
-            _ => Ok(()),
-        }
+    fn is_valid(&self, _: &mut Self::Connection) -> Result<()> {
+        Ok(())
     }
 
     fn has_broken(&self, connection: &mut Self::Connection) -> bool {
@@ -90,7 +123,7 @@ impl ManageConnection for Manager {
 }
 
 /// An open connection, which goes back to the pool when it is dropped.
-pub(super) struct Pooled(pub(super) r2d2::PooledConnection<Manager>);
+pub(super) struct Pooled(pub(super) Found);
 
 impl std::ops::Deref for Pooled {
     type Target = Connection;
@@ -112,7 +145,101 @@ impl std::ops::DerefMut for Pooled {
     }
 }
 
+/// Returns a connection that has answered within this time.
+///
+/// A thread of its own asks. It goes on to wait for a server that does not answer, and has the connection then.
+pub(super) fn proven(mut connection: Found, patience: Duration) -> Option<Found> {
+    let (sender, receiver) = mpsc::channel();
+    let asking = std::thread::Builder::new().name("wundr-db check".to_owned());
+    let asked = asking.spawn(move || {
+        let Ok(found) = &mut *connection else {
+            return;
+        };
+        match found.inner.batch_execute(PROOF_OF_HEALTH) {
+            // Given back to the pool if it is not waited for any more.
+            Ok(()) => drop(sender.send(connection)),
+            Err(_) => found.usage.retire(),
+        }
+    });
+    asked.ok()?;
+    receiver.recv_timeout(patience).ok()
+}
+
+pub(super) type Found = r2d2::PooledConnection<Manager>;
+
+/// The pool.
+///
+/// Nothing ends the wait of a thread for a server that says nothing. Its connection is lost, and so is its place in the
+/// pool. Then another pool is put in its place.
+pub(super) struct Places {
+    manager: Manager,
+    current: RwLock<r2d2::Pool<Manager>>,
+}
+
+impl Places {
+    pub(super) fn new(manager: Manager) -> Self {
+        let current = RwLock::new(Self::build(&manager));
+        Self { manager, current }
+    }
+
+    fn build(manager: &Manager) -> r2d2::Pool<Manager> {
+        let config = &manager.config;
+        r2d2::Pool::builder()
+            .max_size(config.max_connections)
+            .min_idle(Some(config.min_idle))
+            .connection_timeout(config.acquire_timeout)
+            .idle_timeout(config.idle_timeout)
+            .max_lifetime(config.max_lifetime)
+            // The thread that takes a connection would wait for its proof without a limit.
+            .test_on_check_out(false)
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .build_unchecked(manager.clone())
+    }
+
+    pub(super) fn usage(&self) -> &Usage {
+        &self.manager.usage
+    }
+
+    pub(super) fn current(&self) -> r2d2::Pool<Manager> {
+        let current = self.current.read();
+        current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Begins anew if connections are lost. Those that are in use go when they are given back.
+    pub(super) fn replace_lost(&self) {
+        let limit = self.manager.config.response_limit();
+        if limit.is_some_and(|limit| self.usage().retire_silent(limit)) {
+            let pool = Self::build(&self.manager);
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = pool;
+        }
+    }
+}
+
 impl Connection {
+    /// Lets go what is prepared if that is too much. To be called between statements.
+    pub(super) fn trim(&mut self) -> Result<()> {
+        if self.prepared.load(Ordering::Relaxed) < self.most_prepared {
+            return Ok(());
+        }
+        if self.behind_pgbouncer {
+            // PgBouncer has names of its own for what its clients prepare, and gives them up with the client.
+            self.usage.retire();
+            return Ok(());
+        }
+        self.run(|connection| connection.batch_execute("DEALLOCATE ALL"))?;
+        self.forget_statements();
+        Ok(())
+    }
+
+    /// Prepares statements anew.
+    pub(super) fn forget_statements(&mut self) {
+        // diesel makes another cache for another size.
+        for size in [CacheSize::Disabled, CacheSize::Unbounded] {
+            self.inner.set_prepared_statement_cache_size(size);
+        }
+        self.prepared.store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn run<T>(
         &mut self,
         statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,

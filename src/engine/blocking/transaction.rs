@@ -179,6 +179,9 @@ impl Tx {
                 });
             }
         };
+        if !self.is_of_the_caller() {
+            connection.trim().inspect_err(|_| self.set_failed())?;
+        }
         let outcome = statement(&mut connection.inner);
         self.usage.answered();
         outcome.map_err(|error| self.failed(error))
@@ -188,12 +191,20 @@ impl Tx {
         AtomicBool::load(&self.failed, Ordering::Relaxed)
     }
 
+    /// Checks whether a statement has failed, or the connection was lent: nothing is to be run on it beside.
+    pub(super) fn is_of_the_caller(&self) -> bool {
+        self.unheard || self.has_failed()
+    }
+
+    pub(super) fn set_failed(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn failed(&self, error: diesel::result::Error) -> Error {
         if !matches!(error, diesel::result::Error::NotFound) {
             self.failed.store(true, Ordering::Relaxed);
         }
-        let read_only = self.usage.is_read_only();
-        let failure = Failure::of(error, Stage::Within { read_only });
+        let failure = Failure::of(error, Stage::Within);
         self.usage.heed(failure.verdict);
         failure.error
     }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use diesel::result::DatabaseErrorKind as Kind;
 use diesel::result::Error::DatabaseError;
@@ -20,6 +21,7 @@ use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
 use super::incoming::Unread;
 use super::locked;
 use super::refusal::{before_sending, closed, from_driver};
+use super::silence::{Heard, Silence};
 use super::waiting::{OnAnswer, OnWire, Place, Waiting, Wire, poll_beside};
 
 /// What reads from the server and writes to it.
@@ -31,6 +33,7 @@ pub(super) struct Driver {
     on_answer: Waker,
     /// What has ended the connection; set before any statement on it hears of its end.
     end: OnceLock<Error>,
+    silence: Arc<Silence>,
     /// An error of a statement said that the connection is of no further use.
     is_spent: AtomicBool,
     /// A statement was refused since it writes.
@@ -67,6 +70,7 @@ impl Driver {
         S: TlsStream + Unpin + Send + 'static,
     {
         let waiting = Arc::<Waiting>::default();
+        let silence = Arc::<Silence>::default();
         let is_heard = listener.is_some();
         let driver = Arc::new(Self {
             wire: Mutex::new(Some(Opened {
@@ -74,7 +78,11 @@ impl Driver {
                 listener,
             })),
             on_wire: Waker::from(Arc::new(OnWire(Arc::clone(&waiting)))),
-            on_answer: Waker::from(Arc::new(OnAnswer(Arc::clone(&waiting)))),
+            on_answer: Waker::from(Arc::new(Heard {
+                waiting: Arc::new(OnAnswer(Arc::clone(&waiting))),
+                silence: Arc::clone(&silence),
+            })),
+            silence,
             waiting,
             unread: Unread::default(),
             end: OnceLock::new(),
@@ -102,6 +110,16 @@ impl Driver {
         self.on_wire.wake_by_ref();
     }
 
+    /// Sets how long the server may say nothing while an answer is due.
+    pub(super) fn limit_silence(&self, limit: Duration) {
+        self.silence.limit(limit);
+    }
+
+    /// Checks whether the wire can go on and has not been run since.
+    pub(super) fn is_called(&self) -> bool {
+        self.waiting.is_wire_called()
+    }
+
     /// Takes notice of what has happened while nobody waited.
     pub(super) fn catch_up(&self) {
         if self.waiting.is_wire_due() {
@@ -111,9 +129,10 @@ impl Driver {
 
     /// An error of a statement, or that which has ended the connection, of which the driver then says no more than so.
     pub(super) fn refused(&self, error: &Error) -> diesel::result::Error {
-        let error = match self.end.get() {
-            Some(end) if error.as_db_error().is_none() => from_driver(end),
-            _ => from_driver(error),
+        let error = if error.as_db_error().is_none() {
+            self.why_ended().unwrap_or_else(|| from_driver(error))
+        } else {
+            from_driver(error)
         };
         if let DatabaseError(kind, _) = &error {
             match kind {
@@ -129,10 +148,22 @@ impl Driver {
 
     /// The error of a statement that was not sent, since the connection has ended.
     pub(super) fn ended(&self) -> diesel::result::Error {
-        before_sending(match self.end.get() {
-            Some(end) => from_driver(end),
-            None => closed("connection closed".to_owned()),
-        })
+        let why = self.why_ended();
+        before_sending(why.unwrap_or_else(|| closed("connection closed".to_owned())))
+    }
+
+    fn why_ended(&self) -> Option<diesel::result::Error> {
+        match (self.silence.ended(), self.end.get()) {
+            (Some(limit), _) => Some(closed(format!(
+                "nothing came from the server for {limit:?}, although an answer was due"
+            ))),
+            (None, end) => end.map(from_driver),
+        }
+    }
+
+    /// Checks whether the server's silence has ended the connection.
+    pub(super) fn ended_in_silence(&self) -> bool {
+        self.silence.ended().is_some()
     }
 
     pub(super) fn is_spent(&self) -> bool {
@@ -190,6 +221,8 @@ impl Wire for Driver {
 pub(super) struct Turn {
     driver: Arc<Driver>,
     place: Place,
+    /// An answer is due, and has been waited for.
+    is_due: bool,
 }
 
 impl Turn {
@@ -197,6 +230,7 @@ impl Turn {
         Self {
             driver: Arc::clone(driver),
             place: Place::default(),
+            is_due: false,
         }
     }
 
@@ -214,7 +248,15 @@ impl Turn {
         context: &mut Context<'_>,
         poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        poll_beside(&*self.driver, &mut self.place, context, poll)
+        let outcome = poll_beside(&*self.driver, &mut self.place, context, poll);
+        if outcome.is_pending() != self.is_due {
+            self.is_due = outcome.is_pending();
+            match self.is_due {
+                true => self.driver.silence.begin(&self.driver),
+                false => self.driver.silence.end(),
+            }
+        }
+        outcome
     }
 
     pub(super) fn refused(&self, error: &Error) -> diesel::result::Error {
@@ -225,5 +267,8 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.driver.waiting.leave(&self.place);
+        if self.is_due {
+            self.driver.silence.end();
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::{BufMut as _, BytesMut};
 use diesel::QueryResult;
@@ -22,8 +22,45 @@ use super::refusal::before_sending;
 /// What a connection has prepared, and what it knows of the types that the database has made.
 #[derive(Default)]
 pub(super) struct Statements {
-    prepared: Mutex<HashMap<Shape, Prepared>>,
+    prepared: Mutex<Shelf>,
     types: Mutex<Vec<Known>>,
+}
+
+/// The statements that are kept prepared: those that were used last.
+#[derive(Default)]
+struct Shelf {
+    statements: HashMap<Shape, (Prepared, u64)>,
+    /// How many there may be; `None` for any number.
+    bound: Option<usize>,
+    /// How often one was taken or put here.
+    uses: u64,
+}
+
+impl Shelf {
+    fn get(&mut self, shape: &Shape) -> Option<Prepared> {
+        let (prepared, used) = self.statements.get_mut(shape)?;
+        self.uses += 1;
+        *used = self.uses;
+        Some(prepared.clone())
+    }
+
+    /// Returns what has to go for it. Dropped, it is closed on the server.
+    #[must_use]
+    fn put(&mut self, shape: Shape, prepared: Prepared) -> Vec<Prepared> {
+        self.uses += 1;
+        self.statements.insert(shape, (prepared, self.uses));
+        let mut gone = Vec::new();
+        while self
+            .bound
+            .is_some_and(|bound| self.statements.len() > bound)
+        {
+            let oldest = self.statements.values().map(|(_, used)| *used).min();
+            let is_oldest = |used: u64| Some(used) == oldest;
+            let old = self.statements.extract_if(|_, (_, used)| is_oldest(*used));
+            gone.extend(old.map(|(_, (prepared, _))| prepared));
+        }
+        gone
+    }
 }
 
 /// A prepared statement.
@@ -123,9 +160,15 @@ impl Statements {
         self.ask_with(query, values, Some((id, shape)))
     }
 
+    /// Sets how many statements are kept prepared.
+    pub(super) fn keep(&mut self, number: usize) {
+        let shelf = self.prepared.get_mut();
+        shelf.unwrap_or_else(PoisonError::into_inner).bound = Some(number);
+    }
+
     /// Forgets what is prepared, and the numbers of types.
     pub(super) fn forget(&self) {
-        let prepared = std::mem::take(&mut *locked(&self.prepared));
+        let prepared = std::mem::take(&mut locked(&self.prepared).statements);
         drop(prepared);
         locked(&self.types).clear();
     }
@@ -138,7 +181,7 @@ impl Statements {
         id: Option<Fixed>,
     ) -> QueryResult<Question> {
         // What is kept by its type was found safe to keep when it was prepared, and has the same text.
-        let prepared = id.and_then(|id| locked(&self.prepared).get(&Shape::Fixed(id)).cloned());
+        let prepared = id.and_then(|id| locked(&self.prepared).get(&Shape::Fixed(id)));
         let count = prepared.as_ref();
         let count = count.map_or(0, |prepared| prepared.statement.params().len());
         let known = if prepared.is_some() { values } else { query };
@@ -238,7 +281,7 @@ impl Statements {
         if let Some(shape) = &shape
             && let Some(prepared) = locked(&self.prepared).get(shape)
         {
-            return Ok(prepared.clone());
+            return Ok(prepared);
         }
         let types: Vec<Type> = asked.bind_types.iter().copied().map(type_of).collect();
         let statement = client.prepare_typed(&asked.sql, &types).await;
@@ -249,7 +292,8 @@ impl Statements {
         let types = types.collect();
         let prepared = Prepared { statement, types };
         if let Some(shape) = shape {
-            locked(&self.prepared).insert(shape, prepared.clone());
+            let gone = locked(&self.prepared).put(shape, prepared.clone());
+            drop(gone);
         }
         Ok(prepared)
     }

@@ -107,6 +107,11 @@ impl Waiting {
         std::mem::take(&mut locked(&self.0).is_wire_due)
     }
 
+    /// Checks whether the wire can go on and has not been run since.
+    pub(super) fn is_wire_called(&self) -> bool {
+        locked(&self.0).is_wire_due
+    }
+
     /// Whoever waited there does so no more.
     pub(super) fn leave(&self, place: &Place) {
         if let Some(number) = place.number {
