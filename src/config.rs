@@ -312,6 +312,9 @@ impl Config {
     /// begins the time anew: a stream or a COPY may take longer than this. The error comes within an eighth of the
     /// limit after it.
     ///
+    /// A transaction that raises its own `statement_timeout`, and a role behind a PgBouncer that has a longer one, need
+    /// a longer limit here.
+    ///
     /// In the blocking engine nothing can end the wait of a thread but the network's own limits. The pool counts a
     /// connection whose statement has taken longer than this as lost and, when no other is free, opens new ones in its
     /// place, so that other calls go on.

@@ -2,6 +2,9 @@
 
 #[allow(dead_code)]
 mod observer;
+#[allow(dead_code)]
+#[path = "pgbouncer/mod.rs"]
+mod server;
 
 #[path = ""]
 mod asynchronous {

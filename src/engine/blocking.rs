@@ -13,9 +13,7 @@ use crate::engine::libpq::Connector;
 use crate::health::{Health, PROBE, PoolState, Probe};
 use crate::statement::prepared;
 use crate::touched::Notes;
-use crate::transaction::{
-    Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice,
-};
+use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice};
 use crate::usage::Usage;
 use crate::{Advice, Config, Error, Result};
 

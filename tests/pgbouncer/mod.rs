@@ -15,7 +15,7 @@ use wundr_db::testing::{PostgresServer, TestDatabase};
 /// Fewer than tasks, so that clients change their server connections.
 pub const SERVER_CONNECTIONS: usize = 5;
 
-/// A PgBouncer in front of the shared server.
+/// A PgBouncer in front of a server.
 pub struct PgBouncer {
     process: Child,
     directory: TempDir,
@@ -49,7 +49,10 @@ pub fn follows_statements() -> bool {
 
 impl PgBouncer {
     pub fn start(pool_mode: &str) -> Self {
-        let server = PostgresServer::shared().unwrap();
+        Self::in_front_of(PostgresServer::shared().unwrap(), pool_mode)
+    }
+
+    pub fn in_front_of(server: &PostgresServer, pool_mode: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let path = directory.path().display();

@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use super::*;
 use crate::observer::{Observer, SOMEBODY_WAITS};
+use crate::server::PgBouncer;
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use wundr_db::testing::PostgresServer;
 use wundr_db::{
     Advice, Config, Error, Fate, NewUser, OrganizationFilter, Result, Retry, TransactionOptions,
-    UserChanges, UserFilter, UserId,
+    UserChanges, UserFilter, UserId, UserRole,
 };
 
 /// No connection fails more often than this after its statements, its types or its server have changed.
@@ -392,7 +393,7 @@ fn changes(number: u32) -> UserChanges {
     changes.is_active = bit(1).then_some(true);
     changes.email_verified = bit(2).then_some(true);
     changes.email = bit(3).then(|| "b@x".to_owned());
-    changes.preferences = bit(4).then(|| serde_json::json!({}));
+    changes.role = bit(4).then_some(UserRole::Admin);
     if bit(5) {
         changes = changes.avatar_url("x".to_owned());
     }
@@ -542,4 +543,56 @@ async fn a_conflict_with_recovery_ends_the_connection_that_it_ends() {
     );
     assert!(ended.is_retryable());
     db.users().count(&UserFilter::new()).await.unwrap();
+}
+
+#[both_engines]
+#[case]
+async fn what_a_pgbouncer_says_of_a_server_that_is_gone_is_a_connection_error() {
+    let server = PostgresServer::start().unwrap();
+    let database = server.create_database().unwrap();
+    let bouncer = PgBouncer::in_front_of(&server, "session");
+    let config = bouncer
+        .config(&database)
+        .behind_pgbouncer()
+        .max_connections(1);
+    let db = Db::connect(config.acquire_timeout(Duration::from_secs(10)))
+        .await
+        .unwrap();
+    let options = TransactionOptions::new();
+    assert_eq!(ask(&db, &options, "1").await.unwrap(), "1");
+
+    let crashed = db
+        .transaction(async |tx| -> Result<()> {
+            tx.connection_mut().batch_execute("SELECT 1").await?;
+            server.kill().unwrap();
+            Ok(tx.connection_mut().batch_execute("SELECT 2").await?)
+        })
+        .await
+        .unwrap_err();
+    assert!(matches!(crashed, Error::Connection { .. }), "{crashed:?}");
+    for _ in 0..3 {
+        let failing = ask(&db, &options, "1").await.unwrap_err();
+        assert_eq!(failing.fate(), Some(Fate::NotSent), "{failing:?}");
+    }
+}
+
+#[both_engines]
+#[case]
+async fn no_more_statements_stay_prepared_behind_a_pgbouncer() {
+    let database = migrated_database().unwrap();
+    let bouncer = PgBouncer::start("session");
+    let config = bouncer
+        .config(&database)
+        .behind_pgbouncer()
+        .max_connections(1);
+    let db = Db::connect(config.prepared_statements(20)).await.unwrap();
+    let ada = db.users().create(NewUser::new("a@x", "a")).await.unwrap();
+    for number in 1..128 {
+        db.users().update(ada.id, changes(number)).await.unwrap();
+        if number % 8 == 0 {
+            let count = "SELECT count(*) FROM pg_catalog.pg_prepared_statements";
+            let count = ask(&db, &TransactionOptions::new(), count).await.unwrap();
+            assert!(count.parse::<u32>().unwrap() <= 24, "{count} are prepared");
+        }
+    }
 }
