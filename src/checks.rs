@@ -108,11 +108,6 @@ impl<T: Storable> Storable for Change<T> {
     }
 }
 
-/// The most decimals that PostgreSQL reads.
-const MOST_DECIMALS: i64 = 16_383;
-/// The most digits before the decimal point that PostgreSQL stores.
-const MOST_DIGITS: i64 = 131_072;
-
 /// How many digits stand before the decimal point.
 fn whole_digits(value: &BigDecimal) -> i64 {
     i64::try_from(value.digits())
@@ -122,11 +117,13 @@ fn whole_digits(value: &BigDecimal) -> i64 {
 
 impl Storable for BigDecimal {
     fn objection(&self, _: Option<usize>) -> Option<String> {
-        if self.fractional_digit_count() > MOST_DECIMALS {
-            return Some(format!("has more than {MOST_DECIMALS} decimals"));
-        }
-        (whole_digits(self) > MOST_DIGITS)
-            .then(|| format!("has more than {MOST_DIGITS} digits before the decimal point"))
+        // A short text names a number that takes a second to write out.
+        (!crate::decimal::is_bounded(self)).then(|| {
+            format!(
+                "has more than {} digits on one side of the decimal point",
+                crate::decimal::DIGITS
+            )
+        })
     }
 }
 

@@ -1,24 +1,105 @@
 //! The design's 26 enums.
 //!
 //! Each has the database's own words in [`as_str`](UserRole::as_str), `Display`, `FromStr` and serde, and all its
-//! values in `ALL`. A word that this version of the crate does not know, written by a newer one, is an
-//! [`Error::Decode`](crate::Error::Decode) that names type and word.
+//! values in `ALL`. A word that this version of the crate does not know, because a newer one has added it to the type, is
+//! `Unknown` and keeps its row readable; [`unknown_words`] lists those that the process has met.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::io::Write as _;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
 use diesel::pg::{Pg, PgValue};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::Text;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::UnknownWord;
 use crate::statement::{Wire, Word};
 use crate::{Error, schema};
+
+/// A word of an enum that this version of the crate does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UnknownWord(&'static str);
+
+/// The types and words that were met. They are few, since each was added to a type of the database, and are kept for good,
+/// so that a value which holds one is as small and as easily copied as another.
+static MET: Mutex<Vec<(&str, &str)>> = Mutex::new(Vec::new());
+
+/// More than this, which no database has, are not kept: they come from a cache that was written to by another.
+const MOST_WORDS: usize = 1_000;
+/// The longest word of an enum, in bytes.
+const LONGEST_WORD: usize = 63;
+
+impl UnknownWord {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    fn met(type_name: &'static str, word: &[u8]) -> Option<Self> {
+        let word = std::str::from_utf8(word).ok()?;
+        let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = Self::among(&met, type_name, word) {
+            return Some(known);
+        }
+        if met.len() >= MOST_WORDS || word.len() > LONGEST_WORD {
+            return None;
+        }
+        let kept: &'static str = Box::leak(word.into());
+        met.push((type_name, kept));
+        drop(met);
+        #[cfg(feature = "tracing")]
+        tracing::warn!(
+            target: "wundr_db",
+            r#type = type_name,
+            word = kept,
+            "the database has an enum word that this version does not know"
+        );
+        Some(Self(kept))
+    }
+
+    fn among(met: &[(&'static str, &'static str)], type_name: &str, word: &str) -> Option<Self> {
+        let mut met = met.iter();
+        let known = met.find(|(of, known)| *of == type_name && *known == word);
+        known.map(|(_, known)| Self(known))
+    }
+
+    /// The word, if it was met before.
+    fn known(type_name: &str, word: &str) -> Option<Self> {
+        let met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::among(&met, type_name, word)
+    }
+}
+
+/// Returns the enum words that this process has read and does not know, each with its type.
+///
+/// A word is in the list from the first row that holds it. With the feature `tracing` it is also an event of level WARN
+/// with the target `wundr_db`.
+#[must_use]
+pub fn unknown_words() -> Vec<(&'static str, &'static str)> {
+    let met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+    met.clone()
+}
+
+/// Reads a word by a function.
+struct WordOf<F>(F, &'static [&'static str]);
+
+impl<T, F: FnOnce(&str) -> Option<T>> Visitor<'_> for WordOf<F> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "one of {:?}", self.1)
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<T, E> {
+        (self.0)(word).ok_or_else(|| E::unknown_variant(word, self.1))
+    }
+}
 
 macro_rules! enums {
     ($($(#[$doc:meta])* $name:ident in $schema:ident as $type:literal {
@@ -26,22 +107,21 @@ macro_rules! enums {
     })*) => {$(
         $(#[$doc])*
         #[doc = concat!("\n\nThe design's `", $type, "`, in the schema `", stringify!($schema), "`.")]
-        #[derive(
-            Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, AsExpression, FromSqlRow,
-        )]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
         #[diesel(sql_type = schema::$schema::sql_types::$name)]
         #[non_exhaustive]
         pub enum $name {
             $(
                 $(#[$value_doc])*
                 #[doc = concat!("`", $word, "`.")]
-                #[serde(rename = $word)]
                 $value,
             )*
+            /// A word that this version of the crate does not know. Only rows that were read have it.
+            Unknown(UnknownWord),
         }
 
         impl $name {
-            /// Every value, in the database's order.
+            /// Every value that this version of the crate knows, in the database's order.
             pub const ALL: &'static [Self] = &[$(Self::$value),*];
 
             /// The database's word.
@@ -49,7 +129,37 @@ macro_rules! enums {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$value => $word,)*
+                    Self::Unknown(word) => word.0,
                 }
+            }
+
+            /// The value of a word that came from a database, or from the cache.
+            fn stored(word: &[u8]) -> Result<Self, crate::error::UnknownWord> {
+                match word {
+                    $(word if word == $word.as_bytes() => Ok(Self::$value),)*
+                    word => match UnknownWord::met($type, word) {
+                        Some(word) => Ok(Self::Unknown(word)),
+                        None => Err(crate::error::UnknownWord::new($type, word)),
+                    },
+                }
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        /// Reads a word. One that this version of the crate does not know is refused, except in formats that people do not
+        /// read, such as the cache's.
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                const WORDS: &[&str] = &[$($word),*];
+                let is_stored = !deserializer.is_human_readable();
+                deserializer.deserialize_str(WordOf(|word: &str| {
+                    if is_stored { Self::stored(word.as_bytes()).ok() } else { word.parse().ok() }
+                }, WORDS))
             }
         }
 
@@ -72,10 +182,7 @@ macro_rules! enums {
 
         impl FromSql<schema::$schema::sql_types::$name, Pg> for $name {
             fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-                match value.as_bytes() {
-                    $(bytes if bytes == $word.as_bytes() => Ok(Self::$value),)*
-                    bytes => Err(UnknownWord::new($type, bytes).into()),
-                }
+                Ok(Self::stored(value.as_bytes())?)
             }
         }
 
@@ -324,9 +431,24 @@ enums! {
     }
 }
 
+impl IssueSeverity {
+    /// The place in the database's order; before all others for a word that is not known.
+    fn rank(self) -> Option<usize> {
+        Self::ALL.iter().position(|severity| *severity == self)
+    }
+
+    /// The severity of a cursor, which comes from outside.
+    pub(crate) fn read(word: &str) -> Option<Self> {
+        let unknown = || UnknownWord::known("issue_severity", word).map(Self::Unknown);
+        word.parse().ok().or_else(unknown)
+    }
+}
+
+/// A word that is not known is worse than all others: it may be.
 impl Ord for IssueSeverity {
     fn cmp(&self, other: &Self) -> Ordering {
-        (*other as u8).cmp(&(*self as u8))
+        let by_rank = other.rank().cmp(&self.rank());
+        by_rank.then_with(|| self.as_str().cmp(other.as_str()))
     }
 }
 
@@ -336,9 +458,19 @@ impl PartialOrd for IssueSeverity {
     }
 }
 
+impl LogLevel {
+    /// The place in the database's order; behind all others for a word that is not known.
+    fn rank(self) -> usize {
+        let place = Self::ALL.iter().position(|level| *level == self);
+        place.unwrap_or(usize::MAX)
+    }
+}
+
+/// A word that is not known is graver than all others: it may be.
 impl Ord for LogLevel {
     fn cmp(&self, other: &Self) -> Ordering {
-        (*self as u8).cmp(&(*other as u8))
+        let by_rank = self.rank().cmp(&other.rank());
+        by_rank.then_with(|| self.as_str().cmp(other.as_str()))
     }
 }
 

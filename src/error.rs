@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as DieselError};
+use diesel::result::{
+    DatabaseErrorInformation, DatabaseErrorKind, DeserializeFieldError, Error as DieselError,
+};
 
 mod connection_end;
 
@@ -148,11 +150,15 @@ pub enum Error {
     #[error("the transaction is read-only")]
     ReadOnly,
     /// A stored value is none that this version of the crate understands.
+    ///
+    /// A database that has this crate's schema has no such value: what PostgreSQL stores in a column of it is read, at
+    /// worst as the nearest value that the field's type has. A schema that was changed by hand has, for example a NULL
+    /// where the column was NOT NULL.
     #[error("cannot decode {type_name}: {value}")]
     Decode {
         /// The type that was expected.
         type_name: Cow<'static, str>,
-        /// The value, or what is wrong with it.
+        /// The value, or what is wrong with it, with the column's name where that is known.
         value: String,
     },
     /// A migration failed.
@@ -498,10 +504,19 @@ fn from_decoding(cause: &(dyn StdError + 'static)) -> Error {
             type_name: unknown.type_name.into(),
             value: unknown.word.clone(),
         },
-        None => Error::Decode {
-            type_name: "row".into(),
-            value: innermost(cause),
-        },
+        None => {
+            let mut causes = std::iter::successors(Some(cause), |&cause| cause.source());
+            let field = causes.find_map(|cause| cause.downcast_ref::<DeserializeFieldError>());
+            let column = field.and_then(|field| field.field_name.as_deref());
+            let reason = innermost(cause);
+            Error::Decode {
+                type_name: "row".into(),
+                value: match column {
+                    Some(column) => format!("'{column}': {reason}"),
+                    None => reason,
+                },
+            }
+        }
     }
 }
 

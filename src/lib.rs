@@ -99,6 +99,7 @@ mod gate;
 mod health;
 mod ids;
 mod json;
+mod lenient;
 mod lifecycle;
 mod live;
 #[cfg(feature = "migrations")]

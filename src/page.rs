@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::timestamp::{AnyTime, from_micros};
 use crate::{Error, IssueSeverity, Result};
 
 /// Rows on a page unless said otherwise.
@@ -187,6 +188,9 @@ pub struct Paged<T> {
     pub total: Option<i64>,
 }
 
+/// The longest text of a cursor that is read, in bytes.
+const LONGEST: usize = 4_096;
+
 /// A place in a list: opaque, URL-safe text, for the order that it was made in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
@@ -206,29 +210,36 @@ pub(crate) enum Key {
 
 /// A type that lists can be sorted by.
 pub(crate) trait SortKey: Sized {
+    /// What a query compares the column with.
+    type Bound;
+
     fn to_key(&self) -> Key;
-    fn from_key(key: &Key) -> Option<Self>;
+    fn from_key(key: &Key) -> Option<Self::Bound>;
 }
 
 impl SortKey for DateTime<Utc> {
+    type Bound = AnyTime;
+
     fn to_key(&self) -> Key {
         Key::Integer(self.timestamp_micros())
     }
 
-    fn from_key(key: &Key) -> Option<Self> {
+    fn from_key(key: &Key) -> Option<Self::Bound> {
         match key {
-            Key::Integer(microseconds) => Self::from_timestamp_micros(*microseconds),
+            Key::Integer(microseconds) => from_micros(*microseconds).map(AnyTime),
             Key::Text(_) => None,
         }
     }
 }
 
 impl SortKey for String {
+    type Bound = Self;
+
     fn to_key(&self) -> Key {
         Key::Text(self.clone())
     }
 
-    fn from_key(key: &Key) -> Option<Self> {
+    fn from_key(key: &Key) -> Option<Self::Bound> {
         match key {
             Key::Text(text) => Some(text.clone()),
             Key::Integer(_) => None,
@@ -237,11 +248,13 @@ impl SortKey for String {
 }
 
 impl SortKey for i32 {
+    type Bound = Self;
+
     fn to_key(&self) -> Key {
         Key::Integer((*self).into())
     }
 
-    fn from_key(key: &Key) -> Option<Self> {
+    fn from_key(key: &Key) -> Option<Self::Bound> {
         match key {
             Key::Integer(integer) => (*integer).try_into().ok(),
             Key::Text(_) => None,
@@ -250,11 +263,13 @@ impl SortKey for i32 {
 }
 
 impl SortKey for i64 {
+    type Bound = Self;
+
     fn to_key(&self) -> Key {
         Key::Integer(*self)
     }
 
-    fn from_key(key: &Key) -> Option<Self> {
+    fn from_key(key: &Key) -> Option<Self::Bound> {
         match key {
             Key::Integer(integer) => Some(*integer),
             Key::Text(_) => None,
@@ -262,24 +277,30 @@ impl SortKey for i64 {
     }
 }
 
-/// For a type whose text tells all of it.
+/// For a type whose text tells all of it. Cursors come from outside: what is read must be bounded by more than the text's
+/// length, since a few bytes can name a number with a hundred thousand digits.
 macro_rules! sorted_by_text {
-    ($($type:ty),*) => {$(
+    ($($type:ty: $read:expr),* $(,)?) => {$(
         impl SortKey for $type {
+                type Bound = Self;
+
             fn to_key(&self) -> Key {
                 Key::Text(self.to_string())
             }
 
-            fn from_key(key: &Key) -> Option<Self> {
+            fn from_key(key: &Key) -> Option<Self::Bound> {
                 match key {
-                    Key::Text(text) => text.parse().ok(),
+                    Key::Text(text) => $read(text),
                     Key::Integer(_) => None,
                 }
             }
         }
     )*};
 }
-sorted_by_text!(BigDecimal, IssueSeverity);
+sorted_by_text!(
+    BigDecimal: crate::decimal::parse,
+    IssueSeverity: IssueSeverity::read,
+);
 
 impl Cursor {
     pub(crate) fn new(sort: &str, key: &impl SortKey, id: impl Into<Uuid>) -> Self {
@@ -295,7 +316,7 @@ impl Cursor {
         &self,
         sort: &str,
         _: impl Fn() -> Option<(K, I)>,
-    ) -> Result<(K, I)> {
+    ) -> Result<(K::Bound, I)> {
         if self.sort != sort {
             return Err(Error::invalid(
                 "cursor",
@@ -319,7 +340,14 @@ impl fmt::Display for Cursor {
 impl FromStr for Cursor {
     type Err = Error;
 
+    /// Reads a cursor of at most 4 KB.
     fn from_str(text: &str) -> Result<Self> {
+        if text.len() > LONGEST {
+            return Err(Error::invalid(
+                "cursor",
+                format_args!("is longer than {LONGEST} bytes"),
+            ));
+        }
         let json = URL_SAFE_NO_PAD
             .decode(text)
             .map_err(|error| Error::invalid("cursor", error))?;

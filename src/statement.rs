@@ -16,7 +16,7 @@ use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::is_nullable::NotNull;
-use diesel::sql_types::{self, Nullable, Timestamptz};
+use diesel::sql_types::{self, Nullable};
 use diesel::{QueryResult, QuerySource, Selectable, Table};
 
 use crate::Result;
@@ -75,9 +75,13 @@ travels_as_itself!(
     sql_types::Jsonb,
     sql_types::Numeric,
     sql_types::Text,
-    sql_types::Timestamptz,
     sql_types::Uuid,
 );
+
+impl Wire for sql_types::Timestamptz {
+    type Sql = crate::timestamp::Moment;
+    type Many = crate::timestamp::Moment;
+}
 
 macro_rules! travels_as_text_array {
     ($($element:ty as $cast:literal, copied: $copied:literal);* $(;)?) => {

@@ -1,8 +1,106 @@
-//! Timestamps in forms that people do not read: microseconds since 1970, which is what PostgreSQL keeps. In JSON they are
-//! RFC 3339.
+//! Timestamps, as PostgreSQL and the cache hold them.
+//!
+//! In forms that people do not read they are microseconds since 1970; in JSON they are RFC 3339.
 
-use chrono::{DateTime, Utc, serde::ts_microseconds};
+use std::io::Write as _;
+
+use chrono::{DateTime, Utc};
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::expression::AsExpression;
+use diesel::pg::{Pg, PgValue};
+use diesel::query_builder::QueryId;
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::{BigInt, Nullable, SqlType, Timestamptz};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// 2000-01-01, from which PostgreSQL counts, in microseconds since 1970.
+const EPOCH: i64 = 946_684_800_000_000;
+
+/// A `timestamptz` of any value: `infinity` and later times than `chrono` has are [`DateTime::<Utc>::MAX_UTC`],
+/// `-infinity` and earlier ones [`DateTime::<Utc>::MIN_UTC`].
+#[derive(Debug, Clone, Copy, AsExpression, FromSqlRow)]
+#[diesel(sql_type = Timestamptz)]
+pub struct AnyTime(pub(crate) DateTime<Utc>);
+
+impl From<AnyTime> for DateTime<Utc> {
+    fn from(time: AnyTime) -> Self {
+        time.0
+    }
+}
+
+impl FromSql<Timestamptz, Pg> for AnyTime {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        let since: i64 = FromSql::<BigInt, Pg>::from_sql(value)?;
+        let time = since.checked_add(EPOCH);
+        let time = time.and_then(DateTime::from_timestamp_micros);
+        Ok(Self(match time {
+            Some(time) => time,
+            None if since < 0 => DateTime::<Utc>::MIN_UTC,
+            None => DateTime::<Utc>::MAX_UTC,
+        }))
+    }
+}
+
+impl ToSql<Timestamptz, Pg> for AnyTime {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        write(self.0, out)
+    }
+}
+
+/// [`AnyTime`] in a column that may be NULL.
+#[derive(Debug, FromSqlRow)]
+pub struct MaybeTime(Option<AnyTime>);
+
+impl From<MaybeTime> for Option<DateTime<Utc>> {
+    fn from(time: MaybeTime) -> Self {
+        time.0.map(Into::into)
+    }
+}
+
+impl FromSql<Nullable<Timestamptz>, Pg> for MaybeTime {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        AnyTime::from_sql(value).map(|time| Self(Some(time)))
+    }
+
+    fn from_nullable_sql(value: Option<PgValue<'_>>) -> deserialize::Result<Self> {
+        value.map_or(Ok(Self(None)), Self::from_sql)
+    }
+}
+
+/// How a time is bound that may have been read: the two bounds are the infinities that they stand for.
+#[derive(Debug, Clone, Copy, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 1184, array_oid = 1185))]
+pub struct Moment;
+
+impl ToSql<Moment, Pg> for DateTime<Utc> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        write(*self, out)
+    }
+}
+
+fn write(time: DateTime<Utc>, out: &mut Output<'_, '_, Pg>) -> serialize::Result {
+    let since = if time == DateTime::<Utc>::MAX_UTC {
+        i64::MAX
+    } else if time == DateTime::<Utc>::MIN_UTC {
+        i64::MIN
+    } else {
+        time.timestamp_micros() - EPOCH
+    };
+    out.write_all(&since.to_be_bytes())?;
+    Ok(IsNull::No)
+}
+
+/// The time at this number of microseconds. Those of the last moment, which has nanoseconds besides, are that moment.
+pub(crate) fn from_micros(microseconds: i64) -> Option<DateTime<Utc>> {
+    if microseconds == DateTime::<Utc>::MAX_UTC.timestamp_micros() {
+        return Some(DateTime::<Utc>::MAX_UTC);
+    }
+    DateTime::from_timestamp_micros(microseconds)
+}
+
+fn read<E: serde::de::Error>(microseconds: i64) -> Result<DateTime<Utc>, E> {
+    from_micros(microseconds).ok_or_else(|| E::custom("a time out of range"))
+}
 
 pub(crate) fn serialize<S: Serializer>(
     time: &DateTime<Utc>,
@@ -11,7 +109,7 @@ pub(crate) fn serialize<S: Serializer>(
     if serializer.is_human_readable() {
         time.serialize(serializer)
     } else {
-        ts_microseconds::serialize(time, serializer)
+        serializer.serialize_i64(time.timestamp_micros())
     }
 }
 
@@ -21,13 +119,13 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     if deserializer.is_human_readable() {
         DateTime::deserialize(deserializer)
     } else {
-        ts_microseconds::deserialize(deserializer)
+        i64::deserialize(deserializer).and_then(read)
     }
 }
 
 /// Of columns that may be NULL.
 pub(crate) mod optional {
-    use chrono::{DateTime, Utc, serde::ts_microseconds_option};
+    use chrono::{DateTime, Utc};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(crate) fn serialize<S: Serializer>(
@@ -37,7 +135,8 @@ pub(crate) mod optional {
         if serializer.is_human_readable() {
             time.serialize(serializer)
         } else {
-            ts_microseconds_option::serialize(time, serializer)
+            time.map(|time| time.timestamp_micros())
+                .serialize(serializer)
         }
     }
 
@@ -47,7 +146,8 @@ pub(crate) mod optional {
         if deserializer.is_human_readable() {
             Option::deserialize(deserializer)
         } else {
-            ts_microseconds_option::deserialize(deserializer)
+            let microseconds: Option<i64> = Option::deserialize(deserializer)?;
+            microseconds.map(super::read).transpose()
         }
     }
 }

@@ -53,9 +53,11 @@ pub struct Analysis {
     pub error_message: Option<String>,
     /// When the run began.
     #[serde(with = "crate::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub started_at: Option<DateTime<Utc>>,
     /// When the run ended, well or not; there only if `started_at` is, and not before it.
     #[serde(with = "crate::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub completed_at: Option<DateTime<Utc>>,
     /// How long the run took: seconds, at least 1; there if `completed_at` is.
     pub duration_seconds: Option<i32>,
@@ -63,6 +65,7 @@ pub struct Analysis {
     pub created_by: UserId,
     /// When the row was made.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

@@ -63,10 +63,12 @@ pub struct AnalysisIssue {
     /// What has become of it.
     pub status: IssueStatus,
     /// When it was resolved, ignored or found to be none; there only if it is not open.
+    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub resolved_at: Option<DateTime<Utc>>,
     /// Who resolved or ignored it or found it to be none; there only if it is not open.
     pub resolved_by: Option<UserId>,
     /// When the row was made.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

@@ -32,6 +32,7 @@ pub struct Lease {
     /// can refuse a worker that has lost its lease without knowing it.
     pub fence: i64,
     /// When it ends unless it is renewed, by the database's clock.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub expires_at: DateTime<Utc>,
 }
 

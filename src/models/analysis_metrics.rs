@@ -38,7 +38,8 @@ pub struct AnalysisMetric {
     pub analysis_id: AnalysisId,
     /// What is measured.
     pub metric_name: String,
-    /// The value, with 4 decimals.
+    /// The value, with 4 decimals; none too where another client has stored NaN.
+    #[diesel(deserialize_as = crate::lenient::Finite)]
     #[serde(default, deserialize_with = "crate::decimal::read")]
     pub metric_value: Option<BigDecimal>,
     /// The value's unit.
@@ -50,6 +51,7 @@ pub struct AnalysisMetric {
     /// Where the metric is heading, as the application sees it.
     pub trend_direction: Option<TrendDirection>,
     /// When the row was made.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

@@ -41,6 +41,7 @@ pub struct AnalysisResult {
     /// What the file depends on.
     pub dependencies: Json<Vec<String>>,
     /// When the row was made.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

@@ -53,6 +53,7 @@ pub struct AuditLog {
     /// With which program.
     pub user_agent: Option<String>,
     /// When it was done. The month in UTC decides the partition.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

@@ -116,6 +116,7 @@ impl TryFrom<&Configuration> for ConfigurationScope {
             ConfigScope::Global => Some(Self::Global),
             ConfigScope::Organization => row.organization_id.map(Self::Organization),
             ConfigScope::Project => row.project_id.map(Self::Project),
+            ConfigScope::Unknown(_) => None,
         };
         scope.ok_or_else(|| Error::invalid("scope", format_args!("{} without its id", row.scope)))
     }
@@ -161,9 +162,11 @@ pub struct Configuration {
     pub created_by: UserId,
     /// When the row was made.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
 

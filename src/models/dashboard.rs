@@ -50,6 +50,7 @@ pub struct DashboardMember {
     /// What the user may do in the project.
     pub role: ProjectRole,
     /// Since when.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub added_at: DateTime<Utc>,
 }
 

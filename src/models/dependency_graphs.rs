@@ -38,6 +38,7 @@ pub struct DependencyGraph {
     /// What else there is to say, as the application writes it.
     pub metadata: Document,
     /// When the row was made.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

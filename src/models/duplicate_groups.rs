@@ -1,6 +1,7 @@
 //! `analysis.duplicate_groups`: code that stands in more than one place.
 
-use bigdecimal::BigDecimal;
+use bigdecimal::num_bigint::Sign;
+use bigdecimal::{BigDecimal, RoundingMode};
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -41,6 +42,7 @@ pub struct DuplicateGroup {
     /// The places.
     pub files: Json<Vec<DuplicateFile>>,
     /// When the row was made.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 
@@ -141,6 +143,22 @@ pub struct DuplicateGroupFilter {
     pub similarity_at_least: Option<BigDecimal>,
 }
 
+/// A bound that the same percentages are within, all of which have two decimals: to send a number of a hundred thousand
+/// digits, which a few bytes can name, takes a second.
+fn within_percent(bound: &BigDecimal) -> BigDecimal {
+    if crate::decimal::is_bounded(bound) {
+        return bound.clone();
+    }
+    let digits = i64::try_from(bound.digits()).unwrap_or(i64::MAX);
+    let whole = digits.saturating_sub(bound.fractional_digit_count());
+    match bound.sign() {
+        Sign::Plus if whole > 3 => 1_000.into(),
+        Sign::Plus if whole < -2 => BigDecimal::new(1.into(), 2),
+        Sign::Plus => bound.with_scale_round(2, RoundingMode::Ceiling),
+        Sign::NoSign | Sign::Minus => 0.into(),
+    }
+}
+
 impl DuplicateGroupFilter {
     pub(crate) fn query(&self) -> duplicate_groups::BoxedQuery<'_, Pg> {
         let mut query = duplicate_groups::table.into_boxed();
@@ -151,6 +169,7 @@ impl DuplicateGroupFilter {
             query = query.filter(duplicate_groups::hash.eq(hash));
         }
         if let Some(similarity) = &self.similarity_at_least {
+            let similarity = within_percent(similarity);
             query = query.filter(duplicate_groups::similarity_percentage.ge(similarity));
         }
         query

@@ -54,14 +54,17 @@ pub struct Integration {
     /// Whether it is in use.
     pub is_enabled: bool,
     /// When the last synchronization ended, well or not.
+    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub last_sync_at: Option<DateTime<Utc>>,
     /// How the last synchronization went.
     pub sync_status: SyncStatus,
     /// Who made it.
     pub created_by: UserId,
     /// When the row was made.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
 

@@ -38,6 +38,7 @@ pub struct OrganizationMember {
     /// What the user may do in the organization.
     pub role: OrganizationRole,
     /// Since when.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub joined_at: DateTime<Utc>,
     /// Who asked the user in.
     pub invited_by: Option<UserId>,

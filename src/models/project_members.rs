@@ -36,6 +36,7 @@ pub struct ProjectMember {
     /// What the user may do in the project.
     pub role: ProjectRole,
     /// Since when.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub added_at: DateTime<Utc>,
     /// Who added the user.
     pub added_by: Option<UserId>,

@@ -32,6 +32,7 @@ pub struct ProjectStats {
     pub completed_analyses: i64,
     /// When the last analysis ended, well or not.
     #[serde(with = "crate::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub last_analysis_at: Option<DateTime<Utc>>,
     /// The mean of `overallScore` in the summaries of completed analyses; a score that is no number does not count.
     #[serde(default, deserialize_with = "crate::decimal::read")]

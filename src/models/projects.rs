@@ -53,12 +53,15 @@ pub struct Project {
     pub created_by: UserId,
     /// When the row was made.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
     /// Last analysis, if there was one.
     #[serde(with = "crate::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub last_analyzed_at: Option<DateTime<Utc>>,
 }
 

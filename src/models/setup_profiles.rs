@@ -59,9 +59,11 @@ pub struct SetupProfile {
     pub organization_id: Option<OrganizationId>,
     /// When the row was made.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
 

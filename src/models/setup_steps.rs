@@ -47,12 +47,15 @@ pub struct SetupStep {
     /// Why it failed.
     pub error_message: Option<String>,
     /// When it began to run.
+    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
+    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub completed_at: Option<DateTime<Utc>>,
     /// How long it ran, in seconds.
     pub duration_seconds: Option<i32>,
     /// When the row was made.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

@@ -47,6 +47,7 @@ pub struct SystemLog {
     /// The user whom it was done for.
     pub user_id: Option<UserId>,
     /// When it happened. The month in UTC decides the partition.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

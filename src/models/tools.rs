@@ -44,8 +44,10 @@ pub struct Tool {
     /// Shape of its settings, as the application writes it.
     pub configuration_schema: Option<Document>,
     /// Where it can be installed.
+    #[diesel(deserialize_as = crate::lenient::Elements<Platform>)]
     pub supported_platforms: Vec<Platform>,
     /// Names of the tools that have to be there first.
+    #[diesel(deserialize_as = crate::lenient::Elements<String>)]
     pub dependencies: Option<Vec<String>>,
     /// More about it, as the application writes it.
     pub metadata: Document,
@@ -53,9 +55,11 @@ pub struct Tool {
     pub is_active: bool,
     /// When the row was made.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
 

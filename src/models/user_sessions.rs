@@ -32,10 +32,13 @@ pub struct UserSession {
     #[serde(skip)]
     pub refresh_token_hash: Option<String>,
     /// From this time on the session counts no more.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub expires_at: DateTime<Utc>,
     /// When the row was made.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// When the session was last used.
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub last_used_at: DateTime<Utc>,
     /// What the client calls itself.
     pub user_agent: Option<String>,

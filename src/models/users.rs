@@ -35,12 +35,15 @@ pub struct User {
     pub email_verified: bool,
     /// Last login, if there was one.
     #[serde(with = "crate::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub last_login_at: Option<DateTime<Utc>>,
     /// When the row was made.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// When the row last changed; kept by the database, strictly rising.
     #[serde(with = "crate::timestamp")]
+    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
 

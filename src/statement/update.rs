@@ -43,7 +43,7 @@ impl<C: Changes> QueryFragment<Pg> for NewValues<'_, C> {
         }
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
         if let Some(Some(expected)) = self.changes.expected() {
-            out.push_bind_param::<Timestamptz, _>(expected)?;
+            out.push_bind_param::<crate::timestamp::Moment, _>(expected)?;
         }
         Ok(())
     }
@@ -85,7 +85,7 @@ impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
         if let Some(Some(expected)) = self.changes.expected() {
             out.push_sql(" AND \"updated_at\" = ");
-            out.push_bind_param::<Timestamptz, _>(expected)?;
+            out.push_bind_param::<crate::timestamp::Moment, _>(expected)?;
         }
         out.push_sql(" RETURNING ");
         self.target.returning.walk_ast(out)

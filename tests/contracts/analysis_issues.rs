@@ -1,7 +1,7 @@
 use super::*;
 use wundr_db::{
-    AnalysisId, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId, AnalysisIssueOrder,
-    IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page, UserId,
+    AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
+    AnalysisIssueOrder, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page, UserId,
 };
 
 fn issue(analysis_id: AnalysisId, severity: IssueSeverity, path: &str) -> NewAnalysisIssue {
@@ -131,13 +131,18 @@ async fn the_worst_come_first_on_every_page() {
     let (mut severities, mut page) = (Vec::new(), Page::new().limit(2));
     loop {
         let listed = issues.list(&filter, &page).await.unwrap();
-        severities.extend(listed.items.iter().map(|issue| issue.severity as usize));
+        let place = |issue: &AnalysisIssue| {
+            IssueSeverity::ALL
+                .iter()
+                .position(|one| *one == issue.severity)
+        };
+        severities.extend(listed.items.iter().map(place));
         match listed.next {
             Some(next) => page = Page::new().limit(2).after(next),
             None => break,
         }
     }
-    assert_eq!(severities, [0, 0, 1, 2, 2, 3, 4]);
+    assert_eq!(severities, [0, 0, 1, 2, 2, 3, 4].map(Some));
     let last = Page::new().limit(1).last();
     let last = issues.list(&filter, &last).await.unwrap();
     assert_eq!(last.items[0].severity, IssueSeverity::Info);

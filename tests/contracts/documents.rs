@@ -16,25 +16,25 @@ use wundr_db::{
 };
 
 /// Rows of every table that has a column of JSON.
-struct Rows {
-    user: UserId,
-    organization: OrganizationId,
-    project: ProjectId,
-    analysis: wundr_db::AnalysisId,
-    result: wundr_db::AnalysisResultId,
-    graph: wundr_db::DependencyGraphId,
-    duplicate: wundr_db::DuplicateGroupId,
-    profile: wundr_db::SetupProfileId,
-    session: wundr_db::SetupSessionId,
-    tool: wundr_db::ToolId,
-    configuration: wundr_db::ConfigurationId,
-    integration: wundr_db::IntegrationId,
-    audit_log: wundr_db::AuditLogId,
-    system_log: wundr_db::SystemLogId,
+pub(super) struct Rows {
+    pub(super) user: UserId,
+    pub(super) organization: OrganizationId,
+    pub(super) project: ProjectId,
+    pub(super) analysis: wundr_db::AnalysisId,
+    pub(super) result: wundr_db::AnalysisResultId,
+    pub(super) graph: wundr_db::DependencyGraphId,
+    pub(super) duplicate: wundr_db::DuplicateGroupId,
+    pub(super) profile: wundr_db::SetupProfileId,
+    pub(super) session: wundr_db::SetupSessionId,
+    pub(super) tool: wundr_db::ToolId,
+    pub(super) configuration: wundr_db::ConfigurationId,
+    pub(super) integration: wundr_db::IntegrationId,
+    pub(super) audit_log: wundr_db::AuditLogId,
+    pub(super) system_log: wundr_db::SystemLogId,
 }
 
 #[both_engines]
-async fn rows(db: &Db) -> Rows {
+pub(super) async fn rows(db: &Db) -> Rows {
     let user = user(db).await.id;
     let analysis = analysis(db).await;
     let (project, analysis) = (analysis.project_id, analysis.id);

@@ -31,6 +31,7 @@ mod setup_lifecycle;
 mod setup_profiles;
 mod setup_sessions;
 mod setup_steps;
+mod strange_values;
 mod system_logs;
 mod tools;
 mod tracking;
