@@ -56,8 +56,16 @@ async fn ingest(paths: &[PathBuf]) -> Result<(), Box<dyn Error>> {
             label: label(path),
             at: Utc::now(),
         };
+        for notice in report.skipped.iter().chain(&report.warnings) {
+            eprintln!("warning: {notice}");
+        }
+        for failure in &report.failures {
+            eprintln!("failed: {failure}");
+        }
         let written = store(&db, &origin, &report, None).await?;
         println!("{}: analysis {}", path.display(), written.analysis);
+        println!("  results skipped             {}", report.skipped.len());
+        println!("  runs failed                 {}", report.failures.len());
         println!("  analysis.analyses           1");
         println!("  analysis.analysis_results   {}", written.counts.results);
         println!("  analysis.analysis_issues    {}", written.counts.issues);

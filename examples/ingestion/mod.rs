@@ -14,6 +14,11 @@ use wundr_db::{
     UserId,
 };
 
+use wundr_db::{
+    AnalysisIssueRepository, AnalysisMetricRepository, AnalysisRepository,
+    AnalysisResultRepository, DependencyGraphRepository, DuplicateGroupRepository, Tx,
+};
+
 use crate::readers::{Finding, Metric, Report, Summary};
 
 /// Whose report it is, and of what.
@@ -54,26 +59,54 @@ pub async fn store(
         .new_values(json!({"label": origin.label, "issues": report.findings.len()}));
 
     db.transaction(async |tx| {
-        // The rows are made while they are written.
-        let ingested = tx
-            .analyses()
-            .ingest(analysis)
-            .results(Rows::fallible(results(id, origin, report)))
-            .issues(Rows::fallible(issues(id, origin, report)))
-            .metrics(metrics)
-            .duplicate_groups(Rows::fallible(duplicate_groups(id, origin, report)))
-            .dependency_graphs(Rows::fallible(dependency_graphs(id, origin, report)))
-            .run()
-            .await?;
+        let counts = if report.failures.is_empty() {
+            // The rows are made while they are written.
+            let ingest = tx
+                .analyses()
+                .ingest(analysis)
+                .results(Rows::fallible(results(id, origin, report)))
+                .issues(Rows::fallible(issues(id, origin, report)))
+                .metrics(metrics)
+                .duplicate_groups(Rows::fallible(duplicate_groups(id, origin, report)))
+                .dependency_graphs(Rows::fallible(dependency_graphs(id, origin, report)));
+            ingest.run().await?.counts
+        } else {
+            store_failed(&tx, analysis, origin, report, &metrics).await?
+        };
         tx.projects().touch_last_analyzed(origin.project).await?;
         tx.audit_logs().create(audit).await?;
         Ok(Written {
             analysis: id,
             summary,
-            counts: ingested.counts,
+            counts,
         })
     })
     .await
+}
+
+/// An ingest ends in a completed analysis; what a failed one has found nevertheless is stored beside it.
+async fn store_failed(
+    tx: &Tx,
+    analysis: NewAnalysis,
+    origin: &Origin,
+    report: &Report,
+    metrics: &[NewAnalysisMetric],
+) -> Result<IngestCounts> {
+    let id = analysis.id;
+    tx.analyses().create(analysis).await?;
+    let results = results(id, origin, report).collect::<Result<Vec<_>>>()?;
+    let issues = issues(id, origin, report).collect::<Result<Vec<_>>>()?;
+    let groups = duplicate_groups(id, origin, report).collect::<Result<Vec<_>>>()?;
+    let mut counts = IngestCounts::default();
+    counts.results = tx.analysis_results().create_many(&results).await?;
+    counts.issues = tx.analysis_issues().create_many(&issues).await?;
+    counts.metrics = tx.analysis_metrics().create_many(metrics).await?;
+    counts.duplicate_groups = tx.duplicate_groups().create_many(&groups).await?;
+    for graph in dependency_graphs(id, origin, report) {
+        tx.dependency_graphs().create(graph?).await?;
+        counts.dependency_graphs += 1;
+    }
+    Ok(counts)
 }
 
 pub fn analysis(origin: &Origin, report: &Report, summary: &Summary) -> Result<NewAnalysis> {
@@ -82,19 +115,26 @@ pub fn analysis(origin: &Origin, report: &Report, summary: &Summary) -> Result<N
         .iter()
         .map(|tool| json!({"name": tool.name, "version": tool.version}))
         .collect();
-    // A history is stored as what it was: complete, at its own time.
+    // A history is stored as what it was: complete, at its own time. Where a tool crashed, what it did not find is not
+    // known to be gone, so that nothing may be compared with this.
     let duration = 1;
-    Ok(
-        NewAnalysis::new(origin.project, AnalysisType::Quality, origin.user)
-            .status(AnalysisStatus::Completed)
-            .progress(100)
-            .configuration(json!({"label": origin.label, "tools": tools}))
-            .summary(Json::Raw(as_json(summary)?))
-            .started_at(origin.at - Duration::seconds(duration.into()))
-            .completed_at(origin.at)
-            .duration_seconds(duration)
-            .created_at(origin.at),
-    )
+    let (status, progress) = if report.failures.is_empty() {
+        (AnalysisStatus::Completed, 100)
+    } else {
+        (AnalysisStatus::Failed, 0)
+    };
+    let mut new = NewAnalysis::new(origin.project, AnalysisType::Quality, origin.user);
+    let failures: Vec<_> = report.failures.iter().map(ToString::to_string).collect();
+    new.error_message = (!failures.is_empty()).then(|| failures.join("\n"));
+    Ok(new
+        .status(status)
+        .progress(progress)
+        .configuration(json!({"label": origin.label, "tools": tools}))
+        .summary(Json::Raw(as_json(summary)?))
+        .started_at(origin.at - Duration::seconds(duration.into()))
+        .completed_at(origin.at)
+        .duration_seconds(duration)
+        .created_at(origin.at))
 }
 
 pub fn results(

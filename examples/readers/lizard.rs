@@ -153,7 +153,8 @@ pub(super) fn from_csv(path: &Path, record: u64, error: csv::Error) -> ReadError
 }
 
 fn function(record: &csv::StringRecord) -> Result<Function, String> {
-    if record.len() != COLUMNS.len() {
+    // lizard's extensions add columns after these.
+    if record.len() < COLUMNS.len() {
         return Err(format!(
             "{} columns instead of {}",
             record.len(),
@@ -224,6 +225,12 @@ mod tests {
         assert_eq!(FileComplexity::of(&[]).average_complexity, 0.0);
         let header = "NLOC,CCN,token,PARAM,length,location,file,function,long_name,start,end\n";
         assert_eq!(read_text(&format!("{header}{TWO}")).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn columns_that_an_extension_has_added_are_passed_over() {
+        let more = TWO.replace('\n', ",3,\"x\"\n");
+        assert_eq!(read_text(&more).unwrap(), read_text(TWO).unwrap());
     }
 
     #[test]

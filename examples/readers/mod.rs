@@ -25,7 +25,7 @@ pub use jscpd::{Clone, Duplication, Fragment};
 pub use lizard::{FileComplexity, Function};
 pub use metric::Metric;
 pub use release::Release;
-pub use sarif::{Finding, Kind, Tool};
+pub use sarif::{Finding, Kind, Notice, Tool};
 pub use summary::{FileSummary, Summary};
 
 /// What the tools said of one version of one project.
@@ -41,6 +41,12 @@ pub struct Report {
     pub imports: Option<ImportGraph>,
     /// The clones, if jscpd was run.
     pub duplication: Option<Duplication>,
+    /// Results that cannot be read.
+    pub skipped: Vec<Notice>,
+    /// Runs of tools that crashed: what they would have found is not known.
+    pub failures: Vec<Notice>,
+    /// What else was passed over.
+    pub warnings: Vec<Notice>,
 }
 
 /// Why a report could not be read. Each variant names the file.
@@ -85,6 +91,14 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
         /// What the decompressor said.
+        reason: String,
+    },
+    /// The text is in another encoding than UTF-8 and UTF-16.
+    #[error("{}: {reason}", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
         reason: String,
     },
     /// The JSON is malformed, or a value has another type than the format gives it.
@@ -172,7 +186,10 @@ pub fn read(path: &Path) -> Result<Report, ReadError> {
 
     let mut report = Report::default();
     if let Some(file) = findings {
-        (report.tools, report.findings) = sarif::read(&file)?;
+        let log = sarif::read(&file)?;
+        (report.tools, report.findings) = (log.tools, log.findings);
+        (report.skipped, report.failures, report.warnings) =
+            (log.skipped, log.failures, log.warnings);
     }
     if let Some(file) = functions {
         report.functions = lizard::read(&file)?;

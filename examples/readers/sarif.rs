@@ -7,14 +7,16 @@ mod rules;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::classification::{Evidence, IssueType, Level, Severity, classify};
 use super::{ReadError, source};
 use document::{
-    BaselineState, Fix, Log, PhysicalLocation, Run, RunResult, SuppressionStatus, VersionOnly,
+    BaselineState, Fix, Invocation, Log, PhysicalLocation, Run, RunResult, SuppressionStatus,
+    VersionOnly,
 };
 use location::Locations;
 use rules::Rules;
@@ -95,18 +97,56 @@ pub enum Kind {
     Review,
 }
 
-/// Reads a log: its tools, one for each run, and the results that are still there (`baselineState` other than
-/// `absent`), in order.
+/// What a log says.
+#[derive(Debug, Default, PartialEq)]
+pub struct Report {
+    /// The tools, one for each run.
+    pub tools: Vec<Tool>,
+    /// The results that are still there (`baselineState` other than `absent`), in order.
+    pub findings: Vec<Finding>,
+    /// The results that cannot be read.
+    pub skipped: Vec<Notice>,
+    /// The runs that did not get to any result because the tool crashed, or whose results cannot be read at all.
+    pub failures: Vec<Notice>,
+    /// What else was passed over, and what tools say of runs that have results although they did not end well.
+    pub warnings: Vec<Notice>,
+}
+
+/// Something that a reader has to say of a file that it has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The file.
+    pub path: PathBuf,
+    /// Where, such as `runs[0].results[17]`.
+    pub place: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            place,
+            reason,
+        } = self;
+        write!(formatter, "{}: {place}: {reason}", path.display())
+    }
+}
+
+/// Reads a log.
+///
+/// A result that cannot be read is skipped, and said to be. A run without results whose tool says that it failed is a
+/// failure: what it would have found is not known. A tool that says so beside its results is believed to have found them.
 ///
 /// Results are kept as typed structs with text of at most 8 KiB; code and documentation that a log carries
 /// along is skipped as it is read.
 ///
 /// # Errors
-/// [`ReadError::Version`] for another version of the format, [`ReadError::Json`] with line and column for a
-/// type that the format does not allow, [`ReadError::Fault`] with the place (`runs[0].results[17]`) for a
-/// result without a message or with a reference that leads nowhere, or what [`super::read`] gives for a
-/// broken file.
-pub fn read(path: &Path) -> Result<(Vec<Tool>, Vec<Finding>), ReadError> {
+/// [`ReadError::Version`] for another version of the format, [`ReadError::Json`] with line and column for
+/// what is no JSON or has no list of runs with lists of results, [`ReadError::Fault`] for bases that lead back to
+/// themselves, or what [`super::read`] gives for a broken file.
+pub fn read(path: &Path) -> Result<Report, ReadError> {
     let log: Log = source::json(path).map_err(|error| other_version(path).unwrap_or(error))?;
     if log.version.as_deref() != Some(VERSION) {
         return Err(ReadError::Version {
@@ -119,32 +159,126 @@ pub fn read(path: &Path) -> Result<(Vec<Tool>, Vec<Finding>), ReadError> {
         place,
         reason,
     };
-    let mut tools = Vec::with_capacity(log.runs.len());
-    let mut findings = Vec::new();
+    let notice = |place: String, reason: String| Notice {
+        path: path.to_owned(),
+        place,
+        reason,
+    };
+    let mut report = Report::default();
+    if !log.inline_external_properties.is_empty() {
+        let reason = "inline external properties are not read".to_owned();
+        let place = "inlineExternalProperties".to_owned();
+        report.warnings.push(notice(place, reason));
+    }
     for (index, run) in log.runs.into_iter().enumerate() {
+        let Some(run) = run else {
+            let reason = "the run is null".to_owned();
+            report
+                .failures
+                .push(notice(format!("runs[{index}]"), reason));
+            continue;
+        };
+        let failure = failure(&run);
         let Run {
             tool: described,
             results,
             artifacts,
             original_uri_base_ids,
+            invocations,
+            external_property_file_references: external,
         } = run;
         let rules = Rules::new(&described);
         let tool = tool(&described);
         let locations = Locations::new(artifacts, original_uri_base_ids)
             .map_err(|reason| fault(format!("runs[{index}].originalUriBaseIds"), reason))?;
-        findings.reserve(results.len());
-        for (at, result) in results.into_iter().enumerate() {
-            if result.baseline_state == Some(BaselineState::Absent) {
-                continue;
-            }
-            let finding = finding(&tool, &rules, &locations, &result);
-            findings.push(
-                finding.map_err(|reason| fault(format!("runs[{index}].results[{at}]"), reason))?,
+        if !external.is_empty() {
+            let names: Vec<_> = external.keys().map(String::as_str).collect();
+            let reason = format!(
+                "these are in other files, which are not read: {}",
+                names.join(", ")
             );
+            let place = format!("runs[{index}].externalPropertyFileReferences");
+            report.warnings.push(notice(place, reason));
         }
-        tools.push(tool);
+        let (mut read, skipped_before) = (0_usize, report.skipped.len());
+        for (at, result) in results.flatten().unwrap_or_default().iter().enumerate() {
+            let finding = serde_json::from_str::<RunResult>(result.get())
+                .map_err(|error| without_place(&error))
+                .and_then(|result| {
+                    let is_absent = result.baseline_state == Some(BaselineState::Absent);
+                    let finding = || finding(&tool, &rules, &invocations, &locations, &result);
+                    (!is_absent).then(finding).transpose()
+                });
+            match finding {
+                Ok(finding) => {
+                    read += 1;
+                    report.findings.extend(finding);
+                }
+                Err(reason) => {
+                    let place = format!("runs[{index}].results[{at}]");
+                    report.skipped.push(notice(place, reason));
+                }
+            }
+        }
+        let place = || format!("runs[{index}] of {}", tool.name);
+        let skipped = report.skipped.len() - skipped_before;
+        match failure {
+            Some(reason) if read == 0 => report.failures.push(notice(place(), reason)),
+            Some(reason) => report.warnings.push(notice(place(), reason)),
+            None if read == 0 && skipped > 0 => {
+                let reason = format!("none of its {skipped} results can be read");
+                report.failures.push(notice(place(), reason));
+            }
+            None if read == 0 && external.contains_key("results") => {
+                let reason = "its results are in other files, which are not read".to_owned();
+                report.failures.push(notice(place(), reason));
+            }
+            None => {}
+        }
+        report.tools.push(tool);
     }
-    Ok((tools, findings))
+    Ok(report)
+}
+
+/// What is wrong, without line and column: they would count from the result's own beginning.
+fn without_place(error: &serde_json::Error) -> String {
+    let reason = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    reason.strip_suffix(&place).unwrap_or(&reason).to_owned()
+}
+
+/// What a run says of having failed.
+fn failure(run: &Run) -> Option<String> {
+    let text = |message: &Option<document::Message>| {
+        let message = message.as_ref()?;
+        message.text.as_ref().or(message.markdown.as_ref()).cloned()
+    };
+    let notifications = run.invocations.iter().flat_map(|invocation| {
+        let configuration = &invocation.tool_configuration_notifications;
+        invocation
+            .tool_execution_notifications
+            .iter()
+            .chain(configuration)
+    });
+    let mut errors = notifications.filter(|notification| notification.level == Some(Level::Error));
+    let error = errors.next().map(|error| text(&error.message));
+    let not_started = run
+        .invocations
+        .iter()
+        .find_map(|invocation| invocation.process_start_failure_message.clone());
+    let is_said = run
+        .invocations
+        .iter()
+        .any(|invocation| invocation.execution_successful == Some(false));
+    let said = match (not_started, error) {
+        (Some(reason), _) => format!("the tool could not be started: {}", &*reason),
+        (None, Some(Some(reason))) => format!("the tool says: {}", &*reason),
+        (None, Some(None)) => "the tool says that there was an error".to_owned(),
+        (None, None) if is_said => "the tool says that it was not successful".to_owned(),
+        (None, None) if matches!(run.results, Some(None)) => "its results are null".to_owned(),
+        (None, None) => return None,
+    };
+    Some(cut(&said, TITLE_CHARACTERS))
 }
 
 /// For a file that could not be read as SARIF 2.1.0: the error that it is another version, if it says so.
@@ -173,6 +307,7 @@ fn tool(tool: &document::Tool) -> Tool {
 fn finding(
     tool: &Tool,
     rules: &Rules,
+    invocations: &[Invocation],
     locations: &Locations,
     result: &RunResult,
 ) -> Result<Finding, String> {
@@ -185,7 +320,11 @@ fn finding(
         tool: &tool.name,
         rule_id,
         is_failure: kind == Kind::Fail,
-        level: result.level.or(default_level).unwrap_or(Level::Warning),
+        level: result
+            .level
+            .or_else(|| overriding(rules, invocations, rule, rule_id, result))
+            .or(default_level)
+            .unwrap_or(Level::Warning),
         security_severity: rule
             .and_then(|rule| rule.properties.security_severity.as_ref()?.value()),
         tags: rule.map_or(&[], |rule| &rule.properties.tags),
@@ -248,6 +387,33 @@ fn finding(
             .map(|(kind, value)| (kind.0.clone(), value.0.clone()))
             .collect(),
     })
+}
+
+/// The level that the tool was told to give the rule when it was run.
+fn overriding(
+    rules: &Rules,
+    invocations: &[Invocation],
+    rule: Option<&document::Rule>,
+    rule_id: Option<&str>,
+    result: &RunResult,
+) -> Option<Level> {
+    let index = result
+        .provenance
+        .invocation_index
+        .filter(|index| *index >= 0);
+    let invocation = match (index, invocations) {
+        (Some(index), _) => invocations.get(usize::try_from(index).ok()?)?,
+        (None, [only]) => only,
+        (None, _) => return None,
+    };
+    let overrides = invocation.rule_configuration_overrides.iter();
+    let mut levels = overrides.filter_map(|change| {
+        let (descriptor, configuration) =
+            (change.descriptor.as_ref()?, change.configuration.as_ref()?);
+        let is_meant = rules.refers(descriptor, rule, rule_id);
+        configuration.level.filter(|_| is_meant)
+    });
+    levels.next()
 }
 
 /// A line or column that counts from 1 and fits the design's INTEGER; some tools write 0 or -1 for none.

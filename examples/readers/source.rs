@@ -19,7 +19,8 @@ pub(super) fn is_folder(path: &Path) -> Result<bool, ReadError> {
     Ok(metadata.is_dir())
 }
 
-/// The text of a file without gzip and without a byte order mark. Content decides about gzip, so a gzipped
+/// The text of a file without gzip and without a byte order mark, as UTF-8. UTF-16 is known by its mark, or by a zero
+/// beside its first character, and decoded. Content decides about gzip, so a gzipped
 /// file without `.gz` is read too; a file with `.gz` must be gzip.
 pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, ReadError> {
     let from_io = |error| from_io(path, error);
@@ -55,7 +56,32 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, ReadError> {
     if start == BYTE_ORDER_MARK {
         start.clear();
     }
-    Ok(Box::new(io::Cursor::new(start).chain(text)))
+    let unit: Option<fn([u8; 2]) -> u16> = match start[..] {
+        [0xff, 0xfe, ..] => Some(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => Some(u16::from_be_bytes),
+        [first, 0, ..] if first != 0 => Some(u16::from_le_bytes),
+        [0, first, ..] if first != 0 => Some(u16::from_be_bytes),
+        _ => None,
+    };
+    let Some(unit) = unit else {
+        return Ok(Box::new(io::Cursor::new(start).chain(text)));
+    };
+    text.read_to_end(&mut start).map_err(from_io)?;
+    let decoded = decoded(&start, unit).ok_or_else(|| ReadError::Encoding {
+        path: path.to_owned(),
+        reason: "the text looks like UTF-16 and is not: convert it to UTF-8".to_owned(),
+    })?;
+    Ok(Box::new(io::Cursor::new(decoded.into_bytes())))
+}
+
+/// UTF-16 as text without its mark.
+fn decoded(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    let units = pairs.iter().map(|pair| unit(*pair));
+    let text: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    // UTF-32 has zeros between its characters.
+    (rest.is_empty() && !text.contains('\0')).then(|| text.to_owned())
 }
 
 /// Reads a whole file as one JSON value.

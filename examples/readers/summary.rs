@@ -39,6 +39,10 @@ pub struct Summary {
     pub by_severity: BTreeMap<Severity, u64>,
     /// Findings that somebody suppressed.
     pub suppressed: u64,
+    /// Results that could not be read, and are not counted.
+    pub skipped: u64,
+    /// Runs of tools that failed, whose findings are not known. Then there is no score.
+    pub failed_runs: u64,
     /// Files that any tool named.
     pub files: u64,
     /// All functions.
@@ -128,7 +132,10 @@ impl Report {
                 &by_severity,
                 &complexity,
                 duplication_percentage.unwrap_or(0.0),
-            ),
+            )
+            .filter(|_| self.failures.is_empty()),
+            skipped: self.skipped.len() as u64,
+            failed_runs: self.failures.len() as u64,
             findings,
             suppressed: self.findings.len() as u64 - findings,
             by_severity,

@@ -1,14 +1,16 @@
 //! The parts of a SARIF 2.1.0 log that are read, as the standard names them.
 //!
 //! A property that may be left out may also be null, for some writers say it so. What is not named here is
-//! skipped without being kept.
+//! skipped without being kept. A result is kept as text until its turn comes, so that one that cannot be read costs no
+//! other; what is wrong beside the results counts as absent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Deref;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, Visitor};
+use serde_json::value::RawValue;
 
 use super::super::classification::Level;
 
@@ -19,7 +21,13 @@ pub const TEXT_BYTES: usize = 8 * 1024;
 pub struct Log {
     pub version: Option<String>,
     #[serde(deserialize_with = "null_is_none")]
-    pub runs: Vec<Run>,
+    pub runs: Vec<Option<Run>>,
+    #[serde(
+        rename = "inlineExternalProperties",
+        default,
+        deserialize_with = "null_is_none"
+    )]
+    pub inline_external_properties: Vec<IgnoredAny>,
 }
 
 /// What is read of a file that is no SARIF 2.1.0 log, to say which version it is.
@@ -31,47 +39,89 @@ pub struct VersionOnly {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Run {
-    #[serde(default, deserialize_with = "null_is_none")]
+    #[serde(default, deserialize_with = "lenient")]
     pub tool: Tool,
-    #[serde(default, deserialize_with = "null_is_none")]
-    pub results: Vec<RunResult>,
-    #[serde(default, deserialize_with = "null_is_none")]
+    /// `None` if absent, `Some(None)` if null, which says that the tool did not get to any.
+    #[serde(default, deserialize_with = "given")]
+    pub results: Option<Option<Vec<Box<RawValue>>>>,
+    #[serde(default, deserialize_with = "each")]
     pub artifacts: Vec<Artifact>,
-    #[serde(default, deserialize_with = "null_is_none")]
+    #[serde(default, deserialize_with = "lenient")]
     pub original_uri_base_ids: HashMap<String, ArtifactLocation>,
+    #[serde(default, deserialize_with = "each")]
+    pub invocations: Vec<Invocation>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub external_property_file_references: BTreeMap<String, IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invocation {
+    #[serde(default, deserialize_with = "lenient")]
+    pub execution_successful: Option<bool>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub process_start_failure_message: Option<Text>,
+    #[serde(default, deserialize_with = "each")]
+    pub tool_execution_notifications: Vec<Notification>,
+    #[serde(default, deserialize_with = "each")]
+    pub tool_configuration_notifications: Vec<Notification>,
+    #[serde(default, deserialize_with = "each")]
+    pub rule_configuration_overrides: Vec<ConfigurationOverride>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct Notification {
+    #[serde(default, deserialize_with = "lenient")]
+    pub level: Option<Level>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub message: Option<Message>,
+}
+
+#[derive(Default, Deserialize)]
+pub struct ConfigurationOverride {
+    pub descriptor: Option<RuleReference>,
+    pub configuration: Option<Configuration>,
 }
 
 #[derive(Default, Deserialize)]
 pub struct Tool {
-    #[serde(default, deserialize_with = "null_is_none")]
+    #[serde(default, deserialize_with = "lenient")]
     pub driver: Component,
-    #[serde(default, deserialize_with = "null_is_none")]
+    #[serde(default, deserialize_with = "each")]
     pub extensions: Vec<Component>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Component {
+    #[serde(default, deserialize_with = "lenient")]
     pub name: Option<Text>,
+    #[serde(default, deserialize_with = "lenient")]
     pub version: Option<Text>,
+    #[serde(default, deserialize_with = "lenient")]
     pub semantic_version: Option<Text>,
+    #[serde(default, deserialize_with = "lenient")]
     pub guid: Option<String>,
-    #[serde(default, deserialize_with = "null_is_none")]
+    #[serde(default, deserialize_with = "each")]
     pub rules: Vec<Rule>,
-    #[serde(default, deserialize_with = "null_is_none")]
+    #[serde(default, deserialize_with = "lenient")]
     pub global_message_strings: HashMap<Text, Message>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
+    #[serde(default, deserialize_with = "lenient")]
     pub id: Option<Text>,
+    #[serde(default, deserialize_with = "lenient")]
     pub guid: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     pub short_description: Option<Message>,
+    #[serde(default, deserialize_with = "lenient")]
     pub default_configuration: Option<Configuration>,
-    #[serde(default, deserialize_with = "null_is_none")]
+    #[serde(default, deserialize_with = "lenient")]
     pub message_strings: HashMap<Text, Message>,
-    #[serde(default, deserialize_with = "null_is_none")]
+    #[serde(default, deserialize_with = "lenient")]
     pub properties: RuleProperties,
 }
 
@@ -82,10 +132,25 @@ pub struct Configuration {
 
 #[derive(Default, Deserialize)]
 pub struct RuleProperties {
-    #[serde(default, deserialize_with = "null_is_none")]
+    #[serde(default, deserialize_with = "tags")]
     pub tags: Vec<String>,
-    #[serde(rename = "security-severity")]
+    #[serde(default, rename = "security-severity", deserialize_with = "lenient")]
     pub security_severity: Option<Score>,
+}
+
+/// A list of tags, or one alone.
+fn tags<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(value)?;
+    let one = serde_json::from_str::<String>(raw.get()).ok();
+    let each = || serde_json::from_str::<Vec<Box<RawValue>>>(raw.get()).unwrap_or_default();
+    Ok(one.map_or_else(
+        || {
+            let tags = each();
+            let text = |tag: &Box<RawValue>| serde_json::from_str(tag.get()).ok();
+            tags.iter().filter_map(text).collect()
+        },
+        |one| vec![one],
+    ))
 }
 
 /// A number, or text that may hold one.
@@ -101,7 +166,14 @@ impl Score {
     pub fn value(&self) -> Option<f64> {
         let value = match self {
             Self::Number(value) => Some(*value),
-            Self::Text(text) => text.trim().parse().ok(),
+            Self::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+                "critical" => Some(9.5),
+                "high" | "important" => Some(8.0),
+                "medium" | "moderate" => Some(5.0),
+                "low" => Some(2.0),
+                "none" | "info" | "informational" => Some(0.0),
+                number => number.parse().ok(),
+            },
             Self::Other(_) => None,
         };
         value.filter(|value: &f64| value.is_finite())
@@ -129,6 +201,14 @@ pub struct RunResult {
     pub rank: Option<f64>,
     #[serde(default, deserialize_with = "null_is_none")]
     pub fixes: Vec<Fix>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub provenance: Provenance,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Provenance {
+    pub invocation_index: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -179,7 +259,7 @@ pub struct ArtifactLocation {
     pub index: Option<i64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub struct Artifact {
     pub location: Option<ArtifactLocation>,
 }
@@ -245,6 +325,33 @@ fn null_is_none<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     value: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(value)?.unwrap_or_default())
+}
+
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    value: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+/// What cannot be read counts as absent.
+fn lenient<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(
+    value: D,
+) -> Result<T, D::Error> {
+    let raw = Box::<RawValue>::deserialize(value)?;
+    Ok(read_or_default(&raw))
+}
+
+/// A list whose elements keep their places, which others refer to, if one cannot be read.
+fn each<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(
+    value: D,
+) -> Result<Vec<T>, D::Error> {
+    let list: Vec<Box<RawValue>> = lenient(value)?;
+    Ok(list.iter().map(|raw| read_or_default(raw)).collect())
+}
+
+fn read_or_default<T: Default + DeserializeOwned>(raw: &RawValue) -> T {
+    let read: Result<Option<T>, _> = serde_json::from_str(raw.get());
+    read.ok().flatten().unwrap_or_default()
 }
 
 /// Text of at most [`TEXT_BYTES`], without NUL, which PostgreSQL text cannot hold.

@@ -96,7 +96,10 @@ fn join(base: &str, path: &str) -> String {
     } else if has_scheme(base) {
         format!("{}/{path}", base.trim_end_matches('/'))
     } else {
-        normal_path(&format!("{base}/{path}"))
+        normal_path(&format!(
+            "{}/{path}",
+            base.strip_suffix('/').unwrap_or(base)
+        ))
     }
 }
 
@@ -118,6 +121,10 @@ fn scheme(uri: &str) -> Option<(&str, &str)> {
     (starts_well && scheme.bytes().all(is_scheme_letter)).then_some((scheme, rest))
 }
 
+fn is_drive(text: &str) -> bool {
+    matches!(text.as_bytes(), [drive, b':' | b'|'] if drive.is_ascii_alphabetic())
+}
+
 /// The path that a relative or `file` URI means, decoded; any other URI as it is.
 fn path_of_uri(uri: &str) -> String {
     let path = match scheme(uri) {
@@ -128,6 +135,9 @@ fn path_of_uri(uri: &str) -> String {
                     Some(("" | "localhost", _)) => {
                         &host_and_path[host_and_path.find('/').unwrap_or(0)..]
                     }
+                    // No host is called so: the path begins two slashes too early.
+                    Some((drive, _)) if is_drive(drive) => host_and_path,
+                    Some(("." | "..", _)) | None => host_and_path,
                     _ => rest,
                 },
                 None => rest,
@@ -181,6 +191,9 @@ mod tests {
             ("FILE:/home/me/a.py", "/home/me/a.py"),
             ("file://localhost/home/a.py", "/home/a.py"),
             ("file://server/share/a.py", "//server/share/a.py"),
+            ("file://d:/x.c", "d:/x.c"),
+            ("file://./x.c", "x.c"),
+            ("file://x.c", "x.c"),
             ("file:///C:/x/a.cs", "C:/x/a.cs"),
             ("file:///c%3A/x/a.cs", "c:/x/a.cs"),
             ("C:\\x\\a.cs", "C:/x/a.cs"),
@@ -258,6 +271,17 @@ mod tests {
                 .as_deref(),
             Some("/a/b.py")
         );
+        for (uri, path) in [
+            ("etc/passwd", "/etc/passwd"),
+            ("./a.c", "/a.c"),
+            ("../a.c", "/a.c"),
+        ] {
+            let path_in_root = files.path(&at(Some(uri), Some("ROOT"), None)).unwrap();
+            assert_eq!(path_in_root.as_deref(), Some(path), "{uri}");
+        }
+        let drive = locations(&[("ROOT", Some("file:///d:/"), None)]).unwrap();
+        let in_drive = drive.path(&at(Some("x.c"), Some("ROOT"), None)).unwrap();
+        assert_eq!(in_drive.as_deref(), Some("x.c"));
         assert!(locations(&[("A", Some("a/"), Some("B")), ("B", Some("b/"), Some("A"))]).is_err());
         assert!(locations(&[("A", None, Some("A"))]).is_err());
     }

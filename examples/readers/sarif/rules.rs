@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::document::{Component, ComponentReference, Message, Rule, RunResult, Tool};
+use super::document::{
+    Component, ComponentReference, Message, Rule, RuleReference, RunResult, Tool,
+};
 
 /// The rules of a run: those of the tool's driver and of its extensions.
 pub struct Rules<'a> {
@@ -90,6 +92,28 @@ impl<'a> Rules<'a> {
             id = known.rsplit_once('/').map(|(parent, _)| parent);
         }
         found(component, None)
+    }
+
+    /// Checks whether a reference is to this rule, or to one above it.
+    pub fn refers(&self, reference: &RuleReference, rule: Option<&Rule>, id: Option<&str>) -> bool {
+        if let (Some(known), Some(id)) = (reference.id.as_ref().filter(|id| !id.is_empty()), id) {
+            return is_of(id, known);
+        }
+        let Some(rule) = rule else { return false };
+        if reference.guid.is_some() {
+            return reference.guid == rule.guid;
+        }
+        let component = match &reference.tool_component {
+            Some(reference) => self.component(reference).ok(),
+            None => Some(0),
+        };
+        let index = reference
+            .index
+            .and_then(|index| usize::try_from(index).ok());
+        let named = component
+            .zip(index)
+            .and_then(|(component, index)| self.components[component].rules.get(index));
+        named.is_some_and(|named| std::ptr::eq(named, rule))
     }
 
     fn component(&self, reference: &ComponentReference) -> Result<usize, String> {

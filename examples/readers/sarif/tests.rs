@@ -7,9 +7,27 @@ use serde_json::{Value, json};
 use super::super::source::tests::{file, gzip};
 use super::*;
 
-fn read_text(content: &str) -> Result<(Vec<Tool>, Vec<Finding>), ReadError> {
-    let (_folder, path) = file("log.sarif", content.as_bytes());
+fn report(content: &[u8]) -> Result<Report, ReadError> {
+    let (_folder, path) = file("log.sarif", content);
     read(&path)
+}
+
+/// The tools and findings of a log in which nothing is skipped; else the first fault.
+fn read_text(content: &str) -> Result<(Vec<Tool>, Vec<Finding>), ReadError> {
+    let mut report = report(content.as_bytes())?;
+    if report.skipped.is_empty() {
+        return Ok((report.tools, report.findings));
+    }
+    let Notice {
+        path,
+        place,
+        reason,
+    } = report.skipped.remove(0);
+    Err(ReadError::Fault {
+        path,
+        place,
+        reason,
+    })
 }
 
 /// The findings of one run with the given rules and results.
@@ -90,7 +108,7 @@ fn runs_follow_each_other() {
         .collect();
     assert_eq!(said, [("one", "a"), ("two", "b")]);
     let (_folder, path) = file("log.sarif.gz", &gzip(log.as_bytes()));
-    assert_eq!(read(&path).unwrap().1, findings);
+    assert_eq!(read(&path).unwrap().findings, findings);
 }
 
 #[test]
@@ -266,10 +284,9 @@ fn a_wrong_type_has_line_and_column() {
     let log = |result: &str| {
         format!("{{\"version\": \"2.1.0\",\n\"runs\": [{{\"results\": [\n{result}]}}]}}")
     };
-    assert_eq!(place(&log(r#"{"message": 3}"#)).0, 3);
-    let (line, reason) = place(&log(r#"{"message": {"text": "m"}, "level": "fatal"}"#));
-    assert_eq!(line, 3);
-    assert!(reason.starts_with("unknown variant `fatal`"), "{reason}");
+    assert_eq!(place(&log(r#"{"message": 3"#)).0, 3);
+    let not_a_list = "{\"version\": \"2.1.0\",\n\"runs\": [{\"results\": {}}]}";
+    assert_eq!(place(not_a_list).0, 2);
     assert_eq!(
         place(r#"{"version": "2.1.0"}"#),
         (1, "missing field `runs`".to_owned())
@@ -282,4 +299,259 @@ fn a_wrong_type_has_line_and_column() {
     assert_eq!(place(&deep).0, 1);
     let deep = format!("{{\"version\": \"2.1.0\", \"x\": {}", "[".repeat(100_000));
     assert_eq!(place(&deep).0, 1);
+}
+
+#[test]
+fn a_result_that_cannot_be_read_costs_no_other() {
+    let good = json!({"message": {"text": "m"}}).to_string();
+    for (bad, reason) in [
+        (r#"{"message": 3}"#, "invalid type"),
+        (r#"{}"#, "it has no message"),
+        ("null", "invalid type: null"),
+        (
+            r#"{"message": {"text": "m"}, "level": ""}"#,
+            "unknown variant",
+        ),
+        (
+            r#"{"message": {"text": "m"}, "ruleIndex": 18446744073709551615}"#,
+            "invalid value",
+        ),
+        (
+            r#"{"message": {"text": "m"}, "ruleIndex": -1.0}"#,
+            "invalid type: floating point",
+        ),
+        (
+            r#"{"message": {"text": "m"}, "locations": [{"physicalLocation": {"region": {"startLine": "12"}}}]}"#,
+            "invalid type: string",
+        ),
+        (
+            r#"{"message": {"text": "m"}, "locations": [null]}"#,
+            "invalid type: null",
+        ),
+        (r#"{"message": {"text": "\ud800"}}"#, "hex escape"),
+    ] {
+        let log = format!(
+            r#"{{"version": "2.1.0", "runs": [{{"results": []}}, {{"results": [{good}, {bad}, {good}]}}]}}"#
+        );
+        let report = report(log.as_bytes()).unwrap();
+        assert_eq!(report.findings.len(), 2, "{bad}");
+        assert_eq!(report.skipped.len(), 1, "{bad}");
+        let said = report.skipped[0].to_string();
+        assert!(said.contains("log.sarif: runs[1].results[1]: "), "{said}");
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(report.failures, []);
+    }
+    let nothing = r#"{"version": "2.1.0", "runs": [{"results": [null, 3]}]}"#;
+    let report = report(nothing.as_bytes()).unwrap();
+    assert_eq!((report.skipped.len(), report.failures.len()), (2, 1));
+}
+
+#[test]
+fn what_is_wrong_beside_the_results_costs_none() {
+    let log = json!({"version": "2.1.0", "runs": [{
+        "tool": {"driver": {"name": "d", "version": 3, "rules": [
+            null, {"id": "A", "properties": {"tags": "security"}, "defaultConfiguration": {"level": ""}}, 7]},
+            "extensions": [null]},
+        "artifacts": [null, {"location": {"uri": "a.c"}}], "invocations": [null, {"executionSuccessful": "no"}],
+        "results": [{"message": {"text": "m"}, "ruleIndex": 1,
+                     "locations": [{"physicalLocation": {"artifactLocation": {"index": 1}}}]}]}]});
+    let (_, found) = read_text(&log.to_string()).unwrap();
+    assert_eq!(found[0].issue_type, IssueType::Security);
+    assert_eq!(found[0].file_path.as_deref(), Some("a.c"));
+    assert_eq!(found[0].rule_id.as_deref(), Some("A"));
+}
+
+#[test]
+fn a_run_whose_tool_crashed_is_a_failure_unless_it_has_results() {
+    let run = |invocation: Value, results: Value| {
+        let log = json!({"version": "2.1.0", "runs": [{"invocations": [invocation], "results": results}]});
+        report(log.to_string().as_bytes()).unwrap()
+    };
+    let error = json!([{"level": "error", "message": {"text": "out of memory"}}]);
+    let found = json!([{"message": {"text": "m"}}]);
+    for (invocation, reason) in [
+        (json!({"executionSuccessful": false}), "not successful"),
+        (
+            json!({"executionSuccessful": true, "toolExecutionNotifications": error}),
+            "out of memory",
+        ),
+        (
+            json!({"executionSuccessful": true, "toolConfigurationNotifications": error}),
+            "out of memory",
+        ),
+    ] {
+        for nothing in [json!([]), json!(null)] {
+            let crashed = run(invocation.clone(), nothing);
+            assert_eq!(crashed.failures.len(), 1, "{invocation}");
+            assert!(crashed.failures[0].reason.contains(reason));
+        }
+        let went_on = run(invocation, found.clone());
+        let counts = (
+            went_on.findings.len(),
+            went_on.failures.len(),
+            went_on.warnings.len(),
+        );
+        assert_eq!(counts, (1, 0, 1));
+    }
+    assert_eq!(run(json!({}), json!(null)).failures.len(), 1);
+    let clean = run(json!({"executionSuccessful": true}), json!([]));
+    assert_eq!((clean.failures, clean.warnings), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn what_is_told_of_a_rule_for_one_run_counts_and_other_files_are_not_passed_over_in_silence() {
+    let log = |descriptor: Value| {
+        json!({"version": "2.1.0", "runs": [{
+            "tool": {"driver": {"name": "d", "rules": [
+                {"id": "A", "defaultConfiguration": {"level": "note"}}, {"id": "B"}]}},
+            "invocations": [{"ruleConfigurationOverrides": [
+                {"descriptor": descriptor, "configuration": {"level": "error"}}]}],
+            "results": [{"ruleId": "A", "message": {"text": "m"}}, {"ruleId": "B", "message": {"text": "m"}},
+                        {"ruleId": "A", "level": "note", "message": {"text": "m"}}]}]})
+        .to_string()
+    };
+    for descriptor in [json!({"id": "A"}), json!({"index": 0})] {
+        let (_, found) = read_text(&log(descriptor)).unwrap();
+        let severities: Vec<_> = found.iter().map(|finding| finding.severity).collect();
+        assert_eq!(
+            severities,
+            [Severity::High, Severity::Medium, Severity::Low]
+        );
+    }
+    let elsewhere = json!({"version": "2.1.0", "inlineExternalProperties": [{}], "runs": [
+        {"externalPropertyFileReferences": {"results": [{"location": {"uri": "r.sarif"}}]}}]});
+    let report = report(elsewhere.to_string().as_bytes()).unwrap();
+    assert_eq!((report.warnings.len(), report.failures.len()), (2, 1));
+}
+
+#[test]
+fn a_severity_in_words_is_one() {
+    for (word, expected) in [
+        ("CRITICAL", Severity::Critical),
+        ("High", Severity::High),
+        ("moderate", Severity::Medium),
+        ("low", Severity::Low),
+    ] {
+        let rules = json!([{"id": "A", "properties": {"security-severity": word}}]);
+        let found = findings(rules, json!([{"ruleId": "A", "message": {"text": "m"}}]));
+        assert_eq!(found.unwrap()[0].severity, expected, "{word}");
+    }
+}
+
+#[test]
+fn utf_16_is_read_and_utf_32_refused_with_words() {
+    let log = json!({"version": "2.1.0", "runs": [{"results": [{"message": {"text": "é😀"}}]}]});
+    for mark in ["\u{feff}", ""] {
+        let text = format!("{mark}{log}");
+        let bytes = |of: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(of).collect::<Vec<_>>();
+        for bytes in [bytes(u16::to_le_bytes), bytes(u16::to_be_bytes)] {
+            assert_eq!(report(&bytes).unwrap().findings[0].title, "é😀");
+            let cut = report(&bytes[..bytes.len() - 1]).unwrap_err();
+            assert!(matches!(cut, ReadError::Encoding { .. }), "{cut}");
+        }
+    }
+    let wide: Vec<u8> = "\u{feff}{}"
+        .chars()
+        .flat_map(|c| u32::from(c).to_le_bytes())
+        .collect();
+    let refusal = report(&wide).unwrap_err();
+    assert!(matches!(refusal, ReadError::Encoding { .. }), "{refusal}");
+}
+
+mod mutated {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn odd() -> impl Strategy<Value = Value> {
+        prop::sample::select(vec![
+            json!(null),
+            json!(true),
+            json!(-1),
+            json!(12.5),
+            json!(u64::MAX),
+            json!(1e300),
+            json!(""),
+            json!("file:///"),
+            json!("\u{0}"),
+            json!([]),
+            json!([null]),
+            json!({}),
+            json!({"text": 1}),
+            json!({"id": "x", "index": -1}),
+        ])
+    }
+
+    /// Puts a value in the place of the nth one of a document.
+    fn replace(document: &mut Value, nth: &mut usize, with: &Value) {
+        if *nth == 0 {
+            *document = with.clone();
+        }
+        *nth = nth.wrapping_sub(1);
+        match document {
+            Value::Array(list) => list.iter_mut().for_each(|item| replace(item, nth, with)),
+            Value::Object(map) => map.values_mut().for_each(|item| replace(item, nth, with)),
+            _ => {}
+        }
+    }
+
+    fn result() -> Value {
+        json!({"ruleId": "A", "ruleIndex": 0, "rule": {"id": "A", "index": 0, "toolComponent": {"index": 0}},
+            "level": "error", "kind": "fail", "message": {"text": "bad", "arguments": ["a"]},
+            "locations": [{"physicalLocation": {"artifactLocation": {"uri": "a.c", "uriBaseId": "R", "index": 0},
+                "region": {"startLine": 3, "snippet": {"text": "x"}}}}],
+            "suppressions": [{"status": "accepted"}], "fixes": [{"artifactChanges": [{"replacements": [{}]}]}],
+            "partialFingerprints": {"a": "b"}, "provenance": {"invocationIndex": 0}, "baselineState": "new"})
+    }
+
+    fn run() -> Value {
+        json!({"tool": {"driver": {"name": "d", "rules": [{"id": "A", "properties": {"tags": ["security"]}}]},
+                "extensions": [{"rules": [{"id": "A"}]}]},
+            "artifacts": [{"location": {"uri": "a.c"}}],
+            "invocations": [{"executionSuccessful": true, "ruleConfigurationOverrides": [
+                {"descriptor": {"id": "A"}, "configuration": {"level": "note"}}]}]})
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_mutated_result_leaves_the_others(changes in prop::collection::vec((0..60_usize, odd()), 1..4)) {
+            let mut bad = result();
+            for (mut nth, with) in changes {
+                replace(&mut bad, &mut nth, &with);
+            }
+            let good = json!({"message": {"text": "good"}});
+            let mut run = run();
+            run["results"] = json!([good, bad, good]);
+            let log = json!({"version": "2.1.0", "runs": [run]});
+            let report = report(log.to_string().as_bytes()).unwrap();
+            let kept = report.findings.iter().filter(|finding| finding.title == "good").count();
+            prop_assert_eq!(kept, 2);
+            prop_assert!(report.skipped.len() + report.findings.len() <= 3);
+        }
+
+        #[test]
+        fn a_mutated_run_keeps_its_good_results(changes in prop::collection::vec((1..40_usize, odd()), 1..4)) {
+            let mut run = run();
+            for (mut nth, with) in changes {
+                replace(&mut run, &mut nth, &with);
+            }
+            run["results"] = json!([{"message": {"text": "good"}}, {"message": {"text": "good"}}]);
+            let log = json!({"version": "2.1.0", "runs": [run]});
+            prop_assert_eq!(report(log.to_string().as_bytes()).unwrap().findings.len(), 2);
+        }
+
+        #[test]
+        fn cut_and_changed_bytes_never_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+            let mut run = run();
+            run["results"] = json!([result()]);
+            let mut bytes = json!({"version": "2.1.0", "runs": [run]}).to_string().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if cut {
+                bytes.truncate(at);
+            }
+            let _ = report(&bytes);
+        }
+    }
 }
