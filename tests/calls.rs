@@ -45,6 +45,8 @@ mod asynchronous {
     mod beside;
     #[path = "calls/contract.rs"]
     mod contract;
+    #[path = "calls/random.rs"]
+    mod random;
 }
 
 #[path = ""]

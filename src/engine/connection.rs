@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -60,7 +61,7 @@ type Row<'c> = BoxFuture<'c, QueryResult<Option<AnswerRow>>>;
 /// [`Tx::connection_mut`](crate::Tx::connection_mut) lends one.
 pub struct Connection {
     client: Arc<Client>,
-    statements: Statements,
+    statements: Arc<Statements>,
     transaction: AnsiTransactionManager,
     /// A lock only makes it `Sync`.
     instrumentation: Mutex<Option<Box<dyn Instrumentation>>>,
@@ -92,7 +93,7 @@ impl Connection {
     {
         Self {
             client: Arc::new(client),
-            statements: Statements::default(),
+            statements: Arc::default(),
             transaction: AnsiTransactionManager::default(),
             instrumentation: Mutex::new(get_default_instrumentation()),
             driver: Driver::new(connection, listener),
@@ -206,28 +207,26 @@ impl Connection {
     async fn answer(&self, question: QueryResult<Question>) -> QueryResult<Answer> {
         let mut question = question?;
         let mut turn = Turn::on(&self.driver);
+        let heard = question.heard.take();
         let outcome = async {
-            let Prepared { statement, types } = {
-                let preparing = pin!(self.prepared(&mut question));
-                turn.wait_for(preparing).await?
-            };
-            let (client, binds) = (
-                Arc::clone(&self.client),
-                std::mem::take(&mut question.binds),
-            );
+            self.client()?;
+            let (client, statements) = (Arc::clone(&self.client), Arc::clone(&self.statements));
+            let driver = Arc::clone(&self.driver);
             // Owns what it needs: it is the connection's, whoever polls it.
             let asking = Box::pin(async move {
-                let binds = binds.iter().map(|bind| Bind(bind.as_deref()));
-                client.query_raw(&statement, binds).await
+                let prepared = statements.of(&client, &driver, &mut question).await?;
+                let Prepared { statement, types } = prepared;
+                let binds = question.binds.iter().map(|bind| Bind(bind.as_deref()));
+                let rows = client.query_raw(&statement, binds).await;
+                Ok((rows.map_err(|error| driver.refused(&error))?, types))
             });
             let incoming = Incoming::new(&self.driver, asking);
-            let begun =
-                poll_fn(|context| turn.poll(context, |context| incoming.poll_begun(context)));
-            begun.await.map_err(|error| self.driver.refused(&error))?;
+            let begun = |context: &mut Context<'_>| incoming.poll_begun(context);
+            let types = poll_fn(|context| turn.poll(context, begun)).await?;
             Ok((incoming, types))
         };
         let outcome = outcome.await;
-        self.tell_end(question.heard, &outcome);
+        self.tell_end(heard, &outcome);
         outcome.map(|(incoming, types)| Answer::new(incoming, types, turn))
     }
 

@@ -16,13 +16,13 @@ use wundr_db::testing::{Proxy, ProxyMode};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Refuses the commit of a transaction that has made an organization of this name.
-const REFUSES: &str = "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS \
+pub const REFUSES: &str = "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS \
      $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = 'integrity_constraint_violation'; END $$; \
      CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON public.organizations \
      DEFERRABLE INITIALLY DEFERRED FOR EACH ROW \
      WHEN (NEW.name = 'refused') EXECUTE FUNCTION public.refuse()";
 
-fn user(name: impl std::fmt::Display) -> NewUser {
+pub fn user(name: impl std::fmt::Display) -> NewUser {
     NewUser::new(format!("{name}@example.org"), "x")
 }
 
@@ -42,7 +42,7 @@ async fn new_analysis(db: &Db, name: &str) -> NewAnalysis {
     NewAnalysis::new(project, AnalysisType::Quality, owner)
 }
 
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+pub fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 

@@ -10,23 +10,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::task::{Context, Poll, ready};
 
+use diesel::QueryResult;
+use diesel::result::Error::NotFound;
 use futures_util::Stream as _;
 use tokio_postgres::{Error, Row, RowStream};
 
+use super::answer::Types;
 use super::driver::Driver;
 use super::locked;
 
-type Asking = Pin<Box<dyn Future<Output = Result<RowStream, Error>> + Send>>;
+/// Prepares a statement, if it is not yet, and sends it.
+type Asking = Pin<Box<dyn Future<Output = QueryResult<(RowStream, Types)>> + Send>>;
 
 /// The answer to one statement, on its way.
 pub(super) struct Answering {
     phase: Phase,
+    types: Option<Types>,
     /// What has been read ahead.
     rows: VecDeque<Row>,
 }
 
 enum Phase {
     Asked(Asking),
+    /// With the error, until its owner has seen it.
+    Refused(Option<diesel::result::Error>),
     Begun(Pin<Box<RowStream>>),
     /// With the error that its owner has not seen yet, if there was one.
     Ended(Option<Error>),
@@ -36,31 +43,40 @@ impl Answering {
     fn new(asking: Asking) -> Self {
         Self {
             phase: Phase::Asked(asking),
+            types: None,
             rows: VecDeque::new(),
         }
     }
 
-    /// Waits for the first sign that the server does what it was asked.
-    fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Goes on until the server has begun to do what it was asked, or has refused it.
+    fn poll_asking(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Phase::Asked(asking) = &mut self.phase {
             self.phase = match ready!(asking.as_mut().poll(context)) {
-                Ok(rows) => Phase::Begun(Box::pin(rows)),
-                Err(error) => Phase::Ended(Some(error)),
+                Ok((rows, types)) => {
+                    self.types = Some(types);
+                    Phase::Begun(Box::pin(rows))
+                }
+                Err(error) => Phase::Refused(Some(error)),
             };
         }
-        match &mut self.phase {
-            Phase::Ended(error) if self.rows.is_empty() => {
-                Poll::Ready(error.take().map_or(Ok(()), Err))
-            }
-            _ => Poll::Ready(Ok(())),
-        }
+        Poll::Ready(())
+    }
+
+    fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<QueryResult<Types>> {
+        ready!(self.poll_asking(context));
+        Poll::Ready(match &mut self.phase {
+            Phase::Refused(error) => Err(error.take().unwrap_or(NotFound)),
+            _ => self.types.clone().ok_or(NotFound),
+        })
     }
 
     /// What comes next, beyond what has been read ahead.
     fn poll_wire(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Row, Error>>> {
-        ready!(self.poll_begun(context))?;
-        let Phase::Begun(rows) = &mut self.phase else {
-            return Poll::Ready(None);
+        ready!(self.poll_asking(context));
+        let rows = match &mut self.phase {
+            Phase::Begun(rows) => rows,
+            Phase::Ended(error) => return Poll::Ready(error.take().map(Err)),
+            Phase::Asked(_) | Phase::Refused(_) => return Poll::Ready(None),
         };
         let row = ready!(rows.as_mut().poll_next(context));
         if !matches!(row, Some(Ok(_))) {
@@ -79,11 +95,11 @@ impl Answering {
     /// Reads ahead what has come. Returns whether there was anything.
     fn read_ahead(&mut self, context: &mut Context<'_>) -> bool {
         let mut is_any = false;
-        while !matches!(self.phase, Phase::Ended(_)) {
+        while matches!(self.phase, Phase::Asked(_) | Phase::Begun(_)) {
             match self.poll_wire(context) {
                 Poll::Ready(Some(Ok(row))) => self.rows.push_back(row),
                 Poll::Ready(Some(Err(error))) => self.phase = Phase::Ended(Some(error)),
-                Poll::Ready(None) => self.phase = Phase::Ended(None),
+                Poll::Ready(None) => {}
                 Poll::Pending => return is_any,
             }
             is_any = true;
@@ -155,7 +171,8 @@ impl Incoming {
         }
     }
 
-    pub(super) fn poll_begun(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Waits for the first sign that the server does what it was asked.
+    pub(super) fn poll_begun(&self, context: &mut Context<'_>) -> Poll<QueryResult<Types>> {
         locked(&self.answer).poll_begun(context)
     }
 

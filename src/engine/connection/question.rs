@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use bytes::{BufMut as _, BytesMut};
 use diesel::QueryResult;
@@ -161,9 +161,8 @@ impl Statements {
     }
 
     /// Sets how many statements are kept prepared.
-    pub(super) fn keep(&mut self, number: usize) {
-        let shelf = self.prepared.get_mut();
-        shelf.unwrap_or_else(PoisonError::into_inner).bound = Some(number);
+    pub(super) fn keep(&self, number: usize) {
+        locked(&self.prepared).bound = Some(number);
     }
 
     /// Forgets what is prepared, and the numbers of types.
