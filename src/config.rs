@@ -6,16 +6,21 @@ use std::time::Duration;
 use crate::{Error, Result};
 
 mod files;
+// Each engine needs a part of it.
+#[cfg_attr(
+    not(all(feature = "async", feature = "blocking", feature = "tls")),
+    allow(dead_code)
+)]
 mod target;
 mod url;
 
-#[cfg(feature = "async")]
-pub(crate) use target::TlsMode;
-#[cfg(any(feature = "async", feature = "blocking"))]
-pub(crate) use target::{ChannelBinding, Host, Root};
-pub(crate) use target::{Session, Target};
-#[cfg(all(feature = "async", feature = "tls"))]
-pub(crate) use target::{TlsSettings, TlsVersion};
+#[cfg_attr(
+    not(all(feature = "async", feature = "blocking", feature = "tls")),
+    allow(unused_imports)
+)]
+pub(crate) use target::{
+    ChannelBinding, Host, Root, Session, Target, TlsMode, TlsSettings, TlsVersion,
+};
 
 /// Makes a server that writes its messages in another language write them in English, where the role may choose: what
 /// went wrong is told by the message, see [`Error`].
@@ -128,7 +133,8 @@ impl Config {
     ///
     /// The URL means what it means to libpq, in both engines. It may name several hosts
     /// (`postgres://app@a.example,b.example/wundr`); they are tried [as described there](Self::require_primary). A
-    /// password may contain an @; its `/` is written `%2F`, its `%` is written `%25`.
+    /// password may contain an @; its `/` is written `%2F`, its `?` is written `%3F`, its `%` is written `%25`. Elsewhere an @ is
+    /// written `%40`.
     ///
     /// The parameters are those of libpq 15 and `load_balance_hosts`:
     ///
@@ -151,6 +157,9 @@ impl Config {
     /// `PGREQUIREPEER`, `PGKRBSRVNAME`, `PGSERVICE` and `PGPASSFILE`; and from the files `~/.pgpass`,
     /// `~/.pg_service.conf` and `~/.postgresql/`. They are read once, here. Use
     /// [`without_environment`](Self::without_environment) to read none of them.
+    ///
+    /// In the blocking engine diesel's default instrumentation receives what libpq is given, the password among it, with
+    /// the event that a connection is being established; it does not receive the values of statements.
     ///
     /// Settings in `options`, such as `-c statement_timeout=5s`, win over those made here, but for the
     /// [`search_path`](Self::search_path). `sslmode` says nothing about

@@ -133,7 +133,12 @@ trait Word: Copy + 'static {
         let found = Self::WORDS.iter().find(|(word, _)| *word == value.text);
         found.map(|&(_, this)| this).ok_or_else(|| {
             let words: Vec<_> = Self::WORDS.iter().map(|&(word, _)| word).collect();
-            let reason = format!("{:?} is none of {}", value.text, words.join(", "));
+            let words = words.join(", ");
+            let reason = if value.is_plain {
+                format!("{:?} is none of {words}", value.text)
+            } else {
+                format!("is none of {words}")
+            };
             Error::invalid(value.origin, reason)
         })
     }
@@ -217,7 +222,7 @@ impl TlsVersion {
 
 /// A number, as libpq reads one; the parameter's name is given in the reason, since a URL's error is one of the URL.
 pub(super) fn number(given: &Given, parameter: &'static str) -> Result<Option<i32>> {
-    let Some(Value { text, origin }) = given.get(parameter) else {
+    let Some(Value { text, origin, .. }) = given.get(parameter) else {
         return Ok(None);
     };
     let number = text.trim_matches([' ', '\t', '\n', '\r']).parse();
@@ -395,6 +400,10 @@ fn hosts(given: &Given, user: &str, database: &str, reads_home: bool) -> Result<
                     Error::invalid(origin("hostaddr"), "hostaddr is no address of a network")
                 })?),
             };
+            // Only the name of an abstract socket begins with one, and a part of a password is not to be looked up.
+            if name.chars().skip(1).any(|character| character == '@') {
+                return Err(Error::invalid(origin("host"), "a host has an @"));
+            }
             if name.is_empty() && address.is_none() {
                 name = files::socket_directory().to_owned();
             }

@@ -51,6 +51,8 @@ const PARAMETERS: &[(&str, &str)] = &[
 pub(super) struct Value {
     pub(super) text: String,
     pub(super) origin: &'static str,
+    /// Whether an error may repeat it.
+    pub(super) is_plain: bool,
 }
 
 /// The parameters that have a value.
@@ -75,7 +77,14 @@ impl Given {
             return false;
         };
         self.0.retain(|(other, _)| *other != name);
-        self.0.push((name, Value { text, origin: name }));
+        self.0.push((
+            name,
+            Value {
+                text,
+                origin: name,
+                is_plain: true,
+            },
+        ));
         true
     }
 
@@ -94,7 +103,15 @@ impl Given {
                 && self.get(name).is_none()
                 && let Some(text) = variable(origin)?
             {
-                self.0.push((name, Value { text, origin }));
+                let is_plain = true;
+                self.0.push((
+                    name,
+                    Value {
+                        text,
+                        origin,
+                        is_plain,
+                    },
+                ));
             }
         }
         Ok(())
@@ -131,11 +148,15 @@ pub(super) fn parse(url: &str) -> Result<Given> {
     };
     let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (servers, database) = before.split_once('/').unwrap_or((before, ""));
-    if servers.contains('@') || database.contains('@') {
+    let may_end_a_password = |query: &str| {
+        let after = query.split_once('@').map(|(_, after)| after);
+        after.is_some_and(|after| after.contains('/'))
+    };
+    if servers.contains('@') || database.contains('@') || may_end_a_password(query) {
         // The end of a password that has a / in it: libpq would look up the host, or ask for the database, that the
         // password's parts make.
         return Err(invalid(
-            "has an @ after the host; in a user name or password / is written %2F, in the database's name @ is written %40",
+            "has an @ after the host; in a user name or password / is written %2F and ? is written %3F, elsewhere @ is written %40",
         ));
     }
     let (hosts, ports) = split_servers(servers)?;
@@ -220,10 +241,10 @@ fn parse_query(query: &str, given: &mut Given) -> Result<()> {
             ("keepalives_retries", _) => ("keepalives_count", value),
             _ => (&*name, value),
         };
-        if name == "sslmode" && value.contains('@') {
-            return Err(Error::invalid("sslmode", "is no mode of libpq's"));
-        }
         if given.set(name, value) {
+            if let Some((_, value)) = given.0.last_mut() {
+                value.is_plain = !may_hold_a_password;
+            }
             continue;
         }
         return Err(if may_hold_a_password {

@@ -211,7 +211,6 @@ impl Connector {
         Ok(connection)
     }
 
-    /// As libpq: `allow` and `prefer` try the other way once the first was refused.
     async fn over_tcp(
         &self,
         mut driver: tokio_postgres::Config,
@@ -219,59 +218,60 @@ impl Connector {
         address: IpAddr,
         listener: Listener,
     ) -> Result<Connection> {
-        let tls = match &self.tls {
+        match &self.tls {
             Tls::Off => {
+                #[cfg(not(feature = "tls"))]
+                let _ = host;
                 driver.host(address.to_string()).ssl_mode(SslMode::Disable);
                 let opened = open_with(&driver, NoTls, listener).await;
-                return opened.map_err(Error::connection);
+                opened.map_err(Error::connection)
             }
             #[cfg(feature = "tls")]
-            Tls::On(tls) => tls,
-        };
-        #[cfg(not(feature = "tls"))]
-        return match *tls {};
-        #[cfg(feature = "tls")]
-        {
-            let mode = self.target.tls.mode;
-            driver.host(tls.name_for(host, address)?);
-            let plain = |driver: &tokio_postgres::Config| {
-                let mut driver = driver.clone();
-                driver.ssl_mode(SslMode::Disable);
-                driver
-            };
-            if mode == TlsMode::Allow {
-                match open_with(&plain(&driver), NoTls, listener.clone()).await {
-                    Err(error) if is_refusal(&error) => {}
-                    opened => return opened.map_err(Error::connection),
-                }
+            Tls::On(tls) => {
+                driver.host(tls.name_for(host, address)?);
+                self.over_tls(driver, tls, listener).await
             }
-            let is_strict = !matches!(mode, TlsMode::Allow | TlsMode::Prefer);
-            driver.ssl_mode(if is_strict {
-                SslMode::Require
-            } else {
-                SslMode::Prefer
-            });
-            let attempt = tls.attempt();
-            let error = match open_with(&driver, attempt.clone(), listener.clone()).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => error,
-            };
-            let may_be_plain =
-                attempt.has_failed() || attempt.has_succeeded() && is_refusal(&error);
-            let error = attempt.explain(error);
-            if mode != TlsMode::Prefer || !may_be_plain {
-                return Err(error);
-            }
-            open_with(&plain(&driver), NoTls, listener)
-                .await
-                .map_err(|other| {
-                    let ways = vec![
-                        ("with TLS".to_owned(), error),
-                        ("without".to_owned(), Error::connection(other)),
-                    ];
-                    refused(ways)
-                })
         }
+    }
+
+    /// As libpq: `allow` and `prefer` try the other way once the first was refused.
+    #[cfg(feature = "tls")]
+    async fn over_tls(
+        &self,
+        mut driver: tokio_postgres::Config,
+        tls: &super::tls::Connector,
+        listener: Listener,
+    ) -> Result<Connection> {
+        let mode = self.target.tls.mode;
+        let mut plain = driver.clone();
+        plain.ssl_mode(SslMode::Disable);
+        if mode == TlsMode::Allow {
+            match open_with(&plain, NoTls, listener.clone()).await {
+                Err(error) if is_refusal(&error) => {}
+                opened => return opened.map_err(Error::connection),
+            }
+        }
+        driver.ssl_mode(match mode {
+            TlsMode::Allow | TlsMode::Prefer => SslMode::Prefer,
+            _ => SslMode::Require,
+        });
+        let attempt = tls.attempt();
+        let error = match open_with(&driver, attempt.clone(), listener.clone()).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        let may_be_plain = attempt.has_failed() || attempt.has_succeeded() && is_refusal(&error);
+        let error = attempt.explain(error);
+        if mode != TlsMode::Prefer || !may_be_plain {
+            return Err(error);
+        }
+        let opened = open_with(&plain, NoTls, listener).await;
+        opened.map_err(|other| {
+            refused(vec![
+                ("with TLS".to_owned(), error),
+                ("without".to_owned(), Error::connection(other)),
+            ])
+        })
     }
 }
 

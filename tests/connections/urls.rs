@@ -807,6 +807,10 @@ fn a_password_is_neither_repeated_nor_looked_up_whatever_is_in_it() {
         "postgres://u:12/kel?connect_timeout=pie@h.example/d",
         "postgres://u:12/kel?target_session_attrs=pie@h.example/d",
         "postgres://u:kel%pie@h.example/d",
+        "postgres://u:12/kel?host=pie@h.example",
+        "postgres://u:12/kel?sslmode=pie&user=kel@h.example",
+        "postgres://u:12/kel?user=pie@h.example/d",
+        "postgres://u:12@kel/pie?user=pie@h.example/d",
         "postgres://u:kelpie@h.example/d?pie=kel@x",
     ] {
         let Err(error) = Config::without_environment(url) else {
