@@ -189,6 +189,9 @@ impl Tx {
 
     /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
     /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
+    ///
+    /// Its `search_path` is `pg_catalog, pg_temp`: write tables, functions and types of the application with their
+    /// schemas, or name these by [`Config::search_path`](crate::Config::search_path).
     pub fn connection_mut(&mut self) -> &mut Connection {
         *self.unheard.get_mut() = true;
         self.touch(&Everything);
