@@ -139,6 +139,10 @@ impl Lineage {
 /// Has the database asked now and then whether it is still the same, so that a process that only reads what is cached
 /// notices that a standby has taken over. It is asked beside the readers; one of them waits for the answer, within a bound.
 #[repository]
+#[allow(
+    clippy::unit_arg,
+    reason = "only the async engine has something to box"
+)]
 pub(super) async fn confirm(store: &Store) {
     if store.lineage.is_due() {
         boxed(confirm_now(store)).await;
