@@ -10,8 +10,10 @@ use diesel::result::{
 
 mod connection_end;
 
+pub(crate) use connection_end::Verdict;
+#[cfg(feature = "async")]
+pub(crate) use connection_end::fate_by_code;
 use connection_end::fate_by_message;
-pub(crate) use connection_end::{Verdict, fate_by_code};
 
 /// What every fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
