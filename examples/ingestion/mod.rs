@@ -71,7 +71,7 @@ pub async fn store(
                 .dependency_graphs(Rows::fallible(dependency_graphs(id, origin, report)));
             ingest.run().await?.counts
         } else {
-            store_failed(&tx, analysis, origin, report, &metrics).await?
+            store_failed(tx, analysis, origin, report, &metrics).await?
         };
         tx.projects().touch_last_analyzed(origin.project).await?;
         tx.audit_logs().create(audit).await?;

@@ -146,8 +146,9 @@ fn tags<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
     Ok(one.map_or_else(
         || {
             let tags = each();
-            let text = |tag: &Box<RawValue>| serde_json::from_str(tag.get()).ok();
-            tags.iter().filter_map(text).collect()
+            tags.iter()
+                .filter_map(|tag| serde_json::from_str(tag.get()).ok())
+                .collect()
         },
         |one| vec![one],
     ))
