@@ -154,7 +154,7 @@ async fn readings(db: Db, database: &TestDatabase) -> i64 {
 async fn months_ahead_are_made_with_one_reading_of_a_large_default_partition() {
     let (db, database) = database().await;
     execute(&db, MANY_OLD_ROWS).await;
-    let before = readings(db, &database).await;
+    let before = readings(Db::clone(&db), &database).await;
 
     let config = wundr_db::Config::new(&database.url()).unwrap();
     let db = Db::connect(config.clone()).await.unwrap();
