@@ -47,8 +47,8 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
     let mut load = workload(6);
     load.cancelled = 80;
     load.kept = 15;
-    // Longer than a call may take, once a kept future stops no other reader.
-    load.kept_for = 4_000;
+    // Longer than a call may take: a kept future stops no other reader.
+    load.kept_for = 40_000;
     load.deallocated = 300;
     load.poisoned = 100;
     load.everything = 10;
@@ -90,8 +90,7 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
                 (Harm::PostgresFailedOver, 1),
                 (Harm::TypeWidened, 2),
                 (Harm::ColumnChanged, 4),
-                // Done only where it is named, until a step of the clock lengthens no session.
-                (Harm::ClockStepped, 0),
+                (Harm::ClockStepped, 3),
             ],
             pause: 600,
             calm: true,
