@@ -513,7 +513,7 @@ impl Config {
             Some(timeout) => timeout,
             None => self
                 .effective_statement_timeout()
-                .map(|timeout| timeout.saturating_add(Duration::from_secs(5))),
+                .map(|timeout| timeout.saturating_add(Duration::from_secs(5)).min(LONGEST)),
         }
     }
 

@@ -194,11 +194,16 @@ fn servers_run_for_root_and_for_others() {
         .gid(data.gid())
         .current_dir("/")
         .stdin(Stdio::null());
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = loop {
+        match command.spawn() {
+            // A process that another test has just forked still holds the copy open for writing, until it executes.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::yield_now();
+            }
+            child => break child.unwrap(),
+        }
+    };
     assert_eq!(lines(&mut child, "sum ", 1), ["42"]);
     assert!(child.wait().unwrap().success());
 }

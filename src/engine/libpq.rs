@@ -60,8 +60,8 @@ impl Connector {
     fn open(&self, host: &Host, session: Session) -> Result<PgConnection> {
         let parameters = self.parameters(host, session);
         let mut connection = PgConnection::establish(&parameters).map_err(Error::connection)?;
-        if let Some(listener) = get_default_instrumentation() {
-            connection.set_instrumentation(WithoutValues(listener));
+        if let Some(listener) = default_instrumentation() {
+            connection.set_instrumentation(listener);
         }
         if !self.config.behind_pgbouncer {
             connection
@@ -152,6 +152,12 @@ impl Connector {
         parameters.add("ssl_max_protocol_version", newest);
         parameters.0
     }
+}
+
+/// Returns diesel's default instrumentation, which receives no value of a statement.
+pub(crate) fn default_instrumentation() -> Option<Box<dyn Instrumentation>> {
+    get_default_instrumentation()
+        .map(|listener| -> Box<dyn Instrumentation> { Box::new(WithoutValues(listener)) })
 }
 
 /// Passes on what happens on a connection, but no value of a statement, as the async engine does.

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use diesel::QueryResult;
 use diesel::connection::{
     AnsiTransactionManager, CacheSize, Connection as _, Instrumentation, InstrumentationEvent,
-    SimpleConnection as _, TransactionManager, get_default_instrumentation,
+    SimpleConnection as _, TransactionManager,
 };
 use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ManageConnection};
 
-use crate::engine::libpq::Connector;
+use crate::engine::libpq::{Connector, default_instrumentation};
 use crate::error::{Failure, Stage};
 use crate::transaction::PROOF_OF_HEALTH;
 use crate::usage::{Usage, Use};
@@ -69,7 +69,7 @@ impl Manager {
         let prepared = Arc::<AtomicU32>::default();
         inner.set_instrumentation(Counting {
             prepared: Arc::clone(&prepared),
-            other: get_default_instrumentation(),
+            other: default_instrumentation(),
         });
         let usage = opening.done();
         if self.config.asks_for_read_only() {
