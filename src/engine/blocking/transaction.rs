@@ -32,7 +32,7 @@ use crate::{Error, Result};
 ///
 /// # Calls at the same time
 /// One thread uses it at a time. A call that is made while another thread runs a statement, or is within a unit of
-/// several statements such as [`Ingest::run`](super::Ingest::run), fails with [`Error::InUse`]. Nothing is sent of it:
+/// several statements such as [`Ingest::run`](crate::blocking::Ingest::run), fails with [`Error::InUse`]. Nothing is sent of it:
 /// the transaction goes on, and its other calls are not affected. No call waits for another.
 pub struct Tx {
     /// The calls that use it now.
