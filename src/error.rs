@@ -13,7 +13,7 @@ mod connection_end;
 pub(crate) use connection_end::Verdict;
 #[cfg(feature = "async")]
 pub(crate) use connection_end::fate_by_code;
-use connection_end::fate_by_message;
+use connection_end::{fate_by_message, is_lasting_refusal};
 
 /// What every fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -141,6 +141,9 @@ pub enum Error {
         message: String,
         /// Whether a write may have been done.
         fate: Fate,
+        /// Whether the server refused the connection in a way that lasts until a setting of the client or of the
+        /// server is changed: a wrong password, a missing role or database, no right to connect, an unknown protocol.
+        is_lasting: bool,
         /// The cause, where there is one.
         #[source]
         source: Option<Source>,
@@ -280,7 +283,7 @@ impl Error {
     /// Checks whether the same work, done again from its beginning, may succeed and cannot be done twice.
     ///
     /// So it is for [`Serialization`](Error::Serialization) and [`Deadlock`](Error::Deadlock), for a
-    /// [`Connection`](Error::Connection) error of [`Fate::NotSent`], and for [`ReadOnly`](Error::ReadOnly), since
+    /// [`Connection`](Error::Connection) error of [`Fate::NotSent`] that is no lasting refusal, and for [`ReadOnly`](Error::ReadOnly), since
     /// another server may take the write. A transaction that the caller asked to be read-only refuses the write every
     /// time, though. An error of [`Fate::Unknown`] is not retryable: the write may have been done.
     #[must_use]
@@ -289,11 +292,21 @@ impl Error {
     }
 
     /// Returns what the caller can do about the error.
+    ///
+    /// [`Advice::Never`] for a [`Connection`](Error::Connection) that the server refused in a way that lasts: SQLSTATE
+    /// class 28, 3D000, 42501, 0A000, 42704 and 22023 while it is opened, and what a PgBouncer says for these. A server
+    /// that starts up or shuts down (57P03), has no connection left (53300), or cannot be reached may take the next one.
+    /// The blocking engine's driver hides the code; there the server's message counts, in English.
+    ///
+    /// Of several hosts, as in libpq, those after one that refuses in this way are not tried.
     #[must_use]
     pub const fn advice(&self) -> Advice {
         match self {
             Self::Serialization | Self::Deadlock => Advice::Again,
             Self::ReadOnly => Advice::AgainElsewhere,
+            Self::Connection {
+                is_lasting: true, ..
+            } => Advice::Never,
             Self::Connection { fate, .. } => match fate {
                 Fate::NotSent => Advice::AgainElsewhere,
                 Fate::Unknown => Advice::LookFirst,
@@ -303,13 +316,15 @@ impl Error {
         }
     }
 
-    /// Returns whether a write may have been done, for a [`Connection`](Error::Connection) error.
+    /// Returns whether a write may have been done, for a [`Connection`](Error::Connection) error, also for one of a
+    /// [`Row`](Error::Row).
     ///
     /// `None` for every other error: it means that nothing was written.
     #[must_use]
     pub const fn fate(&self) -> Option<Fate> {
         match self {
             Self::Connection { fate, .. } => Some(*fate),
+            Self::Row { source, .. } => source.fate(),
             _ => None,
         }
     }
@@ -349,8 +364,10 @@ impl Error {
 
     /// The error of a connection that could not be opened.
     pub(crate) fn connection(source: impl StdError + Send + Sync + 'static) -> Self {
+        let message = innermost(&source);
         Self::Connection {
-            message: with_advice(&innermost(&source)),
+            is_lasting: is_lasting_refusal(&source, &message),
+            message: with_advice(&message),
             fate: Fate::NotSent,
             source: Some(Box::new(source)),
         }
@@ -482,8 +499,30 @@ impl Error {
         Self::Connection {
             message: with_advice(message),
             fate,
+            is_lasting: false,
             source: None,
         }
+    }
+
+    /// The error of a connection that could not be opened, for a reason that lasts or not.
+    pub(crate) fn refused_connection(message: &str, is_lasting: bool) -> Self {
+        Self::Connection {
+            message: with_advice(message),
+            fate: Fate::NotSent,
+            is_lasting,
+            source: None,
+        }
+    }
+
+    /// Checks whether the server refused a connection and would do so again.
+    pub(crate) const fn is_lasting_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Connection {
+                is_lasting: true,
+                ..
+            }
+        )
     }
 }
 
@@ -695,4 +734,116 @@ fn from_message(message: &str) -> Error {
 /// The last name that the server put in double quotes.
 fn quoted(message: &str) -> Option<String> {
     message.rsplit('"').nth(1).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn constraint() -> Constraint {
+        Constraint {
+            table: "t".to_owned(),
+            name: "c".to_owned(),
+            detail: None,
+        }
+    }
+
+    /// Each variant once, and a connection's errors of each kind, with their advice and fate. A variant that is added
+    /// does not compile here until it has a line.
+    fn all() -> Vec<(Error, Advice, Option<Fate>)> {
+        let nothing = |error: Error| (error, Advice::Never, None);
+        let text = || "x".to_owned();
+        let lost = |fate| Error::ended_connection("x", fate);
+        let not_sent = Some(Fate::NotSent);
+        let mut all = vec![
+            nothing(Error::NotFound { what: "x" }),
+            nothing(Error::Unique(constraint())),
+            nothing(Error::ForeignKey(constraint())),
+            nothing(Error::Check(constraint())),
+            nothing(Error::NotNull {
+                table: text(),
+                column: text(),
+            }),
+            nothing(Error::invalid("x", "x")),
+            nothing(Error::StaleWrite { what: "x" }),
+            nothing(Error::Suppressed { what: "x" }),
+            nothing(Error::illegal_transition("x", "a", "b", "c")),
+            nothing(Error::LeaseLost {
+                what: "x",
+                state: "y".into(),
+                holder: None,
+            }),
+            (Error::Serialization, Advice::Again, None),
+            (Error::Deadlock, Advice::Again, None),
+            nothing(Error::Timeout(text())),
+            nothing(Error::Pool(text())),
+            nothing(Error::InUse { by: "x" }),
+            (lost(Fate::NotSent), Advice::AgainElsewhere, not_sent),
+            (lost(Fate::Unknown), Advice::LookFirst, Some(Fate::Unknown)),
+            (
+                Error::refused_connection("x", true),
+                Advice::Never,
+                not_sent,
+            ),
+            (Error::ReadOnly, Advice::AgainElsewhere, None),
+            nothing(Error::Decode {
+                type_name: "x".into(),
+                value: text(),
+            }),
+            nothing(Error::Migration {
+                version: text(),
+                message: text(),
+            }),
+            nothing(Error::Cache(text())),
+            nothing(Error::Unsupported { method: "x" }),
+            nothing(Error::Other {
+                sqlstate: None,
+                message: text(),
+            }),
+            nothing(Error::NotFound { what: "x" }.in_row("t", 1)),
+        ];
+        for (error, ..) in &mut all {
+            match error {
+                Error::NotFound { .. }
+                | Error::Unique(_)
+                | Error::ForeignKey(_)
+                | Error::Check(_)
+                | Error::NotNull { .. }
+                | Error::InvalidInput { .. }
+                | Error::Row { .. }
+                | Error::StaleWrite { .. }
+                | Error::Suppressed { .. }
+                | Error::IllegalTransition { .. }
+                | Error::LeaseLost { .. }
+                | Error::Serialization
+                | Error::Deadlock
+                | Error::Timeout(_)
+                | Error::Pool(_)
+                | Error::InUse { .. }
+                | Error::Connection { .. }
+                | Error::ReadOnly
+                | Error::Decode { .. }
+                | Error::Migration { .. }
+                | Error::Cache(_)
+                | Error::Unsupported { .. }
+                | Error::Other { .. } => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn an_error_of_a_row_says_what_the_error_within_says() {
+        for depth in 0..3 {
+            for (mut error, advice, fate) in all() {
+                for index in 0..depth {
+                    error = error.in_row("t", index);
+                }
+                assert_eq!(error.advice(), advice, "{error:?}");
+                assert_eq!(error.fate(), fate, "{error:?}");
+                let is_retryable = matches!(advice, Advice::Again | Advice::AgainElsewhere);
+                assert_eq!(error.is_retryable(), is_retryable, "{error:?}");
+            }
+        }
+    }
 }

@@ -16,7 +16,15 @@ pub(crate) struct Usage {
     epoch: AtomicU64,
     opening: AtomicU32,
     waiting: AtomicU32,
-    refusal: Mutex<Option<(Instant, String)>>,
+    refusal: Mutex<Option<Refusal>>,
+}
+
+/// Why a connection could not be opened.
+#[derive(Clone)]
+struct Refusal {
+    at: Instant,
+    reason: String,
+    is_lasting: bool,
 }
 
 /// The use that is made of one connection.
@@ -88,14 +96,17 @@ impl Usage {
 
     /// Keeps the reason for which a connection could not be opened.
     pub(crate) fn refused(&self, reason: &crate::Error) {
-        *locked(&self.refusal) = Some((Instant::now(), reason.to_string()));
+        *locked(&self.refusal) = Some(Refusal {
+            at: Instant::now(),
+            reason: reason.to_string(),
+            is_lasting: reason.is_lasting_refusal(),
+        });
     }
 
     /// Returns the last reason for which a connection could not be opened, if it came after this moment.
-    pub(crate) fn refusal_since(&self, moment: Instant) -> Option<String> {
+    fn refusal_since(&self, moment: Instant) -> Option<Refusal> {
         let refusal = locked(&self.refusal);
-        let refusal = refusal.as_ref().filter(|(at, _)| *at >= moment);
-        refusal.map(|(_, reason)| reason.clone())
+        refusal.clone().filter(|refusal| refusal.at >= moment)
     }
 
     fn connections(&self) -> Vec<Arc<Use>> {
@@ -143,9 +154,15 @@ impl Usage {
                 "none within {patience:?}: {} connections in use, the longest for {longest:.1?}",
                 state.in_use
             )),
-            (_, Some(refusal)) => Error::broken_connection(&format!(
-                "none could be opened within {patience:?}: {refusal}"
-            )),
+            (
+                _,
+                Some(Refusal {
+                    reason, is_lasting, ..
+                }),
+            ) => Error::refused_connection(
+                &format!("none could be opened within {patience:?}: {reason}"),
+                is_lasting,
+            ),
             _ => Error::broken_connection(&format!("none could be opened within {patience:?}")),
         }
     }

@@ -41,6 +41,8 @@ mod asynchronous {
     mod contract;
     #[path = "connections/hosts.rs"]
     mod hosts;
+    #[path = "connections/refusals.rs"]
+    mod refusals;
 }
 
 #[path = ""]
@@ -74,4 +76,6 @@ mod blocking {
     mod contract;
     #[path = "connections/hosts.rs"]
     mod hosts;
+    #[path = "connections/refusals.rs"]
+    mod refusals;
 }

@@ -85,6 +85,8 @@ pub(crate) fn rounds(session: Session) -> &'static [Session] {
 }
 
 /// The refusals of hosts, as one error that names each.
+///
+/// It is a lasting one if one of them is. The hosts of a URL are servers of one database, with the same roles.
 pub(crate) fn refused(refusals: Vec<(String, Error)>) -> Error {
     let mut refusals = refusals;
     if refusals.len() == 1
@@ -99,6 +101,7 @@ pub(crate) fn refused(refusals: Vec<(String, Error)>) -> Error {
     {
         return refusals.swap_remove(at).1;
     }
+    let is_lasting = refusals.iter().any(|(_, error)| error.is_lasting_refusal());
     let reasons: Vec<String> = refusals
         .into_iter()
         .map(|(host, error)| match error {
@@ -106,7 +109,7 @@ pub(crate) fn refused(refusals: Vec<(String, Error)>) -> Error {
             other => format!("{host}: {other}"),
         })
         .collect();
-    Error::broken_connection(&reasons.join("; "))
+    Error::refused_connection(&reasons.join("; "), is_lasting)
 }
 
 /// Checks whether a server that says this of itself is one that is asked for.

@@ -112,6 +112,9 @@ impl Connector {
                         (self.target.hosts[hosts[at]].to_string(), error)
                     };
                     refusals = errors.into_iter().map(named).collect();
+                    if refusals.iter().any(|(_, error)| error.is_lasting_refusal()) {
+                        break;
+                    }
                 }
             }
         }
@@ -339,7 +342,7 @@ async fn addresses(host: &Host) -> Result<Vec<Option<IpAddr>>> {
 }
 
 /// Runs attempts until one succeeds, each from some time after the one before it, or from when one fails. The others are
-/// dropped. Returns which it was, or all errors.
+/// dropped. After a refusal that lasts no other is begun. Returns which it was, or all errors.
 async fn first(attempts: Vec<Attempt<'_>>) -> Result<(usize, Connection), Vec<(usize, Error)>> {
     let mut waiting = attempts.into_iter().enumerate().peekable();
     let mut running = FuturesUnordered::new();
@@ -359,7 +362,13 @@ async fn first(attempts: Vec<Attempt<'_>>) -> Result<(usize, Connection), Vec<(u
         };
         match ended {
             Some((at, Ok(connection))) => return Ok((at, connection)),
-            Some((at, Err(error))) => errors.push((at, error)),
+            Some((at, Err(error))) => {
+                if error.is_lasting_refusal() {
+                    // As libpq, which tries the next host only after one that could not be reached or is starting.
+                    waiting = Vec::new().into_iter().enumerate().peekable();
+                }
+                errors.push((at, error));
+            }
             None => {
                 errors.sort_by_key(|&(at, _)| at);
                 return Err(errors);

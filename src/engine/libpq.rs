@@ -36,7 +36,7 @@ impl Connector {
     pub(crate) fn connect(&self) -> Result<PgConnection> {
         let target = &self.config.target;
         let mut refusals = Vec::new();
-        for &session in rounds(target.session) {
+        'rounds: for &session in rounds(target.session) {
             refusals.clear();
             for index in self.choice.order() {
                 let Some(host) = target.hosts.get(index) else {
@@ -49,7 +49,12 @@ impl Connector {
                     }
                     Err(error) => {
                         self.choice.failed(index);
+                        let is_lasting = error.is_lasting_refusal();
                         refusals.push((host.to_string(), error));
+                        // As libpq, which tries the next host only after one that could not be reached or is starting.
+                        if is_lasting {
+                            break 'rounds;
+                        }
                     }
                 }
             }

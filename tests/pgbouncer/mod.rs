@@ -53,6 +53,11 @@ impl PgBouncer {
     }
 
     pub fn in_front_of(server: &PostgresServer, pool_mode: &str) -> Self {
+        Self::with(server, pool_mode, "auth_type = any", "")
+    }
+
+    /// With other settings, among them how clients show who they are, and a file of users.
+    pub fn with(server: &PostgresServer, pool_mode: &str, settings: &str, users: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let path = directory.path().display();
@@ -61,9 +66,11 @@ impl PgBouncer {
         } else {
             ""
         };
+        fs::write(directory.path().join("users"), users).unwrap();
         let settings = format!(
             "[databases]\n* = host={} port={} user=postgres\n\
-             [pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {path}\nauth_type = any\n\
+             [pgbouncer]\nlisten_addr =\nlisten_port = 6432\nunix_socket_dir = {path}\n{settings}\n\
+             auth_file = {path}/users\n\
              logfile = {path}/log\npool_mode = {pool_mode}\nmax_client_conn = 200\n\
              default_pool_size = {SERVER_CONNECTIONS}\n{statements}\n",
             server.socket_dir().display(),
@@ -93,15 +100,18 @@ impl PgBouncer {
         bouncer
     }
 
-    pub fn config(&self, database: &TestDatabase) -> Config {
+    pub fn url(&self, database: &TestDatabase) -> String {
         let host = self
             .directory
             .path()
             .display()
             .to_string()
             .replace('/', "%2F");
-        let url = format!("postgres://postgres@{host}:6432/{}", database.name());
-        Config::new(&url)
+        format!("postgres://postgres@{host}:6432/{}", database.name())
+    }
+
+    pub fn config(&self, database: &TestDatabase) -> Config {
+        Config::new(&self.url(database))
             .unwrap()
             .acquire_timeout(Duration::from_secs(60))
     }
