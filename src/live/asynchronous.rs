@@ -16,34 +16,34 @@ use super::{Db, listener, repository};
 use crate::engine::connect::Connector;
 use crate::engine::connection::Connection;
 use crate::live::{
-    Follow, FollowedIds, Inbox, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline, direct,
-    known, no_answer,
+    EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline,
+    direct_config, no_response, unless_denied,
 };
 use crate::{AnalysisId, Config, Error, Result};
 
-/// A listener's connection.
-pub(super) struct Line {
+/// The connection of a listener.
+pub(super) struct ListenerConnection {
     connector: Connector,
     connection: Connection,
-    heard: UnboundedReceiver<Notification>,
+    notifications: UnboundedReceiver<Notification>,
     heartbeat: Duration,
 }
 
-/// Gives up on a server that has gone without a word.
+/// Waits for a response within the limit.
 async fn in_time<T>(
     limit: Duration,
     answer: impl Future<Output = diesel::QueryResult<T>>,
 ) -> Result<T> {
     match tokio::time::timeout(limit, answer).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(no_answer(limit)),
+        Err(_) => Err(no_response(limit)),
     }
 }
 
 #[repository]
-impl Line {
+impl ListenerConnection {
     pub(super) async fn open(&mut self) -> Result<()> {
-        (self.connection, self.heard) = self.connector.connect_to_listen().await?;
+        (self.connection, self.notifications) = self.connector.connect_to_listen().await?;
         Ok(())
     }
 
@@ -59,13 +59,16 @@ impl Line {
         tokio::time::sleep(time).await
     }
 
-    /// The payloads that have come; waits for the first.
-    pub(super) async fn notifications(&mut self, patience: Duration) -> Result<Vec<String>> {
-        let mut heard = Vec::new();
-        let waiting = self.heard.recv_many(&mut heard, 1000);
-        match tokio::time::timeout(patience, waiting).await {
+    /// Returns the payloads that have arrived. Waits for the first of them, for at most this time.
+    pub(super) async fn notifications(&mut self, timeout: Duration) -> Result<Vec<String>> {
+        let mut notifications = Vec::new();
+        let waiting = self.notifications.recv_many(&mut notifications, 1000);
+        match tokio::time::timeout(timeout, waiting).await {
             Ok(0) => Err(Error::broken_connection("the server closed the connection")),
-            Ok(_) => Ok(heard.iter().map(|one| one.payload().to_owned()).collect()),
+            Ok(_) => Ok(notifications
+                .iter()
+                .map(|one| one.payload().to_owned())
+                .collect()),
             Err(_) => Ok(Vec::new()),
         }
     }
@@ -82,61 +85,61 @@ impl Line {
         in_time(self.heartbeat, Now.get_result(&mut self.connection)).await
     }
 
-    /// The timeline, unless the server keeps it from this role.
+    /// Returns the timeline, or `None` if this role may not read it.
     pub(super) async fn timeline(&mut self) -> Result<Option<String>> {
         let timeline = Timeline.get_result(&mut self.connection);
-        known(in_time(self.heartbeat, timeline).await)
+        unless_denied(in_time(self.heartbeat, timeline).await)
     }
 }
 
-/// What becomes of the analyses that are followed, as it happens: a stream that does not end.
+/// A stream of the changes of followed analyses. It does not end.
 ///
-/// It begins with every analysis that is pending or running, one [`Changed`](LiveEvent::Changed) for each, and
-/// [`Resumed`](LiveEvent::Resumed). A connection that is lost is [`Missed`](LiveEvent::Missed), then the listener
-/// connects again for as long as it takes, reads what is followed anew, and says [`Resumed`](LiveEvent::Resumed).
-/// A server that has gone without a word is noticed within twice [`Config::heartbeat`], 10 s by default. Of several hosts
-/// the primary is followed. For 30 s it connects again at least once a second, then every 5 s.
+/// It begins with one [`Changed`](LiveEvent::Changed) for each analysis that is pending or running, and then
+/// [`Resumed`](LiveEvent::Resumed). If the connection is lost, it yields [`Missed`](LiveEvent::Missed), connects again
+/// (at least once a second for 30 s, then every 5 s), reads the followed analyses and yields
+/// [`Resumed`](LiveEvent::Resumed). A server that does not respond is noticed within twice [`Config::heartbeat`], 10 s
+/// by default. Of several hosts, the primary is followed.
 ///
-/// However slow its reader is, it keeps at most some thousand events, one for each analysis. Dropped, it closes its
-/// connection, which is its own and not the pool's.
+/// The queue holds some thousand events at most, one for each analysis, however slow the reader is. The connection is
+/// not one of the pool. It is closed when the stream is dropped.
 pub struct Live {
-    inbox: Arc<Inbox>,
+    queue: Arc<EventQueue>,
     listener: tokio::task::AbortHandle,
 }
 
 impl Live {
-    /// Connects and listens, in the runtime that calls.
+    /// Connects and begins to listen, in a task of the current runtime.
     ///
     /// # Errors
-    /// [`Error::Connection`] if the server cannot be reached now; [`Error::InvalidInput`] if the settings lead to a
-    /// PgBouncer or are wrong.
+    /// - [`Error::Connection`] if the server cannot be reached;
+    /// - [`Error::InvalidInput`] if the settings lead to a PgBouncer or are wrong.
     pub async fn follow(config: &Config, follow: Follow) -> Result<Self> {
-        let config = direct(config)?;
+        let config = direct_config(config)?;
         let connector = Connector::new(&config)?;
-        let (connection, heard) = connector.connect_to_listen().await?;
-        let line = Line {
+        let (connection, notifications) = connector.connect_to_listen().await?;
+        let connection = ListenerConnection {
             connector,
             connection,
-            heard,
+            notifications,
             heartbeat: config.heartbeat,
         };
-        let inbox = Arc::<Inbox>::default();
-        let listening = tokio::spawn(listener::listen(line, follow, Arc::clone(&inbox)));
+        let queue = Arc::<EventQueue>::default();
+        let listening = tokio::spawn(listener::listen(connection, follow, Arc::clone(&queue)));
         Ok(Self {
-            inbox,
+            queue,
             listener: listening.abort_handle(),
         })
     }
 
-    /// How many events wait to be taken.
+    /// Returns the number of events that wait to be taken.
     pub fn waiting(&self) -> usize {
-        self.inbox.waiting()
+        self.queue.waiting()
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.inbox.close();
+        self.queue.close();
         self.listener.abort();
     }
 }
@@ -154,16 +157,16 @@ impl Stream for Live {
     type Item = LiveEvent;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<LiveEvent>> {
-        self.inbox.poll(context).map(Some)
+        self.queue.poll(context).map(Some)
     }
 }
 
 impl Db {
-    /// Follows analyses by a connection of its own to the same server: see [`Live`]. It costs every writer of an
-    /// analysis's status or progress a NOTIFY, which takes a lock of the whole database cluster while the writer's
-    /// transaction commits, whether somebody listens or not; the README says how to switch that off.
+    /// Follows analyses by a connection of its own to the same server: see [`Live`].
     ///
-    /// Behind a PgBouncer there is nothing to hear: use [`Live::follow`] with settings of a direct connection.
+    /// PgBouncer does not deliver notifications: behind one, use [`Live::follow`] with the settings of a direct
+    /// connection. Each change of an analysis's status or progress sends a NOTIFY, with or without followers, and its
+    /// commit takes a lock of the whole database cluster for that; `docs/operations.md` says how to switch it off.
     ///
     /// # Errors
     /// As [`Live::follow`].

@@ -13,41 +13,40 @@ use diesel::pg::PgConnection;
 use super::{Db, listener};
 use crate::engine::libpq::Connector;
 use crate::live::{
-    Follow, FollowedIds, Inbox, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline, direct,
-    known, no_answer,
+    EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline,
+    direct_config, no_response, unless_denied,
 };
 use crate::{AnalysisId, Config, Error, Result};
 
-/// libpq tells of notifications only when it is asked: this often.
+/// The interval at which libpq is asked for notifications.
 const POLL: Duration = Duration::from_millis(20);
 
-/// The most notifications that are taken at a time.
+/// The largest number of notifications that are taken at a time.
 const CHUNK: usize = 1000;
 
-/// What is done with a connection.
+/// Work for the thread that owns the connection.
 type Job = Box<dyn FnOnce(&mut PgConnection) + Send>;
 
-/// A listener's connection, in a thread of its own.
+/// The connection of a listener, in a thread of its own.
 ///
-/// A call of libpq cannot be interrupted. So the listener waits for an answer only as long as it may take, and then
-/// leaves the thread behind: it ends with its connection as soon as libpq returns, when the system gives up on the
-/// connection or the server goes on.
-pub(super) struct Line {
+/// A call of libpq cannot be interrupted. The listener therefore waits for a response for a limited time and then
+/// abandons the thread. The thread ends with its connection as soon as libpq returns.
+pub(super) struct ListenerConnection {
     connector: Arc<Connector>,
     jobs: Sender<Job>,
-    inbox: Arc<Inbox>,
+    queue: Arc<EventQueue>,
     heartbeat: Duration,
-    /// The time that connecting may take.
-    opening: Option<Duration>,
+    /// The time that connecting may take, if it is limited.
+    connect_limit: Option<Duration>,
 }
 
-/// Connects in a thread of its own, which then does what comes.
+/// Starts the thread, waits until it has connected, and returns the sender of its jobs.
 fn connect(connector: &Arc<Connector>, limit: Option<Duration>) -> Result<Sender<Job>> {
-    let (jobs, todo) = channel::<Job>();
+    let (jobs, received) = channel::<Job>();
     let (connected, outcome) = sync_channel(1);
     let connector = Arc::clone(connector);
     std::thread::Builder::new()
-        .name("wundr-db line".to_owned())
+        .name("wundr-db listener connection".to_owned())
         .spawn(move || {
             let mut connection = match connector.connect() {
                 Ok(connection) => connection,
@@ -57,20 +56,20 @@ fn connect(connector: &Arc<Connector>, limit: Option<Duration>) -> Result<Sender
                 }
             };
             let is_awaited = connected.send(Ok(())).is_ok();
-            while is_awaited && let Ok(job) = todo.recv() {
+            while is_awaited && let Ok(job) = received.recv() {
                 job(&mut connection);
             }
         })
         .map_err(Error::connection)?;
-    answer(&outcome, limit)??;
+    receive(&outcome, limit)??;
     Ok(jobs)
 }
 
-/// The time after which connecting is given up although libpq, which has its own limit for each address, has not.
-fn opening(config: &Config) -> Option<Duration> {
-    /// The addresses of a host that are waited for.
+/// Returns the time after which a connection attempt is abandoned. libpq has a limit of its own for each address.
+fn connect_limit(config: &Config) -> Option<Duration> {
+    /// The number of addresses of a host that are waited for.
     const ADDRESSES: u32 = 4;
-    /// The least that libpq makes of a limit.
+    /// libpq raises shorter limits to this.
     const LEAST: Duration = Duration::from_secs(2);
     let hosts = u32::try_from(config.target.hosts.len()).unwrap_or(u32::MAX);
     let address = config.connect_timeout?.max(LEAST);
@@ -80,16 +79,17 @@ fn opening(config: &Config) -> Option<Duration> {
     Some(host.saturating_mul(hosts.max(1)))
 }
 
-fn answer<T>(outcome: &Receiver<T>, limit: Option<Duration>) -> Result<T> {
+/// Waits for the outcome of a job.
+fn receive<T>(outcome: &Receiver<T>, limit: Option<Duration>) -> Result<T> {
     let Some(limit) = limit else {
         let ended = |_| Error::broken_connection("the listener's thread has ended");
         return outcome.recv().map_err(ended);
     };
-    outcome.recv_timeout(limit).map_err(|_| no_answer(limit))
+    outcome.recv_timeout(limit).map_err(|_| no_response(limit))
 }
 
-impl Line {
-    /// Does something with the connection, unless it takes longer than the limit.
+impl ListenerConnection {
+    /// Runs a job in the thread of the connection, and waits for its outcome within the limit.
     fn within<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -102,11 +102,11 @@ impl Line {
         self.jobs
             .send(job)
             .map_err(|_| Error::broken_connection("the listener's thread has ended"))?;
-        answer(&outcome, Some(limit))?
+        receive(&outcome, Some(limit))?
     }
 
     pub(super) fn open(&mut self) -> Result<()> {
-        self.jobs = connect(&self.connector, self.opening)?;
+        self.jobs = connect(&self.connector, self.connect_limit)?;
         Ok(())
     }
 
@@ -122,23 +122,23 @@ impl Line {
 
     pub(super) fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
-        while Instant::now() < until && !self.inbox.is_closed() {
+        while Instant::now() < until && !self.queue.is_closed() {
             std::thread::sleep(POLL);
         }
     }
 
-    /// The payloads that have come; waits for the first.
-    pub(super) fn notifications(&mut self, patience: Duration) -> Result<Vec<String>> {
-        let inbox = Arc::clone(&self.inbox);
-        let until = Instant::now() + patience;
-        self.within(patience.saturating_add(self.heartbeat), move |connection| {
+    /// Returns the payloads that have arrived. Waits for the first of them, for at most this time.
+    pub(super) fn notifications(&mut self, timeout: Duration) -> Result<Vec<String>> {
+        let queue = Arc::clone(&self.queue);
+        let until = Instant::now() + timeout;
+        self.within(timeout.saturating_add(self.heartbeat), move |connection| {
             loop {
                 let mut payloads = Vec::new();
                 for notification in connection.notifications_iter().take(CHUNK) {
                     payloads.push(notification?.payload);
                 }
                 let now = Instant::now();
-                if !payloads.is_empty() || now >= until || inbox.is_closed() {
+                if !payloads.is_empty() || now >= until || queue.is_closed() {
                     return Ok(payloads);
                 }
                 std::thread::sleep(POLL.min(until - now));
@@ -161,69 +161,69 @@ impl Line {
         self.within(self.heartbeat, |connection| Ok(Now.get_result(connection)?))
     }
 
-    /// The timeline, unless the server keeps it from this role.
+    /// Returns the timeline, or `None` if this role may not read it.
     pub(super) fn timeline(&mut self) -> Result<Option<String>> {
-        known(self.within(self.heartbeat, |connection| {
+        unless_denied(self.within(self.heartbeat, |connection| {
             Ok(Timeline.get_result(connection)?)
         }))
     }
 }
 
-/// What becomes of the analyses that are followed, as it happens: an iterator that does not end, each `next` waiting
-/// for as long as nothing happens. [`next_within`](Self::next_within) waits no longer than it is told.
+/// An iterator over the changes of followed analyses. It does not end: `next` waits for as long as nothing happens.
+/// [`next_within`](Self::next_within) waits for a limited time.
 ///
-/// It begins with every analysis that is pending or running, one [`Changed`](LiveEvent::Changed) for each, and
-/// [`Resumed`](LiveEvent::Resumed). A connection that is lost is [`Missed`](LiveEvent::Missed), then the listener
-/// connects again for as long as it takes, reads what is followed anew, and says [`Resumed`](LiveEvent::Resumed).
-/// However slow its reader is, it keeps at most some thousand events, one for each analysis. Dropped, it closes its
-/// connection, which is its own and not the pool's.
+/// It begins with one [`Changed`](LiveEvent::Changed) for each analysis that is pending or running, and then
+/// [`Resumed`](LiveEvent::Resumed). If the connection is lost, it yields [`Missed`](LiveEvent::Missed), connects again
+/// (at least once a second for 30 s, then every 5 s), reads the followed analyses and yields
+/// [`Resumed`](LiveEvent::Resumed). A server that does not respond is noticed within twice [`Config::heartbeat`], 10 s
+/// by default. Of several hosts, the primary is followed.
 ///
-/// A thread of its own listens, and asks libpq 50 times a second. The system notices a server that
-/// has gone without a word: see [`Config::keepalives`](crate::Config::keepalives).
+/// The queue holds some thousand events at most, one for each analysis, however slow the reader is. The connection is
+/// not one of the pool. It is closed when the iterator is dropped. A thread of its own polls libpq 50 times a second.
 pub struct Live {
-    inbox: Arc<Inbox>,
+    queue: Arc<EventQueue>,
 }
 
 impl Live {
-    /// Connects and listens.
+    /// Connects and begins to listen, in a thread.
     ///
     /// # Errors
-    /// [`Error::Connection`] if the server cannot be reached now, or no thread can be made; [`Error::InvalidInput`] if
-    /// the settings lead to a PgBouncer or are wrong.
+    /// - [`Error::Connection`] if the server cannot be reached, or a thread cannot be started;
+    /// - [`Error::InvalidInput`] if the settings lead to a PgBouncer or are wrong.
     pub fn follow(config: &Config, follow: Follow) -> Result<Self> {
-        let config = direct(config)?;
-        let inbox = Arc::<Inbox>::default();
+        let config = direct_config(config)?;
+        let queue = Arc::<EventQueue>::default();
         let connector = Arc::new(Connector::new(&config)?);
-        let opening = opening(&config);
-        let line = Line {
-            jobs: connect(&connector, opening)?,
+        let connect_limit = connect_limit(&config);
+        let connection = ListenerConnection {
+            jobs: connect(&connector, connect_limit)?,
             connector,
-            inbox: Arc::clone(&inbox),
+            queue: Arc::clone(&queue),
             heartbeat: config.heartbeat,
-            opening,
+            connect_limit,
         };
-        let listening = Arc::clone(&inbox);
+        let listening = Arc::clone(&queue);
         std::thread::Builder::new()
-            .name("wundr-db live".to_owned())
-            .spawn(move || listener::listen(line, follow, listening))
+            .name("wundr-db listener".to_owned())
+            .spawn(move || listener::listen(connection, follow, listening))
             .map_err(Error::connection)?;
-        Ok(Self { inbox })
+        Ok(Self { queue })
     }
 
-    /// The next event, if there is one within this time.
-    pub fn next_within(&mut self, patience: Duration) -> Option<LiveEvent> {
-        self.inbox.wait(Instant::now().checked_add(patience))
+    /// Waits for the next event for at most this time.
+    pub fn next_within(&mut self, timeout: Duration) -> Option<LiveEvent> {
+        self.queue.wait(Instant::now().checked_add(timeout))
     }
 
-    /// How many events wait to be taken.
+    /// Returns the number of events that wait to be taken.
     pub fn waiting(&self) -> usize {
-        self.inbox.waiting()
+        self.queue.waiting()
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.inbox.close();
+        self.queue.close();
     }
 }
 
@@ -240,16 +240,16 @@ impl Iterator for Live {
     type Item = LiveEvent;
 
     fn next(&mut self) -> Option<LiveEvent> {
-        self.inbox.wait(None)
+        self.queue.wait(None)
     }
 }
 
 impl Db {
-    /// Follows analyses by a connection of its own to the same server: see [`Live`]. It costs every writer of an
-    /// analysis's status or progress a NOTIFY, which takes a lock of the whole database cluster while the writer's
-    /// transaction commits, whether somebody listens or not; the README says how to switch that off.
+    /// Follows analyses by a connection of its own to the same server: see [`Live`].
     ///
-    /// Behind a PgBouncer there is nothing to hear: use [`Live::follow`] with settings of a direct connection.
+    /// PgBouncer does not deliver notifications: behind one, use [`Live::follow`] with the settings of a direct
+    /// connection. Each change of an analysis's status or progress sends a NOTIFY, with or without followers, and its
+    /// commit takes a lock of the whole database cluster for that; `docs/operations.md` says how to switch it off.
     ///
     /// # Errors
     /// As [`Live::follow`].

@@ -1,131 +1,148 @@
-//! The listener, for both engines.
+//! The listener of live progress. Compiled for each engine.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::live::Line;
+use super::live::ListenerConnection;
 use super::repository;
 use crate::Result;
 use crate::live::{
-    FAILOVER, FIRST_WAIT, Follow, GLANCE, Inbox, LONGEST_WAIT, LONGEST_WAIT_LATER, LiveAnalysis,
-    REST, StatesOf, TURN, Todo, Unheard,
+    Backlog, EventQueue, FAILOVER_WINDOW, FINDINGS_POLL, FIRST_RECONNECT_DELAY, Follow,
+    LiveAnalysis, MAX_RECONNECT_DELAY, MAX_RECONNECT_DELAY_IN_FAILOVER, POLL_BACKOFF_FACTOR,
+    SLOW_READER_RECHECK, StatesOf, Undelivered,
 };
 
-/// Listens on an open line until the reader has gone.
+/// Listens until the reader is dropped. Connects again as often as the connection is lost.
 #[repository]
-pub(super) async fn listen(mut line: Line, follow: Follow, inbox: Arc<Inbox>) {
-    let mut todo = Todo::new(follow);
-    let mut wait = FIRST_WAIT;
-    // Since when there is no server that keeps its connection.
+pub(super) async fn listen(
+    mut connection: ListenerConnection,
+    follow: Follow,
+    queue: Arc<EventQueue>,
+) {
+    let mut backlog = Backlog::new(follow);
+    let mut delay = FIRST_RECONNECT_DELAY;
+    // The time since which no connection has lasted.
     let mut lost_at = Instant::now();
     loop {
         let opened = Instant::now();
-        let Err(lost) = serve(&mut line, &mut todo, &inbox).await else {
+        let Err(lost) = deliver(&mut connection, &mut backlog, &queue).await else {
             return;
         };
-        todo.resume(inbox.missed(lost.to_string()));
-        if opened.elapsed() > LONGEST_WAIT_LATER {
-            wait = FIRST_WAIT;
+        backlog.restart(queue.missed(lost.to_string()));
+        if opened.elapsed() > MAX_RECONNECT_DELAY {
+            delay = FIRST_RECONNECT_DELAY;
             lost_at = Instant::now();
         }
         loop {
-            line.pause(wait).await;
-            wait = (wait * 2).min(if lost_at.elapsed() < FAILOVER {
-                LONGEST_WAIT
+            connection.pause(delay).await;
+            delay = (delay * 2).min(if lost_at.elapsed() < FAILOVER_WINDOW {
+                MAX_RECONNECT_DELAY_IN_FAILOVER
             } else {
-                LONGEST_WAIT_LATER
+                MAX_RECONNECT_DELAY
             });
-            if inbox.is_closed() {
+            if queue.is_closed() {
                 return;
             }
-            if line.open().await.is_ok() {
+            if connection.open().await.is_ok() {
                 break;
             }
         }
     }
 }
 
-/// Tells the reader what becomes of the analyses, until the connection is lost.
+/// Delivers the states of analyses until the connection is lost or the reader is dropped.
 #[repository]
-async fn serve(line: &mut Line, todo: &mut Todo, inbox: &Inbox) -> Result<()> {
-    // First the ear, then the eye: what changes while the rows are read is heard.
-    line.listen().await?;
-    let began = line.now().await?;
-    todo.resume(Unheard::default());
-    todo.listening_to(line.timeline().await?);
-    let heartbeat = line.heartbeat();
-    let mut sign_of_life = Instant::now();
-    let mut next_glance = Instant::now() + GLANCE;
-    while !inbox.is_closed() {
-        if todo.is_overrun() {
+async fn deliver(
+    connection: &mut ListenerConnection,
+    backlog: &mut Backlog,
+    queue: &EventQueue,
+) -> Result<()> {
+    // Subscribe before reading, so that changes made during the read are not missed.
+    connection.listen().await?;
+    let began = connection.now().await?;
+    backlog.restart(Undelivered::default());
+    backlog.connected_to(connection.timeline().await?);
+    let heartbeat = connection.heartbeat();
+    let mut last_response = Instant::now();
+    let mut next_poll = Instant::now() + FINDINGS_POLL;
+    while !queue.is_closed() {
+        if backlog.is_overrun() {
             let reason = "more has changed than could be kept for a slow reader";
-            todo.resume(inbox.missed(reason.to_owned()));
+            backlog.restart(queue.missed(reason.to_owned()));
         }
-        let has_room = inbox.has_room();
+        let has_room = queue.has_room();
         if has_room {
-            if let Some(page) = todo.next_page() {
-                todo.listed(line.followed(page).await?);
+            if let Some(page) = backlog.next_page() {
+                backlog.page_loaded(connection.followed(page).await?);
             }
-            let ids = todo.take();
+            let ids = backlog.next_batch();
             if !ids.is_empty() {
-                let states = todo.states_of(&ids);
-                let found = read(line, todo, states).await?;
-                let deleted = todo.told(&ids, &found);
-                inbox.put(found, deleted);
+                let states = backlog.states_of(&ids);
+                let found = read(connection, backlog, states).await?;
+                let deleted = backlog.mark_delivered(&ids, &found);
+                queue.put(found, deleted);
             }
-            if todo.has_resumed() {
-                todo.seen_at = Some(began);
-                inbox.resumed();
-            }
-        }
-        if has_room && todo.is_done() && Instant::now() >= next_glance {
-            let took = glance(line, todo, inbox).await?;
-            next_glance = Instant::now() + GLANCE.max(took * REST);
-        }
-        if sign_of_life.elapsed() >= heartbeat {
-            let now = line.now().await?;
-            sign_of_life = Instant::now();
-            if todo.is_resumed() {
-                todo.seen_at = Some(now);
+            if backlog.finish_catch_up() {
+                backlog.seen_at = Some(began);
+                queue.resumed();
             }
         }
-        let next_heartbeat = heartbeat.saturating_sub(sign_of_life.elapsed());
-        let patience = match (todo.is_done(), has_room) {
-            (true, true) if todo.is_anything_open() => {
-                next_heartbeat.min(next_glance.saturating_duration_since(Instant::now()))
+        if has_room && backlog.is_done() && Instant::now() >= next_poll {
+            let took = poll_findings(connection, backlog, queue).await?;
+            next_poll = Instant::now() + FINDINGS_POLL.max(took * POLL_BACKOFF_FACTOR);
+        }
+        if last_response.elapsed() >= heartbeat {
+            let now = connection.now().await?;
+            last_response = Instant::now();
+            if backlog.is_caught_up() {
+                backlog.seen_at = Some(now);
+            }
+        }
+        let next_heartbeat = heartbeat.saturating_sub(last_response.elapsed());
+        let timeout = match (backlog.is_done(), has_room) {
+            (true, true) if backlog.is_anything_open() => {
+                next_heartbeat.min(next_poll.saturating_duration_since(Instant::now()))
             }
             (true, _) => next_heartbeat,
             (false, true) => Duration::ZERO,
-            (false, false) => TURN,
+            (false, false) => SLOW_READER_RECHECK,
         };
-        for payload in line.notifications(patience).await? {
-            todo.note(&payload);
+        for payload in connection.notifications(timeout).await? {
+            backlog.record_notification(&payload);
         }
     }
     Ok(())
 }
 
-/// Reads what analyses are now. A read that fails after the whole limit is taken up again with fewer.
+/// Reads the states of analyses. After a read that took the whole limit and failed, the next one is smaller.
 #[repository]
-async fn read(line: &mut Line, todo: &mut Todo, states: StatesOf) -> Result<Vec<LiveAnalysis>> {
+async fn read(
+    connection: &mut ListenerConnection,
+    backlog: &mut Backlog,
+    states: StatesOf,
+) -> Result<Vec<LiveAnalysis>> {
     let began = Instant::now();
-    let found = line.states(states).await;
-    todo.took(began.elapsed(), line.heartbeat() * 2);
+    let found = connection.states(states).await;
+    backlog.record_duration(began.elapsed(), connection.heartbeat() * 2);
     found
 }
 
-/// Looks what those that run have found since, of which no notification tells, and tells how long that took.
+/// Counts the findings of running analyses, for which there are no notifications. Returns the time that it took.
 #[repository]
-async fn glance(line: &mut Line, todo: &mut Todo, inbox: &Inbox) -> Result<Duration> {
+async fn poll_findings(
+    connection: &mut ListenerConnection,
+    backlog: &mut Backlog,
+    queue: &EventQueue,
+) -> Result<Duration> {
     let began = Instant::now();
-    let ids = todo.running();
+    let ids = backlog.findings_to_poll();
     if !ids.is_empty() {
-        let states = todo.states_of(&ids);
-        let mut found = read(line, todo, states).await?;
-        todo.only_news(&mut found);
+        let states = backlog.states_of(&ids);
+        let mut found = read(connection, backlog, states).await?;
+        backlog.retain_changed(&mut found);
         let ids: Vec<_> = found.iter().map(|row| row.id).collect();
-        let deleted = todo.told(&ids, &found);
-        inbox.put(found, deleted);
+        let deleted = backlog.mark_delivered(&ids, &found);
+        queue.put(found, deleted);
     }
     Ok(began.elapsed())
 }

@@ -1,16 +1,16 @@
-//! Live progress: what becomes of analyses, told as it happens.
+//! Live progress: a stream of the changes of analyses.
 //!
-//! A notification is only a hint: it names an analysis that has changed, and the listener then reads the row, if it is
-//! one of those that are followed. A notification that somebody has made up shows nothing else. So what is told is never older than what was told before, many changes of one analysis become one event where the reader is
-//! slow, and after a lost connection the same reading brings the reader's view up to date.
+//! A notification is a hint: it names an analysis that has changed. The listener then reads the row, if it is followed.
+//! Therefore a forged notification reveals nothing, no event is older than the one before, the changes of an analysis
+//! coalesce while the reader is slow, and the same read brings the view up to date after a lost connection.
 
-mod inbox;
+mod backlog;
+mod event_queue;
 mod statements;
-mod todo;
 
-pub(crate) use inbox::{Inbox, Unheard};
+pub(crate) use backlog::Backlog;
+pub(crate) use event_queue::{EventQueue, Undelivered};
 pub(crate) use statements::{FollowedIds, Now, StatesOf, Timeline};
-pub(crate) use todo::Todo;
 
 use std::time::Duration;
 
@@ -20,31 +20,31 @@ use serde::{Deserialize, Serialize};
 use crate::config::Session;
 use crate::{AnalysisId, AnalysisStatus, AnalysisType, Config, Error, ProjectId, Result};
 
-/// Subscribes to the channel that the triggers write to.
+/// Subscribes to the channel of the triggers.
 pub(crate) const LISTEN: &str = "LISTEN wundr_analyses";
 
-/// How often the findings of analyses that run are counted although nothing was heard of them; and how many times as
-/// long as that took it is not done again, so that it takes a twentieth of one of the server's cores at most.
-pub(crate) const GLANCE: Duration = Duration::from_secs(1);
-pub(crate) const REST: u32 = 20;
+/// The interval at which the findings of running analyses are counted, and the factor by which the duration of a count
+/// delays the next one: counting uses a twentieth of a core of the server at most.
+pub(crate) const FINDINGS_POLL: Duration = Duration::from_secs(1);
+pub(crate) const POLL_BACKOFF_FACTOR: u32 = 20;
 
-/// How long a listener that has work waits for a reader that is slow, before it looks again.
-pub(crate) const TURN: Duration = Duration::from_millis(25);
+/// The interval at which a listener with work checks whether a slow reader has made room.
+pub(crate) const SLOW_READER_RECHECK: Duration = Duration::from_millis(25);
 
-/// How long a listener waits before it connects again: at first, at most while a failover may be under way, and at most
-/// after that.
-pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(100);
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(1);
-pub(crate) const FAILOVER: Duration = Duration::from_secs(30);
-pub(crate) const LONGEST_WAIT_LATER: Duration = Duration::from_secs(5);
+/// The delay before a listener connects again: the first, the longest while a failover may be in progress, the time
+/// that a failover may take, and the longest after that.
+pub(crate) const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(100);
+pub(crate) const MAX_RECONNECT_DELAY_IN_FAILOVER: Duration = Duration::from_secs(1);
+pub(crate) const FAILOVER_WINDOW: Duration = Duration::from_secs(30);
+pub(crate) const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(5);
 
-/// How long ago a server that has another history may have lost what it once said.
-pub(crate) const LATELY: Duration = Duration::from_secs(3600);
+/// The age up to which analyses are read again if the server has another history.
+pub(crate) const RECENT: Duration = Duration::from_secs(3600);
 
-/// How many analyses are read at a time.
+/// The number of analyses that are read at a time.
 pub(crate) const PAGE: usize = 500;
 
-/// Which analyses are followed.
+/// The analyses to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Follow {
@@ -62,16 +62,16 @@ pub enum Follow {
 pub struct LiveAnalysis {
     /// Key.
     pub id: AnalysisId,
-    /// The project that is looked at.
+    /// The analyzed project.
     pub project_id: ProjectId,
-    /// What is looked at.
+    /// The kind of analysis.
     pub r#type: AnalysisType,
-    /// How far the run is.
+    /// The state of the run.
     pub status: AnalysisStatus,
-    /// Percent that are done, 0 to 100.
+    /// Progress in percent, 0 to 100.
     pub progress: i32,
-    /// How many findings it has so far: counted when its status or progress changes, and every second while it runs, or
-    /// less often where counting takes long.
+    /// The number of findings so far. It is counted when the status or the progress changes, and every second while the
+    /// analysis runs, less often if counting takes long.
     pub findings: i64,
 }
 
@@ -84,42 +84,42 @@ impl LiveAnalysis {
     }
 }
 
-/// What happened to the analyses that are followed.
+/// A change of followed analyses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LiveEvent {
-    /// An analysis was created, its status or progress has changed, or more was found: this is what it is now. Several changes may
-    /// have become one event. None is older than one that was told before, except after a failover that has lost
-    /// writes: then what is left is told after [`Missed`](Self::Missed).
+    /// An analysis was created, its status or progress has changed, or there are more findings. Carries the present
+    /// state. Several changes may become one event. No state is older than one before it, except after a failover that
+    /// lost writes: what is left then follows [`Missed`](Self::Missed).
     Changed(LiveAnalysis),
-    /// An analysis that was told before was deleted, or is not of the followed project any more.
+    /// An analysis that was delivered before was deleted, or has left the followed project.
     ///
-    /// The listener remembers all analyses that are pending or running, and the 50,000 others that were told last.
+    /// The listener remembers the analyses that are pending or running, and the last 50,000 that have ended.
     Deleted {
         /// Its key.
         id: AnalysisId,
-        /// The project that it was of when it was told.
+        /// The project that it belonged to when it was delivered.
         project_id: ProjectId,
     },
-    /// Something may have happened that was not told: the connection was lost, or more has changed than could be kept
-    /// for a slow reader. What is followed is then read again, after a reconnect if need be.
+    /// Changes may have been missed: the connection was lost, or more has changed than the queue holds for a slow
+    /// reader. The followed analyses are read again, after a reconnect if need be.
     Missed {
-        /// Why.
+        /// The cause.
         reason: String,
     },
-    /// The view is right again: since [`Missed`](Self::Missed), or since the beginning, everything was told that is
-    /// pending or running, what has become of all that was told as such before, and what was created meanwhile. If the
-    /// server has another timeline than before, as after a failover, also what has become of all that was told within
-    /// the last hour.
+    /// The view is complete. Since [`Missed`](Self::Missed), or since the beginning, events have been delivered for all
+    /// analyses that are pending or running, all that were delivered as such before, and all that were created
+    /// meanwhile. If the server has another timeline than before, as after a failover, also for all that were delivered
+    /// within the last hour.
     Resumed,
 }
 
-pub(crate) fn no_answer(limit: Duration) -> Error {
+pub(crate) fn no_response(limit: Duration) -> Error {
     Error::broken_connection(&format!("the server has not answered within {limit:?}"))
 }
 
 /// An answer that a server may keep from a role.
-pub(crate) fn known<T>(answer: Result<T>) -> Result<Option<T>> {
+pub(crate) fn unless_denied<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error @ Error::Connection { .. }) => Err(error),
@@ -128,11 +128,11 @@ pub(crate) fn known<T>(answer: Result<T>) -> Result<Option<T>> {
 }
 
 /// The settings of a listener's connection. LISTEN has to stay with the connection, and a standby refuses it.
-pub(crate) fn direct(config: &Config) -> Result<Config> {
+pub(crate) fn direct_config(config: &Config) -> Result<Config> {
     if config.behind_pgbouncer {
         return Err(Error::invalid(
             "behind_pgbouncer",
-            "live progress needs a direct connection: what a PgBouncer listens to is heard by nobody",
+            "live progress needs a direct connection: PgBouncer does not deliver notifications",
         ));
     }
     let mut config = config.clone();

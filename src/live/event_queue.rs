@@ -1,4 +1,4 @@
-//! What waits for the reader: bounded, each analysis once.
+//! Events that wait for the reader: a bounded queue that coalesces the states of an analysis.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,16 +7,16 @@ use std::task::Waker;
 use super::{LiveAnalysis, LiveEvent, PAGE};
 use crate::{AnalysisId, ProjectId};
 
-/// What a reader has not taken when the view became uncertain.
+/// Events that the reader had not taken when its view became incomplete.
 #[derive(Default)]
-pub(crate) struct Unheard {
+pub(crate) struct Undelivered {
     pub(crate) changed: Vec<AnalysisId>,
     pub(crate) deleted: Vec<(AnalysisId, ProjectId)>,
 }
 
-/// Between a listener and its reader.
+/// The queue between a listener and its reader.
 #[derive(Default)]
-pub(crate) struct Inbox {
+pub(crate) struct EventQueue {
     state: Mutex<State>,
     arrived: Condvar,
 }
@@ -31,7 +31,7 @@ struct State {
 }
 
 enum Entry {
-    /// Its state is looked up when it is taken; there is none if it was deleted meanwhile.
+    /// The state is in `states`. It has none if the analysis was deleted meanwhile.
     Changed(AnalysisId),
     Deleted(AnalysisId, ProjectId),
     Missed(String),
@@ -54,12 +54,13 @@ impl State {
     }
 }
 
-impl Inbox {
+impl EventQueue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, write: impl FnOnce(&mut State)) {
+    /// Changes the state and wakes the reader.
+    fn change(&self, write: impl FnOnce(&mut State)) {
         let reader = {
             let mut state = self.lock();
             write(&mut state);
@@ -71,12 +72,12 @@ impl Inbox {
         }
     }
 
-    /// The newest state of analyses, and those that are no more.
+    /// Adds the newest state of analyses, and the ids of deleted ones.
     pub(crate) fn put(&self, found: Vec<LiveAnalysis>, deleted: Vec<(AnalysisId, ProjectId)>) {
         if found.is_empty() && deleted.is_empty() {
             return;
         }
-        self.tell(|state| {
+        self.change(|state| {
             for row in found {
                 let id = row.id;
                 if state.states.insert(id, row).is_none() {
@@ -90,28 +91,29 @@ impl Inbox {
         });
     }
 
+    /// Adds [`LiveEvent::Resumed`].
     pub(crate) fn resumed(&self) {
-        self.tell(|state| state.entries.push_back(Entry::Resumed));
+        self.change(|state| state.entries.push_back(Entry::Resumed));
     }
 
-    /// Drops what waits, and returns the analyses that the reader has not taken.
-    pub(crate) fn missed(&self, reason: String) -> Unheard {
-        let mut unheard = Unheard::default();
-        self.tell(|state| {
+    /// Replaces the events that wait by [`LiveEvent::Missed`], and returns them.
+    pub(crate) fn missed(&self, reason: String) -> Undelivered {
+        let mut undelivered = Undelivered::default();
+        self.change(|state| {
             state.states.clear();
             for entry in state.entries.drain(..) {
                 match entry {
-                    Entry::Changed(id) => unheard.changed.push(id),
-                    Entry::Deleted(id, project_id) => unheard.deleted.push((id, project_id)),
+                    Entry::Changed(id) => undelivered.changed.push(id),
+                    Entry::Deleted(id, project_id) => undelivered.deleted.push((id, project_id)),
                     Entry::Missed(_) | Entry::Resumed => {}
                 }
             }
             state.entries.push_back(Entry::Missed(reason));
         });
-        unheard
+        undelivered
     }
 
-    /// Whether the reader keeps up so far that more may be read for it.
+    /// Checks whether there is room for another page.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting() < PAGE
     }
@@ -120,9 +122,9 @@ impl Inbox {
         self.lock().entries.len()
     }
 
-    /// The reader has gone.
+    /// Marks the queue as abandoned by its reader.
     pub(crate) fn close(&self) {
-        self.tell(|state| state.is_closed = true);
+        self.change(|state| state.is_closed = true);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -143,7 +145,7 @@ impl Inbox {
         }
     }
 
-    /// The next event, if there is one before the deadline; without a deadline there always is.
+    /// Waits for the next event. Returns `None` once the deadline has passed; without a deadline, never.
     #[cfg(feature = "blocking")]
     pub(crate) fn wait(&self, deadline: Option<std::time::Instant>) -> Option<LiveEvent> {
         use std::time::{Duration, Instant};
@@ -153,14 +155,14 @@ impl Inbox {
             if let Some(event) = state.take() {
                 return Some(event);
             }
-            let patience = match deadline {
+            let remaining = match deadline {
                 Some(deadline) => deadline.saturating_duration_since(Instant::now()),
                 None => Duration::from_secs(3600),
             };
-            if patience.is_zero() {
+            if remaining.is_zero() {
                 return None;
             }
-            let waited = self.arrived.wait_timeout(state, patience);
+            let waited = self.arrived.wait_timeout(state, remaining);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
