@@ -8,6 +8,11 @@ use diesel::result::{
     DatabaseErrorInformation, DatabaseErrorKind, DeserializeFieldError, Error as DieselError,
 };
 
+use uuid::Uuid;
+
+use crate::Table;
+use crate::decoding::Undecodable;
+
 mod connection_end;
 
 pub(crate) use connection_end::Verdict;
@@ -159,12 +164,24 @@ pub enum Error {
     /// A database that has this crate's schema has no such value: what PostgreSQL stores in a column of it is read, at
     /// worst as the nearest value that the field's type has. A schema that was changed by hand has, for example a NULL
     /// where the column was NOT NULL.
-    #[error("cannot decode {type_name}: {value}")]
+    ///
+    /// Each such error of a row is an event of level WARN with the target `wundr_db`, with the feature `tracing`, and is
+    /// counted in [`PoolState::unreadable`](crate::PoolState::unreadable). `Db::unreadable` lists the rows of a table.
+    ///
+    /// In a transaction, and in every write of a repository behind the cache, nothing was written: the transaction can
+    /// only be rolled back. A write outside a transaction that returns its row sends one statement, which the server
+    /// commits by itself. If a schema was changed by hand so that the row which it returns cannot be decoded, this is the
+    /// error of a write that **was done**. A deletion decodes at most the columns that the cache's keys consist of.
+    #[error("cannot decode {what}{}{}: {reason}", .id.map(|id| format!(" {id}")).unwrap_or_default(), .column.as_ref().map(|column| format!(", column {column}")).unwrap_or_default())]
     Decode {
-        /// The type that was expected.
-        type_name: Cow<'static, str>,
-        /// The value, or what is wrong with it, with the column's name where that is known.
-        value: String,
+        /// The table with its schema, or the type that was expected.
+        what: Cow<'static, str>,
+        /// The row's key, where it is known.
+        id: Option<Uuid>,
+        /// The column, where it is known.
+        column: Option<String>,
+        /// What is wrong with the value. Of a column that holds secrets it says nothing that depends on the value.
+        reason: String,
     },
     /// A migration failed.
     #[error("migration {version}: {message}")]
@@ -319,7 +336,8 @@ impl Error {
     /// Returns whether a write may have been done, for a [`Connection`](Error::Connection) error, also for one of a
     /// [`Row`](Error::Row).
     ///
-    /// `None` for every other error: it means that nothing was written.
+    /// `None` for every other error: it means that nothing was written, but for a [`Decode`](Error::Decode) outside a
+    /// transaction.
     #[must_use]
     pub const fn fate(&self) -> Option<Fate> {
         match self {
@@ -539,25 +557,22 @@ fn with_advice(message: &str) -> String {
 }
 
 fn from_decoding(cause: &(dyn StdError + 'static)) -> Error {
-    let mut causes = std::iter::successors(Some(cause), |&cause| cause.source());
-    match causes.find_map(|cause| cause.downcast_ref::<UnknownWord>()) {
-        Some(unknown) => Error::Decode {
-            type_name: unknown.type_name.into(),
-            value: unknown.word.clone(),
-        },
-        None => {
-            let mut causes = std::iter::successors(Some(cause), |&cause| cause.source());
-            let field = causes.find_map(|cause| cause.downcast_ref::<DeserializeFieldError>());
-            let column = field.and_then(|field| field.field_name.as_deref());
-            let reason = innermost(cause);
-            Error::Decode {
-                type_name: "row".into(),
-                value: match column {
-                    Some(column) => format!("'{column}': {reason}"),
-                    None => reason,
-                },
-            }
-        }
+    let causes = || std::iter::successors(Some(cause), |&cause| cause.source());
+    if let Some(row) = causes().find_map(|cause| cause.downcast_ref::<Undecodable>()) {
+        return Error::Decode {
+            what: row.table.map_or("row", Table::as_str).into(),
+            id: row.id,
+            column: row.column.clone(),
+            reason: row.reason.clone(),
+        };
+    }
+    // Of a query of the application's.
+    let field = causes().find_map(|cause| cause.downcast_ref::<DeserializeFieldError>());
+    Error::Decode {
+        what: "row".into(),
+        id: None,
+        column: field.and_then(|field| field.field_name.clone()),
+        reason: innermost(cause),
     }
 }
 

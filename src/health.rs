@@ -35,6 +35,9 @@ pub struct PoolState {
     pub longest_use: Option<Duration>,
     /// Calls that wait for a connection.
     pub waiting: u32,
+    /// Calls that have failed with [`Error::Decode`](crate::Error::Decode) since the pool was made. `Db::unreadable` lists
+    /// the rows of a table that cannot be decoded.
+    pub unreadable: u64,
 }
 
 impl PoolState {

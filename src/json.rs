@@ -86,8 +86,10 @@ impl Document {
     /// [`Error::Decode`] if it has another shape, or `T` cannot hold one of its numbers.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(self.text()).map_err(|error| Error::Decode {
-            type_name: std::any::type_name::<T>().into(),
-            value: error.to_string(),
+            what: std::any::type_name::<T>().into(),
+            id: None,
+            column: None,
+            reason: error.to_string(),
         })
     }
 

@@ -93,6 +93,7 @@ pub mod checks;
 mod config;
 mod counts;
 mod decimal;
+mod decoding;
 mod enums;
 mod error;
 mod gate;
@@ -112,6 +113,7 @@ mod secret;
 mod setup_lifecycle;
 #[doc(hidden)]
 pub mod statement;
+mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod text;
@@ -128,6 +130,7 @@ mod usage;
 
 pub use change::Change;
 pub use config::{Config, Keepalives, Recycling};
+pub use decoding::Unreadable;
 pub use enums::*;
 pub use error::{Advice, Constraint, Error, Fate, Result, SqlState};
 pub use gate::{
@@ -141,6 +144,7 @@ pub use models::*;
 pub use page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
 pub use partitions::{LogTable, Partition, PartitionHealth};
 pub use secret::Secret;
+pub use table::Table;
 pub use tracking::{TrackedIssue, Tracking};
 pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
 

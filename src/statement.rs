@@ -172,7 +172,7 @@ pub enum Replaced {
 /// A row to be inserted. Derived.
 pub trait NewRow: Sized + 'static {
     /// What the statement returns.
-    type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId>;
+    type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId> + 'static;
     /// The table.
     type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg>>;
     /// Many rows, column by column.
@@ -213,7 +213,7 @@ pub struct ChangedColumn {
 /// Changes to one row. Derived.
 pub trait Changes: 'static {
     /// What the statement returns.
-    type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId>;
+    type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId> + 'static;
     /// The key.
     type Id: ToSql<sql_types::Uuid, Pg> + Copy;
     /// The table.
@@ -298,9 +298,11 @@ use texts::{Shape, push_text};
 pub use typed::Typed;
 #[cfg(feature = "blocking")]
 pub(crate) use typed::{Found, found};
-use update::push_update;
 #[cfg(feature = "async")]
-pub(crate) use update::{NewValues, RowOf};
+pub(crate) use update::NewValues;
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub(crate) use update::RowOf;
+use update::push_update;
 pub use update::{Update, update};
 use upsert::push_on_conflict;
 pub use upsert::{Upsert, upsert};
@@ -360,7 +362,7 @@ pub struct InsertMany<'a, N: NewRow> {
 fixed_shape!(InsertMany<N: NewRow>);
 
 /// The types of the columns that a new row returns.
-#[cfg(feature = "async")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 pub(crate) type InsertedOf<N> = SqlTypeOf<<<N as NewRow>::Row as Selectable<Pg>>::SelectExpression>;
 
 /// Inserts one row.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::error::Verdict;
+use crate::error::{Failure, Verdict};
 use crate::{Error, PoolState};
 
 /// The connections of one pool.
@@ -16,6 +16,7 @@ pub(crate) struct Usage {
     epoch: AtomicU64,
     opening: AtomicU32,
     waiting: AtomicU32,
+    unreadable: AtomicU64,
     refusal: Mutex<Option<Refusal>>,
 }
 
@@ -60,6 +61,7 @@ impl Usage {
             epoch: AtomicU64::new(0),
             opening: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
+            unreadable: AtomicU64::new(0),
             refusal: Mutex::default(),
         })
     }
@@ -137,6 +139,7 @@ impl Usage {
             in_use,
             longest_use,
             waiting: self.waiting.load(Ordering::Relaxed),
+            unreadable: self.unreadable.load(Ordering::Relaxed),
         }
     }
 
@@ -265,6 +268,14 @@ impl Use {
     /// Keeps the connection from being used again.
     pub(crate) fn retire(&self) {
         self.is_retired.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts an error that is counted, and does what it says of the connection.
+    pub(crate) fn note(&self, failure: &Failure) {
+        if matches!(failure.error, Error::Decode { .. }) {
+            self.pool.unreadable.fetch_add(1, Ordering::Relaxed);
+        }
+        self.heed(failure.verdict);
     }
 
     /// Does what an error says of the connection.

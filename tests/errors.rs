@@ -2,6 +2,8 @@
 
 #[allow(dead_code)]
 mod observer;
+#[path = "cache/subscriber.rs"]
+mod subscriber;
 
 #[path = ""]
 mod asynchronous {
@@ -14,6 +16,8 @@ mod asynchronous {
     mod connection;
     #[path = "errors/contract.rs"]
     mod contract;
+    #[path = "errors/unreadable.rs"]
+    mod unreadable;
 }
 
 #[path = ""]
@@ -25,4 +29,6 @@ mod blocking {
 
     #[path = "errors/contract.rs"]
     mod contract;
+    #[path = "errors/unreadable.rs"]
+    mod unreadable;
 }

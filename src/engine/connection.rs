@@ -162,6 +162,18 @@ impl Connection {
         Box::pin(connection.only_row(connection.ask(query)))
     }
 
+    /// The rows that a query returns, as they come.
+    pub(crate) fn rows<'c, Q>(
+        connection: &mut &'c Self,
+        query: &Q,
+    ) -> BoxFuture<'c, QueryResult<Answer>>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+    {
+        let connection = *connection;
+        Box::pin(connection.answer(connection.ask(query)))
+    }
+
     /// As [`row`](Self::row), for a query whose text follows from `shape`, and which binds `values`.
     pub(crate) fn row_shaped<'c>(
         connection: &mut &'c Self,

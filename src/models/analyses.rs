@@ -287,3 +287,4 @@ orders! {
 }
 
 crate::touched::touches!(Analysis, NewAnalysis => |analysis| crate::touched::Key::LatestAnalysis(analysis.project_id, analysis.r#type));
+crate::touched::touches!((ProjectId, AnalysisType) => |of| crate::touched::Key::LatestAnalysis(of.0, of.1));

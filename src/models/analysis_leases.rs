@@ -118,10 +118,13 @@ impl QueryFragment<Pg> for ClaimNext<'_> {
              AND type = ANY (",
         );
         out.push_bind_param::<Array<Text>, _>(&self.types)?;
-        // The other columns of a pending row are the application's: what would break a check is cleared, so that no
-        // row can stand at the head of the queue for ever.
+        // The other columns of a pending row are the application's: what would break a check is cleared, and a row that
+        // could not be decoded is passed by, so that no row can stand at the head of the queue for ever. The columns
+        // are NOT NULL unless the schema was changed by hand.
         out.push_sql(
-            "::analysis.analysis_type[]) ORDER BY created_at, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED), \
+            "::analysis.analysis_type[]) AND progress IS NOT NULL AND configuration IS NOT NULL \
+             AND created_by IS NOT NULL AND created_at IS NOT NULL \
+             ORDER BY created_at, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED), \
              claimed AS (UPDATE analysis.analyses SET status = 'running', started_at = pg_catalog.now(), \
              completed_at = NULL, duration_seconds = NULL FROM next WHERE analyses.id = next.id RETURNING ",
         );
@@ -232,11 +235,14 @@ impl Clone for RequeueAbandoned {
 
 impl QueryFragment<Pg> for RequeueAbandoned {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // A lease that is renewed between the two locks is looked at again by the second, and stays.
+        // A lease that is renewed between the two locks is looked at again by the second, and stays. A row that could
+        // not be decoded is passed by, since it would keep the others from being told.
         out.push_sql(
             "WITH expired AS MATERIALIZED (SELECT a.id FROM analysis.analysis_leases AS l \
              JOIN analysis.analyses AS a ON a.id = l.analysis_id \
              WHERE l.expires_at <= pg_catalog.statement_timestamp() AND a.status = 'running' \
+             AND a.project_id IS NOT NULL AND a.type IS NOT NULL AND a.progress IS NOT NULL \
+             AND a.configuration IS NOT NULL AND a.created_by IS NOT NULL AND a.created_at IS NOT NULL \
              FOR NO KEY UPDATE OF a SKIP LOCKED), \
              lost AS MATERIALIZED (SELECT l.analysis_id, l.worker, l.fence, l.expires_at \
              FROM analysis.analysis_leases AS l JOIN expired ON expired.id = l.analysis_id \

@@ -322,6 +322,7 @@ orders! {
 }
 
 crate::touched::touches!(Configuration, NewConfiguration => |row| crate::touched::Key::Configurations(scope_of(row.organization_id, row.project_id)));
+crate::touched::touches!((Option<OrganizationId>, Option<ProjectId>) => |of| crate::touched::Key::Configurations(scope_of(of.0, of.1)));
 
 fn scope_of(
     organization: Option<OrganizationId>,

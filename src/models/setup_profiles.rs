@@ -229,3 +229,4 @@ orders! {
 }
 
 crate::touched::touches!(SetupProfile, NewSetupProfile => |profile| crate::touched::Key::SetupProfile(profile.id));
+crate::touched::touches!(SetupProfileId => |id| crate::touched::Key::SetupProfile(*id));

@@ -340,3 +340,4 @@ mod tests {
 }
 
 crate::touched::touches!(Tool, NewTool => |tool| crate::touched::Key::Tool(tool.id));
+crate::touched::touches!(ToolId => |id| crate::touched::Key::Tool(*id));

@@ -426,19 +426,22 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {
-        let statement =
-            diesel::delete(analyses::table.find(id)).returning(Analysis::as_returning());
-        let deleted: Option<Analysis> = fenced!(self, source => source.first(statement))?;
+        let statement = diesel::delete(analyses::table.find(id)).returning(LATEST);
+        let deleted: Option<Latest> = fenced!(self, source => source.first(statement))?;
         Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &AnalysisFilter) -> Result<usize> {
         let ids = filter.query().select(analyses::id);
-        let statement = delete_matching(analyses::table, ids).returning(Analysis::as_returning());
-        let deleted: Vec<Analysis> = fenced!(self, source => source.load(statement))?;
+        let statement = delete_matching(analyses::table, ids).returning(LATEST);
+        let deleted: Vec<Latest> = fenced!(self, source => source.load(statement))?;
         Ok(deleted.len())
     }
 }
+
+/// What is read of an analysis that is deleted, and the columns of that.
+type Latest = (ProjectId, AnalysisType);
+const LATEST: (analyses::project_id, analyses::r#type) = (analyses::project_id, analyses::r#type);
 
 /// Renews a lease, and notes whose progress may have changed with it.
 #[repository]

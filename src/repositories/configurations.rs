@@ -351,17 +351,20 @@ impl ConfigurationRepository for Configurations<'_> {
     }
 
     async fn delete(&self, id: ConfigurationId) -> Result<bool> {
-        let statement =
-            diesel::delete(configurations::table.find(id)).returning(Configuration::as_returning());
-        let deleted: Option<Configuration> = fenced!(self, source => source.first(statement))?;
+        let statement = diesel::delete(configurations::table.find(id)).returning(OWNER);
+        let deleted: Option<Owner> = fenced!(self, source => source.first(statement))?;
         Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<usize> {
         let ids = filter.query().select(configurations::id);
-        let statement =
-            delete_matching(configurations::table, ids).returning(Configuration::as_returning());
-        let deleted: Vec<Configuration> = fenced!(self, source => source.load(statement))?;
+        let statement = delete_matching(configurations::table, ids).returning(OWNER);
+        let deleted: Vec<Owner> = fenced!(self, source => source.load(statement))?;
         Ok(deleted.len())
     }
 }
+
+/// What is read of a setting that is deleted, and the columns of that.
+type Owner = (Option<OrganizationId>, Option<ProjectId>);
+const OWNER: (configurations::organization_id, configurations::project_id) =
+    (configurations::organization_id, configurations::project_id);

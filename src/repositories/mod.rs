@@ -288,6 +288,7 @@ mod setup_steps;
 mod system_logs;
 mod tools;
 mod trends;
+mod unreadable;
 mod user_sessions;
 mod users;
 mod writing;

@@ -252,16 +252,15 @@ impl SetupProfileRepository for SetupProfiles<'_> {
 
     async fn delete(&self, id: SetupProfileId) -> Result<bool> {
         let statement =
-            diesel::delete(setup_profiles::table.find(id)).returning(SetupProfile::as_returning());
-        let deleted: Option<SetupProfile> = fenced!(self, source => source.first(statement))?;
+            diesel::delete(setup_profiles::table.find(id)).returning(setup_profiles::id);
+        let deleted: Option<SetupProfileId> = fenced!(self, source => source.first(statement))?;
         Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<usize> {
         let ids = filter.query().select(setup_profiles::id);
-        let statement =
-            delete_matching(setup_profiles::table, ids).returning(SetupProfile::as_returning());
-        let deleted: Vec<SetupProfile> = fenced!(self, source => source.load(statement))?;
+        let statement = delete_matching(setup_profiles::table, ids).returning(setup_profiles::id);
+        let deleted: Vec<SetupProfileId> = fenced!(self, source => source.load(statement))?;
         Ok(deleted.len())
     }
 }

@@ -197,15 +197,15 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn delete(&self, id: ToolId) -> Result<bool> {
-        let statement = diesel::delete(tools::table.find(id)).returning(Tool::as_returning());
-        let deleted: Option<Tool> = fenced!(self, source => source.first(statement))?;
+        let statement = diesel::delete(tools::table.find(id)).returning(tools::id);
+        let deleted: Option<ToolId> = fenced!(self, source => source.first(statement))?;
         Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &ToolFilter) -> Result<usize> {
         let ids = filter.query().select(tools::id);
-        let statement = delete_matching(tools::table, ids).returning(Tool::as_returning());
-        let deleted: Vec<Tool> = fenced!(self, source => source.load(statement))?;
+        let statement = delete_matching(tools::table, ids).returning(tools::id);
+        let deleted: Vec<ToolId> = fenced!(self, source => source.load(statement))?;
         Ok(deleted.len())
     }
 }

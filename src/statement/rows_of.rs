@@ -9,6 +9,8 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Record, SqlType};
 use diesel::{Expression, QueryResult, Selectable};
 
+use crate::decoding::undecodable_among;
+
 /// The columns of a row, for a query that stands in another: what `as_select` gives says of itself only whose they are.
 pub(crate) fn columns_of<R: Selectable<Pg>>() -> R::SelectExpression {
     R::construct_selection()
@@ -69,14 +71,18 @@ pub(crate) struct Rows<T>(pub(crate) Vec<T>);
 
 impl<T, S> FromSql<Array<Record<S>>, Pg> for Rows<T>
 where
-    T: Queryable<S, Pg>,
+    T: Queryable<S, Pg> + FromSqlRow<S, Pg> + 'static,
     Vec<T::Row>: FromSql<Array<Record<S>>, Pg>,
 {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        let rows: Vec<T::Row> = FromSql::from_sql(value)?;
-        rows.into_iter()
-            .map(T::build)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let (bytes, number) = (value.as_bytes(), value.get_oid());
+        let value = PgValue::new(bytes, &number);
+        let rows: deserialize::Result<Vec<T::Row>> = FromSql::from_sql(value);
+        let rows = rows.and_then(|rows| rows.into_iter().map(T::build).collect());
+        rows.map(Self)
+            .map_err(|cause| match undecodable_among::<S, T>(bytes) {
+                Some(row) => Box::new(row),
+                None => cause,
+            })
     }
 }

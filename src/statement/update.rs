@@ -101,7 +101,7 @@ impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
 }
 
 /// The types of the columns that changes return.
-#[cfg(feature = "async")]
+#[cfg(any(feature = "async", feature = "blocking"))]
 pub(crate) type RowOf<C> = SqlTypeOf<<<C as Changes>::Row as Selectable<Pg>>::SelectExpression>;
 
 impl<C: Changes> Query for Update<'_, C> {

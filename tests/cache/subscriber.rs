@@ -1,4 +1,4 @@
-//! Hears what the cache tells through `tracing`.
+//! Records the crate's events.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Mutex, Once};
@@ -22,7 +22,7 @@ impl Visit for Text {
 
 impl Subscriber for Hearing {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "wundr_db::cache"
+        matches!(metadata.target(), "wundr_db" | "wundr_db::cache")
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

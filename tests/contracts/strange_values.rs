@@ -390,6 +390,82 @@ async fn writes_of_rows_with_newer_words_are_done_and_a_queue_passes_them_by() {
 
 #[both_engines]
 #[case]
+async fn what_does_not_need_a_row_does_not_decode_it() {
+    let (db, database) = database().await;
+    let mut observer = Observer::of(&database.url());
+    let rows = rows(&db).await;
+    for (table, column) in [
+        ("analysis.analyses", "configuration"),
+        ("setup.configurations", "value"),
+        ("setup.tools", "name"),
+        ("setup.setup_profiles", "name"),
+    ] {
+        observer.run(&format!(
+            "ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL; UPDATE {table} SET {column} = NULL"
+        ));
+    }
+    assert!(matches!(
+        db.analyses().find(rows.analysis).await,
+        Err(Error::Decode { what, id, column, .. })
+            if what == "analysis.analyses" && id == Some(*rows.analysis.as_uuid())
+                && column.as_deref() == Some("configuration")
+    ));
+    let second = analysis(&db).await;
+    observer.run("UPDATE analysis.analyses SET configuration = NULL");
+    assert!(db.analyses().delete(rows.analysis).await.unwrap());
+    assert!(!db.analyses().delete(rows.analysis).await.unwrap());
+    let all = AnalysisFilter::new();
+    assert_eq!(db.analyses().delete_many(&all).await.unwrap(), 1);
+    assert!(!db.analyses().exists(second.id).await.unwrap());
+    assert!(
+        db.configurations()
+            .delete(rows.configuration)
+            .await
+            .unwrap()
+    );
+    execute(&db, "DELETE FROM setup.setup_sessions").await;
+    let all = ToolFilter::new();
+    assert_eq!(db.tools().delete_many(&all).await.unwrap(), 1);
+    assert!(db.setup_profiles().delete(rows.profile).await.unwrap());
+}
+
+#[both_engines]
+#[case]
+async fn a_queue_passes_by_what_cannot_be_decoded() {
+    let (db, database) = database().await;
+    let mut observer = Observer::of(&database.url());
+    let soon = std::time::Duration::from_secs(60);
+    let (left, kept) = (analysis(&db).await, analysis(&db).await);
+    for id in [left.id, kept.id] {
+        let claim = db.analyses().claim(AnalysisType::ALL, "w", soon).await;
+        assert_eq!(claim.unwrap().unwrap().analysis.id, id);
+    }
+    let (bad, good) = (analysis(&db).await, analysis(&db).await);
+    observer.run("ALTER TABLE analysis.analyses ALTER COLUMN configuration DROP NOT NULL");
+    observer.run(&format!(
+        "UPDATE analysis.analyses SET configuration = NULL WHERE id IN ('{}', '{}')",
+        left.id, bad.id
+    ));
+    let claim = db.analyses().claim(AnalysisType::ALL, "w", soon).await;
+    assert_eq!(claim.unwrap().unwrap().analysis.id, good.id);
+    let claim = db.analyses().claim(AnalysisType::ALL, "w", soon).await;
+    assert!(claim.unwrap().is_none());
+
+    observer.run(
+        "UPDATE analysis.analysis_leases SET expires_at = pg_catalog.now() - interval '1 hour'",
+    );
+    let requeued = db.analyses().requeue_abandoned(3).await.unwrap();
+    let requeued = requeued.iter().map(|claim| claim.analysis.id);
+    assert_eq!(requeued.collect::<Vec<_>>(), [kept.id, good.id]);
+    let state = format!(
+        "SELECT status FROM analysis.analyses WHERE id = '{}'",
+        left.id
+    );
+    assert_eq!(observer.ask(&state), "running");
+}
+
+#[both_engines]
+#[case]
 async fn a_number_of_many_digits_costs_nothing() {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -65,7 +65,7 @@ impl Connection {
     /// The error of a statement on it. A connection of no further use does not go back to the pool.
     pub(super) fn failed(&self, error: diesel::result::Error, stage: Stage) -> Failure {
         let failure = Failure::of(error, stage);
-        self.usage.heed(failure.verdict);
+        self.usage.note(&failure);
         failure
     }
 

@@ -12,9 +12,6 @@ use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::query_builder::{AsQuery, Query, QueryFragment, QueryId};
 use diesel::query_dsl::CompatibleType;
-use diesel::result::Error::DeserializationError;
-use diesel_async::RunQueryDsl;
-use diesel_async::methods::LoadQuery;
 use futures_util::future;
 use futures_util::stream::{
     self, BoxStream, PollNext, Stream, StreamExt, TryReadyChunksError, TryStreamExt,
@@ -22,7 +19,8 @@ use futures_util::stream::{
 
 use super::pool::Lease;
 use super::{BoxFuture, Db, Tx};
-use crate::engine::connection::{AnswerRow, Connection};
+use crate::decoding::{Tried, decoded, tried};
+use crate::engine::connection::{Answer, AnswerRow, Connection};
 use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{
     Changes, Given, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Upsert, Values,
@@ -109,12 +107,12 @@ impl Lease {
     pub(super) async fn one<Q, R>(self, query: Q) -> Result<R>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
-        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
         let query = query.as_query();
         let outcome = {
             let mut connection = &self.connection.inner;
-            one(decoded(Connection::row(&mut connection, &query))).await
+            one(only(Connection::row(&mut connection, &query))).await
         };
         self.settle(outcome)
     }
@@ -154,37 +152,54 @@ macro_rules! run {
 // future also spares the compiler a seventh of its work on this crate.
 impl<'a> Source<'a> {
     /// Every row of a query.
-    pub(crate) fn load<'f, 'q: 'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
+    pub(crate) fn load<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
     where
-        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
-        R: Send + 'static,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
+        Q::Query: 'f,
     {
-        Box::pin(async move { run!(self, connection => query.load(&mut connection)) })
+        let query = query.as_query();
+        Box::pin(
+            async move { run!(self, connection => all(Connection::rows(&mut connection, &query))) },
+        )
+    }
+
+    /// What comes of each row of a query that is decoded as `R`.
+    pub(crate) fn try_each<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<Tried>>>
+    where
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
+        Q::Query: 'f,
+    {
+        let query = query.as_query();
+        Box::pin(async move {
+            run!(self, connection => each_tried::<_, R>(Connection::rows(&mut connection, &query)))
+        })
     }
 
     /// The only row of a query, if there is one.
     pub(crate) fn first<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Option<R>>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
-        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'f,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'f,
     {
         let query = query.as_query();
-        Box::pin(async move {
-            run!(self, connection => decoded(Connection::row(&mut connection, &query)))
-        })
+        Box::pin(
+            async move { run!(self, connection => only(Connection::row(&mut connection, &query))) },
+        )
     }
 
     /// The only row of a query that always has one.
     pub(crate) fn one<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<R>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
-        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'f,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'f,
     {
         let query = query.as_query();
         Box::pin(async move {
-            run!(self, connection => one(decoded(Connection::row(&mut connection, &query))))
+            run!(self, connection => one(only(Connection::row(&mut connection, &query))))
         })
     }
 
@@ -196,7 +211,7 @@ impl<'a> Source<'a> {
         Box::pin(async move {
             run!(self, connection => {
                 let insert = insert(new);
-                one(decoded(Connection::row_shaped(&mut connection, &insert, &Given(new), insert.shape())))
+                one(only(Connection::row_shaped(&mut connection, &insert, &Given(new), insert.shape())))
             })
         })
     }
@@ -209,7 +224,7 @@ impl<'a> Source<'a> {
         Box::pin(async move {
             run!(self, connection => {
                 let shape = (TypeId::of::<Upsert<'static, N>>(), 0);
-                one(decoded(Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)))
+                one(only(Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)))
             })
         })
     }
@@ -227,7 +242,7 @@ impl<'a> Source<'a> {
             run!(self, connection => {
                 let update = update(id, changes);
                 let values = NewValues { id, changes };
-                decoded(Connection::row_shaped(&mut connection, &update, &values, update.shape()))
+                only(Connection::row_shaped(&mut connection, &update, &values, update.shape()))
             })
         })
     }
@@ -247,7 +262,7 @@ impl<'a> Source<'a> {
         Box::pin(async move {
             run!(self, connection => {
                 let shape = (TypeId::of::<Q>(), shape);
-                decoded(Connection::row_shaped(&mut connection, &query, &query, shape))
+                only(Connection::row_shaped(&mut connection, &query, &query, shape))
             })
         })
     }
@@ -289,10 +304,11 @@ impl<'a> Source<'a> {
     pub(crate) fn stream<'q, Q, R>(&self, query: Q) -> RowStream<'q, R>
     where
         'a: 'q,
-        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
-        R: Send + 'static,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
+        Q::Query: 'q,
     {
-        let source = self.clone();
+        let (source, query) = (self.clone(), query.as_query());
         let (sender, mut receiver) = tokio::sync::mpsc::channel::<Result<Vec<R>>>(1);
         let producer = async move {
             if let Err(error) = source.send_rows(query, &sender).await {
@@ -318,14 +334,14 @@ impl<'a> Source<'a> {
         RowStream(stream::select_with_strategy(received, produced, what_is_ready_first).boxed())
     }
 
-    async fn send_rows<'q, Q, R>(
+    async fn send_rows<Q, R>(
         &self,
         query: Q,
         sender: &tokio::sync::mpsc::Sender<Result<Vec<R>>>,
     ) -> Result<()>
     where
-        Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
-        R: Send + 'static,
+        Q: Query<SqlType: CompatibleType<R, Pg>> + QueryFragment<Pg> + QueryId + Send,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
         match self {
             Source::Pool(db) => {
@@ -344,17 +360,18 @@ impl<'a> Source<'a> {
 }
 
 /// Sends the rows of a query as they come, and calls `begun` when the server has begun to answer.
-async fn send_rows<'q, Q, R>(
+async fn send_rows<Q, R>(
     query: Q,
     mut connection: &Connection,
     sender: &tokio::sync::mpsc::Sender<Result<Vec<R>>>,
     begun: impl FnOnce(),
 ) -> QueryResult<()>
 where
-    Q: for<'c> LoadQuery<'q, &'c Connection, R> + Send + 'q,
-    R: Send + 'static,
+    Q: Query<SqlType: CompatibleType<R, Pg>> + QueryFragment<Pg> + QueryId + Send,
+    R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
 {
-    let rows = query.load_stream::<R>(&mut connection).await?;
+    let rows = Connection::rows(&mut connection, &query).await?;
+    let rows = rows.map(|row| row.and_then(|row| decoded(&row)));
     begun();
     let mut chunks = std::pin::pin!(rows.try_ready_chunks(ROWS_AHEAD));
     while let Some(chunk) = chunks.next().await {
@@ -370,12 +387,36 @@ where
     Ok(())
 }
 
+/// Every row of an answer, which is read to its end whatever becomes of its rows.
+async fn all<S, R: FromSqlRow<S, Pg> + 'static>(
+    rows: impl Future<Output = QueryResult<Answer>>,
+) -> QueryResult<Vec<R>> {
+    let mut answer = rows.await?;
+    let mut outcome = Ok(Vec::new());
+    while let Some(row) = answer.try_next().await? {
+        if let Ok(rows) = &mut outcome {
+            match decoded(&row) {
+                Ok(row) => rows.push(row),
+                Err(error) => outcome = Err(error),
+            }
+        }
+    }
+    outcome
+}
+
+/// What comes of each row of an answer.
+async fn each_tried<S, R: FromSqlRow<S, Pg> + 'static>(
+    rows: impl Future<Output = QueryResult<Answer>>,
+) -> QueryResult<Vec<Tried>> {
+    let rows = rows.await?;
+    rows.map_ok(|row| tried::<S, R>(&row)).try_collect().await
+}
+
 /// The only row of an answer, if there is one.
-async fn decoded<S, R: FromSqlRow<S, Pg>>(
+async fn only<S, R: FromSqlRow<S, Pg> + 'static>(
     row: impl Future<Output = QueryResult<Option<AnswerRow>>>,
 ) -> QueryResult<Option<R>> {
-    let row = row.await?.map(|row| R::build_from_row(&row));
-    row.transpose().map_err(DeserializationError)
+    row.await?.map(|row| decoded(&row)).transpose()
 }
 
 async fn one<R>(row: impl Future<Output = QueryResult<Option<R>>>) -> QueryResult<R> {

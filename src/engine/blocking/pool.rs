@@ -246,7 +246,7 @@ impl Connection {
     ) -> Result<T> {
         statement(&mut self.inner).map_err(|error| {
             let failure = Failure::of(error, Stage::Alone);
-            self.usage.heed(failure.verdict);
+            self.usage.note(&failure);
             failure.error
         })
     }

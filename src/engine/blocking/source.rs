@@ -1,16 +1,22 @@
 //! Where a repository's statements run, and how.
 
+use diesel::QueryResult;
+use diesel::connection::{DefaultLoadingMode, LoadConnection};
+use diesel::deserialize::FromSqlRow;
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::expression::QueryMetadata;
 use diesel::pg::{Pg, PgConnection};
-use diesel::query_builder::{QueryFragment, QueryId};
-use diesel::query_dsl::methods::{ExecuteDsl, LoadQuery};
-use diesel::{OptionalExtension, QueryResult, RunQueryDsl};
+use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::query_dsl::CompatibleType;
+use diesel::query_dsl::methods::ExecuteDsl;
 
 use super::{Db, Tx};
 use crate::Result;
+use crate::decoding::{Tried, decoded, tried};
 use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{
-    Changes, Found, Insert, NewRow, ROWS_PER_STATEMENT, Typed, Update, Upsert, found, insert,
-    insert_many, update, upsert,
+    Changes, Found, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf, found, insert, insert_many,
+    update, upsert,
 };
 use crate::transaction::{Hold, TransactionOptions};
 
@@ -22,6 +28,20 @@ pub(crate) enum Source<'a> {
     Tx(&'a Tx),
     /// A transaction that the call has to itself already.
     Part(&'a Tx),
+}
+
+/// What a statement that returns a row of this type says of its columns.
+type SelectedOf<R> = SqlTypeOf<AsSelect<R, Pg>>;
+
+/// The first row of a query, if there is one.
+fn only<S, Q, R>(connection: &mut PgConnection, query: Q) -> QueryResult<Option<R>>
+where
+    Q: AsQuery<Query: QueryFragment<Pg> + QueryId>,
+    Pg: QueryMetadata<Q::SqlType>,
+    R: FromSqlRow<S, Pg> + 'static,
+{
+    let mut rows = LoadConnection::<DefaultLoadingMode>::load(connection, query.as_query())?;
+    rows.next().map(|row| decoded(&row?)).transpose()
 }
 
 /// Both, which came one after the other.
@@ -46,68 +66,99 @@ impl<'a> Source<'a> {
     }
 
     /// Every row of a query.
-    pub(crate) fn load<'q, Q, R>(&self, query: Q) -> Result<Vec<R>>
+    pub(crate) fn load<Q, R>(&self, query: Q) -> Result<Vec<R>>
     where
-        Q: LoadQuery<'q, PgConnection, R>,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,
+        Pg: QueryMetadata<Q::SqlType>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
-        self.run(|connection| query.internal_load(connection)?.collect())
+        self.run(|connection| {
+            let rows = LoadConnection::<DefaultLoadingMode>::load(connection, query.as_query())?;
+            rows.map(|row| decoded(&row?)).collect()
+        })
+    }
+
+    /// What comes of each row of a query that is decoded as `R`.
+    pub(crate) fn try_each<Q, R>(&self, query: Q) -> Result<Vec<Tried>>
+    where
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,
+        Pg: QueryMetadata<Q::SqlType>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
+    {
+        self.run(|connection| {
+            let rows = LoadConnection::<DefaultLoadingMode>::load(connection, query.as_query())?;
+            rows.map(|row| Ok(tried::<_, R>(&row?))).collect()
+        })
     }
 
     /// The only row of a query, if there is one.
-    pub(crate) fn first<'q, Q, R>(&self, query: Q) -> Result<Option<R>>
+    pub(crate) fn first<Q, R>(&self, query: Q) -> Result<Option<R>>
     where
-        Q: LoadQuery<'q, PgConnection, R> + RunQueryDsl<PgConnection>,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,
+        Pg: QueryMetadata<Q::SqlType>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
-        self.run(|connection| query.get_result(connection).optional())
+        self.run(|connection| only(connection, query))
     }
 
     /// As [`first`](Self::first). diesel knows the query by its text.
-    pub(crate) fn first_shaped<'q, Q, R>(&self, query: Q, _shape: u64) -> Result<Option<R>>
+    pub(crate) fn first_shaped<Q, R>(&self, query: Q, _shape: u64) -> Result<Option<R>>
     where
-        Q: LoadQuery<'q, PgConnection, R> + RunQueryDsl<PgConnection>,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,
+        Pg: QueryMetadata<Q::SqlType>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
         self.first(query)
     }
 
     /// The only row of a query that always has one.
-    pub(crate) fn one<'q, Q, R>(&self, query: Q) -> Result<R>
+    pub(crate) fn one<Q, R>(&self, query: Q) -> Result<R>
     where
-        Q: LoadQuery<'q, PgConnection, R> + RunQueryDsl<PgConnection>,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,
+        Pg: QueryMetadata<Q::SqlType>,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
-        self.run(|connection| query.get_result(connection))
+        self.only(query)
+    }
+
+    fn only<S, Q, R>(&self, query: Q) -> Result<R>
+    where
+        Q: AsQuery<Query: QueryFragment<Pg> + QueryId>,
+        Pg: QueryMetadata<Q::SqlType>,
+        R: FromSqlRow<S, Pg> + 'static,
+    {
+        self.run(|connection| only(connection, query)?.ok_or(diesel::result::Error::NotFound))
     }
 
     /// The row as it was inserted.
-    pub(crate) fn insert<'q, N>(&self, new: &'q N) -> Result<N::Row>
+    pub(crate) fn insert<N>(&self, new: &N) -> Result<N::Row>
     where
-        N: NewRow,
-        Insert<'q, N>: LoadQuery<'q, PgConnection, N::Row>,
-        Typed<'q, N, true>: LoadQuery<'q, PgConnection, N::Row>,
-        Typed<'q, N, false>: LoadQuery<'q, PgConnection, N::Row>,
+        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg>>,
+        Pg: QueryMetadata<SelectedOf<N::Row>>,
     {
         match found(insert(new)) {
-            Found::Whole(insert) => self.one(insert),
-            Found::Bare(insert) => self.one(insert),
-            Found::ByText(insert) => self.one(insert),
+            Found::Whole(insert) => self.only(insert),
+            Found::Bare(insert) => self.only(insert),
+            Found::ByText(insert) => self.only(insert),
         }
     }
 
     /// The row as it was inserted, or as it is after an update.
-    pub(crate) fn upsert<'q, N>(&self, new: &'q N) -> Result<N::Row>
+    pub(crate) fn upsert<N>(&self, new: &N) -> Result<N::Row>
     where
-        N: NewRow,
-        Upsert<'q, N>: LoadQuery<'q, PgConnection, N::Row>,
+        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg>>,
+        Pg: QueryMetadata<SelectedOf<N::Row>>,
     {
-        self.one(upsert(new))
+        self.only(upsert(new))
     }
 
     /// The row as it is after an update, if there is one.
-    pub(crate) fn update<'q, C>(&self, id: C::Id, changes: &'q C) -> Result<Option<C::Row>>
+    pub(crate) fn update<C>(&self, id: C::Id, changes: &C) -> Result<Option<C::Row>>
     where
-        C: Changes,
-        Update<'q, C>: LoadQuery<'q, PgConnection, C::Row>,
+        C: Changes<Row: FromSqlRow<RowOf<C>, Pg>>,
+        Pg: QueryMetadata<SelectedOf<C::Row>>,
     {
-        self.first(update(id, changes))
+        self.run(|connection| only(connection, update(id, changes)))
     }
 
     /// How many rows a statement has written.

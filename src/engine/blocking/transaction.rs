@@ -208,7 +208,7 @@ impl Tx {
             self.failed.store(true, Ordering::Relaxed);
         }
         let failure = Failure::of(error, Stage::Within);
-        self.usage.heed(failure.verdict);
+        self.usage.note(&failure);
         failure.error
     }
 
@@ -270,7 +270,7 @@ impl Tx {
         // A server that refuses to commit has ended the transaction, too.
         self.ended = !matches!(&outcome, Err(failure) if failure.verdict != Verdict::Keep);
         let outcome = outcome.map_err(|failure| {
-            self.usage.heed(failure.verdict);
+            self.usage.note(&failure);
             failure.error
         });
         #[cfg(feature = "redis")]

@@ -1,0 +1,108 @@
+//! Rows that this version of the crate cannot decode.
+
+use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use uuid::Uuid;
+
+use super::*;
+use crate::schema::{analysis, audit, public, setup};
+use crate::{
+    Analysis, AnalysisIssue, AnalysisMetric, AnalysisResult, AuditLog, Configuration,
+    DependencyGraph, DuplicateGroup, Error, Integration, MAX_LIMIT, Organization,
+    OrganizationMember, Project, ProjectMember, Result, SetupProfile, SetupSession, SetupStep,
+    SystemLog, Table, Tool, Unreadable, User, UserSession,
+};
+
+/// How many rows are read by one statement.
+const ROWS: i64 = 100;
+
+/// Tries all rows of a table, in the order of their keys.
+#[repository]
+macro_rules! unreadable_in {
+    ($source:ident, $found:ident, $limit:ident, $variant:ident, $schema:ident.$table:ident, $row:ident) => {{
+        let mut last: Option<Uuid> = None;
+        loop {
+            let mut query = $schema::$table::table
+                .select($row::as_select())
+                .order($schema::$table::id)
+                .limit(ROWS)
+                .into_boxed();
+            if let Some(last) = last {
+                query = query.filter($schema::$table::id.gt(last));
+            }
+            let rows = $source.try_each::<_, $row>(query).await?;
+            let is_last = rows.len() < 100;
+            for row in rows {
+                // Without its key the next page cannot be asked for.
+                let is_nameless = row.id.is_none();
+                last = row.id;
+                if let Some(refused) = row.refused {
+                    $found.push(Unreadable {
+                        table: Table::$variant,
+                        id: refused.id,
+                        column: refused.column,
+                        reason: refused.reason,
+                    });
+                }
+                if is_nameless || $found.len() >= $limit {
+                    return Ok($found);
+                }
+            }
+            if is_last {
+                return Ok($found);
+            }
+        }
+    }};
+}
+
+#[repository]
+impl Db {
+    /// Lists rows of a table that this version of the crate cannot decode, by their keys, at most `limit` of them.
+    ///
+    /// This reads the whole table, 100 rows by each statement, until so many are found. It is for an operator who was
+    /// pointed to the table by an [`Error::Decode`] or by [`PoolState::unreadable`](crate::PoolState::unreadable), and
+    /// neither counts nor logs what it finds. A row whose key cannot be decoded is the last in the list.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] for a limit that is not within 1 and 100.
+    /// - [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`] as ever; [`Error::Other`] if the table or one of its
+    ///   columns is not there.
+    pub async fn unreadable(&self, table: Table, limit: u32) -> Result<Vec<Unreadable>> {
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(Error::invalid(
+                "limit",
+                format_args!("{limit} is not within 1 and {MAX_LIMIT}"),
+            ));
+        }
+        let (source, limit) = (self.source(), usize::try_from(limit).unwrap_or(usize::MAX));
+        let mut found = Vec::new();
+        macro_rules! tables {
+            ($($variant:ident $schema:ident.$table:ident $row:ident),* $(,)?) => {
+                match table {
+                    $(Table::$variant => unreadable_in!(source, found, limit, $variant, $schema.$table, $row),)*
+                }
+            };
+        }
+        tables!(
+            Users public.users User,
+            UserSessions public.user_sessions UserSession,
+            Organizations public.organizations Organization,
+            OrganizationMembers public.organization_members OrganizationMember,
+            Projects public.projects Project,
+            ProjectMembers public.project_members ProjectMember,
+            Analyses analysis.analyses Analysis,
+            AnalysisResults analysis.analysis_results AnalysisResult,
+            AnalysisIssues analysis.analysis_issues AnalysisIssue,
+            AnalysisMetrics analysis.analysis_metrics AnalysisMetric,
+            DependencyGraphs analysis.dependency_graphs DependencyGraph,
+            DuplicateGroups analysis.duplicate_groups DuplicateGroup,
+            SetupProfiles setup.setup_profiles SetupProfile,
+            SetupSessions setup.setup_sessions SetupSession,
+            SetupSteps setup.setup_steps SetupStep,
+            Tools setup.tools Tool,
+            Configurations setup.configurations Configuration,
+            Integrations setup.integrations Integration,
+            AuditLogs audit.audit_logs AuditLog,
+            SystemLogs audit.system_logs SystemLog,
+        )
+    }
+}
