@@ -4,6 +4,10 @@
 //! A page is asked for by [`Page`] and comes as [`Paged`]. Where it begins is told by a [`Cursor`], which holds the
 //! sort key and the id of the row next to it.
 
+use diesel::expression::{AppearsOnTable, ValidGrouping, is_aggregate};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::{Column, Expression, QueryResult, sql_types};
 use std::fmt;
 use std::str::FromStr;
 
@@ -215,6 +219,11 @@ pub(crate) trait SortKey: Sized {
 
     fn to_key(&self) -> Key;
     fn from_key(key: &Key) -> Option<Self::Bound>;
+
+    /// Checks whether the key stands for greater ones, too, which a row of this crate has no place for.
+    fn is_last(_: &Key) -> bool {
+        false
+    }
 }
 
 impl SortKey for DateTime<Utc> {
@@ -229,6 +238,10 @@ impl SortKey for DateTime<Utc> {
             Key::Integer(microseconds) => from_micros(*microseconds).map(AnyTime),
             Key::Text(_) => None,
         }
+    }
+
+    fn is_last(key: &Key) -> bool {
+        *key == DateTime::<Utc>::MAX_UTC.to_key()
     }
 }
 
@@ -309,6 +322,16 @@ impl Cursor {
             key: key.to_key(),
             id: id.into(),
         }
+    }
+
+    /// Checks whether the key stands for greater ones, too.
+    pub(crate) fn is_at_last<K: SortKey, I>(&self, _: impl Fn() -> Option<(K, I)>) -> bool {
+        K::is_last(&self.key)
+    }
+
+    /// The key's row, whose place is looked up.
+    pub(crate) const fn id(&self) -> Uuid {
+        self.id
     }
 
     /// The key and the id, if the cursor was made for this sort column.
@@ -422,7 +445,24 @@ macro_rules! orders {
                             }
                             None => None,
                         };
-                        match (position, ascending != page.is_backward()) {
+                        let ascends = ascending != page.is_backward();
+                        if let Some(cursor) = page.cursor().filter(|cursor| {
+                            cursor.is_at_last(|| None::<&$row>.map(|row| (row.$column.clone(), row.id)))
+                        }) {
+                            let beyond = $crate::page::Beyond {
+                                table: diesel::QuerySource::from_clause(&$table::table),
+                                column: $table::$column,
+                                id: cursor.id(),
+                                ascends,
+                            };
+                            let rows = rows.filter(beyond);
+                            return Ok(if ascends {
+                                rows.order(($table::$column.asc(), $table::id.asc()))
+                            } else {
+                                rows.order(($table::$column.desc(), $table::id.desc()))
+                            });
+                        }
+                        match (position, ascends) {
                             (None, true) => rows.order(($table::$column.asc(), $table::id.asc())),
                             (None, false) => rows.order(($table::$column.desc(), $table::id.desc())),
                             (Some(place), true) => rows
@@ -443,6 +483,48 @@ macro_rules! orders {
     };
 }
 pub(crate) use orders;
+
+/// The rows on one side of a row whose time is later than chrono's. The cursor has the last of chrono's for it, as the
+/// row has, and so the time is looked up: rows that come after such a row would otherwise be repeated or left out. Of a
+/// row that was deleted since, the time is taken for `infinity`.
+pub(crate) struct Beyond<T, C> {
+    pub(crate) table: T,
+    pub(crate) column: C,
+    pub(crate) id: Uuid,
+    pub(crate) ascends: bool,
+}
+
+impl<T, C> Expression for Beyond<T, C> {
+    type SqlType = sql_types::Bool;
+}
+
+impl<T, C, S> AppearsOnTable<S> for Beyond<T, C> {}
+
+impl<T, C, G> ValidGrouping<G> for Beyond<T, C> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl<T: QueryFragment<Pg>, C: Column + QueryFragment<Pg>> QueryFragment<Pg> for Beyond<T, C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(");
+        self.column.walk_ast(out.reborrow())?;
+        out.push_sql(", ");
+        self.table.walk_ast(out.reborrow())?;
+        out.push_sql(if self.ascends { ".id) > (" } else { ".id) < (" });
+        out.push_sql("COALESCE((SELECT place.");
+        out.push_identifier(C::NAME)?;
+        out.push_sql(" FROM ");
+        self.table.walk_ast(out.reborrow())?;
+        out.push_sql(" AS place WHERE place.id = ");
+        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
+        out.push_sql(" AND place.");
+        out.push_identifier(C::NAME)?;
+        out.push_sql(" >= '262142-12-31 23:59:59.999999+00'), 'infinity'), ");
+        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
 
 /// An order that pages can be in.
 pub(crate) trait Order: Sized {

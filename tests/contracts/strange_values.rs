@@ -466,6 +466,62 @@ async fn a_queue_passes_by_what_cannot_be_decoded() {
 
 #[both_engines]
 #[case]
+async fn pages_go_on_past_times_that_are_later_than_chronos() {
+    let (db, _database) = database().await;
+    let mut ids = Vec::new();
+    // The ids rise, so that they order the rows otherwise than the times do.
+    for time in [
+        "infinity",
+        "294276-01-01",
+        "262142-12-31 23:59:59.999999+00",
+        "270000-01-01",
+        "-infinity",
+        "infinity",
+        "2024-01-01",
+        "263000-01-01",
+    ] {
+        let id = user(&db).await.id;
+        ids.push(id);
+        execute(
+            &db,
+            &format!("UPDATE public.users SET created_at = '{time}' WHERE id = '{id}'"),
+        )
+        .await;
+    }
+    let newest = [5, 0, 1, 3, 7, 2, 6, 4].map(|index: usize| ids[index]);
+    let oldest: Vec<_> = newest.iter().rev().copied().collect();
+    let filter = UserFilter::new();
+    for limit in [1, 2, 3] {
+        for (order, expected) in [
+            (UserOrder::Newest, &newest[..]),
+            (UserOrder::Oldest, &oldest[..]),
+        ] {
+            let (mut found, mut page) = (Vec::new(), Page::new().order(order).limit(limit));
+            loop {
+                let rows = db.users().list(&filter, &page).await.unwrap();
+                found.extend(rows.items.iter().map(|user| user.id));
+                match rows.next {
+                    Some(next) if found.len() <= ids.len() => {
+                        page = Page::new().order(order).limit(limit).after(next);
+                    }
+                    _ => break,
+                }
+            }
+            assert_eq!(found, expected, "{order:?}, {limit} at a time");
+            let last = db.users().find(expected[7]).await.unwrap().unwrap();
+            let page = Page::new()
+                .order(order)
+                .limit(7)
+                .before(order.cursor_of(&last));
+            let rows = db.users().list(&filter, &page).await.unwrap();
+            let found: Vec<_> = rows.items.iter().map(|user| user.id).collect();
+            assert_eq!(found, expected[..7], "{order:?}, backward");
+        }
+    }
+}
+
+#[both_engines]
+#[case]
 async fn a_number_of_many_digits_costs_nothing() {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
