@@ -28,6 +28,16 @@ pub(crate) const UNDERSTOOD_MESSAGES: &str = "SELECT pg_catalog.set_config('lc_m
      WHERE pg_catalog.current_setting('lc_messages') NOT IN ('C', 'POSIX', 'en_US.UTF-8', 'en_US.utf8') \
      AND pg_catalog.has_parameter_privilege('lc_messages', 'SET')";
 
+/// What [`Config::restoring`] runs whatever the settings are: at last, as a connection is set up.
+const RESTORING: &str = "SET CONSTRAINTS ALL IMMEDIATE; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; \
+     CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
+     DO LANGUAGE plpgsql $$ DECLARE named pg_catalog.text; BEGIN \
+         FOR named IN SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql LOOP \
+             EXECUTE pg_catalog.format('DEALLOCATE %I', named); \
+         END LOOP; \
+     END $$; \
+     SET client_encoding = 'UTF8'; SET TIME ZONE 'UTC'";
+
 /// What is checked of an idle connection before it is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -549,6 +559,23 @@ impl Config {
             .rsplit_once("default_transaction_read_only");
         let value = value.map(|(_, value)| value.trim_start_matches([' ', '=']));
         value.is_some_and(|value| !value.starts_with("off") && !value.starts_with("false"))
+    }
+
+    /// Takes back what a caller that was lent a connection may have left on it, and fails in a transaction that has
+    /// failed. To be run before the commit: behind a PgBouncer in transaction mode the session is another client's after
+    /// it.
+    ///
+    /// What the commit would do runs first, as the role and with the settings that the caller has set.
+    pub(crate) fn restoring(&self) -> String {
+        let name = self
+            .application_name
+            .replace('\\', r"\\")
+            .replace('\'', "''");
+        let messages = match self.behind_pgbouncer {
+            true => String::new(),
+            false => format!("; {UNDERSTOOD_MESSAGES}"),
+        };
+        format!("{RESTORING}; SET application_name = E'{name}'{messages}")
     }
 
     /// The settings of the session that are sent at its start.

@@ -265,6 +265,12 @@ pub(crate) fn already_failed() -> Error {
     }
 }
 
+/// Checks whether this error of the last statement before a commit is the first one: none has gone unseen before.
+pub(crate) fn is_first_failure(error: &Error) -> bool {
+    let unseen = Some(crate::SqlState::IN_FAILED_TRANSACTION);
+    !matches!(error, Error::Other { sqlstate, .. } if *sqlstate == unseen)
+}
+
 /// The error of a transaction in which a savepoint's future was dropped, or its panic caught.
 pub(crate) fn savepoint_abandoned() -> Error {
     Error::Other {

@@ -31,6 +31,8 @@ mod asynchronous {
     mod contract;
     #[path = "pool/runtimes.rs"]
     mod runtimes;
+    #[path = "pool/sessions.rs"]
+    mod sessions;
 }
 
 #[path = ""]
@@ -64,4 +66,6 @@ mod blocking {
 
     #[path = "pool/contract.rs"]
     mod contract;
+    #[path = "pool/sessions.rs"]
+    mod sessions;
 }

@@ -68,6 +68,9 @@ impl fmt::Debug for Db {
 impl Db {
     /// A database whose connections are opened as they are needed, in the runtime that calls.
     ///
+    /// No runtime is needed for this, nor for a clone or a drop. A connection is read by the runtime in which it was
+    /// opened: after that has ended, the next caller opens another one in its own.
+    ///
     /// # Errors
     /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or name a certificate that
     /// cannot be read.
@@ -160,7 +163,9 @@ impl Db {
         self.closed.store(true, Ordering::Relaxed);
         self.closing.notify_waiters();
         let deadline = Instant::now() + self.config.acquire_timeout;
-        let pool = self.pool.current();
+        let Some(pool) = self.pool.current() else {
+            return 0;
+        };
         while pool.state().connections > 0 && Instant::now() < deadline {
             let moment = Duration::from_millis(5);
             if pool.state().idle_connections > 0 {
@@ -411,6 +416,7 @@ impl Db {
             failed: AtomicBool::new(false),
             unfinished: AtomicBool::new(false),
             unheard: AtomicBool::new(false),
+            is_lent: false,
             savepoints: 0,
             notes: Notes::new(self.has_cache()),
             #[cfg(feature = "redis")]

@@ -1,9 +1,11 @@
 //! Runtimes that end, and servers that say nothing.
 
+use std::future::Future;
 use std::time::Instant;
 
 use super::*;
 use tokio::runtime::{Builder, Runtime};
+use wundr_db::{Error, Result};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -117,5 +119,131 @@ async fn requests_to_end_a_statement_end_themselves() {
             "tasks are left"
         );
         pause().await;
+    }
+}
+
+#[test]
+fn a_database_is_made_cloned_and_dropped_without_a_runtime() {
+    let database = migrated_database().unwrap();
+    let config = || {
+        let config = Config::new(&database.url()).unwrap().min_idle(1);
+        config.idle_timeout(Some(Duration::from_secs(60)))
+    };
+    drop(Db::lazy(config()).unwrap());
+    let db = Db::lazy(config()).unwrap();
+    let other = db.clone();
+    assert_eq!(db.pool().connections, 0);
+    assert!(format!("{db:?}").contains("pool"));
+    drop(db);
+    for _ in 0..3 {
+        let runtime = runtime();
+        let count = async { other.users().count(&UserFilter::new()).await };
+        assert_eq!(runtime.block_on(count).unwrap(), 0);
+    }
+    // Used, its runtime gone, and dropped.
+    drop(other);
+    let closed = Db::lazy(config()).unwrap();
+    assert_eq!(runtime().block_on(closed.close()), 0);
+    let refused = runtime().block_on(async { closed.users().count(&UserFilter::new()).await });
+    assert!(matches!(refused, Err(Error::Pool(_))), "{refused:?}");
+}
+
+/// Its idle connections belong to a runtime that has ended: no caller gets an error of theirs.
+#[test]
+fn a_database_goes_from_one_runtime_to_the_next() {
+    let database = migrated_database().unwrap();
+    let config = Config::new(&database.url()).unwrap().max_connections(4);
+    let db = Db::lazy(config).unwrap();
+    for round in 0..4 {
+        let runtime = if round % 2 == 0 {
+            runtime()
+        } else {
+            Builder::new_multi_thread().enable_all().build().unwrap()
+        };
+        let started = Instant::now();
+        runtime.block_on(async {
+            let transactions = (0..4).map(|_| {
+                db.transaction(async |tx| {
+                    pause().await;
+                    tx.users().count(&UserFilter::new()).await
+                })
+            });
+            for counted in futures_util::future::join_all(transactions).await {
+                assert_eq!(counted.unwrap(), 0, "round {round}");
+            }
+            assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+        });
+        assert!(started.elapsed() < Duration::from_secs(20));
+    }
+}
+
+/// Polls a future once, and keeps it.
+fn begun<'f, F: Future + 'f>(future: F) -> std::pin::Pin<Box<dyn Future<Output = ()> + 'f>> {
+    use futures_util::FutureExt as _;
+    let mut future: std::pin::Pin<Box<dyn Future<Output = ()> + 'f>> =
+        Box::pin(async move { drop(future.await) });
+    assert!((&mut future).now_or_never().is_none());
+    future
+}
+
+/// Those who wait for a connection are served although others were there before them and are polled no more: when one
+/// is given back, and when one is closed.
+#[tokio::test]
+async fn callers_that_are_kept_keep_no_connection_from_others() {
+    use futures_util::StreamExt as _;
+    let database = migrated_database().unwrap();
+    for recycling in [wundr_db::Recycling::Fast, wundr_db::Recycling::Verified] {
+        let config = Config::new(&database.url()).unwrap().max_connections(1);
+        let config = config.acquire_timeout(Duration::from_secs(120));
+        let db = Db::connect(config.recycling(recycling)).await.unwrap();
+        let filter = UserFilter::new();
+        for is_closed in [false, true] {
+            let (taken, is_taken) = tokio::sync::oneshot::channel();
+            let (end, ends) = tokio::sync::oneshot::channel::<()>();
+            let holder = tokio::spawn({
+                let db = db.clone();
+                async move {
+                    db.transaction(async |tx| -> Result<()> {
+                        tx.users().count(&UserFilter::new()).await?;
+                        taken.send(()).unwrap();
+                        ends.await.unwrap();
+                        // The connection that was lent to a transaction that fails is closed.
+                        if is_closed {
+                            tx.connection_mut();
+                            return Err(Error::Pool("closed".to_owned()));
+                        }
+                        Ok(())
+                    })
+                    .await
+                }
+            });
+            is_taken.await.unwrap();
+            let users = db.users();
+            let mut stream = users.stream(&filter);
+            let kept = [
+                begun(users.count(&filter)),
+                begun(users.create(wundr_db::NewUser::new("kept@x", "x"))),
+                begun(stream.next()),
+                begun(db.transaction(async |tx| tx.users().count(&UserFilter::new()).await)),
+                begun(db.health()),
+                begun(users.count(&filter)),
+            ];
+            let others = futures_util::future::join_all((0..8).map(|_| users.count(&filter)));
+            let started = Instant::now();
+            let ending = async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                end.send(()).unwrap();
+            };
+            let (others, ()) = tokio::join!(others, ending);
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "{recycling:?}, {is_closed}"
+            );
+            for counted in others {
+                assert_eq!(counted.unwrap(), 0, "{recycling:?}, {is_closed}");
+            }
+            assert_eq!(holder.await.unwrap().is_err(), is_closed);
+            drop(kept);
+        }
     }
 }

@@ -32,6 +32,7 @@ pub(super) struct Connection {
     pub(super) inner: crate::engine::connection::Connection,
     pub(super) tls: Tls,
     pub(super) usage: Arc<Use>,
+    pub(super) config: Arc<Config>,
 }
 
 /// Why a connection could not be opened. The pool hands it out like a connection, so that the caller who waits is
@@ -79,13 +80,13 @@ impl Connection {
 
 type Found = bb8::PooledConnection<'static, Manager>;
 
-/// The pool.
+/// The pool, which is made by the first caller, since bb8 needs a runtime for that.
 ///
 /// bb8 opens connections in tasks. A runtime that ends takes such a task to its end, and the place in the pool with it:
 /// the pool waits for a connection that will never come. Then another pool is put in its place.
 pub(super) struct Places {
     manager: Manager,
-    current: RwLock<Numbered>,
+    current: RwLock<Option<Numbered>>,
 }
 
 #[derive(Clone)]
@@ -96,8 +97,10 @@ const LOOK: Duration = Duration::from_millis(50);
 
 impl Places {
     pub(super) fn new(manager: Manager) -> Self {
-        let current = RwLock::new(Numbered(0, Self::build(&manager)));
-        Self { manager, current }
+        Self {
+            manager,
+            current: RwLock::default(),
+        }
     }
 
     fn build(manager: &Manager) -> bb8::Pool<Manager> {
@@ -119,21 +122,33 @@ impl Places {
 
     fn numbered(&self) -> Numbered {
         let current = self.current.read();
-        current.unwrap_or_else(PoisonError::into_inner).clone()
+        let current = current.unwrap_or_else(PoisonError::into_inner).clone();
+        current.unwrap_or_else(|| {
+            let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+            let first = || Numbered(0, Self::build(&self.manager));
+            current.get_or_insert_with(first).clone()
+        })
     }
 
-    pub(super) fn current(&self) -> bb8::Pool<Manager> {
-        self.numbered().1
+    /// The pool, if a connection was ever asked for.
+    pub(super) fn current(&self) -> Option<bb8::Pool<Manager>> {
+        let current = self.current.read();
+        let current = current.unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().map(|Numbered(_, pool)| pool.clone())
     }
 
     /// A connection that is free now.
     pub(super) fn try_get(&self) -> Option<Found> {
         let current = self.current.read();
-        let Numbered(_, pool) = &*current.unwrap_or_else(PoisonError::into_inner);
+        let current = current.unwrap_or_else(PoisonError::into_inner);
+        let Numbered(_, pool) = current.as_ref()?;
         pool.get_owned().now_or_never()?.ok()
     }
 
     /// A connection, as soon as there is one.
+    ///
+    /// bb8 tells one caller of a connection that has come free. That one may be a future that its owner keeps without
+    /// polling it, so that the others look for themselves.
     pub(super) async fn get(&self) -> Result<Found, bb8::RunError<Error>> {
         loop {
             let Numbered(number, pool) = self.numbered();
@@ -144,8 +159,16 @@ impl Places {
                 let look = pin!(tokio::time::sleep(LOOK));
                 match future::select(getting.as_mut(), look).await {
                     Either::Left((found, _)) => return found,
-                    Either::Right(_) if self.is_stuck(&pool) => stuck += 1,
-                    Either::Right(_) => stuck = 0,
+                    Either::Right(_) if self.is_stuck(&pool) => {
+                        stuck += 1;
+                        getting.set(pool.get_owned());
+                    }
+                    Either::Right(_) => {
+                        stuck = 0;
+                        if pool.state().idle_connections > 0 {
+                            getting.set(pool.get_owned());
+                        }
+                    }
                 }
             }
             self.replace(number);
@@ -164,8 +187,8 @@ impl Places {
     fn replace(&self, number: u64) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Another caller may have done so already.
-        if current.0 == number {
-            *current = Numbered(number + 1, Self::build(&self.manager));
+        if current.as_ref().is_some_and(|current| current.0 == number) {
+            *current = Some(Numbered(number + 1, Self::build(&self.manager)));
         }
     }
 }
@@ -192,6 +215,7 @@ impl bb8::ManageConnection for Manager {
                     inner,
                     tls: self.connector.tls(),
                     usage,
+                    config: Arc::clone(&self.config),
                 }))
             }
             Err(error) => {

@@ -22,7 +22,8 @@ use crate::statement::prepared;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::touched::{Everything, Notes, Touches};
 use crate::transaction::{
-    Hold, Occupancy, PROOF_OF_HEALTH, already_failed, savepoint_abandoned, statement_abandoned,
+    Hold, Occupancy, PROOF_OF_HEALTH, already_failed, is_first_failure, savepoint_abandoned,
+    statement_abandoned,
 };
 use crate::{Error, Result};
 
@@ -55,6 +56,8 @@ pub struct Tx {
     pub(super) unfinished: AtomicBool,
     /// An error may have gone unseen: a stream was dropped before its end, or the connection was lent.
     pub(super) unheard: AtomicBool,
+    /// The connection was lent: the session may not be as it was.
+    pub(super) is_lent: bool,
     /// Savepoints that were begun and have not ended.
     pub(super) savepoints: u32,
     /// What of that was written which may be cached.
@@ -190,10 +193,17 @@ impl Tx {
     /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
     /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
     ///
+    /// What is left of the session ends with the transaction: before the commit, deferred constraints are checked, and
+    /// then roles, settings, temporary tables, cursors, `LISTEN`, statements of `PREPARE` and advisory locks of the
+    /// session are taken back, in place of the question for a swallowed error and in the same round trip. Settings that
+    /// are to last belong into the URL's `options` or to the role. A lock that is to be held until what was written is
+    /// visible is one of the transaction, `pg_advisory_xact_lock`. A transaction that is rolled back closes its connection.
+    ///
     /// Its `search_path` is `pg_catalog, pg_temp`: write tables, functions and types of the application with their
     /// schemas, or name these by [`Config::search_path`](crate::Config::search_path).
     pub fn connection_mut(&mut self) -> &mut Connection {
         *self.unheard.get_mut() = true;
+        self.is_lent = true;
         self.touch(&Everything);
         &mut self.connection.inner
     }
@@ -289,6 +299,21 @@ impl Tx {
             Some(statement_abandoned())
         } else if *self.failed.get_mut() {
             Some(already_failed())
+        } else if self.is_lent {
+            let restoring = self.connection.config.restoring();
+            let restored = self.connection.inner.batch_execute(&restoring);
+            match restored.await {
+                Ok(()) => None,
+                Err(error) => {
+                    let error = self.failed(error);
+                    // Refused by what the commit would have checked: as after a refused commit, the connection is kept.
+                    if is_first_failure(&error) && !self.connection.usage.is_over() {
+                        self.undo_and_restore(&restoring).await;
+                        return Err(error);
+                    }
+                    Some(error)
+                }
+            }
         } else if *self.unheard.get_mut() {
             let proof = self.connection.inner.batch_execute(PROOF_OF_HEALTH);
             proof.await.err().map(|error| self.failed(error))
@@ -334,6 +359,15 @@ impl Tx {
         cache.is_on(&timeline);
         let fences = cached::fences::fence(&cache, &touched, &id, &self.source()).await?;
         Ok(Some(fences))
+    }
+
+    /// Undoes what was written, and restores the session of a connection that was lent.
+    async fn undo_and_restore(&mut self, restoring: &str) {
+        let connection = &mut self.connection.inner;
+        self.ended = match AnsiTransactionManager::rollback_transaction(connection).await {
+            Ok(()) => connection.batch_execute(restoring).await.is_ok(),
+            Err(_) => false,
+        };
     }
 
     /// Undoes what was written. Where that fails, or would have to wait for a statement that nobody waits for, closing

@@ -33,9 +33,7 @@ pub(super) struct Connection {
     pub(super) usage: Arc<Use>,
     /// How many statements are prepared on it.
     prepared: Arc<AtomicU32>,
-    /// How many may be.
-    most_prepared: u32,
-    behind_pgbouncer: bool,
+    pub(super) config: Arc<Config>,
 }
 
 /// Counts the statements that diesel keeps prepared, and passes on what it is told.
@@ -79,8 +77,7 @@ impl Manager {
             inner,
             usage,
             prepared,
-            most_prepared: self.config.prepared_statements,
-            behind_pgbouncer: self.config.behind_pgbouncer,
+            config: Arc::clone(&self.config),
         })
     }
 }
@@ -218,10 +215,10 @@ impl Places {
 impl Connection {
     /// Lets go what is prepared if that is too much. To be called between statements.
     pub(super) fn trim(&mut self) -> Result<()> {
-        if self.prepared.load(Ordering::Relaxed) < self.most_prepared {
+        if self.prepared.load(Ordering::Relaxed) < self.config.prepared_statements {
             return Ok(());
         }
-        if self.behind_pgbouncer {
+        if self.config.behind_pgbouncer {
             // PgBouncer has names of its own for what its clients prepare, and gives them up with the client.
             self.usage.retire();
             return Ok(());

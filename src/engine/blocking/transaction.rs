@@ -21,7 +21,7 @@ use crate::statement::copy::is_worth_a_copy;
 use crate::statement::prepared;
 use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::touched::{Everything, Notes, Touches};
-use crate::transaction::{Hold, Occupancy, PROOF_OF_HEALTH, already_failed, savepoint_abandoned};
+use crate::transaction::{Hold, Occupancy, already_failed, is_first_failure, savepoint_abandoned};
 use crate::usage::Use;
 use crate::{Error, Result};
 
@@ -148,6 +148,12 @@ impl Tx {
     /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
     /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
     ///
+    /// What is left of the session ends with the transaction: before the commit, deferred constraints are checked, and
+    /// then roles, settings, temporary tables, cursors, `LISTEN`, statements of `PREPARE` and advisory locks of the
+    /// session are taken back, in place of the question for a swallowed error and in the same round trip. Settings that
+    /// are to last belong into the URL's `options` or to the role. A lock that is to be held until what was written is
+    /// visible is one of the transaction, `pg_advisory_xact_lock`. A transaction that is rolled back closes its connection.
+    ///
     /// Its `search_path` is `pg_catalog, pg_temp`: write tables, functions and types of the application with their
     /// schemas, or name these by [`Config::search_path`](crate::Config::search_path).
     pub fn connection_mut(&mut self) -> &mut PgConnection {
@@ -248,8 +254,21 @@ impl Tx {
         } else if *self.failed.get_mut() {
             Some(already_failed())
         } else if self.unheard {
-            let proof = self.connection().inner.batch_execute(PROOF_OF_HEALTH);
-            proof.err().map(|error| self.failed(error))
+            let connection = self.connection();
+            let restoring = connection.config.restoring();
+            let restored = connection.inner.batch_execute(&restoring);
+            match restored {
+                Ok(()) => None,
+                Err(error) => {
+                    let error = self.failed(error);
+                    // Refused by what the commit would have checked: as after a refused commit, the connection is kept.
+                    if is_first_failure(&error) && !self.usage.is_over() {
+                        self.undo_and_restore(&restoring);
+                        return Err(error);
+                    }
+                    Some(error)
+                }
+            }
         } else {
             None
         };
@@ -295,6 +314,15 @@ impl Tx {
         cache.is_on(&timeline);
         let fences = cached::fences::fence(&cache, &touched, &id, &self.source())?;
         Ok(Some(fences))
+    }
+
+    /// Undoes what was written, and restores the session of a connection that was lent.
+    fn undo_and_restore(&mut self, restoring: &str) {
+        let connection = &mut self.connection().inner;
+        self.ended = match AnsiTransactionManager::rollback_transaction(connection) {
+            Ok(()) => connection.batch_execute(restoring).is_ok(),
+            Err(_) => false,
+        };
     }
 
     /// Undoes what was written. Where that fails, closing the connection undoes it. A connection that was lent is closed
