@@ -1,4 +1,4 @@
-//! How to reach the database, and how many connections to keep.
+//! Settings of a database: where it is, how to connect, and how many connections to keep.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{Error, Result};
 
 mod files;
-// Each engine needs a part of it.
+// Each engine uses a part of it.
 #[cfg_attr(
     not(all(feature = "async", feature = "blocking", feature = "tls")),
     allow(dead_code)
@@ -22,13 +22,15 @@ pub(crate) use target::{
     ChannelBinding, Host, Root, Session, Target, TlsMode, TlsSettings, TlsVersion,
 };
 
-/// Makes a server that writes its messages in another language write them in English, where the role may choose: what
-/// went wrong is told by the message, see [`Error`].
+/// Switches a server whose messages are in another language to English, if the role may.
+///
+/// Errors are classified by the message; see [`Error`].
 pub(crate) const UNDERSTOOD_MESSAGES: &str = "SELECT pg_catalog.set_config('lc_messages', 'C', false) \
      WHERE pg_catalog.current_setting('lc_messages') NOT IN ('C', 'POSIX', 'en_US.UTF-8', 'en_US.utf8') \
      AND pg_catalog.has_parameter_privilege('lc_messages', 'SET')";
 
-/// What [`Config::restoring`] runs whatever the settings are: at last, as a connection is set up.
+/// The part of [`Config::restoring`] that does not depend on the settings. Its end sets what every
+/// new connection sets.
 const RESTORING: &str = "SET CONSTRAINTS ALL IMMEDIATE; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; \
      CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
      DO LANGUAGE plpgsql $$ DECLARE named pg_catalog.text; BEGIN \
@@ -38,21 +40,24 @@ const RESTORING: &str = "SET CONSTRAINTS ALL IMMEDIATE; RESET SESSION AUTHORIZAT
      END $$; \
      SET client_encoding = 'UTF8'; SET TIME ZONE 'UTC'";
 
-/// What is checked of an idle connection before it is handed out.
+/// The check of an idle connection before it is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Recycling {
-    /// Only that it is not known to be closed: no round trip. The async engine hears of a connection that the server
-    /// has closed as soon as the runtime reads the news; the blocking engine hears of it at the connection's next
+    /// Checks only that the connection is not known to be closed, without a round trip.
+    ///
+    /// The async engine detects a connection that the server has closed as soon as the runtime
+    /// reads the end of the stream. The blocking engine detects it at the connection's next
     /// statement, which then fails with [`Error::Connection`], once for each such connection.
     #[default]
     Fast,
-    /// That it answers: one round trip for each checkout.
+    /// Checks that the server responds, with one round trip for each checkout.
     Verified,
 }
 
-/// Settings of a [`Db`](crate::Db), with safe defaults. Both engines read the same URL and settings, and read them
-/// alike.
+/// Settings of a [`Db`](crate::Db), with safe defaults.
+///
+/// Both engines read the same URL and the same settings, and give them the same meaning.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,9 +71,9 @@ pub enum Recycling {
 /// # }
 /// ```
 ///
-/// A setting out of its range is refused with [`Error::InvalidInput`] where the settings are used:
-/// [`Db::lazy`](crate::Db::lazy), [`Db::connect`](crate::Db::connect), [`Live::follow`](crate::Live::follow) and the
-/// migrations.
+/// A setting that is out of its range is rejected with [`Error::InvalidInput`] where the settings
+/// are used: in [`Db::lazy`](crate::Db::lazy), [`Db::connect`](crate::Db::connect),
+/// [`Live::follow`](crate::Live::follow) and the migrations.
 #[derive(Clone)]
 #[must_use]
 pub struct Config {
@@ -84,7 +89,7 @@ pub struct Config {
     pub(crate) max_lifetime: Option<Duration>,
     pub(crate) recycling: Recycling,
     pub(crate) behind_pgbouncer: bool,
-    /// `None` if it follows from the statement timeout.
+    /// `None` if it is derived from the statement timeout.
     response_timeout: Option<Option<Duration>>,
     pub(crate) health_timeout: Duration,
     pub(crate) prepared_statements: u32,
@@ -94,7 +99,7 @@ pub struct Config {
     search_path: Vec<String>,
 }
 
-/// How the system finds out that the server behind an idle connection has gone.
+/// TCP keepalive settings, by which the operating system detects a lost server.
 ///
 /// ```
 /// use std::time::Duration;
@@ -115,9 +120,11 @@ pub struct Keepalives {
 }
 
 impl Keepalives {
-    /// Creates settings by which the system sends a probe after `idle`, repeats it every `interval`, and ends the
-    /// connection when `count` of them are not answered. The times must be whole seconds between 1 s and 32767 s, the
-    /// count must be between 1 and 127.
+    /// Creates settings for keepalive probes.
+    ///
+    /// The operating system sends the first probe after `idle` without traffic and repeats it every
+    /// `interval`. It ends the connection after `count` unanswered probes. The times must be whole
+    /// seconds between 1 s and 32767 s. The count must be between 1 and 127.
     #[must_use]
     pub const fn new(idle: Duration, interval: Duration, count: u32) -> Self {
         Self {
@@ -135,50 +142,55 @@ impl Default for Keepalives {
     }
 }
 
-/// The longest time that a setting takes. A server counts its timeouts in milliseconds of 31 bits.
+/// The upper bound of every time setting. PostgreSQL stores timeouts as milliseconds in 31 bits.
 pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 24 * 3600);
 
 impl Config {
     /// Creates settings from a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`.
     ///
-    /// The URL means what it means to libpq, in both engines. It may name several hosts
-    /// (`postgres://app@a.example,b.example/wundr`); they are tried [as described there](Self::require_primary). A
-    /// password may contain an @; its `/` is written `%2F`, its `?` is written `%3F`, its `%` is written `%25`. Elsewhere an @ is
-    /// written `%40`.
+    /// The URL has the meaning that libpq gives it, in both engines. It may name several hosts
+    /// (`postgres://app@a.example,b.example/wundr`); [`require_primary`](Self::require_primary)
+    /// describes the order in which they are tried. A password may contain an @. In a password, `/`
+    /// is written `%2F`, `?` is written `%3F`, and `%` is written `%25`. Elsewhere an @ is written
+    /// `%40`.
     ///
-    /// The parameters are those of libpq 15 and `load_balance_hosts`:
+    /// The parameters are those of libpq 15, and `load_balance_hosts`:
     ///
     /// - the server: `host`, `hostaddr`, `port`, `target_session_attrs`, `load_balance_hosts`
     /// - the role: `user`, `password`, `passfile`, `channel_binding`, `krbsrvname`
     /// - the session: `dbname`, `options`, `application_name`, `fallback_application_name`
     /// - TLS: `sslmode` (default `prefer`), `sslrootcert`, `sslcert`, `sslkey`, `sslpassword`, `sslcrl`, `sslcrldir`,
     ///   `sslsni`, `ssl_min_protocol_version`, `ssl_max_protocol_version`, and `ssl=true` for `sslmode=require`
-    /// - the network: `connect_timeout`, `keepalives`, `keepalives_idle` and `keepalives_interval` in seconds,
-    ///   `keepalives_count`, `tcp_user_timeout` in milliseconds; zero and less means none, or the system's
-    /// - `service`, whose file gives the values that the URL does not
+    /// - the network: `connect_timeout`, `keepalives`, `keepalives_idle` and `keepalives_interval`
+    ///   in seconds, `keepalives_count`, and `tcp_user_timeout` in milliseconds; zero or less means
+    ///   no limit, or the operating system's default
+    /// - `service`, whose definition supplies the values that the URL does not have
     ///
-    /// What one engine alone could follow is refused in both: `gssencmode=require`, `requirepeer`, `replication`, a
-    /// `client_encoding` other than UTF8.
+    /// Values that only one engine could honor are rejected by both: `gssencmode=require`,
+    /// `requirepeer`, `replication`, and a `client_encoding` other than UTF8.
     ///
-    /// What the URL does not give comes from the environment, as for libpq: `PGHOST`, `PGHOSTADDR`, `PGPORT`,
-    /// `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGAPPNAME`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`, `PGTARGETSESSIONATTRS`,
-    /// `PGLOADBALANCEHOSTS`, `PGCHANNELBINDING`, `PGSSLMODE`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`, `PGSSLCRL`,
-    /// `PGSSLCRLDIR`, `PGSSLSNI`, `PGSSLMINPROTOCOLVERSION`, `PGSSLMAXPROTOCOLVERSION`, `PGGSSENCMODE`,
-    /// `PGREQUIREPEER`, `PGKRBSRVNAME`, `PGSERVICE` and `PGPASSFILE`; and from the files `~/.pgpass`,
-    /// `~/.pg_service.conf` and `~/.postgresql/`. They are read once, here. Use
-    /// [`without_environment`](Self::without_environment) to read none of them.
+    /// Values that the URL does not have are read from the environment, as by libpq: `PGHOST`,
+    /// `PGHOSTADDR`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGAPPNAME`, `PGOPTIONS`,
+    /// `PGCONNECT_TIMEOUT`, `PGTARGETSESSIONATTRS`, `PGLOADBALANCEHOSTS`, `PGCHANNELBINDING`,
+    /// `PGSSLMODE`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`, `PGSSLCRL`, `PGSSLCRLDIR`,
+    /// `PGSSLSNI`, `PGSSLMINPROTOCOLVERSION`, `PGSSLMAXPROTOCOLVERSION`, `PGGSSENCMODE`,
+    /// `PGREQUIREPEER`, `PGKRBSRVNAME`, `PGSERVICE` and `PGPASSFILE`. Others come from the files
+    /// `~/.pgpass`, `~/.pg_service.conf` and `~/.postgresql/`. All are read once, by this function.
+    /// [`without_environment`](Self::without_environment) reads none of them.
     ///
-    /// In the blocking engine diesel's default instrumentation receives what libpq is given, the password among it, with
-    /// the event that a connection is being established; it does not receive the values of statements.
+    /// In the blocking engine, diesel's default instrumentation receives the connection string that
+    /// libpq receives, including the password, in the event that starts a connection. It does not
+    /// receive the values of statements.
     ///
-    /// Settings in `options`, such as `-c statement_timeout=5s`, win over those made here, but for the
-    /// [`search_path`](Self::search_path). `sslmode` says nothing about
-    /// Unix sockets, which have no TLS. Without a host the server's socket in `/var/run/postgresql` is used, or in
-    /// `/tmp` where there is no such directory.
+    /// Settings in `options`, such as `-c statement_timeout=5s`, take precedence over those made
+    /// here, except for the [`search_path`](Self::search_path).
+    ///
+    /// `sslmode` has no effect on Unix sockets, which have no TLS. Without a host, the server's
+    /// socket in `/var/run/postgresql` is used, or in `/tmp` if there is no such directory.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if it is no such URL, has a parameter that is unknown, or a value that is none of the
-    /// parameter's. The message repeats nothing that may be a part of a password.
+    /// [`Error::InvalidInput`] if the text is not such a URL, or has an unknown parameter or an
+    /// invalid value. The message repeats nothing that may be a part of a password.
     pub fn new(url: &str) -> Result<Self> {
         let mut given = url::parse(url)?;
         if given.get("service").is_none()
@@ -191,7 +203,10 @@ impl Config {
         Self::of(&given, true)
     }
 
-    /// Creates settings from a URL alone: neither the environment nor a file in the home directory adds to it.
+    /// Creates settings from a URL alone.
+    ///
+    /// Reads neither the environment nor a file in the home directory, except for the file of a
+    /// `service` that the URL names.
     ///
     /// # Errors
     /// As [`Config::new`].
@@ -254,14 +269,14 @@ impl Config {
     /// Creates settings from the URL in the environment variable `DATABASE_URL`.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if it is not set or is no URL of PostgreSQL's.
+    /// [`Error::InvalidInput`] if the variable is not set, and as [`Config::new`].
     pub fn from_env() -> Result<Self> {
         let url = std::env::var("DATABASE_URL")
             .map_err(|_| Error::invalid("DATABASE_URL", "is not set"))?;
         Self::new(&url)
     }
 
-    /// The name that `pg_stat_activity` shows. Default: `wundr-db`, or the URL's.
+    /// Sets the name that `pg_stat_activity` shows. Default: the URL's, or `wundr-db`.
     pub fn application_name(self, name: impl Into<String>) -> Self {
         Self {
             application_name: name.into(),
@@ -269,7 +284,7 @@ impl Config {
         }
     }
 
-    /// The largest number of connections. Default: 10. Must be between 1 and 10,000.
+    /// Sets the largest number of connections. Default: 10. Must be between 1 and 10,000.
     pub fn max_connections(self, number: u32) -> Self {
         Self {
             max_connections: number,
@@ -277,8 +292,9 @@ impl Config {
         }
     }
 
-    /// The number of connections that are kept open while they are not needed. Default: 0. Must be between 0 and
-    /// [`max_connections`](Self::max_connections).
+    /// Sets the number of connections that are kept open while they are idle.
+    ///
+    /// Default: 0. Must be between 0 and [`max_connections`](Self::max_connections).
     pub fn min_idle(self, number: u32) -> Self {
         Self {
             min_idle: number,
@@ -286,7 +302,9 @@ impl Config {
         }
     }
 
-    /// The time for which a call waits for a connection of the pool. Default: 10 s. Must be between 1 ms and 24 days.
+    /// Sets the time for which a call waits for a connection of the pool.
+    ///
+    /// Default: 10 s. Must be between 1 ms and 24 days.
     pub fn acquire_timeout(self, timeout: Duration) -> Self {
         Self {
             acquire_timeout: timeout,
@@ -294,10 +312,14 @@ impl Config {
         }
     }
 
-    /// The time that connecting to one host may take: to resolve its name, connect, authenticate, and ask for what
-    /// [`require_primary`](Self::require_primary) needs. Default: 3 s, or the URL's. Must be between 1 ms and 24 days, or
-    /// `None` for no limit. libpq, and so the blocking engine, counts in whole seconds, at least 2, and allows that
-    /// time for each address that the host's name has.
+    /// Sets the time limit for connecting to one host.
+    ///
+    /// It covers name resolution, the connection itself, authentication, and the query that
+    /// [`require_primary`](Self::require_primary) needs. Default: the URL's, or 3 s. Must be
+    /// between 1 ms and 24 days, or `None` for no limit.
+    ///
+    /// libpq, and therefore the blocking engine, counts in whole seconds, with a minimum of 2. It
+    /// allows that time for each address of the host's name.
     pub fn connect_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             connect_timeout: timeout.into(),
@@ -305,8 +327,9 @@ impl Config {
         }
     }
 
-    /// The time that the server works on one statement before it ends it with [`Error::Timeout`]. Default: 30 s. Must be
-    /// between 1 ms and 24 days, or `None` for no limit.
+    /// Sets the time after which the server ends a statement with [`Error::Timeout`].
+    ///
+    /// Default: 30 s. Must be between 1 ms and 24 days, or `None` for no limit.
     pub fn statement_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             statement_timeout: timeout.into(),
@@ -314,8 +337,9 @@ impl Config {
         }
     }
 
-    /// The time for which the server keeps a transaction open whose client sends nothing. Default: 60 s. Must be
-    /// between 1 ms and 24 days, or `None` for no limit.
+    /// Sets the time for which the server keeps a transaction open whose client sends nothing.
+    ///
+    /// Default: 60 s. Must be between 1 ms and 24 days, or `None` for no limit.
     pub fn idle_in_transaction_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             idle_in_transaction_timeout: timeout.into(),
@@ -323,20 +347,22 @@ impl Config {
         }
     }
 
-    /// How long the server may say nothing while an answer of it is due. Default: the statement timeout and 5 s; none
-    /// if that is `None`. `None` for no limit.
+    /// Sets the time for which the server may send nothing while a response is due.
     ///
-    /// A server that is stopped, or that a network has cut off, ends neither a statement nor a connection. In the async
-    /// engine the statement fails then with [`Error::Connection`] and its connection is closed. Each part of an answer
-    /// begins the time anew: a stream or a COPY may take longer than this. The error comes within an eighth of the
-    /// limit after it.
+    /// Default: the statement timeout plus 5 s, or none if that is `None`. Must be between 1 ms and
+    /// 24 days, or `None` for no limit.
     ///
-    /// A transaction that raises its own `statement_timeout`, and a role behind a PgBouncer that has a longer one, need
-    /// a longer limit here.
+    /// A server that is stopped or cut off by the network ends neither the statement nor the
+    /// connection. In the async engine, the statement then fails with [`Error::Connection`] and its
+    /// connection is closed. Each part of a response restarts the time, so a stream or a COPY may
+    /// take longer than this. The error comes at most an eighth of the limit late.
     ///
-    /// In the blocking engine nothing can end the wait of a thread but the network's own limits. The pool counts a
-    /// connection whose statement has taken longer than this as lost and, when no other is free, opens new ones in its
-    /// place, so that other calls go on.
+    /// A longer limit is needed for a transaction that raises its own `statement_timeout`, and for
+    /// a role behind PgBouncer that has a longer one.
+    ///
+    /// In the blocking engine, only the network's own limits can end the wait of a thread. The pool
+    /// counts a connection whose statement has taken longer than this as lost. If no other
+    /// connection is free, the pool opens new ones in its place, so that other calls can continue.
     pub fn response_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             response_timeout: Some(timeout.into()),
@@ -344,7 +370,10 @@ impl Config {
         }
     }
 
-    /// How long [`Db::health`](crate::Db::health) waits, for a connection and for its answer together. Default: 2 s.
+    /// Sets the time for which [`Db::health`](crate::Db::health) waits for a connection and its
+    /// response together.
+    ///
+    /// Default: 2 s. Must be between 1 ms and 24 days.
     pub fn health_timeout(self, timeout: Duration) -> Self {
         Self {
             health_timeout: timeout,
@@ -352,12 +381,14 @@ impl Config {
         }
     }
 
-    /// How many statements each connection keeps prepared on the server, from 1 to 65,536. Default: 256.
+    /// Sets the number of statements that each connection keeps prepared on the server.
     ///
-    /// A call whose statement is not among them prepares it, which takes a round trip. When there are too many, the async
-    /// engine closes the one whose last use is longest ago; its driver keeps up to three more, which ask for types. The
-    /// blocking engine closes all and begins anew; behind a
-    /// PgBouncer it closes the connection.
+    /// Default: 256. Must be between 1 and 65,536.
+    ///
+    /// A statement that is not among them is prepared first, which takes a round trip. When there
+    /// are too many, the async engine closes the least recently used one. Its driver keeps up to
+    /// three more, which look up types. The blocking engine closes all of them and starts again;
+    /// behind PgBouncer it closes the connection.
     pub fn prepared_statements(self, number: u32) -> Self {
         Self {
             prepared_statements: number,
@@ -365,8 +396,9 @@ impl Config {
         }
     }
 
-    /// The time for which an unused connection stays open. Default: 10 minutes. Must be between 1 ms and 24 days, or
-    /// `None` for no limit.
+    /// Sets the time for which an idle connection stays open.
+    ///
+    /// Default: 10 minutes. Must be between 1 ms and 24 days, or `None` for no limit.
     pub fn idle_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             idle_timeout: timeout.into(),
@@ -374,7 +406,9 @@ impl Config {
         }
     }
 
-    /// The greatest age of a connection. Default: 30 minutes. Must be between 1 ms and 24 days, or `None` for no limit.
+    /// Sets the greatest age of a connection.
+    ///
+    /// Default: 30 minutes. Must be between 1 ms and 24 days, or `None` for no limit.
     pub fn max_lifetime(self, lifetime: impl Into<Option<Duration>>) -> Self {
         Self {
             max_lifetime: lifetime.into(),
@@ -382,13 +416,15 @@ impl Config {
         }
     }
 
-    /// What is checked before an idle connection is handed out. Default: [`Recycling::Fast`].
+    /// Sets the check of an idle connection before it is handed out. Default: [`Recycling::Fast`].
     pub fn recycling(self, recycling: Recycling) -> Self {
         Self { recycling, ..self }
     }
 
-    /// The system's probes of a connection on which nothing is sent. Default: after 5 s, every 2 s, 3 times, or the
-    /// URL's. `None` for no probes. See [`Keepalives::new`] for the bounds.
+    /// Sets the TCP keepalive probes, which the operating system sends on an idle connection.
+    ///
+    /// Default: the URL's, or the first after 5 s, one every 2 s, 3 in all. See [`Keepalives::new`]
+    /// for the bounds. `None` for no probes.
     pub fn keepalives(self, keepalives: impl Into<Option<Keepalives>>) -> Self {
         Self {
             keepalives: keepalives.into(),
@@ -396,9 +432,11 @@ impl Config {
         }
     }
 
-    /// The time after which the system ends a connection whose data the server's system does not acknowledge.
-    /// Default: 10 s, or the URL's. Must be between 1 ms and 24 days, or `None` for the system's, which may be 15
-    /// minutes. It has an effect on Linux.
+    /// Sets the time after which the operating system ends a connection whose data is not
+    /// acknowledged.
+    ///
+    /// Default: the URL's, or 10 s. Must be between 1 ms and 24 days, or `None` for the operating
+    /// system's limit, which may be 15 minutes. It has an effect on Linux.
     pub fn unacknowledged_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         Self {
             unacknowledged_timeout: timeout.into(),
@@ -406,36 +444,44 @@ impl Config {
         }
     }
 
-    /// The time after which [`Live`](crate::Live) asks its server for a sign of life, and for which it waits for one. Default:
-    /// 5 s. Must be between 1 ms and 24 days.
+    /// Sets the interval of [`Live`](crate::Live)'s heartbeat, and the time limit for its response.
     ///
-    /// A server that has gone without a word is noticed after twice this time at most. What takes the server longer to
-    /// answer, such as counting the findings of many analyses, has twice this time too.
+    /// Default: 5 s. Must be between 1 ms and 24 days.
+    ///
+    /// A lost server is detected after at most twice this time. Queries that take the server
+    /// longer, such as counting the findings of many analyses, also have twice this time as their
+    /// limit.
     pub fn heartbeat(self, heartbeat: Duration) -> Self {
         Self { heartbeat, ..self }
     }
 
-    /// Takes only servers that take writes, as `target_session_attrs=read-write` does. Default: if the URL names several
-    /// hosts and no `target_session_attrs`.
+    /// Connects only to servers that accept writes, as `target_session_attrs=read-write` does.
     ///
-    /// Set it for one host as well if its name or address may lead to a standby for a while, as it does during a
-    /// failover. It costs no round trip.
+    /// Default: on if the URL names several hosts and no `target_session_attrs`; otherwise off.
     ///
-    /// Of several hosts the async engine tries the first, and another one every 250 ms and whenever one fails; it takes
-    /// the first that answers and fits. The blocking engine tries one after the other. In both, the host that was taken
-    /// last is tried first, and one that failed within the last 5 s is tried last.
+    /// Also set it for one host if its name or address may lead to a standby for a while, as during
+    /// a failover. It costs no round trip.
+    ///
+    /// The async engine tries the first of several hosts, and another one every 250 ms and whenever
+    /// one fails. It uses the first that responds and is suitable. The blocking engine tries one
+    /// host after the other. Both engines try the host that was used last first, and a host that
+    /// failed within the last 5 s last.
     pub fn require_primary(mut self) -> Self {
         self.target.session = Session::ReadWrite;
         self.target.session_is_given = true;
         self
     }
 
-    /// The URL leads to a PgBouncer. It refuses the timeouts as startup parameters: set them on the role instead
-    /// (`ALTER ROLE app SET statement_timeout = '30s'`). The same is true of the `search_path`: set
-    /// `ALTER ROLE app SET search_path = pg_catalog, pg_temp`, unless no other role may create in a schema of the path
-    /// that the role has. In transaction mode it has to be PgBouncer 1.21 or later, with
-    /// `max_prepared_statements` > 0. An older one works in session mode; in transaction mode it mixes up the prepared
-    /// statements of its clients.
+    /// Declares that the URL leads to PgBouncer.
+    ///
+    /// PgBouncer rejects the timeouts as startup parameters. Set them on the role instead: `ALTER
+    /// ROLE app SET statement_timeout = '30s'`. The same is true of the `search_path`: `ALTER ROLE
+    /// app SET search_path = pg_catalog, pg_temp`. That is not necessary if no other role may
+    /// create objects in a schema of the role's path.
+    ///
+    /// Transaction mode needs PgBouncer 1.21 or later, with `max_prepared_statements` > 0. An older
+    /// version works in session mode. In transaction mode it mixes up the prepared statements of
+    /// its clients.
     pub fn behind_pgbouncer(self) -> Self {
         Self {
             behind_pgbouncer: true,
@@ -443,13 +489,15 @@ impl Config {
         }
     }
 
-    /// Schemas in which statements of the application's own find what they name without a schema: those on
-    /// [`connection_mut`](crate::Tx::connection_mut). Default: none.
+    /// Sets the schemas that are searched for unqualified names in the application's own
+    /// statements, those on [`connection_mut`](crate::Tx::connection_mut). Default: none.
     ///
-    /// Every connection has the `search_path` `pg_catalog`, then these, then `pg_temp`, whatever the URL's `options`,
-    /// the role and the database say. Name only schemas in which no other role may create: such a role can make a
-    /// function or an operator there that fits the types of an argument better than PostgreSQL's own, and that a
-    /// statement then runs.
+    /// Every connection has the `search_path` `pg_catalog`, then these schemas, then `pg_temp`. The
+    /// URL's `options` and the settings of the role and the database do not change it.
+    ///
+    /// Name only schemas in which no other role may create objects. Such a role can create a
+    /// function or an operator that fits the types of an argument better than PostgreSQL's own. A
+    /// statement would then run it.
     ///
     /// It has no effect [behind PgBouncer](Self::behind_pgbouncer).
     pub fn search_path<S: Into<String>>(self, schemas: impl IntoIterator<Item = S>) -> Self {
@@ -459,7 +507,7 @@ impl Config {
         }
     }
 
-    /// The `search_path` of every connection, as the value of an option on a command line.
+    /// Returns the `search_path` of every connection as the value of a command-line option.
     fn pinned_path(&self) -> String {
         let quoted = |schema: &String| format!("\"{}\"", schema.replace('"', "\"\""));
         let path: Vec<String> = std::iter::once("pg_catalog".to_owned())
@@ -492,7 +540,7 @@ impl Config {
             return Err(Error::invalid("max_connections", reason));
         }
         if self.min_idle > self.max_connections {
-            let reason = "is greater than max_connections";
+            let reason = "must not be greater than max_connections";
             return Err(Error::invalid("min_idle", reason));
         }
         if let Some(Keepalives {
@@ -517,7 +565,7 @@ impl Config {
         Ok(())
     }
 
-    /// The limit of the server's silence.
+    /// Returns the longest time for which the server may send nothing while a response is due.
     pub(crate) fn response_limit(&self) -> Option<Duration> {
         match self.response_timeout {
             Some(timeout) => timeout,
@@ -527,7 +575,9 @@ impl Config {
         }
     }
 
-    /// The statement timeout, or that in the URL's `options`, which wins; `None` if that is not understood.
+    /// Returns the statement timeout, or that in the URL's `options`, which takes precedence.
+    ///
+    /// `None` if the value in `options` cannot be parsed.
     fn effective_statement_timeout(&self) -> Option<Duration> {
         match self.target.options.rsplit_once("statement_timeout") {
             Some((_, value)) => duration_of(value),
@@ -539,7 +589,7 @@ impl Config {
         if !(1..=65_536).contains(&self.prepared_statements) {
             return Err(Error::invalid(
                 "prepared_statements",
-                "is not between 1 and 65,536",
+                "must be between 1 and 65,536",
             ));
         }
         for (name, timeout) in [
@@ -561,11 +611,14 @@ impl Config {
         value.is_some_and(|value| !value.starts_with("off") && !value.starts_with("false"))
     }
 
-    /// Takes back what a caller that was lent a connection may have left on it, and fails in a transaction that has
-    /// failed. To be run before the commit: behind a PgBouncer in transaction mode the session is another client's after
-    /// it.
+    /// Returns the SQL that restores a connection which a caller was lent. It fails in a transaction
+    /// that has failed.
     ///
-    /// What the commit would do runs first, as the role and with the settings that the caller has set.
+    /// It must run before the commit: behind PgBouncer in transaction mode, the session belongs to
+    /// another client afterwards.
+    ///
+    /// First it executes what the commit would execute, with the role and the settings that the
+    /// caller has set.
     pub(crate) fn restoring(&self) -> String {
         let name = self
             .application_name
@@ -578,7 +631,7 @@ impl Config {
         format!("{RESTORING}; SET application_name = E'{name}'{messages}")
     }
 
-    /// The settings of the session that are sent at its start.
+    /// Returns the session settings that are sent at its start.
     pub(crate) fn options(&self) -> String {
         if self.behind_pgbouncer {
             return self.target.options.clone();
@@ -605,7 +658,9 @@ impl Config {
     }
 }
 
-/// A time as PostgreSQL writes it, from an equals sign to the next space; `None` for 0, which is no limit.
+/// Parses a time as PostgreSQL writes it, from an equals sign to the next space.
+///
+/// `None` for 0, which means no limit.
 fn duration_of(setting: &str) -> Option<Duration> {
     let value = setting.trim_start_matches([' ', '=', '\'']);
     let digits = value.len() - value.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -623,7 +678,7 @@ fn duration_of(setting: &str) -> Option<Duration> {
     (number > 0).then(|| Duration::from_millis(number.saturating_mul(milliseconds)))
 }
 
-/// Checks a time that has to be neither none nor endless.
+/// Checks that a time is between 1 ms and [`LONGEST`].
 pub(crate) fn in_range(name: &'static str, time: Duration) -> Result<()> {
     if time < Duration::from_millis(1) || time > LONGEST {
         return Err(Error::invalid(name, "must be between 1 ms and 24 days"));
@@ -631,7 +686,7 @@ pub(crate) fn in_range(name: &'static str, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Shows neither user nor password.
+/// Omits the user and the password.
 impl fmt::Debug for Config {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts: Vec<String> = self.target.hosts.iter().map(Host::to_string).collect();

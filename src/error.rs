@@ -1,4 +1,4 @@
-//! One error for both engines.
+//! The error type of both engines.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -20,43 +20,58 @@ pub(crate) use connection_end::Verdict;
 pub(crate) use connection_end::fate_by_code;
 use connection_end::{fate_by_message, is_lasting_refusal};
 
-/// What every fallible call of this crate returns.
+/// The result of this crate's fallible calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
-/// What went wrong. Both engines give the same variant for the same fault.
+/// The error of this crate's calls. Both engines return the same variant for the same fault.
 ///
-/// Absence is not an error: what may be missing is an `Option`. A call that needs its row returns
-/// [`NotFound`](Error::NotFound).
+/// # Common errors
+/// Every call that uses the database may return:
 ///
-/// The drivers tell broken constraints, failed serialization and read-only transactions by code, and everything else
-/// only by the server's message, which is understood in English. A connection asks for English messages where its role
-/// may (`GRANT SET ON PARAMETER lc_messages TO app`); where it may not, set `lc_messages = 'C'` for the role or the
-/// server. In another language, a deadlock or a timeout is an [`Other`](Error::Other) without a code, and a deadlock
-/// is not tried again. The async engine has the server's code for the end of a connection, in any language.
+/// - [`Error::Pool`] if no connection is free in time, or the pool is closed
+/// - [`Error::Connection`] if the server cannot be reached or the connection is lost
+/// - [`Error::Timeout`] if a statement takes too long, waits too long for a lock, or is canceled
 ///
-/// [`is_retryable`](Error::is_retryable) and [`advice`](Error::advice) say what a caller can do, [`fate`](Error::fate)
-/// whether a write may have been done.
+/// The documentation of a method lists its additional errors.
+///
+/// Absence is not an error: a read of a row that may be missing returns an `Option`. A call that
+/// needs its row returns [`NotFound`](Error::NotFound).
+///
+/// # Language of the server's messages
+/// diesel reports violated constraints, failed serialization and read-only transactions by kind.
+/// Other errors are classified by the server's English message. A connection requests English
+/// messages if its role may (`GRANT SET ON PARAMETER lc_messages TO app`). If it may not, set
+/// `lc_messages = 'C'` for the role or the server.
+///
+/// In another language, a deadlock or a timeout is an [`Other`](Error::Other) without a code, and a
+/// deadlock is not retried. For the end of a connection, the async engine uses the server's code,
+/// in any language.
+///
+/// # Reaction
+/// [`is_retryable`](Error::is_retryable) and [`advice`](Error::advice) return what the caller can
+/// do. [`fate`](Error::fate) returns whether a write may have been done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The row that a call needs is not there.
-    #[error("no such {what}")]
+    /// The row that a call needs does not exist.
+    #[error("{what} not found")]
     NotFound {
-        /// What was looked for, as a type's name.
+        /// The type of the row.
         what: &'static str,
     },
-    /// Another row has the same key (SQLSTATE 23505).
-    #[error("{0}: the value is taken")]
+    /// Another row has the same unique key (SQLSTATE 23505), or an exclusion constraint is violated
+    /// (23P01).
+    #[error("{0}: the value already exists")]
     Unique(Constraint),
-    /// A row that is referred to is missing, or a row is still referred to (23503, 23001).
-    #[error("{0}: the row referred to is missing, or the row is still referred to")]
+    /// A referenced row does not exist, or a row is still referenced (23503, 23001).
+    #[error("{0}: the referenced row does not exist, or the row is still referenced")]
     ForeignKey(Constraint),
-    /// A value breaks a check (23514).
-    #[error("{0}: the value breaks the check")]
+    /// A value violates a check constraint (23514).
+    #[error("{0}: the value violates the check constraint")]
     Check(Constraint),
-    /// A value is missing (23502).
+    /// A value is NULL in a column that is NOT NULL (23502).
     #[error("{table}.{column} cannot be NULL")]
     NotNull {
         /// The table.
@@ -64,161 +79,175 @@ pub enum Error {
         /// The column.
         column: String,
     },
-    /// A value cannot be stored or a request makes no sense.
+    /// A value cannot be stored, or an argument is invalid.
     #[error("{field}: {reason}")]
     InvalidInput {
         /// The column, the constraint or the argument.
         field: Cow<'static, str>,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A row among many cannot be stored.
+    /// One of several rows cannot be stored.
     #[error("{table}[{index}]: {source}")]
     Row {
         /// The table.
         table: &'static str,
-        /// The row's place among those given for the table, from 0.
+        /// The index of the row among those given for the table, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// The error of the row.
         source: Box<Error>,
     },
     /// The row has changed since it was read.
     #[error("the {what} has changed since it was read")]
     StaleWrite {
-        /// What was to be written, as a type's name.
+        /// The type of the row.
         what: &'static str,
     },
-    /// The database reported success and changed nothing, although the row is there and allows the change: a trigger
-    /// that returns NULL or a row security policy suppressed it, or other writers were faster at every try.
-    #[error("the write of the {what} was suppressed by a trigger, a policy or other writers")]
+    /// The database reported success and changed nothing, although the row exists and allows the
+    /// change.
+    ///
+    /// A trigger that returns NULL or a row security policy suppressed the write, or other writers
+    /// changed the row before every attempt.
+    #[error("the write of the {what} was suppressed by a trigger, a policy or concurrent writers")]
     Suppressed {
-        /// What was to be written, as a type's name.
+        /// The type of the row.
         what: &'static str,
     },
-    /// The row's state does not allow the step.
+    /// The row's state does not allow the transition.
     #[error("{what} is {from}: {step} cannot take it to {to}")]
     IllegalTransition {
-        /// What was to change, as a type's name.
+        /// The type of the row.
         what: &'static str,
-        /// The state that it is in.
+        /// The row's state.
         from: Cow<'static, str>,
-        /// The state that was asked for.
+        /// The requested state.
         to: Cow<'static, str>,
-        /// What was tried, as a method's name.
+        /// The name of the method that was called.
         step: &'static str,
     },
-    /// A worker has lost its [`Lease`](crate::Lease): what it runs has ended, or is another's to run.
+    /// A worker has lost its [`Lease`](crate::Lease): the work has ended, or another worker runs
+    /// it.
     #[error("the lease of {what} is lost: it is {state}{}", .holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
     LeaseLost {
-        /// What it ran, as a type's name.
+        /// The type of the row that the lease is for.
         what: &'static str,
-        /// The state that it is in.
+        /// The row's state.
         state: Cow<'static, str>,
-        /// The worker that runs it now.
+        /// The worker that holds the lease now.
         holder: Option<String>,
     },
-    /// Another transaction was first (40001): run the whole transaction again.
+    /// The transaction conflicts with another one (40001): run the whole transaction again.
     #[error("the transaction could not be serialized against another")]
     Serialization,
-    /// Two transactions waited for each other (40P01): run the whole transaction again.
-    #[error("the transaction was ended to break a deadlock")]
+    /// The transaction was part of a deadlock (40P01): run the whole transaction again.
+    #[error("the transaction was rolled back to resolve a deadlock")]
     Deadlock,
-    /// The statement took longer than it may, waited too long for a lock, or was cancelled (57014, 55P03, 25P03).
+    /// The statement took too long, waited too long for a lock, or was canceled (57014, 55P03,
+    /// 25P03).
     #[error("timed out: {0}")]
     Timeout(String),
-    /// No connection could be had from the pool in time, or the pool is closed.
+    /// No connection was available from the pool in time, or the pool is closed.
     #[error("no connection from the pool: {0}")]
     Pool(String),
-    /// Another call uses the transaction, and one of the two has to have it to itself. Nothing was sent, and the
-    /// transaction can go on: [`Tx`](crate::Tx) says which calls these are.
+    /// Another call uses the transaction, and one of the two calls needs exclusive use.
+    ///
+    /// Nothing was sent, and the transaction can continue. [`Tx`](crate::Tx) lists the calls that
+    /// need exclusive use.
     #[error("the transaction is in use by {by}")]
     InUse {
         /// The other call.
         by: &'static str,
     },
-    /// The server cannot be reached, refused the connection or closed it, or what the connection had prepared no
-    /// longer fits the database.
+    /// The server cannot be reached, rejected the connection or closed it, or the connection's
+    /// prepared statements no longer match the database.
     ///
-    /// The pool closes the connection. [`fate`](Self::fate) says whether a write may have been done.
+    /// The pool closes the connection. [`fate`](Self::fate) returns whether a write may have been
+    /// done.
     #[error("connection: {message}")]
     Connection {
-        /// What the server or the network said.
+        /// The message of the server or of the network.
         message: String,
-        /// Whether a write may have been done.
+        /// The fate of the write.
         fate: Fate,
-        /// Whether the server refused the connection in a way that lasts until a setting of the client or of the
-        /// server is changed: a wrong password, a missing role or database, no right to connect, an unknown protocol.
+        /// True if the server rejects every attempt until a setting of the client or of the server
+        /// is changed: a wrong password, a missing role or database, no right to connect, an
+        /// unknown protocol.
         is_lasting: bool,
-        /// The cause, where there is one.
+        /// The cause, if there is one.
         #[source]
         source: Option<Source>,
     },
-    /// A write in a read-only transaction or on a standby (25006).
+    /// A write was attempted in a read-only transaction or on a standby (25006).
     ///
-    /// Unless the caller asked for a read-only transaction, the pool closes the connection and those that it opened
-    /// before: they lead to a server that takes no writes.
+    /// Unless the caller requested a read-only transaction, the pool closes this connection and all
+    /// that it opened before it: they lead to a server that accepts no writes.
     #[error("the transaction is read-only")]
     ReadOnly,
-    /// A stored value is none that this version of the crate understands.
+    /// A stored value cannot be decoded by this version of the crate.
     ///
-    /// A database that has this crate's schema has no such value: what PostgreSQL stores in a column of it is read, at
-    /// worst as the nearest value that the field's type has. A schema that was changed by hand has, for example a NULL
-    /// where the column was NOT NULL.
+    /// This does not happen in a database that has this crate's schema. Every value that PostgreSQL
+    /// stores in its columns is read, at worst as the nearest value that the field's type has. It
+    /// happens if the schema was changed by hand, for example if a column holds NULL that was NOT
+    /// NULL.
     ///
-    /// Each such error of a row is an event of level WARN with the target `wundr_db`, with the feature `tracing`, and is
-    /// counted in [`PoolState::unreadable`](crate::PoolState::unreadable). `Db::unreadable` lists the rows of a table.
+    /// Each such error of a row is counted in
+    /// [`PoolState::unreadable`](crate::PoolState::unreadable). With the feature `tracing` it is also
+    /// an event of level WARN with the target `wundr_db`. `Db::unreadable` lists the rows of a table.
     ///
-    /// In a transaction, and in every write of a repository behind the cache, nothing was written: the transaction can
-    /// only be rolled back. A write outside a transaction that returns its row sends one statement, which the server
-    /// commits by itself. If a schema was changed by hand so that the row which it returns cannot be decoded, this is the
-    /// error of a write that **was done**. A deletion decodes at most the columns that the cache's keys consist of.
+    /// In a transaction, and in every write of a repository behind the cache, nothing was written:
+    /// the transaction can only be rolled back. A write outside a transaction that returns its row
+    /// sends one statement, which the server commits by itself. If the schema was changed by hand so
+    /// that this row cannot be decoded, the write **was done** although it returned this error. A
+    /// deletion decodes at most the columns of the cache's keys.
     #[error("cannot decode {what}{}{}: {reason}", .id.map(|id| format!(" {id}")).unwrap_or_default(), .column.as_ref().map(|column| format!(", column {column}")).unwrap_or_default())]
     Decode {
-        /// The table with its schema, or the type that was expected.
+        /// The table with its schema, or the expected type.
         what: Cow<'static, str>,
-        /// The row's key, where it is known.
+        /// The row's key, if it is known.
         id: Option<Uuid>,
-        /// The column, where it is known.
+        /// The column, if it is known.
         column: Option<String>,
-        /// What is wrong with the value. Of a column that holds secrets it says nothing that depends on the value.
+        /// The reason. For a column that contains secrets, it does not depend on the value.
         reason: String,
     },
     /// A migration failed.
     #[error("migration {version}: {message}")]
     Migration {
-        /// The migration.
+        /// The version of the migration.
         version: String,
-        /// What the server said.
+        /// The server's message.
         message: String,
     },
-    /// The cache could not be reached where it has to be.
+    /// A call that needs the cache could not reach it.
     #[error("cache: {0}")]
     Cache(String),
-    /// A repository of the application does not implement the method.
+    /// A repository that the application implements does not implement the method.
     #[error("{method} is not implemented")]
     Unsupported {
         /// The trait and its method.
         method: &'static str,
     },
-    /// Anything else that the server refuses.
+    /// Any other error of the server.
     #[error("{message}{}", .sqlstate.map(|state| format!(" ({state})")).unwrap_or_default())]
     Other {
-        /// The server's code, where it is known.
+        /// The server's code, if it is known.
         sqlstate: Option<SqlState>,
         /// The server's message.
         message: String,
     },
 }
 
-/// A constraint that a write broke.
+/// A constraint that a write violated.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Constraint {
     /// The table; empty for the check of a domain.
     pub table: String,
     /// The constraint's name, for example `users_email_key`.
     pub name: String,
-    /// The server's detail. It holds values of the row, in the case of a check all of them: it is for the row's owner,
-    /// not for a log. `Debug` does not show it.
+    /// The server's detail message.
+    ///
+    /// It contains values of the row; for a check constraint, all of them. Show it to the row's
+    /// owner only, and do not log it. `Debug` omits it.
     pub detail: Option<String>,
 }
 
@@ -250,7 +279,7 @@ impl SqlState {
     /// 25P02: the transaction has failed and was rolled back.
     pub const IN_FAILED_TRANSACTION: Self = Self("25P02");
 
-    /// The code, for example `22P02`.
+    /// Returns the code, for example `22P02`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.0
@@ -263,33 +292,37 @@ impl fmt::Display for SqlState {
     }
 }
 
-/// Whether a write may have been done after its connection was lost.
+/// The fate of a write whose connection was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fate {
-    /// It was not done and will not be: no connection could be had, the connection was known to be of no use before
-    /// the statement was sent, or the transaction was lost before its commit.
+    /// The write was not done and will not be.
+    ///
+    /// No connection was available, the connection was known to be unusable before the statement
+    /// was sent, or the transaction was lost before its commit.
     NotSent,
-    /// The statement, outside a transaction, or the commit was sent and not answered. It may have been done.
+    /// The write may have been done: a statement outside a transaction, or a commit, was sent and
+    /// received no response.
     Unknown,
 }
 
-/// What a caller can do about an [`Error`].
+/// The caller's options after an [`Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
-    /// The same work would fail again, or nothing says that it would not.
+    /// Do not retry: the same work would fail again, or is not known to succeed.
     Never,
-    /// Do the whole work again, after a short wait with jitter.
+    /// Repeat the whole work after a short wait with jitter.
     Again,
-    /// Do the whole work again; it runs on another connection. During a failover that takes as long as the failover.
+    /// Repeat the whole work. It runs on another connection. During a failover, it succeeds only
+    /// after the failover.
     AgainElsewhere,
-    /// The work may have been done: look before it is done again.
+    /// Check whether the work has been done before repeating it.
     LookFirst,
 }
 
 impl Error {
-    /// A value that cannot be used, with the field that holds it.
+    /// Creates the error of an invalid value in a field.
     pub fn invalid(field: impl Into<Cow<'static, str>>, reason: impl fmt::Display) -> Self {
         Self::InvalidInput {
             field: field.into(),
@@ -297,12 +330,18 @@ impl Error {
         }
     }
 
-    /// Checks whether the same work, done again from its beginning, may succeed and cannot be done twice.
+    /// Checks whether the same work may succeed when it is repeated from its beginning, and cannot
+    /// be done twice.
     ///
-    /// So it is for [`Serialization`](Error::Serialization) and [`Deadlock`](Error::Deadlock), for a
-    /// [`Connection`](Error::Connection) error of [`Fate::NotSent`] that is no lasting refusal, and for [`ReadOnly`](Error::ReadOnly), since
-    /// another server may take the write. A transaction that the caller asked to be read-only refuses the write every
-    /// time, though. An error of [`Fate::Unknown`] is not retryable: the write may have been done.
+    /// True for:
+    ///
+    /// - [`Serialization`](Error::Serialization) and [`Deadlock`](Error::Deadlock)
+    /// - a [`Connection`](Error::Connection) error of [`Fate::NotSent`] that is not a lasting
+    ///   rejection
+    /// - [`ReadOnly`](Error::ReadOnly), since another server may accept the write; if the caller
+    ///   requested a read-only transaction, every attempt fails, though
+    ///
+    /// False for an error of [`Fate::Unknown`]: the write may have been done.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self.advice(), Advice::Again | Advice::AgainElsewhere)
@@ -310,12 +349,14 @@ impl Error {
 
     /// Returns what the caller can do about the error.
     ///
-    /// [`Advice::Never`] for a [`Connection`](Error::Connection) that the server refused in a way that lasts: SQLSTATE
-    /// class 28, 3D000, 42501, 0A000, 42704 and 22023 while it is opened, and what a PgBouncer says for these. A server
-    /// that starts up or shuts down (57P03), has no connection left (53300), or cannot be reached may take the next one.
-    /// The blocking engine's driver hides the code; there the server's message counts, in English.
+    /// [`Advice::Never`] for a [`Connection`](Error::Connection) error that lasts: SQLSTATE class
+    /// 28, 3D000, 42501, 0A000, 42704 and 22023 while the connection is opened, and PgBouncer's
+    /// messages for these. A server that is starting or shutting down (57P03), has no connection
+    /// left (53300), or cannot be reached may accept the next attempt. The blocking engine's driver
+    /// hides the code; there, the server's English message is used.
     ///
-    /// Of several hosts, as in libpq, those after one that refuses in this way are not tried.
+    /// If one of several hosts rejects a connection in a lasting way, the hosts after it are not
+    /// tried, as in libpq.
     #[must_use]
     pub const fn advice(&self) -> Advice {
         match self {
@@ -333,11 +374,11 @@ impl Error {
         }
     }
 
-    /// Returns whether a write may have been done, for a [`Connection`](Error::Connection) error, also for one of a
+    /// Returns the fate of the write after a [`Connection`](Error::Connection) error, also within a
     /// [`Row`](Error::Row).
     ///
-    /// `None` for every other error: it means that nothing was written, but for a [`Decode`](Error::Decode) outside a
-    /// transaction.
+    /// `None` for every other error. It means that nothing was written, except for a
+    /// [`Decode`](Error::Decode) outside a transaction.
     #[must_use]
     pub const fn fate(&self) -> Option<Fate> {
         match self {
@@ -347,7 +388,7 @@ impl Error {
         }
     }
 
-    /// The constraint that a write broke, by name.
+    /// Returns the name of the constraint that a write violated.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {
         match self {
@@ -359,7 +400,7 @@ impl Error {
         }
     }
 
-    /// Names the row, among those given for the table, that the error is about.
+    /// Wraps the error with the table and the index of the row that it is about.
     pub(crate) fn in_row(self, table: &'static str, index: usize) -> Self {
         Self::Row {
             table,
@@ -368,7 +409,7 @@ impl Error {
         }
     }
 
-    /// Whether the rows are to blame, rather than the server or the connection.
+    /// Checks whether the rows caused the error, rather than the server or the connection.
     pub(crate) const fn is_about_a_row(&self) -> bool {
         matches!(
             self,
@@ -380,7 +421,7 @@ impl Error {
         )
     }
 
-    /// The error of a connection that could not be opened.
+    /// Creates the error of a connection that could not be opened.
     pub(crate) fn connection(source: impl StdError + Send + Sync + 'static) -> Self {
         let message = innermost(&source);
         Self::Connection {
@@ -406,7 +447,7 @@ impl Error {
     }
 }
 
-/// The last cause says what happened; those before it say where.
+/// Returns the message of the last cause, which is the most specific one.
 pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -415,7 +456,7 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
     innermost.to_string()
 }
 
-/// A word in an enum column that this version of the crate does not know.
+/// An enum value that this version of the crate does not have.
 #[derive(Debug, thiserror::Error)]
 #[error("{type_name} has no value {word:?} in this version of the crate")]
 pub(crate) struct UnknownWord {
@@ -438,18 +479,18 @@ impl From<DieselError> for Error {
     }
 }
 
-/// Where in a transaction, if in one, a statement failed.
+/// The stage of a transaction at which a statement failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Outside any: done when it is answered.
+    /// Outside a transaction: the statement is done when its response arrives.
     Alone,
-    /// After BEGIN and before COMMIT: nothing is done yet.
+    /// Between BEGIN and COMMIT: nothing is committed yet.
     Within,
-    /// The commit itself.
+    /// The commit.
     Commit,
 }
 
-/// An error of a statement, and what it says of the statement's connection.
+/// A statement's error, and its consequence for the connection.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
@@ -460,7 +501,7 @@ impl Failure {
     pub(crate) fn of(error: DieselError, stage: Stage) -> Self {
         let mut failure = Self::from(error);
         if let (Error::Connection { fate, .. }, Stage::Within) = (&mut failure.error, stage) {
-            // Nothing of a transaction is done before its commit.
+            // Nothing of a transaction is committed before its end.
             *fate = Fate::NotSent;
         }
         failure
@@ -487,7 +528,7 @@ impl From<DieselError> for Failure {
                 return Self::from(*commit_error);
             }
             DieselError::BrokenTransactionManager => {
-                let message = "the transaction was left unfinished";
+                let message = "the transaction was not finished";
                 return Self::retiring(Error::broken_connection(message));
             }
             DieselError::NotFound => Error::NotFound { what: "row" },
@@ -503,12 +544,12 @@ impl From<DieselError> for Failure {
 }
 
 impl Error {
-    /// The error of every call after [`Db::close`](crate::Db::close).
+    /// Creates the error of every call after [`Db::close`](crate::Db::close).
     pub(crate) fn closed() -> Self {
         Self::Pool("closed".to_owned())
     }
 
-    /// The error of a connection that nothing was sent on.
+    /// Creates the error of a connection on which nothing was sent.
     pub(crate) fn broken_connection(message: &str) -> Self {
         Self::ended_connection(message, Fate::NotSent)
     }
@@ -522,7 +563,7 @@ impl Error {
         }
     }
 
-    /// The error of a connection that could not be opened, for a reason that lasts or not.
+    /// Creates the error of a connection that could not be opened.
     pub(crate) fn refused_connection(message: &str, is_lasting: bool) -> Self {
         Self::Connection {
             message: with_advice(message),
@@ -532,7 +573,7 @@ impl Error {
         }
     }
 
-    /// Checks whether the server refused a connection and would do so again.
+    /// Checks whether the server rejected a connection and would reject the next one, too.
     pub(crate) const fn is_lasting_refusal(&self) -> bool {
         matches!(
             self,
@@ -544,12 +585,12 @@ impl Error {
     }
 }
 
-/// What PgBouncer says is hard to understand for who does not know of it.
+/// Appends a hint to PgBouncer's error messages.
 fn with_advice(message: &str) -> String {
     let advice = if message.contains("unsupported startup parameter") {
-        "this is a PgBouncer, use Config::behind_pgbouncer"
+        "the server is PgBouncer; use Config::behind_pgbouncer"
     } else if message.contains("prepared statement \"") {
-        "behind a PgBouncer in transaction mode this needs PgBouncer 1.21 with max_prepared_statements > 0"
+        "PgBouncer in transaction mode must be version 1.21 or later, with max_prepared_statements > 0"
     } else {
         return message.to_owned();
     };
@@ -609,7 +650,7 @@ fn from_database(
         // "domain x does not allow null values"
         DatabaseErrorKind::NotNullViolation => {
             let domain = message.split(' ').nth(1).unwrap_or_default();
-            // The server writes the schema of a name that the search_path does not lead to.
+            // The server qualifies a name that is not on the search_path.
             let domain = domain.rsplit('.').next().unwrap_or_default().to_owned();
             Error::invalid(domain, message)
         }
@@ -637,7 +678,7 @@ fn from_database(
     Failure::keeping(error)
 }
 
-/// The error of a statement after which the connection is of no further use.
+/// Creates the error of a statement that left its connection unusable.
 fn ended(message: &str, fate: Fate) -> Error {
     match code_of(message) {
         Some("25P03" | "25P04") => Error::Timeout(message.to_owned()),
@@ -646,9 +687,11 @@ fn ended(message: &str, fate: Fate) -> Error {
     }
 }
 
-/// What diesel does not tell by kind. Its errors hide the SQLSTATE, so it is told by the message, in both engines: the
-/// start of the English text, which is what a server writes unless its `lc_messages` says otherwise. A message in
-/// another language becomes [`Error::Other`] without a code.
+/// The beginnings of English messages, with the SQLSTATE that each stands for.
+///
+/// diesel's errors hide the SQLSTATE, so both engines classify by message what diesel's kinds do
+/// not distinguish. A server writes English unless its `lc_messages` is another language. Then the
+/// error becomes [`Error::Other`] without a code.
 const MESSAGES: &[(&str, &str)] = &[
     ("deadlock detected", "40P01"),
     ("canceling statement due to lock timeout", "55P03"),
@@ -720,7 +763,7 @@ const MESSAGES: &[(&str, &str)] = &[
     ("query would be affected by row-level security", "42501"),
 ];
 
-/// The code of an error, by its message.
+/// Returns the code that a message stands for.
 fn code_of(message: &str) -> Option<&'static str> {
     let found = MESSAGES
         .iter()
@@ -746,7 +789,7 @@ fn from_message(message: &str) -> Error {
     }
 }
 
-/// The last name that the server put in double quotes.
+/// Returns the last name in double quotes of a message.
 fn quoted(message: &str) -> Option<String> {
     message.rsplit('"').nth(1).map(str::to_owned)
 }
@@ -763,8 +806,9 @@ mod tests {
         }
     }
 
-    /// Each variant once, and a connection's errors of each kind, with their advice and fate. A variant that is added
-    /// does not compile here until it has a line.
+    /// Returns each variant once, and each kind of connection error, with their advice and fate.
+    ///
+    /// A new variant does not compile here until it has a line.
     fn all() -> Vec<(Error, Advice, Option<Fate>)> {
         let nothing = |error: Error| (error, Advice::Never, None);
         let text = || "x".to_owned();
@@ -848,7 +892,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_a_row_says_what_the_error_within_says() {
+    fn the_error_of_a_row_has_the_advice_and_fate_of_its_source() {
         for depth in 0..3 {
             for (mut error, advice, fate) in all() {
                 for index in 0..depth {

@@ -1,4 +1,5 @@
-//! What libpq reads beside the URL: the environment, the service file, the password file and the home directory.
+//! The sources that libpq reads besides the URL: the environment, the service file, the password
+//! file and the home directory.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::url::Given;
 use crate::{Error, Result};
 
-/// An environment variable. An empty one counts as libpq counts it: it is set.
+/// Returns an environment variable. An empty variable counts as set, as for libpq.
 pub(super) fn variable(name: &'static str) -> Result<Option<String>> {
     match std::env::var(name) {
         Ok(value) => Ok(Some(value)),
@@ -22,7 +23,7 @@ fn path_in(variable: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
-/// The line of this process's user in the list of users.
+/// Returns the fields of the current user's line in `/etc/passwd`.
 fn account() -> Option<Vec<String>> {
     let user = fs::metadata("/proc/self").ok()?.uid().to_string();
     let users = fs::read_to_string("/etc/passwd").ok()?;
@@ -32,10 +33,10 @@ fn account() -> Option<Vec<String>> {
         .find(|fields| fields.get(2) == Some(&user))
 }
 
-/// The name of the user that runs this process.
+/// Returns the name of the user that runs this process.
 pub(super) fn system_user() -> Option<String> {
     let listed = account().and_then(|fields| fields.into_iter().next());
-    // A user of a directory service is not in the list.
+    // A user of a directory service is not in `/etc/passwd`.
     listed.or_else(|| {
         std::env::var("USER")
             .or_else(|_| std::env::var("LOGNAME"))
@@ -43,13 +44,14 @@ pub(super) fn system_user() -> Option<String> {
     })
 }
 
-/// A file in the home directory.
+/// Returns the path of a file in the home directory.
 pub(super) fn at_home(name: &str) -> Option<PathBuf> {
     let home = path_in("HOME").or_else(|| account()?.get(5).map(PathBuf::from))?;
     Some(home.join(name))
 }
 
-/// Where a server of this machine has its socket, as Debian and Red Hat build libpq, or as it is built otherwise.
+/// Returns the directory of the local server's socket: that of Debian and Red Hat, or libpq's
+/// default.
 pub(super) fn socket_directory() -> &'static str {
     const PACKAGED: &str = "/var/run/postgresql";
     if Path::new(PACKAGED).is_dir() {
@@ -59,16 +61,17 @@ pub(super) fn socket_directory() -> &'static str {
     }
 }
 
-/// Takes what has no value yet from the service that is asked for.
+/// Fills parameters that have no value from the definition of the requested service.
 pub(super) fn read_service(given: &mut Given) -> Result<()> {
     let Some(service) = given.get("service").cloned() else {
         return Ok(());
     };
-    let of_the_user = path_in("PGSERVICEFILE").or_else(|| at_home(".pg_service.conf"));
-    let of_the_system = path_in("PGSYSCONFDIR").unwrap_or_else(|| "/etc/postgresql-common".into());
-    let files = of_the_user
+    let user_file = path_in("PGSERVICEFILE").or_else(|| at_home(".pg_service.conf"));
+    let system_directory =
+        path_in("PGSYSCONFDIR").unwrap_or_else(|| "/etc/postgresql-common".into());
+    let files = user_file
         .into_iter()
-        .chain([of_the_system.join("pg_service.conf")]);
+        .chain([system_directory.join("pg_service.conf")]);
     for file in files {
         let Ok(content) = fs::read_to_string(&file) else {
             continue;
@@ -89,7 +92,7 @@ pub(super) fn read_service(given: &mut Given) -> Result<()> {
                 if !known {
                     return Err(Error::invalid(
                         service.origin,
-                        "its definition has a line that is no parameter",
+                        "the definition has a line that is not a parameter",
                     ));
                 }
             }
@@ -101,7 +104,9 @@ pub(super) fn read_service(given: &mut Given) -> Result<()> {
     Err(Error::invalid(service.origin, "is not defined"))
 }
 
-/// The lines of a password file that nobody else may read; none otherwise, as libpq.
+/// Returns the lines of a password file that only its owner can access.
+///
+/// As libpq does, ignores a file that its group or others can access.
 pub(super) fn password_lines(file: &Path) -> Vec<String> {
     let readable =
         fs::metadata(file).is_ok_and(|about| about.is_file() && about.mode() & 0o077 == 0);
@@ -118,7 +123,7 @@ pub(super) fn password_lines(file: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The password of the first line that fits, of `host:port:database:user:password`.
+/// Returns the password of the first matching line of the form `host:port:database:user:password`.
 pub(super) fn password_for(lines: &[String], wanted: [&str; 4]) -> Option<String> {
     lines.iter().find_map(|line| {
         let mut rest = &**line;
@@ -134,7 +139,9 @@ pub(super) fn password_for(lines: &[String], wanted: [&str; 4]) -> Option<String
     })
 }
 
-/// A field before a colon, and what comes after that. A backslash keeps the character after it as it is.
+/// Splits text at the first unescaped colon, into the unescaped field and the rest.
+///
+/// A backslash escapes the character after it.
 fn next_field(text: &str) -> Option<(String, &str)> {
     let mut is_escaped = false;
     let end = text.char_indices().find_map(|(at, character)| {

@@ -1,4 +1,4 @@
-//! Where a URL leads: the one reading of it that both engines are given.
+//! The connection target that both engines read from a URL.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::files;
 use super::url::{Given, Value};
 use crate::{Error, Result};
 
-/// The server or servers, the role and the database, and how bytes are kept from others on their way.
+/// The servers, the role, the database, and the TLS settings.
 #[derive(Clone)]
 pub(crate) struct Target {
     /// At least one.
@@ -35,13 +35,15 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Whether it is reached through a socket of this machine, where there is no TLS. An address wins.
+    /// Checks whether the connection uses a Unix socket, which has no TLS.
+    ///
+    /// `hostaddr` takes precedence over `host`.
     pub(crate) fn is_local(&self) -> bool {
         self.address.is_none() && is_path(&self.name)
     }
 }
 
-/// As an error names it, without user and password.
+/// Formats the host for error messages, without user and password.
 impl std::fmt::Display for Host {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let port = self.port;
@@ -60,7 +62,7 @@ fn is_path(name: &str) -> bool {
     name.starts_with(['/', '@'])
 }
 
-/// `sslmode` as libpq understands it.
+/// The values of `sslmode`, as in libpq.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TlsMode {
     Disable,
@@ -71,7 +73,7 @@ pub(crate) enum TlsMode {
     VerifyFull,
 }
 
-/// `target_session_attrs` as libpq understands it.
+/// The values of `target_session_attrs`, as in libpq.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Session {
     Any,
@@ -89,7 +91,7 @@ pub(crate) enum ChannelBinding {
     Require,
 }
 
-/// Versions of TLS.
+/// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TlsVersion {
     One,
@@ -101,7 +103,7 @@ pub(crate) enum TlsVersion {
 #[derive(Clone)]
 pub(crate) struct TlsSettings {
     pub(crate) mode: TlsMode,
-    /// Also the default ones. A file need not be there, as for libpq.
+    /// Includes libpq's default files. Such a file need not exist, as for libpq.
     pub(crate) root: Root,
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
@@ -113,16 +115,16 @@ pub(crate) struct TlsSettings {
     pub(crate) newest: Option<TlsVersion>,
 }
 
-/// The certificates that a server's is verified with.
+/// The certificates that a server's certificate is verified with.
 #[derive(Clone)]
 pub(crate) enum Root {
     File(PathBuf),
-    /// Those that the system trusts.
+    /// The certificates that the operating system trusts.
     System,
     None,
 }
 
-/// A word of a parameter that knows a few.
+/// A parameter whose value is one of a few words.
 trait Word: Copy + 'static {
     const WORDS: &'static [(&'static str, Self)];
 
@@ -135,9 +137,9 @@ trait Word: Copy + 'static {
             let words: Vec<_> = Self::WORDS.iter().map(|&(word, _)| word).collect();
             let words = words.join(", ");
             let reason = if value.is_plain {
-                format!("{:?} is none of {words}", value.text)
+                format!("{:?} is not one of {words}", value.text)
             } else {
-                format!("is none of {words}")
+                format!("is not one of {words}")
             };
             Error::invalid(value.origin, reason)
         })
@@ -196,7 +198,7 @@ impl TlsMode {
         self.word()
     }
 
-    /// Whether a server that cannot be verified is refused.
+    /// Checks whether a server that cannot be verified is rejected.
     pub(crate) const fn verifies(self) -> bool {
         matches!(self, Self::VerifyCa | Self::VerifyFull)
     }
@@ -220,7 +222,9 @@ impl TlsVersion {
     }
 }
 
-/// A number, as libpq reads one; the parameter's name is given in the reason, since a URL's error is one of the URL.
+/// Parses a number as libpq does.
+///
+/// Errors of a value in the URL are reported for `url`, with the parameter's name in the reason.
 pub(super) fn number(given: &Given, parameter: &'static str) -> Result<Option<i32>> {
     let Some(Value { text, origin, .. }) = given.get(parameter) else {
         return Ok(None);
@@ -228,14 +232,14 @@ pub(super) fn number(given: &Given, parameter: &'static str) -> Result<Option<i3
     let number = text.trim_matches([' ', '\t', '\n', '\r']).parse();
     number.map(Some).map_err(|_| {
         let (field, reason) = match *origin == parameter {
-            true => ("url", format!("{parameter} is no whole number")),
-            false => (*origin, "is no whole number".to_owned()),
+            true => ("url", format!("{parameter} is not a whole number")),
+            false => (*origin, "is not a whole number".to_owned()),
         };
         Error::invalid(field, reason)
     })
 }
 
-/// A time of which zero and less means none.
+/// Parses a time, where zero or less means none.
 pub(super) fn time(
     given: &Given,
     parameter: &'static str,
@@ -250,18 +254,22 @@ pub(super) fn time(
 
 impl Target {
     pub(super) fn of(given: &Given, reads_home: bool) -> Result<Self> {
-        refuse_what_one_engine_cannot(given)?;
+        reject_unsupported(given)?;
         let user = given
             .text("user")
             .map(str::to_owned)
             .or_else(files::system_user)
             .ok_or_else(|| {
-                Error::invalid("user", "is not given, and the system's user has no name")
+                Error::invalid(
+                    "user",
+                    "is not given, and the current user's name is unknown",
+                )
             })?;
         let database = given.text("dbname").unwrap_or(&user).to_owned();
         let hosts = hosts(given, &user, &database, reads_home)?;
         let session_is_given = given.get("target_session_attrs").is_some();
-        // Of several servers only one takes writes, and a pool that writes would go on with one that does not.
+        // Only one of several servers accepts writes. Without this, a pool could keep using one
+        // that does not.
         let usual = if hosts.len() > 1 {
             Session::ReadWrite
         } else {
@@ -271,7 +279,9 @@ impl Target {
         let in_random_order = match load_balance.map(|value| (&*value.text, value.origin)) {
             None | Some(("disable", _)) => false,
             Some(("random", _)) => true,
-            Some((_, origin)) => return Err(Error::invalid(origin, "is none of disable, random")),
+            Some((_, origin)) => {
+                return Err(Error::invalid(origin, "is not one of disable, random"));
+            }
         };
         Ok(Self {
             hosts,
@@ -289,16 +299,17 @@ impl Target {
 }
 
 impl Target {
-    /// Checks that what a server has to be verified with is there.
+    /// Checks that the certificates to verify a server with exist.
     pub(crate) fn check(&self) -> Result<()> {
         let verifies = self.tls.mode.verifies() && !self.hosts.iter().all(Host::is_local);
         let reason = match &self.tls.root {
             Root::File(file) if verifies && !file.is_file() => format!(
-                "{} is no file: name that of the server's authority, or system",
+                "{} is not a file: give the file of the server's certificate authority, or system",
                 file.display()
             ),
             Root::None if verifies => {
-                "is not given: name the file of the server's authority, or system".to_owned()
+                "is not given: give the file of the server's certificate authority, or system"
+                    .to_owned()
             }
             _ => return Ok(()),
         };
@@ -306,8 +317,9 @@ impl Target {
     }
 }
 
-/// Refuses what would have an effect in one engine only, and what takes the connection from its purpose.
-fn refuse_what_one_engine_cannot(given: &Given) -> Result<()> {
+/// Rejects parameters that only one engine could honor, and those that make no sense for this
+/// crate.
+fn reject_unsupported(given: &Given) -> Result<()> {
     let is_usual = |name: &str, usual: &[&str]| {
         let text = given.text(name).unwrap_or_default();
         usual.iter().any(|usual| usual.eq_ignore_ascii_case(text))
@@ -316,22 +328,22 @@ fn refuse_what_one_engine_cannot(given: &Given) -> Result<()> {
         (
             "gssencmode",
             &["", "disable", "prefer"][..],
-            "can only be disable: the async engine has no GSS encryption",
+            "must not be require: the async engine has no GSS encryption",
         ),
-        ("requirepeer", &[""], "is not checked by the async engine"),
-        ("gsslib", &["", "gssapi"], "has no meaning here"),
+        ("requirepeer", &[""], "is not supported by the async engine"),
+        ("gsslib", &["", "gssapi"], "is not supported"),
         (
             "replication",
             &["", "false", "off", "no", "0"],
-            "is no connection for statements",
+            "is not supported: such a connection runs no statements",
         ),
         (
             "client_encoding",
             &["", "auto", "utf8", "utf-8", "unicode"],
-            "is always UTF8",
+            "must be UTF8",
         ),
-        ("sslcompression", &["", "0", "1"], "is 0 or 1"),
-        ("sslsni", &["", "0", "1"], "is 0 or 1"),
+        ("sslcompression", &["", "0", "1"], "must be 0 or 1"),
+        ("sslsni", &["", "0", "1"], "must be 0 or 1"),
     ] {
         if let Some(value) = given.get(name)
             && !is_usual(name, usual)
@@ -358,7 +370,7 @@ fn hosts(given: &Given, user: &str, database: &str, reads_home: bool) -> Result<
     let count = match (&names, &addresses) {
         (Some(names), Some(addresses)) if names.len() != addresses.len() => {
             let reason = format!(
-                "{} host names do not fit {} hostaddr values",
+                "{} host names do not match {} hostaddr values",
                 names.len(),
                 addresses.len()
             );
@@ -369,7 +381,7 @@ fn hosts(given: &Given, user: &str, database: &str, reads_home: bool) -> Result<
     };
     let ports = list("port").unwrap_or_default();
     if ports.len() > 1 && ports.len() != count {
-        let reason = format!("{} ports do not fit {count} hosts", ports.len());
+        let reason = format!("{} ports do not match {count} hosts", ports.len());
         return Err(Error::invalid(origin("port"), reason));
     }
     let lines = if given.text("password").is_some() {
@@ -397,12 +409,13 @@ fn hosts(given: &Given, user: &str, database: &str, reads_home: bool) -> Result<
             let address = match &*address {
                 "" => None,
                 address => Some(address.parse().map_err(|_| {
-                    Error::invalid(origin("hostaddr"), "hostaddr is no address of a network")
+                    Error::invalid(origin("hostaddr"), "hostaddr is not an IP address")
                 })?),
             };
-            // Only the name of an abstract socket begins with one, and a part of a password is not to be looked up.
+            // Only the name of an abstract socket begins with an @. Another @ may belong to a
+            // password, which must not be sent to a name server.
             if name.chars().skip(1).any(|character| character == '@') {
-                return Err(Error::invalid(origin("host"), "a host has an @"));
+                return Err(Error::invalid(origin("host"), "a host contains an @"));
             }
             if name.is_empty() && address.is_none() {
                 name = files::socket_directory().to_owned();
@@ -415,9 +428,9 @@ fn hosts(given: &Given, user: &str, database: &str, reads_home: bool) -> Result<
                     .ok()
                     .filter(|port| *port > 0)
                     .ok_or_else(|| {
-                        // It may be a part of a password that has a / in it.
+                        // The text may be a part of a password that contains a slash.
                         let reason =
-                            "a port is no number from 1 to 65535; in a password / is written %2F";
+                            "a port is not a number from 1 to 65535; in a password / is written %2F";
                         Error::invalid(origin("port"), reason)
                     })?,
             };
@@ -464,10 +477,10 @@ impl TlsSettings {
         };
         let mode = TlsMode::of(given, "sslmode", usual)?;
         if is_system && mode != TlsMode::VerifyFull {
-            // Any authority would sign for any name; libpq 16 refuses it, too.
+            // Any public authority signs certificates for any name. libpq 16 rejects this, too.
             return Err(Error::invalid(
                 "sslrootcert",
-                "is system, which needs sslmode=verify-full",
+                "system needs sslmode=verify-full",
             ));
         }
         let root = match file("sslrootcert", "root.crt") {
@@ -490,7 +503,7 @@ impl TlsSettings {
         if newest.is_some_and(|newest| newest < oldest) {
             return Err(Error::invalid(
                 "ssl_max_protocol_version",
-                "is less than ssl_min_protocol_version",
+                "must not be less than ssl_min_protocol_version",
             ));
         }
         Ok(Self {

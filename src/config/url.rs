@@ -4,8 +4,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::{Error, Result};
 
-/// The parameters of libpq 15 that a URL may set, and `load_balance_hosts` of libpq 16, each with the environment
-/// variable that gives its default.
+/// The parameters of libpq 15 that a URL may set, and `load_balance_hosts` of libpq 16. Each is
+/// paired with the environment variable of its default, or with an empty string.
 const PARAMETERS: &[(&str, &str)] = &[
     ("application_name", "PGAPPNAME"),
     ("channel_binding", "PGCHANNELBINDING"),
@@ -46,12 +46,12 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("user", "PGUSER"),
 ];
 
-/// A value, and the name by which an error reports it: the parameter's, or the environment variable's.
+/// A value, and the name that errors report: the parameter's or the environment variable's.
 #[derive(Clone)]
 pub(super) struct Value {
     pub(super) text: String,
     pub(super) origin: &'static str,
-    /// Whether an error may repeat it.
+    /// True if an error may repeat the value.
     pub(super) is_plain: bool,
 }
 
@@ -65,13 +65,13 @@ impl Given {
         found.map(|(_, value)| value)
     }
 
-    /// The value as text. libpq takes an empty value for none.
+    /// Returns the value as text. As for libpq, an empty value counts as none.
     pub(super) fn text(&self, parameter: &str) -> Option<&str> {
         let value = self.get(parameter)?;
         (!value.text.is_empty()).then_some(&*value.text)
     }
 
-    /// Sets a parameter; the last value wins. Returns whether there is such a parameter.
+    /// Sets a parameter; the last value wins. Returns false if there is no such parameter.
     pub(super) fn set(&mut self, parameter: &str, text: String) -> bool {
         let Some(&(name, _)) = PARAMETERS.iter().find(|(name, _)| *name == parameter) else {
             return false;
@@ -88,12 +88,12 @@ impl Given {
         true
     }
 
-    /// Sets a parameter that has no value yet.
+    /// Sets a parameter that has no value yet. Returns false if there is no such parameter.
     pub(super) fn set_default(&mut self, parameter: &str, text: String) -> bool {
         self.get(parameter).is_some() || self.set(parameter, text)
     }
 
-    /// Takes what has no value yet from the environment.
+    /// Fills parameters that have no value from the environment.
     pub(super) fn complete(
         &mut self,
         variable: impl Fn(&'static str) -> Result<Option<String>>,
@@ -130,7 +130,7 @@ pub(super) fn parse(url: &str) -> Result<Given> {
         .ok_or_else(|| invalid("does not begin with postgres:// or postgresql://"))?;
     if has_stray_percent(url) {
         return Err(invalid(
-            "has a % that is not followed by two hexadecimal digits; in a password it is written %25",
+            "has a % that is not followed by two hexadecimal digits; in a password % is written %25",
         ));
     }
     let mut given = Given::default();
@@ -153,8 +153,8 @@ pub(super) fn parse(url: &str) -> Result<Given> {
         after.is_some_and(|after| after.contains('/'))
     };
     if servers.contains('@') || database.contains('@') || may_end_a_password(query) {
-        // The end of a password that has a / in it: libpq would look up the host, or ask for the database, that the
-        // password's parts make.
+        // This is probably the end of a password that contains a slash. libpq would use the parts
+        // of the password as host and database.
         return Err(invalid(
             "has an @ after the host; in a user name or password / is written %2F and ? is written %3F, elsewhere @ is written %40",
         ));
@@ -173,7 +173,9 @@ pub(super) fn parse(url: &str) -> Result<Given> {
     Ok(given)
 }
 
-/// Splits off the user and the password. They end at the last @ before the host's end, so that a password may hold one.
+/// Splits off the user and the password.
+///
+/// They end at the last @ before the end of the host, so that a password may contain an @.
 fn split_user(rest: &str) -> Option<(&str, &str)> {
     let first = rest.find(['@', '/'])?;
     if rest.as_bytes().get(first) != Some(&b'@') {
@@ -186,7 +188,7 @@ fn split_user(rest: &str) -> Option<(&str, &str)> {
     Some((&rest[..last], &rest[last + 1..]))
 }
 
-/// The hosts and the ports, each separated by commas.
+/// Splits servers into hosts and ports, each joined by commas.
 fn split_servers(servers: &str) -> Result<(String, String)> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     let mut rest = Some(servers);
@@ -195,7 +197,7 @@ fn split_servers(servers: &str) -> Result<(String, String)> {
             Some(bracketed) => bracketed
                 .split_once(']')
                 .filter(|(host, _)| !host.is_empty())
-                .ok_or_else(|| invalid("an IPv6 address has no end or is empty"))?,
+                .ok_or_else(|| invalid("an IPv6 address is not closed or is empty"))?,
             None => servers.split_at(servers.find([':', ',']).unwrap_or(servers.len())),
         };
         let (port, next) = match after.split_once(',') {
@@ -206,9 +208,7 @@ fn split_servers(servers: &str) -> Result<(String, String)> {
             Some(port) => port,
             None if port.is_empty() => port,
             None => {
-                return Err(invalid(
-                    "an IPv6 address is followed by something else than a port",
-                ));
+                return Err(invalid("an IPv6 address is not followed by a port"));
             }
         };
         hosts.push(host);
@@ -219,7 +219,7 @@ fn split_servers(servers: &str) -> Result<(String, String)> {
 }
 
 fn parse_query(query: &str, given: &mut Given) -> Result<()> {
-    // A trailing & is none too many; another one is.
+    // As in libpq, one trailing & is allowed.
     let query = query.strip_suffix('&').unwrap_or(query);
     if query.is_empty() {
         return Ok(());
@@ -231,11 +231,11 @@ fn parse_query(query: &str, given: &mut Given) -> Result<()> {
             .ok_or_else(|| invalid("a parameter has no value"))?;
         if value.contains('=') {
             return Err(invalid(
-                "a parameter has two =; the second one is written %3D",
+                "a parameter has two =; in a value = is written %3D",
             ));
         }
         let (name, value) = (decode(name)?, decode(value)?);
-        // Both spellings: libpq's, and those of JDBC and of tokio-postgres.
+        // Accepts the spellings of JDBC and of tokio-postgres besides those of libpq.
         let (name, value) = match (&*name, &*value) {
             ("ssl", "true") => ("sslmode", "require".to_owned()),
             ("keepalives_retries", _) => ("keepalives_count", value),
@@ -252,7 +252,7 @@ fn parse_query(query: &str, given: &mut Given) -> Result<()> {
                 "has an unknown parameter, or a password whose / or ? is not written %2F or %3F",
             )
         } else {
-            invalid(format_args!("has a parameter {name:?} that is unknown"))
+            invalid(format_args!("has an unknown parameter {name:?}"))
         });
     }
     Ok(())
@@ -261,9 +261,9 @@ fn parse_query(query: &str, given: &mut Given) -> Result<()> {
 fn decode(text: &str) -> Result<String> {
     let decoded = percent_decode_str(text)
         .decode_utf8()
-        .map_err(|_| invalid("a part of it is not UTF-8"))?;
+        .map_err(|_| invalid("a part is not UTF-8"))?;
     if decoded.contains('\0') {
-        return Err(invalid("has a %00"));
+        return Err(invalid("contains %00"));
     }
     Ok(decoded.into_owned())
 }

@@ -1,33 +1,35 @@
-//! The reasons for which a connection is of no further use.
+//! The errors that end a connection or prevent one.
 //!
-//! Both engines ask here. The async engine has the server's SQLSTATE for it; the blocking engine, whose driver hides the
-//! code, has the code that the beginning of the message stands for.
+//! Both engines use these tables. The async engine has the server's SQLSTATE. The blocking engine's
+//! driver hides it, so that engine uses the code that the beginning of the message stands for.
 
 use std::error::Error as StdError;
 
 use super::{Fate, code_of};
 
-/// SQLSTATE or its class, the beginning of the message, and whether the statement may have been done.
+/// The errors after which a connection is unusable: SQLSTATE or its class, the beginning of the
+/// message, and the statement's fate.
 ///
-/// The first that fits counts.
+/// The first entry that matches applies.
 const REASONS: &[(&str, &str, Fate)] = &[
-    // What the connection has prepared, or knows of the types of its values, is no longer so: DEALLOCATE ALL, ALTER
-    // COLUMN TYPE, an enum that was dropped and created again, a pooler that lost the statement.
+    // The connection's prepared statements or its type information no longer match the database:
+    // DEALLOCATE ALL, ALTER COLUMN TYPE, an enum that was dropped and created again, a pooler that
+    // lost the statement.
     ("26000", "", Fate::NotSent),
     ("42P05", "", Fate::NotSent),
     ("0A000", "cached plan must not", Fate::NotSent),
     ("XX000", "cache lookup failed for ", Fate::NotSent),
     ("42704", "type with OID ", Fate::NotSent),
     ("42804", "binary data has array element type", Fate::NotSent),
-    // The driver and the server, or PgBouncer, do not agree about what comes next.
+    // The driver and the server, or PgBouncer, disagree about the protocol's state.
     ("08P01", "bind message supplies", Fate::NotSent),
-    // PgBouncer gave the statement to no server.
+    // PgBouncer passed the statement to no server.
     ("08", "query_wait_timeout", Fate::NotSent),
     ("08", "client_login_timeout", Fate::NotSent),
     ("08", "server login has been failing", Fate::NotSent),
     ("08", "pgbouncer cannot connect", Fate::NotSent),
     ("58", "server login has been failing", Fate::NotSent),
-    // The server takes no connection, so it took no statement on one.
+    // The server accepts no connection, so it received no statement on one.
     ("57P03", "", Fate::NotSent),
     ("53300", "", Fate::NotSent),
     // The session ended, during the statement or before it.
@@ -38,7 +40,9 @@ const REASONS: &[(&str, &str, Fate)] = &[
     ("40001", "terminating connection", Fate::Unknown),
 ];
 
-/// Returns the fate of a statement after whose error the connection is of no further use, `None` if it goes on.
+/// Returns the fate of a statement whose error made its connection unusable.
+///
+/// `None` if the connection can be used further.
 pub(crate) fn fate_by_code(code: &str, message: &str) -> Option<Fate> {
     let reason = REASONS
         .iter()
@@ -46,19 +50,22 @@ pub(crate) fn fate_by_code(code: &str, message: &str) -> Option<Fate> {
     reason.map(|&(_, _, fate)| fate)
 }
 
-/// As [`fate_by_code`], for an error of which only the message is known.
+/// As [`fate_by_code`], for an error whose code is unknown.
 pub(super) fn fate_by_message(message: &str) -> Option<Fate> {
     fate_by_code(code_of(message)?, message)
 }
 
-/// SQLSTATE or its class of an error while a connection is opened that the next attempt would meet again.
+/// The SQLSTATE, or its class, of the errors of opening a connection that recur at the next
+/// attempt.
 #[cfg(feature = "async")]
 const LASTING: [&str; 6] = ["28", "3D000", "42501", "0A000", "42704", "22023"];
 
-/// The same by message, for the driver that hides the code and for PgBouncer, which has one code for everything: a
-/// beginning, and what comes after it.
+/// The messages of such errors: a beginning, and a text that follows it.
+///
+/// They are for the driver that hides the code and for PgBouncer, which has one code for all
+/// errors.
 const LASTING_MESSAGES: &[(&str, &str)] = &[
-    // 28P01 and 28000, each method of authentication with its name.
+    // 28P01 and 28000. Each authentication method has its own message.
     ("", "authentication failed for user"),
     ("role \"", "\" does not exist"),
     ("role \"", "is not permitted to log in"),
@@ -66,7 +73,7 @@ const LASTING_MESSAGES: &[(&str, &str)] = &[
     ("pg_hba.conf rejects", ""),
     ("connection requires a valid client certificate", ""),
     ("empty password returned by client", ""),
-    // libpq and tokio-postgres, asked for a password that is not given.
+    // libpq and tokio-postgres, if the server requests a password and none is given.
     ("", "no password supplied"),
     ("password missing", ""),
     // 3D000, 42501, 0A000, 42704, 22023.
@@ -87,42 +94,44 @@ const LASTING_MESSAGES: &[(&str, &str)] = &[
     ("unsupported startup parameter", ""),
 ];
 
-/// Checks whether the error of a connection that was being opened would come again, by its code where there is one.
+/// Checks whether an error of opening a connection would recur, by its code if there is one.
 pub(super) fn is_lasting_refusal(error: &(dyn StdError + 'static), message: &str) -> bool {
     #[cfg(feature = "async")]
     {
         let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
-        let refusal =
+        let database_error =
             causes.find_map(|cause| cause.downcast_ref::<tokio_postgres::error::DbError>());
-        if let Some(refusal) = refusal
+        if let Some(database_error) = database_error
             && LASTING
                 .iter()
-                .any(|class| refusal.code().code().starts_with(class))
+                .any(|class| database_error.code().code().starts_with(class))
         {
             return true;
         }
     }
     #[cfg(not(feature = "async"))]
     let _ = error;
-    // libpq has a line for each address that it tried.
+    // libpq writes a line for each address that it tried.
     message.lines().any(|line| {
-        let said = line.split_once("FATAL:").map_or(line, |(_, said)| said);
-        let said = said.trim_start();
+        let text = line.split_once("FATAL:").map_or(line, |(_, text)| text);
+        let text = text.trim_start();
         LASTING_MESSAGES.iter().any(|(start, then)| {
-            said.strip_prefix(start)
+            text.strip_prefix(start)
                 .is_some_and(|rest| rest.contains(then))
         })
     })
 }
 
-/// What an error says of the connection that it happened on.
+/// The consequence of an error for its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The connection can be used again.
     Keep,
-    /// The connection is of no further use.
+    /// The connection cannot be used again.
     Retire,
-    /// The connection leads to a server that takes no writes, as all do that were opened before it; unless the caller
-    /// asked for a read-only transaction.
+    /// The connection leads to a server that accepts no writes, as do all that were opened before
+    /// it.
+    ///
+    /// Ignored if the caller requested a read-only transaction.
     RetireAll,
 }
