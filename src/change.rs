@@ -7,10 +7,10 @@ use diesel::serialize::{IsNull, Output, Result, ToSql};
 use diesel::sql_types::{Nullable, SqlType, is_nullable::NotNull};
 use serde::{Deserialize, Deserializer};
 
-/// What an update does with a nullable column.
+/// The change that an update makes to a nullable column.
 ///
-/// Read from JSON, a field that is missing keeps the column (with `#[serde(default)]`, as all changes of this crate
-/// have it) and `null` clears it.
+/// Deserialized from JSON, `null` clears the column, and a missing field keeps it. The latter needs
+/// `#[serde(default)]`, which all changes of this crate have.
 ///
 /// ```
 /// use wundr_db::{Change, UserChanges};
@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Change<T> {
-    /// Leave the column as it is.
+    /// Keep the column's value.
     #[default]
     Keep,
     /// Set the column to NULL.
@@ -31,12 +31,12 @@ pub enum Change<T> {
 }
 
 impl<T> Change<T> {
-    /// Whether the column is to be written.
+    /// Checks whether the column is written.
     pub fn is_set(&self) -> bool {
         !matches!(self, Self::Keep)
     }
 
-    /// The value to be written, where there is one.
+    /// Returns the value to be written, if there is one.
     pub fn value(&self) -> Option<&T> {
         match self {
             Self::Set(value) => Some(value),

@@ -1,12 +1,14 @@
-//! Numbers that are read from JSON and its like.
+//! Deserialization of numbers from JSON and similar formats.
 //!
-//! `bigdecimal` takes a JSON number through an `f64` and writes out all of its binary digits, so that 79.9 is a little
-//! more than 79.9. Here a number that came as an `f64` is the shortest decimal that is read as the same `f64`, which is
-//! what was written. A text is taken as it is. Both have a bound, since a few bytes can name a number with a hundred
-//! thousand digits.
+//! `bigdecimal` converts a JSON number through an `f64` and writes out all of its binary digits, so
+//! that 79.9 becomes slightly more than 79.9. Here, a number that arrives as an `f64` becomes the
+//! shortest decimal that is parsed as the same `f64`, which is the number as written. A number in a
+//! string is parsed as it is. Both are bounded, since a few bytes can denote a number with a
+//! hundred thousand digits.
 //!
-//! Where `serde_json` has its feature `arbitrary_precision` and a value was buffered (inside of a tagged enum, say), a
-//! number arrives as a map of one private key. That is read here too, also for integers, for which serde itself does not.
+//! If `serde_json` has its feature `arbitrary_precision` and a value is buffered, for example in a
+//! tagged enum, a number arrives as a map of one private key. That is read here, too, also for
+//! integers, for which serde itself does not.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -17,7 +19,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor
 
 use crate::Change;
 
-/// The most digits on either side of the point. An `f64` has no more than 324.
+/// The most digits on either side of the decimal point. An `f64` has no more than 324.
 pub(crate) const DIGITS: u64 = 400;
 
 /// Checks whether a number has at most [`DIGITS`] digits on either side of the point.
@@ -27,20 +29,21 @@ pub(crate) fn is_bounded(number: &BigDecimal) -> bool {
     decimals <= limit && i128::from(number.digits()) - decimals <= limit
 }
 
-/// Reads a number of at most [`DIGITS`] digits on either side of the point, without spending time on a longer one.
+/// Parses a number of at most [`DIGITS`] digits on either side of the point, without spending time
+/// on a longer one.
 pub(crate) fn parse(text: &str) -> Option<BigDecimal> {
     const LONGEST: usize = 2 * DIGITS as usize + 32;
     let text = (text.len() <= LONGEST && !text.contains('_')).then_some(text)?;
     text.parse().ok().filter(is_bounded)
 }
 
-/// What a deserializer's number may be read as.
+/// A type that a number in serialized data can be read as.
 pub(crate) trait FromNumber: Sized {
     const EXPECTED: &'static str;
 
     fn from_text(text: &str) -> Option<Self>;
 
-    /// Reads a text that stands where a number is expected.
+    /// Parses a string where a number is expected.
     fn from_quoted(text: &str) -> Option<Self> {
         Self::from_text(text)
     }
@@ -72,8 +75,8 @@ macro_rules! integers {
 }
 integers!(u64: "an integer from 0 to 2^64 - 1", i32: "an integer from -2^31 to 2^31 - 1");
 
-/// The key under which `serde_json` hides a number.
-const HIDDEN: &str = "$serde_json::private::Number";
+/// The key under which `serde_json` passes the text of a number.
+const NUMBER_KEY: &str = "$serde_json::private::Number";
 
 struct NumberVisitor<T>(PhantomData<T>);
 
@@ -91,7 +94,7 @@ impl<'de, T: FromNumber> Visitor<'de> for NumberVisitor<T> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        // The text may be long.
+        // The error does not repeat the text, which may be long.
         T::from_quoted(text).ok_or_else(|| E::invalid_value(Unexpected::Other("text"), &self))
     }
 
@@ -111,7 +114,8 @@ impl<'de, T: FromNumber> Visitor<'de> for NumberVisitor<T> {
         self.read(&number, Unexpected::Other("a large integer"))
     }
 
-    // The standard library prints the shortest decimal that is read as the same number; NaN and infinity as words.
+    // The standard library prints the shortest decimal that is parsed as the same number, and NaN
+    // and infinity as words.
     fn visit_f32<E: Error>(self, number: f32) -> Result<T, E> {
         self.read(&number, Unexpected::Float(number.into()))
     }
@@ -121,7 +125,7 @@ impl<'de, T: FromNumber> Visitor<'de> for NumberVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
-        if map.next_key::<String>()?.as_deref() != Some(HIDDEN) {
+        if map.next_key::<String>()?.as_deref() != Some(NUMBER_KEY) {
             return Err(A::Error::invalid_type(Unexpected::Map, &self));
         }
         let number: String = map.next_value()?;
@@ -130,7 +134,7 @@ impl<'de, T: FromNumber> Visitor<'de> for NumberVisitor<T> {
     }
 }
 
-/// A field that holds a number, or may.
+/// A type of the fields that hold a number or may hold one.
 pub(crate) trait NumberField: Sized {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 }
@@ -166,8 +170,9 @@ impl<T: NumberField> NumberField for Change<T> {
     }
 }
 
-/// For `#[serde(deserialize_with)]` of every field that is a decimal, and of integers in tagged enums. An `Option` or
-/// a [`Change`] that may be missing needs `default` beside it.
+/// Deserializes a decimal, or an integer in a tagged enum, for `#[serde(deserialize_with)]`.
+///
+/// An `Option` or a [`Change`] that may be missing also needs `default`.
 pub(crate) fn read<'de, D: Deserializer<'de>, T: NumberField>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -185,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_f64_is_the_shortest_decimal_that_it_prints_as() {
+    fn an_f64_becomes_the_shortest_decimal_that_denotes_it() {
         for value in [
             79.9,
             0.3,
@@ -211,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn json_numbers_and_texts_are_read_as_written() {
+    fn json_numbers_and_strings_are_read_as_written() {
         fn read(json: &str) -> serde_json::Result<BigDecimal> {
             super::read(&mut serde_json::Deserializer::from_str(json))
         }
@@ -245,9 +250,9 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_arbitrary_precision_has_hidden_is_read() {
+    fn the_map_that_arbitrary_precision_makes_of_a_number_is_read() {
         fn hidden<T: NumberField>(text: &str) -> Result<T, Error> {
-            read(MapDeserializer::new([(HIDDEN, text)].into_iter()))
+            read(MapDeserializer::new([(NUMBER_KEY, text)].into_iter()))
         }
         assert_eq!(hidden("79.90"), Ok(number("79.9")));
         assert_eq!(hidden("18446744073709551615"), Ok(u64::MAX));
@@ -257,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_missing_may_be_null() {
+    fn an_optional_number_may_be_null() {
         fn read<T: NumberField>(json: &str) -> T {
             super::read(&mut serde_json::Deserializer::from_str(json)).unwrap()
         }

@@ -1,8 +1,9 @@
 //! The design's 26 enums.
 //!
-//! Each has the database's own words in [`as_str`](UserRole::as_str), `Display`, `FromStr` and serde, and all its
-//! values in `ALL`. A word that this version of the crate does not know, because a newer one has added it to the type, is
-//! `Unknown` and keeps its row readable; [`unknown_words`] lists those that the process has met.
+//! [`as_str`](UserRole::as_str), `Display`, `FromStr` and serde use the database's names of the
+//! values. `ALL` lists the values. A newer version of the crate may have added values to a type of
+//! the database. Such a value is read as `Unknown`, which keeps its row readable. [`unknown_words`]
+//! lists those that this process has read.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -21,72 +22,77 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::statement::{Wire, Word};
 use crate::{Error, schema};
 
-/// A word of an enum that this version of the crate does not know.
+/// The name of an enum value that this version of the crate does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UnknownWord(&'static str);
 
-/// The types and words that were met. They are few, since each was added to a type of the database, and are kept for good,
-/// so that a value which holds one is as small and as easily copied as another.
-static MET: Mutex<Vec<(&str, &str)>> = Mutex::new(Vec::new());
+/// The types and names of the unknown values that were read.
+///
+/// They are few, since each was added to a type of the database. They are leaked, so that
+/// `UnknownWord` stays small and `Copy`.
+static UNKNOWN: Mutex<Vec<(&str, &str)>> = Mutex::new(Vec::new());
 
-/// More than this, which no database has, are not kept: they come from a cache that was written to by another.
+/// The limit of stored names. No database has more; further ones come from a cache that another
+/// program has written to.
 const MOST_WORDS: usize = 1_000;
-/// The longest word of an enum, in bytes.
+/// The longest name of an enum value, in bytes.
 const LONGEST_WORD: usize = 63;
 
 impl UnknownWord {
-    /// The word.
+    /// Returns the value's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.0
     }
 
-    fn met(type_name: &'static str, word: &[u8]) -> Option<Self> {
+    /// Returns a word that is stored for good; `None` if it cannot be a name, or too many are stored.
+    fn intern(type_name: &'static str, word: &[u8]) -> Option<Self> {
         let word = std::str::from_utf8(word).ok()?;
-        let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = Self::among(&met, type_name, word) {
+        let mut words = UNKNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = Self::among(&words, type_name, word) {
             return Some(known);
         }
-        if met.len() >= MOST_WORDS || word.len() > LONGEST_WORD {
+        if words.len() >= MOST_WORDS || word.len() > LONGEST_WORD {
             return None;
         }
         let kept: &'static str = Box::leak(word.into());
-        met.push((type_name, kept));
-        drop(met);
+        words.push((type_name, kept));
+        drop(words);
         #[cfg(feature = "tracing")]
         tracing::warn!(
             target: "wundr_db",
             r#type = type_name,
             word = kept,
-            "the database has an enum word that this version does not know"
+            "the database has an enum value that this version of the crate does not have"
         );
         Some(Self(kept))
     }
 
-    fn among(met: &[(&'static str, &'static str)], type_name: &str, word: &str) -> Option<Self> {
-        let mut met = met.iter();
-        let known = met.find(|(of, known)| *of == type_name && *known == word);
+    /// Searches the stored words.
+    fn among(words: &[(&'static str, &'static str)], type_name: &str, word: &str) -> Option<Self> {
+        let mut words = words.iter();
+        let known = words.find(|(of, known)| *of == type_name && *known == word);
         known.map(|(_, known)| Self(known))
     }
 
-    /// The word, if it was met before.
+    /// Returns the name if it was read before.
     fn known(type_name: &str, word: &str) -> Option<Self> {
-        let met = MET.lock().unwrap_or_else(PoisonError::into_inner);
-        Self::among(&met, type_name, word)
+        let words = UNKNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::among(&words, type_name, word)
     }
 }
 
-/// Returns the enum words that this process has read and does not know, each with its type.
+/// Returns the enum values that this process has read and does not have, as pairs of type and name.
 ///
-/// A word is in the list from the first row that holds it. With the feature `tracing` it is also an event of level WARN
-/// with the target `wundr_db`.
+/// A value is in the list from the first row that contains it. With the feature `tracing` it is
+/// also logged at level WARN with the target `wundr_db`.
 #[must_use]
 pub fn unknown_words() -> Vec<(&'static str, &'static str)> {
-    let met = MET.lock().unwrap_or_else(PoisonError::into_inner);
-    met.clone()
+    let words = UNKNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    words.clone()
 }
 
-/// Reads a word by a function.
+/// A visitor that parses the name of a value by a function.
 struct WordOf<F>(F, &'static [&'static str]);
 
 impl<T, F: FnOnce(&str) -> Option<T>> Visitor<'_> for WordOf<F> {
@@ -106,7 +112,7 @@ macro_rules! enums {
         $($(#[$value_doc:meta])* $value:ident = $word:literal),* $(,)?
     })*) => {$(
         $(#[$doc])*
-        #[doc = concat!("\n\nThe design's `", $type, "`, in the schema `", stringify!($schema), "`.")]
+        #[doc = concat!("\n\nThe design's type `", $type, "`, in the schema `", stringify!($schema), "`.")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, AsExpression, FromSqlRow)]
         #[diesel(sql_type = schema::$schema::sql_types::$name)]
         #[non_exhaustive]
@@ -116,15 +122,16 @@ macro_rules! enums {
                 #[doc = concat!("`", $word, "`.")]
                 $value,
             )*
-            /// A word that this version of the crate does not know. Only rows that were read have it.
+            /// A value that this version of the crate does not have. Only rows that were read
+            /// contain it.
             Unknown(UnknownWord),
         }
 
         impl $name {
-            /// Every value that this version of the crate knows, in the database's order.
+            /// The values that this version of the crate has, in the database's order.
             pub const ALL: &'static [Self] = &[$(Self::$value),*];
 
-            /// The database's word.
+            /// Returns the database's name of the value.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -133,11 +140,11 @@ macro_rules! enums {
                 }
             }
 
-            /// The value of a word that came from a database, or from the cache.
+            /// Parses a name that was read from the database or the cache.
             fn stored(word: &[u8]) -> Result<Self, crate::error::UnknownWord> {
                 match word {
                     $(word if word == $word.as_bytes() => Ok(Self::$value),)*
-                    word => match UnknownWord::met($type, word) {
+                    word => match UnknownWord::intern($type, word) {
                         Some(word) => Ok(Self::Unknown(word)),
                         None => Err(crate::error::UnknownWord::new($type, word)),
                     },
@@ -151,8 +158,10 @@ macro_rules! enums {
             }
         }
 
-        /// Reads a word. One that this version of the crate does not know is refused, except in formats that people do not
-        /// read, such as the cache's.
+        /// Parses the name of a value.
+        ///
+        /// An unknown name is rejected, except in formats that are not human-readable, such as the
+        /// cache's.
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 const WORDS: &[&str] = &[$($word),*];
@@ -175,7 +184,7 @@ macro_rules! enums {
             fn from_str(word: &str) -> Result<Self, Error> {
                 match word {
                     $($word => Ok(Self::$value),)*
-                    _ => Err(Error::invalid($type, format_args!("{word:?} is none of its values"))),
+                    _ => Err(Error::invalid($type, format_args!("{word:?} is not one of its values"))),
                 }
             }
         }
@@ -215,27 +224,27 @@ macro_rules! enums {
 }
 
 enums! {
-    /// What a user may do on the whole platform.
+    /// A user's role on the whole platform.
     UserRole in public as "user_role" {
         Admin = "admin",
         Manager = "manager",
         Developer = "developer",
         Viewer = "viewer",
     }
-    /// What an organization has subscribed to.
+    /// An organization's subscription.
     SubscriptionPlan in public as "subscription_plan" {
         Free = "free",
         Professional = "professional",
         Enterprise = "enterprise",
     }
-    /// What a member may do in an organization.
+    /// A member's role in an organization.
     OrganizationRole in public as "organization_role" {
         Owner = "owner",
         Admin = "admin",
         Member = "member",
         Viewer = "viewer",
     }
-    /// Where a project's repository is kept.
+    /// The host of a project's repository.
     RepositoryProvider in public as "repository_provider" {
         Github = "github",
         Gitlab = "gitlab",
@@ -243,26 +252,26 @@ enums! {
         AzureDevops = "azure_devops",
         Local = "local",
     }
-    /// Whether a project is in use.
+    /// The state of a project.
     ProjectStatus in public as "project_status" {
         Active = "active",
         Archived = "archived",
         Deleted = "deleted",
     }
-    /// Who sees a project: its members, its organization, everybody.
+    /// The users that can see a project: its members, its organization, or all.
     ProjectVisibility in public as "project_visibility" {
         Private = "private",
         Internal = "internal",
         Public = "public",
     }
-    /// What a member may do in a project.
+    /// A member's role in a project.
     ProjectRole in public as "project_role" {
         Owner = "owner",
         Maintainer = "maintainer",
         Contributor = "contributor",
         Viewer = "viewer",
     }
-    /// What an analysis looks at.
+    /// The subject of an analysis.
     AnalysisType in analysis as "analysis_type" {
         Quality = "quality",
         Security = "security",
@@ -272,7 +281,7 @@ enums! {
         Performance = "performance",
         Architecture = "architecture",
     }
-    /// How far an analysis is.
+    /// The state of an analysis.
     AnalysisStatus in analysis as "analysis_status" {
         Pending = "pending",
         Running = "running",
@@ -280,7 +289,7 @@ enums! {
         Failed = "failed",
         Cancelled = "cancelled",
     }
-    /// What kind of finding an issue is.
+    /// The kind of an issue.
     IssueType in analysis as "issue_type" {
         CodeQuality = "code_quality",
         Security = "security",
@@ -291,7 +300,9 @@ enums! {
         DuplicateCode = "duplicate_code",
         Dependency = "dependency",
     }
-    /// How bad an issue is. Ordered by severity: `Critical` is the greatest. The database sorts the other way.
+    /// The severity of an issue.
+    ///
+    /// `Critical` is the greatest. The database sorts the other way.
     IssueSeverity in analysis as "issue_severity" {
         Critical = "critical",
         High = "high",
@@ -299,14 +310,14 @@ enums! {
         Low = "low",
         Info = "info",
     }
-    /// What has become of an issue.
+    /// The state of an issue.
     IssueStatus in analysis as "issue_status" {
         Open = "open",
         Resolved = "resolved",
         Ignored = "ignored",
         FalsePositive = "false_positive",
     }
-    /// What a metric is about.
+    /// The subject of a metric.
     MetricCategory in analysis as "metric_category" {
         Quality = "quality",
         Performance = "performance",
@@ -315,13 +326,13 @@ enums! {
         Complexity = "complexity",
         Coverage = "coverage",
     }
-    /// Where a metric is heading.
+    /// The direction of a metric's change.
     TrendDirection in analysis as "trend_direction" {
         Improving = "improving",
         Declining = "declining",
         Stable = "stable",
     }
-    /// What kind of machine a setup profile is for.
+    /// The kind of development that a setup profile is for.
     SetupCategory in setup as "setup_category" {
         Frontend = "frontend",
         Backend = "backend",
@@ -332,13 +343,13 @@ enums! {
         MachineLearning = "machine_learning",
         Custom = "custom",
     }
-    /// Who sees a setup profile: its maker, the organization, everybody.
+    /// The users that can see a setup profile: its creator, the organization, or all.
     ProfileVisibility in setup as "profile_visibility" {
         Private = "private",
         Organization = "organization",
         Public = "public",
     }
-    /// How far a setup session is.
+    /// The state of a setup session.
     SessionStatus in setup as "session_status" {
         Pending = "pending",
         Running = "running",
@@ -346,7 +357,7 @@ enums! {
         Failed = "failed",
         Cancelled = "cancelled",
     }
-    /// How far a step of a setup session is.
+    /// The state of a step of a setup session.
     StepStatus in setup as "step_status" {
         Pending = "pending",
         Running = "running",
@@ -354,7 +365,7 @@ enums! {
         Failed = "failed",
         Skipped = "skipped",
     }
-    /// What a tool is for.
+    /// The purpose of a tool.
     ToolCategory in setup as "tool_category" {
         Runtime = "runtime",
         PackageManager = "package_manager",
@@ -368,20 +379,20 @@ enums! {
         Database = "database",
         Monitoring = "monitoring",
     }
-    /// Where a tool can be installed.
+    /// A platform that a tool can be installed on.
     Platform in setup as "platform" {
         Macos = "macos",
         Linux = "linux",
         Windows = "windows",
         Docker = "docker",
     }
-    /// How far a configuration reaches.
+    /// The scope of a configuration.
     ConfigScope in setup as "config_scope" {
         Global = "global",
         Organization = "organization",
         Project = "project",
     }
-    /// What a configuration is about.
+    /// The subject of a configuration.
     ConfigCategory in setup as "config_category" {
         General = "general",
         Analysis = "analysis",
@@ -390,7 +401,7 @@ enums! {
         Security = "security",
         Notifications = "notifications",
     }
-    /// Which service an integration talks to.
+    /// The service that an integration connects to.
     IntegrationType in setup as "integration_type" {
         Github = "github",
         Gitlab = "gitlab",
@@ -402,14 +413,14 @@ enums! {
         Webhook = "webhook",
         Email = "email",
     }
-    /// How an integration's last synchronization went.
+    /// The result of an integration's last synchronization.
     SyncStatus in setup as "sync_status" {
         Never = "never",
         Success = "success",
         Failed = "failed",
         InProgress = "in_progress",
     }
-    /// What somebody did.
+    /// An action that the audit log records.
     AuditAction in audit as "audit_action" {
         Create = "create",
         Read = "read",
@@ -421,7 +432,7 @@ enums! {
         Accept = "accept",
         Reject = "reject",
     }
-    /// How grave a log line is; ordered, `Fatal` is the greatest.
+    /// The level of a log entry. `Fatal` is the greatest.
     LogLevel in audit as "log_level" {
         Debug = "debug",
         Info = "info",
@@ -432,19 +443,20 @@ enums! {
 }
 
 impl IssueSeverity {
-    /// The place in the database's order; before all others for a word that is not known.
+    /// Returns the position in the database's order, or `None` for an unknown value, which sorts
+    /// before all others.
     fn rank(self) -> Option<usize> {
         Self::ALL.iter().position(|severity| *severity == self)
     }
 
-    /// The severity of a cursor, which comes from outside.
+    /// Parses the severity in a cursor, which comes from outside.
     pub(crate) fn read(word: &str) -> Option<Self> {
         let unknown = || UnknownWord::known("issue_severity", word).map(Self::Unknown);
         word.parse().ok().or_else(unknown)
     }
 }
 
-/// A word that is not known is worse than all others: it may be.
+/// An unknown value is greater than all others, because it may be.
 impl Ord for IssueSeverity {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_rank = other.rank().cmp(&self.rank());
@@ -459,14 +471,14 @@ impl PartialOrd for IssueSeverity {
 }
 
 impl LogLevel {
-    /// The place in the database's order; behind all others for a word that is not known.
+    /// Returns the position in the database's order, behind all others for an unknown value.
     fn rank(self) -> usize {
         let place = Self::ALL.iter().position(|level| *level == self);
         place.unwrap_or(usize::MAX)
     }
 }
 
-/// A word that is not known is graver than all others: it may be.
+/// An unknown value is greater than all others, because it may be.
 impl Ord for LogLevel {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_rank = self.rank().cmp(&other.rank());

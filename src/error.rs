@@ -528,7 +528,7 @@ impl From<DieselError> for Failure {
                 return Self::from(*commit_error);
             }
             DieselError::BrokenTransactionManager => {
-                let message = "the transaction was not finished";
+                let message = "the transaction was left unfinished";
                 return Self::retiring(Error::broken_connection(message));
             }
             DieselError::NotFound => Error::NotFound { what: "row" },

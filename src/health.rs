@@ -1,39 +1,41 @@
-//! Whether the database answers.
+//! The health of a database, and the state of a pool.
 
 use std::time::Duration;
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Bool, Integer};
 
-/// What [`Db::health`](crate::Db::health) found.
+/// The result of [`Db::health`](crate::Db::health).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
-    /// How long a checkout and a statement took together.
+    /// The time that a checkout and a statement took together.
     pub round_trip: Duration,
     /// The server's version, for example 150012 for 15.12.
     pub server_version: i32,
-    /// Whether the server is a standby, which refuses writes.
+    /// True if the server is a standby, which rejects writes.
     pub is_standby: bool,
-    /// Connections that are open.
+    /// The number of open connections.
     pub connections: u32,
-    /// Connections of these that nobody uses.
+    /// The number of open connections that are not in use.
     pub idle_connections: u32,
 }
 
-/// What a pool does, as [`Db::pool`](crate::Db::pool) found it. It may be otherwise a moment later.
+/// The state of a pool, returned by [`Db::pool`](crate::Db::pool). It may be out of date a moment
+/// later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolState {
     /// The largest number of connections.
     pub max_connections: u32,
-    /// Connections that are open.
+    /// The number of open connections.
     pub connections: u32,
-    /// Connections of these that are in use.
+    /// The number of open connections that are in use.
     pub in_use: u32,
-    /// How long the one has been in use that has been for the longest time; `None` if none is.
+    /// The time for which the connection that was taken first has been in use; `None` if none is in
+    /// use.
     pub longest_use: Option<Duration>,
-    /// Calls that wait for a connection.
+    /// The number of calls that wait for a connection.
     pub waiting: u32,
     /// Calls that have failed with [`Error::Decode`](crate::Error::Decode) since the pool was made. `Db::unreadable` lists
     /// the rows of a table that cannot be decoded.
@@ -41,13 +43,15 @@ pub struct PoolState {
 }
 
 impl PoolState {
-    /// Connections that are open and not in use.
+    /// Returns the number of open connections that are not in use.
     #[must_use]
     pub fn idle_connections(&self) -> u32 {
         self.connections.saturating_sub(self.in_use)
     }
 
-    /// Checks whether all connections are in use: a further call waits for one. That says nothing of the server.
+    /// Checks whether all connections are in use, so that a further call waits for one.
+    ///
+    /// This does not depend on the server's health.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.in_use >= self.max_connections

@@ -1,7 +1,8 @@
-//! One newtype for each table's key.
+//! A newtype for each table's key.
 //!
-//! Keys are made by the client, as UUID version 7: they sort by time, which keeps the key's index small and its
-//! pages warm, and a row's key is known before the row is stored. Two kinds of key cannot be mixed up:
+//! Clients create keys as version 7 UUIDs. They sort by time, which keeps the key's index small and
+//! its pages cached. A row's key is known before the row is stored. Two kinds of keys cannot be
+//! confused:
 //!
 //! ```compile_fail
 //! # use wundr_db::{ProjectId, UserId};
@@ -35,20 +36,21 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new key, later than every one made before it in this process.
+            /// Creates a key that sorts after every key created before it in this process.
             #[allow(clippy::new_without_default)]
             #[must_use]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
             }
 
-            /// The UUID itself.
+            /// Returns the UUID.
             #[must_use]
             pub const fn as_uuid(&self) -> &Uuid {
                 &self.0
             }
 
-            /// When the key was made, to the millisecond; `None` for a key that another client made as version 4.
+            /// Returns the time at which the key was created, to the millisecond; `None` for a UUID
+            /// that is not of version 7.
             #[must_use]
             pub fn created_at(&self) -> Option<DateTime<Utc>> {
                 time_of(self.0)
@@ -96,49 +98,49 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Key of a [`User`](crate::User).
+    /// The key of a [`User`](crate::User).
     UserId,
-    /// Key of a [`UserSession`](crate::UserSession).
+    /// The key of a [`UserSession`](crate::UserSession).
     UserSessionId,
-    /// Key of an [`Organization`](crate::Organization).
+    /// The key of an [`Organization`](crate::Organization).
     OrganizationId,
-    /// Key of an [`OrganizationMember`](crate::OrganizationMember).
+    /// The key of an [`OrganizationMember`](crate::OrganizationMember).
     OrganizationMemberId,
-    /// Key of a [`Project`](crate::Project).
+    /// The key of a [`Project`](crate::Project).
     ProjectId,
-    /// Key of a [`ProjectMember`](crate::ProjectMember).
+    /// The key of a [`ProjectMember`](crate::ProjectMember).
     ProjectMemberId,
-    /// Key of an [`Analysis`](crate::Analysis).
+    /// The key of an [`Analysis`](crate::Analysis).
     AnalysisId,
-    /// Key of an [`AnalysisResult`](crate::AnalysisResult).
+    /// The key of an [`AnalysisResult`](crate::AnalysisResult).
     AnalysisResultId,
-    /// Key of an [`AnalysisIssue`](crate::AnalysisIssue).
+    /// The key of an [`AnalysisIssue`](crate::AnalysisIssue).
     AnalysisIssueId,
-    /// Key of an [`AnalysisMetric`](crate::AnalysisMetric).
+    /// The key of an [`AnalysisMetric`](crate::AnalysisMetric).
     AnalysisMetricId,
-    /// Key of a [`DependencyGraph`](crate::DependencyGraph).
+    /// The key of a [`DependencyGraph`](crate::DependencyGraph).
     DependencyGraphId,
-    /// Key of a [`DuplicateGroup`](crate::DuplicateGroup).
+    /// The key of a [`DuplicateGroup`](crate::DuplicateGroup).
     DuplicateGroupId,
-    /// Key of a [`SetupProfile`](crate::SetupProfile).
+    /// The key of a [`SetupProfile`](crate::SetupProfile).
     SetupProfileId,
-    /// Key of a [`SetupSession`](crate::SetupSession).
+    /// The key of a [`SetupSession`](crate::SetupSession).
     SetupSessionId,
-    /// Key of a [`SetupStep`](crate::SetupStep).
+    /// The key of a [`SetupStep`](crate::SetupStep).
     SetupStepId,
-    /// Key of a [`Tool`](crate::Tool).
+    /// The key of a [`Tool`](crate::Tool).
     ToolId,
-    /// Key of a [`Configuration`](crate::Configuration).
+    /// The key of a [`Configuration`](crate::Configuration).
     ConfigurationId,
-    /// Key of an [`Integration`](crate::Integration).
+    /// The key of an [`Integration`](crate::Integration).
     IntegrationId,
-    /// Key of an [`AuditLog`](crate::AuditLog).
+    /// The key of an [`AuditLog`](crate::AuditLog).
     AuditLogId,
-    /// Key of a [`SystemLog`](crate::SystemLog).
+    /// The key of a [`SystemLog`](crate::SystemLog).
     SystemLogId,
 }
 
-/// The time that a version 7 UUID carries.
+/// Returns the time in a version 7 UUID.
 fn time_of(uuid: Uuid) -> Option<DateTime<Utc>> {
     if uuid.get_version_num() != 7 {
         return None;

@@ -1,8 +1,9 @@
-//! JSONB columns: documents that are kept as the text that they are, and shapes for those that have one.
+//! JSONB columns: documents that are kept as text, and types for those that have a known shape.
 //!
-//! PostgreSQL stores numbers of any size and documents of any depth. A parsed tree does neither, and which numbers it keeps
-//! depends on features of `serde_json` that any crate of a program can switch on. A [`Document`] is therefore the JSON
-//! text itself. It is parsed where a caller asks for a value of it, and written back as it was.
+//! PostgreSQL stores numbers of any size and documents of any depth. A parsed tree stores neither.
+//! Which numbers it keeps also depends on features of `serde_json` that any crate of a program can
+//! enable. A [`Document`] is therefore the JSON text itself. It is parsed when a caller requests a
+//! value of it, and written back unchanged.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,21 +26,21 @@ mod finite;
 mod read;
 mod text;
 
-/// The fields of a JSON object by name, each with all its digits.
+/// The fields of a JSON object by name. Every number keeps all its digits.
 pub type Fields = BTreeMap<String, Document>;
 
-/// A JSON document, as its text: every digit of its numbers, at any depth.
+/// A JSON document as text, with every digit of its numbers, at any depth.
 ///
-/// A value of `serde_json` becomes one by `into()`, and text by `parse()`. What is written is checked first: a
-/// document that nests deeper than [`MAX_DEPTH`](Self::MAX_DEPTH), or holds what PostgreSQL cannot store, is an
-/// [`Error::InvalidInput`] that names the column. What other clients have written is read at any depth and with any
-/// number.
+/// A `serde_json` value is converted by `into()`, and text by `parse()`. A document is checked
+/// before it is written. One that nests deeper than [`MAX_DEPTH`](Self::MAX_DEPTH), or contains
+/// what PostgreSQL cannot store, fails with an [`Error::InvalidInput`] that names the column.
+/// Documents that other clients have written are read at any depth and with any number.
 ///
-/// Two documents are equal if their values are: the order of fields, white space and the way a number is written
-/// (`1.10`, `11e-1`) do not count.
+/// Two documents are equal if their values are. The order of fields, white space and the notation
+/// of a number (`1.10`, `11e-1`) do not matter.
 ///
-/// Human-readable formats of serde hold it as JSON, others as text. `serde_json` keeps every digit; another
-/// human-readable format keeps what an `f64` or a 64-bit integer holds.
+/// In human-readable formats of serde it is serialized as JSON, in others as a string. `serde_json`
+/// keeps every digit. Other human-readable formats keep what an `f64` or a 64-bit integer can hold.
 ///
 /// ```
 /// use serde_json::json;
@@ -59,14 +60,14 @@ pub type Fields = BTreeMap<String, Document>;
 pub struct Document(Box<RawValue>);
 
 impl Document {
-    /// The deepest nesting of arrays and objects that is written.
+    /// The greatest nesting depth of arrays and objects that is written.
     pub const MAX_DEPTH: usize = 100;
 
-    /// The document of a value.
+    /// Creates the document of a value.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the value is not JSON: a number that is not finite, a field given twice, or a map whose
-    /// keys are not text.
+    /// [`Error::InvalidInput`] if the value has no JSON form: it contains a number that is not
+    /// finite, a field twice, or a map whose keys are not strings.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
         text::of(value)
             .and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string()))
@@ -74,16 +75,16 @@ impl Document {
             .map_err(|reason| Error::invalid("json", reason))
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     #[must_use]
     pub fn text(&self) -> &str {
         self.0.get()
     }
 
-    /// The document read as a value of type `T`.
+    /// Deserializes the document as a value of type `T`.
     ///
     /// # Errors
-    /// [`Error::Decode`] if it has another shape, or `T` cannot hold one of its numbers.
+    /// [`Error::Decode`] if the document has another shape, or `T` cannot hold one of its numbers.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(self.text()).map_err(|error| Error::Decode {
             what: std::any::type_name::<T>().into(),
@@ -93,21 +94,25 @@ impl Document {
         })
     }
 
-    /// The document as a tree. Numbers beyond 64-bit integers become the nearest `f64`.
+    /// Parses the document as a tree. Numbers beyond 64-bit integers become the nearest `f64`.
     ///
     /// # Errors
-    /// [`Error::Decode`] if it nests deeper than 127 levels or holds a number beyond `f64`.
+    /// [`Error::Decode`] if the document nests deeper than 127 levels or contains a number beyond
+    /// `f64`.
     pub fn value(&self) -> Result<Value> {
         self.read()
     }
 
-    /// The field with this name; `None` if there is none, or if the document is not an object.
+    /// Returns the field with this name.
+    ///
+    /// `None` if there is none, or if the document is not an object.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Self> {
         self.fields()?.remove(name)
     }
 
-    /// The field with this name as a value of type `T`; `None` if it is absent or null.
+    /// Deserializes the field with this name as a value of type `T`; `None` if it is absent or
+    /// null.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -118,36 +123,36 @@ impl Document {
         }
     }
 
-    /// The fields of an object; `None` for another document.
+    /// Returns the fields of an object, or `None` for another document.
     #[must_use]
     pub fn fields(&self) -> Option<Fields> {
         serde_json::from_str(self.text()).ok()
     }
 
-    /// The elements of an array; `None` for another document.
+    /// Returns the elements of an array, or `None` for another document.
     #[must_use]
     pub fn elements(&self) -> Option<Vec<Self>> {
         serde_json::from_str(self.text()).ok()
     }
 
-    /// Checks whether it is an object.
+    /// Checks whether the document is an object.
     #[must_use]
     pub fn is_object(&self) -> bool {
         self.text().starts_with('{')
     }
 
-    /// The reason why it cannot be stored, if there is one.
+    /// Returns the reason why the document cannot be stored, if there is one.
     pub(crate) fn objection(&self) -> Option<String> {
         text::objection(self.text(), Self::MAX_DEPTH)
     }
 
-    /// An array that holds this document alone.
+    /// Returns an array that contains only this document.
     pub(crate) fn in_array(&self) -> Self {
         Self(raw(format!("[{}]", self.text())))
     }
 }
 
-/// Takes a field out of an object, as what it is read as.
+/// Removes a field from an object and deserializes it.
 pub(crate) fn take<T: DeserializeOwned, E: serde::de::Error>(
     fields: &mut Fields,
     name: &str,
@@ -159,12 +164,12 @@ pub(crate) fn take<T: DeserializeOwned, E: serde::de::Error>(
         .map_err(|error| E::custom(format_args!("{name}: {error}")))
 }
 
-/// JSON text that is known to be well-formed.
+/// Wraps JSON text that is known to be well-formed.
 fn raw(text: String) -> Box<RawValue> {
     RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// `null`.
+/// The default document is `null`.
 impl Default for Document {
     fn default() -> Self {
         Self(RawValue::NULL.to_owned())
@@ -177,7 +182,8 @@ impl From<Value> for Document {
     }
 }
 
-/// Not for `f64`, which has numbers that JSON has not: see [`Document::of`].
+/// Implements `From` through `Value`. Not for `f64`, which has numbers that JSON lacks; see
+/// [`Document::of`].
 macro_rules! from_json_values {
     ($($type:ty),* $(,)?) => {$(
         impl From<$type> for Document {
@@ -194,7 +200,7 @@ from_json_values!(
 impl FromStr for Document {
     type Err = Error;
 
-    /// Reads JSON text. Of a field that is given twice, the last counts.
+    /// Parses JSON text. If a field occurs twice, the last one counts.
     fn from_str(text: &str) -> Result<Self> {
         let parsed = serde_json::from_str(text);
         parsed
@@ -240,7 +246,7 @@ impl Serialize for Document {
         } else if std::any::type_name::<S>().contains("serde_json::") {
             self.0.serialize(serializer)
         } else {
-            // Other formats do not know how serde_json passes on text as it is.
+            // Other formats do not support serde_json's way of passing raw text.
             let value: Value = serde_json::from_str(self.text()).map_err(ser::Error::custom)?;
             value.serialize(serializer)
         }
@@ -274,11 +280,11 @@ impl ToSql<Jsonb, Pg> for Document {
     }
 }
 
-/// The text in JSONB's binary form.
+/// Returns the JSON text in a value in JSONB's binary format.
 fn document<'v>(value: &'v PgValue<'_>) -> deserialize::Result<&'v [u8]> {
     match value.as_bytes() {
         [1, document @ ..] => Ok(document),
-        _ => Err("not version 1 of JSONB's binary form".into()),
+        _ => Err("not version 1 of JSONB's binary format".into()),
     }
 }
 
@@ -300,10 +306,11 @@ impl From<Value> for Change<Document> {
     }
 }
 
-/// A JSON document that has the shape `T`, or that another client wrote in a shape of its own.
+/// A JSON document that has the shape `T`, or any other shape.
 ///
-/// A document of another shape does not make its row unreadable: it is [`Raw`](Json::Raw), and is written back as
-/// it was. The shapes of this crate keep the fields that they do not know in `extra`, as they were.
+/// A document of another shape does not make its row unreadable. It is [`Raw`](Json::Raw), and is
+/// written back unchanged. This crate's types keep fields that they do not have in `extra`,
+/// unchanged.
 #[derive(Debug, Clone, PartialEq, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Jsonb)]
 pub enum Json<T> {
@@ -314,7 +321,7 @@ pub enum Json<T> {
 }
 
 impl<T> Json<T> {
-    /// The document, if it has the expected shape.
+    /// Returns the document if it has the expected shape.
     pub fn typed(&self) -> Option<&T> {
         match self {
             Self::Typed(document) => Some(document),
@@ -322,7 +329,7 @@ impl<T> Json<T> {
         }
     }
 
-    /// The document, if it has the expected shape, by value.
+    /// Returns the document if it has the expected shape, consuming the wrapper.
     pub fn into_typed(self) -> Option<T> {
         match self {
             Self::Typed(document) => Some(document),
@@ -332,7 +339,7 @@ impl<T> Json<T> {
 }
 
 impl<T: Serialize> Json<T> {
-    /// The document, whatever its shape.
+    /// Returns the document, whatever its shape.
     ///
     /// # Errors
     /// As [`Document::of`].
@@ -343,7 +350,7 @@ impl<T: Serialize> Json<T> {
         }
     }
 
-    /// The document as a tree, whatever its shape.
+    /// Parses the document as a tree, whatever its shape.
     ///
     /// # Errors
     /// As [`Document::of`] and [`Document::value`].
@@ -351,7 +358,7 @@ impl<T: Serialize> Json<T> {
         self.to_document()?.value()
     }
 
-    /// The reason why it cannot be stored, if there is one.
+    /// Returns the reason why the document cannot be stored, if there is one.
     pub(crate) fn objection(&self) -> Option<String> {
         match self {
             Self::Typed(document) => match text::of(document) {

@@ -1,11 +1,11 @@
-//! Columns whose type has values that a row of this crate has no place for.
+//! Readers of columns whose type has values that this crate's rows cannot represent.
 
 use bigdecimal::BigDecimal;
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::pg::{Pg, PgValue};
 use diesel::sql_types::{Array, Nullable, Numeric};
 
-/// A number, or none where the column is NULL, NaN or infinite.
+/// A number, or `None` if the column is NULL, NaN or infinite.
 #[derive(Debug, FromSqlRow)]
 pub struct Finite(Option<BigDecimal>);
 
@@ -17,7 +17,7 @@ impl From<Finite> for Option<BigDecimal> {
 
 impl FromSql<Nullable<Numeric>, Pg> for Finite {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        // The sign says it: 0xC000 NaN, 0xD000 and 0xF000 the infinities.
+        // The sign field marks them: 0xC000 is NaN, 0xD000 and 0xF000 are the infinities.
         if matches!(value.as_bytes(), [_, _, _, _, 0xC0 | 0xD0 | 0xF0, _, ..]) {
             return Ok(Self(None));
         }
@@ -29,7 +29,7 @@ impl FromSql<Nullable<Numeric>, Pg> for Finite {
     }
 }
 
-/// The elements of an array in their order, without those that are NULL, whatever its dimensions.
+/// The elements of an array of any dimensions, in their order, without those that are NULL.
 #[derive(Debug, FromSqlRow)]
 pub struct Elements<T>(Option<Vec<T>>);
 
@@ -58,7 +58,7 @@ impl<T: FromSql<S, Pg>, S> FromSql<Array<S>, Pg> for Elements<T> {
         }
         let mut elements = Vec::new();
         while !rest.is_empty() {
-            // NULL has no length.
+            // The length of NULL is -1.
             let Ok(length) = usize::try_from(take(&mut rest)?) else {
                 continue;
             };
@@ -84,7 +84,7 @@ where
     }
 }
 
-const CUT_SHORT: &str = "an array was cut short";
+const CUT_SHORT: &str = "an array is truncated";
 
 fn take(bytes: &mut &[u8]) -> deserialize::Result<i32> {
     let (number, rest) = bytes.split_first_chunk().ok_or(CUT_SHORT)?;

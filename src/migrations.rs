@@ -1,8 +1,9 @@
-//! The migrations, embedded, and what runs them.
+//! The embedded migrations and the functions that run them.
 //!
-//! They come in two layers: the design as it is written, and then what hardens it, one step for each row of the
-//! README's table of departures. They run on a connection of their own, which must not lead through PgBouncer, under
-//! a lock that lets any number of processes start at once: one migrates, the others wait and find nothing to do.
+//! They come in two layers: the original design, and then its hardening, one migration for each row
+//! of the README's table of departures. They run on a connection of their own, which must not lead
+//! through PgBouncer. A lock lets any number of processes start at once: one migrates, and the
+//! others wait and then have nothing to do.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
@@ -17,42 +18,49 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 use crate::error::innermost;
 use crate::{Config, Error, Result};
 
-/// All migrations, for tools that take diesel's own.
+/// All migrations, for tools that use diesel's migration harness.
 ///
-/// diesel's runner finds its table of applied migrations by the `search_path`; [`up`] and its like use
-/// `public.__diesel_schema_migrations`. A tool has to connect with a `search_path` that begins with `public`.
+/// diesel's runner finds its table of applied migrations by the `search_path`. [`up`] and the other
+/// functions use `public.__diesel_schema_migrations`. A tool must connect with a `search_path` that
+/// begins with `public`.
 pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// What turns a database that was built from the design's own SQL into one with the first layer applied.
+/// The SQL that turns a database built from the design's own SQL into one with the first layer
+/// applied.
 const ADOPT: &str = include_str!("../migrations/adopt.sql");
 
-/// Migrations whose version begins so are the design as written.
+/// The beginning of the versions of the first layer, the original design.
 const FIRST_LAYER: &str = "20250101";
 
-/// The key of the lock, from the crate's name.
+/// The key of the advisory lock, from the crate's name.
 const LOCK: i64 = 0x7775_6e64_725f_6462;
 
-/// How long to wait for another process that migrates.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// The time to wait for another process that migrates.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long the server may take to answer a question that it can answer at once.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// The time limit for a query that the server can execute at once.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long [`up`] begins anew after the connection was lost or led to a read-only server.
+/// The time for which [`up`] starts again after the connection was lost or led to a read-only
+/// server.
 const FAILOVER: Duration = Duration::from_secs(60);
 
-/// The pause before [`up`] begins anew.
-const BEFORE_ANOTHER: Duration = Duration::from_millis(500);
+/// The pause before [`up`] starts again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// What a migration needs of its session, whatever the URL, the role and the database say: the limits of a request do
-/// not apply, and nothing is found by a path on which another role may create.
+/// The session settings of a migration, whatever the URL, the role and the database set.
+///
+/// The time limits of a request do not apply, and no name is resolved in a schema in which another
+/// role may create objects.
 const SESSION: &str = "SET search_path = pg_catalog, pg_temp; \
     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
     SET default_transaction_isolation = 'read committed'; \
     SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
 
-/// The objects that are about to be trusted and belong to a role that is not: neither the migrating role nor one that
-/// it is a member of, nor the owner of the database, nor a superuser.
+/// Selects the trusted objects that belong to an untrusted role.
+///
+/// Trusted roles are the migrating role, the roles that it is a member of, the owner of the
+/// database, and superusers.
 const FOREIGN: &str = "WITH RECURSIVE own AS ( \
         SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user \
         UNION \
@@ -71,27 +79,29 @@ const FOREIGN: &str = "WITH RECURSIVE own AS ( \
         AND r.oid <> (SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
     ORDER BY line";
 
-/// The table of applied migrations, and those of that name in other schemas.
-const LISTS: &str = "SELECT n.nspname::TEXT AS line FROM pg_catalog.pg_class AS c \
+/// Selects the schemas that have a table with the name of the table of applied migrations.
+const TABLE_SCHEMAS: &str = "SELECT n.nspname::TEXT AS line FROM pg_catalog.pg_class AS c \
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
     WHERE c.relname = '__diesel_schema_migrations' AND c.relkind = 'r' ORDER BY line";
 
-/// As diesel makes it.
-const MAKE_LIST: &str = "CREATE TABLE IF NOT EXISTS public.__diesel_schema_migrations (\
+/// Creates the table of applied migrations as diesel does.
+const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS public.__diesel_schema_migrations (\
     version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
 
 const APPLIED: &str = "SELECT version::TEXT AS line FROM public.__diesel_schema_migrations";
 
-/// One migration and whether the database has it.
+/// A migration and its state in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationStatus {
-    /// Its folder's name, for example `2025-01-01-000100_core`.
+    /// The name of its directory, for example `2025-01-01-000100_core`.
     pub name: String,
-    /// Whether it was applied.
+    /// True if it has been applied.
     pub is_applied: bool,
 }
 
-/// Names the set of migrations, so that a test's template is made anew when a migration is added.
+/// Returns a text that identifies the set of migrations.
+///
+/// The tests' template database is created again when a migration is added.
 #[cfg(feature = "testing")]
 pub(crate) fn fingerprint() -> String {
     let names = all().map(|all| {
@@ -112,8 +122,8 @@ impl<C> MigrationConnection for C where
 {
 }
 
-/// Without the limits that fit a request: a migration may take as long as it needs.
-fn unhurried(config: &Config) -> Config {
+/// Returns the settings without the time limits of requests: a migration may take any time.
+fn without_limits(config: &Config) -> Config {
     config
         .clone()
         .statement_timeout(None)
@@ -122,9 +132,9 @@ fn unhurried(config: &Config) -> Config {
 }
 
 #[derive(QueryableByName)]
-struct Answer {
+struct Flag {
     #[diesel(sql_type = Bool)]
-    yes: bool,
+    is_true: bool,
 }
 
 #[derive(QueryableByName)]
@@ -138,79 +148,86 @@ fn lines(connection: &mut impl MigrationConnection, query: &str) -> Result<Vec<S
     Ok(lines.into_iter().map(|line| line.line).collect())
 }
 
-/// What the thread that works reports to the caller, which waits no longer for an answer than [`ANSWER_LIMIT`].
+/// A report of the migrating thread to the caller.
+///
+/// While a query with a time limit runs, the caller waits at most [`QUERY_TIMEOUT`] for the next
+/// report.
 enum Report<T> {
-    /// A question was sent that the server can answer at once.
-    Asked,
-    /// It was answered.
-    Answered,
+    /// A query with a time limit was sent.
+    QuerySent,
+    /// The query has ended.
+    QueryEnded,
     Done(Result<T>),
 }
 
 impl<T> Report<T> {
-    fn of(is_asked: bool) -> Self {
-        if is_asked {
-            Self::Asked
+    fn of(is_limited: bool) -> Self {
+        if is_limited {
+            Self::QuerySent
         } else {
-            Self::Answered
+            Self::QueryEnded
         }
     }
 }
 
-/// Reports the questions that have a limit.
+/// Reports the begin (`true`) and the end (`false`) of a query with a time limit.
 type Watch<'a> = &'a dyn Fn(bool);
 
-fn watched<T>(watch: Watch<'_>, question: impl FnOnce() -> Result<T>) -> Result<T> {
+/// Runs a query with a time limit.
+fn watched<T>(watch: Watch<'_>, query: impl FnOnce() -> Result<T>) -> Result<T> {
     watch(true);
-    let answer = question();
+    let outcome = query();
     watch(false);
-    answer
+    outcome
 }
 
-/// The error of a question that was not answered in time. The connection is of no further use.
-fn no_answer() -> Error {
+/// Returns the error of a query that exceeded its limit. Its connection cannot be used again.
+fn query_timed_out() -> Error {
     Error::broken_connection(&format!(
-        "the server did not answer a question about the migrations within {ANSWER_LIMIT:?}"
+        "the server did not respond to a query about the migrations within {QUERY_TIMEOUT:?}"
     ))
 }
 
-fn ask(connection: &mut impl MigrationConnection, question: &str) -> Result<bool> {
-    Ok(sql_query(question)
+/// Runs a query that takes the lock's key and returns one boolean.
+fn query_lock(connection: &mut impl MigrationConnection, query: &str) -> Result<bool> {
+    Ok(sql_query(query)
         .bind::<BigInt, _>(LOCK)
-        .get_result::<Answer>(connection)?
-        .yes)
+        .get_result::<Flag>(connection)?
+        .is_true)
 }
 
-/// Does `work` while no other process does such work. The lock is tried for, not waited for in the server: a session
-/// that waits there would hold up `CREATE INDEX CONCURRENTLY`.
-fn alone<C: MigrationConnection, T>(
+/// Runs `work` while no other process migrates.
+///
+/// The lock is polled, because a session that waits for it in the server would block `CREATE INDEX
+/// CONCURRENTLY`.
+fn with_lock<C: MigrationConnection, T>(
     connection: &mut C,
     watch: Watch<'_>,
     work: impl FnOnce(&mut C) -> Result<T>,
 ) -> Result<T> {
     watched(watch, || Ok(connection.batch_execute(SESSION)?))?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     let mut wait = Duration::from_millis(10);
     while !watched(watch, || {
-        ask(
+        query_lock(
             connection,
-            "SELECT pg_catalog.pg_try_advisory_lock($1) AS yes",
+            "SELECT pg_catalog.pg_try_advisory_lock($1) AS is_true",
         )
     })? {
         if Instant::now() > deadline {
             return Err(Error::Timeout(
-                "another process has been migrating for too long".to_owned(),
+                "another process is still migrating".to_owned(),
             ));
         }
         sleep(wait);
         wait = (wait * 2).min(Duration::from_millis(500));
     }
-    let outcome = own(connection, watch).and_then(|()| work(connection));
-    let still_writable = watched(watch, || ask(connection, UNLOCK));
+    let outcome = check_owners(connection, watch).and_then(|()| work(connection));
+    let still_writable = watched(watch, || query_lock(connection, UNLOCK));
     match (outcome, still_writable) {
         (Ok(value), Ok(_)) => Ok(value),
         (Ok(_), Err(error)) => Err(error),
-        // The migration's own error does not say what has become of the server.
+        // The migration's own error does not tell whether the server is still available.
         (Err(error @ Error::Migration { .. }), Err(Error::Connection { .. })) => {
             Err(Error::broken_connection(&error.to_string()))
         }
@@ -219,12 +236,12 @@ fn alone<C: MigrationConnection, T>(
     }
 }
 
-/// Gives the lock back, and returns whether the server can still be written to.
+/// Releases the lock, and returns true if the server still accepts writes.
 const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock($1) \
-    AND pg_catalog.current_setting('transaction_read_only') = 'off' AS yes";
+    AND pg_catalog.current_setting('transaction_read_only') = 'off' AS is_true";
 
-/// Refuses a database in which another role owns what is about to be trusted.
-fn own(connection: &mut impl MigrationConnection, watch: Watch<'_>) -> Result<()> {
+/// Rejects a database in which an untrusted role owns a trusted object.
+fn check_owners(connection: &mut impl MigrationConnection, watch: Watch<'_>) -> Result<()> {
     let foreign = watched(watch, || lines(connection, FOREIGN))?;
     if foreign.is_empty() {
         return Ok(());
@@ -248,8 +265,8 @@ fn failed(
     }
 }
 
-/// Whether [`up`] may succeed on another connection.
-const fn may_begin_anew(error: &Error) -> bool {
+/// Checks whether [`up`] may succeed on another connection.
+const fn may_start_again(error: &Error) -> bool {
     matches!(error, Error::Connection { .. } | Error::ReadOnly)
 }
 
@@ -265,11 +282,13 @@ fn version_of(migration: &dyn Migration<Pg>) -> String {
     migration.name().version().to_string()
 }
 
-/// The versions of the migrations that were applied, by a table that is found by its schema and name alone.
+/// Returns the versions of the applied migrations.
+///
+/// The table is found by its schema and name alone. It is created if it does not exist.
 fn applied(connection: &mut impl MigrationConnection) -> Result<Vec<String>> {
-    let listed_in = lines(connection, LISTS)?;
+    let listed_in = lines(connection, TABLE_SCHEMAS)?;
     if !listed_in.iter().any(|schema| schema == "public") {
-        // diesel's own runner has made it where the search_path of its time led.
+        // diesel's own runner has created the table where its search_path led.
         for schema in &listed_in {
             let schema = schema.replace('"', "\"\"");
             let ours = format!(
@@ -280,27 +299,27 @@ fn applied(connection: &mut impl MigrationConnection) -> Result<Vec<String>> {
                 return Err(Error::invalid(
                     "database",
                     format_args!(
-                        "its list of migrations is in another schema: \
+                        "the table of applied migrations is in another schema: \
                          ALTER TABLE \"{schema}\".__diesel_schema_migrations SET SCHEMA public"
                     ),
                 ));
             }
         }
-        connection.batch_execute(MAKE_LIST)?;
+        connection.batch_execute(CREATE_TABLE)?;
     }
     lines(connection, APPLIED)
 }
 
-/// Runs one migration and notes that in the list, by the same transaction where it runs in one.
+/// Runs one migration and records that in the table, in the same transaction if it runs in one.
 fn run<C: MigrationConnection>(
     connection: &mut C,
     migration: &dyn Migration<Pg>,
     work: impl Fn(&dyn Migration<Pg>, &mut C) -> diesel::migration::Result<()>,
-    note: &str,
+    record: &str,
 ) -> Result<String> {
     let both = |connection: &mut C| {
         work(migration, connection)?;
-        sql_query(note)
+        sql_query(record)
             .bind::<Text, _>(version_of(migration))
             .execute(connection)?;
         Ok(())
@@ -314,11 +333,11 @@ fn run<C: MigrationConnection>(
     Ok(migration.name().to_string())
 }
 
-const NOTE_APPLIED: &str = "INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)";
-const NOTE_REVERTED: &str =
+const RECORD_APPLIED: &str = "INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)";
+const RECORD_REVERTED: &str =
     "DELETE FROM public.__diesel_schema_migrations WHERE version = $1::VARCHAR";
 
-/// The versions that were applied before [`up`] began, however often it began anew.
+/// The versions that were applied before [`up`] started for the first time.
 type Before = Mutex<Option<Vec<String>>>;
 
 fn apply<C: MigrationConnection>(
@@ -326,7 +345,7 @@ fn apply<C: MigrationConnection>(
     watch: Watch<'_>,
     before: &Before,
 ) -> Result<Vec<String>> {
-    alone(connection, watch, |connection| {
+    with_lock(connection, watch, |connection| {
         let now = applied(connection)?;
         let before = before
             .lock()
@@ -339,7 +358,7 @@ fn apply<C: MigrationConnection>(
             if !now.contains(&version) {
                 let up =
                     |migration: &dyn Migration<Pg>, connection: &mut C| migration.run(connection);
-                run(connection, &*migration, up, NOTE_APPLIED)?;
+                run(connection, &*migration, up, RECORD_APPLIED)?;
             }
             if !before.contains(&version) {
                 done.push(migration.name().to_string());
@@ -349,13 +368,13 @@ fn apply<C: MigrationConnection>(
     })
 }
 
-/// Reverts the newest of the migrations that were applied, as many as `most`.
+/// Reverts at most `most` of the newest applied migrations.
 fn revert<C: MigrationConnection>(
     connection: &mut C,
     watch: Watch<'_>,
     most: usize,
 ) -> Result<Vec<String>> {
-    alone(connection, watch, |connection| {
+    with_lock(connection, watch, |connection| {
         let before = applied(connection)?;
         let down = |migration: &dyn Migration<Pg>, connection: &mut C| migration.revert(connection);
         all()?
@@ -363,7 +382,7 @@ fn revert<C: MigrationConnection>(
             .rev()
             .filter(|migration| before.contains(&version_of(&***migration)))
             .take(most)
-            .map(|migration| run(connection, &**migration, down, NOTE_REVERTED))
+            .map(|migration| run(connection, &**migration, down, RECORD_REVERTED))
             .collect()
     })
 }
@@ -373,7 +392,7 @@ fn list<C: MigrationConnection>(
     watch: Watch<'_>,
 ) -> Result<Vec<MigrationStatus>> {
     watched(watch, || Ok(connection.batch_execute(SESSION)?))?;
-    own(connection, watch)?;
+    check_owners(connection, watch)?;
     let applied = applied(connection)?;
     let status = |migration: &dyn Migration<Pg>| MigrationStatus {
         name: migration.name().to_string(),
@@ -386,11 +405,11 @@ fn list<C: MigrationConnection>(
 }
 
 fn take_over<C: MigrationConnection>(connection: &mut C, watch: Watch<'_>) -> Result<Vec<String>> {
-    let adopted = alone(connection, watch, |connection| {
+    let adopted = with_lock(connection, watch, |connection| {
         if !applied(connection)?.is_empty() {
             return Err(Error::invalid(
                 "database",
-                "its migrations have been run already",
+                "the migrations have already been run",
             ));
         }
         connection.transaction::<_, Error, _>(|connection| {
@@ -401,7 +420,7 @@ fn take_over<C: MigrationConnection>(connection: &mut C, watch: Watch<'_>) -> Re
             for migration in all()? {
                 let version = version_of(&*migration);
                 if version.starts_with(FIRST_LAYER) {
-                    sql_query(NOTE_APPLIED)
+                    sql_query(RECORD_APPLIED)
                         .bind::<Text, _>(version)
                         .execute(connection)?;
                     done.push(migration.name().to_string());
@@ -414,7 +433,7 @@ fn take_over<C: MigrationConnection>(connection: &mut C, watch: Watch<'_>) -> Re
     Ok(adopted.into_iter().chain(hardened).collect())
 }
 
-/// Starts a thread that migrates. It is left alone when the server does not answer.
+/// Starts the migrating thread. It is abandoned if the server does not respond.
 fn start(work: impl FnOnce() + Send + 'static) -> Result<()> {
     let thread = std::thread::Builder::new().name("wundr-db migrations".to_owned());
     let started = thread.spawn(work);
@@ -424,15 +443,15 @@ fn start(work: impl FnOnce() + Send + 'static) -> Result<()> {
     })
 }
 
-/// The error where the thread that migrates has panicked.
+/// Returns the error of a migrating thread that has panicked.
 fn ended() -> Error {
     Error::Migration {
         version: "all".to_owned(),
-        message: "the thread that migrates has ended without an outcome".to_owned(),
+        message: "the migrating thread has panicked".to_owned(),
     }
 }
 
-/// Runs the migrations from async code.
+/// The functions for async code.
 #[cfg(feature = "async")]
 #[path = "migrations"]
 mod asynchronous {
@@ -442,21 +461,21 @@ mod asynchronous {
     use tokio::sync::mpsc::unbounded_channel;
     use wundr_db_macros::asynchronous as repository;
 
-    use super::{ANSWER_LIMIT, Report, Watch};
+    use super::{QUERY_TIMEOUT, Report, Watch};
     use crate::engine::connection::Connection as Driven;
     use crate::{Config, Result};
 
     type Connection = AsyncConnectionWrapper<Driven>;
 
     async fn open(config: &Config) -> Result<Driven> {
-        crate::engine::connect::connect(&super::unhurried(config)).await
+        crate::engine::connect::connect(&super::without_limits(config)).await
     }
 
     async fn pause(time: Duration) {
         tokio::time::sleep(time).await;
     }
 
-    /// Does `work`, which blocks, on a thread of its own.
+    /// Runs `work`, which blocks, on a thread of its own.
     async fn watching<T: Send + 'static>(
         connection: Driven,
         work: impl FnOnce(&mut Connection, Watch<'_>) -> Result<T> + Send + 'static,
@@ -465,22 +484,22 @@ mod asynchronous {
         let runtime = tokio::runtime::Handle::current();
         super::start(move || {
             let _runtime = runtime.enter();
-            // The caller may have gone.
-            let watch = |is_asked| drop(sender.send(Report::of(is_asked)));
+            // The caller may have dropped its future.
+            let watch = |is_limited| drop(sender.send(Report::of(is_limited)));
             let outcome = work(&mut Connection::from(connection), &watch);
             drop(sender.send(Report::Done(outcome)));
         })?;
-        let mut is_asked = false;
+        let mut is_limited = false;
         loop {
-            let report = if is_asked {
-                let report = tokio::time::timeout(ANSWER_LIMIT, reports.recv()).await;
-                report.map_err(|_| super::no_answer())?
+            let report = if is_limited {
+                let report = tokio::time::timeout(QUERY_TIMEOUT, reports.recv()).await;
+                report.map_err(|_| super::query_timed_out())?
             } else {
                 reports.recv().await
             };
             match report.ok_or_else(super::ended)? {
                 Report::Done(outcome) => return outcome,
-                report => is_asked = matches!(report, Report::Asked),
+                report => is_limited = matches!(report, Report::QuerySent),
             }
         }
     }
@@ -492,7 +511,7 @@ mod asynchronous {
 #[cfg(feature = "async")]
 pub use asynchronous::{adopt, down, down_by_one, status, up};
 
-/// The same from blocking code.
+/// The functions for blocking code.
 #[cfg(feature = "blocking")]
 #[doc(hidden)]
 #[path = "migrations"]
@@ -503,33 +522,33 @@ pub mod blocking {
     use diesel::PgConnection;
     use wundr_db_macros::blocking as repository;
 
-    use super::{ANSWER_LIMIT, Report, Watch};
+    use super::{QUERY_TIMEOUT, Report, Watch};
     use crate::engine::libpq::Connector;
     use crate::{Config, Result};
 
     fn open(config: &Config) -> Result<PgConnection> {
-        Connector::new(&super::unhurried(config))?.connect()
+        Connector::new(&super::without_limits(config))?.connect()
     }
 
-    /// Does `work` on a thread of its own, since libpq waits for an answer without a limit.
+    /// Runs `work` on a thread of its own, since libpq waits for a response without a time limit.
     fn watching<T: Send + 'static>(
         mut connection: PgConnection,
         work: impl FnOnce(&mut PgConnection, Watch<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (sender, reports) = channel();
         super::start(move || {
-            // The caller may have gone.
-            let watch = |is_asked| drop(sender.send(Report::of(is_asked)));
+            // The caller may have dropped its future.
+            let watch = |is_limited| drop(sender.send(Report::of(is_limited)));
             let outcome = work(&mut connection, &watch);
             drop(sender.send(Report::Done(outcome)));
         })?;
-        let mut is_asked = false;
+        let mut is_limited = false;
         loop {
-            let report = if is_asked {
+            let report = if is_limited {
                 reports
-                    .recv_timeout(ANSWER_LIMIT)
+                    .recv_timeout(QUERY_TIMEOUT)
                     .map_err(|error| match error {
-                        RecvTimeoutError::Timeout => super::no_answer(),
+                        RecvTimeoutError::Timeout => super::query_timed_out(),
                         RecvTimeoutError::Disconnected => super::ended(),
                     })?
             } else {
@@ -537,7 +556,7 @@ pub mod blocking {
             };
             match report {
                 Report::Done(outcome) => return outcome,
-                report => is_asked = matches!(report, Report::Asked),
+                report => is_limited = matches!(report, Report::QuerySent),
             }
         }
     }

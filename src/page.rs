@@ -1,8 +1,8 @@
-//! Keyset pagination: pages that neither repeat nor skip a row while others write, and cost the same at the end of
-//! a table as at its beginning.
+//! Keyset pagination.
 //!
-//! A page is asked for by [`Page`] and comes as [`Paged`]. Where it begins is told by a [`Cursor`], which holds the
-//! sort key and the id of the row next to it.
+//! Pages neither repeat nor skip a row while others write, and cost the same at the end of a table
+//! as at its beginning. A caller requests a page by a [`Page`] and receives a [`Paged`]. A
+//! [`Cursor`] marks where a page begins: it contains the sort key and the id of the adjacent row.
 
 use diesel::expression::{AppearsOnTable, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
@@ -21,12 +21,12 @@ use uuid::Uuid;
 use crate::timestamp::{AnyTime, from_micros};
 use crate::{Error, IssueSeverity, Result};
 
-/// Rows on a page unless said otherwise.
+/// The default number of rows on a page.
 pub const DEFAULT_LIMIT: u32 = 20;
 /// The largest number of rows on a page.
 pub const MAX_LIMIT: u32 = 100;
 
-/// Which part of a list is wanted: up to `limit` rows after, or before, a cursor, in the order `O`.
+/// A request for a part of a list: up to `limit` rows after or before a cursor, in the order `O`.
 ///
 /// ```
 /// use wundr_db::{Page, UserOrder};
@@ -56,7 +56,7 @@ impl<O: Default> Default for Page<O> {
 }
 
 impl<O: Default> Page<O> {
-    /// The first 20 rows in the list's default order.
+    /// Creates a request for the first 20 rows in the list's default order.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -69,19 +69,20 @@ impl<O: Default> Page<O> {
 }
 
 impl<O> Page<O> {
-    /// At most this many rows: 1 to 100. Checked when the page is asked for.
+    /// Sets the largest number of rows. Default: 20. Must be between 1 and 100, which is checked
+    /// when the page is read.
     #[must_use]
     pub fn limit(self, limit: u32) -> Self {
         Self { limit, ..self }
     }
 
-    /// In this order.
+    /// Sets the order.
     #[must_use]
     pub fn order(self, order: O) -> Self {
         Self { order, ..self }
     }
 
-    /// The rows that follow the cursor's.
+    /// Requests the rows that follow the cursor's row.
     #[must_use]
     pub fn after(self, cursor: Cursor) -> Self {
         Self {
@@ -90,7 +91,7 @@ impl<O> Page<O> {
         }
     }
 
-    /// The rows that precede the cursor's, in the list's order.
+    /// Requests the rows that precede the cursor's row, in the list's order.
     #[must_use]
     pub fn before(self, cursor: Cursor) -> Self {
         Self {
@@ -99,7 +100,7 @@ impl<O> Page<O> {
         }
     }
 
-    /// The last rows of the list, in the list's order.
+    /// Requests the last rows of the list, in the list's order.
     #[must_use]
     pub fn last(self) -> Self {
         Self {
@@ -108,8 +109,10 @@ impl<O> Page<O> {
         }
     }
 
-    /// Count all rows that the filter matches, too: in the same statement, so that page and total are of one moment, but
-    /// counting takes its time.
+    /// Requests the number of all rows that the filter matches, too.
+    ///
+    /// The same statement counts them, so that the page and the total are of one snapshot. Counting
+    /// makes the statement slower.
     #[must_use]
     pub fn with_total(self) -> Self {
         Self {
@@ -137,19 +140,20 @@ impl<O> Page<O> {
         matches!(self.start, Start::Last | Start::Before(_))
     }
 
-    /// How many rows to fetch: one more than asked for tells whether there is a further page.
+    /// Returns the number of rows to fetch: one more than the limit, which shows whether there is a
+    /// further page.
     pub(crate) fn rows_to_fetch(&self) -> Result<i64> {
         if (1..=MAX_LIMIT).contains(&self.limit) {
             Ok(i64::from(self.limit) + 1)
         } else {
             Err(Error::invalid(
                 "limit",
-                format_args!("{} is not within 1 and {MAX_LIMIT}", self.limit),
+                format_args!("must be between 1 and {MAX_LIMIT}, is {}", self.limit),
             ))
         }
     }
 
-    /// Makes the answer from the rows fetched, which are in the order of the search.
+    /// Builds the page from the fetched rows, which are in the order of the query.
     pub(crate) fn answer<T>(
         &self,
         mut rows: Vec<T>,
@@ -184,18 +188,18 @@ impl<O> Page<O> {
 pub struct Paged<T> {
     /// The rows, in the list's order.
     pub items: Vec<T>,
-    /// For [`Page::before`]: where the page before this one ends, if there may be one.
+    /// The cursor of the preceding page, for [`Page::before`], if there may be one.
     pub previous: Option<Cursor>,
-    /// For [`Page::after`]: where the page after this one begins, if there may be one.
+    /// The cursor of the following page, for [`Page::after`], if there may be one.
     pub next: Option<Cursor>,
-    /// How many rows the filter matches, if that was asked for.
+    /// The number of rows that the filter matches, if it was requested.
     pub total: Option<i64>,
 }
 
-/// The longest text of a cursor that is read, in bytes.
+/// The longest text that is parsed as a cursor, in bytes.
 const LONGEST: usize = 4_096;
 
-/// A place in a list: opaque, URL-safe text, for the order that it was made in.
+/// A position in a list in one order, as opaque, URL-safe text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     sort: String,
@@ -207,14 +211,14 @@ pub struct Cursor {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Key {
-    /// Also microseconds since 1970, which is what PostgreSQL stores.
+    /// An integer, or a time in microseconds since 1970, which is PostgreSQL's resolution.
     Integer(i64),
     Text(String),
 }
 
-/// A type that lists can be sorted by.
+/// A type of the columns that lists can be sorted by.
 pub(crate) trait SortKey: Sized {
-    /// What a query compares the column with.
+    /// The type of the value that a query compares the column with.
     type Bound;
 
     fn to_key(&self) -> Key;
@@ -290,8 +294,10 @@ impl SortKey for i64 {
     }
 }
 
-/// For a type whose text tells all of it. Cursors come from outside: what is read must be bounded by more than the text's
-/// length, since a few bytes can name a number with a hundred thousand digits.
+/// Implements [`SortKey`] for types that are represented by their text.
+///
+/// Cursors come from outside. The function that parses the text must bound more than its length,
+/// since a few bytes can denote a number with a hundred thousand digits.
 macro_rules! sorted_by_text {
     ($($type:ty: $read:expr),* $(,)?) => {$(
         impl SortKey for $type {
@@ -324,17 +330,17 @@ impl Cursor {
         }
     }
 
-    /// Checks whether the key stands for greater ones, too.
+    /// Checks whether the key also stands for greater keys.
     pub(crate) fn is_at_last<K: SortKey, I>(&self, _: impl Fn() -> Option<(K, I)>) -> bool {
         K::is_last(&self.key)
     }
 
-    /// The key's row, whose place is looked up.
+    /// Returns the id of the cursor's row, whose position is looked up.
     pub(crate) const fn id(&self) -> Uuid {
         self.id
     }
 
-    /// The key and the id, if the cursor was made for this sort column.
+    /// Returns the key and the id if the cursor was made for this sort column.
     pub(crate) fn position<K: SortKey, I: From<Uuid>>(
         &self,
         sort: &str,
@@ -343,11 +349,11 @@ impl Cursor {
         if self.sort != sort {
             return Err(Error::invalid(
                 "cursor",
-                format_args!("made for {}, used for {sort}", self.sort),
+                format_args!("made for the order {}, used for {sort}", self.sort),
             ));
         }
-        let key =
-            K::from_key(&self.key).ok_or_else(|| Error::invalid("cursor", "holds no such key"))?;
+        let key = K::from_key(&self.key)
+            .ok_or_else(|| Error::invalid("cursor", "its key has the wrong type"))?;
         Ok((key, I::from(self.id)))
     }
 }
@@ -363,7 +369,7 @@ impl fmt::Display for Cursor {
 impl FromStr for Cursor {
     type Err = Error;
 
-    /// Reads a cursor of at most 4 KB.
+    /// Parses a cursor of at most 4,096 bytes.
     fn from_str(text: &str) -> Result<Self> {
         if text.len() > LONGEST {
             return Err(Error::invalid(
@@ -393,7 +399,7 @@ impl<'de> Deserialize<'de> for Cursor {
     }
 }
 
-/// Declares in which orders a table's rows are listed.
+/// Declares the orders in which a table's rows are listed.
 macro_rules! orders {
     (
         $(#[$doc:meta])*
@@ -409,8 +415,8 @@ macro_rules! orders {
         }
 
         impl $order {
-            /// The place of a row in a list of this order, for [`Page::after`](crate::Page::after) and
-            /// [`Page::before`](crate::Page::before).
+            /// Returns the position of a row in a list of this order, for
+            /// [`Page::after`](crate::Page::after) and [`Page::before`](crate::Page::before).
             #[must_use]
             pub fn cursor_of(self, row: &$row) -> $crate::Cursor {
                 match self {
@@ -484,9 +490,11 @@ macro_rules! orders {
 }
 pub(crate) use orders;
 
-/// The rows on one side of a row whose time is later than chrono's. The cursor has the last of chrono's for it, as the
-/// row has, and so the time is looked up: rows that come after such a row would otherwise be repeated or left out. Of a
-/// row that was deleted since, the time is taken for `infinity`.
+/// A condition for the rows on one side of a row whose time is later than those of `chrono`.
+///
+/// The cursor contains the latest time of `chrono` instead, as the row does. The condition therefore
+/// looks up the row's time: otherwise, rows after such a row would be repeated or skipped. The time
+/// of a row that has since been deleted counts as `infinity`.
 pub(crate) struct Beyond<T, C> {
     pub(crate) table: T,
     pub(crate) column: C,
@@ -526,15 +534,17 @@ impl<T: QueryFragment<Pg>, C: Column + QueryFragment<Pg>> QueryFragment<Pg> for 
     }
 }
 
-/// An order that pages can be in.
+/// An order of pages.
 pub(crate) trait Order: Sized {
     type Row;
     type Query<'q>;
 
-    /// Sorts the rows and starts them after the page's cursor. Sort column and id are compared as one, so that an index
-    /// on both finds the place, however far into the list it is and however many rows share the sort column's value.
+    /// Sorts the rows and selects those after the page's cursor, up to the page's limit.
+    ///
+    /// The sort column and the id are compared as one record. An index on both finds the position
+    /// however far into the list it is, and however many rows share the sort column's value.
     fn start<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
-    /// [`start`](Self::start) without an end.
+    /// As [`start`](Self::start), without a limit.
     fn sort<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
     fn cursor(&self, row: &Self::Row) -> Cursor;
 }

@@ -1,4 +1,4 @@
-//! The tables, as diesel sees them. A test holds them against the migrated database.
+//! The tables, as declared for diesel. A test compares them with the migrated database.
 #![allow(missing_docs)]
 
 pub mod public {
@@ -612,7 +612,7 @@ pub mod audit {
     diesel::allow_tables_to_appear_in_same_query!(audit_logs, system_logs);
 }
 
-/// Tables of different schemas that a query reads together.
+/// The tables of different schemas that a query reads together.
 mod across_schemas {
     use super::public::{organization_members, projects};
     use super::setup::{configurations, setup_profiles};

@@ -1,4 +1,4 @@
-//! Values that are not to be seen.
+//! Values that are hidden from logs and serialized output.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::serialize::{self, Output, ToSql};
 use serde::Deserialize;
 
-/// A value that is stored, and neither printed nor serialized.
+/// A value that is stored in the database, but neither printed nor serialized.
 ///
 /// ```
 /// use wundr_db::Secret;
@@ -26,17 +26,17 @@ use serde::Deserialize;
 pub struct Secret<T>(T);
 
 impl<T> Secret<T> {
-    /// Hides a value.
+    /// Wraps a value.
     pub const fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The value, for the one who uses it.
+    /// Returns the value.
     pub const fn expose(&self) -> &T {
         &self.0
     }
 
-    /// The value, by value.
+    /// Returns the value, consuming the wrapper.
     pub fn into_exposed(self) -> T {
         self.0
     }

@@ -1,6 +1,6 @@
-//! Timestamps, as PostgreSQL and the cache hold them.
+//! Timestamps, in the forms of PostgreSQL and the cache.
 //!
-//! In forms that people do not read they are microseconds since 1970; in JSON they are RFC 3339.
+//! Serialized, they are RFC 3339 in human-readable formats and microseconds since 1970 in others.
 
 use std::io::Write as _;
 
@@ -13,11 +13,13 @@ use diesel::serialize::{self, IsNull, Output, ToSql};
 use diesel::sql_types::{BigInt, Nullable, SqlType, Timestamptz};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// 2000-01-01, from which PostgreSQL counts, in microseconds since 1970.
+/// PostgreSQL's epoch, 2000-01-01, in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
-/// A `timestamptz` of any value: `infinity` and later times than `chrono` has are [`DateTime::<Utc>::MAX_UTC`],
-/// `-infinity` and earlier ones [`DateTime::<Utc>::MIN_UTC`].
+/// A `timestamptz` of any value.
+///
+/// `infinity` and times later than those of `chrono` are [`DateTime::<Utc>::MAX_UTC`]. `-infinity`
+/// and earlier ones are [`DateTime::<Utc>::MIN_UTC`].
 #[derive(Debug, Clone, Copy, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Timestamptz)]
 pub struct AnyTime(pub(crate) DateTime<Utc>);
@@ -47,7 +49,7 @@ impl ToSql<Timestamptz, Pg> for AnyTime {
     }
 }
 
-/// [`AnyTime`] in a column that may be NULL.
+/// An [`AnyTime`] in a column that may be NULL.
 #[derive(Debug, FromSqlRow)]
 pub struct MaybeTime(Option<AnyTime>);
 
@@ -67,7 +69,9 @@ impl FromSql<Nullable<Timestamptz>, Pg> for MaybeTime {
     }
 }
 
-/// How a time is bound that may have been read: the two bounds are the infinities that they stand for.
+/// The SQL type of a bound time that may have been read from the database.
+///
+/// The two bounds of `chrono` are bound as the infinities that they stand for.
 #[derive(Debug, Clone, Copy, QueryId, SqlType)]
 #[diesel(postgres_type(oid = 1184, array_oid = 1185))]
 pub struct Moment;
@@ -90,7 +94,9 @@ fn write(time: DateTime<Utc>, out: &mut Output<'_, '_, Pg>) -> serialize::Result
     Ok(IsNull::No)
 }
 
-/// The time at this number of microseconds. Those of the last moment, which has nanoseconds besides, are that moment.
+/// Returns the time at this number of microseconds since 1970.
+///
+/// The microsecond of `MAX_UTC`, which also has nanoseconds, is read as `MAX_UTC`.
 pub(crate) fn from_micros(microseconds: i64) -> Option<DateTime<Utc>> {
     if microseconds == DateTime::<Utc>::MAX_UTC.timestamp_micros() {
         return Some(DateTime::<Utc>::MAX_UTC);
@@ -123,7 +129,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     }
 }
 
-/// Of columns that may be NULL.
+/// The same for columns that may be NULL.
 pub(crate) mod optional {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

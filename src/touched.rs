@@ -1,7 +1,7 @@
-//! What a transaction has written of that which may be cached.
+//! The cache entries that a transaction invalidates.
 //!
-//! Every write of a table that has a cached form notes the entries that it makes old, next to its statement. Without a
-//! cache nobody reads the notes, and none are taken.
+//! Every write to a table that has a cached form records the entries that it invalidates, next to
+//! its statement. Without a cache, nothing is recorded.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -10,28 +10,28 @@ use crate::{
     AnalysisType, ConfigurationScope, OrganizationId, ProjectId, SetupProfileId, ToolId, UserId,
 };
 
-/// An entry of the cache whose truth is kept by fences.
+/// The key of a cache entry that fences keep consistent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     User(UserId),
-    /// By the hash of the session's token.
+    /// The hash of the session's token.
     UserSession(String),
     Organization(OrganizationId),
     OrganizationMember(OrganizationId, UserId),
     Project(ProjectId),
     ProjectMember(ProjectId, UserId),
-    /// All settings that a scope has itself.
+    /// All settings of a scope itself.
     Configurations(ConfigurationScope),
     SetupProfile(SetupProfileId),
     Tool(ToolId),
-    /// The newest analysis of a project and type, and the newest that is completed.
+    /// The newest analysis of a project and type, and the newest completed one.
     LatestAnalysis(ProjectId, AnalysisType),
 }
 
-/// With more entries than this, all that is cached is made old instead of each of them.
+/// The limit of recorded entries, beyond which the whole cache is invalidated.
 const MOST: usize = 1_000;
 
-/// The entries that a transaction makes old.
+/// The entries that a transaction invalidates.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
     keys: HashSet<Key>,
@@ -48,7 +48,7 @@ impl Touched {
         }
     }
 
-    /// What was written is not known, or too much to name.
+    /// Invalidates the whole cache, because the written rows are unknown or too many.
     pub(crate) fn everything(&mut self) {
         self.everything = true;
         self.keys = HashSet::new();
@@ -67,7 +67,7 @@ impl Touched {
     }
 }
 
-/// A transaction's notes; none are taken without a cache.
+/// The recorder of a transaction's written entries, which is off without a cache.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(Option<Mutex<Touched>>);
 
@@ -86,7 +86,7 @@ impl Notes {
         }
     }
 
-    /// What was noted, if anything was.
+    /// Returns the recorded entries, if there are any.
     pub(crate) fn take(&mut self) -> Option<Touched> {
         let touched = self.0.take()?;
         let touched = touched.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +94,7 @@ impl Notes {
     }
 }
 
-/// What a write returns or was given, which tells what it has touched.
+/// A result or an argument of a write that determines the entries that the write invalidates.
 pub(crate) trait Touches {
     fn touch(&self, touched: &mut Touched);
 }
@@ -123,7 +123,7 @@ impl Touches for Key {
     }
 }
 
-/// The one or the other.
+/// The entries of either variant.
 impl<A: Touches, B: Touches> Touches for Result<A, B> {
     fn touch(&self, touched: &mut Touched) {
         match self {
@@ -133,12 +133,12 @@ impl<A: Touches, B: Touches> Touches for Result<A, B> {
     }
 }
 
-/// The answer of a write whose entries were noted before.
+/// The result of a write whose entries were recorded before.
 impl Touches for bool {
     fn touch(&self, _: &mut Touched) {}
 }
 
-/// A write whose entries cannot be told one by one.
+/// A write whose entries cannot be enumerated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Everything;
 
@@ -148,7 +148,7 @@ impl Touches for Everything {
     }
 }
 
-/// Says which entry a row, or a row that is to be created, is cached as.
+/// Declares the entry in which a row, or a new row, is cached.
 macro_rules! touches {
     ($($row:ty),+ => |$self:ident| $key:expr) => {$(
         impl crate::touched::Touches for $row {
@@ -167,7 +167,7 @@ mod tests {
     use crate::UserId;
 
     #[test]
-    fn too_many_entries_are_everything() {
+    fn too_many_entries_invalidate_the_whole_cache() {
         let mut touched = Touched::default();
         assert!(touched.is_empty());
         for _ in 0..MOST {

@@ -1,4 +1,4 @@
-//! How a transaction runs, and how often it is tried.
+//! The options and the retries of a transaction.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -7,19 +7,19 @@ use uuid::Uuid;
 
 use crate::{Advice, Error};
 
-/// What a transaction sees of others.
+/// The isolation level of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Isolation {
-    /// Each statement sees what was committed before it.
+    /// Each statement sees what was committed before it began.
     ReadCommitted,
-    /// All statements see what was committed before the first.
+    /// All statements see what was committed before the first of them began.
     RepeatableRead,
-    /// As if transactions ran one after the other; needs [`Retry`].
+    /// Transactions have the effect of running one after the other. Needs [`Retry`].
     Serializable,
 }
 
-/// How a transaction runs. The default is the server's: read committed, read and write.
+/// The options of a transaction. Default: the server's, usually read committed, read and write.
 ///
 /// ```
 /// use wundr_db::{Isolation, TransactionOptions};
@@ -35,10 +35,12 @@ pub struct TransactionOptions {
     may_pause: bool,
 }
 
-/// Begins a unit within a transaction of the caller's.
+/// Begins a unit of work within the caller's transaction.
 pub(crate) const BEGIN_PART: &str = "SAVEPOINT wundr_unit";
 
-/// The same, for a unit whose client may pause. The caller's limit is kept in a setting of its own.
+/// Begins a unit of work during which the client may pause.
+///
+/// The caller's idle limit is saved in a setting of the crate's own.
 pub(crate) const BEGIN_PART_THAT_MAY_PAUSE: &str = "SAVEPOINT wundr_unit; \
     SELECT pg_catalog.set_config('wundr.idle_limit', \
         pg_catalog.current_setting('idle_in_transaction_session_timeout'), true); \
@@ -47,19 +49,22 @@ pub(crate) const RESTORE_IDLE_LIMIT: &str = "SELECT pg_catalog.set_config('idle_
     pg_catalog.current_setting('wundr.idle_limit'), true)";
 
 impl TransactionOptions {
-    /// The server's defaults.
+    /// Creates options with the server's defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A unit of work of the crate's own, whose statements are written for this isolation, whatever the server's
-    /// default is.
+    /// Returns the options of the crate's own units of work.
+    ///
+    /// Their statements are written for this isolation level, whatever the server's default is.
     pub(crate) fn of_a_unit() -> Self {
         Self::new().isolation(Isolation::ReadCommitted)
     }
 
-    /// A unit whose client may send nothing for any time. The server cannot tell that from a client that has gone; TCP
-    /// keepalives end the connection of the latter.
+    /// Returns the options of a unit of work whose client may send nothing for any time.
+    ///
+    /// The server cannot distinguish such a client from a lost one. TCP keepalives end the
+    /// connection of a lost client.
     pub(crate) fn of_a_unit_that_may_pause() -> Self {
         Self {
             may_pause: true,
@@ -67,7 +72,7 @@ impl TransactionOptions {
         }
     }
 
-    /// What the transaction sees of others.
+    /// Sets the isolation level.
     pub fn isolation(self, isolation: Isolation) -> Self {
         Self {
             isolation: Some(isolation),
@@ -75,7 +80,7 @@ impl TransactionOptions {
         }
     }
 
-    /// A write is refused with [`Error::ReadOnly`].
+    /// Makes the transaction read-only: a write fails with [`Error::ReadOnly`].
     pub fn read_only(self) -> Self {
         Self {
             read_only: true,
@@ -83,7 +88,8 @@ impl TransactionOptions {
         }
     }
 
-    /// A serializable, read-only transaction waits for a moment in which it can neither fail nor make others fail.
+    /// Lets a serializable, read-only transaction wait until it can neither fail nor cause others
+    /// to fail.
     pub fn deferrable(self) -> Self {
         Self {
             deferrable: true,
@@ -118,9 +124,10 @@ impl TransactionOptions {
     }
 }
 
-/// How often a transaction is tried that failed to serialize or was ended to break a deadlock.
+/// The limits for repeating a transaction that failed to serialize or was part of a deadlock.
 ///
-/// Between two tries it waits for a random time up to a bound that doubles from try to try ("full jitter").
+/// Between two attempts it waits for a random time up to a bound. The bound doubles with each
+/// attempt ("full jitter").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Retry {
@@ -142,12 +149,12 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// At most this many tries in all; at least one is made. Default: 8.
+    /// Sets the largest number of attempts, including the first. Default: 8. Zero counts as 1.
     pub fn attempts(self, attempts: u32) -> Self {
         Self { attempts, ..self }
     }
 
-    /// The bound of the first wait. Default: 5 ms.
+    /// Sets the bound of the first wait. Default: 5 ms.
     pub fn first_wait(self, wait: Duration) -> Self {
         Self {
             first_wait: wait,
@@ -155,7 +162,7 @@ impl Retry {
         }
     }
 
-    /// The bound of every wait. Default: 500 ms.
+    /// Sets the bound of every wait. Default: 500 ms.
     pub fn longest_wait(self, wait: Duration) -> Self {
         Self {
             longest_wait: wait,
@@ -163,11 +170,14 @@ impl Retry {
         }
     }
 
-    /// Tries again for this long, from the first try on, while no connection can be had, one is lost before the commit, or
-    /// the server takes no writes ([`Advice::AgainElsewhere`]). Default: zero, not at all.
+    /// Sets the time, counted from the first attempt, for which a transaction is repeated during a
+    /// failover.
     ///
-    /// These tries do not count among [`attempts`](Self::attempts). An error after which the transaction may have been
-    /// committed ([`Advice::LookFirst`]) ends them.
+    /// It is repeated while no connection is available, one is lost before the commit, or the
+    /// server accepts no writes ([`Advice::AgainElsewhere`]). Default: zero, which means never.
+    ///
+    /// These attempts do not count among [`attempts`](Self::attempts). An error after which the
+    /// transaction may have been committed ([`Advice::LookFirst`]) ends them.
     pub fn through_failover(self, time: Duration) -> Self {
         Self {
             failover: time,
@@ -175,7 +185,7 @@ impl Retry {
         }
     }
 
-    /// How long to wait before the next try, or `None` to give up.
+    /// Returns the wait before the next attempt, or `None` if there is none.
     pub(crate) fn next(&self, tries: &mut Tries, advice: Advice) -> Option<Duration> {
         match advice {
             Advice::Again => {
@@ -199,7 +209,7 @@ impl Retry {
     }
 }
 
-/// The tries of a transaction.
+/// The attempts of a transaction so far.
 pub(crate) struct Tries {
     started: Instant,
     again: u32,
@@ -216,7 +226,8 @@ impl Tries {
     }
 }
 
-/// The error of a try, with the advice about the error of the database's that it was made of.
+/// Converts the error of an attempt, and returns the advice about the database error that it was
+/// made of.
 pub(crate) fn with_advice<E: From<Error> + Retryable>(error: Error) -> (E, Advice) {
     let advice = error.advice();
     let error = E::from(error);
@@ -226,19 +237,22 @@ pub(crate) fn with_advice<E: From<Error> + Retryable>(error: Error) -> (E, Advic
     }
 }
 
-/// Between 0 and 1, from the random bits that a version 7 UUID ends in.
+/// Returns a number between 0 and 1, from the random bits at the end of a version 7 UUID.
 pub(crate) fn random_fraction() -> f64 {
     let (_, low) = Uuid::now_v7().as_u64_pair();
     f64::from(low as u32) / f64::from(u32::MAX)
 }
 
-/// An error that says whether its transaction may be tried again.
+/// An error type with the decision whether its transaction may be repeated.
 pub trait Retryable {
-    /// Whether the same work, done again from its beginning, may succeed.
+    /// Checks whether the same work may succeed when it is repeated from its beginning.
     fn is_retryable(&self) -> bool;
 
-    /// What a caller can do. An error that holds an [`Error`] returns what that one does; otherwise
-    /// [`Retry::through_failover`] has no effect on a transaction whose work returned it.
+    /// Returns what the caller can do about the error.
+    ///
+    /// An error type that wraps an [`Error`] should return the advice of the wrapped one. Without
+    /// that, [`Retry::through_failover`] has no effect on a transaction whose work returned the
+    /// error.
     fn advice(&self) -> Advice {
         match self.is_retryable() {
             true => Advice::Again,
@@ -257,7 +271,9 @@ impl Retryable for Error {
     }
 }
 
-/// The error of a transaction whose work went on after a statement had failed: the server has undone all of it.
+/// Returns the error of a transaction whose work continued after a statement had failed.
+///
+/// The server has rolled it back.
 pub(crate) fn already_failed() -> Error {
     Error::Other {
         sqlstate: Some(crate::SqlState::IN_FAILED_TRANSACTION),
@@ -265,13 +281,15 @@ pub(crate) fn already_failed() -> Error {
     }
 }
 
-/// Checks whether this error of the last statement before a commit is the first one: none has gone unseen before.
+/// Checks whether an error of the last statement before a commit is the transaction's first one, so
+/// that no earlier one went unnoticed.
 pub(crate) fn is_first_failure(error: &Error) -> bool {
     let unseen = Some(crate::SqlState::IN_FAILED_TRANSACTION);
     !matches!(error, Error::Other { sqlstate, .. } if *sqlstate == unseen)
 }
 
-/// The error of a transaction in which a savepoint's future was dropped, or its panic caught.
+/// Returns the error of a transaction in which a savepoint's future was dropped or its panic was
+/// caught.
 pub(crate) fn savepoint_abandoned() -> Error {
     Error::Other {
         sqlstate: Some(crate::SqlState::IN_FAILED_TRANSACTION),
@@ -280,7 +298,8 @@ pub(crate) fn savepoint_abandoned() -> Error {
     }
 }
 
-/// The error of a transaction in which a statement's future was dropped: whether it was done is not known.
+/// Returns the error of a transaction in which a statement's future was dropped, so that its
+/// outcome is unknown.
 #[cfg(feature = "async")]
 pub(crate) fn statement_abandoned() -> Error {
     Error::Other {
@@ -290,28 +309,32 @@ pub(crate) fn statement_abandoned() -> Error {
     }
 }
 
-/// Fails on a dead connection, and where an error in a transaction has gone unseen, for which COMMIT would silently do
-/// a rollback.
+/// A statement that fails on a dead connection, and in a transaction in which an error went
+/// unnoticed.
+///
+/// For the latter, COMMIT would silently roll back.
 pub(crate) const PROOF_OF_HEALTH: &str = "SELECT 1";
 
-/// The calls that use a transaction at this moment: any number of statements, or one call that has it to itself.
+/// The calls that use a transaction at this moment: any number of statements, or one exclusive
+/// call.
 ///
-/// No call waits for another here. The other one may be a future that its owner keeps without polling it, and then the
-/// wait would have no end.
+/// No call waits for another here. The other call may be a future that its owner keeps without
+/// polling it; the wait would then never end.
 #[derive(Debug, Default)]
 pub(crate) struct Occupancy(AtomicU64);
 
-/// How a call uses a transaction.
+/// The use of a transaction by a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hold {
-    /// Beside other statements.
+    /// Shared with other statements.
     Shared,
-    /// Beside other statements, and with its answer under way: what comes next is done after it.
+    /// Shared with other statements, while the rest of its response arrives. Later calls execute
+    /// after it.
     #[cfg(feature = "async")]
     Streaming,
-    /// With nothing beside it.
+    /// Exclusive.
     Alone,
-    /// As a part of a call that has the transaction already.
+    /// A part of a call that has exclusive use already.
     Within,
 }
 
@@ -334,7 +357,7 @@ impl Occupancy {
     /// Begins a call.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another call has the transaction to itself, or if this one is to have it to itself and
+    /// [`Error::InUse`] if another call has exclusive use, or if this call needs exclusive use and
     /// there is another.
     pub(crate) fn enter(&self, hold: Hold) -> Result<(), Error> {
         let admitted =
@@ -348,10 +371,10 @@ impl Occupancy {
         match admitted {
             Ok(_) => Ok(()),
             Err(calls) if calls & ALONE != 0 => Err(Error::InUse {
-                by: "a call that has it to itself",
+                by: "a call that needs exclusive use",
             }),
             Err(_) => Err(Error::InUse {
-                by: "another statement, and the call needs it to itself",
+                by: "another statement, and the call needs exclusive use",
             }),
         }
     }
@@ -361,15 +384,17 @@ impl Occupancy {
         self.0.fetch_sub(hold.weight(), Ordering::AcqRel);
     }
 
-    /// Turns a statement into one whose answer is under way.
+    /// Turns a shared statement into one whose response is still arriving.
     #[cfg(feature = "async")]
     pub(crate) fn begin_stream(&self) {
         let change = Hold::Streaming.weight() - Hold::Shared.weight();
         self.0.fetch_add(change, Ordering::AcqRel);
     }
 
-    /// Checks whether there is a call that has not ended. With the transaction borrowed mutably, that is one whose
-    /// future was forgotten.
+    /// Checks whether a call has not ended.
+    ///
+    /// With the transaction borrowed mutably, that is a call whose future was leaked by
+    /// `mem::forget`.
     pub(crate) fn is_held(&mut self) -> bool {
         *self.0.get_mut() != 0
     }
@@ -384,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_share_a_transaction_and_a_unit_has_it_alone() {
+    fn statements_share_a_transaction_and_a_unit_of_work_excludes_them() {
         let mut calls = Occupancy::default();
         calls.enter(Hold::Shared).unwrap();
         calls.enter(Hold::Shared).unwrap();
@@ -406,7 +431,7 @@ mod tests {
 
     #[cfg(feature = "async")]
     #[test]
-    fn an_open_stream_does_not_keep_a_unit_from_beginning() {
+    fn an_open_stream_does_not_prevent_a_unit_of_work() {
         let mut calls = Occupancy::default();
         calls.enter(Hold::Shared).unwrap();
         assert!(is_refused(calls.enter(Hold::Alone)));

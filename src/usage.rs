@@ -1,4 +1,4 @@
-//! What the connections of a pool are used for, since when, and which of them are of no further use.
+//! The use of a pool's connections: since when each is in use, and which of them are retired.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -8,38 +8,40 @@ use std::time::{Duration, Instant};
 use crate::error::{Failure, Verdict};
 use crate::{Error, PoolState};
 
-/// The connections of one pool.
+/// The use of all connections of one pool.
 pub(crate) struct Usage {
     origin: Instant,
     connections: Mutex<Vec<Weak<Use>>>,
-    /// Connections of an earlier epoch lead to a server that takes no writes.
+    /// Connections of an earlier epoch lead to a server that accepts no writes.
     epoch: AtomicU64,
     opening: AtomicU32,
     waiting: AtomicU32,
     unreadable: AtomicU64,
-    refusal: Mutex<Option<Refusal>>,
+    connect_failure: Mutex<Option<ConnectFailure>>,
 }
 
-/// Why a connection could not be opened.
+/// The reason why a connection could not be opened.
 #[derive(Clone)]
-struct Refusal {
+struct ConnectFailure {
     at: Instant,
     reason: String,
     is_lasting: bool,
 }
 
-/// The use that is made of one connection.
+/// The use of one connection.
 pub(crate) struct Use {
     pool: Arc<Usage>,
     epoch: u64,
-    /// When it was taken, and when the statement began that it works on; 0 if it is idle or does not work.
+    /// The times at which the connection was taken and at which its current statement began.
+    ///
+    /// 0 if the connection is idle, or executes no statement.
     taken: AtomicU64,
-    asked: AtomicU64,
-    /// Nothing is to be done on it after what is done now.
+    statement_began: AtomicU64,
+    /// The connection is not used again after the current use.
     is_retired: AtomicBool,
-    /// The caller asked for a read-only transaction.
+    /// The caller requested a read-only transaction.
     is_read_only: AtomicBool,
-    /// The settings ask for read-only transactions.
+    /// The settings request read-only transactions.
     is_always_read_only: AtomicBool,
 }
 
@@ -62,11 +64,11 @@ impl Usage {
             opening: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
             unreadable: AtomicU64::new(0),
-            refusal: Mutex::default(),
+            connect_failure: Mutex::default(),
         })
     }
 
-    /// Milliseconds since the pool was made, from 1.
+    /// Returns the milliseconds since the pool was created, plus 1.
     fn now(&self) -> u64 {
         let elapsed = self.origin.elapsed().as_millis();
         u64::try_from(elapsed).unwrap_or(u64::MAX - 1) + 1
@@ -76,7 +78,7 @@ impl Usage {
         Duration::from_millis(self.now().saturating_sub(moment))
     }
 
-    /// A connection is being opened, until the guard is dropped.
+    /// Counts a connection as being opened until the guard is dropped.
     pub(crate) fn opens(self: &Arc<Self>) -> Opening {
         self.opening.fetch_add(1, Ordering::Relaxed);
         Opening {
@@ -90,25 +92,26 @@ impl Usage {
         self.opening.load(Ordering::Relaxed) > 0
     }
 
-    /// A caller waits for a connection, until the guard is dropped.
+    /// Counts a caller as waiting for a connection until the guard is dropped.
     pub(crate) fn waits(&self) -> Waits<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         Waits(self)
     }
 
-    /// Keeps the reason for which a connection could not be opened.
+    /// Stores the reason why a connection could not be opened.
     pub(crate) fn refused(&self, reason: &crate::Error) {
-        *locked(&self.refusal) = Some(Refusal {
+        *locked(&self.connect_failure) = Some(ConnectFailure {
             at: Instant::now(),
             reason: reason.to_string(),
             is_lasting: reason.is_lasting_refusal(),
         });
     }
 
-    /// Returns the last reason for which a connection could not be opened, if it came after this moment.
-    fn refusal_since(&self, moment: Instant) -> Option<Refusal> {
-        let refusal = locked(&self.refusal);
-        refusal.clone().filter(|refusal| refusal.at >= moment)
+    /// Returns the last reason why a connection could not be opened, if it is not older than
+    /// `moment`.
+    fn connect_failure_since(&self, moment: Instant) -> Option<ConnectFailure> {
+        let failure = locked(&self.connect_failure);
+        failure.clone().filter(|failure| failure.at >= moment)
     }
 
     fn connections(&self) -> Vec<Arc<Use>> {
@@ -118,7 +121,8 @@ impl Usage {
             .collect()
     }
 
-    /// Returns how many connections are in use, and for how long the longest of them has been.
+    /// Returns the number of connections in use, and the longest time that one of them has been in
+    /// use.
     pub(crate) fn in_use(&self) -> (u32, Option<Duration>) {
         let connections = self.connections();
         let taken = connections
@@ -129,7 +133,7 @@ impl Usage {
         (u32::try_from(taken.len()).unwrap_or(u32::MAX), longest)
     }
 
-    /// Returns the state of a pool of at most so many connections.
+    /// Returns the state of a pool of at most `max_connections` connections.
     pub(crate) fn state(&self, max_connections: u32) -> PoolState {
         let connections = u32::try_from(self.connections().len()).unwrap_or(u32::MAX);
         let (in_use, longest_use) = self.in_use();
@@ -143,7 +147,8 @@ impl Usage {
         }
     }
 
-    /// The error of a call that has waited since `started`, for as long as `patience`, and got no connection.
+    /// Returns the error of a call that has waited for `patience` since `started` without getting a
+    /// connection.
     pub(crate) fn none_in_time(
         &self,
         max_connections: u32,
@@ -151,15 +156,15 @@ impl Usage {
         patience: Duration,
     ) -> Error {
         let state = self.state(max_connections);
-        let refusal = self.refusal_since(started);
-        match (state.longest_use, refusal) {
+        let failure = self.connect_failure_since(started);
+        match (state.longest_use, failure) {
             (Some(longest), _) if state.is_busy() => Error::Pool(format!(
                 "none within {patience:?}: {} connections in use, the longest for {longest:.1?}",
                 state.in_use
             )),
             (
                 _,
-                Some(Refusal {
+                Some(ConnectFailure {
                     reason, is_lasting, ..
                 }),
             ) => Error::refused_connection(
@@ -170,13 +175,14 @@ impl Usage {
         }
     }
 
-    /// Retires connections that have worked on one statement for longer than this. Returns whether there are any.
+    /// Retires connections that have executed one statement for longer than `limit`. Returns true
+    /// if there are any.
     #[cfg(feature = "blocking")]
     pub(crate) fn retire_silent(&self, limit: Duration) -> bool {
         let mut found = false;
         for connection in self.connections() {
-            let asked = connection.asked.load(Ordering::Relaxed);
-            if asked > 0 && self.since(asked) > limit {
+            let statement_began = connection.statement_began.load(Ordering::Relaxed);
+            if statement_began > 0 && self.since(statement_began) > limit {
                 found |= !connection.is_retired.swap(true, Ordering::Relaxed);
             }
         }
@@ -184,7 +190,7 @@ impl Usage {
     }
 }
 
-/// A connection that is being opened.
+/// A guard for a connection that is being opened.
 pub(crate) struct Opening {
     pool: Arc<Usage>,
     epoch: u64,
@@ -196,7 +202,7 @@ impl Opening {
             pool: Arc::clone(&self.pool),
             epoch: self.epoch,
             taken: AtomicU64::new(0),
-            asked: AtomicU64::new(0),
+            statement_began: AtomicU64::new(0),
             is_retired: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
             is_always_read_only: AtomicBool::new(false),
@@ -214,7 +220,7 @@ impl Drop for Opening {
     }
 }
 
-/// A caller that waits.
+/// A guard for a caller that waits.
 pub(crate) struct Waits<'u>(&'u Usage);
 
 impl Drop for Waits<'_> {
@@ -224,38 +230,39 @@ impl Drop for Waits<'_> {
 }
 
 impl Use {
-    /// A caller takes the connection.
+    /// Records that a caller takes the connection.
     pub(crate) fn take(&self) {
         let now = self.pool.now();
         self.taken.store(now, Ordering::Relaxed);
-        self.asked.store(now, Ordering::Relaxed);
+        self.statement_began.store(now, Ordering::Relaxed);
     }
 
-    /// A caller gives it back.
+    /// Records that the caller returns the connection.
     pub(crate) fn give_back(&self) {
         self.taken.store(0, Ordering::Relaxed);
-        self.asked.store(0, Ordering::Relaxed);
+        self.statement_began.store(0, Ordering::Relaxed);
         self.is_read_only.store(false, Ordering::Relaxed);
     }
 
-    /// A statement begins.
+    /// Records that a statement begins.
     #[cfg(feature = "blocking")]
     pub(crate) fn ask(&self) {
-        self.asked.store(self.pool.now(), Ordering::Relaxed);
+        self.statement_began
+            .store(self.pool.now(), Ordering::Relaxed);
     }
 
-    /// A statement has ended.
+    /// Records that the statement has ended.
     #[cfg(feature = "blocking")]
     pub(crate) fn answered(&self) {
-        self.asked.store(0, Ordering::Relaxed);
+        self.statement_began.store(0, Ordering::Relaxed);
     }
 
-    /// The caller asked for a read-only transaction on it.
+    /// Records that the caller requested a read-only transaction.
     pub(crate) fn set_read_only(&self) {
         self.is_read_only.store(true, Ordering::Relaxed);
     }
 
-    /// The settings ask for read-only transactions on it.
+    /// Records that the settings request read-only transactions.
     pub(crate) fn set_always_read_only(&self) {
         self.is_always_read_only.store(true, Ordering::Relaxed);
     }
@@ -265,12 +272,12 @@ impl Use {
             || self.is_always_read_only.load(Ordering::Relaxed)
     }
 
-    /// Keeps the connection from being used again.
+    /// Prevents the connection from being used again.
     pub(crate) fn retire(&self) {
         self.is_retired.store(true, Ordering::Relaxed);
     }
 
-    /// Counts an error that is counted, and does what it says of the connection.
+    /// Counts an error of an unreadable row, and applies the error's consequence to the connection.
     pub(crate) fn note(&self, failure: &Failure) {
         if matches!(failure.error, Error::Decode { .. }) {
             self.pool.unreadable.fetch_add(1, Ordering::Relaxed);
@@ -278,7 +285,7 @@ impl Use {
         self.heed(failure.verdict);
     }
 
-    /// Does what an error says of the connection.
+    /// Applies the consequence of an error to the connection.
     pub(crate) fn heed(&self, verdict: Verdict) {
         match verdict {
             Verdict::Keep => {}
@@ -287,7 +294,7 @@ impl Use {
             Verdict::RetireAll => {
                 self.retire();
                 let (from, to) = (self.epoch, self.epoch + 1);
-                // Another of the same epoch may have done so already.
+                // Another connection of the same epoch may have done so already.
                 let _ = self.pool.epoch.compare_exchange(
                     from,
                     to,
@@ -298,7 +305,7 @@ impl Use {
         }
     }
 
-    /// Checks whether the connection is of no further use.
+    /// Checks whether the connection must not be used again.
     pub(crate) fn is_over(&self) -> bool {
         self.is_retired.load(Ordering::Relaxed)
             || self.epoch != self.pool.epoch.load(Ordering::Relaxed)

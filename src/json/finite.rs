@@ -1,10 +1,10 @@
-//! Finds numbers that JSON does not have: `serde_json` writes them as `null`.
+//! A serializer that rejects numbers that JSON lacks: `serde_json` writes them as `null`.
 
 use std::fmt;
 
 use serde::ser::{self, Serialize, Serializer};
 
-/// Refuses a value that holds a number that is not finite.
+/// Rejects a value that contains a number that is not finite.
 pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), String> {
     value.serialize(Finite).map_err(|NotFinite(reason)| reason)
 }
@@ -67,7 +67,8 @@ impl Serializer for Finite {
         serialize_unit_struct(&'static str),
     );
 
-    /// So that a document, which holds no other number, is passed by as text.
+    /// Makes a document serialize as a string, so that its text is skipped: JSON text contains only
+    /// finite numbers.
     fn is_human_readable(&self) -> bool {
         false
     }
@@ -81,7 +82,7 @@ impl Serializer for Finite {
             Ok(())
         } else {
             Err(NotFinite(format!(
-                "holds {value}, which JSON does not have"
+                "contains {value}, which JSON does not have"
             )))
         }
     }

@@ -1,4 +1,4 @@
-//! A document that stands in JSON, or in another format that people read.
+//! Deserializes a document that is embedded in JSON or in another human-readable format.
 
 use std::fmt;
 
@@ -7,19 +7,20 @@ use serde_json::{Map, Number, Value};
 
 use super::text;
 
-/// The name under which `serde_json` gives JSON text as it is. Other formats pass it by.
+/// The name under which `serde_json` passes raw JSON text. Other formats ignore it.
 const RAW: &str = "$serde_json::private::RawValue";
-/// The name under which `serde_json` gives the text of a number, if a crate has switched on `arbitrary_precision`.
+/// The name under which `serde_json` passes the text of a number, if a crate has enabled
+/// `arbitrary_precision`.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// The text of a document.
+/// Deserializes a document as its text.
 pub(super) fn embedded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     deserializer.deserialize_newtype_struct(RAW, Text)
 }
 
 struct Text;
 
-/// The text that stands for a value.
+/// Returns the JSON text of a value.
 fn of<E>(value: impl Into<Value>) -> Result<String, E> {
     Ok(text::of_value(&value.into()))
 }
@@ -91,7 +92,8 @@ impl<'de> Visitor<'de> for Text {
         while let Some(name) = fields.next_key::<String>()? {
             if values.is_empty() && (name == RAW || name == NUMBER) {
                 let text: String = fields.next_value()?;
-                // It comes from a document that was parsed, unless somebody else has written the name.
+                // The text comes from a parsed document, unless the input itself has a field of
+                // this name.
                 return match serde_json::from_str::<de::IgnoredAny>(&text) {
                     Ok(_) => Ok(text),
                     Err(error) => Err(de::Error::custom(error)),

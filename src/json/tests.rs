@@ -86,7 +86,7 @@ fn documents_with_the_same_value_are_equal() {
 }
 
 #[test]
-fn what_postgresql_cannot_store_is_named() {
+fn a_document_that_postgresql_cannot_store_is_rejected_with_a_reason() {
     for (text, reason) in [
         (r#"["\u0000"]"#, "U+0000"),
         (r#"{"a\u0000": 1}"#, "U+0000"),
@@ -120,7 +120,7 @@ enum Buffered {
 }
 
 #[test]
-fn other_ways_of_serde_lead_to_the_same_document() {
+fn buffered_and_tree_deserialization_yield_the_same_document() {
     let at = document(r#"{"n": [1, -2.5, null, {"a": ["b"]}]}"#);
     let row = Buffered::Row {
         at: at.clone(),
@@ -132,7 +132,7 @@ fn other_ways_of_serde_lead_to_the_same_document() {
         serde_json::from_value::<Buffered>(tree.clone()).unwrap(),
         row
     );
-    // Read through a buffer, since the tag says what the rest is.
+    // serde buffers the fields, since the tag determines their type.
     assert_eq!(
         serde_json::from_str::<Buffered>(&tree.to_string()).unwrap(),
         row
@@ -146,7 +146,7 @@ fn other_ways_of_serde_lead_to_the_same_document() {
 }
 
 #[test]
-fn a_field_is_read_as_what_is_asked_for() {
+fn a_field_is_read_as_the_requested_type() {
     let whole = document(r#"{"a": 1, "b": null, "c": {"d": [1.10]}}"#);
     assert_eq!(whole.field::<u8>("a").unwrap(), Some(1));
     assert_eq!(whole.field::<u8>("b").unwrap(), None);
@@ -159,7 +159,7 @@ fn a_field_is_read_as_what_is_asked_for() {
 }
 
 #[test]
-fn a_shape_takes_no_number_that_json_lacks_and_no_field_twice() {
+fn a_typed_document_with_a_number_that_json_lacks_or_a_field_twice_is_rejected() {
     for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let shaped = Json::Typed(vec![Some(number)]);
         assert!(shaped.objection().unwrap().contains("JSON does not have"));

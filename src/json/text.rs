@@ -1,15 +1,15 @@
-//! JSON text, looked at from its first byte to its last: nothing here recurses, so that no depth ends the program's stack.
+//! Checks and comparisons of JSON text that do not recurse, so that no depth overflows the stack.
 
 use serde::Serialize;
 use serde_json::{Value, map};
 
 use super::finite;
 
-/// The digits that PostgreSQL stores before the decimal point of a number, and behind it.
+/// The most digits that PostgreSQL stores before and after the decimal point of a number.
 const MOST_DIGITS: i64 = 131_072;
 const MOST_DECIMALS: i64 = 16_383;
 
-/// The text of a value, or the reason why it is no document.
+/// Returns the JSON text of a value, or the reason why it has none.
 pub(super) fn of<T: Serialize + ?Sized>(value: &T) -> Result<String, String> {
     finite::check(value)?;
     let text = serde_json::to_string(value).map_err(|error| error.to_string())?;
@@ -24,7 +24,7 @@ enum Open<'v> {
     Object(map::Iter<'v>),
 }
 
-/// The text of a tree.
+/// Returns the JSON text of a tree.
 pub(super) fn of_value(value: &Value) -> String {
     let mut text = String::new();
     let mut open = Vec::new();
@@ -83,21 +83,21 @@ fn separate(text: &mut String) {
 }
 
 fn push_string(string: &str, text: &mut String) {
-    // A text always has a form in JSON.
+    // Serializing a string cannot fail.
     text.push_str(&serde_json::to_string(string).unwrap_or_else(|_| "\"\"".to_owned()));
 }
 
-/// A part of JSON text; white space, commas and colons are left out.
+/// A token of JSON text. White space, commas and colons are skipped.
 enum Token<'t> {
     Begin,
     End,
-    /// With its quotes.
+    /// A string with its quotes.
     String(&'t str),
     /// A number, `true`, `false` or `null`.
     Word(&'t str),
 }
 
-/// The tokens of JSON text that is well-formed.
+/// An iterator over the tokens of well-formed JSON text.
 struct Tokens<'t> {
     text: &'t str,
     at: usize,
@@ -139,7 +139,7 @@ impl<'t> Iterator for Tokens<'t> {
     }
 }
 
-/// The reason why PostgreSQL, or this crate, does not take a document, if there is one.
+/// Returns the reason why PostgreSQL or this crate rejects a document, if there is one.
 pub(super) fn objection(text: &str, max_depth: usize) -> Option<String> {
     let mut depth = 0;
     for token in (Tokens { text, at: 0 }) {
@@ -163,7 +163,7 @@ pub(super) fn objection(text: &str, max_depth: usize) -> Option<String> {
                 let (whole, decimals) = number.extent();
                 if whole > MOST_DIGITS || decimals > MOST_DECIMALS {
                     return Some(format!(
-                        "holds a number with more than {MOST_DIGITS} digits before the decimal point or \
+                        "contains a number with more than {MOST_DIGITS} digits before the decimal point or \
                          {MOST_DECIMALS} after it"
                     ));
                 }
@@ -176,7 +176,7 @@ pub(super) fn objection(text: &str, max_depth: usize) -> Option<String> {
 
 fn objection_to_string(string: &str) -> Option<&'static str> {
     let mut rest = string;
-    // Whether the first half of a pair of surrogates came right before.
+    // True if the first half of a surrogate pair directly precedes.
     let mut is_half = false;
     while let Some(at) = rest.find('\\') {
         is_half &= at == 0;
@@ -186,7 +186,7 @@ fn objection_to_string(string: &str) -> Option<&'static str> {
         let code = code.and_then(|code| u16::from_str_radix(code, 16).ok());
         match code {
             Some(0) => {
-                return Some("holds the character U+0000, which PostgreSQL cannot store");
+                return Some("contains the character U+0000, which PostgreSQL cannot store");
             }
             Some(0xDC00..=0xDFFF) if !is_half => return Some(HALF),
             Some(0xDC00..=0xDFFF) => is_half = false,
@@ -203,7 +203,7 @@ fn objection_to_string(string: &str) -> Option<&'static str> {
     None
 }
 
-const HALF: &str = "holds one half of a character that takes two in UTF-16";
+const HALF: &str = "contains half of a UTF-16 surrogate pair";
 
 /// Checks whether two documents have the same value.
 pub(super) fn same(one: &str, other: &str) -> bool {
@@ -215,7 +215,8 @@ enum Container {
     Object(Vec<(String, String)>, Option<String>),
 }
 
-/// A text that all documents with the same value share, and the name of a field that one object has twice.
+/// Returns a text that all documents with the same value share, and the name of a field that an
+/// object has twice.
 fn canonical(text: &str) -> (String, Option<String>) {
     let (mut open, mut whole, mut repeated) = (Vec::new(), String::new(), None);
     let mut tokens = Tokens { text, at: 0 };
@@ -231,7 +232,8 @@ fn canonical(text: &str) -> (String, Option<String>) {
             Token::End => match open.pop() {
                 Some(Container::Array(elements)) => format!("[{}]", elements.join(",")),
                 Some(Container::Object(mut fields, _)) => {
-                    // Stable: of fields with the same name the last counts, as in PostgreSQL.
+                    // The sort is stable: of fields with the same name the last one counts, as in
+                    // PostgreSQL.
                     fields.sort_by(|one, other| one.0.cmp(&other.0));
                     let mut object = "{".to_owned();
                     let mut fields = fields.into_iter().peekable();
@@ -275,7 +277,7 @@ fn canonical(text: &str) -> (String, Option<String>) {
     (whole, repeated)
 }
 
-/// A number: these digits times a power of ten.
+/// A number: the digits times a power of ten.
 struct Decimal {
     is_negative: bool,
     digits: String,
@@ -316,7 +318,7 @@ impl Decimal {
         })
     }
 
-    /// How many digits stand before the decimal point, and how many behind it.
+    /// Returns the number of digits before and after the decimal point.
     fn extent(&self) -> (i64, i64) {
         let digits = i64::try_from(self.digits.len()).unwrap_or(i64::MAX / 4);
         (digits + self.exponent, -self.exponent)

@@ -8,16 +8,17 @@ use super::{open, pause, repository, watching};
 
 /// Applies the migrations that the database does not have yet, and returns their names.
 ///
-/// Begins anew for up to 60 s if the connection is lost, or if it leads to a read-only server.
+/// If the connection is lost or leads to a read-only server, it starts again for up to 60 s.
 ///
 /// # Errors
-/// - [`Error::Migration`] that names the migration. Those before it stay applied. It leaves nothing itself but
-///   an index that was being built concurrently: PostgreSQL keeps it as invalid, and a later migration fails
-///   with its name.
-/// - [`Error::InvalidInput`] if one of the schemas `public`, `analysis`, `setup`, `audit` and `cache`, or the
-///   list of migrations, belongs to another role than the migrating one, one that it is a member of, the
-///   owner of the database or a superuser.
-/// - [`Error::Connection`] if the server does not answer a question about the lock within 10 s.
+/// - [`Error::Migration`] if a migration fails. The error names it; the migrations before it stay
+///   applied. The failed one leaves nothing behind, except for an index that was being built
+///   concurrently. PostgreSQL keeps such an index as invalid, and a later migration fails with its
+///   name.
+/// - [`Error::InvalidInput`] if one of the schemas `public`, `analysis`, `setup`, `audit` and
+///   `cache`, or the table of applied migrations, belongs to an untrusted role. Trusted are the
+///   migrating role, the roles that it is a member of, the owner of the database, and superusers.
+/// - [`Error::Connection`] if the server does not respond to a query about the lock within 10 s.
 #[repository]
 pub async fn up(config: &Config) -> Result<Vec<String>> {
     let before = Arc::new(Before::default());
@@ -30,23 +31,25 @@ pub async fn up(config: &Config) -> Result<Vec<String>> {
         })
         .await;
         match applied {
-            Err(error) if may_begin_anew(&error) && Instant::now() < deadline => {}
+            Err(error) if may_start_again(&error) && Instant::now() < deadline => {}
             outcome => return outcome,
         }
         connection = loop {
-            pause(BEFORE_ANOTHER).await;
+            pause(RETRY_PAUSE).await;
             match open(config).await {
-                Err(error) if may_begin_anew(&error) && Instant::now() < deadline => {}
+                Err(error) if may_start_again(&error) && Instant::now() < deadline => {}
                 outcome => break outcome?,
             }
         };
     }
 }
 
-/// Reverts everything: the data is gone, the database is as before the first migration.
+/// Reverts all migrations and returns their names.
+///
+/// All data is deleted. The database is then as it was before the first migration.
 ///
 /// # Errors
-/// As [`up`], but without beginning anew.
+/// As [`up`], but it does not start again.
 #[repository]
 pub async fn down(config: &Config) -> Result<Vec<String>> {
     let connection = open(config).await?;
@@ -56,7 +59,7 @@ pub async fn down(config: &Config) -> Result<Vec<String>> {
     .await
 }
 
-/// Reverts the newest migration and returns its name.
+/// Reverts the newest applied migration and returns its name.
 ///
 /// # Errors
 /// As [`down`].
@@ -67,20 +70,23 @@ pub async fn down_by_one(config: &Config) -> Result<Option<String>> {
     Ok(reverted.await?.pop())
 }
 
-/// Returns every migration, in order, and whether the database has it.
+/// Returns every migration in order, with its state in the database.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] as [`up`]; [`Error::Migration`] if the list cannot be read.
+/// [`Error::InvalidInput`] as [`up`], and [`Error::Migration`] if the embedded list cannot be read.
 #[repository]
 pub async fn status(config: &Config) -> Result<Vec<MigrationStatus>> {
     watching(open(config).await?, list).await
 }
 
-/// Takes over a database that was built from the design's own SQL, everything in the schema `public`: moves
-/// it into the five schemas and hardens it, with its data.
+/// Adopts a database that was built from the design's own SQL, with everything in the schema
+/// `public`.
+///
+/// Moves it with its data into the five schemas, applies the other migrations, and returns the
+/// names of all.
 ///
 /// # Errors
-/// As [`up`], and [`Error::InvalidInput`] if the migrations have been run already.
+/// As [`up`], and [`Error::InvalidInput`] if the migrations have already been run.
 #[repository]
 pub async fn adopt(config: &Config) -> Result<Vec<String>> {
     watching(open(config).await?, take_over).await
