@@ -146,7 +146,8 @@ impl Default for Keepalives {
 pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 24 * 3600);
 
 impl Config {
-    /// Creates settings from a URL such as `postgres://user:password@host:5432/database?sslmode=verify-full`.
+    /// Creates settings from a URL such as
+    /// `postgres://user:password@host:5432/database?sslmode=verify-full`.
     ///
     /// The URL has the meaning that libpq gives it, in both engines. It may name several hosts
     /// (`postgres://app@a.example,b.example/wundr`); [`require_primary`](Self::require_primary)
@@ -159,8 +160,9 @@ impl Config {
     /// - the server: `host`, `hostaddr`, `port`, `target_session_attrs`, `load_balance_hosts`
     /// - the role: `user`, `password`, `passfile`, `channel_binding`, `krbsrvname`
     /// - the session: `dbname`, `options`, `application_name`, `fallback_application_name`
-    /// - TLS: `sslmode` (default `prefer`), `sslrootcert`, `sslcert`, `sslkey`, `sslpassword`, `sslcrl`, `sslcrldir`,
-    ///   `sslsni`, `ssl_min_protocol_version`, `ssl_max_protocol_version`, and `ssl=true` for `sslmode=require`
+    /// - TLS: `sslmode` (default `prefer`), `sslrootcert`, `sslcert`, `sslkey`, `sslpassword`,
+    ///   `sslcrl`, `sslcrldir`, `sslsni`, `ssl_min_protocol_version`, `ssl_max_protocol_version`,
+    ///   and `ssl=true` for `sslmode=require`
     /// - the network: `connect_timeout`, `keepalives`, `keepalives_idle` and `keepalives_interval`
     ///   in seconds, `keepalives_count`, and `tcp_user_timeout` in milliseconds; zero or less means
     ///   no limit, or the operating system's default

@@ -45,7 +45,8 @@ impl UnknownWord {
         self.0
     }
 
-    /// Returns a word that is stored for good; `None` if it cannot be a name, or too many are stored.
+    /// Returns a word that is stored for good; `None` if it cannot be a name, or too many are
+    /// stored.
     fn intern(type_name: &'static str, word: &[u8]) -> Option<Self> {
         let word = std::str::from_utf8(word).ok()?;
         let mut words = UNKNOWN.lock().unwrap_or_else(PoisonError::into_inner);

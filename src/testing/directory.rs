@@ -1,4 +1,4 @@
-//! Directories for servers, and the account that a server runs as.
+//! The directories of servers, and the account that a server runs as.
 
 use super::ServerError;
 use std::env;
@@ -10,13 +10,15 @@ use std::process::{Command, Stdio};
 
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Below this many KiB, /dev/shm is left alone: containers often have only 64 MiB of it.
+/// The free space, in KiB, below which /dev/shm is not used: containers often have only 64 MiB of
+/// it.
 const ENOUGH_SHARED_MEMORY: u64 = 1 << 20;
 
-/// A socket's path may have 107 bytes (103 on macOS); this leaves room for the names below the base directory.
+/// The longest base directory, in bytes. A socket's path may have 107 bytes (103 on macOS); this
+/// leaves room for the names below the base directory.
 const LONGEST_BASE: usize = 60;
 
-/// Whom a server runs as, when that is not the user of this process.
+/// The account that a server runs as, if that is not the user of this process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Account {
     pub(super) uid: u32,
@@ -24,7 +26,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// An account without privileges that PostgreSQL accepts.
+    /// Returns an unprivileged account that PostgreSQL accepts.
     pub(super) fn unprivileged() -> Option<Account> {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         ["postgres", "nobody"]
@@ -46,7 +48,7 @@ impl Account {
     }
 }
 
-/// Makes `command` run as `account`; `None` is the user of this process.
+/// Makes `command` run as `account`, or as the user of this process if that is `None`.
 pub(super) fn run_as(command: &mut Command, account: Option<Account>) {
     if let Some(Account { uid, gid }) = account {
         command.uid(uid).gid(gid);
@@ -67,28 +69,30 @@ fn account_of(passwd: &str, name: &str) -> Option<Account> {
     })
 }
 
-/// A new directory, owned by the account that the server will run as and closed to others.
+/// A new directory that belongs to the server's account and is closed to others.
 #[derive(Debug)]
 pub(super) struct PrivateDirectory {
     pub(super) path: PathBuf,
-    /// `None` unless this process is root's.
+    /// `None` unless this process runs as root.
     pub(super) account: Option<Account>,
     /// The user of this process.
     pub(super) user: u32,
 }
 
-/// What a server's directory is for.
+/// The purpose of a server's directory.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Purpose {
-    /// Data that is thrown away: in memory if possible.
+    /// Temporary data, stored in memory if possible.
     Scratch,
-    /// Data that is to be written to a real disk.
+    /// Data that must be written to a real disk.
     Disk,
 }
 
 impl PrivateDirectory {
-    /// Makes a directory whose sockets have short paths. A process of root hands it to the account `as_root`, which
-    /// can enter it then; with `None` the directory and its server stay root's.
+    /// Creates a directory whose sockets have short paths.
+    ///
+    /// A process of root passes it to the account `as_root`, which can then enter it. With `None`,
+    /// the directory and its server stay root's.
     pub(super) fn create(
         prefix: &str,
         purpose: Purpose,
@@ -128,7 +132,7 @@ impl PrivateDirectory {
             .prefix(prefix)
             .tempdir_in(base)
             .map_err(making())?;
-        // Who owns a new file is whom this process runs as.
+        // A new directory belongs to the user of this process.
         let user = directory.path().metadata().map_err(making())?.uid();
         let account = as_root.filter(|_| user == 0);
         if let Some(account) = account {
@@ -151,7 +155,7 @@ impl PrivateDirectory {
     }
 }
 
-/// The free space of a file system; 0 if that cannot be known.
+/// Returns the free space of a file system in KiB, or 0 if it is unknown.
 fn free_kibibytes(directory: &Path) -> u64 {
     let output = Command::new("df")
         .arg("-Pk")

@@ -1,9 +1,10 @@
-//! A private PostgreSQL and Redis for tests: real servers, started from the machine's own programs, gone with the
-//! process that started them.
+//! Private PostgreSQL and Redis servers for tests.
 //!
-//! Nothing is mocked, nothing is shared with a server that is already running, and no port is needed: the servers listen
-//! on a Unix socket in a directory of their own. Each test gets a database of its own, copied from a template that is
-//! prepared once, so tests run on all threads at the same time and may commit.
+//! They are real servers, started from the programs installed on the machine, and they end with the
+//! process that started them. Nothing is mocked, and nothing is shared with a server that is
+//! already running. No port is needed: the servers listen on a Unix socket in a directory of their
+//! own. Each test gets its own database, copied from a template that is prepared once. Tests can
+//! therefore run on all threads at the same time and may commit.
 //!
 //! ```no_run
 //! use wundr_db::testing::{PostgresServer, RedisServer};
@@ -25,50 +26,55 @@
 //!
 //! # Faults
 //!
-//! A [`Proxy`] in front of a server takes the part of a network or a host that fails: it can fall silent, refuse or cut
-//! connections, swallow the answer to a commit, tear answers into pieces, and lead to another server. A [`Pair`] is a
-//! primary and its standby, which can be paused, cut off and promoted.
+//! A [`Proxy`] in front of a server simulates a failing network or host. It can stop forwarding,
+//! reject or cut connections, swallow the response to a commit, split responses into pieces, and
+//! connect to another server. A [`Pair`] is a primary and its standby, which can be paused, cut off
+//! and promoted.
 //!
-//! # What the machine needs
+//! # Requirements
 //!
-//! The PostgreSQL server programs, version 15 or newer, and `redis-server` (or `valkey-server`) for [`RedisServer`].
-//! They are looked for in
-//! - `$PG_BIN` and `$REDIS_BIN`, directories; when one is set, no other place is tried;
-//! - PostgreSQL: `pg_config --bindir`, the newest version below the directories that distributions use, then `$PATH`;
-//! - Redis: `$PATH`, then the usual directories.
+//! The PostgreSQL server programs, version 15 or newer, and `redis-server` or `valkey-server` for
+//! [`RedisServer`]. They are searched in:
+//! - the directories `$PG_BIN` and `$REDIS_BIN`; if the variable is set, no other place is searched
+//! - PostgreSQL: `pg_config --bindir`, the newest version below the directories that distributions
+//!   use, then `$PATH`
+//! - Redis: `$PATH`, then the usual directories
 //!
-//! A program that is missing is an error that contains the command which installs it, never a skipped test.
+//! A missing program is an error that contains the command to install it. It never skips a test.
 //!
-//! # What happens to the servers
+//! # Lifetime of the servers
 //!
-//! A server stops when its handle and all its [`TestDatabase`]s are dropped. A small watchdog process does the same when
-//! the process dies in any other way, a `kill -9` included. PostgreSQL refuses to run as root, so root starts it as
-//! `postgres` or `nobody`. Data is kept in memory (`/dev/shm`) where there is at least 1 GiB of it, otherwise in the
-//! directory for temporary files. That directory also keeps a `wundr-db-initdb-*.tar`, an empty database cluster that
-//! saves later processes the run of `initdb`; it can be deleted at any time.
+//! A server stops when its handle and all its [`TestDatabase`]s are dropped. A small watchdog
+//! process stops it if this process ends in any other way, including `kill -9`. PostgreSQL refuses
+//! to run as root; a process of root starts it as `postgres` or `nobody`. Data is stored in memory
+//! (`/dev/shm`) if at least 1 GiB is available there, otherwise in the directory for temporary
+//! files. That directory also keeps a `wundr-db-initdb-*.tar`, an empty database cluster that saves
+//! later processes the run of `initdb`. It can be deleted at any time.
 //!
-//! All functions here block the calling thread. Only Unix-like systems are supported.
+//! All functions of this module block the calling thread. Only Unix-like systems are supported.
 
-mod binaries;
-mod cluster;
 mod directory;
 mod pair;
+mod postgres;
 mod process;
+mod programs;
 mod proxy;
 mod redis;
 mod simple_query;
 
-pub use cluster::{PostgresServer, PostgresServerBuilder, ShutdownMode, TestDatabase};
 pub use pair::Pair;
+pub use postgres::{PostgresServer, PostgresServerBuilder, ShutdownMode, TestDatabase};
 pub use proxy::{Proxy, ProxyMode, Upstream};
 pub use redis::{RedisServer, RedisServerBuilder};
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A database with every migration applied, in the process's own server.
+/// Creates a database with every migration applied, on the server that all tests of this process
+/// share.
 ///
-/// The migrations run once for each server; each call copies what they made, in some 20 ms.
+/// The migrations run once for each server. Each call copies the migrated template, which takes
+/// some 20 ms.
 ///
 /// # Errors
 /// [`ServerError`] if the server cannot be started or a migration fails.
@@ -99,33 +105,34 @@ fn migrate(config: &crate::Config) -> crate::Result<Vec<String>> {
     runtime.block_on(crate::migrations::up(config))
 }
 
-/// Why a test server could not be started or used.
+/// The error of starting or using a test server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
     /// The machine has no usable server program.
     #[error("{program} was not found (looked in {searched}). To install it: {install}")]
     NotInstalled {
-        /// What is missing.
+        /// The missing program.
         program: &'static str,
-        /// The places that were tried, and what was wrong with those that had something.
+        /// The places that were searched, and the reasons against the programs that were found.
         searched: String,
         /// The command that installs it on this machine.
         install: String,
     },
-    /// The directory that `$PG_BIN` or `$REDIS_BIN` names is not usable.
+    /// The directory in `$PG_BIN` or `$REDIS_BIN` is not usable.
     #[error("{variable} is {}, but {reason}. Unset it to search the machine, or install the programs: {install}", directory.display())]
     Override {
         /// The environment variable.
         variable: &'static str,
         /// Its value.
         directory: PathBuf,
-        /// What is wrong with that directory.
+        /// The reason why the directory is not usable.
         reason: String,
         /// The command that installs the programs on this machine.
         install: String,
     },
-    /// The process runs as root and the machine has neither a `postgres` nor a `nobody` account to run PostgreSQL as.
+    /// The process runs as root and the machine has neither a `postgres` nor a `nobody` account to
+    /// run PostgreSQL as.
     #[error("PostgreSQL does not run as root, and /etc/passwd has neither `postgres` nor `nobody`")]
     NoAccount,
     /// The persistent data directory cannot be used.
@@ -133,7 +140,7 @@ pub enum ServerError {
     DataDirectory {
         /// The directory.
         path: PathBuf,
-        /// Why it cannot be used.
+        /// The reason why it cannot be used.
         reason: String,
     },
     /// A setting's name or value cannot be passed to the server.
@@ -141,7 +148,7 @@ pub enum ServerError {
     Setting {
         /// The setting's name.
         name: String,
-        /// Why it cannot be passed.
+        /// The reason why it cannot be passed.
         reason: &'static str,
     },
     /// The server ended, or did not become ready in time.
@@ -149,12 +156,12 @@ pub enum ServerError {
     Start {
         /// The program that was started.
         program: String,
-        /// What happened.
+        /// The failure.
         reason: String,
         /// The last lines of the server's log.
         log: String,
     },
-    /// PostgreSQL refused a statement.
+    /// PostgreSQL rejected a statement.
     #[error("PostgreSQL: {message} (SQLSTATE {sqlstate}) in: {statement}")]
     Statement {
         /// The five-character code.
@@ -169,24 +176,24 @@ pub enum ServerError {
     Prepare {
         /// The template's key.
         key: String,
-        /// What the closure returned.
+        /// The error that the closure returned.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The server belongs to another process, which alone may stop or restart it.
+    /// The server was started by another process, and only that process may stop or restart it.
     #[error("this PostgreSQL server was started by another process and is only used by this one")]
     Borrowed,
     /// An operation on a file, a socket or a process failed.
     #[error("cannot {action}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: String,
-        /// The system's error.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl ServerError {
-    /// For `map_err`: names what was tried on a path.
+    /// Returns a function for `map_err` that adds the operation and its path.
     fn io(action: &str, path: &Path) -> impl FnOnce(io::Error) -> ServerError {
         let action = format!("{action} {}", path.display());
         move |source| ServerError::Io { action, source }

@@ -1,29 +1,31 @@
 //! A primary and its standby.
 
 use super::ServerError;
-use super::cluster::{PostgresServer, PostgresServerBuilder, TestDatabase};
+use super::postgres::{PostgresServer, PostgresServerBuilder, TestDatabase};
 use super::proxy::{Proxy, ProxyMode};
 use std::error::Error;
 use std::io::ErrorKind;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long the standby may take for anything that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit for every wait on the standby.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// The slot keeps what the standby has not got yet, however long the replication is cut.
+/// The replication slot. It keeps the changes that the standby has not received, however long the
+/// replication is cut.
 const SLOT: &str = "wundr_standby";
 
 /// A primary and a standby that follows it by streaming replication, for tests of failover.
 ///
-/// Both are private servers of this process as a [`PostgresServer`] is. Replication is asynchronous: a write is
-/// acknowledged before the standby has it, unless [`synchronous`](Self::synchronous) says otherwise. The standby takes
-/// over with [`promote`](Self::promote); nothing stops the old primary then, which is the danger that a test may want
-/// to show. A [`Proxy`] in front of the primary can lead clients to the new one.
+/// Both are private servers of this process, as a [`PostgresServer`] is. Replication is
+/// asynchronous: a write is acknowledged before the standby has it, unless
+/// [`synchronous`](Self::synchronous) is set. [`promote`](Self::promote) makes the standby a
+/// primary. It does not stop the old primary, so that a test can reproduce that danger. A [`Proxy`]
+/// in front of the primary can lead clients to the new one.
 ///
-/// Dropping the pair stops both, the primary when its databases are gone.
+/// Dropping the pair stops both servers, the primary once its databases are dropped.
 ///
 /// ```no_run
 /// use wundr_db::testing::{Pair, Proxy};
@@ -34,7 +36,7 @@ const SLOT: &str = "wundr_standby";
 /// let address = Proxy::start(pair.primary())?;
 /// println!("connect to {}", address.url_of(&database));
 ///
-/// // What is written from here on is lost.
+/// // Later writes are lost.
 /// pair.wait_for_catch_up()?;
 /// pair.cut_replication()?;
 /// // ...
@@ -55,14 +57,16 @@ impl Pair {
     /// Starts a primary and a standby.
     ///
     /// # Errors
-    /// See [`PostgresServerBuilder::start`]; also [`ServerError::Start`] when the copy of the primary fails.
+    /// See [`PostgresServerBuilder::start`]. [`ServerError::Start`] if the copy of the primary
+    /// fails.
     pub fn start() -> Result<Self, ServerError> {
         Self::start_with(PostgresServer::builder(), PostgresServer::builder())
     }
 
     /// Starts a primary and a standby with settings of their own.
     ///
-    /// A `data_dir` of the standby's builder is not used. A standby needs at least the primary's `max_connections`.
+    /// A `data_dir` of the standby's builder is ignored. The standby needs at least the primary's
+    /// `max_connections`.
     ///
     /// # Errors
     /// See [`start`](Self::start).
@@ -73,10 +77,10 @@ impl Pair {
         Self::of_with(primary.start()?, standby)
     }
 
-    /// Starts a standby of a server that runs, such as one that was promoted before.
+    /// Starts a standby of a running server, such as one that was promoted before.
     ///
     /// # Errors
-    /// See [`start`](Self::start). The server is dropped then.
+    /// See [`start`](Self::start). The server is dropped on error.
     pub fn of(primary: PostgresServer) -> Result<Self, ServerError> {
         Self::of_with(primary, PostgresServer::builder())
     }
@@ -94,7 +98,7 @@ impl Pair {
         })
     }
 
-    /// Returns the primary and the standby as servers of their own. The replication ends.
+    /// Returns the primary and the standby as separate servers. The replication ends.
     #[must_use]
     pub fn into_servers(self) -> (PostgresServer, PostgresServer) {
         (self.primary, self.standby)
@@ -112,7 +116,7 @@ impl Pair {
         &self.standby
     }
 
-    /// Returns the proxy that the standby follows the primary through.
+    /// Returns the proxy between the primary and the standby.
     #[must_use]
     pub fn replication(&self) -> &Proxy {
         &self.replication
@@ -124,7 +128,7 @@ impl Pair {
         self.standby.url(database.name())
     }
 
-    /// Makes an empty database on the primary and waits until the standby has it.
+    /// Creates an empty database on the primary and waits until the standby has it.
     ///
     /// # Errors
     /// See [`PostgresServer::create_database`] and [`wait_for_catch_up`](Self::wait_for_catch_up).
@@ -134,10 +138,11 @@ impl Pair {
         Ok(database)
     }
 
-    /// Makes a database on the primary from a template and waits until the standby has it.
+    /// Creates a database on the primary from a template and waits until the standby has it.
     ///
     /// # Errors
-    /// See [`PostgresServer::create_database_from`] and [`wait_for_catch_up`](Self::wait_for_catch_up).
+    /// See [`PostgresServer::create_database_from`] and
+    /// [`wait_for_catch_up`](Self::wait_for_catch_up).
     pub fn create_database_from<F>(
         &self,
         template_key: &str,
@@ -151,10 +156,12 @@ impl Pair {
         Ok(database)
     }
 
-    /// Makes a database with every migration applied on the primary, and waits until the standby has it.
+    /// Creates a database with every migration applied on the primary, and waits until the standby
+    /// has it.
     ///
     /// # Errors
-    /// See [`migrated_database`](super::migrated_database) and [`wait_for_catch_up`](Self::wait_for_catch_up).
+    /// See [`migrated_database`](super::migrated_database) and
+    /// [`wait_for_catch_up`](Self::wait_for_catch_up).
     #[cfg(any(feature = "async", feature = "blocking"))]
     pub fn migrated_database(&self) -> Result<TestDatabase, ServerError> {
         let database = super::migrated_database_of(&self.primary)?;
@@ -162,26 +169,28 @@ impl Pair {
         Ok(database)
     }
 
-    /// Makes the standby a primary, with a timeline of its own, and waits until it accepts writes.
+    /// Promotes the standby to a primary with its own timeline, and waits until it accepts writes.
     ///
-    /// What the standby has not got at that moment is lost to it. The old primary goes on.
+    /// Changes that the standby has not received are lost to it. The old primary continues to run.
     ///
     /// # Errors
-    /// [`ServerError::Statement`] when it is no standby any more; [`ServerError::Io`] when it takes longer than
-    /// 60 seconds.
+    /// [`ServerError::Statement`] if the server is no longer a standby, [`ServerError::Io`] if it
+    /// takes longer than 60 seconds.
     pub fn promote(&self) -> Result<(), ServerError> {
         self.standby
-            .run(&format!("SELECT pg_promote(true, {})", PATIENCE.as_secs()))?;
+            .run(&format!("SELECT pg_promote(true, {})", TIMEOUT.as_secs()))?;
         self.wait("the promotion of the standby", || {
             let recovers = self.standby.run("SELECT pg_is_in_recovery()")?;
             Ok(recovers.as_deref() == Some("f"))
         })
     }
 
-    /// Makes the standby receive what the primary writes without applying it, so that its readers see the past.
+    /// Makes the standby receive the primary's changes without applying them, so that its readers
+    /// see old data.
     ///
     /// # Errors
-    /// [`ServerError::Statement`] when it is no standby any more, [`ServerError::Io`] when it does not answer.
+    /// [`ServerError::Statement`] if the server is no longer a standby, [`ServerError::Io`] if it
+    /// does not respond.
     pub fn pause_replay(&self) -> Result<(), ServerError> {
         self.standby.run("SELECT pg_wal_replay_pause()")?;
         self.wait("the pause of the standby's replay", || {
@@ -190,7 +199,7 @@ impl Pair {
         })
     }
 
-    /// Lets the standby apply what it has received.
+    /// Makes the standby apply the changes that it has received.
     ///
     /// # Errors
     /// See [`pause_replay`](Self::pause_replay).
@@ -198,12 +207,12 @@ impl Pair {
         self.standby.run("SELECT pg_wal_replay_resume()").map(drop)
     }
 
-    /// Ends the replication: the standby gets nothing that is written from here on. A promotion loses it.
+    /// Ends the replication: the standby receives no later changes, and a promotion loses them.
     ///
-    /// With [`synchronous`](Self::synchronous) the primary's commits wait from here on.
+    /// With [`synchronous`](Self::synchronous), the primary's later commits wait.
     ///
     /// # Errors
-    /// [`ServerError::Io`] when the standby does not notice within 60 seconds.
+    /// [`ServerError::Io`] if the standby does not detect it within 60 seconds.
     pub fn cut_replication(&self) -> Result<(), ServerError> {
         self.replication.set(ProxyMode::Refuse)?;
         self.replication.cut();
@@ -213,7 +222,8 @@ impl Pair {
         })
     }
 
-    /// Lets the standby follow again after [`cut_replication`](Self::cut_replication). It tries every second.
+    /// Restores the replication after [`cut_replication`](Self::cut_replication). The standby
+    /// reconnects every second.
     ///
     /// # Errors
     /// See [`Proxy::set`].
@@ -221,9 +231,9 @@ impl Pair {
         self.replication.set(ProxyMode::Pass)
     }
 
-    /// Makes the primary's commits wait until the standby has applied them, or no longer.
+    /// Sets whether the primary's commits wait until the standby has applied them.
     ///
-    /// What is acknowledged then survives a promotion, and is seen by readers of the standby.
+    /// If they do, acknowledged changes survive a promotion, and readers of the standby see them.
     ///
     /// # Errors
     /// [`ServerError::Statement`] and [`ServerError::Io`].
@@ -246,10 +256,12 @@ impl Pair {
         })
     }
 
-    /// Waits until the standby has applied everything that the primary had written when this was called.
+    /// Waits until the standby has applied everything that the primary had written before this
+    /// call.
     ///
     /// # Errors
-    /// [`ServerError::Io`] when that takes longer than 60 seconds, because the replication is cut or paused, say.
+    /// [`ServerError::Io`] if that takes longer than 60 seconds, for example because the
+    /// replication is cut or paused.
     pub fn wait_for_catch_up(&self) -> Result<(), ServerError> {
         let position = self.primary.run("SELECT pg_current_wal_insert_lsn()")?;
         let caught_up = format!(
@@ -266,7 +278,7 @@ impl Pair {
         what: &str,
         condition: impl Fn() -> Result<bool, ServerError>,
     ) -> Result<(), ServerError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !condition()? {
             if Instant::now() >= deadline {
                 return Err(ServerError::Io {

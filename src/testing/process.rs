@@ -1,4 +1,4 @@
-//! A server's process, and the watchdog that ends it when ours dies.
+//! A server's process, and the watchdog that ends it if this process dies.
 
 use super::ServerError;
 use std::fs;
@@ -9,15 +9,19 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a server may take to accept connections.
+/// The time limit for a server to accept connections.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 const POLL: Duration = Duration::from_millis(2);
 
-/// Reads the server's process id from each line (an empty line: none), and acts when the pipe closes, which is when
-/// the process at its other end is gone. Arguments: the signal, tenths of a second until SIGKILL, a directory to remove
-/// or nothing. A dead server that nobody waits for stays in the process table, in a container for ever: that is why the
-/// process's state is read where there is /proc.
+/// The script of the watchdog.
+///
+/// It reads the server's process id from each line; an empty line means none. It ends the server
+/// when the pipe closes, which happens when the process at its other end ends. Its arguments are
+/// the signal, the tenths of a second until SIGKILL, and a directory to remove or an empty string.
+///
+/// A dead server without a waiting parent stays in the process table, in a container for ever. The
+/// script therefore reads the process's state if there is /proc.
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 runs() {
@@ -39,7 +43,7 @@ fi
 [ -z "$3" ] || rm -rf -- "$3"
 "#;
 
-/// A signal by its name, and how long the server may take to end before SIGKILL.
+/// The name of a signal, and the time that the server may take to end before SIGKILL.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
     pub(super) signal: &'static str,
@@ -63,7 +67,7 @@ pub(super) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Sets up the watchdog; `ending` is what it and `drop` do to the server.
+    /// Starts the watchdog. The watchdog and `drop` end the server by `ending`.
     pub(super) fn new(directory: &Path, ending: Ending) -> Result<Self, ServerError> {
         let watchdog = Command::new("/bin/sh")
             .args(["-c", WATCHDOG, "wundr-db-watchdog", ending.signal])
@@ -71,10 +75,11 @@ impl ServerProcess {
             .arg(directory)
             .current_dir("/")
             .stdin(Stdio::piped())
-            // Pipes of ours that it held open would keep our reader waiting.
+            // The watchdog must not keep the pipes of this process open, since their reader would
+            // wait for it.
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C goes to a process group: the watchdog outlives it.
+            // Ctrl-C is sent to a process group. The watchdog survives it in a group of its own.
             .process_group(0)
             .spawn()
             .map_err(|source| {
@@ -92,7 +97,9 @@ impl ServerProcess {
         })
     }
 
-    /// Starts the server, its output going to the end of `log`, and waits until `ready`, which gets its process id.
+    /// Starts the server and waits until `ready`, which receives the process id, returns true.
+    ///
+    /// The server's output is appended to `log`.
     pub(super) fn launch(
         &mut self,
         command: &mut Command,
@@ -117,7 +124,7 @@ impl ServerProcess {
             .map_err(ServerError::io("start", Path::new(&program)))?;
         let pid = child.id();
         self.child = Some(child);
-        self.tell_watchdog();
+        self.update_watchdog();
 
         let deadline = Instant::now() + READY_WITHIN;
         let reason = loop {
@@ -140,7 +147,7 @@ impl ServerProcess {
         })
     }
 
-    /// The process id, if the server runs.
+    /// Returns the process id if the server runs.
     pub(super) fn pid(&mut self) -> Option<u32> {
         self.exit_status();
         self.child.as_ref().map(Child::id)
@@ -149,7 +156,7 @@ impl ServerProcess {
     /// Sends a signal, by its name without `SIG`, to the server if it runs.
     pub(super) fn signal(&mut self, name: &str) -> Result<(), ServerError> {
         let Some(pid) = self.pid() else { return Ok(()) };
-        // The shell's own `kill` is always there, the program is not.
+        // The shell's builtin `kill` always exists; the program may not.
         Command::new("/bin/sh")
             .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &pid.to_string()])
             .current_dir("/")
@@ -164,7 +171,7 @@ impl ServerProcess {
             })
     }
 
-    /// Ends the server and waits until it is gone.
+    /// Ends the server and waits until it has ended.
     pub(super) fn stop(&mut self, ending: Ending) {
         if ending.patience > Duration::ZERO && self.signal(ending.signal).is_ok() {
             let deadline = Instant::now() + ending.patience;
@@ -176,20 +183,23 @@ impl ServerProcess {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
-            self.tell_watchdog();
+            self.update_watchdog();
         }
     }
 
-    /// Some once, when the server is found to have ended.
+    /// Returns the exit status once, when the server has ended.
     fn exit_status(&mut self) -> Option<std::process::ExitStatus> {
         let status = self.child.as_mut()?.try_wait().ok()??;
         self.child = None;
-        self.tell_watchdog();
+        self.update_watchdog();
         Some(status)
     }
 
-    /// A process id is told to the watchdog as long as it is ours; once waited for, another process may get it.
-    fn tell_watchdog(&mut self) {
+    /// Sends the process id, or none, to the watchdog.
+    ///
+    /// The watchdog has an id only until this process has waited for it. After that, another
+    /// process may get the same id.
+    fn update_watchdog(&mut self) {
         let pid = self
             .child
             .as_ref()
@@ -210,7 +220,7 @@ impl Drop for ServerProcess {
     }
 }
 
-/// The last lines that were written to a log after the first `start` bytes.
+/// Returns the last lines that were written to a log after the first `start` bytes.
 pub(super) fn tail(log: &Path, start: u64) -> String {
     const LINES: usize = 30;
     let bytes = fs::read(log).unwrap_or_default();
@@ -222,7 +232,7 @@ pub(super) fn tail(log: &Path, start: u64) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// A TCP port of 127.0.0.1 that was free a moment ago.
+/// Returns a TCP port of 127.0.0.1 that was free a moment ago.
 pub(super) fn free_port() -> Result<u16, ServerError> {
     std::net::TcpListener::bind(("127.0.0.1", 0))
         .and_then(|listener| listener.local_addr())

@@ -1,7 +1,7 @@
-//! A proxy between a client and a server, for the faults of a network.
+//! A proxy between a client and a server that simulates network faults.
 
 use super::ServerError;
-use super::cluster::{PostgresServer, TestDatabase, encode};
+use super::postgres::{PostgresServer, TestDatabase, encode};
 use super::redis::RedisServer;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,22 +12,23 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often a connection that is held looks for the end of the silence.
+/// The interval at which a held connection checks for the end of the silence.
 const POLL: Duration = Duration::from_millis(5);
 
-/// How many bytes of a silent connection are read ahead, to notice that its other end was closed.
+/// The number of bytes that are read ahead on a silent connection, to detect that its other end was
+/// closed.
 const READ_AHEAD: usize = 256 * 1024;
 
-/// A client that sends nothing for this long has sent its whole message.
+/// The silence after which a client's message counts as complete.
 const QUIET: Duration = Duration::from_millis(50);
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the port may be in the hands of another program when the proxy listens again.
+/// The time for which another program may use the port when the proxy listens again.
 const LISTEN_WITHIN: Duration = Duration::from_secs(10);
 
-/// The ports that are tried: below those that systems give to outgoing connections, so that the port of a proxy that
-/// refuses connections is not given away in the meantime.
+/// The range of ports. It is below the usual range of ports for outgoing connections, so that the
+/// port of a proxy that rejects connections is not assigned in the meantime.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// The address of the server behind a [`Proxy`].
@@ -70,28 +71,33 @@ impl From<&Proxy> for Upstream {
     }
 }
 
-/// What a [`Proxy`] does with connections and bytes.
+/// The behavior of a [`Proxy`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyMode {
     /// Accepts connections and forwards all bytes.
     #[default]
     Pass,
-    /// Accepts connections and keeps the open ones, but forwards nothing in either direction, the end of a connection
-    /// included. From outside this is a server whose processes are stopped. What is sent meanwhile is forwarded when
-    /// another mode is set.
-    Silent,
-    /// Closes its listener: new connections are refused. Those that are open go on;
-    /// [`cut`](Proxy::cut) ends them too.
-    Refuse,
-    /// Passes, until a client sends bytes that contain this text. These are forwarded, nothing of the server's answer
-    /// is; when the server has worked off what it got, the client's connection is closed.
+    /// Accepts connections and keeps the open ones, but forwards nothing in either direction,
+    /// including the end of a connection.
     ///
-    /// The text is looked for in the bytes as they are: a prepared statement is not found by its SQL when it is run
-    /// again. `COMMIT` finds the end of a transaction of both engines.
+    /// This looks like a server whose processes are stopped. Bytes that are sent meanwhile are
+    /// forwarded when another mode is set.
+    Silent,
+    /// Rejects new connections, by closing the listener. Open connections continue;
+    /// [`cut`](Proxy::cut) ends them.
+    Refuse,
+    /// Forwards all bytes until a client sends bytes that contain this text.
+    ///
+    /// These bytes are forwarded, but nothing of the server's response is. When the server has
+    /// processed what it received, the client's connection is closed.
+    ///
+    /// The text is searched for in the raw bytes. A prepared statement is therefore not found by
+    /// its SQL when it is executed again. `COMMIT` finds the end of a transaction of both engines.
     SwallowAnswerTo(String),
-    /// Forwards the server's bytes in pieces of 1 to 2048 bytes with a pause after each. The lengths of the pieces
-    /// follow from the seed and the number of the connection.
+    /// Forwards the server's bytes in pieces of 1 to 2048 bytes with a pause after each.
+    ///
+    /// The lengths of the pieces are determined by the seed and the number of the connection.
     Split {
         /// The pause after each piece.
         pause: Duration,
@@ -101,18 +107,20 @@ pub enum ProxyMode {
 }
 
 impl ProxyMode {
-    /// Swallows the answer to `COMMIT`: the transaction is committed, and its client cannot know.
+    /// Returns the mode that swallows the response to `COMMIT`: the transaction is committed, but
+    /// its client cannot detect that.
     #[must_use]
     pub fn swallow_commit() -> Self {
         ProxyMode::SwallowAnswerTo("COMMIT".to_owned())
     }
 }
 
-/// A TCP proxy in front of a server, which takes the part of a network or a host that fails.
+/// A TCP proxy in front of a server, which simulates a failing network or host.
 ///
-/// It listens on a free port of 127.0.0.1, which any user of the machine can reach, and works in front of PostgreSQL,
-/// Redis or any other server: it forwards bytes. It starts in [`ProxyMode::Pass`]; the mode can be changed at any
-/// time and applies to open connections too. Dropping the proxy closes all its connections.
+/// It listens on a free port of 127.0.0.1, which any user of the machine can reach. It forwards
+/// bytes, so it works with PostgreSQL, Redis and any other server. It starts in
+/// [`ProxyMode::Pass`]. The mode can be changed at any time and also applies to open connections.
+/// Dropping the proxy closes all its connections.
 ///
 /// ```no_run
 /// use wundr_db::testing::{PostgresServer, Proxy, ProxyMode};
@@ -122,7 +130,7 @@ impl ProxyMode {
 /// let database = server.create_database()?;
 /// let proxy = Proxy::start(server)?;
 /// println!("connect to {}", proxy.url_of(&database));
-/// // The server seems to stand still:
+/// // The server seems to hang:
 /// proxy.set(ProxyMode::Silent)?;
 /// # Ok(())
 /// # }
@@ -138,7 +146,7 @@ impl Proxy {
     /// Starts a proxy in front of a server, which need not run yet.
     ///
     /// # Errors
-    /// [`ServerError::Io`] when no port can be listened on.
+    /// [`ServerError::Io`] if the proxy cannot listen on any port.
     pub fn start(upstream: impl Into<Upstream>) -> Result<Self, ServerError> {
         let listener = listen_anywhere()?;
         let address = listener
@@ -161,11 +169,12 @@ impl Proxy {
 
     /// Changes the mode.
     ///
-    /// After [`Refuse`](ProxyMode::Refuse) the proxy listens on the same port again. When this returns, the new mode
-    /// applies to every byte that is read and to every connection that is made.
+    /// After [`Refuse`](ProxyMode::Refuse), the proxy listens on the same port again. When this
+    /// call returns, the new mode applies to every byte that is read and to every new connection.
     ///
     /// # Errors
-    /// [`ServerError::Io`] when another program has taken the port while the proxy refused connections.
+    /// [`ServerError::Io`] if another program has taken the port while the proxy rejected
+    /// connections.
     pub fn set(&self, mode: ProxyMode) -> Result<(), ServerError> {
         let mut acceptor = lock(&self.acceptor);
         if mode == ProxyMode::Refuse {
@@ -198,12 +207,13 @@ impl Proxy {
         lock(&self.shared.state).0.clone()
     }
 
-    /// Connects new clients to another server. Open connections stay with theirs; [`cut`](Self::cut) ends them.
+    /// Connects new clients to another server. Open connections keep theirs; [`cut`](Self::cut)
+    /// ends them.
     pub fn lead_to(&self, upstream: impl Into<Upstream>) {
         lock(&self.shared.state).1 = upstream.into();
     }
 
-    /// Closes all open connections, on both sides. The mode stays.
+    /// Closes all open connections, on both sides. The mode does not change.
     pub fn cut(&self) {
         for connection in lock(&self.shared.connections)
             .iter()
@@ -237,7 +247,7 @@ impl Proxy {
 
     /// Returns the URL of a test's database through this proxy.
     ///
-    /// It does not change which server the proxy leads to.
+    /// This does not change the server that the proxy connects to.
     #[must_use]
     pub fn url_of(&self, database: &TestDatabase) -> String {
         self.url(database.name())
@@ -245,7 +255,7 @@ impl Proxy {
 
     /// Returns the URL of a Redis server through this proxy, with the server's password.
     ///
-    /// It does not change which server the proxy leads to.
+    /// This does not change the server that the proxy connects to.
     #[must_use]
     pub fn url_of_redis(&self, server: &RedisServer) -> String {
         server.url_at(self.address)
@@ -267,7 +277,7 @@ impl Proxy {
             .count()
     }
 
-    /// Returns the number of answers swallowed so far in [`ProxyMode::SwallowAnswerTo`].
+    /// Returns the number of responses swallowed so far in [`ProxyMode::SwallowAnswerTo`].
     #[must_use]
     pub fn swallowed(&self) -> u64 {
         self.shared.swallowed.load(Ordering::SeqCst)
@@ -284,7 +294,7 @@ impl Proxy {
             sleep(Duration::from_millis(1));
         }
         let _ = thread.join();
-        // A process that is being started holds a copy of every socket until it runs its program.
+        // A child process holds a copy of every socket until it executes its program.
         let deadline = Instant::now() + LISTEN_WITHIN;
         while TcpStream::connect_timeout(&self.address, POLL).is_ok() && Instant::now() < deadline {
             sleep(Duration::from_millis(1));
@@ -305,7 +315,7 @@ struct Shared {
     connections: Mutex<Vec<Weak<Connection>>>,
     accepted: AtomicU64,
     swallowed: AtomicU64,
-    /// Tells the thread that accepts to end.
+    /// Makes the accepting thread end.
     closing: AtomicBool,
 }
 
@@ -317,7 +327,7 @@ impl Shared {
                 return;
             }
             let Ok((client, _)) = accepted else {
-                // Out of file descriptors, or a client that is gone already.
+                // The process has no free file descriptor, or the client has already disconnected.
                 sleep(POLL);
                 continue;
             };
@@ -352,7 +362,7 @@ impl Shared {
             let _ = server.set_no_delay();
             let server = connection.server.get_or_init(|| server);
             let (shared, other) = (Arc::clone(self), Arc::clone(connection));
-            // A cut that came before the server was known has to be made up for.
+            // A cut before the server was set could not close the server's side.
             if !connection.cut.load(Ordering::SeqCst)
                 && spawn(move || {
                     if let Some(server) = other.server.get() {
@@ -389,7 +399,7 @@ impl Shared {
                 server.write_all(&held.bytes)?;
                 held.bytes.clear();
                 if found {
-                    // The rest of the message, should it come in several parts.
+                    // The message may arrive in several parts.
                     let _ = connection.client.set_read_timeout(Some(QUIET));
                     loop {
                         connection.client.read_more(&mut held);
@@ -399,7 +409,7 @@ impl Shared {
                         server.write_all(&held.bytes)?;
                         held.bytes.clear();
                     }
-                    // The server ends the connection after what it got.
+                    // The server ends the connection after processing what it received.
                     return server.shutdown(Shutdown::Write);
                 }
             }
@@ -455,7 +465,7 @@ impl Shared {
         }
     }
 
-    /// Waits while the proxy is silent, and reads on so that the end of the connection is noticed.
+    /// Waits while the proxy is silent, and continues to read, to detect the end of the connection.
     fn hold(&self, connection: &Connection, from: &Stream, held: &mut Held) {
         let silent =
             || lock(&self.state).0 == ProxyMode::Silent && !connection.cut.load(Ordering::SeqCst);
@@ -477,17 +487,17 @@ impl Shared {
     }
 }
 
-/// One client and its server. The sockets are closed when both threads have ended.
+/// A client and its server. The sockets are closed when both threads have ended.
 #[derive(Debug)]
 struct Connection {
     client: Stream,
     server: OnceLock<Stream>,
     number: u64,
-    /// One side has closed it.
+    /// One side has closed the connection.
     ended: AtomicBool,
-    /// It was closed from here.
+    /// The proxy has closed the connection.
     cut: AtomicBool,
-    /// Nothing of the server's is forwarded any more.
+    /// The server's bytes are no longer forwarded.
     swallow: AtomicBool,
 }
 
@@ -502,11 +512,11 @@ impl Connection {
     }
 }
 
-/// What was read and not yet forwarded.
+/// The bytes that were read and not yet forwarded.
 #[derive(Default)]
 struct Held {
     bytes: Vec<u8>,
-    /// Nothing follows.
+    /// True if nothing follows.
     end: bool,
 }
 
@@ -540,7 +550,7 @@ impl Stream {
         }
     }
 
-    /// Reads once; an error is an end, unless it is that of a time limit.
+    /// Reads once. An error counts as the end, unless it is that of a time limit.
     fn read_more(&self, held: &mut Held) {
         let mut buffer = [0; 16 * 1024];
         let result = match self {
@@ -618,14 +628,14 @@ fn listen_anywhere() -> Result<TcpListener, ServerError> {
     TcpListener::bind(any).map_err(listening(any))
 }
 
-/// Small lengths are as likely as large ones.
+/// Returns a random length. Each power of two is equally likely.
 fn piece_length(random: &mut u64) -> usize {
     let value = next_random(random);
     let below = 1_u64 << (value % 12);
     usize::try_from(1 + (value >> 8) % below).unwrap_or(1)
 }
 
-/// SplitMix64.
+/// Returns the next number of the SplitMix64 generator.
 fn next_random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut value = *state;

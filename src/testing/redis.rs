@@ -1,9 +1,9 @@
 //! A private Redis server.
 
 use super::ServerError;
-use super::binaries::redis_server;
 use super::directory::{PrivateDirectory, Purpose};
 use super::process::{Ending, ServerProcess, free_port, tail};
+use super::programs::redis_server;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How to start a [`RedisServer`].
+/// A builder of [`RedisServer`]s.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct RedisServerBuilder {
@@ -25,50 +25,58 @@ pub struct RedisServerBuilder {
 }
 
 impl RedisServerBuilder {
-    /// A line of `redis.conf`: a directive and its arguments, written as there (`setting("save", "3600 1 300 100")`). It
-    /// comes after those of this module.
+    /// Adds a line of `redis.conf`: a directive and its arguments in the file's syntax, as in
+    /// `setting("save", "3600 1 300 100")`.
+    ///
+    /// It is placed after this module's own lines.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
         self
     }
 
-    /// Asks every client for this password. The URLs contain it.
+    /// Requires this password of every client. The URLs contain it.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// The most memory the data may take, in bytes. What happens then is the setting `maxmemory-policy`.
+    /// Sets the most memory that the data may use, in bytes. The setting `maxmemory-policy`
+    /// determines what happens then.
     pub fn maxmemory(self, bytes: u64) -> Self {
         self.setting("maxmemory", bytes.to_string())
     }
 
-    /// Writes every change to an append-only file before it is acknowledged, so that the data is there again after
-    /// [`restart`](RedisServer::restart). It still goes with the server.
+    /// Writes every change to an append-only file before it is acknowledged, so that the data
+    /// survives a [`restart`](RedisServer::restart).
+    ///
+    /// The data is still removed with the server.
     pub fn persistent(mut self) -> Self {
         self.persistent = true;
         self
     }
 
-    /// Also listens on a free port of 127.0.0.1. Any user of the machine can then connect.
+    /// Makes the server also listen on a free port of 127.0.0.1. Any user of the machine can then
+    /// connect.
     pub fn listen_tcp(mut self) -> Self {
         self.tcp = true;
         self
     }
 
-    /// Starts the server and waits until it answers, at most 60 seconds.
+    /// Starts the server and waits until it responds, at most 60 seconds.
     ///
     /// # Errors
-    /// [`ServerError::NotInstalled`] or [`ServerError::Override`] when there is no `redis-server`,
-    /// [`ServerError::Setting`] when a setting or the password has a line break, [`ServerError::Start`] when the server
-    /// does not come up, for instance because of a setting it does not know, and [`ServerError::Io`].
+    /// - [`ServerError::NotInstalled`] or [`ServerError::Override`] if there is no `redis-server`
+    /// - [`ServerError::Setting`] if a setting or the password contains a line break
+    /// - [`ServerError::Start`] if the server does not start, for example because of an unknown
+    ///   setting
+    /// - [`ServerError::Io`]
     pub fn start(&self) -> Result<RedisServer, ServerError> {
         const ATTEMPTS: usize = 5;
         let program = redis_server()?;
         let mut attempt = 1;
         loop {
             match self.start_once(&program) {
-                // Another program took the port that was free.
+                // Another program has taken the free port in the meantime.
                 Err(ServerError::Start { log, .. })
                     if self.tcp && attempt < ATTEMPTS && log.contains("Address already in use") =>
                 {
@@ -81,7 +89,7 @@ impl RedisServerBuilder {
 
     fn start_once(&self, program: &Path) -> Result<RedisServer, ServerError> {
         let directory = PrivateDirectory::create("wundr-db-redis-", Purpose::Scratch, None)?;
-        // Nothing outlives the server, so there is nothing to end in order.
+        // Nothing survives the server, so it need not end cleanly.
         let process = ServerProcess::new(&directory.path, Ending::KILL)?;
         let server = RedisServer {
             program: program.to_owned(),
@@ -133,7 +141,7 @@ impl RedisServerBuilder {
             if name.contains(['\n', '\r']) || value.contains(['\n', '\r']) {
                 return Err(ServerError::Setting {
                     name: name.to_owned(),
-                    reason: "it has a line break",
+                    reason: "it contains a line break",
                 });
             }
             text.push_str(&format!("{name} {value}\n"));
@@ -142,7 +150,9 @@ impl RedisServerBuilder {
     }
 }
 
-/// A private Redis server, stopped and removed with its process. It starts empty and does not write to disk.
+/// A private Redis server, which is stopped and removed at the end of the process.
+///
+/// It starts empty and does not write to disk.
 pub struct RedisServer {
     program: PathBuf,
     directory: PathBuf,
@@ -152,7 +162,7 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// How to start a server with other settings.
+    /// Creates a builder for a server with other settings.
     pub fn builder() -> RedisServerBuilder {
         RedisServerBuilder::default()
     }
@@ -165,7 +175,7 @@ impl RedisServer {
         Self::builder().start()
     }
 
-    /// The URL over the Unix socket, `redis+unix:///...`, as redis-rs takes it.
+    /// Returns the URL over the Unix socket, `redis+unix:///...`, in redis-rs's form.
     #[must_use]
     pub fn url(&self) -> String {
         let socket = self.socket();
@@ -180,7 +190,7 @@ impl RedisServer {
         )
     }
 
-    /// The URL over TCP, `redis://127.0.0.1:...`, if the server was started with
+    /// Returns the URL over TCP, `redis://127.0.0.1:...`, if the server was started with
     /// [`listen_tcp`](RedisServerBuilder::listen_tcp).
     #[must_use]
     pub fn tcp_url(&self) -> Option<String> {
@@ -188,7 +198,7 @@ impl RedisServer {
             .map(|port| self.url_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
     }
 
-    /// The URL of this server at an address that leads to it.
+    /// Returns the URL of this server at an address that leads to it.
     pub(super) fn url_at(&self, address: SocketAddr) -> String {
         let password = self
             .password
@@ -198,59 +208,64 @@ impl RedisServer {
         format!("redis://{password}{address}")
     }
 
-    /// The path of the Unix socket.
+    /// Returns the path of the Unix socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.directory.join("redis.sock")
     }
 
-    /// The directory with what the server writes: `dump.rdb`, the append-only files and its log.
+    /// Returns the directory of the files that the server writes: `dump.rdb`, the append-only files
+    /// and its log.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.directory
     }
 
-    /// The last lines of the server's log.
+    /// Returns the last lines of the server's log.
     #[must_use]
     pub fn log(&self) -> String {
         tail(&self.log_file(), 0)
     }
 
-    /// The server's process id, while it runs.
+    /// Returns the server's process id if it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.process().pid()
     }
 
-    /// Ends the server with SIGKILL, if it runs. Its socket and URLs are the same after [`restart`](Self::restart).
+    /// Ends the server with SIGKILL, if it runs. Its socket and URLs stay the same after
+    /// [`restart`](Self::restart).
     pub fn kill(&self) {
         self.process().stop(Ending::KILL);
     }
 
-    /// Starts the server again, after a [`kill`](Self::kill) if it runs. It is empty then, unless it is
-    /// [`persistent`](RedisServerBuilder::persistent) or has a `dump.rdb`.
+    /// Starts the server again, after a [`kill`](Self::kill) if it runs.
+    ///
+    /// It is then empty, unless it is [`persistent`](RedisServerBuilder::persistent) or has a
+    /// `dump.rdb`.
     ///
     /// # Errors
-    /// [`ServerError::Start`] when it does not come up, and [`ServerError::Io`].
+    /// [`ServerError::Start`] if it does not start, and [`ServerError::Io`].
     pub fn restart(&self) -> Result<(), ServerError> {
         let mut process = self.process();
         process.stop(Ending::KILL);
         self.launch(&mut process)
     }
 
-    /// Makes the server stand still (SIGSTOP): connections are made, but nothing is answered until
-    /// [`resume`](Self::resume).
+    /// Stops the server's process (SIGSTOP) until [`resume`](Self::resume).
+    ///
+    /// Connections are accepted, but no command gets a response.
     ///
     /// # Errors
-    /// [`ServerError::Io`] when the signal cannot be sent.
+    /// [`ServerError::Io`] if the signal cannot be sent.
     pub fn pause(&self) -> Result<(), ServerError> {
         self.process().signal("STOP")
     }
 
-    /// Lets a paused server go on.
+    /// Continues a stopped server.
     ///
     /// # Errors
-    /// [`ServerError::Io`] when the signal cannot be sent.
+    /// [`ServerError::Io`] if the signal cannot be sent.
     pub fn resume(&self) -> Result<(), ServerError> {
         self.process().signal("CONT")
     }
@@ -265,7 +280,7 @@ impl RedisServer {
 
     fn launch(&self, process: &mut ServerProcess) -> Result<(), ServerError> {
         let socket = self.socket();
-        // What a killed server left would refuse connections, and look like a start that fails.
+        // The socket of a killed server would reject connections, and look like a failed start.
         let _ = fs::remove_file(&socket);
         let mut command = Command::new(&self.program);
         command
@@ -273,7 +288,7 @@ impl RedisServer {
             .current_dir(&self.directory)
             .env("LC_ALL", "C");
         process.launch(&mut command, &self.log_file(), |_| {
-            answers(&socket, self.password.as_deref()).unwrap_or(false)
+            is_ready(&socket, self.password.as_deref()).unwrap_or(false)
         })
     }
 }
@@ -298,25 +313,27 @@ impl std::fmt::Debug for RedisServerBuilder {
     }
 }
 
-/// Whether the server serves: it does not while it still loads its data, which it only tells who has logged in.
-fn answers(socket: &Path, password: Option<&str>) -> io::Result<bool> {
+/// Checks whether the server executes commands.
+///
+/// It does not while it loads its data, which it reports only to authenticated clients.
+fn is_ready(socket: &Path, password: Option<&str>) -> io::Result<bool> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let mut answers = BufReader::new(stream.try_clone()?);
-    let mut answer = String::new();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut response = String::new();
     if let Some(password) = password {
         write!(
             stream,
             "*2\r\n$4\r\nAUTH\r\n${}\r\n{password}\r\n",
             password.len()
         )?;
-        answers.read_line(&mut answer)?;
-        answer.clear();
+        reader.read_line(&mut response)?;
+        response.clear();
     }
     stream.write_all(b"PING\r\n")?;
-    answers.read_line(&mut answer)?;
-    // A setting may ask for a password that is not known here.
-    Ok(answer.starts_with("+PONG") || answer.starts_with("-NOAUTH"))
+    reader.read_line(&mut response)?;
+    // A setting of the caller may require a password that is unknown here.
+    Ok(response.starts_with("+PONG") || response.starts_with("-NOAUTH"))
 }
 
 fn quote(value: &str) -> String {

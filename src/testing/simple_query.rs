@@ -1,5 +1,6 @@
-//! PostgreSQL's simple query protocol over a Unix socket, as much of it as creating databases takes. It needs neither
-//! an engine of this crate nor `psql`, which some server packages leave out.
+//! PostgreSQL's simple query protocol over a Unix socket, as far as creating databases needs it.
+//!
+//! It needs neither an engine of this crate nor `psql`, which some server packages do not include.
 
 use super::ServerError;
 use std::io::{self, Read, Write};
@@ -7,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// No statement here takes longer, except on a machine that stands still.
+/// The time limit of a statement. None takes longer, except on a stalled machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection of the superuser `postgres`.
@@ -32,7 +33,8 @@ impl Session {
             .set_write_timeout(Some(TIMEOUT))
             .map_err(connecting())?;
         let mut session = Self { stream };
-        // Protocol 3.0, then names and values, each with a zero byte, then one more.
+        // Protocol 3.0, then names and values, each terminated by a zero byte, then another zero
+        // byte.
         let mut body = 196_608_u32.to_be_bytes().to_vec();
         body.extend_from_slice(format!("user\0postgres\0database\0{database}\0\0").as_bytes());
         session.send(None, &body).map_err(connecting())?;
@@ -40,7 +42,8 @@ impl Session {
         Ok(session)
     }
 
-    /// Runs one statement and returns the first column of its first row, if there is one and it is not NULL.
+    /// Runs one statement and returns the first column of its first row, if there is one and it is
+    /// not NULL.
     pub(super) fn run(&mut self, statement: &str) -> Result<Option<String>, ServerError> {
         let mut body = statement.as_bytes().to_vec();
         body.push(0);
@@ -60,7 +63,7 @@ impl Session {
         self.stream.write_all(&message)
     }
 
-    /// Reads until the server is ready for the next statement.
+    /// Reads messages until the server is ready for the next statement.
     fn finish(&mut self, statement: &str) -> Result<Option<String>, ServerError> {
         let mut value = None;
         let mut error = None;
@@ -79,13 +82,13 @@ impl Session {
                 b'Z' => return error.map_or(Ok(value), Err),
                 b'E' => error = Some(message.into_error(statement)),
                 b'D' if value.is_none() => value = message.first_column(),
-                // Authentication: 0 is "accepted".
+                // Authentication: 0 means success.
                 b'R' if message.body != [0; 4] => {
                     return Err(ServerError::Io {
                         action: format!("run {statement}"),
                         source: io::Error::new(
                             io::ErrorKind::PermissionDenied,
-                            "the server asks for a password",
+                            "the server requires a password",
                         ),
                     });
                 }

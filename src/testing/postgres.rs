@@ -1,9 +1,9 @@
 //! A private PostgreSQL server.
 
 use super::ServerError;
-use super::binaries::PostgresPrograms;
 use super::directory::{Account, PrivateDirectory, Purpose, run_as};
 use super::process::{Ending, ServerProcess, free_port, tail};
+use super::programs::PostgresPrograms;
 use super::simple_query::Session;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::env;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// The C locale is the only one that every machine has.
+/// The arguments of `initdb`. The C locale is the only one that every machine has.
 const INITDB_ARGUMENTS: [&str; 8] = [
     "-U",
     "postgres",
@@ -31,13 +31,15 @@ const INITDB_ARGUMENTS: [&str; 8] = [
     "--no-instructions",
 ];
 
-/// For data that dies with its server. Commits stay synchronous: with the data in the system's cache that costs little,
-/// and an acknowledged commit survives [`PostgresServer::kill`].
+/// The settings of a server whose data is removed with it.
+///
+/// Commits stay synchronous. With the data in the operating system's cache that costs little, and
+/// an acknowledged commit survives [`PostgresServer::kill`].
 const SCRATCH_SETTINGS: [(&str, &str); 6] = [
     ("autovacuum", "off"),
     ("jit", "off"),
     ("log_checkpoints", "off"),
-    // Bounds the memory that write-ahead log takes on /dev/shm.
+    // Limits the memory that the write-ahead log uses on /dev/shm.
     ("max_wal_size", "256MB"),
     ("max_connections", "200"),
     ("wal_recycle", "off"),
@@ -56,7 +58,7 @@ const CLEAN: Ending = Ending {
     patience: Duration::from_secs(60),
 };
 
-/// How long to wait for another process that starts or stops a server on the same data directory.
+/// The time to wait for another process that starts or stops a server on the same data directory.
 const OTHER_PROCESS: Duration = Duration::from_secs(60);
 
 const URL_SAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
@@ -65,7 +67,7 @@ static NEXT_DATABASE: AtomicU64 = AtomicU64::new(0);
 
 static SHARED: Mutex<Option<&'static PostgresServer>> = Mutex::new(None);
 
-/// How to start a [`PostgresServer`].
+/// A builder of [`PostgresServer`]s.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct PostgresServerBuilder {
@@ -78,31 +80,42 @@ pub struct PostgresServerBuilder {
 }
 
 impl PostgresServerBuilder {
-    /// Whether the server forces its writes to disk. Without this call it does so only with
-    /// [`data_dir`](Self::data_dir). `true` also keeps the data off `/dev/shm`, so that timings include the disk.
+    /// Sets whether the server forces its writes to disk.
+    ///
+    /// Default: only with [`data_dir`](Self::data_dir). `true` also avoids `/dev/shm`, so that
+    /// timings include the disk.
     pub fn fsync(mut self, fsync: bool) -> Self {
         self.fsync = Some(fsync);
         self
     }
 
-    /// Keeps the data in this directory, which is made when it is absent or empty, and used again by the next start.
+    /// Keeps the data in this directory.
     ///
-    /// When a server already runs on it, started by another process, that server is used: it then ends with its own
-    /// process, and [`kill`](PostgresServer::kill), [`restart`](PostgresServer::restart) and
-    /// [`stop`](PostgresServer::stop) return [`ServerError::Borrowed`]. The settings of this builder do not apply to it.
+    /// The directory is created if it does not exist, and reused by the next start. It may be
+    /// empty.
+    ///
+    /// If another process already runs a server on the directory, this process uses that server.
+    /// The server then ends with its own process, and [`kill`](PostgresServer::kill),
+    /// [`restart`](PostgresServer::restart) and [`stop`](PostgresServer::stop) return
+    /// [`ServerError::Borrowed`]. The settings of this builder do not apply to it.
     pub fn data_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(directory.into());
         self
     }
 
-    /// A setting of `postgresql.conf`. It wins over those this module makes, and the last call wins.
+    /// Sets a parameter of `postgresql.conf`.
+    ///
+    /// It takes precedence over this module's own settings. If a parameter is set twice, the last
+    /// call applies.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
         self
     }
 
-    /// Also listens on a free port of 127.0.0.1, for clients that know no Unix sockets. Any user of the machine can then
-    /// connect, without a password.
+    /// Makes the server also listen on a free port of 127.0.0.1, for clients that do not support
+    /// Unix sockets.
+    ///
+    /// Any user of the machine can then connect without a password.
     pub fn listen_tcp(mut self) -> Self {
         self.tcp = true;
         self
@@ -111,9 +124,13 @@ impl PostgresServerBuilder {
     /// Starts the server and waits until it accepts connections, at most 60 seconds.
     ///
     /// # Errors
-    /// [`ServerError::NotInstalled`] or [`ServerError::Override`] when there is no PostgreSQL 15 or newer,
-    /// [`ServerError::Start`] when the server does not come up, [`ServerError::DataDirectory`] when the data directory is
-    /// of another version or cannot be used, [`ServerError::NoAccount`] and [`ServerError::Io`].
+    /// - [`ServerError::NotInstalled`] or [`ServerError::Override`] if there is no PostgreSQL 15 or
+    ///   newer
+    /// - [`ServerError::Start`] if the server does not start
+    /// - [`ServerError::DataDirectory`] if the data directory is of another version or cannot be
+    ///   used
+    /// - [`ServerError::NoAccount`] if root has no account to run PostgreSQL as
+    /// - [`ServerError::Io`]
     pub fn start(&self) -> Result<PostgresServer, ServerError> {
         let programs = PostgresPrograms::find()?;
         let cluster = match &self.data_dir {
@@ -125,7 +142,7 @@ impl PostgresServerBuilder {
         })
     }
 
-    /// Starts a server on a copy of another one, which it follows.
+    /// Starts a standby on a copy of another server.
     pub(super) fn start_standby(
         mut self,
         primary: SocketAddr,
@@ -150,7 +167,7 @@ impl PostgresServerBuilder {
                 {
                     if Instant::now() >= deadline {
                         let reason =
-                            format!("it is in use, and the server there does not answer:\n{log}");
+                            format!("it is in use, and the server there does not respond:\n{log}");
                         return Err(ServerError::DataDirectory { path: data, reason });
                     }
                     std::thread::sleep(Duration::from_millis(100));
@@ -169,7 +186,7 @@ impl PostgresServerBuilder {
         let mut attempt = 1;
         loop {
             match self.launch_once(programs, data) {
-                // Another program took the port that was free.
+                // Another program has taken the free port in the meantime.
                 Err(ServerError::Start { log, .. })
                     if self.tcp && attempt < ATTEMPTS && log.contains("Address already in use") =>
                 {
@@ -249,32 +266,33 @@ impl PostgresServerBuilder {
     }
 }
 
-/// How a server ends, in the words of `pg_ctl stop --mode`.
+/// The way to stop a server, as in `pg_ctl stop --mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ShutdownMode {
-    /// Transactions are rolled back, connections closed, all data written.
+    /// Rolls back transactions, closes connections and writes all data.
     Fast,
-    /// As in a crash: the next start recovers from the write-ahead log.
+    /// Stops as in a crash. The next start recovers from the write-ahead log.
     Immediate,
 }
 
-/// A private PostgreSQL server, stopped and removed with its process.
+/// A private PostgreSQL server, which is stopped and removed at the end of the process.
 ///
-/// See the [module](super) for where it runs. Its superuser is `postgres`, without a password; its locale is `C`, its
-/// encoding UTF-8, and it allows 200 connections. Autovacuum is off unless the data is kept.
+/// The [module](super) documentation describes where it runs. Its superuser is `postgres`, without
+/// a password. Its locale is `C`, its encoding is UTF-8, and it allows 200 connections. Autovacuum
+/// is off unless the data is kept.
 #[derive(Debug)]
 pub struct PostgresServer {
     cluster: Arc<Cluster>,
 }
 
 impl PostgresServer {
-    /// How to start a server with other settings.
+    /// Creates a builder for a server with other settings.
     pub fn builder() -> PostgresServerBuilder {
         PostgresServerBuilder::default()
     }
 
-    /// Starts a server for tests: nothing is kept, nothing is forced to disk.
+    /// Starts a server for tests. Its data is not kept and not forced to disk.
     ///
     /// # Errors
     /// See [`PostgresServerBuilder::start`].
@@ -282,7 +300,9 @@ impl PostgresServer {
         Self::builder().start()
     }
 
-    /// The server that all tests of this process share, started by the first call; it ends with the process.
+    /// Returns the server that all tests of this process share.
+    ///
+    /// The first call starts it. It ends with the process.
     ///
     /// # Errors
     /// See [`PostgresServerBuilder::start`]. After an error the next call tries again.
@@ -296,14 +316,17 @@ impl PostgresServer {
         Ok(server)
     }
 
-    /// The URL of a database of this server, over the Unix socket; libpq and tokio-postgres both take it.
+    /// Returns the URL of a database of this server over the Unix socket, for libpq and
+    /// tokio-postgres.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         self.cluster.url(database)
     }
 
-    /// The URL of a database over TCP, if the server was started with
-    /// [`listen_tcp`](PostgresServerBuilder::listen_tcp) by this process.
+    /// Returns the URL of a database over TCP.
+    ///
+    /// `None` unless this process started the server with
+    /// [`listen_tcp`](PostgresServerBuilder::listen_tcp).
     #[must_use]
     pub fn tcp_url(&self, database: &str) -> Option<String> {
         let Cluster { tcp, port, .. } = *self.cluster;
@@ -311,25 +334,25 @@ impl PostgresServer {
         tcp.then(|| format!("postgres://postgres@127.0.0.1:{port}/{database}"))
     }
 
-    /// The major version, 15 or higher.
+    /// Returns the major version, 15 or higher.
     #[must_use]
     pub fn version(&self) -> u32 {
         self.cluster.programs.major
     }
 
-    /// The directory of the server's socket, the `host` of a connection.
+    /// Returns the directory of the server's socket, which is the `host` of a connection.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
         &self.cluster.directory
     }
 
-    /// The port: part of the socket's name, and the TCP port if there is one.
+    /// Returns the port, which is a part of the socket's name, and the TCP port if there is one.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.cluster.port
     }
 
-    /// The path of the Unix socket.
+    /// Returns the path of the Unix socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.cluster.socket()
@@ -340,19 +363,20 @@ impl PostgresServer {
         self.cluster.session()?.run(statement)
     }
 
-    /// The directory of the data.
+    /// Returns the data directory.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.cluster.data
     }
 
-    /// The last lines of the server's log; empty for a server of another process.
+    /// Returns the last lines of the server's log, or an empty string for a server of another
+    /// process.
     #[must_use]
     pub fn log(&self) -> String {
         tail(&self.cluster.log(), 0)
     }
 
-    /// The server's process id, while it runs.
+    /// Returns the server's process id if it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match self.cluster.process() {
@@ -361,8 +385,11 @@ impl PostgresServer {
         }
     }
 
-    /// A program of the same installation, such as `pg_dump` or `pg_basebackup`, set up to connect to this server and to
-    /// run as its account in its socket's directory.
+    /// Creates a command of a program of the same installation, such as `pg_dump` or
+    /// `pg_basebackup`.
+    ///
+    /// It is configured to connect to this server. It runs as the server's account, in the
+    /// directory of its socket.
     pub fn command(&self, program: &str) -> Command {
         let mut command = self.cluster.command(program);
         command
@@ -372,30 +399,32 @@ impl PostgresServer {
         command
     }
 
-    /// Makes an empty database with a name of its own.
+    /// Creates an empty database with a unique name.
     ///
     /// # Errors
-    /// [`ServerError::Statement`] when PostgreSQL refuses, [`ServerError::Io`] when it does not answer.
+    /// [`ServerError::Statement`] if PostgreSQL rejects the statement, [`ServerError::Io`] if it
+    /// does not respond.
     pub fn create_database(&self) -> Result<TestDatabase, ServerError> {
         self.copy_database("template0", &mut self.cluster.session()?)
     }
 
-    /// Makes a database that is a copy of a template, with the template's settings and privileges.
+    /// Creates a database as a copy of a template, with the template's settings and privileges.
     ///
-    /// The first call for a `template_key` makes the template: an empty database on which `prepare`, given its URL, runs
-    /// the migrations, say. Nothing can connect to the template afterwards. Calls from other threads and, where they
-    /// share a server, from other processes wait for it. A key should change when what `prepare` does changes: templates
-    /// stay in a server whose data is kept.
+    /// The first call for a `template_key` creates the template as an empty database. It then calls
+    /// `prepare` with its URL, for example to run migrations. Nothing can connect to the template
+    /// afterwards. Calls from other threads wait for it, as do calls from other processes that
+    /// share the server. Change the key if `prepare` changes: templates remain in a server whose
+    /// data is kept.
     ///
-    /// `prepare` runs on a thread of its own, where it may block on a runtime even if the caller is inside one. Its
-    /// connections are ended when it returns.
+    /// `prepare` runs on a thread of its own. It may block on a runtime there even if the caller
+    /// runs inside one. Its connections are closed when it returns.
     ///
     /// # Errors
-    /// [`ServerError::Prepare`] with what `prepare` returned; the next call for that key then starts over. Otherwise as
-    /// [`create_database`](Self::create_database).
+    /// [`ServerError::Prepare`] with the error of `prepare`; the next call for that key then starts
+    /// over. Otherwise as [`create_database`](Self::create_database).
     ///
     /// # Panics
-    /// When `prepare` panics.
+    /// If `prepare` panics.
     pub fn create_database_from<F>(
         &self,
         template_key: &str,
@@ -408,8 +437,8 @@ impl PostgresServer {
         let template = format!("template_{hash:016x}");
         let mut session = self.cluster.session()?;
         if !is_template(&mut session, &template)? {
-            // Tried again and again, not waited for: a wait in the server would have to have a time limit. The lock ends
-            // with the session.
+            // The lock is polled, since a wait in the server would need a time limit. It ends with
+            // the session.
             let lock = format!(
                 "SELECT pg_catalog.pg_try_advisory_lock({})",
                 hash.cast_signed()
@@ -447,7 +476,7 @@ impl PostgresServer {
     where
         F: FnOnce(&str) -> Result<(), Box<dyn Error + Send + Sync>> + Send,
     {
-        // What a process that died while preparing has left.
+        // Removes the remains of a process that died while preparing.
         session.run(&format!("DROP DATABASE IF EXISTS {template} WITH (FORCE)"))?;
         session.run(&format!("CREATE DATABASE {template} TEMPLATE template0"))?;
         let url = self.url(template);
@@ -487,8 +516,10 @@ impl PostgresServer {
         })
     }
 
-    /// Stops the server as in a crash, if it runs: connections break, and the next start recovers. What was committed
-    /// stays. Its data, socket and URLs are the same after [`restart`](Self::restart).
+    /// Stops the server as in a crash, if it runs.
+    ///
+    /// Connections break, and the next start recovers. Committed data survives. Its data, socket
+    /// and URLs stay the same after [`restart`](Self::restart).
     ///
     /// # Errors
     /// [`ServerError::Borrowed`] for a server of another process.
@@ -500,18 +531,21 @@ impl PostgresServer {
     /// Starts the server again on the same data and socket, after a clean stop if it runs.
     ///
     /// # Errors
-    /// [`ServerError::Borrowed`] for a server of another process, [`ServerError::Start`] when it does not come up.
+    /// [`ServerError::Borrowed`] for a server of another process, [`ServerError::Start`] if it does
+    /// not start.
     pub fn restart(&self) -> Result<(), ServerError> {
         let mut process = self.cluster.process()?;
         process.stop(CLEAN);
         self.cluster.launch(&mut process)
     }
 
-    /// Stops the server now, though there may still be [`TestDatabase`]s of it. Dropping the server instead stops it
-    /// when they are gone: with `Immediate`, or `Fast` if its data is kept.
+    /// Stops the server now, even if it still has [`TestDatabase`]s.
+    ///
+    /// Dropping the server instead stops it when they are dropped: with `Immediate`, or with `Fast`
+    /// if its data is kept.
     ///
     /// # Errors
-    /// [`ServerError::Borrowed`] for a server of another process, which goes on.
+    /// [`ServerError::Borrowed`] for a server of another process, which continues.
     pub fn stop(self, mode: ShutdownMode) -> Result<(), ServerError> {
         let ending = match mode {
             ShutdownMode::Fast => CLEAN,
@@ -522,7 +556,9 @@ impl PostgresServer {
     }
 }
 
-/// A database of a [`PostgresServer`], dropped with this value. The server goes on as long as it has any.
+/// A database of a [`PostgresServer`], which is removed when this value is dropped.
+///
+/// The server runs as long as it has any.
 #[derive(Debug)]
 pub struct TestDatabase {
     cluster: Arc<Cluster>,
@@ -530,13 +566,13 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// The URL to connect to, over the Unix socket.
+    /// Returns the URL of the database over the Unix socket.
     #[must_use]
     pub fn url(&self) -> String {
         self.cluster.url(&self.name)
     }
 
-    /// The database's name.
+    /// Returns the database's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -549,7 +585,7 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        // The server may be stopped, on purpose.
+        // A test may have stopped the server.
         if let Ok(mut session) = self.cluster.session() {
             let _ = session.run(&format!(
                 "DROP DATABASE IF EXISTS {} WITH (FORCE)",
@@ -564,7 +600,7 @@ struct Cluster {
     programs: PostgresPrograms,
     account: Option<Account>,
     data: PathBuf,
-    /// Holds the socket and, for a server of ours, the log.
+    /// Contains the socket and, if this process started the server, the log.
     directory: PathBuf,
     port: u16,
     tcp: bool,
@@ -574,10 +610,10 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// The server that another process runs on a data directory.
+    /// Returns the server that another process runs on a data directory.
     fn borrow(data: &Path, programs: &PostgresPrograms) -> Option<Cluster> {
         let file = PostmasterFile::read(data).filter(|file| file.ready)?;
-        // Who owns a new file is whom this process runs as.
+        // A new file belongs to the user of this process.
         let user = tempfile::tempfile().ok()?.metadata().ok()?.uid();
         let cluster = Cluster {
             programs: programs.clone(),
@@ -628,7 +664,7 @@ impl Cluster {
 
     fn url(&self, database: &str) -> String {
         let directory = encode(self.directory.as_os_str().as_bytes());
-        // With the port: libpq would otherwise take it from $PGPORT.
+        // Includes the port, since libpq would otherwise read it from $PGPORT.
         format!(
             "postgres://postgres@{directory}:{}/{}",
             self.port,
@@ -641,7 +677,7 @@ impl Cluster {
     }
 }
 
-/// What a running server says about itself in its data directory.
+/// The state that a running server writes to `postmaster.pid` in its data directory.
 struct PostmasterFile {
     pid: u32,
     port: u16,
@@ -650,7 +686,7 @@ struct PostmasterFile {
 }
 
 impl PostmasterFile {
-    /// `None` if there is no such file, or the server has only begun to write it.
+    /// Reads the file. `None` if it does not exist or the server has not finished writing it.
     fn read(data: &Path) -> Option<Self> {
         let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -658,13 +694,14 @@ impl PostmasterFile {
             pid: lines.first()?.parse().ok()?,
             port: lines.get(3)?.parse().ok()?,
             socket_directory: PathBuf::from(lines.get(4)?),
-            // A server that follows another one says "standby".
+            // A standby writes "standby".
             ready: matches!(*lines.get(7)?, "ready" | "standby"),
         })
     }
 }
 
-/// The account a server of root's runs as: the one that owns its data, or one without privileges.
+/// Returns the account that a server started by root runs as: the owner of its data, or an
+/// unprivileged account.
 fn server_account(data: Option<&Path>) -> Option<Account> {
     let owner = data
         .and_then(|data| data.metadata().ok())
@@ -684,11 +721,11 @@ fn command(
     directory: &Path,
 ) -> Command {
     let mut command = Command::new(programs.path(program));
-    // $PGDATA, $PGOPTIONS and the like are meant for other servers.
+    // $PGDATA, $PGOPTIONS and similar variables are meant for other servers.
     for (name, _) in env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"PG")) {
         command.env_remove(name);
     }
-    // The account may not be able to enter our own working directory.
+    // The account may have no access to the current directory of this process.
     command
         .env("LC_ALL", "C")
         .current_dir(directory)
@@ -708,13 +745,13 @@ fn initdb(
     command
         .args(INITDB_ARGUMENTS)
         .args((!synced).then_some("--no-sync"));
-    // initdb makes the machine's time zone the server's.
+    // initdb would use the machine's time zone for the server.
     command.arg("-D").arg(data).env("TZ", "UTC");
     let program = programs.path("initdb");
     run_to_end(command, &program)
 }
 
-/// Copies a running primary, and sets up the copy to follow it.
+/// Copies a running primary and configures the copy as its standby.
 fn copy_primary(
     primary: SocketAddr,
     slot: &str,
@@ -739,7 +776,7 @@ fn copy_primary(
         .args(["-c", "fast", "--no-sync", "-D"])
         .arg(data);
     run_to_end(command, &program)?;
-    // The standby asks its primary again after this time; five seconds by default.
+    // The interval at which the standby reconnects to its primary. PostgreSQL's default is 5 s.
     let settings = data.join("postgresql.auto.conf");
     fs::File::options()
         .append(true)
@@ -762,7 +799,7 @@ fn run_to_end(mut command: Command, program: &Path) -> Result<(), ServerError> {
     })
 }
 
-/// Makes the data directory that is kept, unless it is there.
+/// Creates the persistent data directory unless it exists.
 fn make_data_directory(
     data: &Path,
     programs: &PostgresPrograms,
@@ -780,17 +817,18 @@ fn make_data_directory(
             return Ok(());
         }
         return unusable(format!(
-            "it was made by PostgreSQL {version}, and the programs are {}; point PG_BIN at those of version {version}, \
+            "it was created by PostgreSQL {version}, and the programs are {}; set PG_BIN to those of version {version}, \
              or remove the directory",
             programs.version
         ));
     }
     if fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some()) {
-        return unusable("it holds something other than PostgreSQL's data".to_owned());
+        return unusable("it contains other files than PostgreSQL's data".to_owned());
     }
     let parent = data.parent().unwrap_or(data);
     fs::create_dir_all(parent).map_err(ServerError::io("make", parent))?;
-    // Made apart, then renamed: two processes may do this at the same time, and one may die halfway.
+    // Created elsewhere, then renamed, since two processes may do this at the same time, and one
+    // may die halfway.
     let new = PrivateDirectory::create_in(parent, ".wundr-db-initdb-", server_account(None))?;
     let made = initdb(programs, new.account, &new.path, &new.path, synced);
     let moved =
@@ -804,7 +842,7 @@ fn make_data_directory(
     moved
 }
 
-/// Makes a data directory from the saved image of one, or makes both.
+/// Creates a data directory from the saved image of one, or creates both.
 fn make_scratch_data(
     data: &Path,
     programs: &PostgresPrograms,
@@ -829,12 +867,12 @@ fn make_scratch_data(
 }
 
 fn restore_image(image: &Path, data: &Path, directory: &PrivateDirectory) -> Option<()> {
-    // Others may write to the directory for temporary files; only what this user put there is taken.
+    // Other users can write to the directory for temporary files. Only a file of this user is used.
     let found = image.symlink_metadata().ok()?;
     let file = fs::File::open(image).ok()?;
     let opened = file.metadata().ok()?;
-    let ours = found.is_file() && opened.uid() == directory.user && opened.mode() & 0o022 == 0;
-    if !ours || (found.dev(), found.ino()) != (opened.dev(), opened.ino()) {
+    let is_own = found.is_file() && opened.uid() == directory.user && opened.mode() & 0o022 == 0;
+    if !is_own || (found.dev(), found.ino()) != (opened.dev(), opened.ino()) {
         return None;
     }
     fs::DirBuilder::new().mode(0o700).create(data).ok()?;
@@ -865,7 +903,7 @@ fn save_image(image: &Path, data: &Path) -> Option<()> {
     file.persist(image).ok().map(drop)
 }
 
-/// Whether a template is there and finished.
+/// Checks whether a template exists and is complete.
 fn is_template(session: &mut Session, template: &str) -> Result<bool, ServerError> {
     let statement =
         format!("SELECT datallowconn FROM pg_catalog.pg_database WHERE datname = '{template}'");
@@ -876,7 +914,8 @@ pub(super) fn encode(part: &[u8]) -> String {
     percent_encode(part, URL_SAFE).to_string()
 }
 
-/// FNV-1a: the same in every process and build, unlike the standard library's hashers.
+/// Returns the FNV-1a hash, which is the same in every process and build, unlike those of the
+/// standard library.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -1,4 +1,4 @@
-//! Where the server programs are.
+//! The search for the server programs.
 
 use super::ServerError;
 use std::env;
@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 /// The oldest PostgreSQL that the crate supports.
 const OLDEST_MAJOR: u32 = 15;
 
-/// Directories that hold one directory per installed version, and what precedes and follows the version in its path.
+/// Directories that contain one directory for each installed version, with the text before and
+/// after the version in its path.
 const VERSIONED: [(&str, &str, &str); 7] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -62,14 +63,16 @@ impl PostgresPrograms {
         })
     }
 
-    /// Accepts a directory that holds the server's programs in a supported version.
+    /// Checks a directory for the server's programs in a supported version. Returns the reason if
+    /// it is not usable.
     fn inspect(directory: &Path) -> Result<Self, String> {
-        // Links (as in /usr/local/bin) are followed: the programs look for each other beside themselves.
+        // Follows symbolic links, as in /usr/local/bin: the programs search for each other in their
+        // own directory.
         let server = fs::canonicalize(directory.join("postgres"))
-            .map_err(|_| "it has no program `postgres`".to_owned())?;
+            .map_err(|_| "it does not contain the program `postgres`".to_owned())?;
         let directory = server.parent().unwrap_or(directory).to_owned();
         if !directory.join("initdb").is_file() {
-            return Err("it has no program `initdb`".to_owned());
+            return Err("it does not contain the program `initdb`".to_owned());
         }
         let output = Command::new(&server)
             .arg("--version")
@@ -93,7 +96,7 @@ impl PostgresPrograms {
     }
 }
 
-/// Finds `redis-server`, or `valkey-server`, which speaks the same protocol.
+/// Finds `redis-server`, or `valkey-server`, which uses the same protocol.
 pub(super) fn redis_server() -> Result<PathBuf, ServerError> {
     let in_directory = |directory: &Path| {
         ["redis-server", "valkey-server"]
@@ -105,7 +108,7 @@ pub(super) fn redis_server() -> Result<PathBuf, ServerError> {
         return in_directory(&directory).ok_or_else(|| ServerError::Override {
             variable: "REDIS_BIN",
             directory,
-            reason: "it has no program `redis-server`".to_owned(),
+            reason: "it does not contain the program `redis-server`".to_owned(),
             install: install_command(&REDIS_PACKAGES),
         });
     }
@@ -133,10 +136,10 @@ fn search_path() -> Vec<PathBuf> {
         .unwrap_or_default()
 }
 
-/// Directories that may hold the PostgreSQL programs, best first.
+/// Returns the directories that may contain the PostgreSQL programs, best first.
 fn candidates() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    // `pg_config` often comes with the client's development files, without a server beside it.
+    // `pg_config` is often installed with the client's development files, without a server.
     if let Ok(output) = Command::new("pg_config")
         .arg("--bindir")
         .stdin(Stdio::null())
@@ -163,7 +166,7 @@ fn candidates() -> Vec<PathBuf> {
     found
 }
 
-/// The names that are `prefix` and a version number, the highest number first.
+/// Returns the names that consist of `prefix` and a version number, the highest number first.
 fn newest_first(names: impl Iterator<Item = String>, prefix: &str) -> Vec<String> {
     let mut versions: Vec<(Vec<u32>, String)> = names
         .filter_map(|name| {
@@ -178,7 +181,8 @@ fn newest_first(names: impl Iterator<Item = String>, prefix: &str) -> Vec<String
     versions.into_iter().map(|(_, name)| name).collect()
 }
 
-/// The major version in the output of `postgres --version`, as in `postgres (PostgreSQL) 17.2 (Debian 17.2-1)`.
+/// Parses the major version in the output of `postgres --version`, such as `postgres (PostgreSQL)
+/// 17.2 (Debian 17.2-1)`.
 fn major_version(output: &str) -> Option<u32> {
     let (_, version) = output.split_once(") ")?;
     version
@@ -188,7 +192,7 @@ fn major_version(output: &str) -> Option<u32> {
         .ok()
 }
 
-/// A package manager's program, and the command that installs what is missing with it.
+/// The program of a package manager, and the command that installs the server with it.
 type Packages = [(&'static str, &'static str); 7];
 
 const POSTGRES_PACKAGES: Packages = [
@@ -220,7 +224,7 @@ const REDIS_PACKAGES: Packages = [
     ("brew", "brew install redis"),
 ];
 
-/// The line that installs a server with the package manager this machine has.
+/// Returns the command that installs a server with this machine's package manager.
 fn install_command(packages: &Packages) -> String {
     let places: Vec<PathBuf> = search_path()
         .into_iter()
@@ -242,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_from_what_the_server_prints() {
+    fn major_versions_are_parsed_from_the_server_s_output() {
         assert_eq!(
             major_version("postgres (PostgreSQL) 15.20 (Debian 15.20-1)"),
             Some(15)
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_a_server_is_told_how_to_install_it() {
+    fn the_error_of_a_machine_without_a_server_has_the_command_to_install_it() {
         let empty = tempfile::tempdir().unwrap();
         let error =
             PostgresPrograms::find_among(None, || vec![empty.path().to_owned()]).unwrap_err();
@@ -282,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_too_old_is_passed_over_and_named() {
+    fn a_version_that_is_too_old_is_skipped_and_reported() {
         use std::os::unix::fs::PermissionsExt;
         let old = tempfile::tempdir().unwrap();
         for program in ["postgres", "initdb"] {
