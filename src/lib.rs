@@ -71,10 +71,20 @@
 //! # }
 //! ```
 //!
+//! # Crates in the signatures
+//!
+//! Types of these crates appear in the public signatures: [`bigdecimal`], [`chrono`], [`diesel`], [`ipnetwork`],
+//! [`serde_json`], [`uuid`] and, with the feature `async`, `diesel_async`. Each is re-exported, so that an application
+//! can use the version that this crate was built with: `wundr_db::chrono::Utc`. A major release of one of them is a
+//! breaking change of this crate. Derives of a re-exported crate (`diesel::Queryable`) need the crate itself as a
+//! dependency, because the code that they write names it.
+//!
 //! # How to add a table
 //!
-//! [`recipe`] shows the two files that make a table, as they are.
+//! [`recipe`] shows the two files that make a table, as they are. `docs/adding-a-table.md` in the repository lists
+//! each step, and the test or compiler error that reports its omission.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 // Without an engine there are only the plain data; much of what serves the engines is idle then.
@@ -127,6 +137,10 @@ mod tracking;
 mod transaction;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod usage;
+
+#[cfg(feature = "async")]
+pub use diesel_async;
+pub use {bigdecimal, chrono, diesel, ipnetwork, serde_json, uuid};
 
 pub use change::Change;
 pub use config::{Config, Keepalives, Recycling};
