@@ -846,8 +846,10 @@ mod tests {
             ),
             (Error::ReadOnly, Advice::AgainElsewhere, None),
             nothing(Error::Decode {
-                type_name: "x".into(),
-                value: text(),
+                what: "x".into(),
+                id: None,
+                column: None,
+                reason: text(),
             }),
             nothing(Error::Migration {
                 version: text(),

@@ -302,7 +302,7 @@ impl Closed {
 mod tests {
     use super::*;
 
-    fn record_notification(id: AnalysisId, project_id: ProjectId) -> String {
+    fn note(id: AnalysisId, project_id: ProjectId) -> String {
         format!(r#"{{"id": "{id}", "project_id": "{project_id}", "status": "new word"}}"#)
     }
 

@@ -88,7 +88,7 @@ async fn nothing_is_left(db: &Db) {
         assert_eq!(ask(db, STATE).await, state, "{sql}");
         assert_eq!(ask(db, PROCESS).await, process, "{sql}");
         // The repositories go on by what they have prepared.
-        let user = wundr_db::NewUser::new(format!("{}@x", uuid::Uuid::new_v4()), "x");
+        let user = wundr_db::NewUser::new(format!("{}@x", wundr_db::UserId::new()), "x");
         db.users().create(user).await.unwrap();
     }
     for sql in LEFT {
