@@ -1,6 +1,6 @@
-//! The same repositories without async: for a command-line tool, a script or a web framework with threads.
+//! The repositories without async, for a command-line tool, a script or a threaded web framework.
 //!
-//! Needs no database of yours: it starts a private server, and leaves nothing behind.
+//! It starts a private server and needs no other database. It leaves nothing behind.
 
 use wundr_db::blocking::{Db, OrganizationRepository, UserRepository};
 use wundr_db::testing::migrated_database;
@@ -9,13 +9,13 @@ use wundr_db::{Error, NewOrganization, NewUser, SubscriptionPlan, UserChanges};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = migrated_database()?;
 
-    // A Db is a pool: cheap to clone, and what every thread gets.
+    // A Db is a pool. It is cheap to clone and shared by all threads.
     let db = Db::connect_to(&database.url())?;
 
     let ada = db.users().create(NewUser::new("ada@example.org", "Ada"))?;
     println!("created  {} {}", ada.id, ada.email);
 
-    // What is not named in the changes stays as it is.
+    // Columns that the changes do not name keep their values.
     let ada = db.users().update(
         ada.id,
         UserChanges::new()
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     println!("renamed  {} {:?}", ada.name, ada.github_username);
 
-    // Repositories can be shared between threads, as trait objects too.
+    // Repositories can be shared between threads, also as trait objects.
     let names = ["Analytical Engines", "Difference Engines", "Looms"];
     std::thread::scope(|threads| {
         for (number, name) in names.into_iter().enumerate() {
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     });
 
-    // An error says which constraint it was, so a program need not read a message.
+    // The error has the name of the constraint, so a program need not parse a message.
     match db
         .users()
         .create(NewUser::new("ADA@example.org", "Impostor"))

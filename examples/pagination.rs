@@ -1,6 +1,6 @@
-//! Keyset pages: forwards, backwards, and undisturbed by what others insert meanwhile.
+//! Keyset pagination: forwards, backwards, and unaffected by concurrent inserts.
 //!
-//! Needs no database of yours: it starts a private server, and leaves nothing behind.
+//! It starts a private server and needs no other database. It leaves nothing behind.
 
 use wundr_db::testing::migrated_database;
 use wundr_db::{Cursor, Db, NewUser, Page, Paged, User, UserFilter, UserOrder, UserRepository};
@@ -16,14 +16,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .collect();
     users.create_many(&new).await?;
 
-    // A page says how many rows, in which order, and whether to count them all.
+    // A page sets the number of rows, their order, and whether all rows are counted.
     let filter = UserFilter::new().is_active(true);
     let page = Page::new().limit(4).order(UserOrder::Name).with_total();
     let first = users.list(&filter, &page).await?;
     println!("of {} users", first.total.unwrap_or_default());
     show("first", &first);
 
-    // A cursor is text: it travels in a URL or a GraphQL answer, and comes back.
+    // A cursor is text. A URL or a GraphQL response can carry it.
     let text = first
         .next
         .as_ref()
@@ -31,7 +31,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .unwrap_or_default();
     let cursor: Cursor = text.parse()?;
 
-    // Somebody inserts a row that sorts before the cursor: the next page neither repeats nor skips anything.
+    // Another client inserts a row that sorts before the cursor. The next page neither repeats nor
+    // skips a row.
     users
         .create(NewUser::new("new@example.org", "User 00"))
         .await?;
@@ -43,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     show("second", &second);
 
-    // And back again, where the new row has its place.
+    // The page before contains the new row.
     if let Some(cursor) = second.previous {
         let back = users
             .list(

@@ -1,6 +1,6 @@
-//! Units of work: several writes that happen together or not at all.
+//! Transactions: several writes of which all are done or none.
 //!
-//! Needs no database of yours: it starts a private server, and leaves nothing behind.
+//! It starts a private server and needs no other database. It leaves nothing behind.
 
 use wundr_db::testing::migrated_database;
 use wundr_db::{
@@ -14,7 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let database = migrated_database()?;
     let db = Db::connect_to(&database.url()).await?;
 
-    // All three rows, or none: the closure's Ok commits, its Err rolls back.
+    // Inserts all three rows or none. The closure's Ok commits, its Err rolls back.
     let lab = db
         .transaction(async |tx| {
             let ada = tx
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             tx.organizations()
                 .create(NewOrganization::new("Second", "second"))
                 .await?;
-            // The address is taken: the organization above goes with it.
+            // The address already exists, so the organization above is rolled back.
             tx.users()
                 .create(NewUser::new("ada@example.org", "Impostor"))
                 .await?;
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         failed.map_err(|error| error.to_string())
     );
 
-    // A savepoint lets one part fail alone.
+    // If a part in a savepoint fails, the rest of the transaction can continue.
     db.transaction(async |tx| {
         tx.organizations()
             .create(NewOrganization::new("Third", "third"))
@@ -66,7 +66,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     })
     .await?;
 
-    // Serializable transactions may have to run again; the retrying form does that, with waits in between.
+    // Serializable transactions may have to be repeated. This method repeats them, with a wait
+    // between attempts.
     let options = TransactionOptions::new().isolation(Isolation::Serializable);
     let count = db
         .transaction_retrying(&options, &Retry::default(), async |tx| {

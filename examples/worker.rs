@@ -1,6 +1,7 @@
-//! A queue of analyses, three workers of which one dies, and somebody who watches.
+//! A queue of analyses with three workers, of which one dies, and a client that follows the
+//! progress.
 //!
-//! Needs no database of yours: it starts a private server, and leaves nothing behind.
+//! It starts a private server and needs no other database. It leaves nothing behind.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -15,7 +16,7 @@ use wundr_db::{
 };
 
 const ANALYSES: usize = 9;
-/// How many workers may be lost over one analysis.
+/// The number of workers that may be lost while they run the same analysis.
 const ATTEMPTS: u32 = 3;
 
 #[tokio::main]
@@ -31,21 +32,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .create(NewProject::new("Flask", user.id))
         .await?;
 
-    // Listens before anything happens, on a connection of its own.
+    // Subscribes on a connection of its own, before the first change.
     let mut events = db.follow(Follow::Project(project.id)).await?;
     for _ in 0..ANALYSES {
         let new = NewAnalysis::new(project.id, AnalysisType::Quality, user.id);
         db.analyses().create(new).await?;
     }
 
-    // One worker claims an analysis for a moment only, and is never heard of again.
+    // One worker claims an analysis for 1 ms and then disappears.
     let moment = Duration::from_millis(1);
     db.analyses()
         .claim(AnalysisType::ALL, "unlucky", moment)
         .await?;
     let workers = ["first", "second"].map(|name| tokio::spawn(work(db.clone(), name)));
 
-    // An event says how things are, not what was done: the same may be told twice.
+    // An event contains the current state, not the change. The same state may arrive twice.
     let mut completed = HashSet::new();
     while completed.len() < ANALYSES {
         match events.next().await {
@@ -74,7 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Takes analyses until none is left, those too whose worker has vanished.
+/// Runs analyses until none is left, including those of lost workers.
 async fn work(db: Db, name: &'static str) -> wundr_db::Result<(&'static str, usize)> {
     let mut done = 0;
     loop {
@@ -108,7 +109,7 @@ async fn work(db: Db, name: &'static str) -> wundr_db::Result<(&'static str, usi
             )
             .line_number(line)
         });
-        // By whoever holds the lease, and by nobody else.
+        // Only the holder of the lease can write.
         db.analyses()
             .ingest_claimed(&lease)
             .issues(findings)

@@ -1,9 +1,10 @@
-//! The quickstart's database behind the cache: readers and a writer go on while Redis is killed and comes back.
+//! The quickstart's database behind the cache: readers and a writer continue while Redis is killed
+//! and restarted.
 //!
 //!     cargo run --example cached
 //!
-//! Every reader knows the newest version that was acknowledged to the writer before it began to read, and none may see an
-//! older one, whatever happens to Redis meanwhile.
+//! Before each read, a reader notes the newest version that was acknowledged to the writer. No
+//! reader may see an older one, whatever happens to Redis.
 
 #[path = "../ingestion/mod.rs"]
 mod ingestion;
@@ -48,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     migrations::up(&config).await?;
     let redis = RedisServer::start()?;
 
-    // The one line that makes the difference: a `Cached` is used like the `Db` in it.
+    // The only change: a `Cached` is used like the `Db` in it.
     let db = Cached::new(Db::connect(config).await?, CacheConfig::new(&redis.url())?)?;
 
     let cast = Arc::new(story::cast(&db).await?);
@@ -63,36 +64,36 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "median",
         "99 of 100",
         "writes",
-        "refused",
+        "rejected",
         "older than acknowledged",
     ]);
     let mut phase = async |name: &str| -> Result<(), Box<dyn Error>> {
         table.add_row(run(name, &db, &cast).await?);
         Ok(())
     };
-    phase("Redis there").await?;
+    phase("Redis running").await?;
     redis.kill();
     phase("Redis killed").await?;
     redis.restart()?;
-    phase("Redis back, empty").await?;
+    phase("Redis restarted, empty").await?;
     redis.pause()?;
-    phase("Redis silent").await?;
+    phase("Redis stopped").await?;
     redis.resume()?;
-    phase("Redis answering again").await?;
+    phase("Redis continued").await?;
     println!("{table}");
     println!("{:#?}", db.metrics());
     db.close().await;
     Ok(())
 }
 
-/// What the readers have seen in one phase.
+/// The observations of the readers in one phase.
 #[derive(Default)]
 struct Seen {
     times: Vec<Duration>,
     stale: u64,
 }
 
-/// Lets everybody work for a while.
+/// Runs the readers and the writer for one phase. Returns a row of the table.
 async fn run(name: &str, db: &Cached, cast: &Arc<Cast>) -> Result<Vec<String>, Box<dyn Error>> {
     let before = db.metrics();
     let acknowledged = Arc::new(AtomicU64::new(version_of(db, cast).await?));
@@ -117,7 +118,7 @@ async fn run(name: &str, db: &Cached, cast: &Arc<Cast>) -> Result<Vec<String>, B
     tokio::time::sleep(PHASE).await;
     is_over.store(true, Ordering::Relaxed);
 
-    let (written, refused) = writer.await??;
+    let (written, rejected) = writer.await??;
     let mut seen = Seen::default();
     for reader in readers {
         let one = reader.await??;
@@ -133,7 +134,7 @@ async fn run(name: &str, db: &Cached, cast: &Arc<Cast>) -> Result<Vec<String>, B
         format!("{:.0?}", at(0.5)),
         format!("{:.0?}", at(0.99)),
         written.to_string(),
-        refused.to_string(),
+        rejected.to_string(),
         seen.stale.to_string(),
     ])
 }
@@ -144,7 +145,7 @@ fn hit_rate(before: CacheMetrics, after: CacheMetrics) -> f64 {
     hits as f64 / (hits + others).max(1) as f64
 }
 
-/// Reads what a page of the platform needs, again and again.
+/// Repeatedly reads the data of a page of the platform.
 async fn read(
     db: Cached,
     cast: Arc<Cast>,
@@ -173,14 +174,15 @@ async fn read(
     Ok(seen)
 }
 
-/// Gives the project one version after the other. A write that cannot be fenced is refused, and nothing is written.
+/// Writes one version of the project after the other. A write that cannot be fenced is rejected,
+/// and nothing is written.
 async fn write(
     db: Cached,
     cast: Arc<Cast>,
     acknowledged: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
 ) -> wundr_db::Result<(u64, u64)> {
-    let (mut written, mut refused) = (0, 0);
+    let (mut written, mut rejected) = (0, 0);
     let mut version = acknowledged.load(Ordering::SeqCst);
     while !is_over.load(Ordering::Relaxed) {
         let changes = ProjectChanges::new().configuration(json!({ "version": version + 1 }));
@@ -190,12 +192,12 @@ async fn write(
                 acknowledged.store(version, Ordering::SeqCst);
                 written += 1;
             }
-            Err(wundr_db::Error::Cache(_)) => refused += 1,
+            Err(wundr_db::Error::Cache(_)) => rejected += 1,
             Err(error) => return Err(error),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Ok((written, refused))
+    Ok((written, rejected))
 }
 
 async fn version_of(db: &Cached, cast: &Cast) -> wundr_db::Result<u64> {

@@ -2,8 +2,8 @@
 //!
 //!     DATABASE_URL=postgres://... cargo run --example ingest -- PATH...
 //!
-//! A path is a folder with findings.sarif, functions.csv, imports.json and duplicates.json (each may be missing or
-//! gzipped), or a SARIF 2.1.0 file of any tool.
+//! A path is a directory with findings.sarif, functions.csv, imports.json and duplicates.json, each
+//! of which may be missing or gzipped, or a SARIF 2.1.0 file of any tool.
 
 #[path = "../ingestion/mod.rs"]
 mod ingestion;
@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
 }
 
 async fn ingest(paths: &[PathBuf]) -> Result<(), Box<dyn Error>> {
-    // Read first: a file that is broken leaves no row, not even of those before it.
+    // Reads all files first: if one is malformed, no row is written, not even for those before it.
     let reports = paths
         .iter()
         .map(|path| Ok((path, readers::read(path)?)))
@@ -82,7 +82,7 @@ async fn ingest(paths: &[PathBuf]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The project that takes reports whose project nobody named.
+/// Returns the project for reports without a project of their own.
 async fn owner(db: &Db) -> wundr_db::Result<(User, Organization, Project)> {
     let user = db
         .users()

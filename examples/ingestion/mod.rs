@@ -1,6 +1,7 @@
-//! Stores what the readers read: one report becomes one analysis with all that belongs to it, in one transaction.
+//! Stores the readers' reports. One report becomes one analysis with all its rows, in one
+//! transaction.
 
-// Each example that includes this module uses its own part of it.
+// Each example that includes this module uses a part of it.
 #![allow(dead_code)]
 
 use bigdecimal::{BigDecimal, RoundingMode};
@@ -21,27 +22,28 @@ use wundr_db::{
 
 use crate::readers::{Finding, Metric, Report, Summary};
 
-/// Whose report it is, and of what.
+/// The owner and the subject of a report.
 pub struct Origin {
     pub organization: OrganizationId,
     pub project: ProjectId,
     pub user: UserId,
     /// The release that was analyzed, or the file's name.
     pub label: String,
-    /// When it was analyzed.
+    /// The time of the analysis.
     pub at: DateTime<Utc>,
 }
 
-/// What was written.
+/// The result of storing a report.
 pub struct Written {
     pub analysis: AnalysisId,
     pub summary: Summary,
     pub counts: IngestCounts,
 }
 
-/// Stores a report: all of it, or nothing.
+/// Stores a report completely or not at all.
 ///
-/// `before` is the summary of the project's previous report, for the direction of each metric.
+/// `before` is the summary of the project's previous report. It determines the direction of each
+/// metric.
 pub async fn store(
     db: &Db,
     origin: &Origin,
@@ -60,7 +62,7 @@ pub async fn store(
 
     db.transaction(async |tx| {
         let counts = if report.failures.is_empty() {
-            // The rows are made while they are written.
+            // The rows are created while they are written.
             let ingest = tx
                 .analyses()
                 .ingest(analysis)
@@ -84,7 +86,8 @@ pub async fn store(
     .await
 }
 
-/// An ingest ends in a completed analysis; what a failed one has found nevertheless is stored beside it.
+/// Stores the rows of a failed analysis one table after the other, since an ingest always completes
+/// its analysis.
 async fn store_failed(
     tx: &Tx,
     analysis: NewAnalysis,
@@ -115,8 +118,8 @@ pub fn analysis(origin: &Origin, report: &Report, summary: &Summary) -> Result<N
         .iter()
         .map(|tool| json!({"name": tool.name, "version": tool.version}))
         .collect();
-    // A history is stored as what it was: complete, at its own time. Where a tool crashed, what it did not find is not
-    // known to be gone, so that nothing may be compared with this.
+    // A past analysis is stored as completed at its own time. If a tool crashed, its findings are
+    // unknown, so nothing may be compared with the analysis.
     let duration = 1;
     let (status, progress) = if report.failures.is_empty() {
         (AnalysisStatus::Completed, 100)
@@ -160,7 +163,7 @@ pub fn issues(
     findings.map(move |finding| issue(id, origin, finding))
 }
 
-/// Where a tool has found something about the project as a whole.
+/// The path of findings about the project as a whole.
 const WHOLE_PROJECT: &str = ".";
 
 fn issue(id: AnalysisId, origin: &Origin, finding: &Finding) -> Result<NewAnalysisIssue> {
@@ -261,8 +264,9 @@ pub fn dependency_graphs(
     })
 }
 
-/// The shortest decimal that is the same number: `BigDecimal::from_f64` would take over all binary digits, so that 1.10005
-/// is a little less.
+/// Converts a number to the shortest decimal that denotes it.
+///
+/// `BigDecimal::from_f64` would keep all binary digits, so that 1.10005 becomes slightly less.
 fn decimal(field: &'static str, number: f64) -> Result<BigDecimal> {
     number
         .to_string()

@@ -1,11 +1,12 @@
-//! Brings the database that `DATABASE_URL` names to the newest schema, and tells what it did.
+//! Migrates the database in `DATABASE_URL` to the newest schema, and prints the applied migrations.
 //!
 //! ```sh
 //! export DATABASE_URL=postgres://postgres@localhost/wundr_platform
-//! cargo run --example migrate               # apply what is missing
-//! cargo run --example migrate -- --status   # tell what is applied and what is missing
-//! cargo run --example migrate -- --revert   # remove everything, with all data
-//! cargo run --example migrate -- --adopt    # take over a database that was built from the design's own SQL
+//! cargo run --example migrate               # apply the missing migrations
+//! cargo run --example migrate -- --status   # print the applied and the missing migrations
+//! cargo run --example migrate -- --revert   # revert all migrations, which deletes all data
+//! cargo run --example migrate -- --adopt    # adopt a database that was built from the design's
+//! own SQL
 //! ```
 //!
 //! The URL must lead to PostgreSQL itself: migrations do not run through PgBouncer.
@@ -29,9 +30,9 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[&str]) -> Result<()> {
     let work: fn(&Config) -> Result<()> = match arguments {
-        [] => |config| tell("applied", &migrations::up(config)?),
-        ["--revert"] => |config| tell("reverted", &migrations::down(config)?),
-        ["--adopt"] => |config| tell("applied", &migrations::adopt(config)?),
+        [] => |config| report("applied", &migrations::up(config)?),
+        ["--revert"] => |config| report("reverted", &migrations::down(config)?),
+        ["--adopt"] => |config| report("applied", &migrations::adopt(config)?),
         ["--status"] => status,
         _ => {
             let usage = "expected nothing, --status, --revert or --adopt";
@@ -41,7 +42,7 @@ fn run(arguments: &[&str]) -> Result<()> {
     work(&Config::from_env()?)
 }
 
-fn tell(done: &str, migrations: &[String]) -> Result<()> {
+fn report(done: &str, migrations: &[String]) -> Result<()> {
     for name in migrations {
         println!("{done} {name}");
     }

@@ -1,9 +1,11 @@
-//! The whole crate in one run: a private PostgreSQL, the migrations, an organization with its users and a project,
-//! nine releases of Flask with everything that four analysis tools said of them, and what can be asked of that.
+//! The whole crate in one run: a private PostgreSQL, the migrations, an organization with its users
+//! and a project, nine releases of Flask with the reports of four analysis tools, and queries on
+//! these data.
 //!
 //!     cargo run --example quickstart
 //!
-//! With `DATABASE_URL` set it uses that database instead. A second run finds what the first has stored.
+//! If `DATABASE_URL` is set, that database is used instead. A second run finds the data of the
+//! first.
 
 #[path = "../ingestion/mod.rs"]
 mod ingestion;

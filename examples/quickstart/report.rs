@@ -1,4 +1,4 @@
-//! What can be asked of the stored analyses, as tables.
+//! Queries on the stored analyses, printed as tables.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -18,7 +18,7 @@ use crate::story::Cast;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// Far enough back for the oldest release.
+/// The days to look back, enough for the oldest release.
 const DAYS: i32 = 4_000;
 
 pub async fn print(db: &Db, cast: &Cast) -> Outcome {
@@ -119,7 +119,7 @@ async fn trends(db: &Db, cast: &Cast) -> Outcome {
     Ok(())
 }
 
-/// Values as a line of eighths.
+/// Draws values as a line of block characters.
 fn line(values: &[f64]) -> String {
     const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -193,7 +193,8 @@ async fn findings(db: &Db, analysis: AnalysisId) -> Outcome {
     Ok(())
 }
 
-/// What became of the findings from release to release, and whether each release may be shipped.
+/// Prints the changes of the findings from release to release, and the quality gate of each
+/// release.
 async fn tracking(db: &Db, oldest_first: &[Analysis]) -> Outcome {
     let gate = QualityGate::new([
         GateCondition::NewIssues {
@@ -231,29 +232,29 @@ async fn tracking(db: &Db, oldest_first: &[Analysis]) -> Outcome {
     Ok(())
 }
 
-/// The rules whose findings changed most from one release to the next.
+/// Prints the rules whose findings changed most from one release to the next.
 async fn comparison(db: &Db, latest: &Analysis, before: &Analysis) -> Outcome {
     let found = db.analysis_issues().track(before.id, latest.id).await?;
-    let (brought, fixed) = tokio::try_join!(rules(db, &found.new), rules(db, &found.fixed))?;
+    let (added, fixed) = tokio::try_join!(rules(db, &found.new), rules(db, &found.fixed))?;
     let mut by_rule: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for rule in &fixed {
         by_rule.entry(rule).or_default().0 += 1;
     }
-    for rule in &brought {
+    for rule in &added {
         by_rule.entry(rule).or_default().1 += 1;
     }
     let title = format!(
-        "{} against {}: {} fixed, {} brought",
+        "{} against {}: {} fixed, {} added",
         label(latest),
         label(before),
         fixed.len(),
-        brought.len()
+        added.len()
     );
-    let mut table = table(&title, &["rule", "fixed", "brought"]);
+    let mut table = table(&title, &["rule", "fixed", "added"]);
     let mut rules: Vec<_> = by_rule.into_iter().collect();
-    rules.sort_by_key(|(_, (fixed, brought))| std::cmp::Reverse(fixed + brought));
-    for (rule, (fixed, brought)) in rules.into_iter().take(8) {
-        table.add_row([rule.to_owned(), fixed.to_string(), brought.to_string()]);
+    rules.sort_by_key(|(_, (fixed, added))| std::cmp::Reverse(fixed + added));
+    for (rule, (fixed, added)) in rules.into_iter().take(8) {
+        table.add_row([rule.to_owned(), fixed.to_string(), added.to_string()]);
     }
     println!("{table}");
     Ok(())

@@ -1,24 +1,24 @@
-//! A PostgreSQL of the example's own, which keeps its data between runs.
+//! The example's own PostgreSQL server, which keeps its data between runs.
 
 use std::error::Error;
 use std::path::PathBuf;
 
 use wundr_db::testing::PostgresServer;
 
-/// Starts the machine's own PostgreSQL on a data directory of the user's.
+/// Starts the installed PostgreSQL on a data directory of the user's.
 pub fn start() -> Result<PostgresServer, Box<dyn Error>> {
     let directory = data_directory();
     std::fs::create_dir_all(&directory)?;
     let data = directory.join("postgresql");
     println!("database     {}", data.display());
-    // Where commits are to last, they are worth waiting for.
+    // The data is kept, so commits wait for the disk.
     Ok(PostgresServer::builder()
         .fsync(true)
         .data_dir(data)
         .start()?)
 }
 
-/// The URL of a database on the server, made if it is not there.
+/// Returns the URL of a database on the server, which is created if it does not exist.
 pub async fn database_url(server: &PostgresServer) -> Result<String, Box<dyn Error>> {
     use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
     let mut connection = AsyncPgConnection::establish(&server.url("postgres")).await?;
@@ -28,8 +28,10 @@ pub async fn database_url(server: &PostgresServer) -> Result<String, Box<dyn Err
     }
 }
 
-/// `$WUNDR_DATA_DIR`, or a folder where the user's programs keep their data. PostgreSQL refuses to run as root, and
-/// the account that it then runs as cannot enter root's home.
+/// Returns `$WUNDR_DATA_DIR`, or a directory in the usual place for the user's data.
+///
+/// PostgreSQL refuses to run as root. The account that it then runs as cannot enter root's home
+/// directory.
 fn data_directory() -> PathBuf {
     let from_env = |name| {
         std::env::var_os(name)

@@ -1,4 +1,4 @@
-//! Who is in the story, and what happens to them.
+//! The users, the organization, the project and the releases of the example.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -25,7 +25,8 @@ pub struct Cast {
     pub project: Project,
 }
 
-/// The organization, its users and the project: made by the first run, found by the others.
+/// Creates the organization, its users and the project in the first run, and finds them in later
+/// runs.
 pub async fn cast(db: &Db) -> wundr_db::Result<Cast> {
     db.transaction(async |tx| {
         let new = NewUser::new("armin@example.org", "Armin")

@@ -1,45 +1,46 @@
-//! How bad a finding is and what it is about: the one place where a tool's words become the design's
-//! `issue_severity` and `issue_type`.
+//! The severity and the type of a finding: the only place that maps the tools' values to the
+//! design's `issue_severity` and `issue_type`.
 //!
-//! | the tool said | severity |
+//! | tool's report | severity |
 //! |---|---|
-//! | a result that is no failure (`kind` other than `fail`) | info |
-//! | ruff, a rule of the [`RUFF`] table | the table's: ruff calls everything an error |
+//! | a result that is not a failure (`kind` other than `fail`) | info |
+//! | ruff, a rule of the [`RUFF`] table | the table's, since ruff reports everything as an error |
 //! | a rule with `security-severity` | critical from 9, high from 7, medium from 4, else low |
 //! | `error` | high |
 //! | `warning` | medium |
 //! | `note` | low |
 //! | `none` | info |
 //!
-//! The type is the ruff table's; else security for a rule with `security-severity` or a tag `security`; else
-//! the first tag that is a type's own name or means the same; else code quality.
+//! The type is determined by, in this order: the ruff table; security for a rule with
+//! `security-severity` or a tag `security`; the first tag that is a type's name or a synonym;
+//! otherwise code quality.
 
 use serde::{Deserialize, Serialize};
 
 use IssueType::{BestPractice, CodeQuality, Maintainability, Performance, Security};
 use Severity::{Critical, High, Info, Low, Medium};
 
-/// The design's `issue_severity`, least first, so that the greatest is the worst.
+/// The design's `issue_severity`, ordered so that the greatest is the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth knowing.
+    /// Information.
     Info,
     /// A matter of taste or style.
     Low,
-    /// Should be looked at.
+    /// A possible fault.
     Medium,
-    /// Likely a fault.
+    /// A likely fault.
     High,
     /// A fault that can be exploited.
     Critical,
 }
 
 impl Severity {
-    /// Every severity, least first.
+    /// All severities, the least first.
     pub const ALL: [Self; 5] = [Info, Low, Medium, High, Critical];
 
-    /// The design's name.
+    /// Returns the design's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Info => "info",
@@ -51,30 +52,30 @@ impl Severity {
     }
 }
 
-/// The design's `issue_type`, as far as a linter's results go.
+/// The design's `issue_type`, for the results of a linter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IssueType {
-    /// Likely wrong or hard to read.
+    /// Code that is likely wrong or hard to read.
     CodeQuality,
-    /// Can be abused.
+    /// A vulnerability.
     Security,
-    /// Slower than it need be.
+    /// Code that is slower than necessary.
     Performance,
-    /// Hard to change.
+    /// Code that is hard to change.
     Maintainability,
-    /// Hard to use for some people.
+    /// An obstacle for users with disabilities.
     Accessibility,
-    /// Not as it is usually done.
+    /// A deviation from common practice.
     BestPractice,
-    /// The same code twice.
+    /// Duplicated code.
     DuplicateCode,
-    /// About what the project depends on.
+    /// A dependency of the project.
     Dependency,
 }
 
 impl IssueType {
-    /// The design's name.
+    /// Returns the design's name.
     pub fn as_str(self) -> &'static str {
         match self {
             CodeQuality => "code_quality",
@@ -113,7 +114,7 @@ pub(super) enum Level {
     Error,
 }
 
-/// What is known of a result and its rule.
+/// The properties of a result and its rule that determine its class.
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
     pub tool: &'a str,
@@ -124,7 +125,7 @@ pub(super) struct Evidence<'a> {
     pub tags: &'a [String],
 }
 
-/// The type and severity of a result.
+/// Returns the type and the severity of a result.
 pub(super) fn classify(evidence: &Evidence) -> (IssueType, Severity) {
     let ruff = match evidence.rule_id {
         Some(rule_id) if evidence.tool.eq_ignore_ascii_case("ruff") => ruff(rule_id),
@@ -166,10 +167,12 @@ pub(super) fn classify(evidence: &Evidence) -> (IssueType, Severity) {
     (issue_type, severity)
 }
 
-/// ruff's rules by the start of their code. The longest start that fits decides; its letters are all the
-/// letters of the code, so that `S` is `S101` and not `SIM101`.
+/// ruff's rules by the beginning of their code.
+///
+/// The longest match applies. Its letters must be all the letters of the code, so that `S` matches
+/// `S101` and not `SIM101`.
 const RUFF: &[(&str, IssueType, Severity)] = &[
-    // Broken: it does not parse, or fails when it runs.
+    // Broken code: it does not parse, or fails at run time.
     ("invalid-syntax", CodeQuality, High),
     ("E9", CodeQuality, High),
     ("F", CodeQuality, Medium),
@@ -178,7 +181,7 @@ const RUFF: &[(&str, IssueType, Severity)] = &[
     ("F82", CodeQuality, High), // undefined names
     ("F84", CodeQuality, Low),  // unused variables
     ("PLE", CodeQuality, High),
-    // Security, weighted as bandit does where it says low.
+    // Security, with bandit's weight if that is low.
     ("S", Security, High),
     ("S1", Security, Medium),
     ("S101", Security, Low),
@@ -206,7 +209,7 @@ const RUFF: &[(&str, IssueType, Severity)] = &[
     ("PLR09", Maintainability, Medium),
     ("SLF", Maintainability, Low),
     ("TD", Maintainability, Info),
-    // Slower than it need be.
+    // Slower than necessary.
     ("PERF", Performance, Low),
     ("SLOT", Performance, Low),
     // Habit and style.

@@ -1,4 +1,4 @@
-//! grimp's import graph: which Python module imports which.
+//! grimp's import graph: the imports between Python modules.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -12,7 +12,8 @@ use super::{ReadError, source};
 pub struct ImportGraph {
     /// Module names, such as `flask.json.provider`, sorted.
     nodes: Vec<String>,
-    /// Importer and imported, as positions in `nodes`, sorted, each once.
+    /// The importer and the imported module of each import, as indices of `nodes`, sorted, without
+    /// duplicates.
     edges: Vec<(usize, usize)>,
 }
 
@@ -25,8 +26,8 @@ struct Document {
 /// Reads a graph written as `{"nodes": [module], "edges": [[importer, imported]]}`.
 ///
 /// # Errors
-/// [`ReadError::Fault`] for an edge to a module that is not among the nodes, or what [`super::read`] gives
-/// for a broken file.
+/// [`ReadError::Fault`] for an edge to a module that is not among the nodes, and the errors of
+/// [`super::read`] for a malformed file.
 pub fn read(path: &Path) -> Result<ImportGraph, ReadError> {
     let document: Document = source::json(path)?;
     let nodes: BTreeSet<String> = document.nodes.into_iter().collect();
@@ -49,19 +50,20 @@ pub fn read(path: &Path) -> Result<ImportGraph, ReadError> {
 }
 
 impl ImportGraph {
-    /// The names of the modules, sorted.
+    /// Returns the names of the modules, sorted.
     pub fn modules(&self) -> &[String] {
         &self.nodes
     }
 
-    /// Importer and imported of each import, sorted, each once.
+    /// Returns the importer and the imported module of each import, sorted, without duplicates.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.edges.iter().map(|&(importer, imported)| {
             (self.nodes[importer].as_str(), self.nodes[imported].as_str())
         })
     }
 
-    /// For each module, by how many it is imported (fan-in) and how many it imports (fan-out).
+    /// Returns for each module the number of modules that import it (fan-in) and that it imports
+    /// (fan-out).
     pub fn fans(&self) -> BTreeMap<&str, Fan> {
         let mut fans: BTreeMap<&str, Fan> = self
             .nodes
@@ -75,8 +77,10 @@ impl ImportGraph {
         fans
     }
 
-    /// The groups of two or more modules that import each other in a circle (strongly connected components),
-    /// each sorted, the largest first.
+    /// Returns the groups of two or more modules that import each other in a cycle, which are the
+    /// strongly connected components.
+    ///
+    /// Each group is sorted, and the largest is the first.
     pub fn cycles(&self) -> Vec<Vec<&str>> {
         let mut cycles: Vec<Vec<&str>> = components(self.nodes.len(), &self.edges)
             .into_iter()
@@ -95,8 +99,10 @@ impl ImportGraph {
         cycles
     }
 
-    /// The file of each module that is among `files`: `a.b` is `a/b.py` or `a/b/__init__.py`, below whatever
-    /// folder holds the sources. Of several, the one with the shortest path.
+    /// Returns the file of each module that is among `files`.
+    ///
+    /// `a.b` is `a/b.py` or `a/b/__init__.py`, below any directory that contains the sources. If
+    /// there are several, the one with the shortest path is used.
     pub fn files<'a>(&self, files: impl IntoIterator<Item = &'a str>) -> BTreeMap<&str, &'a str> {
         let mut file_of_module: HashMap<String, &str> = HashMap::new();
         for file in files {
@@ -120,17 +126,18 @@ impl ImportGraph {
     }
 }
 
-/// How many modules import a module and how many it imports.
+/// The numbers of modules that import a module and that it imports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fan {
-    /// Modules that import it.
+    /// The number of modules that import it.
     pub fan_in: u32,
-    /// Modules that it imports.
+    /// The number of modules that it imports.
     pub fan_out: u32,
 }
 
-/// Tarjan's strongly connected components, without recursion, so that a long chain cannot overflow the stack.
+/// Returns the strongly connected components by Tarjan's algorithm, without recursion, so that a
+/// long chain cannot overflow the stack.
 fn components(nodes: usize, edges: &[(usize, usize)]) -> Vec<Vec<usize>> {
     let mut successors = vec![Vec::new(); nodes];
     for &(from, to) in edges {
@@ -288,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_its_edge() {
+    fn the_error_of_an_invalid_edge_has_its_index() {
         let error = graph(r#"{"nodes": ["a"], "edges": [["a", "a"], ["a", "b"]]}"#).unwrap_err();
         assert!(
             error

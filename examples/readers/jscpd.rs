@@ -1,4 +1,4 @@
-//! jscpd's JSON: pairs of places with the same code.
+//! jscpd's JSON: pairs of fragments with the same code.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,32 +13,33 @@ use super::{ReadError, source};
 pub struct Duplication {
     /// The clones, in jscpd's order.
     pub clones: Vec<Clone>,
-    /// Lines that jscpd looked at.
+    /// The number of lines that jscpd analyzed.
     pub lines: u64,
-    /// Lines that are a copy.
+    /// The number of lines that are a copy.
     pub duplicated_lines: u64,
-    /// Share of lines that are a copy, 0 to 100.
+    /// The percentage of lines that are a copy.
     pub percentage: f64,
 }
 
-/// Two places with the same tokens.
+/// Two fragments with the same tokens.
 #[derive(Debug, PartialEq)]
 pub struct Clone {
-    /// 64 hexadecimal digits that stay the same while the clone does, also if its lines move (see [`read`]).
+    /// A hash of 64 hexadecimal digits, which does not change when the lines of the clone move (see
+    /// [`read`]).
     pub hash: String,
     /// jscpd's name of the language.
     pub format: String,
-    /// Lines of the first place.
+    /// The number of lines of the first fragment.
     pub lines: u32,
-    /// Tokens that are the same.
+    /// The number of equal tokens.
     pub tokens: u32,
-    /// How alike the places are, 0 to 100: always 100, for jscpd looks for equal tokens.
+    /// The similarity in percent: always 100, since jscpd searches for equal tokens.
     pub similarity_percentage: f64,
-    /// The two places, in jscpd's order.
+    /// The two fragments, in jscpd's order.
     pub fragments: [Fragment; 2],
 }
 
-/// One place of a clone.
+/// One fragment of a clone.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fragment {
@@ -48,8 +49,8 @@ pub struct Fragment {
     pub start_line: u32,
     /// Last line.
     pub end_line: u32,
-    /// Whether the last line is worked out from the clone's lines, because jscpd's cannot be right (see
-    /// [`read`]).
+    /// True if the last line was computed from the clone's lines, because jscpd's cannot be right
+    /// (see [`read`]).
     pub end_is_inferred: bool,
 }
 
@@ -100,20 +101,21 @@ struct Location {
 
 /// Reads the JSON of jscpd 3.
 ///
-/// jscpd 3 says 0 for the tokens of a clone; then they are the distance between the token positions of its
-/// first place, which adds up to jscpd's own total.
+/// jscpd 3 writes 0 as the number of tokens of a clone. They are then computed as the distance
+/// between the token positions of its first fragment, which adds up to jscpd's own total.
 ///
-/// The last line of a clone's second place is now and then that of another clone: before its first line, or
-/// hundreds of lines on. Where the second place has less than half or more than twice the tokens of the
-/// first, its last line is therefore its first plus the lines of the clone, and is marked so.
+/// jscpd sometimes writes the last line of another clone for the second fragment: a line before its
+/// first line, or hundreds of lines later. If the second fragment has less than half or more than
+/// twice the tokens of the first, its last line is computed from its first line and the lines of
+/// the clone, and is marked as such.
 ///
-/// The hash is that of the format, the number of lines and tokens, the two file names in order, and its
-/// number among such clones, for the code itself is not in the report. So it outlives a change elsewhere in
-/// the files.
+/// The report does not contain the code. The hash is therefore computed from the format, the
+/// numbers of lines and tokens, the two file names in order, and the clone's number among such
+/// clones. It does not change if other parts of the files change.
 ///
 /// # Errors
-/// [`ReadError::Fault`] with the index of a clone that ends before it starts, or what [`super::read`] gives
-/// for a broken file.
+/// [`ReadError::Fault`] with the index of a clone that ends before it starts, and the errors of
+/// [`super::read`] for a malformed file.
 pub fn read(path: &Path) -> Result<Duplication, ReadError> {
     let Document {
         statistics: Statistics { total },
@@ -201,7 +203,8 @@ impl Place {
         position(&self.end_loc)?.checked_sub(position(&self.start_loc)?)
     }
 
-    /// Whether one place has less than half the tokens of the other; false if positions are not given.
+    /// Checks whether one fragment has less than half the tokens of the other. False without
+    /// positions.
     fn differs_in_size(&self, first: &Place) -> bool {
         let Some(expected) = first.tokens() else {
             return false;
@@ -267,7 +270,8 @@ mod tests {
             hashes(&[("b.py", 21, "a.py", 11), ("./a.py", 51, "b.py", 61)])
         );
         assert_ne!(before[0], hashes(&[("a.py", 10, "c.py", 20)])[0]);
-        // Fixed: a hash in a database must not change with a new version of this program.
+        // The hash is fixed, since a stored hash must not change with a new version of this
+        // program.
         assert_eq!(
             before[0],
             "acc816e039662fb087c516cfc4c86ced5dff992ab93ea575eefa70a59de58c56"
@@ -275,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_come_from_positions_where_jscpd_gives_none() {
+    fn tokens_are_computed_from_positions_if_jscpd_writes_none() {
         let text = document(&[("a.py", 10, "b.py", 20)]);
         assert_eq!(read_text(&text).unwrap().clones[0].tokens, 42);
         let said = text.replace("\"tokens\":0", "\"tokens\":41");
@@ -283,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_cannot_be_right_is_inferred() {
+    fn an_end_that_cannot_be_right_is_computed() {
         let text = document(&[("a.py", 10, "b.py", 20)]);
         let second = |text: &str| {
             let [_, second] = read_text(text).unwrap().clones.remove(0).fragments;
@@ -305,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_named() {
+    fn the_error_of_an_invalid_clone_has_its_index() {
         let text = document(&[("a.py", 10, "b.py", 20), ("a.py", 10, "b.py", 20)]);
         let backwards = text.replacen("\"end\":15", "\"end\":3", 1);
         let error = read_text(&backwards).unwrap_err();

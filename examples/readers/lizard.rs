@@ -1,4 +1,4 @@
-//! lizard's `--csv`: one function a record, no header.
+//! The output of lizard's `--csv`: one record for each function, without a header.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{ReadError, source};
 
-/// One function as lizard measured it.
+/// One function and lizard's measurements.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Function {
     /// The file, relative to the project's root.
@@ -32,7 +32,7 @@ pub struct Function {
     pub length: u32,
 }
 
-/// The functions of a file, or of a project, taken together.
+/// The aggregated functions of a file or of a project.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileComplexity {
@@ -55,7 +55,7 @@ pub struct FileComplexity {
 }
 
 impl FileComplexity {
-    /// Takes the given functions together.
+    /// Aggregates the given functions.
     pub fn of<'a>(functions: impl IntoIterator<Item = &'a Function>) -> Self {
         let mut all = Self::default();
         for function in functions {
@@ -76,7 +76,7 @@ impl FileComplexity {
     }
 }
 
-/// The functions of each file, by its path.
+/// Aggregates the functions of each file, by its path.
 pub fn by_file(functions: &[Function]) -> BTreeMap<&str, FileComplexity> {
     let mut of_file: BTreeMap<&str, Vec<&Function>> = BTreeMap::new();
     for function in functions {
@@ -105,11 +105,14 @@ const COLUMNS: [&str; 11] = [
     "end line",
 ];
 
-/// Reads lizard's CSV. A file without records is a project without functions. The header that `--verbose`
-/// adds is skipped.
+/// Reads lizard's CSV.
+///
+/// A file without records is a project without functions. The header that `--verbose` adds is
+/// skipped.
 ///
 /// # Errors
-/// [`ReadError::Csv`] with the number of the record, or what [`super::read`] gives for a broken file.
+/// [`ReadError::Csv`] with the number of the record, and the errors of [`super::read`] for a
+/// malformed file.
 pub fn read(path: &Path) -> Result<Vec<Function>, ReadError> {
     let mut records = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -131,7 +134,7 @@ pub fn read(path: &Path) -> Result<Vec<Function>, ReadError> {
     Ok(functions)
 }
 
-/// An error of the csv crate as one of ours.
+/// Converts an error of the csv crate.
 pub(super) fn from_csv(path: &Path, record: u64, error: csv::Error) -> ReadError {
     let reason = error.to_string();
     match error.into_kind() {
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_are_read_and_taken_together() {
+    fn functions_are_read_and_aggregated() {
         let functions = read_text(TWO).unwrap();
         assert_eq!(functions[0].signature, "f( x = \"q\" , y )");
         let files = by_file(&functions);
@@ -228,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_an_extension_has_added_are_passed_over() {
+    fn columns_that_an_extension_has_added_are_ignored() {
         let more = TWO.replace('\n', ",3,\"x\"\n");
         assert_eq!(read_text(&more).unwrap(), read_text(TWO).unwrap());
     }
 
     #[test]
-    fn a_bad_record_is_named_by_its_number() {
+    fn the_error_of_an_invalid_record_has_its_number() {
         let reason = |content: &str| match read_text(content).unwrap_err() {
             ReadError::Csv { record, reason, .. } => (record, reason),
             other => panic!("{other}"),
@@ -262,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_file_is_not_a_shorter_one() {
+    fn a_truncated_file_is_an_error() {
         let whole = gzip(TWO.as_bytes());
         let (_folder, path) = file("functions.csv.gz", &whole[..whole.len() - 9]);
         assert!(matches!(

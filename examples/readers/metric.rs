@@ -1,4 +1,4 @@
-//! A summary as the metrics that a trend is made of.
+//! The conversion of a summary to metrics, which form trends.
 
 use super::{Severity, Summary};
 
@@ -7,21 +7,23 @@ use super::{Severity, Summary};
 pub struct Metric {
     /// The metric's name, the same in each release.
     pub name: &'static str,
-    /// Its value, finite and under 10^8.
+    /// The value, finite and less than 10^8.
     pub value: f64,
-    /// What it counts.
+    /// The unit of the value.
     pub unit: &'static str,
     /// The design's `metric_category`.
     pub category: &'static str,
-    /// What it is.
+    /// The description.
     pub description: &'static str,
-    /// Whether more is better; none where neither is, as for lines of code.
+    /// True if higher is better, false if lower is, `None` if neither is, as for lines of code.
     pub higher_is_better: Option<bool>,
 }
 
 impl Metric {
-    /// The design's `trend_direction` since `before`; none where neither direction is better. A change of at
-    /// most one percent is `stable`.
+    /// Returns the design's `trend_direction` since `before`, or `None` if neither direction is
+    /// better.
+    ///
+    /// A change of at most one percent is `stable`.
     pub fn trend_since(&self, before: f64) -> Option<&'static str> {
         let change = self.value - before;
         let higher_is_better = self.higher_is_better?;
@@ -36,7 +38,7 @@ impl Metric {
 }
 
 impl Summary {
-    /// The summary as metrics. What no tool measured is left out.
+    /// Returns the summary as metrics, without those that no tool measured.
     pub fn metrics(&self) -> Vec<Metric> {
         let mut metrics = Vec::new();
         let mut add = |name, value: f64, unit, category, description| {
@@ -68,7 +70,7 @@ impl Summary {
             self.findings as f64,
             "findings",
             "quality",
-            "Findings that nobody suppressed",
+            "Findings that are not suppressed",
         );
         for (severity, name) in [
             (Severity::Critical, "critical_findings"),
@@ -83,7 +85,7 @@ impl Summary {
                 count as f64,
                 "findings",
                 "quality",
-                "Findings of one severity that nobody suppressed",
+                "Findings of one severity that are not suppressed",
             );
         }
         let complexity = &self.complexity;
@@ -195,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trend_follows_what_is_better() {
+    fn a_trend_is_improving_in_the_better_direction() {
         let trend = |before, value, higher_is_better| {
             let (name, unit, category, description) = ("m", "u", "quality", "");
             Metric {

@@ -1,10 +1,10 @@
-//! Readers of what analysis tools write: SARIF, lizard, grimp and jscpd.
+//! Readers of the reports of analysis tools: SARIF, lizard, grimp and jscpd.
 //!
-//! They know nothing of the database. [`read`] takes one SARIF log, or a folder of the form of
-//! `examples/data/flask/3.1.2`, and gives a [`Report`] of plain structs that an application maps onto the
-//! models of the library. Every error names the file and the place in it.
+//! They do not depend on the database. [`read`] reads one SARIF log, or a directory in the form of
+//! `examples/data/flask/3.1.2`, and returns a [`Report`] of plain structs. An application maps
+//! these to the models of the library. Every error contains the file and the position in it.
 
-// Several examples include this module and each uses its own part of it.
+// Each example that includes this module uses a part of it.
 #![allow(dead_code, unused_imports)]
 
 mod classification;
@@ -28,7 +28,7 @@ pub use release::Release;
 pub use sarif::{Finding, Kind, Notice, Tool};
 pub use summary::{FileSummary, Summary};
 
-/// What the tools said of one version of one project.
+/// The tools' reports about one version of a project.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The tools that wrote the SARIF log, one for each run.
@@ -43,28 +43,28 @@ pub struct Report {
     pub duplication: Option<Duplication>,
     /// Results that cannot be read.
     pub skipped: Vec<Notice>,
-    /// Runs of tools that crashed: what they would have found is not known.
+    /// Runs of tools that crashed, whose findings are unknown.
     pub failures: Vec<Notice>,
-    /// What else was passed over.
+    /// Other parts that were skipped.
     pub warnings: Vec<Notice>,
 }
 
-/// Why a report could not be read. Each variant names the file.
+/// The error of reading a report. Each variant contains the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The file or folder cannot be opened or read.
+    /// The file or directory cannot be opened or read.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The folder holds none of the four files.
+    /// The directory contains none of the four files.
     #[error("{}: no findings.sarif, functions.csv, imports.json or duplicates.json (nor one with .gz) here", path.display())]
     NothingToRead {
-        /// The folder.
+        /// The directory.
         path: PathBuf,
     },
     /// The file has no content.
@@ -73,8 +73,8 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
     },
-    /// The name ends in `.gz`, the content is something else.
-    #[error("{}: the name says gzip, the content is not gzip", path.display())]
+    /// The name ends in `.gz`, but the content is not gzip.
+    #[error("{}: the name ends in .gz, but the content is not gzip", path.display())]
     NotGzip {
         /// The file.
         path: PathBuf,
@@ -90,7 +90,7 @@ pub enum ReadError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What the decompressor said.
+        /// The decompressor's error.
         reason: String,
     },
     /// The text is in another encoding than UTF-8 and UTF-16.
@@ -98,7 +98,7 @@ pub enum ReadError {
     Encoding {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The JSON is malformed, or a value has another type than the format gives it.
@@ -110,7 +110,7 @@ pub enum ReadError {
         line: usize,
         /// Column in bytes, from 1, of the last byte that was read.
         column: usize,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A record of a CSV file is malformed.
@@ -120,43 +120,43 @@ pub enum ReadError {
         path: PathBuf,
         /// Number of the record, from 1; a header counts as one.
         record: u64,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The file is not SARIF 2.1.0.
-    #[error("{}: SARIF 2.1.0 is needed, {}", path.display(), version_found(found))]
+    #[error("{}: the version must be SARIF 2.1.0, {}", path.display(), version_found(found))]
     Version {
         /// The file.
         path: PathBuf,
-        /// The version it gives, if any.
+        /// The version in the file, if there is one.
         found: Option<String>,
     },
-    /// Well-formed, but it contradicts itself or leaves out what it must say.
+    /// The file is well-formed, but it is inconsistent or lacks a required part.
     #[error("{}: {place}: {reason}", path.display())]
     Fault {
         /// The file.
         path: PathBuf,
-        /// Where, such as `runs[0].results[17]`.
+        /// The position, such as `runs[0].results[17]`.
         place: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
 
 fn version_found(found: &Option<String>) -> String {
     match found {
-        Some(version) => format!("this says version {version:?}"),
-        None => "this names no version".to_owned(),
+        Some(version) => format!("but is {version:?}"),
+        None => "but is missing".to_owned(),
     }
 }
 
-/// Reads a folder of reports, or one SARIF 2.1.0 log from any tool, plain or gzipped.
+/// Reads a directory of reports, or one SARIF 2.1.0 log from any tool, plain or gzipped.
 ///
-/// A folder holds at least one of `findings.sarif`, `functions.csv`, `imports.json` and `duplicates.json`,
-/// each plain or with `.gz`; where both are present, the plain one is read.
+/// A directory contains at least one of `findings.sarif`, `functions.csv`, `imports.json` and
+/// `duplicates.json`, each plain or with `.gz`. If both are present, the plain one is read.
 ///
 /// # Errors
-/// [`ReadError`], for the first fault found.
+/// [`ReadError`] for the first fault.
 pub fn read(path: &Path) -> Result<Report, ReadError> {
     let is_folder = source::is_folder(path)?;
     let file_of = |name: &str| -> Option<PathBuf> {

@@ -1,4 +1,4 @@
-//! A project's releases by date, each with its folder of reports.
+//! A project's releases by date, each with its directory of reports.
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,9 @@ use super::{ReadError, Report, lizard, source};
 pub struct Release {
     /// Its version.
     pub version: String,
-    /// The day of its release in UTC, as `2019-07-04`.
+    /// The date of its release in UTC, such as `2019-07-04`.
     pub released: String,
-    /// The folder with its reports.
+    /// The directory of its reports.
     pub folder: PathBuf,
 }
 
@@ -27,7 +27,7 @@ impl Release {
     }
 }
 
-/// The folder of Flask's releases that comes with this crate, or above the package of an example.
+/// Returns the directory of Flask's releases in this crate, or in a parent of an example's package.
 pub fn flask() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = |parent: &Path| parent.join("examples").join("data").join("flask");
@@ -44,12 +44,15 @@ struct Entry {
     released: String,
 }
 
-/// The releases that `releases.csv` in `folder` lists (columns `release,released`), by date, earliest first:
-/// a version with a smaller number can be the later one.
+/// Reads the releases in `folder/releases.csv` (columns `release,released`), by date, earliest
+/// first.
+///
+/// A version with a smaller number can be the later one.
 ///
 /// # Errors
-/// [`ReadError::Csv`] for an entry without a valid date, without a version that can be a folder's name, or
-/// with a version that was there before; [`ReadError::Io`] if the file is missing.
+/// - [`ReadError::Csv`] for an entry with an invalid date, a version that cannot be a directory's
+///   name, or a version that is listed twice
+/// - [`ReadError::Io`] if the file is missing
 pub fn history(folder: &Path) -> Result<Vec<Release>, ReadError> {
     let path = folder.join("releases.csv");
     let mut entries = csv::Reader::from_reader(source::open(&path)?);
@@ -88,7 +91,7 @@ pub fn history(folder: &Path) -> Result<Vec<Release>, ReadError> {
     Ok(releases)
 }
 
-/// Whether `text` is a day of the Gregorian calendar as `YYYY-MM-DD`.
+/// Checks whether `text` is a date of the Gregorian calendar in the form `YYYY-MM-DD`.
 fn is_date(text: &str) -> bool {
     let is_digit_or_dash = |(at, byte): (usize, u8)| {
         if at == 4 || at == 7 {
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_entry_is_named_by_its_record() {
+    fn the_error_of_an_invalid_entry_has_its_record_number() {
         for (entries, record) in [
             ("release,released\n1.0,2020-01-01\n1.1,2020-02-30\n", 3),
             ("release,released\n1.0,01/02/2020\n", 2),
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_days_of_the_calendar() {
+    fn a_date_must_exist_in_the_calendar() {
         assert!(
             ["2020-02-29", "2000-02-29", "2024-12-31"]
                 .into_iter()

@@ -1,4 +1,4 @@
-//! SARIF 2.1.0, from whatever tool: what is found, where, and how bad it is.
+//! SARIF 2.1.0 logs of any tool: the findings, their locations and their severities.
 
 mod document;
 mod location;
@@ -24,14 +24,14 @@ use rules::Rules;
 /// The version of the format that is read.
 const VERSION: &str = "2.1.0";
 
-/// What the design's columns hold, in characters.
+/// The lengths of the design's columns, in characters.
 const RULE_ID_CHARACTERS: usize = 255;
 const TITLE_CHARACTERS: usize = 500;
 
 /// A tool that wrote a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
-    /// Its name, `unknown` if the log does not say.
+    /// The tool's name, or `unknown` if the log does not contain it.
     pub name: String,
     /// Its version.
     pub version: Option<String>,
@@ -44,41 +44,43 @@ pub struct Finding {
     pub tool: String,
     /// The tool's id of the rule, at most 255 characters.
     pub rule_id: Option<String>,
-    /// What it is about.
+    /// The type of the finding.
     pub issue_type: IssueType,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What the result is: most are failures.
+    /// The kind of the result. Most are failures.
     pub kind: Kind,
     /// The first line of the message, at most 500 characters, never empty.
     pub title: String,
-    /// The whole message if the title is not all of it, else the rule's short description if it says more.
+    /// The whole message if the title is not all of it, else the rule's short description if it
+    /// says more.
     pub description: Option<String>,
-    /// The file, relative to the project's root; absolute if it lies outside; none for the project as a
-    /// whole.
+    /// The file, relative to the project's root, or absolute if it is outside of it. `None` for the
+    /// project as a whole.
     pub file_path: Option<String>,
     /// First line, from 1.
     pub line: Option<i32>,
     /// First column, from 1.
     pub column: Option<i32>,
-    /// Last line; the first if the log leaves it out.
+    /// The last line, or the first if the log does not contain it.
     pub end_line: Option<i32>,
     /// The column after the last character.
     pub end_column: Option<i32>,
     /// The code in question, if the log quotes it.
     pub code_snippet: Option<String>,
-    /// What the tool's first fix would do, in words, or the text it would put in.
+    /// The description of the tool's first fix, or the text that it would insert.
     pub fix_suggestion: Option<String>,
-    /// Whether it was suppressed, in the code or elsewhere, and nobody objects: the design's status
-    /// `ignored`.
+    /// True if the result is suppressed, in the code or elsewhere, and no suppression is rejected:
+    /// the design's status `ignored`.
     pub ignored: bool,
-    /// How much it matters, 0 to 100, if the tool says so.
+    /// The tool's rank of the result, from 0 to 100, if there is one.
     pub rank: Option<f64>,
-    /// What stays the same when lines move, by kind of fingerprint; a full fingerprint hides a partial one.
+    /// The fingerprints, which do not change when lines move, by kind. A full fingerprint replaces
+    /// a partial one.
     pub fingerprints: BTreeMap<String, String>,
 }
 
-/// SARIF's kind of a result.
+/// The kind of a result in SARIF.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
@@ -97,29 +99,30 @@ pub enum Kind {
     Review,
 }
 
-/// What a log says.
+/// The content of a log.
 #[derive(Debug, Default, PartialEq)]
 pub struct Report {
     /// The tools, one for each run.
     pub tools: Vec<Tool>,
-    /// The results that are still there (`baselineState` other than `absent`), in order.
+    /// The results that still exist (`baselineState` other than `absent`), in order.
     pub findings: Vec<Finding>,
     /// The results that cannot be read.
     pub skipped: Vec<Notice>,
-    /// The runs that did not get to any result because the tool crashed, or whose results cannot be read at all.
+    /// The runs without results because the tool crashed or because none of their results can be
+    /// read.
     pub failures: Vec<Notice>,
-    /// What else was passed over, and what tools say of runs that have results although they did not end well.
+    /// Other parts that were skipped, and tools' reports of failure in runs that have results.
     pub warnings: Vec<Notice>,
 }
 
-/// Something that a reader has to say of a file that it has read.
+/// A message about a file that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// The file.
     pub path: PathBuf,
-    /// Where, such as `runs[0].results[17]`.
+    /// The position, such as `runs[0].results[17]`.
     pub place: String,
-    /// What is wrong.
+    /// The reason.
     pub reason: String,
 }
 
@@ -136,16 +139,19 @@ impl fmt::Display for Notice {
 
 /// Reads a log.
 ///
-/// A result that cannot be read is skipped, and said to be. A run without results whose tool says that it failed is a
-/// failure: what it would have found is not known. A tool that says so beside its results is believed to have found them.
+/// A result that cannot be read is skipped and reported. A run without results is a failure if its
+/// tool reports that it failed, since its findings are unknown. If such a run has results, they are
+/// used.
 ///
-/// Results are kept as typed structs with text of at most 8 KiB; code and documentation that a log carries
-/// along is skipped as it is read.
+/// Results are stored as typed structs with texts of at most 8 KiB. Code and documentation in a log
+/// are skipped while reading.
 ///
 /// # Errors
-/// [`ReadError::Version`] for another version of the format, [`ReadError::Json`] with line and column for
-/// what is no JSON or has no list of runs with lists of results, [`ReadError::Fault`] for bases that lead back to
-/// themselves, or what [`super::read`] gives for a broken file.
+/// - [`ReadError::Version`] for another version of the format
+/// - [`ReadError::Json`] with line and column if the file is not JSON, or has no list of runs with
+///   lists of results
+/// - [`ReadError::Fault`] if the bases form a cycle
+/// - the errors of [`super::read`] for a malformed file
 pub fn read(path: &Path) -> Result<Report, ReadError> {
     let log: Log = source::json(path).map_err(|error| other_version(path).unwrap_or(error))?;
     if log.version.as_deref() != Some(VERSION) {
@@ -240,14 +246,15 @@ pub fn read(path: &Path) -> Result<Report, ReadError> {
     Ok(report)
 }
 
-/// What is wrong, without line and column: they would count from the result's own beginning.
+/// Returns the message of an error without line and column, which would count from the beginning of
+/// the result.
 fn without_place(error: &serde_json::Error) -> String {
     let reason = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     reason.strip_suffix(&place).unwrap_or(&reason).to_owned()
 }
 
-/// What a run says of having failed.
+/// Returns the reason of a run's failure, if the tool reports one.
 fn failure(run: &Run) -> Option<String> {
     let text = |message: &Option<document::Message>| {
         let message = message.as_ref()?;
@@ -266,22 +273,22 @@ fn failure(run: &Run) -> Option<String> {
         .invocations
         .iter()
         .find_map(|invocation| invocation.process_start_failure_message.clone());
-    let is_said = run
+    let is_unsuccessful = run
         .invocations
         .iter()
         .any(|invocation| invocation.execution_successful == Some(false));
-    let said = match (not_started, error) {
+    let reason = match (not_started, error) {
         (Some(reason), _) => format!("the tool could not be started: {}", &*reason),
-        (None, Some(Some(reason))) => format!("the tool says: {}", &*reason),
-        (None, Some(None)) => "the tool says that there was an error".to_owned(),
-        (None, None) if is_said => "the tool says that it was not successful".to_owned(),
+        (None, Some(Some(reason))) => format!("the tool reports: {}", &*reason),
+        (None, Some(None)) => "the tool reports an error".to_owned(),
+        (None, None) if is_unsuccessful => "the tool reports that it was not successful".to_owned(),
         (None, None) if matches!(run.results, Some(None)) => "its results are null".to_owned(),
         (None, None) => return None,
     };
-    Some(cut(&said, TITLE_CHARACTERS))
+    Some(cut(&reason, TITLE_CHARACTERS))
 }
 
-/// For a file that could not be read as SARIF 2.1.0: the error that it is another version, if it says so.
+/// Returns the error of another version, if a file that could not be read as SARIF 2.1.0 has one.
 fn other_version(path: &Path) -> Option<ReadError> {
     let VersionOnly { version: found } = source::json(path).ok()?;
     (found.as_deref() != Some(VERSION)).then(|| ReadError::Version {
@@ -389,7 +396,7 @@ fn finding(
     })
 }
 
-/// The level that the tool was told to give the rule when it was run.
+/// Returns the level of the rule that was configured for the run.
 fn overriding(
     rules: &Rules,
     invocations: &[Invocation],
@@ -416,7 +423,8 @@ fn overriding(
     levels.next()
 }
 
-/// A line or column that counts from 1 and fits the design's INTEGER; some tools write 0 or -1 for none.
+/// Returns a line or column that is at least 1 and fits the design's INTEGER. Some tools write 0 or
+/// -1 for none.
 fn from_one(number: Option<i64>) -> Option<i32> {
     number
         .and_then(|number| i32::try_from(number).ok())
@@ -449,7 +457,7 @@ fn fix_suggestion(fix: &Fix) -> Option<String> {
         .map(|text| text.0.clone())
 }
 
-/// The first characters of a text, with an ellipsis for the last if it has more.
+/// Returns the first characters of a text. If it is longer, the last of them is an ellipsis.
 fn cut(text: &str, characters: usize) -> String {
     if text.chars().nth(characters).is_none() {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Opening a file, gzipped or not, and saying what is wrong with it.
+//! Opens plain and gzipped files, and reports what is wrong with them.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -13,15 +13,17 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Whether `path` is a folder; an error if there is nothing at `path`.
+/// Checks whether `path` is a directory. Fails if it does not exist.
 pub(super) fn is_folder(path: &Path) -> Result<bool, ReadError> {
     let metadata = std::fs::metadata(path).map_err(|error| from_io(path, error))?;
     Ok(metadata.is_dir())
 }
 
-/// The text of a file without gzip and without a byte order mark, as UTF-8. UTF-16 is known by its mark, or by a zero
-/// beside its first character, and decoded. Content decides about gzip, so a gzipped
-/// file without `.gz` is read too; a file with `.gz` must be gzip.
+/// Opens a file as UTF-8 text, decompressed and without a byte order mark.
+///
+/// UTF-16 is detected by its mark, or by a zero beside its first character, and converted. gzip is
+/// detected by the content, so a gzipped file without `.gz` is read, too. A file with `.gz` must be
+/// gzip.
 pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, ReadError> {
     let from_io = |error| from_io(path, error);
     let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(from_io)?);
@@ -69,18 +71,18 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn BufRead>, ReadError> {
     text.read_to_end(&mut start).map_err(from_io)?;
     let decoded = decoded(&start, unit).ok_or_else(|| ReadError::Encoding {
         path: path.to_owned(),
-        reason: "the text looks like UTF-16 and is not: convert it to UTF-8".to_owned(),
+        reason: "the text looks like UTF-16 but is not valid; convert it to UTF-8".to_owned(),
     })?;
     Ok(Box::new(io::Cursor::new(decoded.into_bytes())))
 }
 
-/// UTF-16 as text without its mark.
+/// Decodes UTF-16 as text without its mark.
 fn decoded(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let units = pairs.iter().map(|pair| unit(*pair));
     let text: String = char::decode_utf16(units).collect::<Result<_, _>>().ok()?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    // UTF-32 has zeros between its characters.
+    // UTF-32 would contain zeros between the characters.
     (rest.is_empty() && !text.contains('\0')).then(|| text.to_owned())
 }
 
@@ -99,7 +101,8 @@ pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, ReadError> {
     serde_json::from_reader(text).map_err(|error| from_json(path, error))
 }
 
-/// An error of reading, told apart from a bad gzip stream by the kinds that flate2 uses for it.
+/// Converts an error of reading. Errors of a damaged gzip stream are recognized by the kinds that
+/// flate2 uses.
 pub(super) fn from_io(path: &Path, source: io::Error) -> ReadError {
     let path = path.to_owned();
     match source.kind() {
@@ -134,8 +137,10 @@ fn from_json(path: &Path, error: serde_json::Error) -> ReadError {
     }
 }
 
-/// A path as every reader gives it: `/` between its parts, without `.`, `..` where that can be worked out,
-/// empty parts or NUL (which PostgreSQL text cannot hold). Empty if nothing is left of it.
+/// Returns a path in the form that all readers use.
+///
+/// It has `/` between its parts, and no `.`, no empty parts, no NUL, which PostgreSQL text cannot
+/// contain, and no `..` that can be resolved. It is empty if nothing remains.
 pub(super) fn normal_path(path: &str) -> String {
     let path = path.replace('\\', "/").replace('\0', "\u{fffd}");
     let mut parts: Vec<&str> = Vec::new();
@@ -164,7 +169,7 @@ pub(super) mod tests {
     use super::*;
     use std::io::Write;
 
-    /// A folder for one test with `content` in a file called `name`.
+    /// Creates a directory for one test with `content` in a file `name`.
     pub fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
@@ -189,7 +194,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn gzip_is_known_by_content_and_a_byte_order_mark_is_skipped() {
+    fn gzip_is_detected_by_content_and_a_byte_order_mark_is_skipped() {
         for (name, content) in [
             ("a.json", b"\xef\xbb\xbf[1, 2]".to_vec()),
             ("a.json", b"[1,2] \n".to_vec()),
@@ -203,7 +208,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_told_by_what_is_wrong_with_it() {
+    fn each_kind_of_malformed_file_has_its_own_error() {
         let whole = gzip(b"[1, 2]");
         assert!(matches!(json_error("a.json", b""), ReadError::Empty { .. }));
         assert!(matches!(
@@ -271,7 +276,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nothing_there_is_an_io_error() {
+    fn a_missing_file_is_an_io_error() {
         let path = Path::new("no/such/file.json");
         assert!(matches!(
             json::<u32>(path).unwrap_err(),

@@ -1,4 +1,4 @@
-//! A report in numbers: per file, for the whole project, and as one score.
+//! The numbers of a report: for each file, for the whole project, and as one score.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,62 +7,63 @@ use serde::Serialize;
 use super::grimp::Fan;
 use super::{FileComplexity, Report, Severity, lizard};
 
-/// What a report says of one file: a row of `analysis_results`.
+/// The numbers of one file: a row of `analysis_results`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileSummary {
-    /// Findings in this file that nobody suppressed.
+    /// The number of findings in this file that are not suppressed.
     pub findings: u64,
-    /// Those by severity, the worst last; a severity without findings is left out.
+    /// These findings by severity, the worst last, without severities that have none.
     pub by_severity: BTreeMap<Severity, u64>,
-    /// Its functions.
+    /// The file's functions.
     pub complexity: FileComplexity,
-    /// Clones that have a place in it.
+    /// The number of clones with a fragment in this file.
     pub clones: u64,
-    /// Its name as a module, if it is one.
+    /// The file's module name, if it is a module.
     pub module: Option<String>,
-    /// The modules it imports, sorted.
+    /// The modules that it imports, sorted.
     pub dependencies: Vec<String>,
-    /// How many modules import it, and it imports.
+    /// The numbers of modules that import it and that it imports.
     pub fan: Option<Fan>,
 }
 
-/// What a report says of the whole project: `analyses.summary`.
+/// The numbers of the whole project: `analyses.summary`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// 0 (worst) to 100, see [`overall_score`]; none without functions to relate the findings to.
+    /// The score from 0 (worst) to 100, see [`overall_score`]. `None` if there are no functions to
+    /// relate the findings to.
     pub overall_score: Option<f64>,
-    /// Findings that nobody suppressed.
+    /// The number of findings that are not suppressed.
     pub findings: u64,
-    /// Those by severity; each severity is present.
+    /// These findings by severity, with all severities.
     pub by_severity: BTreeMap<Severity, u64>,
-    /// Findings that somebody suppressed.
+    /// The number of suppressed findings.
     pub suppressed: u64,
-    /// Results that could not be read, and are not counted.
+    /// The number of results that could not be read. They are not counted elsewhere.
     pub skipped: u64,
-    /// Runs of tools that failed, whose findings are not known. Then there is no score.
+    /// The number of failed runs, whose findings are unknown. If there is one, there is no score.
     pub failed_runs: u64,
-    /// Files that any tool named.
+    /// The number of files that any tool named.
     pub files: u64,
     /// All functions.
     pub complexity: FileComplexity,
-    /// Clones.
+    /// The number of clones.
     pub clones: u64,
-    /// Share of lines that are a copy, 0 to 100, if jscpd was run.
+    /// The percentage of lines that are a copy, if jscpd was run.
     pub duplication_percentage: Option<f64>,
-    /// Modules in the import graph.
+    /// The number of modules in the import graph.
     pub modules: u64,
-    /// Imports in it.
+    /// The number of imports in the import graph.
     pub imports: u64,
-    /// Groups of modules that import each other in a circle.
+    /// The number of groups of modules that import each other in a cycle.
     pub import_cycles: u64,
-    /// Modules in the largest of them.
+    /// The number of modules in the largest such group.
     pub largest_import_cycle: u64,
 }
 
 impl Report {
-    /// Each file that any tool named, by its path.
+    /// Returns each file that any tool named, by its path.
     pub fn files(&self) -> BTreeMap<String, FileSummary> {
         let clones = self
             .duplication
@@ -109,7 +110,7 @@ impl Report {
         files
     }
 
-    /// The whole project in numbers.
+    /// Returns the numbers of the whole project.
     pub fn summary(&self) -> Summary {
         let mut by_severity: BTreeMap<Severity, u64> =
             Severity::ALL.map(|severity| (severity, 0)).into();
@@ -160,7 +161,7 @@ impl Report {
     }
 }
 
-/// What one finding weighs in the score.
+/// Returns the weight of one finding in the score.
 fn weight(severity: Severity) -> f64 {
     match severity {
         Severity::Critical => 20.0,
@@ -171,14 +172,17 @@ fn weight(severity: Severity) -> f64 {
     }
 }
 
-/// One number for how good the code is, 0 to 100, with two decimals:
+/// Returns the score of the code's quality, from 0 to 100, with two decimals.
 ///
-/// `100 * (0.7 * halving(d, 600) + 0.15 * halving(p, 10) + 0.15 * halving(c - 1, 4))`, where `halving(x, h) =
-/// h / (h + x)`, which is 1 at nothing and a half at `h`; `d` is the weight of the findings per 1,000 lines
-/// of code in functions (critical 20, high 10, medium 4, low 1, info 0.2), `p` the percentage of lines that
-/// are a copy and `c` the mean cyclomatic complexity of a function.
+/// It is `100 * (0.7 * halving(d, 600) + 0.15 * halving(p, 10) + 0.15 * halving(c - 1, 4))`, where
+/// `halving(x, h) = h / (h + x)`, which is 1 at zero and a half at `h`:
 ///
-/// None if there is no line of code to relate the findings to.
+/// - `d` is the weight of the findings per 1,000 lines of code in functions: critical 20, high 10,
+///   medium 4, low 1, info 0.2
+/// - `p` is the percentage of lines that are a copy
+/// - `c` is the mean cyclomatic complexity of a function
+///
+/// `None` if there is no line of code to relate the findings to.
 pub fn overall_score(
     by_severity: &BTreeMap<Severity, u64>,
     complexity: &FileComplexity,

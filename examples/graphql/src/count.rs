@@ -1,4 +1,4 @@
-//! Counts the SQL statements that the process sends, by the table that each reads first.
+//! Counts the SQL statements that the process sends, by the first table of each.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use diesel::connection::{Instrumentation, InstrumentationEvent, set_default_instrumentation};
 
-/// How many statements there were for each table.
+/// The number of statements for each table.
 pub type Statements = BTreeMap<String, usize>;
 
 static STATEMENTS: Mutex<Statements> = Mutex::new(BTreeMap::new());
@@ -23,19 +23,20 @@ impl Instrumentation for Counter {
     }
 }
 
-/// `analysis.analyses` of `SELECT ... FROM "analysis"."analyses" ...`.
+/// Returns the first table of a statement: `analysis.analyses` for `SELECT ... FROM
+/// "analysis"."analyses" ...`.
 fn table_of(sql: &str) -> String {
     let table = sql.split(" FROM \"").nth(1).unwrap_or("other\"");
     let table = table.split([' ', ')']).next().unwrap_or_default();
     table.replace('"', "")
 }
 
-/// Counts on every connection that is opened from now on.
+/// Starts counting on all connections that are opened later.
 pub fn start() -> Result<(), Box<dyn Error>> {
     Ok(set_default_instrumentation(|| Some(Box::new(Counter)))?)
 }
 
-/// What was counted since the last time.
+/// Returns the counts since the last call.
 pub fn take() -> Statements {
     std::mem::take(&mut *STATEMENTS.lock().unwrap_or_else(PoisonError::into_inner))
 }

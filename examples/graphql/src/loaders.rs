@@ -1,4 +1,4 @@
-//! What async-graphql's dataloader collects of a level, asked of the repositories by one query.
+//! Dataloaders for async-graphql: each level of a query is read from the repositories by one query.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,7 +21,7 @@ pub fn of(db: &Db) -> Loaders {
 /// Reads rows for many parents at once.
 pub struct Rows(Db);
 
-/// Which part of a list is asked for; the same for all parents of a level, as a rule.
+/// The requested part of a list, which is usually the same for all parents of a level.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slice {
     pub first: u32,
@@ -44,15 +44,15 @@ impl Slice {
     }
 }
 
-/// A project's analyses, newest first.
+/// The key of a project's analyses, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AnalysesOf(pub ProjectId, pub Slice);
 
-/// An analysis's issues, worst first.
+/// The key of an analysis's issues, worst first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IssuesOf(pub AnalysisId, pub Slice, pub Option<IssueSeverity>);
 
-/// The parents that ask for the same part of their lists.
+/// Groups the parents that request the same part of their lists.
 fn alike<K, P, A: Eq + Hash>(keys: &[K], parts: impl Fn(&K) -> (P, A)) -> HashMap<A, Vec<P>> {
     let mut groups = HashMap::<A, Vec<P>>::new();
     for key in keys {

@@ -1,10 +1,11 @@
-//! A GraphQL layer over the repositories: nested lists with cursors and totals, one SQL query a level.
+//! A GraphQL layer over the repositories: nested lists with cursors and totals, one SQL query for
+//! each level.
 //!
 //!     cargo run --manifest-path examples/graphql/Cargo.toml
 //!
-//! Needs no database of yours and opens no port: it starts a private server, stores nine releases of Flask, runs some
-//! queries in the process, and prints each answer with the SQL statements that each level took. It fails if a level
-//! took more than it must.
+//! It starts a private server, needs no other database and opens no port. It stores nine releases
+//! of Flask, executes some queries in the process, and prints each response with the number of SQL
+//! statements of each level. It fails if a level needed more than it should.
 
 mod count;
 #[path = "../../ingestion/mod.rs"]
@@ -24,10 +25,11 @@ use wundr_db::testing::migrated_database;
 
 use schema::Query;
 
-/// A title, a query, and how many statements each table may take: one a level, with totals or without.
+/// A title, a query, and the number of statements allowed for each table: one for each level, with
+/// totals or without.
 type Question = (&'static str, &'static str, &'static [(&'static str, usize)]);
 
-/// What is asked.
+/// The queries.
 const QUESTIONS: &[Question] = &[
     (
         "Three levels, without totals",
@@ -56,7 +58,7 @@ const QUESTIONS: &[Question] = &[
         "{ projects(first: 1) { nodes {
              analyses(first: 2) { nodes { issues(first: 3) { nodes { title analysis { label project { name } } } } } } } } }",
         &[
-            // Down and up again.
+            // From the project to its analyses and back.
             ("public.projects", 2),
             ("analysis.analyses", 2),
             ("analysis.analysis_issues", 1),
@@ -66,7 +68,7 @@ const QUESTIONS: &[Question] = &[
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Before the first connection is opened.
+    // Must be called before the first connection is opened.
     count::start()?;
     let database = migrated_database()?;
     let db = Db::connect_to(&database.url()).await?;
@@ -85,7 +87,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 type Service = Schema<Query, EmptyMutation, EmptySubscription>;
 
-/// Runs a query with loaders of its own, prints the answer and the number of statements for each table.
+/// Executes a query with loaders of its own, and prints the response and the number of statements
+/// for each table.
 async fn answer(
     schema: &Service,
     db: &Db,
@@ -114,7 +117,7 @@ async fn answer(
     Ok(answer)
 }
 
-/// Goes on where a page has ended.
+/// Reads the page after a page.
 async fn next_page(schema: &Service, db: &Db) -> Result<(), Box<dyn Error>> {
     println!("\nTwo pages of projects' analyses, the second after the first one's cursor\n");
     let page = |after: &str| {

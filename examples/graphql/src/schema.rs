@@ -1,4 +1,4 @@
-//! The graph: projects, their analyses, and what these object to.
+//! The GraphQL schema: projects, their analyses, and the issues of these.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use wundr_db::{
 
 use crate::loaders::{AnalysesOf, IssuesOf, Loaders, Slice};
 
-/// A list with cursors and, if it is asked for, a total.
+/// A list with cursors and, if it is requested, a total.
 type List<Node> = Connection<String, Node, Total>;
 
 #[derive(SimpleObject)]
 pub struct Total {
-    /// How many there are on all pages. Counted if it is asked for.
+    /// The number of items on all pages. Counted only if it is requested.
     total_count: Option<i64>,
 }
 
-/// What the arguments and the selection ask of a list.
+/// The part of a list that the arguments and the selection request.
 fn slice(context: &Context<'_>, first: u32, after: Option<String>) -> Slice {
     Slice {
         first,

@@ -1,8 +1,8 @@
-//! The parts of a SARIF 2.1.0 log that are read, as the standard names them.
+//! The parts of a SARIF 2.1.0 log that are read, with the standard's names.
 //!
-//! A property that may be left out may also be null, for some writers say it so. What is not named here is
-//! skipped without being kept. A result is kept as text until its turn comes, so that one that cannot be read costs no
-//! other; what is wrong beside the results counts as absent.
+//! An optional property may also be null, as some tools write it. Other properties are skipped. A
+//! result is kept as text until it is converted, so that one that cannot be read does not affect
+//! the others. An invalid value outside of the results counts as absent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::super::classification::Level;
 
-/// Longer text is cut here, so that one result cannot fill the memory.
+/// The length, in bytes, at which text is cut, so that one result cannot exhaust the memory.
 pub const TEXT_BYTES: usize = 8 * 1024;
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ pub struct Log {
     pub inline_external_properties: Vec<IgnoredAny>,
 }
 
-/// What is read of a file that is no SARIF 2.1.0 log, to say which version it is.
+/// The version of a file that is not a SARIF 2.1.0 log.
 #[derive(Deserialize)]
 pub struct VersionOnly {
     pub version: Option<String>,
@@ -41,7 +41,7 @@ pub struct VersionOnly {
 pub struct Run {
     #[serde(default, deserialize_with = "lenient")]
     pub tool: Tool,
-    /// `None` if absent, `Some(None)` if null, which says that the tool did not get to any.
+    /// `None` if absent, `Some(None)` if null, which means that the tool produced none.
     #[serde(default, deserialize_with = "given")]
     pub results: Option<Option<Vec<Box<RawValue>>>>,
     #[serde(default, deserialize_with = "each")]
@@ -138,7 +138,7 @@ pub struct RuleProperties {
     pub security_severity: Option<Score>,
 }
 
-/// A list of tags, or one alone.
+/// A list of tags, or a single one.
 fn tags<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
     let raw = Box::<RawValue>::deserialize(value)?;
     let one = serde_json::from_str::<String>(raw.get()).ok();
@@ -154,7 +154,7 @@ fn tags<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
     ))
 }
 
-/// A number, or text that may hold one.
+/// A number, or text that may contain one.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub enum Score {
@@ -334,7 +334,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(value).map(Some)
 }
 
-/// What cannot be read counts as absent.
+/// Deserializes a value. One that cannot be read counts as absent.
 fn lenient<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(
     value: D,
 ) -> Result<T, D::Error> {
@@ -342,7 +342,8 @@ fn lenient<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(
     Ok(read_or_default(&raw))
 }
 
-/// A list whose elements keep their places, which others refer to, if one cannot be read.
+/// Deserializes a list. If an element cannot be read, the others keep their indices, which other
+/// parts refer to.
 fn each<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(
     value: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -355,7 +356,7 @@ fn read_or_default<T: Default + DeserializeOwned>(raw: &RawValue) -> T {
     read.ok().flatten().unwrap_or_default()
 }
 
-/// Text of at most [`TEXT_BYTES`], without NUL, which PostgreSQL text cannot hold.
+/// Deserializes text of at most [`TEXT_BYTES`], without NUL, which PostgreSQL text cannot contain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(pub String);
 

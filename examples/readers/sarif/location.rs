@@ -1,5 +1,5 @@
-//! Where a result is: from a URI, or a place in the list of artifacts, to a path relative to the project's
-//! root.
+//! The location of a result: from a URI or an index of the list of artifacts to a path relative to
+//! the project's root.
 
 use std::collections::HashMap;
 
@@ -10,19 +10,20 @@ use super::document::{Artifact, ArtifactLocation};
 
 /// The files of one run.
 ///
-/// A relative URI is joined to its base (`uriBaseId`, a chain of them if need be). What is absolute after
-/// that is made relative to the outermost base that it lies in, and kept as an absolute path if it lies in
-/// none. A base that is not declared, or has no URI of its own, is taken as the project's root.
+/// A relative URI is joined to its base (`uriBaseId`), which may have a base of its own. A path
+/// that is then absolute is made relative to the outermost base that contains it. If none does, it
+/// stays absolute. A base that is not declared or has no URI of its own counts as the project's
+/// root.
 pub struct Locations {
     artifacts: Vec<Artifact>,
-    /// Each base with its chain followed: relative, or an absolute path or URI.
+    /// Each base after joining its own bases: relative, or an absolute path or URI.
     bases: HashMap<String, String>,
-    /// The absolute bases with a slash at the end, the shortest first.
+    /// The absolute bases with a trailing slash, the shortest first.
     roots: Vec<String>,
 }
 
 impl Locations {
-    /// Fails with the reason if the bases go round in a circle.
+    /// Resolves the bases. Fails with the reason if they form a cycle.
     pub fn new(
         artifacts: Vec<Artifact>,
         declared: HashMap<String, ArtifactLocation>,
@@ -56,7 +57,8 @@ impl Locations {
         })
     }
 
-    /// The path of a location, if it names a file. Fails with the reason if its artifact does not exist.
+    /// Returns the path of a location, if it names a file. Fails with the reason if its artifact
+    /// does not exist.
     pub fn path(&self, location: &ArtifactLocation) -> Result<Option<String>, String> {
         let location = match (&location.uri, location.index) {
             (None, Some(index)) if index >= 0 => {
@@ -109,7 +111,7 @@ fn is_absolute(path: &str) -> bool {
     path.starts_with('/') || is_drive || has_scheme(path)
 }
 
-/// Whether a URI starts with a scheme. One letter and a colon is a Windows drive.
+/// Checks whether a URI starts with a scheme. One letter and a colon are a Windows drive.
 fn has_scheme(uri: &str) -> bool {
     scheme(uri).is_some()
 }
@@ -125,7 +127,7 @@ fn is_drive(text: &str) -> bool {
     matches!(text.as_bytes(), [drive, b':' | b'|'] if drive.is_ascii_alphabetic())
 }
 
-/// The path that a relative or `file` URI means, decoded; any other URI as it is.
+/// Returns the decoded path of a relative or `file` URI, or any other URI unchanged.
 fn path_of_uri(uri: &str) -> String {
     let path = match scheme(uri) {
         None => uri,
@@ -135,7 +137,7 @@ fn path_of_uri(uri: &str) -> String {
                     Some(("" | "localhost", _)) => {
                         &host_and_path[host_and_path.find('/').unwrap_or(0)..]
                     }
-                    // No host is called so: the path begins two slashes too early.
+                    // This is not a host's name. The URI has two slashes too many.
                     Some((drive, _)) if is_drive(drive) => host_and_path,
                     Some(("." | "..", _)) | None => host_and_path,
                     _ => rest,
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_of_everything_makes_nothing_relative_and_a_circle_is_an_error() {
+    fn the_root_directory_as_a_base_makes_nothing_relative_and_a_cycle_is_an_error() {
         let files = locations(&[("ROOT", Some("file:///"), None)]).unwrap();
         assert_eq!(
             files

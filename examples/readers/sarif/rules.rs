@@ -1,4 +1,4 @@
-//! Which rule a result is about, and what its message says.
+//! The rule and the message of a result.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ use super::document::{
 pub struct Rules<'a> {
     /// The driver, then the extensions.
     components: Vec<&'a Component>,
-    /// For each component its rules by id, the first of each.
+    /// For each component, its rules by id. Of several with the same id, the first.
     by_id: Vec<HashMap<&'a str, &'a Rule>>,
 }
 
-/// What a result refers to.
+/// The rule that a result refers to.
 pub struct Referred<'a> {
     component: &'a Component,
     driver: &'a Component,
@@ -37,9 +37,11 @@ impl<'a> Rules<'a> {
         Self { components, by_id }
     }
 
-    /// The rule of a result: by index if its id does not differ, else by id, first in the component that the
-    /// result names and then in the others. Fails with the reason if an index leads nowhere and there is no
-    /// id.
+    /// Returns the rule of a result.
+    ///
+    /// It is found by index if the id does not differ, otherwise by id, first in the component that
+    /// the result names and then in the others. Fails with the reason if the index is invalid and
+    /// there is no id.
     pub fn of(&self, result: &RunResult) -> Result<Referred<'a>, String> {
         let reference = result.rule.as_ref();
         let at = match reference.and_then(|rule| rule.tool_component.as_ref()) {
@@ -94,7 +96,7 @@ impl<'a> Rules<'a> {
         found(component, None)
     }
 
-    /// Checks whether a reference is to this rule, or to one above it.
+    /// Checks whether a reference is to this rule or to a parent of it.
     pub fn refers(&self, reference: &RuleReference, rule: Option<&Rule>, id: Option<&str>) -> bool {
         if let (Some(known), Some(id)) = (reference.id.as_ref().filter(|id| !id.is_empty()), id) {
             return is_of(id, known);
@@ -134,7 +136,7 @@ impl<'a> Rules<'a> {
     }
 }
 
-/// The id of a result's rule, as the result gives it.
+/// Returns the id of a result's rule, as written in the result.
 pub fn rule_id(result: &RunResult) -> Option<&str> {
     let id = result
         .rule
@@ -144,19 +146,21 @@ pub fn rule_id(result: &RunResult) -> Option<&str> {
     id.map(|id| &**id).filter(|id| !id.is_empty())
 }
 
-/// Whether `id` is `known` or below it, as `CA1000/1` is below `CA1000`.
+/// Checks whether `id` is `known` or a child of it, as `CA1000/1` is of `CA1000`.
 fn is_of(id: &str, known: &str) -> bool {
     id.strip_prefix(known)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Referred<'_> {
-    /// The text of a result's message, looked up by its id if it has no text of its own. Fails with the
-    /// reason if there is no message, or none with its id.
+    /// Returns the text of a result's message. If it has none, it is found by its id.
+    ///
+    /// Fails with the reason if there is no message, or none with that id.
     pub fn text(&self, message: Option<&Message>) -> Result<String, String> {
         let message = message.ok_or("it has no message")?;
         if let Some(text) = message.text.as_ref().or(message.markdown.as_ref()) {
-            // A plain text may hold braces that its writer did not double: only arguments make it a template.
+            // A plain text may contain braces that are not doubled. Only arguments make it a
+            // template.
             let is_template = !message.arguments.is_empty();
             return Ok(if is_template {
                 fill(text, &message.arguments)
@@ -178,8 +182,9 @@ impl Referred<'_> {
     }
 }
 
-/// Puts arguments in the place of `{0}`, `{1}` ... and single braces in the place of double ones. A
-/// placeholder without an argument stays.
+/// Replaces `{0}`, `{1}` ... by arguments, and double braces by single ones.
+///
+/// A placeholder without an argument is kept.
 fn fill(template: &str, arguments: &[impl AsRef<str>]) -> String {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;

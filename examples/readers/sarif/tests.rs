@@ -1,4 +1,4 @@
-//! Logs as the standard allows them and as tools write them.
+//! Logs that the standard allows and that tools write.
 
 mod rules;
 
@@ -12,7 +12,7 @@ fn report(content: &[u8]) -> Result<Report, ReadError> {
     read(&path)
 }
 
-/// The tools and findings of a log in which nothing is skipped; else the first fault.
+/// Returns the tools and findings of a log in which nothing is skipped, or else the first fault.
 fn read_text(content: &str) -> Result<(Vec<Tool>, Vec<Finding>), ReadError> {
     let mut report = report(content.as_bytes())?;
     if report.skipped.is_empty() {
@@ -30,19 +30,19 @@ fn read_text(content: &str) -> Result<(Vec<Tool>, Vec<Finding>), ReadError> {
     })
 }
 
-/// The findings of one run with the given rules and results.
+/// Returns the findings of one run with the given rules and results.
 fn findings(rules: Value, results: Value) -> Result<Vec<Finding>, ReadError> {
     let tool = json!({"driver": {"name": "linter", "rules": rules}});
     let log = json!({"version": "2.1.0", "runs": [{"tool": tool, "results": results}]});
     read_text(&log.to_string()).map(|(_, findings)| findings)
 }
 
-/// The only finding of a result without rules.
+/// Returns the only finding of a result without rules.
 fn one(result: Value) -> Finding {
     findings(json!([]), json!([result])).unwrap().remove(0)
 }
 
-/// Place and reason of the fault in a log.
+/// Returns the position and the reason of the fault in a log.
 fn fault(result: Result<Vec<Finding>, ReadError>) -> (String, String) {
     match result.unwrap_err() {
         ReadError::Fault { place, reason, .. } => (place, reason),
@@ -51,7 +51,7 @@ fn fault(result: Result<Vec<Finding>, ReadError>) -> (String, String) {
 }
 
 #[test]
-fn the_least_that_a_result_may_say() {
+fn a_result_needs_only_a_message() {
     let finding = one(json!({"message": {"text": "Broken."}}));
     assert_eq!(
         (finding.title.as_str(), finding.severity),
@@ -69,7 +69,7 @@ fn the_least_that_a_result_may_say() {
 }
 
 #[test]
-fn null_is_as_good_as_absent() {
+fn null_counts_as_absent() {
     let finding = one(json!({
         "ruleId": null, "ruleIndex": null, "rule": null, "kind": null, "level": null, "locations": null,
         "message": {"text": "Broken.", "id": null, "arguments": null}, "suppressions": null, "rank": null,
@@ -112,7 +112,7 @@ fn runs_follow_each_other() {
 }
 
 #[test]
-fn a_title_is_one_line_that_fits_and_nothing_is_lost() {
+fn a_title_is_one_line_that_fits_and_the_description_has_the_rest() {
     let long = "é".repeat(501);
     for (text, title, description) in [
         ("One.", "One.".to_owned(), None),
@@ -181,7 +181,7 @@ fn places_are_as_exact_as_the_log() {
 }
 
 #[test]
-fn files_are_found_through_artifacts_and_bases() {
+fn files_are_resolved_through_artifacts_and_bases() {
     let log = |index: i64, base: &str| {
         json!({"version": "2.1.0", "runs": [{
             "originalUriBaseIds": {"SRC": {"uri": "src/", "uriBaseId": base}, "ROOT": {"uri": "file:///p/"}},
@@ -205,7 +205,7 @@ fn files_are_found_through_artifacts_and_bases() {
 }
 
 #[test]
-fn suppressed_results_are_ignored_unless_someone_objects() {
+fn suppressed_results_are_ignored_unless_a_suppression_is_rejected() {
     let ignored = |suppressions: Value| {
         one(json!({"message": {"text": "m"}, "suppressions": suppressions})).ignored
     };
@@ -221,7 +221,7 @@ fn suppressed_results_are_ignored_unless_someone_objects() {
 }
 
 #[test]
-fn results_that_are_gone_are_left_out() {
+fn absent_results_are_skipped() {
     let state = |state: &str| json!({"message": {"text": state}, "baselineState": state});
     let results = ["new", "absent", "unchanged", "updated"].map(state);
     let titles: Vec<_> = findings(json!([]), json!(results))
@@ -233,7 +233,7 @@ fn results_that_are_gone_are_left_out() {
 }
 
 #[test]
-fn what_else_a_result_says_is_kept() {
+fn the_other_properties_of_a_result_are_kept() {
     let change = json!({"replacements": [{"deletedRegion": {"startLine": 1}}, {"insertedContent": {"text": "new"}}]});
     let finding = one(json!({
         "message": {"text": "m"}, "rank": 12.5,
@@ -260,7 +260,7 @@ fn what_else_a_result_says_is_kept() {
 }
 
 #[test]
-fn another_version_is_named_even_if_its_shape_differs() {
+fn another_version_is_reported_even_if_its_structure_differs() {
     let found = |log: &str| match read_text(log).unwrap_err() {
         ReadError::Version { found, .. } => found,
         other => panic!("{other}"),
@@ -302,7 +302,7 @@ fn a_wrong_type_has_line_and_column() {
 }
 
 #[test]
-fn a_result_that_cannot_be_read_costs_no_other() {
+fn a_result_that_cannot_be_read_does_not_affect_the_others() {
     let good = json!({"message": {"text": "m"}}).to_string();
     for (bad, reason) in [
         (r#"{"message": 3}"#, "invalid type"),
@@ -347,7 +347,7 @@ fn a_result_that_cannot_be_read_costs_no_other() {
 }
 
 #[test]
-fn what_is_wrong_beside_the_results_costs_none() {
+fn an_invalid_value_outside_of_the_results_affects_none() {
     let log = json!({"version": "2.1.0", "runs": [{
         "tool": {"driver": {"name": "d", "version": 3, "rules": [
             null, {"id": "A", "properties": {"tags": "security"}, "defaultConfiguration": {"level": ""}}, 7]},
@@ -399,7 +399,7 @@ fn a_run_whose_tool_crashed_is_a_failure_unless_it_has_results() {
 }
 
 #[test]
-fn what_is_told_of_a_rule_for_one_run_counts_and_other_files_are_not_passed_over_in_silence() {
+fn rule_overrides_of_a_run_apply_and_external_files_are_reported() {
     let log = |descriptor: Value| {
         json!({"version": "2.1.0", "runs": [{
             "tool": {"driver": {"name": "d", "rules": [
@@ -425,7 +425,7 @@ fn what_is_told_of_a_rule_for_one_run_counts_and_other_files_are_not_passed_over
 }
 
 #[test]
-fn a_severity_in_words_is_one() {
+fn a_security_severity_in_words_is_read() {
     for (word, expected) in [
         ("CRITICAL", Severity::Critical),
         ("High", Severity::High),
@@ -481,7 +481,7 @@ mod mutated {
         ])
     }
 
-    /// Puts a value in the place of the nth one of a document.
+    /// Replaces the nth value of a document.
     fn replace(document: &mut Value, nth: &mut usize, with: &Value) {
         if *nth == 0 {
             *document = with.clone();

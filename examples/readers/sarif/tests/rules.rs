@@ -1,4 +1,4 @@
-//! Rules: the level, type and message that a result takes from them.
+//! The rules of results: their level, type and message.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn severity(rules: Value, result: Value) -> Severity {
 }
 
 #[test]
-fn the_level_is_the_results_or_the_rules_or_a_warning() {
+fn the_level_is_the_result_s_or_the_rule_s_or_warning() {
     let rule = |id: &str, level: &str| json!({"id": id, "defaultConfiguration": {"level": level}});
     let rules = json!([rule("A", "note"), rule("B", "error"), {"id": "C"}]);
     let said = |mut result: Value| {
@@ -83,7 +83,7 @@ fn rules_may_be_in_an_extension() {
 }
 
 #[test]
-fn messages_are_looked_up_and_filled() {
+fn messages_are_found_by_id_and_filled() {
     let log = |message: Value| {
         json!({"version": "2.1.0", "runs": [{
             "tool": {
@@ -129,7 +129,7 @@ fn messages_are_looked_up_and_filled() {
 }
 
 #[test]
-fn security_is_known_by_score_and_tag() {
+fn security_is_detected_by_score_and_tag() {
     let of = |properties: Value| {
         let rules = json!([{"id": "A", "properties": properties}]);
         let finding = findings(rules, json!([{"ruleId": "A", "message": {"text": "m"}}]))
