@@ -1,4 +1,4 @@
-//! The queue of those who wait for one connection, tried in every order of its steps.
+//! The waiters of a connection, checked by loom in every order of their steps.
 //!
 //! The file under test is the crate's own, compiled here with loom's `Mutex`.
 
@@ -10,10 +10,10 @@ use std::task::{Context, Poll, Waker};
 use loom::sync::{Condvar, Mutex, MutexGuard};
 
 #[allow(dead_code, reason = "the engine uses more of it")]
-#[path = "../src/engine/connection/waiting.rs"]
-mod waiting;
+#[path = "../src/engine/connection/waiters.rs"]
+mod waiters;
 
-use waiting::{OnAnswer, OnWire, Place, Waiting, Wire, poll_beside};
+use waiters::{IoWaker, ResponseWaker, WaiterId, Waiters, Wire, poll_driving};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
@@ -28,9 +28,9 @@ struct Channel {
 
 /// A connection to a server that answers a statement with its number, in the order in which they were sent.
 struct Connection {
-    waiting: Arc<Waiting>,
-    on_wire: Waker,
-    on_answer: Waker,
+    waiters: Arc<Waiters>,
+    io_waker: Waker,
+    response_waker: Waker,
     /// What was written, and not answered yet. A server of its own thread takes from it, or the wire itself.
     sent: Mutex<VecDeque<usize>>,
     is_sent: Condvar,
@@ -44,11 +44,11 @@ struct Connection {
 
 impl Connection {
     fn new(statements: usize, is_prompt: bool) -> Arc<Self> {
-        let waiting = Arc::<Waiting>::default();
+        let waiters = Arc::<Waiters>::default();
         Arc::new(Self {
-            on_wire: Waker::from(Arc::new(OnWire(Arc::clone(&waiting)))),
-            on_answer: Waker::from(Arc::new(OnAnswer(Arc::clone(&waiting)))),
-            waiting,
+            io_waker: Waker::from(Arc::new(IoWaker(Arc::clone(&waiters)))),
+            response_waker: Waker::from(Arc::new(ResponseWaker(Arc::clone(&waiters)))),
+            waiters,
             sent: Mutex::default(),
             is_sent: Condvar::new(),
             received: Mutex::default(),
@@ -69,13 +69,13 @@ impl Connection {
             let sent = std::mem::take(&mut *sent);
             answered += sent.len();
             locked(&self.received).extend(sent);
-            self.on_wire.wake_by_ref();
+            self.io_waker.wake_by_ref();
         }
     }
 
     /// The statement with this number: sent by the first poll, and then waited for.
     async fn statement(self: Arc<Self>, number: usize) -> u32 {
-        let mut place = Place::default();
+        let mut id = WaiterId::default();
         let mut is_sent = false;
         let answer = poll_fn(|context| {
             let poll = |context: &mut Context<'_>| {
@@ -92,21 +92,21 @@ impl Connection {
                     }
                 }
             };
-            poll_beside(&*self, &mut place, context, poll)
+            poll_driving(&*self, &mut id, context, poll)
         })
         .await;
-        self.waiting.leave(&place);
+        self.waiters.remove(&id);
         answer
     }
 }
 
 impl Wire for Connection {
-    fn waiting(&self) -> &Waiting {
-        &self.waiting
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
-    fn on_answer(&self) -> &Waker {
-        &self.on_answer
+    fn response_waker(&self) -> &Waker {
+        &self.response_waker
     }
 
     fn run(&self) {
@@ -146,7 +146,7 @@ fn check(bound: usize, model: impl Fn() + Sync + Send + 'static) {
 
 /// One of them may read the other's answer at any moment, above all between its first poll and its own work.
 #[test]
-fn each_of_two_that_wait_is_woken_whoever_reads_the_answers() {
+fn each_of_two_waiters_is_woken_when_the_other_reads_its_response() {
     check(3, || {
         let connection = Connection::new(2, true);
         let other = loom::thread::spawn({
@@ -160,7 +160,7 @@ fn each_of_two_that_wait_is_woken_whoever_reads_the_answers() {
 
 /// The server answers whenever it likes, and wakes those who wait by the wire.
 #[test]
-fn each_of_two_that_wait_is_woken_whenever_the_server_answers() {
+fn each_of_two_waiters_is_woken_at_any_time_of_the_response() {
     check(2, || {
         let connection = Connection::new(2, false);
         let other = loom::thread::spawn({

@@ -206,7 +206,7 @@ impl Connector {
                 .map_err(Error::connection)?;
         } else {
             let (is_standby, is_read_only) = connection
-                .set_up_and_ask_role(&settings)
+                .set_up_session(&settings)
                 .await
                 .map_err(Error::connection)?;
             fits(session, is_standby, is_read_only)?;

@@ -1,8 +1,8 @@
 //! A connection of the async engine: diesel's queries on tokio-postgres.
 //!
-//! diesel-async brings such a connection, too. This one keeps the client within reach, for `COPY`; builds the SQL of a
-//! statement only until it is prepared; and costs less for each: no lock is held across an await, and nothing is
-//! started beside the statement itself.
+//! diesel-async has such a connection, too. This one gives access to the client, for `COPY`. It builds the text of a
+//! statement only once. It costs less: it holds no lock across an await and spawns no task. See
+//! `docs/decisions/0002-own-connection.md`.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -35,39 +35,39 @@ use crate::engine::connect::Connector;
 use crate::statement::NewRow;
 use crate::statement::copy::{Copied, Defaults, copy_from, prospect, table};
 
-mod answer;
 mod driver;
-mod incoming;
-mod question;
-mod refusal;
-mod silence;
-mod waiting;
+mod error;
+mod read_ahead;
+mod response_timeout;
+mod result_stream;
+mod statement_cache;
+mod waiters;
 
-pub use answer::{Answer, AnswerRow};
-use driver::{Driver, Turn};
-use incoming::Incoming;
-pub(crate) use question::Fixed;
-use question::{Bind, Prepared, Question, Statements};
+use driver::{Driver, Operation};
+use read_ahead::ResultReader;
+pub use result_stream::{PgRow, ResultStream};
+pub(crate) use statement_cache::FixedKey;
+use statement_cache::{Bind, BoundStatement, Prepared, StatementCache};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type Row<'c> = BoxFuture<'c, QueryResult<Option<AnswerRow>>>;
+type Row<'c> = BoxFuture<'c, QueryResult<Option<PgRow>>>;
 
 /// A connection of the async engine, on which diesel-async's `RunQueryDsl` works.
 ///
 /// [`Tx::connection_mut`](crate::Tx::connection_mut) lends one.
 pub struct Connection {
     client: Arc<Client>,
-    statements: Arc<Statements>,
+    statements: Arc<StatementCache>,
     transaction: AnsiTransactionManager,
-    /// A lock only makes it `Sync`.
+    /// The lock only makes it `Sync`.
     instrumentation: Mutex<Option<Box<dyn Instrumentation>>>,
     driver: Arc<Driver>,
-    /// The driver would take one answer for another.
-    is_lost: AtomicBool,
+    /// The driver may match a response to the wrong statement.
+    is_desynchronized: AtomicBool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -97,29 +97,29 @@ impl Connection {
             transaction: AnsiTransactionManager::default(),
             instrumentation: Mutex::new(get_default_instrumentation()),
             driver: Driver::new(connection, listener),
-            is_lost: AtomicBool::new(false),
+            is_desynchronized: AtomicBool::new(false),
         }
     }
 
-    /// What the server is asked with to end a statement on this connection.
+    /// Returns the token that cancels a running statement of this connection.
     pub(crate) fn cancel_token(&self) -> CancelToken {
         self.client.cancel_token()
     }
 
-    /// Sends the settings of the session and returns whether the server is a standby, and whether it refuses writes: in
+    /// Applies the settings of the session. Returns whether the server is a standby, and whether it refuses writes. Takes
     /// one round trip.
-    pub(crate) async fn set_up_and_ask_role(&self, settings: &str) -> QueryResult<(bool, bool)> {
+    pub(crate) async fn set_up_session(&self, settings: &str) -> QueryResult<(bool, bool)> {
         const ROLE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
              pg_catalog.current_setting('transaction_read_only')";
-        let question = format!("{settings}; {ROLE}");
-        let asking = pin!(self.client()?.simple_query(&question));
-        let outcome = Turn::on(&self.driver).wait_for(asking).await;
-        let messages = outcome.map_err(|error| self.driver.refused(&error))?;
+        let query = format!("{settings}; {ROLE}");
+        let sending = pin!(self.client()?.simple_query(&query));
+        let outcome = Operation::on(&self.driver).drive(sending).await;
+        let messages = outcome.map_err(|error| self.driver.diesel_error(&error))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
-        // The settings may return rows, too; the role comes last.
+        // The settings may return rows as well. The role is last.
         let role = rows.last().map(|row| (row.try_get(0), row.try_get(1)));
         match role {
             Some((Ok(is_standby), Ok(is_read_only))) => {
@@ -130,7 +130,7 @@ impl Connection {
     }
 
     fn client(&self) -> QueryResult<&Client> {
-        if self.is_lost.load(Ordering::Relaxed) {
+        if self.is_desynchronized.load(Ordering::Relaxed) {
             let message = "the connection was lost with a COPY".to_owned();
             return Err(diesel::result::Error::DatabaseError(
                 DatabaseErrorKind::ClosedConnection,
@@ -143,35 +143,35 @@ impl Connection {
         Ok(&self.client)
     }
 
-    /// What is sent of a query, after whoever listens has been told of it.
-    fn ask<Q>(&self, query: &Q) -> QueryResult<Question>
+    /// Binds a query, and reports it to the instrumentation.
+    fn bind<Q>(&self, query: &Q) -> QueryResult<BoundStatement>
     where
         Q: QueryFragment<Pg> + QueryId,
     {
-        let mut question = self.statements.ask(query)?;
-        question.heard = self.tell_of(query);
-        Ok(question)
+        let mut bound = self.statements.bind(query)?;
+        bound.instrumented_sql = self.instrument_start(query);
+        Ok(bound)
     }
 
-    /// The only row that a query returns. Takes the connection as the traits for `&Connection` do.
+    /// Returns the only row of a query. Takes the connection as the traits for `&Connection` do.
     pub(crate) fn row<'c, Q>(connection: &mut &'c Self, query: &Q) -> Row<'c>
     where
         Q: QueryFragment<Pg> + QueryId,
     {
         let connection = *connection;
-        Box::pin(connection.only_row(connection.ask(query)))
+        Box::pin(connection.send_for_only_row(connection.bind(query)))
     }
 
     /// The rows that a query returns, as they come.
     pub(crate) fn rows<'c, Q>(
         connection: &mut &'c Self,
         query: &Q,
-    ) -> BoxFuture<'c, QueryResult<Answer>>
+    ) -> BoxFuture<'c, QueryResult<ResultStream>>
     where
         Q: QueryFragment<Pg> + QueryId,
     {
         let connection = *connection;
-        Box::pin(connection.answer(connection.ask(query)))
+        Box::pin(connection.send(connection.bind(query)))
     }
 
     /// As [`row`](Self::row), for a query whose text follows from `shape`, and which binds `values`.
@@ -179,18 +179,18 @@ impl Connection {
         connection: &mut &'c Self,
         query: &dyn QueryFragment<Pg>,
         values: &dyn QueryFragment<Pg>,
-        shape: Fixed,
+        shape: FixedKey,
     ) -> Row<'c> {
         let connection = *connection;
-        let question = connection.statements.ask_shaped(query, values, shape);
-        let question = question.map(|mut question| {
-            question.heard = connection.tell_of(query);
-            question
+        let bound = connection.statements.bind_with_key(query, values, shape);
+        let bound = bound.map(|mut bound| {
+            bound.instrumented_sql = connection.instrument_start(query);
+            bound
         });
-        Box::pin(connection.only_row(question))
+        Box::pin(connection.send_for_only_row(bound))
     }
 
-    fn tell_of(&self, query: &dyn QueryFragment<Pg>) -> Option<String> {
+    fn instrument_start(&self, query: &dyn QueryFragment<Pg>) -> Option<String> {
         let mut instrumentation = locked(&self.instrumentation);
         let listener = instrumentation.as_mut()?;
         let mut sql = PgQueryBuilder::new();
@@ -201,133 +201,136 @@ impl Connection {
         Some(sql)
     }
 
-    /// Tells whoever has heard of a query how it went, as far as it is known when the first answer comes.
-    fn tell_end<T>(&self, heard: Option<String>, outcome: &QueryResult<T>) {
-        if let Some(sql) = heard {
+    /// Reports the outcome of a query to the instrumentation, as far as it is known at the first response.
+    fn instrument_end<T>(&self, instrumented_sql: Option<String>, outcome: &QueryResult<T>) {
+        if let Some(sql) = instrumented_sql {
             let mut instrumentation = locked(&self.instrumentation);
             let (helper, error) = (StrQueryHelper::new(&sql), outcome.as_ref().err());
             instrumentation.on_connection_event(InstrumentationEvent::finish_query(&helper, error));
         }
     }
 
-    async fn prepared(&self, question: &mut Question) -> QueryResult<Prepared> {
+    async fn prepared(&self, bound: &mut BoundStatement) -> QueryResult<Prepared> {
         self.statements
-            .of(self.client()?, &self.driver, question)
+            .of(self.client()?, &self.driver, bound)
             .await
     }
 
-    async fn answer(&self, question: QueryResult<Question>) -> QueryResult<Answer> {
-        let mut question = question?;
-        let mut turn = Turn::on(&self.driver);
-        let heard = question.heard.take();
+    async fn send(&self, bound: QueryResult<BoundStatement>) -> QueryResult<ResultStream> {
+        let mut bound = bound?;
+        let mut operation = Operation::on(&self.driver);
+        let instrumented_sql = bound.instrumented_sql.take();
         let outcome = async {
             self.client()?;
             let (client, statements) = (Arc::clone(&self.client), Arc::clone(&self.statements));
             let driver = Arc::clone(&self.driver);
-            // Owns what it needs: it is the connection's, whoever polls it.
-            let asking = Box::pin(async move {
-                let prepared = statements.of(&client, &driver, &mut question).await?;
+            // Owns all that it needs: other operations of the connection poll it as well.
+            let sending = Box::pin(async move {
+                let prepared = statements.of(&client, &driver, &mut bound).await?;
                 let Prepared { statement, types } = prepared;
-                let binds = question.binds.iter().map(|bind| Bind(bind.as_deref()));
+                let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
                 let rows = client.query_raw(&statement, binds).await;
-                Ok((rows.map_err(|error| driver.refused(&error))?, types))
+                Ok((rows.map_err(|error| driver.diesel_error(&error))?, types))
             });
-            let incoming = Incoming::new(&self.driver, asking);
+            let incoming = ResultReader::new(&self.driver, sending);
             let begun = |context: &mut Context<'_>| incoming.poll_begun(context);
-            let types = poll_fn(|context| turn.poll(context, begun)).await?;
+            let types = poll_fn(|context| operation.poll(context, begun)).await?;
             Ok((incoming, types))
         };
         let outcome = outcome.await;
-        self.tell_end(heard, &outcome);
-        outcome.map(|(incoming, types)| Answer::new(incoming, types, turn))
+        self.instrument_end(instrumented_sql, &outcome);
+        outcome.map(|(incoming, types)| ResultStream::new(incoming, types, operation))
     }
 
-    async fn only_row(&self, question: QueryResult<Question>) -> QueryResult<Option<AnswerRow>> {
-        let mut question = question?;
-        let mut turn = Turn::on(&self.driver);
-        let outcome = turn.wait_for(pin!(self.send_for_row(&mut question))).await;
-        self.tell_end(question.heard, &outcome);
+    async fn send_for_only_row(
+        &self,
+        bound: QueryResult<BoundStatement>,
+    ) -> QueryResult<Option<PgRow>> {
+        let mut bound = bound?;
+        let mut operation = Operation::on(&self.driver);
+        let outcome = operation.drive(pin!(self.send_for_row(&mut bound))).await;
+        self.instrument_end(bound.instrumented_sql, &outcome);
         outcome
     }
 
-    async fn send_for_row(&self, question: &mut Question) -> QueryResult<Option<AnswerRow>> {
-        let Prepared { statement, types } = self.prepared(question).await?;
-        let binds = question.binds.iter().map(|bind| Bind(bind.as_deref()));
-        // Apart, since the two are small enough then for an allocator's fast path.
+    async fn send_for_row(&self, bound: &mut BoundStatement) -> QueryResult<Option<PgRow>> {
+        let Prepared { statement, types } = self.prepared(bound).await?;
+        let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
+        // Boxed by itself: both futures are then small enough for the fast path of the allocator.
         let rows = Box::pin(self.client.query_raw(&statement, binds)).await;
-        let rows = rows.map_err(|error| self.driver.refused(&error))?;
+        let rows = rows.map_err(|error| self.driver.diesel_error(&error))?;
         let (mut rows, mut only) = (pin!(rows), None);
-        // To its end, which tells that the statement has been committed.
+        // To the end of the response: only then is an autocommitted statement committed.
         while let Some(row) = rows.try_next().await.transpose() {
-            let row = row.map_err(|error| self.driver.refused(&error))?;
+            let row = row.map_err(|error| self.driver.diesel_error(&error))?;
             only.get_or_insert(row);
         }
-        Ok(only.map(|row| AnswerRow::new(row, types)))
+        Ok(only.map(|row| PgRow::new(row, types)))
     }
 
-    async fn count(&self, question: QueryResult<Question>) -> QueryResult<usize> {
-        let mut question = question?;
-        let mut turn = Turn::on(&self.driver);
-        let outcome = turn.wait_for(pin!(self.send_counting(&mut question))).await;
-        self.tell_end(question.heard, &outcome);
+    async fn count(&self, bound: QueryResult<BoundStatement>) -> QueryResult<usize> {
+        let mut bound = bound?;
+        let mut operation = Operation::on(&self.driver);
+        let outcome = operation.drive(pin!(self.send_counting(&mut bound))).await;
+        self.instrument_end(bound.instrumented_sql, &outcome);
         outcome
     }
 
-    async fn send_counting(&self, question: &mut Question) -> QueryResult<usize> {
-        let Prepared { statement, .. } = self.prepared(question).await?;
-        let binds = question.binds.iter().map(|bind| Bind(bind.as_deref()));
+    async fn send_counting(&self, bound: &mut BoundStatement) -> QueryResult<usize> {
+        let Prepared { statement, .. } = self.prepared(bound).await?;
+        let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
         self.written(self.client.execute_raw(&statement, binds).await)
     }
 
     fn written(&self, outcome: Result<u64, tokio_postgres::Error>) -> QueryResult<usize> {
-        let rows = outcome.map_err(|error| self.driver.refused(&error))?;
+        let rows = outcome.map_err(|error| self.driver.diesel_error(&error))?;
         usize::try_from(rows)
             .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))
     }
 
-    /// Copies rows, none of which is there afterwards if one of them is refused; `None` if they may not be copied.
+    /// Writes rows by `COPY`, all or none. Returns `None` if the table or the role does not allow it.
     pub(crate) async fn copy<N>(&self, rows: &[N]) -> QueryResult<Option<usize>>
     where
         N: NewRow + Sync,
     {
-        let question = self.statements.ask(&prospect::<N>());
-        let record = self.answer(question).await?.try_next().await?;
+        let bound = self.statements.bind(&prospect::<N>());
+        let record = self.send(bound).await?.try_next().await?;
         let field = record.as_ref().and_then(|record| record.get(0));
         let record = field.as_ref().and_then(Field::value);
         let record = record.map(|value| value.as_bytes());
         let Some(defaults) = Defaults::of::<N>(record.unwrap_or_default())? else {
             return Ok(None);
         };
-        // A COPY that is refused before it begins costs the connection, so whatever it would wait for is waited for here.
+        // A COPY that is refused at its start costs the connection: the lock is waited for here instead.
         let lock = format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", table::<N>()?);
         (&mut &*self).batch_execute(&lock).await?;
-        let question = self.statements.ask(&copy_from::<N>())?;
-        let mut turn = Turn::on(&self.driver);
-        let copying = self.send_copying(question, Copied::new(rows, &defaults));
-        turn.wait_for(pin!(copying)).await.map(Some)
+        let bound = self.statements.bind(&copy_from::<N>())?;
+        let mut operation = Operation::on(&self.driver);
+        let copying = self.send_copying(bound, Copied::new(rows, &defaults));
+        operation.drive(pin!(copying)).await.map(Some)
     }
 
     async fn send_copying<N>(
         &self,
-        mut question: Question,
+        mut bound: BoundStatement,
         copied: Copied<'_, N>,
     ) -> QueryResult<usize>
     where
         N: NewRow + Sync,
     {
-        let Prepared { statement, .. } = self.prepared(&mut question).await?;
-        let mut doubt = Doubt {
+        let Prepared { statement, .. } = self.prepared(&mut bound).await?;
+        let mut doubt = CopyInDoubt {
             connection: self,
             is_over: false,
         };
         let server = match self.client()?.copy_in::<_, Bytes>(&statement).await {
             Ok(server) => server,
-            // The driver goes on to end the COPY, the server answers to that as well, and the driver would take the answer
-            // for that to the next statement.
-            Err(error) => return Err(self.driver.refused(&error)),
+            // The driver ends the COPY in any case. The server responds to that as well, and the driver would match the
+            // response to the next statement.
+            Err(error) => return Err(self.driver.diesel_error(&error)),
         };
         let outcome = self.send_rows(server, copied).await;
-        doubt.is_over = outcome.is_ok() || self.has_answered_all().await;
+        doubt.is_over = outcome.is_ok() || self.is_synchronized().await;
         outcome
     }
 
@@ -339,7 +342,7 @@ impl Connection {
     where
         N: NewRow + Sync,
     {
-        let refused = |error| self.driver.refused(&error);
+        let refused = |error| self.driver.diesel_error(&error);
         let (mut server, mut buffer) = (pin!(server), Vec::new());
         while copied.fill(&mut buffer)? {
             let bytes = Bytes::from(std::mem::take(&mut buffer));
@@ -348,25 +351,27 @@ impl Connection {
         self.written(server.finish().await)
     }
 
-    /// Checks whether the next answer is that to the next statement. The server answers to an empty one even in a
-    /// transaction that has failed.
-    async fn has_answered_all(&self) -> bool {
-        let answer = self.client.simple_query("").await;
-        answer.is_ok_and(|messages| messages.len() == 1)
+    /// Checks whether responses and statements still match. The server responds to an empty statement even in a failed
+    /// transaction.
+    async fn is_synchronized(&self) -> bool {
+        let response = self.client.simple_query("").await;
+        response.is_ok_and(|messages| messages.len() == 1)
     }
 }
 
-/// A COPY that the server may have refused or not. Left in that state, the connection is closed: the server answers twice
-/// to a COPY that it refuses at its start, and each later answer would be taken for that to the next statement.
-struct Doubt<'c> {
+/// A COPY that the server may have refused. Dropped in that state, it closes the connection: the server responds twice to
+/// a COPY that it refuses at its start, and every later response would be matched to the next statement.
+struct CopyInDoubt<'c> {
     connection: &'c Connection,
     is_over: bool,
 }
 
-impl Drop for Doubt<'_> {
+impl Drop for CopyInDoubt<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.connection.is_lost.store(true, Ordering::Relaxed);
+            self.connection
+                .is_desynchronized
+                .store(true, Ordering::Relaxed);
             self.connection.driver.close();
         }
     }
@@ -375,8 +380,8 @@ impl Drop for Doubt<'_> {
 impl SimpleAsyncConnection for &Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
         let executing = pin!(self.client()?.batch_execute(query));
-        let outcome = Turn::on(&self.driver).wait_for(executing).await;
-        outcome.map_err(|error| self.driver.refused(&error))
+        let outcome = Operation::on(&self.driver).drive(executing).await;
+        outcome.map_err(|error| self.driver.diesel_error(&error))
     }
 }
 
@@ -386,12 +391,12 @@ impl SimpleAsyncConnection for Connection {
     }
 }
 
-/// Statements of one connection that are awaited at once are sent one after the other without waiting for the answers.
+/// Statements of one connection that are awaited together are pipelined.
 impl<'a> AsyncConnectionCore for &'a Connection {
     type ExecuteFuture<'conn, 'query> = BoxFuture<'a, QueryResult<usize>>;
-    type LoadFuture<'conn, 'query> = BoxFuture<'a, QueryResult<Answer>>;
-    type Stream<'conn, 'query> = Answer;
-    type Row<'conn, 'query> = AnswerRow;
+    type LoadFuture<'conn, 'query> = BoxFuture<'a, QueryResult<ResultStream>>;
+    type Stream<'conn, 'query> = ResultStream;
+    type Row<'conn, 'query> = PgRow;
     type Backend = Pg;
 
     fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
@@ -399,8 +404,8 @@ impl<'a> AsyncConnectionCore for &'a Connection {
         T: AsQuery + 'query,
         T::Query: QueryFragment<Pg> + QueryId + 'query,
     {
-        let question = self.ask(&source.as_query());
-        Box::pin(self.answer(question))
+        let bound = self.bind(&source.as_query());
+        Box::pin(self.send(bound))
     }
 
     fn execute_returning_count<'conn, 'query, T>(
@@ -410,16 +415,16 @@ impl<'a> AsyncConnectionCore for &'a Connection {
     where
         T: QueryFragment<Pg> + QueryId + 'query,
     {
-        let question = self.ask(&source);
-        Box::pin(self.count(question))
+        let bound = self.bind(&source);
+        Box::pin(self.count(bound))
     }
 }
 
 impl AsyncConnectionCore for Connection {
     type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
-    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<Answer>>;
-    type Stream<'conn, 'query> = Answer;
-    type Row<'conn, 'query> = AnswerRow;
+    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<ResultStream>>;
+    type Stream<'conn, 'query> = ResultStream;
+    type Row<'conn, 'query> = PgRow;
     type Backend = Pg;
 
     fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
@@ -427,8 +432,8 @@ impl AsyncConnectionCore for Connection {
         T: AsQuery + 'query,
         T::Query: QueryFragment<Pg> + QueryId + 'query,
     {
-        let question = self.ask(&source.as_query());
-        Box::pin(self.answer(question))
+        let bound = self.bind(&source.as_query());
+        Box::pin(self.send(bound))
     }
 
     fn execute_returning_count<'conn, 'query, T>(
@@ -438,8 +443,8 @@ impl AsyncConnectionCore for Connection {
     where
         T: QueryFragment<Pg> + QueryId + 'query,
     {
-        let question = self.ask(&source);
-        Box::pin(self.count(question))
+        let bound = self.bind(&source);
+        Box::pin(self.count(bound))
     }
 }
 
@@ -462,17 +467,17 @@ impl AsyncConnection for Connection {
         instrumentation.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Is told of transactions, and of the text of statements; their values nobody else is to see.
+    /// Receives events of transactions and queries. Bind values are never passed on.
     fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
         self.instrumentation = Mutex::new(Some(Box::new(instrumentation)));
     }
 
-    /// Has no effect: what can be kept is kept.
+    /// Has no effect: [`Config`] bounds the number of prepared statements.
     fn set_prepared_statement_cache_size(&mut self, _: CacheSize) {}
 }
 
 impl Connection {
-    /// Whether it has been closed, as far as that is known without asking the server.
+    /// Checks whether the connection is closed, as far as that is known without a round trip.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.driver.catch_up();
         self.is_broken()
@@ -480,25 +485,25 @@ impl Connection {
 }
 
 impl Connection {
-    /// Checks whether the server has refused a statement since it writes.
+    /// Checks whether the server has refused a statement because it writes.
     pub(crate) fn has_been_refused_writes(&self) -> bool {
         self.driver.is_read_only()
     }
 
-    /// Sets how long the server may say nothing while an answer is due, and how many statements are kept prepared.
-    pub(crate) fn limit(&mut self, silence: Option<Duration>, statements: usize) {
-        if let Some(silence) = silence {
-            self.driver.limit_silence(silence);
+    /// Sets the response timeout and the number of statements that are kept prepared.
+    pub(crate) fn limit(&mut self, response_timeout: Option<Duration>, statements: usize) {
+        if let Some(timeout) = response_timeout {
+            self.driver.set_response_timeout(timeout);
         }
-        self.statements.keep(statements);
+        self.statements.set_capacity(statements);
     }
 
-    /// Checks whether the server's silence has ended the connection.
-    pub(crate) fn ended_in_silence(&self) -> bool {
-        self.driver.ended_in_silence()
+    /// Checks whether the response timeout has closed the connection.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.driver.has_timed_out()
     }
 
-    /// Prepares statements anew, and asks again for the types of their values.
+    /// Drops the prepared statements and the type OIDs.
     pub(crate) fn forget_statements(&self) {
         self.statements.forget();
     }
@@ -508,7 +513,7 @@ impl PoolableConnection for Connection {
     fn is_broken(&mut self) -> bool {
         AnsiTransactionManager::is_broken_transaction_manager(self)
             || self.client.is_closed()
-            || self.driver.is_spent()
-            || *self.is_lost.get_mut()
+            || self.driver.is_unusable()
+            || *self.is_desynchronized.get_mut()
     }
 }

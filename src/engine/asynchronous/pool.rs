@@ -72,7 +72,7 @@ impl Connection {
 
     /// Ends what a server may still do that has said nothing for too long.
     fn abandon_if_silent(&mut self) {
-        if self.inner.ended_in_silence() {
+        if self.inner.has_timed_out() {
             self.abandon();
         }
     }

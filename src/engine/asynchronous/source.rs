@@ -20,7 +20,7 @@ use futures_util::stream::{
 use super::pool::Lease;
 use super::{BoxFuture, Db, Tx};
 use crate::decoding::{Tried, decoded, tried};
-use crate::engine::connection::{Answer, AnswerRow, Connection};
+use crate::engine::connection::{Connection, PgRow, ResultStream};
 use crate::statement::copy::is_worth_a_copy;
 use crate::statement::{
     Changes, Given, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Upsert, Values,
@@ -389,7 +389,7 @@ where
 
 /// Every row of an answer, which is read to its end whatever becomes of its rows.
 async fn all<S, R: FromSqlRow<S, Pg> + 'static>(
-    rows: impl Future<Output = QueryResult<Answer>>,
+    rows: impl Future<Output = QueryResult<ResultStream>>,
 ) -> QueryResult<Vec<R>> {
     let mut answer = rows.await?;
     let mut outcome = Ok(Vec::new());
@@ -406,7 +406,7 @@ async fn all<S, R: FromSqlRow<S, Pg> + 'static>(
 
 /// What comes of each row of an answer.
 async fn each_tried<S, R: FromSqlRow<S, Pg> + 'static>(
-    rows: impl Future<Output = QueryResult<Answer>>,
+    rows: impl Future<Output = QueryResult<ResultStream>>,
 ) -> QueryResult<Vec<Tried>> {
     let rows = rows.await?;
     rows.map_ok(|row| tried::<S, R>(&row)).try_collect().await
@@ -414,7 +414,7 @@ async fn each_tried<S, R: FromSqlRow<S, Pg> + 'static>(
 
 /// The only row of an answer, if there is one.
 async fn only<S, R: FromSqlRow<S, Pg> + 'static>(
-    row: impl Future<Output = QueryResult<Option<AnswerRow>>>,
+    row: impl Future<Output = QueryResult<Option<PgRow>>>,
 ) -> QueryResult<Option<R>> {
     row.await?.map(|row| decoded(&row)).transpose()
 }

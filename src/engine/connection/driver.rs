@@ -1,8 +1,8 @@
-//! Who waits for an answer reads it.
+//! Drives the connection from the task that waits for a response.
 //!
-//! tokio-postgres has a task of its own read from the server and write to it, so that each statement is handed to that task
-//! and its answer back, part by part, often from one thread to another. Here the future that waits for an answer does
-//! that itself, and nobody does while nobody waits.
+//! With tokio-postgres, a task of its own does the I/O: each statement is passed to it and each part of a response back,
+//! often from thread to thread. Here the waiting future does the I/O itself, and without a waiter there is none. The
+//! protocol among waiters is in [`waiters`](super::waiters).
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -18,25 +18,25 @@ use tokio::task::coop::has_budget_remaining;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
 
-use super::incoming::Unread;
+use super::error::{before_sending, closed, from_driver};
 use super::locked;
-use super::refusal::{before_sending, closed, from_driver};
-use super::silence::{Heard, Silence};
-use super::waiting::{OnAnswer, OnWire, Place, Waiting, Wire, poll_beside};
+use super::read_ahead::PendingResults;
+use super::response_timeout::{CountingWaker, ResponseTimeout};
+use super::waiters::{IoWaker, ResponseWaker, WaiterId, Waiters, Wire, poll_driving};
 
-/// What reads from the server and writes to it.
+/// The I/O of a connection, and its state.
 pub(super) struct Driver {
     wire: Mutex<Option<Opened>>,
-    waiting: Arc<Waiting>,
-    pub(super) unread: Unread,
-    on_wire: Waker,
-    on_answer: Waker,
-    /// What has ended the connection; set before any statement on it hears of its end.
+    waiters: Arc<Waiters>,
+    pub(super) unread: PendingResults,
+    io_waker: Waker,
+    response_waker: Waker,
+    /// The error that ended the connection. Set before any statement fails of it.
     end: OnceLock<Error>,
-    silence: Arc<Silence>,
-    /// An error of a statement said that the connection is of no further use.
-    is_spent: AtomicBool,
-    /// A statement was refused since it writes.
+    response_timeout: Arc<ResponseTimeout>,
+    /// The error of a statement said that the connection is unusable.
+    is_unusable: AtomicBool,
+    /// The server refused a statement because it writes.
     is_read_only: AtomicBool,
 }
 
@@ -69,75 +69,75 @@ impl Driver {
     where
         S: TlsStream + Unpin + Send + 'static,
     {
-        let waiting = Arc::<Waiting>::default();
-        let silence = Arc::<Silence>::default();
-        let is_heard = listener.is_some();
+        let waiters = Arc::<Waiters>::default();
+        let response_timeout = Arc::<ResponseTimeout>::default();
+        let has_listener = listener.is_some();
         let driver = Arc::new(Self {
             wire: Mutex::new(Some(Opened {
                 messages: Box::new(connection),
                 listener,
             })),
-            on_wire: Waker::from(Arc::new(OnWire(Arc::clone(&waiting)))),
-            on_answer: Waker::from(Arc::new(Heard {
-                waiting: Arc::new(OnAnswer(Arc::clone(&waiting))),
-                silence: Arc::clone(&silence),
+            io_waker: Waker::from(Arc::new(IoWaker(Arc::clone(&waiters)))),
+            response_waker: Waker::from(Arc::new(CountingWaker {
+                waiters: Arc::new(ResponseWaker(Arc::clone(&waiters))),
+                response_timeout: Arc::clone(&response_timeout),
             })),
-            silence,
-            waiting,
-            unread: Unread::default(),
+            response_timeout,
+            waiters,
+            unread: PendingResults::default(),
             end: OnceLock::new(),
-            is_spent: AtomicBool::new(false),
+            is_unusable: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
         });
-        if is_heard {
-            // Notifications come whether an answer is waited for or not.
+        if has_listener {
+            // Notifications arrive with or without an operation.
             let driver = Arc::clone(&driver);
             tokio::spawn(async move {
-                let mut turn = Turn::on(&driver);
+                let mut operation = Operation::on(&driver);
                 let ended = |_: &mut Context<'_>| match *locked(&driver.wire) {
                     Some(_) => Poll::Pending,
                     None => Poll::Ready(()),
                 };
-                poll_fn(|context| turn.poll(context, ended)).await;
+                poll_fn(|context| operation.poll(context, ended)).await;
             });
         }
         driver
     }
 
-    /// Ends the connection. What is left of it would wait for what the server still does.
+    /// Closes the connection without waiting for the server.
     pub(super) fn close(&self) {
         drop(locked(&self.wire).take());
-        self.on_wire.wake_by_ref();
+        self.io_waker.wake_by_ref();
     }
 
-    /// Sets how long the server may say nothing while an answer is due.
-    pub(super) fn limit_silence(&self, limit: Duration) {
-        self.silence.limit(limit);
+    /// Sets the time that the server may be silent while a response is due.
+    pub(super) fn set_response_timeout(&self, limit: Duration) {
+        self.response_timeout.limit(limit);
     }
 
-    /// Checks whether the wire can go on and has not been run since.
-    pub(super) fn is_called(&self) -> bool {
-        self.waiting.is_wire_called()
+    /// Checks whether the I/O can make progress and has not been run since.
+    pub(super) fn is_io_ready(&self) -> bool {
+        self.waiters.is_io_ready()
     }
 
-    /// Takes notice of what has happened while nobody waited.
+    /// Handles what has arrived without an operation.
     pub(super) fn catch_up(&self) {
-        if self.waiting.is_wire_due() {
+        if self.waiters.take_io_ready() {
             self.run();
         }
     }
 
-    /// An error of a statement, or that which has ended the connection, of which the driver then says no more than so.
-    pub(super) fn refused(&self, error: &Error) -> diesel::result::Error {
+    /// Converts the error of a statement. If the connection has ended, the cause takes its place.
+    pub(super) fn diesel_error(&self, error: &Error) -> diesel::result::Error {
         let error = if error.as_db_error().is_none() {
-            self.why_ended().unwrap_or_else(|| from_driver(error))
+            self.cause_of_end().unwrap_or_else(|| from_driver(error))
         } else {
             from_driver(error)
         };
         if let DatabaseError(kind, _) = &error {
             match kind {
                 Kind::ClosedConnection | Kind::UnableToSendCommand => {
-                    self.is_spent.store(true, Ordering::Relaxed);
+                    self.is_unusable.store(true, Ordering::Relaxed);
                 }
                 Kind::ReadOnlyTransaction => self.is_read_only.store(true, Ordering::Relaxed),
                 _ => {}
@@ -146,28 +146,26 @@ impl Driver {
         error
     }
 
-    /// The error of a statement that was not sent, since the connection has ended.
+    /// Returns the error of a statement that was not sent because the connection has ended.
     pub(super) fn ended(&self) -> diesel::result::Error {
-        let why = self.why_ended();
+        let why = self.cause_of_end();
         before_sending(why.unwrap_or_else(|| closed("connection closed".to_owned())))
     }
 
-    fn why_ended(&self) -> Option<diesel::result::Error> {
-        match (self.silence.ended(), self.end.get()) {
-            (Some(limit), _) => Some(closed(format!(
-                "nothing came from the server for {limit:?}, although an answer was due"
-            ))),
+    fn cause_of_end(&self) -> Option<diesel::result::Error> {
+        match (self.response_timeout.ended(), self.end.get()) {
+            (Some(limit), _) => Some(closed(format!("no response from the server for {limit:?}"))),
             (None, end) => end.map(from_driver),
         }
     }
 
-    /// Checks whether the server's silence has ended the connection.
-    pub(super) fn ended_in_silence(&self) -> bool {
-        self.silence.ended().is_some()
+    /// Checks whether the response timeout has closed the connection.
+    pub(super) fn has_timed_out(&self) -> bool {
+        self.response_timeout.ended().is_some()
     }
 
-    pub(super) fn is_spent(&self) -> bool {
-        self.is_spent.load(Ordering::Relaxed)
+    pub(super) fn is_unusable(&self) -> bool {
+        self.is_unusable.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_read_only(&self) -> bool {
@@ -176,30 +174,30 @@ impl Driver {
 }
 
 impl Wire for Driver {
-    fn waiting(&self) -> &Waiting {
-        &self.waiting
+    fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
-    fn on_answer(&self) -> &Waker {
-        &self.on_answer
+    fn response_waker(&self) -> &Waker {
+        &self.response_waker
     }
 
     fn run(&self) {
         let mut wire = locked(&self.wire);
-        let mut context = Context::from_waker(&self.on_wire);
+        let mut context = Context::from_waker(&self.io_waker);
         while let Some(Opened { messages, listener }) = &mut *wire {
             let message = match messages.poll_message(&mut context) {
                 Poll::Ready(message) => message,
                 Poll::Pending => return,
             };
             match (message, listener) {
-                (Some(Ok(AsyncMessage::Notification(heard))), Some(listener)) => {
-                    // Whoever does not listen any more is about to close the connection.
-                    let _ = listener.send(heard);
+                (Some(Ok(AsyncMessage::Notification(notification))), Some(listener)) => {
+                    // A listener that has dropped the receiver is about to close the connection.
+                    let _ = listener.send(notification);
                 }
                 (Some(Ok(_)), _) => {}
                 (Some(Err(error)), _) => {
-                    // Another one came before it, and is the cause.
+                    // If there was an error before, that one is the cause.
                     let _ = self.end.set(error);
                     *wire = None;
                 }
@@ -217,58 +215,58 @@ impl Wire for Driver {
     }
 }
 
-/// Something that is asked of the server and waited for.
-pub(super) struct Turn {
+/// A request to the server, and the wait for its response.
+pub(super) struct Operation {
     driver: Arc<Driver>,
-    place: Place,
-    /// An answer is due, and has been waited for.
+    id: WaiterId,
+    /// The response is due and has been waited for.
     is_due: bool,
 }
 
-impl Turn {
+impl Operation {
     pub(super) fn on(driver: &Arc<Driver>) -> Self {
         Self {
             driver: Arc::clone(driver),
-            place: Place::default(),
+            id: WaiterId::default(),
             is_due: false,
         }
     }
 
-    /// Waits for what needs the wire to run.
-    pub(super) fn wait_for<F: Future>(
+    /// Polls a future that depends on the I/O to its end.
+    pub(super) fn drive<F: Future>(
         &mut self,
         mut future: Pin<&mut F>,
     ) -> impl Future<Output = F::Output> {
         poll_fn(move |context| self.poll(context, |context| future.as_mut().poll(context)))
     }
 
-    /// Polls what needs the wire to run, and runs that.
+    /// Polls a future that depends on the I/O once, and drives the I/O.
     pub(super) fn poll<T>(
         &mut self,
         context: &mut Context<'_>,
         poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let outcome = poll_beside(&*self.driver, &mut self.place, context, poll);
+        let outcome = poll_driving(&*self.driver, &mut self.id, context, poll);
         if outcome.is_pending() != self.is_due {
             self.is_due = outcome.is_pending();
             match self.is_due {
-                true => self.driver.silence.begin(&self.driver),
-                false => self.driver.silence.end(),
+                true => self.driver.response_timeout.begin(&self.driver),
+                false => self.driver.response_timeout.end(),
             }
         }
         outcome
     }
 
-    pub(super) fn refused(&self, error: &Error) -> diesel::result::Error {
-        self.driver.refused(error)
+    pub(super) fn diesel_error(&self, error: &Error) -> diesel::result::Error {
+        self.driver.diesel_error(error)
     }
 }
 
-impl Drop for Turn {
+impl Drop for Operation {
     fn drop(&mut self) {
-        self.driver.waiting.leave(&self.place);
+        self.driver.waiters.remove(&self.id);
         if self.is_due {
-            self.driver.silence.end();
+            self.driver.response_timeout.end();
         }
     }
 }

@@ -1,4 +1,15 @@
-//! A statement with its values, and the statements that a connection has prepared.
+//! The statements that a connection has prepared, and the statements to be sent with their binds.
+//!
+//! # Prepared statements
+//! A statement is found by a [`CacheKey`]: by its type and a number if these determine its text, otherwise by its text
+//! and the types of its binds. A hit needs neither the text nor a walk through the query, only its binds. The statements
+//! used last are kept; the others are closed on the server.
+//!
+//! # Type OIDs
+//! diesel encodes binds synchronously, and their bytes may contain the OIDs of types that the database has made (enums,
+//! arrays of them), which differ from database to database. For a type that is yet unknown, [`TypeLookup`] returns a fake
+//! OID. Encoding the binds twice with different fake OIDs shows where they are ([`fake_oid_locations`]). The real OIDs
+//! are then read from the catalog and written there. diesel-async does the same.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -12,47 +23,47 @@ use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{QueryBuilder as _, QueryFragment, QueryId};
 use diesel::result::Error::SerializationError;
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, Column, Statement};
 
-use super::answer::Types;
 use super::driver::Driver;
+use super::error::before_sending;
 use super::locked;
-use super::refusal::before_sending;
+use super::result_stream::Types;
 
-/// What a connection has prepared, and what it knows of the types that the database has made.
+/// The prepared statements of a connection, and the OIDs of types that the database has made.
 #[derive(Default)]
-pub(super) struct Statements {
-    prepared: Mutex<Shelf>,
-    types: Mutex<Vec<Known>>,
+pub(super) struct StatementCache {
+    prepared: Mutex<PreparedStatements>,
+    types: Mutex<Vec<TypeOids>>,
 }
 
-/// The statements that are kept prepared: those that were used last.
+/// The prepared statements that were used last.
 #[derive(Default)]
-struct Shelf {
-    statements: HashMap<Shape, (Prepared, u64)>,
-    /// How many there may be; `None` for any number.
-    bound: Option<usize>,
-    /// How often one was taken or put here.
+struct PreparedStatements {
+    statements: HashMap<CacheKey, (Prepared, u64)>,
+    /// The largest number of statements; `None` for any number.
+    capacity: Option<usize>,
+    /// The number of uses so far.
     uses: u64,
 }
 
-impl Shelf {
-    fn get(&mut self, shape: &Shape) -> Option<Prepared> {
+impl PreparedStatements {
+    fn get(&mut self, shape: &CacheKey) -> Option<Prepared> {
         let (prepared, used) = self.statements.get_mut(shape)?;
         self.uses += 1;
         *used = self.uses;
         Some(prepared.clone())
     }
 
-    /// Returns what has to go for it. Dropped, it is closed on the server.
+    /// Adds a statement. Returns those that it displaces; dropping them closes them on the server.
     #[must_use]
-    fn put(&mut self, shape: Shape, prepared: Prepared) -> Vec<Prepared> {
+    fn put(&mut self, shape: CacheKey, prepared: Prepared) -> Vec<Prepared> {
         self.uses += 1;
         self.statements.insert(shape, (prepared, self.uses));
         let mut gone = Vec::new();
         while self
-            .bound
-            .is_some_and(|bound| self.statements.len() > bound)
+            .capacity
+            .is_some_and(|capacity| self.statements.len() > capacity)
         {
             let oldest = self.statements.values().map(|(_, used)| *used).min();
             let is_oldest = |used: u64| Some(used) == oldest;
@@ -70,58 +81,58 @@ pub(super) struct Prepared {
     pub(super) types: Types,
 }
 
-/// What tells one prepared statement from another.
+/// The identity of a prepared statement.
 #[derive(PartialEq, Eq, Hash)]
-enum Shape {
-    /// Has one text, as its type promises, or one for each of these numbers.
-    Fixed(Fixed),
+enum CacheKey {
+    /// The type and the number determine the text.
+    Fixed(FixedKey),
     Text(String, Vec<u32>),
 }
 
-pub(crate) type Fixed = (TypeId, u64);
+pub(crate) type FixedKey = (TypeId, u64);
 
-/// A statement with its values.
-pub(super) struct Question {
+/// A statement with its binds.
+pub(super) struct BoundStatement {
     pub(super) binds: Vec<Option<Vec<u8>>>,
-    statement: Asked,
-    /// The text, where somebody is told of it.
-    pub(super) heard: Option<String>,
+    statement: Lookup,
+    /// The text, if the instrumentation has received it.
+    pub(super) instrumented_sql: Option<String>,
 }
 
-enum Asked {
+enum Lookup {
     Prepared(Prepared),
-    // Boxed, since every statement is moved about, and few are prepared.
+    // Boxed: bound statements are moved, and few are unprepared.
     Unprepared(Box<Unprepared>),
 }
 
-/// A statement that is to be prepared.
+/// A statement to prepare.
 struct Unprepared {
-    kept: Kept,
+    kept: CacheSlot,
     sql: String,
     bind_types: Vec<u32>,
-    missing: Vec<Missing>,
-    patches: Vec<Patch>,
+    unknown: Vec<TypeName>,
+    patches: Vec<OidPatch>,
 }
 
-/// Under what it is kept when it is prepared.
-enum Kept {
-    Fixed(Fixed),
+/// The way in which a statement is cached.
+enum CacheSlot {
+    Fixed(FixedKey),
     Text,
     Once,
 }
 
-/// A type that the database has made, which has another number in each.
-struct Known {
-    name: Missing,
+/// The OIDs of a type that the database has made.
+struct TypeOids {
+    name: TypeName,
     oid: u32,
     array_oid: u32,
 }
 
-/// The schema, if it was given, and the name of a type whose number is not known yet.
+/// The schema, if any, and the name of a type.
 #[derive(Clone, PartialEq)]
-struct Missing(Option<String>, String);
+struct TypeName(Option<String>, String);
 
-impl Missing {
+impl TypeName {
     fn is(&self, schema: Option<&str>, name: &str) -> bool {
         self.0.as_deref() == schema && self.1 == name
     }
@@ -133,95 +144,95 @@ impl Missing {
     }
 }
 
-/// Where the number of a missing type is to be put: into the type of a bind, or into its bytes.
-struct Patch {
+/// The place of an unknown OID: the type of a bind, or an offset in its bytes.
+struct OidPatch {
     bind: usize,
     at: Option<usize>,
-    placeholder: u32,
+    fake_oid: u32,
 }
 
-impl Statements {
-    /// Takes from a query what is sent of it: the values, and the text unless it is prepared already.
-    pub(super) fn ask<Q>(&self, query: &Q) -> QueryResult<Question>
+impl StatementCache {
+    /// Binds a query: encodes its binds, and builds its text unless it is prepared.
+    pub(super) fn bind<Q>(&self, query: &Q) -> QueryResult<BoundStatement>
     where
         Q: QueryFragment<Pg> + QueryId,
     {
-        self.ask_with(query, query, Q::query_id().map(|id| (id, 0)))
+        self.bind_dyn(query, query, Q::query_id().map(|id| (id, 0)))
     }
 
-    /// As [`ask`](Self::ask), for a query whose text follows from its type and a number. `values` binds what it binds: it
-    /// suffices once that is prepared.
-    pub(super) fn ask_shaped(
+    /// As [`bind`](Self::bind), for a query whose text follows from its type and a number. `values` has the same binds,
+    /// and takes the place of the query once that is prepared.
+    pub(super) fn bind_with_key(
         &self,
         query: &dyn QueryFragment<Pg>,
         values: &dyn QueryFragment<Pg>,
-        (id, shape): Fixed,
-    ) -> QueryResult<Question> {
-        self.ask_with(query, values, Some((id, shape)))
+        (id, shape): FixedKey,
+    ) -> QueryResult<BoundStatement> {
+        self.bind_dyn(query, values, Some((id, shape)))
     }
 
-    /// Sets how many statements are kept prepared.
-    pub(super) fn keep(&self, number: usize) {
-        locked(&self.prepared).bound = Some(number);
+    /// Sets the number of statements that are kept prepared.
+    pub(super) fn set_capacity(&self, number: usize) {
+        locked(&self.prepared).capacity = Some(number);
     }
 
-    /// Forgets what is prepared, and the numbers of types.
+    /// Drops the prepared statements and the type OIDs.
     pub(super) fn forget(&self) {
         let prepared = std::mem::take(&mut locked(&self.prepared).statements);
         drop(prepared);
         locked(&self.types).clear();
     }
 
-    // Compiled once, not for each type of query.
-    fn ask_with(
+    // Takes trait objects, so that it is compiled once.
+    fn bind_dyn(
         &self,
         query: &dyn QueryFragment<Pg>,
         values: &dyn QueryFragment<Pg>,
-        id: Option<Fixed>,
-    ) -> QueryResult<Question> {
-        // What is kept by its type was found safe to keep when it was prepared, and has the same text.
-        let prepared = id.and_then(|id| locked(&self.prepared).get(&Shape::Fixed(id)));
+        id: Option<FixedKey>,
+    ) -> QueryResult<BoundStatement> {
+        // A statement cached by its type was checked when it was prepared, and has the same text.
+        let prepared = id.and_then(|id| locked(&self.prepared).get(&CacheKey::Fixed(id)));
         let count = prepared.as_ref();
         let count = count.map_or(0, |prepared| prepared.statement.params().len());
         let known = if prepared.is_some() { values } else { query };
-        let (values, missing) = self.collect(known, count, 0)?;
+        let (values, unknown) = self.collect(known, count, 0)?;
         let statement = match prepared {
-            Some(prepared) if missing.is_empty() => Asked::Prepared(prepared),
-            _ => Asked::Unprepared(Box::new(self.unprepared(query, id, &values, missing)?)),
+            Some(prepared) if unknown.is_empty() => Lookup::Prepared(prepared),
+            _ => Lookup::Unprepared(Box::new(self.unprepared(query, id, &values, unknown)?)),
         };
-        Ok(Question {
+        Ok(BoundStatement {
             binds: values.binds,
             statement,
-            heard: None,
+            instrumented_sql: None,
         })
     }
 
     fn unprepared(
         &self,
         query: &dyn QueryFragment<Pg>,
-        id: Option<Fixed>,
+        id: Option<FixedKey>,
         values: &RawBytesBindCollector<Pg>,
-        missing: Vec<Missing>,
+        unknown: Vec<TypeName>,
     ) -> QueryResult<Unprepared> {
-        let bind_types = numbers(values)?;
+        let bind_types = type_oids(values)?;
         let mut patches = Vec::new();
-        if !missing.is_empty() {
-            // What the second time writes otherwise are the placeholders.
+        if !unknown.is_empty() {
+            // The bytes that differ between the two encodings are the fake OIDs.
             let (again, _) = self.collect(query, values.binds.len(), u32::MAX)?;
-            patches = differences(values, &again, &bind_types, &numbers(&again)?);
+            patches = fake_oid_locations(values, &again, &bind_types, &type_oids(&again)?);
         }
         let mut sql = PgQueryBuilder::new();
         query.to_sql(&mut sql, &Pg)?;
         let kept = match id {
-            _ if !query.is_safe_to_cache_prepared(&Pg)? => Kept::Once,
-            Some(id) => Kept::Fixed(id),
-            None => Kept::Text,
+            _ if !query.is_safe_to_cache_prepared(&Pg)? => CacheSlot::Once,
+            Some(id) => CacheSlot::Fixed(id),
+            None => CacheSlot::Text,
         };
         Ok(Unprepared {
             kept,
             sql: sql.finish(),
             bind_types,
-            missing,
+            unknown,
             patches,
         })
     }
@@ -230,34 +241,34 @@ impl Statements {
         &self,
         query: &dyn QueryFragment<Pg>,
         count: usize,
-        disguise: u32,
-    ) -> QueryResult<(RawBytesBindCollector<Pg>, Vec<Missing>)> {
+        mask: u32,
+    ) -> QueryResult<(RawBytesBindCollector<Pg>, Vec<TypeName>)> {
         let mut known = locked(&self.types);
-        let mut lookup = Lookup {
+        let mut lookup = TypeLookup {
             known: std::mem::take(&mut *known),
-            missing: Vec::new(),
-            disguise,
+            unknown: Vec::new(),
+            mask,
         };
         let mut values = RawBytesBindCollector::new();
         values.binds.reserve_exact(count);
         values.metadata.reserve_exact(count);
         let outcome = query.collect_binds(&mut values, &mut lookup, &Pg);
         *known = lookup.known;
-        outcome.map(|()| (values, lookup.missing))
+        outcome.map(|()| (values, lookup.unknown))
     }
 
-    /// The statement that the question asks for, prepared if it is not yet.
+    /// Returns the prepared statement, and prepares it if need be.
     pub(super) async fn of(
         &self,
         client: &Client,
         driver: &Driver,
-        question: &mut Question,
+        bound: &mut BoundStatement,
     ) -> QueryResult<Prepared> {
-        match &mut question.statement {
-            Asked::Prepared(prepared) => Ok(prepared.clone()),
-            Asked::Unprepared(asked) => {
-                // Boxed, so that it takes no room in the future of each statement.
-                Box::pin(self.prepare(client, driver, asked, &mut question.binds)).await
+        match &mut bound.statement {
+            Lookup::Prepared(prepared) => Ok(prepared.clone()),
+            Lookup::Unprepared(unprepared) => {
+                // Boxed: otherwise it would enlarge the future of every statement.
+                Box::pin(self.prepare(client, driver, unprepared, &mut bound.binds)).await
             }
         }
     }
@@ -266,29 +277,32 @@ impl Statements {
         &self,
         client: &Client,
         driver: &Driver,
-        asked: &mut Unprepared,
+        unprepared: &mut Unprepared,
         binds: &mut [Option<Vec<u8>>],
     ) -> QueryResult<Prepared> {
-        if !asked.missing.is_empty() {
-            self.look_up(client, driver, asked, binds).await?;
+        if !unprepared.unknown.is_empty() {
+            self.resolve_types(client, driver, unprepared, binds)
+                .await?;
         }
-        let shape = match asked.kept {
-            Kept::Fixed(id) => Some(Shape::Fixed(id)),
-            Kept::Text => Some(Shape::Text(asked.sql.clone(), asked.bind_types.clone())),
-            Kept::Once => None,
+        let shape = match unprepared.kept {
+            CacheSlot::Fixed(id) => Some(CacheKey::Fixed(id)),
+            CacheSlot::Text => Some(CacheKey::Text(
+                unprepared.sql.clone(),
+                unprepared.bind_types.clone(),
+            )),
+            CacheSlot::Once => None,
         };
         if let Some(shape) = &shape
             && let Some(prepared) = locked(&self.prepared).get(shape)
         {
             return Ok(prepared);
         }
-        let types: Vec<Type> = asked.bind_types.iter().copied().map(type_of).collect();
-        let statement = client.prepare_typed(&asked.sql, &types).await;
-        let statement = statement.map_err(|error| before_sending(driver.refused(&error)))?;
-        let types = statement.columns().iter();
-        let types = types.map(|column| NonZeroU32::new(column.type_().oid()));
-        let types = types.map(|number| number.unwrap_or(NonZeroU32::MIN));
-        let types = types.collect();
+        let types: Vec<Type> = unprepared.bind_types.iter().copied().map(type_of).collect();
+        let statement = client.prepare_typed(&unprepared.sql, &types).await;
+        let statement = statement.map_err(|error| before_sending(driver.diesel_error(&error)))?;
+        let oid =
+            |column: &Column| NonZeroU32::new(column.type_().oid()).unwrap_or(NonZeroU32::MIN);
+        let types = statement.columns().iter().map(oid).collect();
         let prepared = Prepared { statement, types };
         if let Some(shape) = shape {
             let gone = locked(&self.prepared).put(shape, prepared.clone());
@@ -297,21 +311,21 @@ impl Statements {
         Ok(prepared)
     }
 
-    /// Asks for the numbers of the types that are missing, and puts them where they belong.
-    async fn look_up(
+    /// Reads the unknown OIDs from the catalog, and puts them in the places of the fake ones.
+    async fn resolve_types(
         &self,
         client: &Client,
         driver: &Driver,
-        asked: &mut Unprepared,
+        unprepared: &mut Unprepared,
         binds: &mut [Option<Vec<u8>>],
     ) -> QueryResult<()> {
         let mut numbers = Vec::new();
-        for name in std::mem::take(&mut asked.missing) {
+        for name in std::mem::take(&mut unprepared.unknown) {
             const SQL: &str = "SELECT oid, typarray FROM pg_catalog.pg_type \
                 WHERE oid = pg_catalog.to_regtype($1)::pg_catalog.oid";
             let quoted = name.quoted();
             let rows = client.query_typed(SQL, &[(&quoted, Type::TEXT)]).await;
-            let rows = rows.map_err(|error| before_sending(driver.refused(&error)))?;
+            let rows = rows.map_err(|error| before_sending(driver.diesel_error(&error)))?;
             let Some(row) = rows.first() else {
                 let message = format!("the database has no type {quoted}");
                 return Err(SerializationError(message.into()));
@@ -320,19 +334,19 @@ impl Statements {
             numbers.extend([oid, array_oid]);
             let mut types = locked(&self.types);
             if !types.iter().any(|known| known.name == name) {
-                types.push(Known {
+                types.push(TypeOids {
                     name,
                     oid,
                     array_oid,
                 });
             }
         }
-        for patch in &asked.patches {
-            let index = usize::try_from(patch.placeholder.wrapping_sub(PLACEHOLDERS));
+        for patch in &unprepared.patches {
+            let index = usize::try_from(patch.fake_oid.wrapping_sub(FAKE_OIDS));
             let number = index.ok().and_then(|index| numbers.get(index)).copied();
             let number = number.unwrap_or_default();
             match patch.at {
-                None => asked.bind_types[patch.bind] = number,
+                None => unprepared.bind_types[patch.bind] = number,
                 Some(at) => {
                     if let Some(bytes) = binds[patch.bind].as_mut() {
                         bytes[at..at + 4].copy_from_slice(&number.to_be_bytes());
@@ -344,60 +358,59 @@ impl Statements {
     }
 }
 
-/// The first of the numbers that stand in for those of types not known yet: two for each, itself and its array.
-const PLACEHOLDERS: u32 = 0xA5A5_A500;
+/// The first fake OID. Each unknown type has two: for itself and for its array.
+const FAKE_OIDS: u32 = 0xA5A5_A500;
 
-/// Knows the types that were asked for before. For others it gives numbers that are put right later, since asking
-/// takes time, and a query does not wait for it.
-struct Lookup {
-    known: Vec<Known>,
-    missing: Vec<Missing>,
-    /// Changes every bit of the placeholders, or none.
-    disguise: u32,
+/// Returns the OIDs of known types, and fake OIDs for others: diesel does not wait for a query here.
+struct TypeLookup {
+    known: Vec<TypeOids>,
+    unknown: Vec<TypeName>,
+    /// Zero or all ones: combined with the fake OIDs, so that every bit of them changes.
+    mask: u32,
 }
 
-impl PgMetadataLookup for Lookup {
+impl PgMetadataLookup for TypeLookup {
     fn lookup_type(&mut self, name: &str, schema: Option<&str>) -> PgTypeMetadata {
         let found = self.known.iter().find(|known| known.name.is(schema, name));
         if let Some(known) = found {
             return PgTypeMetadata::new(known.oid, known.array_oid);
         }
         let known = self
-            .missing
+            .unknown
             .iter()
-            .position(|missing| missing.is(schema, name));
+            .position(|unknown| unknown.is(schema, name));
         let index = known.unwrap_or_else(|| {
-            self.missing
-                .push(Missing(schema.map(str::to_owned), name.to_owned()));
-            self.missing.len() - 1
+            self.unknown
+                .push(TypeName(schema.map(str::to_owned), name.to_owned()));
+            self.unknown.len() - 1
         });
-        // No query names as many types as would make this wrap.
-        let first = PLACEHOLDERS.wrapping_add(u32::try_from(2 * index).unwrap_or_default());
-        PgTypeMetadata::new(first ^ self.disguise, (first + 1) ^ self.disguise)
+        // A query has too few types for this to wrap.
+        let first = FAKE_OIDS.wrapping_add(u32::try_from(2 * index).unwrap_or_default());
+        PgTypeMetadata::new(first ^ self.mask, (first + 1) ^ self.mask)
     }
 }
 
-fn numbers(values: &RawBytesBindCollector<Pg>) -> QueryResult<Vec<u32>> {
+fn type_oids(values: &RawBytesBindCollector<Pg>) -> QueryResult<Vec<u32>> {
     let numbers = values.metadata.iter().map(PgTypeMetadata::oid);
     numbers
         .collect::<Result<_, _>>()
         .map_err(|error| SerializationError(Box::new(error)))
 }
 
-/// Where the first values hold a placeholder: every byte of it is another in the second.
-fn differences(
+/// Returns the places of fake OIDs: each of their bytes differs between the two encodings.
+fn fake_oid_locations(
     values: &RawBytesBindCollector<Pg>,
     others: &RawBytesBindCollector<Pg>,
     types: &[u32],
     other_types: &[u32],
-) -> Vec<Patch> {
+) -> Vec<OidPatch> {
     let mut patches = Vec::new();
     for (bind, (value, other)) in values.binds.iter().zip(&others.binds).enumerate() {
         if types[bind] != other_types[bind] {
-            patches.push(Patch {
+            patches.push(OidPatch {
                 bind,
                 at: None,
-                placeholder: types[bind],
+                fake_oid: types[bind],
             });
         }
         let (Some(value), Some(other)) = (value, other) else {
@@ -409,10 +422,10 @@ fn differences(
                 at += 1;
                 continue;
             }
-            patches.push(Patch {
+            patches.push(OidPatch {
                 bind,
                 at: Some(at),
-                placeholder: u32::from_be_bytes(*bytes),
+                fake_oid: u32::from_be_bytes(*bytes),
             });
             at += 4;
         }
@@ -422,15 +435,15 @@ fn differences(
 
 fn type_of(number: u32) -> Type {
     Type::from_oid(number).unwrap_or_else(|| {
-        // The driver only passes the number on.
+        // The driver only passes the OID on.
         Type::new(String::new(), number, Kind::Simple, String::new())
     })
 }
 
-/// A value, written already.
+/// An encoded value.
 pub(super) struct Bind<'b>(pub(super) Option<&'b [u8]>);
 
-/// Not the value: the driver logs what it sends.
+/// Hides the value: the driver logs what it sends.
 impl std::fmt::Debug for Bind<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(self.0.map_or("NULL", |_| ".."))

@@ -1,4 +1,4 @@
-//! The rows that the server sends.
+//! Rows of a response, as diesel reads them.
 
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -12,51 +12,51 @@ use diesel::row::{Field, PartialRow, Row, RowIndex, RowSealed};
 use futures_util::Stream;
 use tokio_postgres::types::{FromSql, Type};
 
-use super::driver::Turn;
-use super::incoming::Incoming;
+use super::driver::Operation;
+use super::read_ahead::ResultReader;
 
-/// The types of the columns, by their numbers.
+/// The type OIDs of the columns.
 pub(super) type Types = Arc<[NonZeroU32]>;
 
-/// Rows as they come, but for the first: it is given when the second has come or the statement has ended well. One outside
-/// a transaction is committed after its rows were sent, so that who is content with the first row would take for done
-/// what was not.
+/// A stream of rows. It holds the first row back until the second arrives or the statement completes. In autocommit mode
+/// PostgreSQL commits after sending the rows, so a caller that reads only the first row could otherwise take an
+/// uncommitted statement for done.
 ///
-/// Kept while other statements of its connection are awaited, its rows are read ahead and held in memory.
-pub struct Answer {
-    /// None are left to come when this is.
-    rows: Option<Incoming>,
-    /// The first, until that is known, and then the second.
+/// While other statements of the connection are awaited, the rows of this one are read ahead and kept in memory.
+pub struct ResultStream {
+    /// `None` after the last row.
+    rows: Option<ResultReader>,
+    /// The first row while it is held back, then the second.
     held: Option<tokio_postgres::Row>,
     has_begun: bool,
     types: Types,
-    turn: Turn,
+    operation: Operation,
 }
 
-impl Answer {
-    pub(super) fn new(rows: Incoming, types: Types, turn: Turn) -> Self {
+impl ResultStream {
+    pub(super) fn new(rows: ResultReader, types: Types, operation: Operation) -> Self {
         Self {
             rows: Some(rows),
             held: None,
             has_begun: false,
             types,
-            turn,
+            operation,
         }
     }
 
-    fn row(&self, row: tokio_postgres::Row) -> AnswerRow {
-        AnswerRow::new(row, Arc::clone(&self.types))
+    fn row(&self, row: tokio_postgres::Row) -> PgRow {
+        PgRow::new(row, Arc::clone(&self.types))
     }
 }
 
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for ResultStream {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Answer")
+        formatter.write_str("ResultStream")
     }
 }
 
-impl Stream for Answer {
-    type Item = QueryResult<AnswerRow>;
+impl Stream for ResultStream {
+    type Item = QueryResult<PgRow>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
@@ -65,12 +65,12 @@ impl Stream for Answer {
                 break;
             }
             let next = |context: &mut Context<'_>| rows.poll_row(context);
-            let row = match ready!(this.turn.poll(context, next)) {
+            let row = match ready!(this.operation.poll(context, next)) {
                 Some(Ok(row)) if this.has_begun => Some(row),
                 Some(Ok(row)) => this.held.replace(row),
                 Some(Err(error)) => {
                     (this.held, this.rows) = (None, None);
-                    return Poll::Ready(Some(Err(this.turn.refused(&error))));
+                    return Poll::Ready(Some(Err(this.operation.diesel_error(&error))));
                 }
                 None => {
                     this.rows = None;
@@ -87,38 +87,38 @@ impl Stream for Answer {
     }
 }
 
-/// One row.
+/// A row.
 #[derive(Debug)]
-pub struct AnswerRow {
+pub struct PgRow {
     row: tokio_postgres::Row,
     types: Types,
 }
 
-impl AnswerRow {
+impl PgRow {
     pub(super) fn new(row: tokio_postgres::Row, types: Types) -> Self {
         Self { row, types }
     }
 }
 
-impl RowSealed for AnswerRow {}
+impl RowSealed for PgRow {}
 
-impl RowIndex<usize> for AnswerRow {
+impl RowIndex<usize> for PgRow {
     fn idx(&self, index: usize) -> Option<usize> {
         (index < self.types.len()).then_some(index)
     }
 }
 
-impl<'a> RowIndex<&'a str> for AnswerRow {
+impl<'a> RowIndex<&'a str> for PgRow {
     fn idx(&self, name: &'a str) -> Option<usize> {
         let mut columns = self.row.columns().iter();
         columns.position(|column| column.name() == name)
     }
 }
 
-impl<'a> Row<'a, Pg> for AnswerRow {
+impl<'a> Row<'a, Pg> for PgRow {
     type InnerPartialRow = Self;
     type Field<'f>
-        = AnswerField<'f>
+        = PgField<'f>
     where
         Self: 'f,
         'a: 'f;
@@ -127,13 +127,13 @@ impl<'a> Row<'a, Pg> for AnswerRow {
         self.types.len()
     }
 
-    fn get<'f, I>(&'f self, index: I) -> Option<AnswerField<'f>>
+    fn get<'f, I>(&'f self, index: I) -> Option<PgField<'f>>
     where
         'a: 'f,
         Self: RowIndex<I>,
     {
         let index = self.idx(index)?;
-        Some(AnswerField { row: self, index })
+        Some(PgField { row: self, index })
     }
 
     fn partial_row(&self, range: Range<usize>) -> PartialRow<'_, Self> {
@@ -141,14 +141,14 @@ impl<'a> Row<'a, Pg> for AnswerRow {
     }
 }
 
-/// One value.
+/// A value of a row.
 #[derive(Debug)]
-pub struct AnswerField<'r> {
-    row: &'r AnswerRow,
+pub struct PgField<'r> {
+    row: &'r PgRow,
     index: usize,
 }
 
-impl Field<'_, Pg> for AnswerField<'_> {
+impl Field<'_, Pg> for PgField<'_> {
     fn field_name(&self) -> Option<&str> {
         Some(self.row.row.columns().get(self.index)?.name())
     }
@@ -159,7 +159,7 @@ impl Field<'_, Pg> for AnswerField<'_> {
     }
 }
 
-/// A value's bytes, whatever its type; `None` for NULL.
+/// The bytes of a value of any type; `None` for NULL.
 struct Raw<'r>(Option<&'r [u8]>);
 
 impl<'r> FromSql<'r> for Raw<'r> {

@@ -1,13 +1,13 @@
-//! The driver's errors, as diesel's.
+//! Converts errors of tokio-postgres into diesel's.
 
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error};
 use tokio_postgres::error::{DbError, ErrorPosition, Severity, SqlState};
 
 use crate::error::{Fate, fate_by_code};
 
-/// Makes an error of diesel's of one of the driver's. diesel's have no SQLSTATE, so what the code says of the
-/// connection's end becomes a kind: [`ClosedConnection`](DatabaseErrorKind::ClosedConnection) if the statement may have
-/// been done, [`UnableToSendCommand`](DatabaseErrorKind::UnableToSendCommand) if it was not.
+/// Converts an error of the driver. diesel's errors have no SQLSTATE, so a code that ends the connection becomes a kind:
+/// [`ClosedConnection`](DatabaseErrorKind::ClosedConnection) if the statement may have been executed,
+/// [`UnableToSendCommand`](DatabaseErrorKind::UnableToSendCommand) if it was not.
 pub(super) fn from_driver(error: &tokio_postgres::Error) -> Error {
     let Some(refusal) = error.as_db_error() else {
         return closed(crate::error::innermost(error));
@@ -25,10 +25,10 @@ pub(super) fn from_driver(error: &tokio_postgres::Error) -> Error {
         (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => DatabaseErrorKind::ReadOnlyTransaction,
         _ => DatabaseErrorKind::Unknown,
     };
-    Error::DatabaseError(kind, Box::new(Refusal(refusal.clone())))
+    Error::DatabaseError(kind, Box::new(ServerError(refusal.clone())))
 }
 
-/// As [`from_driver`], for an error of a statement's preparation: the statement itself was not sent.
+/// Converts the error of a preparation: the statement itself was not sent.
 pub(super) fn before_sending(error: Error) -> Error {
     match error {
         Error::DatabaseError(DatabaseErrorKind::ClosedConnection, why) => {
@@ -38,7 +38,7 @@ pub(super) fn before_sending(error: Error) -> Error {
     }
 }
 
-/// The error of a statement that was sent, and whose connection ended before the answer.
+/// Returns the error of a statement whose connection ended before its response.
 pub(super) fn closed(message: String) -> Error {
     Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(message))
 }
@@ -59,9 +59,9 @@ fn fate(refusal: &DbError) -> Option<Fate> {
     is_end.then_some(Fate::Unknown)
 }
 
-struct Refusal(DbError);
+struct ServerError(DbError);
 
-impl DatabaseErrorInformation for Refusal {
+impl DatabaseErrorInformation for ServerError {
     fn message(&self) -> &str {
         self.0.message()
     }

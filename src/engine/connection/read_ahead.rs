@@ -1,0 +1,188 @@
+//! Results of many rows, which are read on while their owners do not poll them.
+//!
+//! tokio-postgres stops reading from the server until the rows that it has read are taken. An operation that waits for
+//! another response therefore takes them, and keeps them for their owner.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::task::{Context, Poll, ready};
+
+use diesel::QueryResult;
+use diesel::result::Error::NotFound;
+use futures_util::Stream as _;
+use tokio_postgres::{Error, Row, RowStream};
+
+use super::driver::Driver;
+use super::locked;
+use super::result_stream::Types;
+
+/// Prepares a statement if need be, and sends it.
+type Sending = Pin<Box<dyn Future<Output = QueryResult<(RowStream, Types)>> + Send>>;
+
+/// The result of one statement, while it arrives.
+pub(super) struct PendingResult {
+    phase: Phase,
+    types: Option<Types>,
+    /// Rows that were read ahead.
+    rows: VecDeque<Row>,
+}
+
+enum Phase {
+    Sending(Sending),
+    /// With the error, until its owner has received it.
+    Failed(Option<diesel::result::Error>),
+    Streaming(Pin<Box<RowStream>>),
+    /// With the error that its owner has yet to receive, if there was one.
+    Ended(Option<Error>),
+}
+
+impl PendingResult {
+    fn new(sending: Sending) -> Self {
+        Self {
+            phase: Phase::Sending(sending),
+            types: None,
+            rows: VecDeque::new(),
+        }
+    }
+
+    /// Goes on until the server has begun to do what it was asked, or has refused it.
+    fn poll_sending(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Phase::Sending(sending) = &mut self.phase {
+            self.phase = match ready!(sending.as_mut().poll(context)) {
+                Ok((rows, types)) => {
+                    self.types = Some(types);
+                    Phase::Streaming(Box::pin(rows))
+                }
+                Err(error) => Phase::Failed(Some(error)),
+            };
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<QueryResult<Types>> {
+        ready!(self.poll_sending(context));
+        Poll::Ready(match &mut self.phase {
+            Phase::Failed(error) => Err(error.take().unwrap_or(NotFound)),
+            _ => self.types.clone().ok_or(NotFound),
+        })
+    }
+
+    /// Polls for the next row that was not read ahead.
+    fn poll_next_row(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Row, Error>>> {
+        ready!(self.poll_sending(context));
+        let rows = match &mut self.phase {
+            Phase::Streaming(rows) => rows,
+            Phase::Ended(error) => return Poll::Ready(error.take().map(Err)),
+            Phase::Sending(_) | Phase::Failed(_) => return Poll::Ready(None),
+        };
+        let row = ready!(rows.as_mut().poll_next(context));
+        if !matches!(row, Some(Ok(_))) {
+            self.phase = Phase::Ended(None);
+        }
+        Poll::Ready(row)
+    }
+
+    fn poll_row(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Row, Error>>> {
+        match self.rows.pop_front() {
+            Some(row) => Poll::Ready(Some(Ok(row))),
+            None => self.poll_next_row(context),
+        }
+    }
+
+    /// Takes the rows that have arrived. Returns whether there were any.
+    fn read_ahead(&mut self, context: &mut Context<'_>) -> bool {
+        let mut is_any = false;
+        while matches!(self.phase, Phase::Sending(_) | Phase::Streaming(_)) {
+            match self.poll_next_row(context) {
+                Poll::Ready(Some(Ok(row))) => self.rows.push_back(row),
+                Poll::Ready(Some(Err(error))) => self.phase = Phase::Ended(Some(error)),
+                Poll::Ready(None) => {}
+                Poll::Pending => return is_any,
+            }
+            is_any = true;
+        }
+        is_any
+    }
+}
+
+/// The results of a connection that are not complete.
+#[derive(Default)]
+pub(super) struct PendingResults {
+    number: AtomicUsize,
+    results: Mutex<Vec<Arc<Mutex<PendingResult>>>>,
+}
+
+impl PendingResults {
+    fn add(&self, result: Arc<Mutex<PendingResult>>) {
+        let mut results = locked(&self.results);
+        results.push(result);
+        self.number.store(results.len(), Ordering::Release);
+    }
+
+    fn remove(&self, result: &Arc<Mutex<PendingResult>>) {
+        let mut results = locked(&self.results);
+        let index = results.iter().position(|other| Arc::ptr_eq(other, result));
+        let removed = index.map(|index| results.swap_remove(index));
+        self.number.store(results.len(), Ordering::Release);
+        drop(results);
+        drop(removed);
+    }
+
+    /// Takes the rows that have arrived for all of them. Returns whether there were any: then the I/O can go on.
+    pub(super) fn read_ahead(&self, context: &mut Context<'_>) -> bool {
+        let mut is_any = false;
+        let mut index = self.number.load(Ordering::Acquire);
+        while index > 0 {
+            index -= 1;
+            // Unlocked while one of them is polled. In reverse order, a removal meanwhile skips none.
+            let Some(result) = locked(&self.results).get(index).map(Arc::clone) else {
+                continue;
+            };
+            let reading = match result.try_lock() {
+                Ok(result) => Some(result),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                // Its owner is reading it.
+                Err(TryLockError::WouldBlock) => None,
+            };
+            if let Some(mut reading) = reading {
+                is_any |= reading.read_ahead(context);
+            }
+        }
+        is_any
+    }
+}
+
+/// The handle of the owner of a pending result.
+pub(super) struct ResultReader {
+    driver: Arc<Driver>,
+    result: Arc<Mutex<PendingResult>>,
+}
+
+impl ResultReader {
+    pub(super) fn new(driver: &Arc<Driver>, sending: Sending) -> Self {
+        let result = Arc::new(Mutex::new(PendingResult::new(sending)));
+        driver.unread.add(Arc::clone(&result));
+        Self {
+            driver: Arc::clone(driver),
+            result,
+        }
+    }
+
+    /// Waits until the server executes the statement or has refused it.
+    pub(super) fn poll_begun(&self, context: &mut Context<'_>) -> Poll<QueryResult<Types>> {
+        locked(&self.result).poll_begun(context)
+    }
+
+    pub(super) fn poll_row(&self, context: &mut Context<'_>) -> Poll<Option<Result<Row, Error>>> {
+        locked(&self.result).poll_row(context)
+    }
+}
+
+impl Drop for ResultReader {
+    fn drop(&mut self) {
+        self.driver.unread.remove(&self.result);
+    }
+}
