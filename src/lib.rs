@@ -121,6 +121,7 @@ mod partitions;
 pub mod schema;
 mod secret;
 mod setup_lifecycle;
+mod sql;
 #[doc(hidden)]
 pub mod statement;
 mod table;

@@ -1,6 +1,8 @@
 //! What the repositories cost on the wire: each statement is prepared once on a connection, and no method takes more
 //! round trips than it must. Counted by a proxy between the pool and the server, on both engines.
 
+#[path = "statements/golden.rs"]
+mod golden;
 #[path = "statements/wire.rs"]
 mod wire;
 

@@ -6,7 +6,7 @@
 
 mod backlog;
 mod event_queue;
-mod statements;
+pub(crate) mod statements;
 
 pub(crate) use backlog::Backlog;
 pub(crate) use event_queue::{EventQueue, Undelivered};

@@ -1,0 +1,361 @@
+//! Every statement, each with values that show its whole text.
+
+use std::time::Duration;
+
+use diesel::prelude::*;
+
+use super::Registry;
+use crate::cache::question;
+use crate::counts::CountBy;
+use crate::gate::Measure;
+use crate::lifecycle::{By, Step, Transition};
+use crate::live::statements::{FollowedIds, Now, StatesOf, Timeline};
+use crate::models::*;
+use crate::page::Order;
+use crate::partitions::{self, InMonths, LogTable, Spared};
+use crate::schema::analysis::analysis_issues;
+use crate::schema::audit::audit_logs;
+use crate::schema::public::{organization_members, projects, user_sessions, users};
+use crate::setup_lifecycle::{AppendLog, SessionAction, StepAction, TakeSession, TakeStep};
+use crate::statement::{
+    self, RowsOf, ValueOf, change_member, columns_of, delete_matching, insert, insert_many,
+    page_of_each, parent_id, prepared, remove_members, update, upsert, upsert_member,
+};
+use crate::text::merged;
+use crate::tracking::Track;
+use crate::{
+    AnalysisId, AnalysisType, Document, GateCondition, Json, OrganizationId, OrganizationMemberId,
+    OrganizationRole, Page, ProjectId, QualityGate, SetupSessionId, SetupStepId, UserId,
+};
+
+pub(super) fn add_all(registry: &mut Registry) {
+    add_writes(registry);
+    add_memberships(registry);
+    add_parts(registry);
+    add_reads(registry);
+    add_lifecycles(registry);
+    add_comparisons(registry);
+    add_listener(registry);
+    add_texts(registry);
+}
+
+fn user() -> NewUser {
+    NewUser::new("ada@example.org", "Ada")
+}
+
+fn add_writes(registry: &mut Registry) {
+    registry.add("insert_user_required", &insert(&user()));
+    let whole = user()
+        .role(crate::UserRole::Admin)
+        .preferences(Document::default())
+        .is_active(true)
+        .email_verified(true);
+    let found = statement::found(insert(&whole));
+    let statement::Found::Whole(typed) = &found else {
+        panic!("a row with all its values is found by its type");
+    };
+    registry.add("insert_user_whole", typed);
+    registry.add("upsert_user", &upsert(&user()));
+    registry.add("upsert_organization_member", &upsert_member(&member()));
+
+    macro_rules! insert_many {
+        ($($name:literal $row:ty),* $(,)?) => {$(
+            registry.add($name, &insert_many::<$row>(&[]));
+        )*};
+    }
+    insert_many!(
+        "insert_many_analyses" NewAnalysis,
+        "insert_many_analysis_issues" NewAnalysisIssue,
+        "insert_many_analysis_metrics" NewAnalysisMetric,
+        "insert_many_analysis_results" NewAnalysisResult,
+        "insert_many_audit_logs" NewAuditLog,
+        "insert_many_configurations" NewConfiguration,
+        "insert_many_dependency_graphs" NewDependencyGraph,
+        "insert_many_duplicate_groups" NewDuplicateGroup,
+        "insert_many_integrations" NewIntegration,
+        "insert_many_organization_members" NewOrganizationMember,
+        "insert_many_organizations" NewOrganization,
+        "insert_many_project_members" NewProjectMember,
+        "insert_many_projects" NewProject,
+        "insert_many_setup_profiles" NewSetupProfile,
+        "insert_many_setup_sessions" NewSetupSession,
+        "insert_many_setup_steps" NewSetupStep,
+        "insert_many_system_logs" NewSystemLog,
+        "insert_many_tools" NewTool,
+        "insert_many_user_sessions" NewUserSession,
+        "insert_many_users" NewUser,
+    );
+    registry.add(
+        "copy_defaults_of_analysis_issues",
+        &statement::copy::prospect::<NewAnalysisIssue>(),
+    );
+    registry.add(
+        "copy_analysis_issues",
+        &statement::copy::copy_from::<NewAnalysisIssue>(),
+    );
+
+    let changes = UserChanges::new().name("Ada").role(crate::UserRole::Admin);
+    registry.add("update_user", &update(UserId::new(), &changes));
+    let changes = changes.unchanged_since(chrono::Utc::now());
+    registry.add(
+        "update_user_unchanged_since",
+        &update(UserId::new(), &changes),
+    );
+
+    let ids = users::table
+        .filter(users::is_active.eq(true))
+        .select(users::id);
+    registry.add("delete_matching", &delete_matching(users::table, ids));
+    let ids = user_sessions::table.select(user_sessions::id);
+    registry.add(
+        "delete_returning",
+        &delete_matching(user_sessions::table, ids).returning(user_sessions::token_hash),
+    );
+    let statement = diesel::update(users::table.find(UserId::new()))
+        .set(users::preferences.eq(merged(users::preferences, Document::default())))
+        .returning(users::id);
+    registry.add("merge_preferences", &prepared(statement));
+}
+
+fn member() -> NewOrganizationMember {
+    NewOrganizationMember::new(
+        OrganizationId::new(),
+        UserId::new(),
+        OrganizationRole::Owner,
+    )
+}
+
+fn add_memberships(registry: &mut Registry) {
+    let changes = OrganizationMemberChanges::new().role(OrganizationRole::Member);
+    let id = organization_members::table
+        .find(OrganizationMemberId::new())
+        .select(organization_members::id);
+    registry.add(
+        "change_organization_member",
+        &change_member::<NewOrganizationMember, _>(id, &changes),
+    );
+    let members = organization_members::table
+        .filter(organization_members::user_id.eq(UserId::new()))
+        .select((
+            organization_members::id,
+            organization_members::organization_id,
+            organization_members::role,
+        ));
+    registry.add(
+        "remove_organization_members",
+        &remove_members::<NewOrganizationMember, _>(members),
+    );
+}
+
+/// What stands in other statements.
+fn add_parts(registry: &mut Registry) {
+    let of_one = || {
+        projects::table
+            .filter(projects::organization_id.eq(OrganizationId::new()))
+            .select(projects::id)
+    };
+    let both = diesel::select((RowsOf(of_one()), ValueOf(of_one().count())));
+    registry.add("rows_and_total", &both);
+    registry.add(
+        "literal_limit",
+        &statement::at_most(51, of_one().order(projects::id)),
+    );
+    registry.add("count_by", &CountBy::new(of_one()));
+    registry.add(
+        "count_by_most_frequent",
+        &CountBy::most_frequent(of_one(), 10),
+    );
+
+    let filter = ProjectFilter::new();
+    let rows = filter
+        .query()
+        .filter(projects::organization_id.eq(parent_id(projects::organization_id)))
+        .select(columns_of::<crate::Project>());
+    let page = Page::<ProjectOrder>::new();
+    let rows = Order::start(&page, rows).unwrap();
+    registry.add(
+        "page_per_parent",
+        &page_of_each(&[OrganizationId::new()], rows),
+    );
+
+    let made_at = Some("2024-01-31T12:00:00Z".parse().unwrap());
+    let now = "2024-02-15T12:00:00Z".parse().unwrap();
+    let months = InMonths::of(audit_logs::created_at, made_at, now).unwrap();
+    registry.add(
+        "in_months",
+        &audit_logs::table.filter(months).select(audit_logs::id),
+    );
+}
+
+fn add_reads(registry: &mut Registry) {
+    let project_id = ProjectId::new();
+    registry.add(
+        "newest_analyses_of_projects",
+        &NewestOfProjects::new(&[project_id], 3),
+    );
+    registry.add("newest_analyses_of_types", &NewestOfTypes::new(project_id));
+    registry.add("open_issues", &OpenIssues(project_id));
+    registry.add(
+        "stats_of_few_projects",
+        &StatsOf::<false> { ids: &[project_id] },
+    );
+    registry.add(
+        "stats_of_many_projects",
+        &StatsOf::<true> { ids: &[project_id] },
+    );
+    registry.add(
+        "latest_metrics_of_project",
+        &LatestOfProject::new(project_id, &["complexity"]),
+    );
+    let trends = TrendsOf {
+        project_id,
+        metric_names: &["complexity"],
+        days_back: 30,
+    };
+    registry.add("trends", &trends);
+}
+
+fn add_lifecycles(registry: &mut Registry) {
+    let id = AnalysisId::new();
+    let lease = Lease {
+        analysis_id: id,
+        worker: "worker".to_owned(),
+        fence: 1,
+        expires_at: chrono::Utc::now(),
+    };
+    let minute = Duration::from_secs(60);
+    let summary = || Json::from(AnalysisSummary::default());
+    registry.add(
+        "claim",
+        &ClaimNext::new(&[AnalysisType::ALL[0]], "worker", minute).unwrap(),
+    );
+    registry.add(
+        "renew_lease",
+        &Renew::new(&lease, minute, Some(50)).unwrap(),
+    );
+    registry.add("requeue_abandoned", &RequeueAbandoned::new(3).unwrap());
+    registry.add("lease_holder", &Holder(id));
+    registry.add("complete_ingest", &Completion::new(id, summary()));
+    let unresolved = analysis_issues::table
+        .filter(analysis_issues::analysis_id.eq(id))
+        .select(analysis_issues::id);
+    registry.add(
+        "resolve_issues",
+        &ResolveMatching::new(unresolved, UserId::new()),
+    );
+
+    for (name, held, step) in [
+        ("start_analysis", "start_held_analysis", Step::Start),
+        (
+            "progress_of_analysis",
+            "progress_of_held_analysis",
+            Step::Progress(50),
+        ),
+        (
+            "complete_analysis",
+            "complete_held_analysis",
+            Step::Complete(summary()),
+        ),
+        (
+            "fail_analysis",
+            "fail_held_analysis",
+            Step::Fail("error".to_owned()),
+        ),
+        ("cancel_analysis", "cancel_held_analysis", Step::Cancel),
+        ("release_analysis", "release_held_analysis", Step::Release),
+    ] {
+        registry.add(name, &Transition::new(By::Anybody(id), &step));
+        registry.add(held, &Transition::new(By::Holder(&lease), &step));
+    }
+
+    for (name, action) in [
+        ("start_setup_step", StepAction::Start),
+        ("complete_setup_step", StepAction::Complete),
+        ("fail_setup_step", StepAction::Fail("error".to_owned())),
+        ("skip_setup_step", StepAction::Skip),
+        ("retry_setup_step", StepAction::Retry),
+    ] {
+        registry.add(name, &TakeStep::new(SetupStepId::new(), &action));
+    }
+    for (name, action) in [
+        ("start_setup_session", SessionAction::Start),
+        ("cancel_setup_session", SessionAction::Cancel),
+    ] {
+        registry.add(name, &TakeSession::new(SetupSessionId::new(), action));
+    }
+    registry.add(
+        "append_setup_session_log",
+        &AppendLog::Session(SetupSessionId::new(), &Document::default()),
+    );
+    registry.add(
+        "append_setup_step_log",
+        &AppendLog::Step(SetupStepId::new(), "line"),
+    );
+}
+
+fn add_comparisons(registry: &mut Registry) {
+    let (base, new) = (AnalysisId::new(), AnalysisId::new());
+    registry.add("track_findings", &Track::new(base, new).unwrap());
+    let gate = QualityGate::new([GateCondition::NewIssues {
+        severity: None,
+        at_most: 0,
+    }]);
+    registry.add(
+        "measure_quality_gate",
+        &Measure::new(&gate, Some(base), new).unwrap(),
+    );
+}
+
+fn add_listener(registry: &mut Registry) {
+    let followed = FollowedIds {
+        project_id: None,
+        created_from: None,
+        after: None,
+    };
+    registry.add("followed_analyses", &followed);
+    let states = StatesOf {
+        ids: vec![AnalysisId::new()],
+        project_id: None,
+    };
+    registry.add("states_of_analyses", &states);
+    registry.add("server_time", &Now);
+    registry.add("timeline", &Timeline);
+}
+
+/// What is run as text.
+fn add_texts(registry: &mut Registry) {
+    let tables = LogTable::AuditLogs;
+    let months = ["2024-01-01".parse().unwrap(), "2024-03-01".parse().unwrap()];
+    let spared = Spared::new(tables, &months).unwrap();
+    for (name, types, sql) in [
+        ("health", "", crate::health::PROBE),
+        ("cache_database_identity", "", question::IDENTITY),
+        ("cache_cluster_identity", "", question::CLUSTER),
+        ("cache_next_transaction", "", question::NEXT),
+        ("cache_own_transaction", "", question::OWN),
+        ("cache_ended_before", "text", question::ENDED_BEFORE),
+        ("cache_has_ended", "text", question::HAS_ENDED),
+        (
+            "partitions_missing",
+            "text, date, int4",
+            partitions::MISSING,
+        ),
+        ("partition_make", "text, date, text", partitions::MAKE),
+        ("partitions_list", "text", partitions::LIST),
+        (
+            "partition_is_there",
+            "text, text, bool",
+            partitions::IS_THERE,
+        ),
+        ("partitions_spare_begin", "", &spared.begin()),
+        ("partitions_spare_validate", "", &spared.validate()),
+        ("partitions_spare_end", "", &spared.end()),
+        (
+            "with_lock_timeout",
+            "",
+            &partitions::with_lock_timeout("DROP TABLE audit.audit_logs_2024_01", Some("2s")),
+        ),
+    ] {
+        registry.add_text(name, types, sql);
+    }
+}

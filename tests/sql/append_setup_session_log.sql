@@ -1,0 +1,4 @@
+-- (jsonb, uuid)
+UPDATE setup.setup_sessions
+SET logs = CASE WHEN logs = 'null' THEN '[]' ELSE logs END || $1
+WHERE id = $2

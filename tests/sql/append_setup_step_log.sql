@@ -1,0 +1,4 @@
+-- (text, uuid)
+UPDATE setup.setup_steps
+SET logs = COALESCE(logs, '') || $1
+WHERE id = $2

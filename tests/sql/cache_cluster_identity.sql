@@ -1,0 +1,3 @@
+-- ()
+SELECT system_identifier::text AS id
+FROM pg_catalog.pg_control_system()

@@ -1,0 +1,9 @@
+-- (uuid)
+SELECT counted.key, pg_catalog.count(*)
+FROM (
+  SELECT "public"."projects"."id"
+  FROM "public"."projects"
+  WHERE ("public"."projects"."organization_id" = $1)
+) AS counted (key)
+GROUP BY counted.key
+ORDER BY 2 DESC, 1

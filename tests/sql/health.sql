@@ -1,0 +1,3 @@
+-- ()
+SELECT current_setting('server_version_num')::integer AS server_version, pg_catalog.pg_is_in_recovery() AS
+    is_standby

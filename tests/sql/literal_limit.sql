@@ -1,0 +1,6 @@
+-- (uuid)
+SELECT "public"."projects"."id"
+FROM "public"."projects"
+WHERE ("public"."projects"."organization_id" = $1)
+ORDER BY "public"."projects"."id"
+LIMIT 51

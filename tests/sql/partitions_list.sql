@@ -1,0 +1,16 @@
+-- (text)
+SELECT name, is_default, CASE WHEN pg_catalog.isfinite(bound_from) THEN bound_from END AS bound_from, CASE
+    WHEN pg_catalog.isfinite(bound_before)
+AND bound_before < '200000-01-01' THEN bound_before END AS bound_before, estimated_rows, bytes
+FROM (
+  SELECT pg_catalog.format('%I.%I', namespace.nspname, class.relname) AS name, bound = 'DEFAULT' AS is_default,
+      (pg_catalog.regexp_match(bound, 'FROM \(''([^'']+)''\)'))[1]::timestamptz AS bound_from, (pg_catalog.regexp_match(bound,
+      'TO \(''([^'']+)''\)'))[1]::timestamptz AS bound_before, class.reltuples AS estimated_rows, pg_catalog.pg_total_relation_size(class.oid)
+      AS bytes
+  FROM pg_catalog.pg_inherits
+  JOIN pg_catalog.pg_class AS class ON class.oid = inhrelid
+  JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace
+  CROSS JOIN LATERAL pg_catalog.pg_get_expr(class.relpartbound, class.oid) AS bound
+  WHERE inhparent = $1::regclass
+) AS partitions
+ORDER BY is_default, bound_from NULLS FIRST, name

@@ -1,0 +1,2 @@
+-- ()
+SELECT pg_catalog.statement_timestamp()

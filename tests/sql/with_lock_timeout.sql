@@ -1,0 +1,3 @@
+-- ()
+DO $$ BEGIN
+SET LOCAL lock_timeout = '2s'; DROP TABLE audit.audit_logs_2024_01; END $$

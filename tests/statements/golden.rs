@@ -1,0 +1,47 @@
+//! The files in `tests/sql` are statements that a migrated database understands. The unit tests of `src/sql` compare
+//! them with what the crate sends.
+
+use std::fs;
+use std::path::PathBuf;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection};
+use wundr_db::testing::migrated_database;
+
+/// The files by name, each with the types of its parameters and its text.
+fn statements() -> Vec<(String, String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sql");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    files.sort();
+    let statements = files.iter().map(|path| {
+        let text = fs::read_to_string(path).unwrap();
+        let (types, sql) = text.split_once('\n').unwrap();
+        let types = types.strip_prefix("-- ").unwrap().replace("()", "");
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        (name.to_owned(), types, sql.to_owned())
+    });
+    statements.collect()
+}
+
+#[test]
+fn a_migrated_database_prepares_every_golden_statement() {
+    let database = migrated_database().unwrap();
+    let mut connection = PgConnection::establish(&database.url()).unwrap();
+    let mut prepared = 0;
+    for (name, types, sql) in statements() {
+        // The two kinds of statement that cannot be prepared.
+        if sql.starts_with("DO ") || sql.starts_with("COPY ") {
+            continue;
+        }
+        prepared += 1;
+        connection
+            .batch_execute(&format!(
+                "PREPARE golden {types} AS {sql}; DEALLOCATE golden"
+            ))
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    assert!(prepared >= 80, "only {prepared} statements were prepared");
+}
