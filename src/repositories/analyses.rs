@@ -283,7 +283,11 @@ impl AnalysisRepository for Analyses<'_> {
         let query = analyses::table
             .filter(analyses::id.eq_any(ids))
             .select(Analysis::as_select());
-        Ok(in_order_of!(ids, self.0.load::<_, Analysis>(query).await?))
+        Ok(in_order_of(
+            ids,
+            self.0.load::<_, Analysis>(query).await?,
+            |row| row.id,
+        ))
     }
 
     async fn latest(

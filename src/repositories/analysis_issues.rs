@@ -251,9 +251,10 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         let query = analysis_issues::table
             .filter(analysis_issues::id.eq_any(ids))
             .select(AnalysisIssue::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, AnalysisIssue>(query).await?
+            self.0.load::<_, AnalysisIssue>(query).await?,
+            |row| row.id,
         ))
     }
 

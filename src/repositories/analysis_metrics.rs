@@ -136,9 +136,10 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         let query = analysis_metrics::table
             .filter(analysis_metrics::id.eq_any(ids))
             .select(AnalysisMetric::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, AnalysisMetric>(query).await?
+            self.0.load::<_, AnalysisMetric>(query).await?,
+            |row| row.id,
         ))
     }
 

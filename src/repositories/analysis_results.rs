@@ -125,9 +125,10 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         let query = analysis_results::table
             .filter(analysis_results::id.eq_any(ids))
             .select(AnalysisResult::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, AnalysisResult>(query).await?
+            self.0.load::<_, AnalysisResult>(query).await?,
+            |row| row.id,
         ))
     }
 

@@ -149,7 +149,7 @@ impl AuditLogRepository for AuditLogs<'_> {
                 .select(AuditLog::as_select());
             entries.extend(self.0.load::<_, AuditLog>(query).await?);
         }
-        Ok(in_order_of!(ids, entries))
+        Ok(in_order_of(ids, entries, |row| row.id))
     }
 
     async fn exists(&self, id: AuditLogId) -> Result<bool> {

@@ -205,9 +205,10 @@ impl ConfigurationRepository for Configurations<'_> {
         let query = configurations::table
             .filter(configurations::id.eq_any(ids))
             .select(Configuration::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, Configuration>(query).await?
+            self.0.load::<_, Configuration>(query).await?,
+            |row| row.id,
         ))
     }
 

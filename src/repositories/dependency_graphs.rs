@@ -143,9 +143,10 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         let query = dependency_graphs::table
             .filter(dependency_graphs::id.eq_any(ids))
             .select(DependencyGraph::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, DependencyGraph>(query).await?
+            self.0.load::<_, DependencyGraph>(query).await?,
+            |row| row.id,
         ))
     }
 

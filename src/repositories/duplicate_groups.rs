@@ -129,9 +129,10 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
         let query = duplicate_groups::table
             .filter(duplicate_groups::id.eq_any(ids))
             .select(DuplicateGroup::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, DuplicateGroup>(query).await?
+            self.0.load::<_, DuplicateGroup>(query).await?,
+            |row| row.id,
         ))
     }
 

@@ -151,9 +151,10 @@ impl IntegrationRepository for Integrations<'_> {
         let query = integrations::table
             .filter(integrations::id.eq_any(ids))
             .select(Integration::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, Integration>(query).await?
+            self.0.load::<_, Integration>(query).await?,
+            |row| row.id,
         ))
     }
 

@@ -5,6 +5,7 @@
 
 use super::*;
 use crate::page::Order as _;
+use grouping::in_order_of;
 use writing::{writing, written};
 
 /// Runs a write of a table that has a cached form: `$statement`, on the source that it is given. What it returns, or
@@ -203,15 +204,6 @@ macro_rules! list_of {
     }};
 }
 
-/// Puts rows in the order of the ids that were asked for.
-macro_rules! in_order_of {
-    ($ids:expr, $rows:expr) => {{
-        let rows: std::collections::HashMap<_, _> =
-            $rows.into_iter().map(|row| (row.id, row)).collect();
-        $ids.iter().map(|id| rows.get(id).cloned()).collect()
-    }};
-}
-
 /// Puts rows below the parents that were asked for, in their order.
 macro_rules! in_groups_of {
     ($parents:expr, $parent_of:ident, $rows:expr) => {{
@@ -273,6 +265,7 @@ mod configurations;
 mod dashboard;
 mod dependency_graphs;
 mod duplicate_groups;
+mod grouping;
 mod ingest;
 mod integrations;
 mod organization_members;

@@ -216,9 +216,10 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         let query = organization_members::table
             .filter(organization_members::id.eq_any(ids))
             .select(OrganizationMember::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, OrganizationMember>(query).await?
+            self.0.load::<_, OrganizationMember>(query).await?,
+            |row| row.id,
         ))
     }
 

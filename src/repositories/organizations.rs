@@ -154,9 +154,10 @@ impl OrganizationRepository for Organizations<'_> {
         let query = organizations::table
             .filter(organizations::id.eq_any(ids))
             .select(Organization::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, Organization>(query).await?
+            self.0.load::<_, Organization>(query).await?,
+            |row| row.id,
         ))
     }
 

@@ -199,9 +199,10 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         let query = project_members::table
             .filter(project_members::id.eq_any(ids))
             .select(ProjectMember::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, ProjectMember>(query).await?
+            self.0.load::<_, ProjectMember>(query).await?,
+            |row| row.id,
         ))
     }
 

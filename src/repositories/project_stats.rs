@@ -74,7 +74,7 @@ impl ProjectStatsRepository for ProjectStatsView<'_> {
         } else {
             self.0.load(StatsOf::<true> { ids }).await?
         };
-        Ok(in_order_of!(ids, rows))
+        Ok(in_order_of(ids, rows, |row| row.id))
     }
 
     async fn list(

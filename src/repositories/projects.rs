@@ -221,7 +221,11 @@ impl ProjectRepository for Projects<'_> {
         let query = projects::table
             .filter(projects::id.eq_any(ids))
             .select(Project::as_select());
-        Ok(in_order_of!(ids, self.0.load::<_, Project>(query).await?))
+        Ok(in_order_of(
+            ids,
+            self.0.load::<_, Project>(query).await?,
+            |row| row.id,
+        ))
     }
 
     async fn find_by_repository_url(&self, url: &str) -> Result<Vec<Project>> {

@@ -162,9 +162,10 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         let query = setup_profiles::table
             .filter(setup_profiles::id.eq_any(ids))
             .select(SetupProfile::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, SetupProfile>(query).await?
+            self.0.load::<_, SetupProfile>(query).await?,
+            |row| row.id,
         ))
     }
 

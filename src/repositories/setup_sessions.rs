@@ -196,9 +196,10 @@ impl SetupSessionRepository for SetupSessions<'_> {
         let query = setup_sessions::table
             .filter(setup_sessions::id.eq_any(ids))
             .select(SetupSession::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, SetupSession>(query).await?
+            self.0.load::<_, SetupSession>(query).await?,
+            |row| row.id,
         ))
     }
 

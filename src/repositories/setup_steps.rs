@@ -186,7 +186,11 @@ impl SetupStepRepository for SetupSteps<'_> {
         let query = setup_steps::table
             .filter(setup_steps::id.eq_any(ids))
             .select(SetupStep::as_select());
-        Ok(in_order_of!(ids, self.0.load::<_, SetupStep>(query).await?))
+        Ok(in_order_of(
+            ids,
+            self.0.load::<_, SetupStep>(query).await?,
+            |row| row.id,
+        ))
     }
 
     async fn of_session(&self, session_id: SetupSessionId) -> Result<Vec<SetupStep>> {

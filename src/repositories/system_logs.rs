@@ -135,7 +135,7 @@ impl SystemLogRepository for SystemLogs<'_> {
                 .select(SystemLog::as_select());
             lines.extend(self.0.load::<_, SystemLog>(query).await?);
         }
-        Ok(in_order_of!(ids, lines))
+        Ok(in_order_of(ids, lines, |row| row.id))
     }
 
     async fn exists(&self, id: SystemLogId) -> Result<bool> {

@@ -141,7 +141,11 @@ impl ToolRepository for Tools<'_> {
         let query = tools::table
             .filter(tools::id.eq_any(ids))
             .select(Tool::as_select());
-        Ok(in_order_of!(ids, self.0.load::<_, Tool>(query).await?))
+        Ok(in_order_of(
+            ids,
+            self.0.load::<_, Tool>(query).await?,
+            |row| row.id,
+        ))
     }
 
     async fn find_by_name_and_version(

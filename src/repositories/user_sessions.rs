@@ -148,9 +148,10 @@ impl UserSessionRepository for UserSessions<'_> {
         let query = user_sessions::table
             .filter(user_sessions::id.eq_any(ids))
             .select(UserSession::as_select());
-        Ok(in_order_of!(
+        Ok(in_order_of(
             ids,
-            self.0.load::<_, UserSession>(query).await?
+            self.0.load::<_, UserSession>(query).await?,
+            |row| row.id,
         ))
     }
 

@@ -150,7 +150,11 @@ impl UserRepository for Users<'_> {
         let query = users::table
             .filter(users::id.eq_any(ids))
             .select(User::as_select());
-        Ok(in_order_of!(ids, self.0.load::<_, User>(query).await?))
+        Ok(in_order_of(
+            ids,
+            self.0.load::<_, User>(query).await?,
+            |row| row.id,
+        ))
     }
 
     async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
