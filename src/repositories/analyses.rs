@@ -327,7 +327,7 @@ impl AnalysisRepository for Analyses<'_> {
             ));
         }
         let rows: Vec<Analysis> = self.0.load(NewestOfProjects::new(ids, each)).await?;
-        Ok(in_groups_of!(ids, project_id, rows))
+        Ok(grouped_by(ids, rows, |row| row.project_id))
     }
 
     async fn exists(&self, id: AnalysisId) -> Result<bool> {

@@ -149,7 +149,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
             .order((analysis_metrics::metric_name, analysis_metrics::id))
             .select(AnalysisMetric::as_select());
         let rows = self.0.load::<_, AnalysisMetric>(query).await?;
-        Ok(in_groups_of!(ids, analysis_id, rows))
+        Ok(grouped_by(ids, rows, |row| row.analysis_id))
     }
 
     async fn latest_of_project(

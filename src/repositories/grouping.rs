@@ -12,3 +12,25 @@ where
     let rows: HashMap<I, R> = rows.into_iter().map(|row| (id_of(&row), row)).collect();
     ids.iter().map(|id| rows.get(id).cloned()).collect()
 }
+
+/// Returns the rows of each parent, in the order of `parents`. Rows of one parent stay in their order.
+pub(super) fn grouped_by<I, K, R>(
+    parents: &[I],
+    rows: Vec<R>,
+    parent_of: impl Fn(&R) -> K,
+) -> Vec<Vec<R>>
+where
+    I: Copy + Into<K>,
+    K: Eq + Hash,
+    R: Clone,
+{
+    let mut groups = HashMap::<K, Vec<R>>::new();
+    for row in rows {
+        groups.entry(parent_of(&row)).or_default().push(row);
+    }
+    let rows_of = |parent: K| groups.get(&parent).cloned().unwrap_or_default();
+    parents
+        .iter()
+        .map(|&parent| rows_of(parent.into()))
+        .collect()
+}

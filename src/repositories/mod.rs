@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::page::Order as _;
-use grouping::in_order_of;
+use grouping::{grouped_by, in_order_of};
 use writing::{writing, written};
 
 /// Runs a write of a table that has a cached form: `$statement`, on the source that it is given. What it returns, or
@@ -201,20 +201,6 @@ macro_rules! list_of {
             ($self.0.load::<_, $row>(query).await?, None)
         };
         Ok(pages_of_each(ids, page, rows, |row| row.$parent, totals))
-    }};
-}
-
-/// Puts rows below the parents that were asked for, in their order.
-macro_rules! in_groups_of {
-    ($parents:expr, $parent_of:ident, $rows:expr) => {{
-        let mut groups = std::collections::HashMap::<_, Vec<_>>::new();
-        for row in $rows {
-            groups.entry(row.$parent_of).or_default().push(row);
-        }
-        $parents
-            .iter()
-            .map(|&parent| groups.get(&parent.into()).cloned().unwrap_or_default())
-            .collect()
     }};
 }
 

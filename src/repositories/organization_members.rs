@@ -243,10 +243,10 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .filter(organization_members::organization_id.eq_any(ids))
             .order((organization_members::joined_at, organization_members::id))
             .select(OrganizationMember::as_select());
-        Ok(in_groups_of!(
+        Ok(grouped_by(
             ids,
-            organization_id,
-            self.0.load::<_, OrganizationMember>(query).await?
+            self.0.load::<_, OrganizationMember>(query).await?,
+            |row| row.organization_id,
         ))
     }
 

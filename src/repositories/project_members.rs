@@ -219,10 +219,10 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .filter(project_members::project_id.eq_any(ids))
             .order((project_members::added_at, project_members::id))
             .select(ProjectMember::as_select());
-        Ok(in_groups_of!(
+        Ok(grouped_by(
             ids,
-            project_id,
-            self.0.load::<_, ProjectMember>(query).await?
+            self.0.load::<_, ProjectMember>(query).await?,
+            |row| row.project_id,
         ))
     }
 

@@ -241,10 +241,10 @@ impl ProjectRepository for Projects<'_> {
             .filter(projects::organization_id.eq_any(ids))
             .order((projects::created_at, projects::id))
             .select(Project::as_select());
-        Ok(in_groups_of!(
+        Ok(grouped_by(
             ids,
-            organization_id,
-            self.0.load::<_, Project>(query).await?
+            self.0.load::<_, Project>(query).await?,
+            |row| row.organization_id,
         ))
     }
 

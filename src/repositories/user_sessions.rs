@@ -180,10 +180,10 @@ impl UserSessionRepository for UserSessions<'_> {
             .filter(user_sessions::user_id.eq_any(ids))
             .order((user_sessions::created_at, user_sessions::id))
             .select(UserSession::as_select());
-        Ok(in_groups_of!(
+        Ok(grouped_by(
             ids,
-            user_id,
-            self.0.load::<_, UserSession>(query).await?
+            self.0.load::<_, UserSession>(query).await?,
+            |row| row.user_id,
         ))
     }
 
