@@ -355,13 +355,13 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     ) -> Result<Vec<(IssueSeverity, i64)>> {
         let keys = filter.query().select(analysis_issues::severity);
         let counts: Vec<(IssueSeverity, i64)> = self.0.load(CountBy::new(keys)).await?;
-        Ok(count_of_each!(IssueSeverity::ALL, counts))
+        Ok(count_of_each(IssueSeverity::ALL, counts))
     }
 
     async fn count_by_type(&self, filter: &AnalysisIssueFilter) -> Result<Vec<(IssueType, i64)>> {
         let keys = filter.query().select(analysis_issues::r#type);
         let counts: Vec<(IssueType, i64)> = self.0.load(CountBy::new(keys)).await?;
-        Ok(count_of_each!(IssueType::ALL, counts))
+        Ok(count_of_each(IssueType::ALL, counts))
     }
 
     async fn count_by_rule(

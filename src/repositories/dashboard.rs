@@ -116,7 +116,7 @@ impl DashboardRepository for Dashboards<'_> {
             members,
             statistics: statistics.pop(),
             latest_analyses,
-            open_issues: count_of_each!(IssueSeverity::ALL, open_issues),
+            open_issues: count_of_each(IssueSeverity::ALL, open_issues),
             trends: names
                 .zip(trends)
                 .map(|(name, points)| MetricTrend::new(name, points))

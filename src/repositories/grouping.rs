@@ -34,3 +34,13 @@ where
         .map(|&parent| rows_of(parent.into()))
         .collect()
 }
+
+/// Returns the count of each of `keys`, and 0 for a key that was not counted.
+pub(super) fn count_of_each<K: Copy + Eq + Hash>(
+    keys: &[K],
+    counts: Vec<(K, i64)>,
+) -> Vec<(K, i64)> {
+    let counts: HashMap<K, i64> = counts.into_iter().collect();
+    let count_of = |key| counts.get(&key).copied().unwrap_or_default();
+    keys.iter().map(|&key| (key, count_of(key))).collect()
+}

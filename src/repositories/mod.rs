@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::page::Order as _;
-use grouping::{grouped_by, in_order_of};
+use grouping::{count_of_each, grouped_by, in_order_of};
 use writing::{writing, written};
 
 /// Runs a write of a table that has a cached form: `$statement`, on the source that it is given. What it returns, or
@@ -219,17 +219,6 @@ macro_rules! remove {
             return Err($row::last_owner());
         }
         usize::try_from(removed).map_err(|error| Error::invalid("removed", error))?
-    }};
-}
-
-/// Gives every word of an enum its count, those that did not occur too.
-macro_rules! count_of_each {
-    ($words:expr, $counts:expr) => {{
-        let counts: std::collections::HashMap<_, _> = $counts.into_iter().collect();
-        $words
-            .iter()
-            .map(|word| (*word, counts.get(word).copied().unwrap_or_default()))
-            .collect()
     }};
 }
 
