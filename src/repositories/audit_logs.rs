@@ -142,7 +142,7 @@ impl AuditLogRepository for AuditLogs<'_> {
                 .select(AuditLog::as_select());
             entries = self.0.load(query).await?;
         }
-        let missing = without!(entries, ids);
+        let missing = missing_from(ids, &entries, |row| row.id);
         if !missing.is_empty() {
             let query = audit_logs::table
                 .filter(audit_logs::id.eq_any(missing))

@@ -1,6 +1,6 @@
 //! Puts the rows of one query in the order that the caller has asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 /// Returns the rows in the order of `ids`, and `None` for an id without a row.
@@ -43,4 +43,16 @@ pub(super) fn count_of_each<K: Copy + Eq + Hash>(
     let counts: HashMap<K, i64> = counts.into_iter().collect();
     let count_of = |key| counts.get(&key).copied().unwrap_or_default();
     keys.iter().map(|&key| (key, count_of(key))).collect()
+}
+
+/// Returns those of `ids` that no row has.
+pub(super) fn missing_from<I, R>(ids: &[I], rows: &[R], id_of: impl Fn(&R) -> I) -> Vec<I>
+where
+    I: Copy + Eq + Hash,
+{
+    let found: HashSet<I> = rows.iter().map(id_of).collect();
+    ids.iter()
+        .filter(|id| !found.contains(id))
+        .copied()
+        .collect()
 }

@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::page::Order as _;
-use grouping::{count_of_each, grouped_by, in_order_of};
+use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
 use writing::{writing, written};
 
 /// Runs a write of a table that has a cached form: `$statement`, on the source that it is given. What it returns, or
@@ -219,15 +219,6 @@ macro_rules! remove {
             return Err($row::last_owner());
         }
         usize::try_from(removed).map_err(|error| Error::invalid("removed", error))?
-    }};
-}
-
-/// The ids that were asked for and are in none of the rows.
-macro_rules! without {
-    ($rows:expr, $ids:expr) => {{
-        let found: std::collections::HashSet<_> = $rows.iter().map(|row| row.id).collect();
-        let missing = $ids.iter().filter(|id| !found.contains(id)).copied();
-        missing.collect::<Vec<_>>()
     }};
 }
 

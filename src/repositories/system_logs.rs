@@ -128,7 +128,7 @@ impl SystemLogRepository for SystemLogs<'_> {
                 .select(SystemLog::as_select());
             lines = self.0.load(query).await?;
         }
-        let missing = without!(lines, ids);
+        let missing = missing_from(ids, &lines, |row| row.id);
         if !missing.is_empty() {
             let query = system_logs::table
                 .filter(system_logs::id.eq_any(missing))
