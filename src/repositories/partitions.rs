@@ -157,23 +157,26 @@ impl Partitions<'_> {
         }
         Ok(months.len())
     }
-}
 
-/// Runs a statement about a month's table, if it is there.
-#[repository]
-macro_rules! change {
-    ($self:ident, $log:expr, $name:expr, attached: $attached:expr, $statement:expr) => {{
-        let question = sql_query(IS_THERE)
-            .bind::<Text, _>($log.as_str())
-            .bind::<Text, _>(&$name)
-            .bind::<Bool, _>($attached);
-        let is_there = $self.0.one::<_, Answer>(question).await?.yes;
+    /// Runs a statement about a month's table and returns `true`, or returns `false` if there is no such table.
+    async fn change(
+        &self,
+        log: LogTable,
+        name: &str,
+        is_attached: bool,
+        statement: &str,
+    ) -> Result<bool> {
+        let query = sql_query(IS_THERE)
+            .bind::<Text, _>(log.as_str())
+            .bind::<Text, _>(name)
+            .bind::<Bool, _>(is_attached);
+        let is_there = self.0.one::<_, Answer>(query).await?.yes;
         if is_there {
-            let statement = with_lock_timeout(&$statement, $self.lock_timeout());
-            $self.0.execute(sql_query(statement)).await?;
+            let statement = with_lock_timeout(statement, self.lock_timeout());
+            self.0.execute(sql_query(statement)).await?;
         }
         Ok(is_there)
-    }};
+    }
 }
 
 #[repository]
@@ -217,12 +220,12 @@ impl PartitionRepository for Partitions<'_> {
     async fn detach(&self, log: LogTable, day: NaiveDate) -> Result<bool> {
         let name = log.partition(day)?;
         let statement = format!("ALTER TABLE {} DETACH PARTITION {name}", log.as_str());
-        change!(self, log, name, attached: true, statement)
+        self.change(log, &name, true, &statement).await
     }
 
     async fn drop(&self, log: LogTable, day: NaiveDate) -> Result<bool> {
         let name = log.partition(day)?;
         let statement = format!("DROP TABLE {name}");
-        change!(self, log, name, attached: false, statement)
+        self.change(log, &name, false, &statement).await
     }
 }
