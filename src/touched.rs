@@ -99,6 +99,12 @@ pub(crate) trait Touches {
     fn touch(&self, touched: &mut Touched);
 }
 
+impl<T: Touches + ?Sized> Touches for &T {
+    fn touch(&self, touched: &mut Touched) {
+        (*self).touch(touched);
+    }
+}
+
 impl<T: Touches> Touches for Option<T> {
     fn touch(&self, touched: &mut Touched) {
         self.iter().for_each(|row| row.touch(touched));

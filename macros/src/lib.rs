@@ -16,6 +16,8 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// In a trait, a method without a body asks the repository behind this one (`inner`), or returns
 /// `Error::Unsupported` where there is none: a decorator or a test double implements only what it cares about.
+///
+/// In an implementation, a method marked `#[unboxed]` stays an `async fn`.
 #[proc_macro_attribute]
 pub fn asynchronous(_: TokenStream, item: TokenStream) -> TokenStream {
     repository::asynchronous(item.into())

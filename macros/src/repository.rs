@@ -11,14 +11,15 @@ use syn::{
 /// Methods marked so exist in the async engine alone.
 const ASYNCHRONOUS_ONLY: &str = "asynchronous_only";
 
+/// Methods of an `impl` marked so stay `async fn` in the async engine.
+const UNBOXED: &str = "unboxed";
+
 pub fn asynchronous(item: TokenStream) -> Result<TokenStream> {
     match parse2(item)? {
         Item::Trait(mut item) => {
             forward_to_inner(&mut item, Flavour::Asynchronous)?;
             for method in methods_of(&mut item) {
-                method
-                    .attrs
-                    .retain(|attribute| !attribute.path().is_ident(ASYNCHRONOUS_ONLY));
+                remove_marks(&mut method.attrs);
                 if let Some(body) = &mut method.default {
                     box_future(&mut method.sig, body, None)?;
                 }
@@ -32,8 +33,11 @@ pub fn asynchronous(item: TokenStream) -> Result<TokenStream> {
                     attrs, sig, block, ..
                 }) = method
                 {
-                    attrs.retain(|attribute| !attribute.path().is_ident(ASYNCHRONOUS_ONLY));
-                    box_future(sig, block, own.as_ref())?;
+                    let is_unboxed = has_mark(attrs, UNBOXED);
+                    remove_marks(attrs);
+                    if !is_unboxed {
+                        box_future(sig, block, own.as_ref())?;
+                    }
                 }
             }
             Ok(quote!(#item))
@@ -45,12 +49,17 @@ pub fn asynchronous(item: TokenStream) -> Result<TokenStream> {
 pub fn blocking(item: TokenStream) -> Result<TokenStream> {
     match parse2(item)? {
         Item::Trait(mut item) => {
-            item.items.retain(|method| !matches!(method, TraitItem::Fn(method) if is_asynchronous_only(&method.attrs)));
+            item.items.retain(|method| !matches!(method, TraitItem::Fn(method) if has_mark(&method.attrs, ASYNCHRONOUS_ONLY)));
             forward_to_inner(&mut item, Flavour::Blocking)?;
             Ok(without_async(quote!(#item)))
         }
         Item::Impl(mut item) => {
-            item.items.retain(|method| !matches!(method, ImplItem::Fn(method) if is_asynchronous_only(&method.attrs)));
+            item.items.retain(|method| !matches!(method, ImplItem::Fn(method) if has_mark(&method.attrs, ASYNCHRONOUS_ONLY)));
+            for method in item.items.iter_mut() {
+                if let ImplItem::Fn(method) = method {
+                    remove_marks(&mut method.attrs);
+                }
+            }
             Ok(without_async(quote!(#item)))
         }
         other => Ok(without_async(quote!(#other))),
@@ -63,10 +72,17 @@ enum Flavour {
     Blocking,
 }
 
-fn is_asynchronous_only(attributes: &[Attribute]) -> bool {
+fn has_mark(attributes: &[Attribute], mark: &str) -> bool {
     attributes
         .iter()
-        .any(|attribute| attribute.path().is_ident(ASYNCHRONOUS_ONLY))
+        .any(|attribute| attribute.path().is_ident(mark))
+}
+
+/// Removes the marks, which rustc does not know.
+fn remove_marks(attributes: &mut Vec<Attribute>) {
+    attributes.retain(|attribute| {
+        !attribute.path().is_ident(ASYNCHRONOUS_ONLY) && !attribute.path().is_ident(UNBOXED)
+    });
 }
 
 fn methods_of(item: &mut ItemTrait) -> impl Iterator<Item = &mut TraitItemFn> {

@@ -266,11 +266,15 @@ impl Analyses<'_> {
 impl AnalysisRepository for Analyses<'_> {
     async fn create(&self, new: NewAnalysis) -> Result<Analysis> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewAnalysis]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn find(&self, id: AnalysisId) -> Result<Option<Analysis>> {
@@ -431,14 +435,18 @@ impl AnalysisRepository for Analyses<'_> {
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {
         let statement = diesel::delete(analyses::table.find(id)).returning(LATEST);
-        let deleted: Option<Latest> = fenced!(self, source => source.first(statement))?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(statement).await;
+        let deleted: Option<Latest> = write.finish(outcome).await?;
         Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &AnalysisFilter) -> Result<usize> {
         let ids = filter.query().select(analyses::id);
         let statement = delete_matching(analyses::table, ids).returning(LATEST);
-        let deleted: Vec<Latest> = fenced!(self, source => source.load(statement))?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().load(statement).await;
+        let deleted: Vec<Latest> = write.finish(outcome).await?;
         Ok(deleted.len())
     }
 }

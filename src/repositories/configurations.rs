@@ -179,16 +179,22 @@ impl Configurations<'_> {
 impl ConfigurationRepository for Configurations<'_> {
     async fn create(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewConfiguration]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
-        fenced!(self, source => source.upsert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().upsert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn find(&self, id: ConfigurationId) -> Result<Option<Configuration>> {
@@ -353,14 +359,18 @@ impl ConfigurationRepository for Configurations<'_> {
 
     async fn delete(&self, id: ConfigurationId) -> Result<bool> {
         let statement = diesel::delete(configurations::table.find(id)).returning(OWNER);
-        let deleted: Option<Owner> = fenced!(self, source => source.first(statement))?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(statement).await;
+        let deleted: Option<Owner> = write.finish(outcome).await?;
         Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<usize> {
         let ids = filter.query().select(configurations::id);
         let statement = delete_matching(configurations::table, ids).returning(OWNER);
-        let deleted: Vec<Owner> = fenced!(self, source => source.load(statement))?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().load(statement).await;
+        let deleted: Vec<Owner> = write.finish(outcome).await?;
         Ok(deleted.len())
     }
 }

@@ -6,28 +6,7 @@
 use super::*;
 use crate::page::Order as _;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
-use writing::{writing, written};
-
-/// Runs a write of a table that has a cached form: `$statement`, on the source that it is given. What it returns, or
-/// `$touched` of that, tells what it has touched.
-#[repository]
-macro_rules! fenced {
-    ($self:ident, $source:ident => $statement:expr) => {
-        fenced!($self, $source => $statement, outcome => outcome)
-    };
-    ($self:ident, $source:ident => $statement:expr, $outcome:ident => $touched:expr) => {{
-        let writing = writing(&$self.0).await?;
-        let outcome = {
-            let $source = writing.source();
-            let outcome = $statement.await;
-            if let Ok($outcome) = &outcome {
-                $source.touch($touched);
-            }
-            outcome
-        };
-        written(writing, outcome).await
-    }};
-}
+use writing::Write;
 
 /// How often a conditional step is tried whose condition holds whenever it is looked at afterwards.
 const MOST_TRIES: usize = 16;
@@ -65,8 +44,16 @@ macro_rules! steady {
     ($self:ident, $source:ident => $statement:expr) => {
         steady!($self, $source => $statement, outcome => outcome)
     };
-    ($self:ident, $source:ident => $statement:expr, $outcome:ident => $touched:expr) => {
-        match fenced!($self, $source => $statement, $outcome => $touched) {
+    ($self:ident, $source:ident => $statement:expr, $outcome:ident => $touched:expr) => {{
+        let write = Write::begin(&$self.0).await?;
+        let outcome = {
+            let $source = write.source();
+            $statement.await
+        };
+        if let Ok($outcome) = &outcome {
+            write.source().touch($touched);
+        }
+        match write.end(outcome).await {
             Err(crate::Error::Serialization) if matches!($self.0, Source::Pool(_)) => {
                 let unit = Unit::begin(&$self.0).await?;
                 let outcome = {
@@ -81,7 +68,7 @@ macro_rules! steady {
             }
             outcome => outcome,
         }
-    };
+    }};
 }
 
 /// Updates one row and tells why, where there was none to update. `plain` is for a table that has no cached form.
@@ -93,8 +80,9 @@ macro_rules! update {
         if changes.is_empty() {
             return $self.find(id).await?.ok_or(Error::NotFound { what: $what });
         }
-        let updated = fenced!($self, source => source.update(id, &changes));
-        match updated? {
+        let write = Write::begin(&$self.0).await?;
+        let outcome = write.source().update(id, &changes).await;
+        match write.finish(outcome).await? {
             Some(row) => Ok(row),
             None if $self.exists(id).await? => Err(not_updated($what, &changes)),
             None => Err(Error::NotFound { what: $what }),
@@ -209,12 +197,13 @@ macro_rules! list_of {
 #[repository]
 macro_rules! remove {
     ($self:ident, $row:ident, $members:expr, $touched:expr) => {{
-        let outcome = fenced!(
-            $self,
-            source => source.one::<_, Removed>(remove_members::<$row, _>($members)),
-            removed => &(removed.2 > 0).then_some($touched)
-        );
-        let (_, ownerless, removed) = outcome?;
+        let write = Write::begin(&$self.0).await?;
+        let outcome = write
+            .source()
+            .one::<_, Removed>(remove_members::<$row, _>($members))
+            .await;
+        let touched = |removed: &Removed| (removed.2 > 0).then_some($touched);
+        let (_, ownerless, removed) = write.finish_touching(outcome, touched).await?;
         if ownerless > 0 {
             return Err($row::last_owner());
         }

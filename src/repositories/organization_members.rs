@@ -189,16 +189,24 @@ const LEAVING: (
 impl OrganizationMemberRepository for OrganizationMembers<'_> {
     async fn create(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
         new.check()?;
-        fenced!(self, source => source.first(upsert_member(&new)))?
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(upsert_member(&new)).await;
+        write
+            .finish(outcome)
+            .await?
             .ok_or_else(NewOrganizationMember::last_owner)
     }
 
@@ -325,7 +333,12 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         let member = organization_members::table
             .find(id)
             .select(organization_members::id);
-        let changed = fenced!(self, source => source.first(change_member::<NewOrganizationMember, _>(member, &changes)));
+        let write = Write::begin(&self.0).await?;
+        let outcome = write
+            .source()
+            .first(change_member::<NewOrganizationMember, _>(member, &changes))
+            .await;
+        let changed = write.finish(outcome).await;
         match changed? {
             Some(member) => Ok(member),
             None if self.exists(id).await? => Err(NewOrganizationMember::last_owner()),
@@ -346,7 +359,12 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .filter(organization_members::organization_id.eq(organization_id))
             .filter(organization_members::user_id.eq(user_id))
             .select(organization_members::id);
-        let changed = fenced!(self, source => source.first(change_member::<NewOrganizationMember, _>(member, &changes)));
+        let write = Write::begin(&self.0).await?;
+        let outcome = write
+            .source()
+            .first(change_member::<NewOrganizationMember, _>(member, &changes))
+            .await;
+        let changed = write.finish(outcome).await;
         match changed? {
             Some(member) => Ok(member),
             None if self.role_of(organization_id, user_id).await?.is_some() => {

@@ -128,16 +128,22 @@ impl Tx {
 impl OrganizationRepository for Organizations<'_> {
     async fn create(&self, new: NewOrganization) -> Result<Organization> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewOrganization]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewOrganization) -> Result<Organization> {
         new.check()?;
-        fenced!(self, source => source.upsert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().upsert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {
@@ -229,19 +235,27 @@ impl OrganizationRepository for Organizations<'_> {
         let statement = diesel::update(organizations::table.find(id))
             .set(merged)
             .returning(Organization::as_returning());
-        fenced!(self, source => source.first(prepared(statement)))?.ok_or(Error::NotFound {
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(prepared(statement)).await;
+        write.finish(outcome).await?.ok_or(Error::NotFound {
             what: "Organization",
         })
     }
 
     async fn delete(&self, id: OrganizationId) -> Result<bool> {
-        fenced!(self, source => delete_organization(&source, id))
+        let write = Write::begin(&self.0).await?;
+        let outcome = delete_organization(&write.source(), id).await;
+        write.finish(outcome).await
     }
 
     async fn delete_many(&self, filter: &OrganizationFilter) -> Result<usize> {
         let ids = filter.query().select(organizations::id);
         let statement = delete_matching(organizations::table, ids);
-        fenced!(self, source => source.execute(statement), deleted => &(*deleted > 0).then_some(Everything))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().execute(statement).await;
+        write
+            .finish_touching(outcome, |deleted| (*deleted > 0).then_some(Everything))
+            .await
     }
 }
 

@@ -175,16 +175,24 @@ const LEAVING: (
 impl ProjectMemberRepository for ProjectMembers<'_> {
     async fn create(&self, new: NewProjectMember) -> Result<ProjectMember> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewProjectMember]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewProjectMember) -> Result<ProjectMember> {
         new.check()?;
-        fenced!(self, source => source.first(upsert_member(&new)))?
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(upsert_member(&new)).await;
+        write
+            .finish(outcome)
+            .await?
             .ok_or_else(NewProjectMember::last_owner)
     }
 
@@ -296,7 +304,12 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             });
         }
         let member = project_members::table.find(id).select(project_members::id);
-        let changed = fenced!(self, source => source.first(change_member::<NewProjectMember, _>(member, &changes)));
+        let write = Write::begin(&self.0).await?;
+        let outcome = write
+            .source()
+            .first(change_member::<NewProjectMember, _>(member, &changes))
+            .await;
+        let changed = write.finish(outcome).await;
         match changed? {
             Some(member) => Ok(member),
             None if self.exists(id).await? => Err(NewProjectMember::last_owner()),
@@ -317,7 +330,12 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .filter(project_members::project_id.eq(project_id))
             .filter(project_members::user_id.eq(user_id))
             .select(project_members::id);
-        let changed = fenced!(self, source => source.first(change_member::<NewProjectMember, _>(member, &changes)));
+        let write = Write::begin(&self.0).await?;
+        let outcome = write
+            .source()
+            .first(change_member::<NewProjectMember, _>(member, &changes))
+            .await;
+        let changed = write.finish(outcome).await;
         match changed? {
             Some(member) => Ok(member),
             None if self.role_of(project_id, user_id).await?.is_some() => {

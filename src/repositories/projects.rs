@@ -204,11 +204,15 @@ fn visible(user_id: UserId, filter: &ProjectFilter) -> projects::BoxedQuery<'_, 
 impl ProjectRepository for Projects<'_> {
     async fn create(&self, new: NewProject) -> Result<Project> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewProject]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<Project>> {
@@ -310,7 +314,9 @@ impl ProjectRepository for Projects<'_> {
         let statement = diesel::update(projects::table.find(id).filter(not_deleted))
             .set(projects::status.eq(ProjectStatus::Archived))
             .returning(Project::as_returning());
-        match fenced!(self, source => source.first(prepared(statement)))? {
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(prepared(statement)).await;
+        match write.finish(outcome).await? {
             Some(project) => Ok(project),
             None if self.exists(id).await? => Err(Error::illegal_transition(
                 "Project",
@@ -338,7 +344,11 @@ impl ProjectRepository for Projects<'_> {
         let statement = diesel::update(projects::table.find(id))
             .set(now)
             .returning(Project::as_returning());
-        fenced!(self, source => source.first(prepared(statement)))?
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(prepared(statement)).await;
+        write
+            .finish(outcome)
+            .await?
             .ok_or(Error::NotFound { what: "Project" })
     }
 
@@ -351,18 +361,28 @@ impl ProjectRepository for Projects<'_> {
         let statement = diesel::update(projects::table.find(id))
             .set(merged)
             .returning(Project::as_returning());
-        fenced!(self, source => source.first(prepared(statement)))?
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(prepared(statement)).await;
+        write
+            .finish(outcome)
+            .await?
             .ok_or(Error::NotFound { what: "Project" })
     }
 
     async fn delete(&self, id: ProjectId) -> Result<bool> {
-        fenced!(self, source => delete_project(&source, id))
+        let write = Write::begin(&self.0).await?;
+        let outcome = delete_project(&write.source(), id).await;
+        write.finish(outcome).await
     }
 
     async fn delete_many(&self, filter: &ProjectFilter) -> Result<usize> {
         let ids = filter.query().select(projects::id);
         let statement = delete_matching(projects::table, ids);
-        fenced!(self, source => source.execute(statement), deleted => &(*deleted > 0).then_some(Everything))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().execute(statement).await;
+        write
+            .finish_touching(outcome, |deleted| (*deleted > 0).then_some(Everything))
+            .await
     }
 }
 

@@ -141,11 +141,15 @@ impl Tx {
 impl SetupProfileRepository for SetupProfiles<'_> {
     async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewSetupProfile]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>> {
@@ -254,14 +258,18 @@ impl SetupProfileRepository for SetupProfiles<'_> {
     async fn delete(&self, id: SetupProfileId) -> Result<bool> {
         let statement =
             diesel::delete(setup_profiles::table.find(id)).returning(setup_profiles::id);
-        let deleted: Option<SetupProfileId> = fenced!(self, source => source.first(statement))?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(statement).await;
+        let deleted: Option<SetupProfileId> = write.finish(outcome).await?;
         Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<usize> {
         let ids = filter.query().select(setup_profiles::id);
         let statement = delete_matching(setup_profiles::table, ids).returning(setup_profiles::id);
-        let deleted: Vec<SetupProfileId> = fenced!(self, source => source.load(statement))?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().load(statement).await;
+        let deleted: Vec<SetupProfileId> = write.finish(outcome).await?;
         Ok(deleted.len())
     }
 }

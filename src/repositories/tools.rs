@@ -124,11 +124,15 @@ impl Tx {
 impl ToolRepository for Tools<'_> {
     async fn create(&self, new: NewTool) -> Result<Tool> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewTool]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn find(&self, id: ToolId) -> Result<Option<Tool>> {
@@ -202,14 +206,18 @@ impl ToolRepository for Tools<'_> {
 
     async fn delete(&self, id: ToolId) -> Result<bool> {
         let statement = diesel::delete(tools::table.find(id)).returning(tools::id);
-        let deleted: Option<ToolId> = fenced!(self, source => source.first(statement))?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(statement).await;
+        let deleted: Option<ToolId> = write.finish(outcome).await?;
         Ok(deleted.is_some())
     }
 
     async fn delete_many(&self, filter: &ToolFilter) -> Result<usize> {
         let ids = filter.query().select(tools::id);
         let statement = delete_matching(tools::table, ids).returning(tools::id);
-        let deleted: Vec<ToolId> = fenced!(self, source => source.load(statement))?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().load(statement).await;
+        let deleted: Vec<ToolId> = write.finish(outcome).await?;
         Ok(deleted.len())
     }
 }

@@ -127,11 +127,15 @@ impl Tx {
 impl UserSessionRepository for UserSessions<'_> {
     async fn create(&self, new: NewUserSession) -> Result<UserSession> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewUserSession]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn find(&self, id: UserSessionId) -> Result<Option<UserSession>> {
@@ -223,7 +227,9 @@ impl UserSessionRepository for UserSessions<'_> {
     }
 
     async fn update(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession> {
-        fenced!(self, source => UserSessions(source.clone()).change(id, changes))
+        let write = Write::begin(&self.0).await?;
+        let outcome = UserSessions(write.source()).change(id, changes).await;
+        write.finish(outcome).await
     }
 
     async fn touch(&self, id: UserSessionId) -> Result<UserSession> {
@@ -231,7 +237,9 @@ impl UserSessionRepository for UserSessions<'_> {
         let statement = diesel::update(user_sessions::table.find(id))
             .set(now)
             .returning(UserSession::as_returning());
-        fenced!(self, source => source.first(prepared(statement)))?.ok_or(Error::NotFound {
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(prepared(statement)).await;
+        write.finish(outcome).await?.ok_or(Error::NotFound {
             what: "UserSession",
         })
     }
@@ -239,22 +247,21 @@ impl UserSessionRepository for UserSessions<'_> {
     async fn delete(&self, id: UserSessionId) -> Result<bool> {
         let statement = diesel::delete(user_sessions::table.find(id));
         let statement = statement.returning(user_sessions::token_hash);
-        let token_hash: Option<String> = fenced!(
-            self,
-            source => source.first(statement),
-            token_hash => &token_hash.clone().map(Key::UserSession)
-        )?;
-        Ok(token_hash.is_some())
+        let write = Write::begin(&self.0).await?;
+        let outcome: Result<Option<String>> = write.source().first(statement).await;
+        let key_of = |hash: &Option<String>| hash.clone().map(Key::UserSession);
+        let deleted = write.finish_touching(outcome, key_of).await?;
+        Ok(deleted.is_some())
     }
 
     async fn delete_for_user(&self, user_id: UserId) -> Result<usize> {
         let of_user = user_sessions::table.filter(user_sessions::user_id.eq(user_id));
         let statement = diesel::delete(of_user).returning(user_sessions::token_hash);
-        let deleted: Vec<String> = fenced!(
-            self,
-            source => source.load(statement),
-            hashes => &keys_of(hashes)[..]
-        )?;
+        let write = Write::begin(&self.0).await?;
+        let outcome: Result<Vec<String>> = write.source().load(statement).await;
+        let deleted = write
+            .finish_touching(outcome, |hashes| keys_of(hashes))
+            .await?;
         Ok(deleted.len())
     }
 
@@ -277,11 +284,11 @@ impl UserSessionRepository for UserSessions<'_> {
         let ids = filter.query().select(user_sessions::id);
         let statement = delete_matching(user_sessions::table, ids);
         let statement = statement.returning(user_sessions::token_hash);
-        let deleted: Vec<String> = fenced!(
-            self,
-            source => source.load(statement),
-            hashes => &keys_of(hashes)[..]
-        )?;
+        let write = Write::begin(&self.0).await?;
+        let outcome: Result<Vec<String>> = write.source().load(statement).await;
+        let deleted = write
+            .finish_touching(outcome, |hashes| keys_of(hashes))
+            .await?;
         Ok(deleted.len())
     }
 }

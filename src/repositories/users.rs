@@ -128,16 +128,22 @@ impl Tx {
 impl UserRepository for Users<'_> {
     async fn create(&self, new: NewUser) -> Result<User> {
         new.check()?;
-        fenced!(self, source => source.insert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewUser]) -> Result<usize> {
-        fenced!(self, source => source.insert_all(new), _written => new)
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().insert_all(new).await;
+        write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewUser) -> Result<User> {
         new.check()?;
-        fenced!(self, source => source.upsert(&new))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().upsert(&new).await;
+        write.finish(outcome).await
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>> {
@@ -205,7 +211,11 @@ impl UserRepository for Users<'_> {
         let statement = diesel::update(users::table.find(id))
             .set(now)
             .returning(User::as_returning());
-        fenced!(self, source => source.first(prepared(statement)))?
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(prepared(statement)).await;
+        write
+            .finish(outcome)
+            .await?
             .ok_or(Error::NotFound { what: "User" })
     }
 
@@ -218,18 +228,28 @@ impl UserRepository for Users<'_> {
         let statement = diesel::update(users::table.find(id))
             .set(merged)
             .returning(User::as_returning());
-        fenced!(self, source => source.first(prepared(statement)))?
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().first(prepared(statement)).await;
+        write
+            .finish(outcome)
+            .await?
             .ok_or(Error::NotFound { what: "User" })
     }
 
     async fn delete(&self, id: UserId) -> Result<bool> {
-        fenced!(self, source => delete_user(&source, id))
+        let write = Write::begin(&self.0).await?;
+        let outcome = delete_user(&write.source(), id).await;
+        write.finish(outcome).await
     }
 
     async fn delete_many(&self, filter: &UserFilter) -> Result<usize> {
         let ids = filter.query().select(users::id);
         let statement = delete_matching(users::table, ids);
-        fenced!(self, source => source.execute(statement), deleted => &(*deleted > 0).then_some(Everything))
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().execute(statement).await;
+        write
+            .finish_touching(outcome, |deleted| (*deleted > 0).then_some(Everything))
+            .await
     }
 }
 
