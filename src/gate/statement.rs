@@ -116,7 +116,7 @@ impl QueryFragment<Pg> for Measure<'_> {
         push_matching(&self.compared, &mut out)?;
         // The texts of the rows are looked at only where there is a verdict.
         for part in [
-            ", known AS MATERIALIZED (SELECT now.severity, now.severity < base.severity AS is_worse, \
+            ", paired_issue AS MATERIALIZED (SELECT now.severity, now.severity < base.severity AS is_worse, \
              base_status IN ",
             VERDICTS,
             " AS is_judged, CASE WHEN base_status IN ",
@@ -131,27 +131,27 @@ impl QueryFragment<Pg> for Measure<'_> {
             out.push_sql(part);
         }
         out.push_sql(
-            ", fresh AS (SELECT 1 AS number, \
-             (SELECT severity FROM analysis.analysis_issues WHERE id = rest.id) AS severity \
-             FROM rest WHERE is_new AND status = 'open' \
-             UNION ALL SELECT 1, severity FROM known WHERE is_worse OR is_judged AND NOT is_excused)\
-             , standing AS (\
+            ", new_issue AS (SELECT 1 AS number, \
+             (SELECT severity FROM analysis.analysis_issues WHERE id = unpaired.id) AS severity \
+             FROM unpaired WHERE is_new AND status = 'open' \
+             UNION ALL SELECT 1, severity FROM paired_issue WHERE is_worse OR is_judged AND NOT is_excused)\
+             , open_issue AS (\
              SELECT pg_catalog.count(*) AS number, severity FROM analysis.analysis_issues \
-             WHERE analysis_id = (SELECT new FROM asked WHERE findings) AND status = 'open' GROUP BY severity \
-             UNION ALL SELECT -1, severity FROM known WHERE is_judged AND is_excused)\
+             WHERE analysis_id = (SELECT new FROM comparison WHERE findings) AND status = 'open' GROUP BY severity \
+             UNION ALL SELECT -1, severity FROM paired_issue WHERE is_judged AND is_excused)\
              , measure AS (SELECT metric.place, (",
         );
         out.push_sql(MEAN);
-        out.push_sql("asked.new) AS value, CASE WHEN metric.days IS NULL THEN (");
+        out.push_sql("comparison.new) AS value, CASE WHEN metric.days IS NULL THEN (");
         out.push_sql(MEAN);
         out.push_sql(
-            "asked.base) ELSE (SELECT pg_catalog.avg(metric_value) FROM analysis.analyses \
+            "comparison.base) ELSE (SELECT pg_catalog.avg(metric_value) FROM analysis.analyses \
              JOIN analysis.analysis_metrics ON analysis_id = analyses.id \
-             WHERE project_id = asked.new_project AND analyses.id <> asked.new AND status = 'completed' \
+             WHERE project_id = comparison.new_project AND analyses.id <> comparison.new AND status = 'completed' \
              AND analyses.completed_at <= ended AND analyses.completed_at >= \
              (ended AT TIME ZONE 'UTC' - pg_catalog.make_interval(days => LEAST(metric.days, 700000))) AT TIME ZONE 'UTC' \
              AND metric_name = metric.name AND metric_value <> 'NaN') END AS reference \
-             FROM (SELECT *, COALESCE(completed_at, pg_catalog.now()) AS ended FROM asked) AS asked \
+             FROM (SELECT *, COALESCE(completed_at, pg_catalog.now()) AS ended FROM comparison) AS comparison \
              CROSS JOIN ROWS FROM (pg_catalog.unnest(",
         );
         out.push_bind_param::<Array<Nullable<Text>>, _>(&self.names)?;
@@ -161,11 +161,11 @@ impl QueryFragment<Pg> for Measure<'_> {
             ")) WITH ORDINALITY AS metric (name, days, place)) \
              SELECT base_project, new_project, summary ->> 'overallScore', ",
         );
-        push_counts("fresh", &mut out);
-        push_counts("standing", &mut out);
+        push_counts("new_issue", &mut out);
+        push_counts("open_issue", &mut out);
         out.push_sql(
             "(SELECT pg_catalog.array_agg(value ORDER BY place) FROM measure), \
-             (SELECT pg_catalog.array_agg(reference ORDER BY place) FROM measure) FROM asked",
+             (SELECT pg_catalog.array_agg(reference ORDER BY place) FROM measure) FROM comparison",
         );
         Ok(())
     }

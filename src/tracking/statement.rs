@@ -1,4 +1,4 @@
-//! The statement that matches two analyses' findings and carries verdicts over.
+//! The statement that matches the findings of two analyses and carries verdicts over.
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
@@ -8,10 +8,14 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Uuid};
 use super::{Compared, TrackedIssue, Tracking, VERDICTS, check_projects, holds_for, push_matching};
 use crate::{AnalysisId, AnalysisIssueId, Error, ProjectId, Result};
 
-/// Matches and carries over, in one statement.
+/// The statement that matches the findings and carries verdicts over.
 pub(crate) struct Track(Compared);
 
 impl Track {
+    /// Creates the statement.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if both are the same analysis.
     pub(crate) fn new(base: AnalysisId, new: AnalysisId) -> Result<Self> {
         if base == new {
             return Err(Error::invalid("new", "is the base"));
@@ -28,21 +32,22 @@ impl Track {
 impl QueryFragment<Pg> for Track {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_matching(&self.0, &mut out)?;
-        // The status is looked at again where somebody has changed it since the statement began.
+        // The condition on `carried_over.status` is evaluated again if another transaction has changed the row since
+        // the statement began.
         out.push_sql(
-            ", heir AS (UPDATE analysis.analysis_issues AS heir \
+            ", carried_over AS (UPDATE analysis.analysis_issues AS carried_over \
              SET status = base.status, resolved_at = base.resolved_at, resolved_by = base.resolved_by \
              FROM pair JOIN analysis.analysis_issues AS base ON base.id = pair.base_id \
-             WHERE heir.id = pair.id AND heir.status = 'open' AND pair.status = 'open' \
+             WHERE carried_over.id = pair.id AND carried_over.status = 'open' AND pair.status = 'open' \
              AND pair.base_status IN ",
         );
         out.push_sql(VERDICTS);
         out.push_sql(" AND ");
-        out.push_sql(&holds_for("heir", "base"));
+        out.push_sql(&holds_for("carried_over", "base"));
         out.push_sql(
             " RETURNING 1) \
              SELECT base_project, new_project, unchanged, moved, new_ids, fixed, reopened, \
-             (SELECT pg_catalog.count(*) FROM heir) FROM asked CROSS JOIN (SELECT \
+             (SELECT pg_catalog.count(*) FROM carried_over) FROM comparison CROSS JOIN (SELECT \
              pg_catalog.string_agg(pg_catalog.uuid_send(base_id) || pg_catalog.uuid_send(id), '') \
              FILTER (WHERE NOT has_moved) AS unchanged, \
              pg_catalog.string_agg(pg_catalog.uuid_send(base_id) || pg_catalog.uuid_send(id), '') \
@@ -51,7 +56,7 @@ impl QueryFragment<Pg> for Track {
              FILTER (WHERE status = 'open' AND base_status = 'resolved') AS reopened FROM pair) AS paired \
              CROSS JOIN (SELECT \
              pg_catalog.string_agg(pg_catalog.uuid_send(id), '') FILTER (WHERE is_new) AS new_ids, \
-             pg_catalog.string_agg(pg_catalog.uuid_send(id), '') FILTER (WHERE NOT is_new) AS fixed FROM rest) AS left_over",
+             pg_catalog.string_agg(pg_catalog.uuid_send(id), '') FILTER (WHERE NOT is_new) AS fixed FROM unpaired) AS left_over",
         );
         Ok(())
     }
@@ -77,7 +82,10 @@ impl Query for Track {
 #[cfg(feature = "blocking")]
 impl<C> diesel::RunQueryDsl<C> for Track {}
 
-/// The row that [`Track`] returns: the two projects, and ids one after the other, 16 bytes each.
+/// The row that [`Track`] returns: the projects of the base and of the later analysis, five lists of ids, and the
+/// number of verdicts carried over.
+///
+/// A list is one byte string with 16 bytes for each id. The lists are those of [`Tracking`], in its order.
 pub(crate) type Tracked = (
     Option<ProjectId>,
     Option<ProjectId>,
@@ -90,6 +98,10 @@ pub(crate) type Tracked = (
 );
 
 impl Tracking {
+    /// Decodes the row.
+    ///
+    /// # Errors
+    /// The errors of [`check_projects`].
     pub(crate) fn read(row: Tracked) -> Result<Self> {
         let (base, later, unchanged, moved, new, fixed, reopened, carried_over) = row;
         check_projects(base, later)?;
@@ -104,10 +116,12 @@ impl Tracking {
     }
 }
 
+/// Returns the id that these bytes are.
 fn id(bytes: &[u8; 16]) -> AnalysisIssueId {
     uuid::Uuid::from_bytes(*bytes).into()
 }
 
+/// Returns the ids, sorted.
 fn ids(bytes: Option<Vec<u8>>) -> Vec<AnalysisIssueId> {
     let (found, _) = bytes.as_deref().unwrap_or_default().as_chunks::<16>();
     let mut ids: Vec<_> = found.iter().map(id).collect();
@@ -115,6 +129,7 @@ fn ids(bytes: Option<Vec<u8>>) -> Vec<AnalysisIssueId> {
     ids
 }
 
+/// Returns the pairs, sorted by the id in the later analysis.
 fn pairs(bytes: Option<Vec<u8>>) -> Vec<TrackedIssue> {
     let (found, _) = bytes.as_deref().unwrap_or_default().as_chunks::<16>();
     let (found, _) = found.as_chunks::<2>();
