@@ -1,4 +1,4 @@
-//! `analysis.analyses`: the runs that look at a project.
+//! `analysis.analyses`: runs that analyze a project.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::{AsSelect, SqlTypeOf};
@@ -16,7 +16,7 @@ use crate::{
     User, UserId,
 };
 
-/// A run that looks at a project: a row of the design's `analyses`.
+/// A run that analyzes a project: a row of the design's `analyses`.
 #[derive(
     Debug,
     Clone,
@@ -33,55 +33,56 @@ use crate::{
 #[diesel(belongs_to(User, foreign_key = created_by))]
 #[non_exhaustive]
 pub struct Analysis {
-    /// Key.
+    /// Primary key.
     pub id: AnalysisId,
-    /// The project that is looked at.
+    /// The project that is analyzed.
     pub project_id: ProjectId,
-    /// What is looked at.
+    /// The kind of analysis.
     pub r#type: AnalysisType,
-    /// How far the run is.
+    /// The state of the run.
     pub status: AnalysisStatus,
-    /// Percent that are done, 0 to 100; 100 if completed.
+    /// The progress in percent, 0 to 100. It is 100 if the run is completed.
     pub progress: i32,
-    /// Settings of the run, as the application writes them.
+    /// Settings of the run, in the application's own format.
     pub configuration: Document,
-    /// What was found, as the application writes it.
+    /// The results, in the application's own format.
     pub results: Option<Document>,
-    /// What was found, in short.
+    /// A summary of the results.
     pub summary: Option<Json<AnalysisSummary>>,
-    /// Why the run failed.
+    /// The reason of the failure.
     pub error_message: Option<String>,
-    /// When the run began.
+    /// The time at which the run began.
     #[serde(with = "crate::timestamp::optional", default)]
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub started_at: Option<DateTime<Utc>>,
-    /// When the run ended, well or not; there only if `started_at` is, and not before it.
+    /// The time at which the run ended, successfully or not. It is `None` without `started_at`, and never before it.
     #[serde(with = "crate::timestamp::optional", default)]
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub completed_at: Option<DateTime<Utc>>,
-    /// How long the run took: seconds, at least 1; there if `completed_at` is.
+    /// The duration of the run in seconds, at least 1. It is set if `completed_at` is.
     pub duration_seconds: Option<i32>,
-    /// Who asked for the run.
+    /// The user that requested the run.
     pub created_by: UserId,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 
-/// What an analysis found, in short.
+/// A summary of an analysis's results.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct AnalysisSummary {
-    /// `overallScore`: how good the project is, on the application's own scale. The scores of a project's completed
-    /// analyses make its [`avg_quality_score`](crate::ProjectStats::avg_quality_score).
+    /// `overallScore`: the quality of the project, on the application's own scale. The mean of the scores of a
+    /// project's completed analyses is its [`avg_quality_score`](crate::ProjectStats::avg_quality_score).
     #[serde(rename = "overallScore", skip_serializing_if = "Option::is_none")]
     pub overall_score: Option<f64>,
-    /// Every other field.
+    /// All other fields.
     #[serde(flatten)]
     pub extra: Fields,
 }
 
-/// Not derived: a derive would read the other fields through numbers that do not hold all digits.
+/// Not derived: with `flatten`, a derived implementation would read numbers through types that do not hold all
+/// digits.
 impl<'de> Deserialize<'de> for AnalysisSummary {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut extra = Fields::deserialize(deserializer)?;
@@ -94,7 +95,7 @@ impl<'de> Deserialize<'de> for AnalysisSummary {
 }
 
 impl AnalysisSummary {
-    /// A summary with this score and no other field.
+    /// Creates a summary with this score and no other field.
     #[must_use]
     pub fn scored(overall_score: f64) -> Self {
         Self {
@@ -104,48 +105,51 @@ impl AnalysisSummary {
     }
 }
 
-/// An analysis to be created. What belongs to a run that is under way or over is for importing history.
+/// An analysis to be created.
+///
+/// Fields of a run that has begun or ended are for importing history.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analyses, row = Analysis)]
 pub struct NewAnalysis {
-    /// Key; made by [`AnalysisId::new`] unless given.
+    /// Primary key. Default: [`AnalysisId::new`].
     #[row(default = AnalysisId::new())]
     pub id: AnalysisId,
-    /// The project that is looked at.
+    /// The project that is analyzed.
     pub project_id: ProjectId,
-    /// What is looked at.
+    /// The kind of analysis.
     pub r#type: AnalysisType,
-    /// `pending` unless given.
+    /// Default: `pending`.
     #[row(or = "'pending'")]
     pub status: Option<AnalysisStatus>,
-    /// `0` unless given; a completed analysis needs 100.
+    /// Default: `0`. A completed analysis needs 100.
     #[row(or = "0")]
     pub progress: Option<i32>,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
-    /// What was found, as the application writes it.
+    /// The results, in the application's own format.
     pub results: Option<Document>,
-    /// What was found, in short.
+    /// A summary of the results.
     pub summary: Option<Json<AnalysisSummary>>,
-    /// Why the run failed.
+    /// The reason of the failure.
     pub error_message: Option<String>,
-    /// When the run began.
+    /// The time at which the run began.
     pub started_at: Option<DateTime<Utc>>,
-    /// When the run ended; needs `started_at` and `duration_seconds`.
+    /// The time at which the run ended. Requires `started_at` and `duration_seconds`.
     pub completed_at: Option<DateTime<Utc>>,
-    /// Seconds, at least 1; needs `completed_at`.
+    /// The duration in seconds, at least 1. Requires `completed_at`.
     pub duration_seconds: Option<i32>,
-    /// Who asked for the run.
+    /// The user that requested the run.
     pub created_by: UserId,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
 impl NewAnalysis {
-    /// Makes it a completed run between these times, for importing history: sets status, progress, both times and
-    /// the duration, which is rounded and at least 1 second.
+    /// Makes it a completed run between these times, for importing history.
+    ///
+    /// Sets status, progress, both times and the duration. The duration is rounded and at least 1 second.
     #[must_use]
     pub fn completed(mut self, started_at: DateTime<Utc>, completed_at: DateTime<Utc>) -> Self {
         let seconds = (completed_at - started_at).as_seconds_f64().round();
@@ -153,48 +157,48 @@ impl NewAnalysis {
         self.progress = Some(100);
         self.started_at = Some(started_at);
         self.completed_at = Some(completed_at);
-        // Saturates where the seconds are more than the column holds.
+        // Saturates if there are more seconds than the column can hold.
         self.duration_seconds = Some((seconds as i32).max(1));
         self
     }
 }
 
-/// Changes to an analysis. What is not named is kept.
+/// Changes to an analysis. A field that is not set keeps its value.
 ///
-/// Status, progress and times are not among them: a run goes by [`start`](crate::AnalysisRepository::start) and the
-/// methods beside it.
+/// Status, progress and times are changed by [`start`](crate::AnalysisRepository::start) and the other methods for
+/// the states of a run.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analyses, row = Analysis, id = AnalysisId)]
 #[serde(default)]
 pub struct AnalysisChanges {
-    /// New settings, in place of the old.
+    /// New settings, which replace the old ones.
     pub configuration: Option<Document>,
-    /// New results, in place of the old.
+    /// New results, which replace the old ones.
     pub results: Change<Document>,
-    /// New summary, in place of the old.
+    /// New summary, which replaces the old one.
     pub summary: Change<Json<AnalysisSummary>>,
     /// New reason of the failure.
     pub error_message: Change<String>,
 }
 
-/// Which analyses are meant. What is not named does not matter.
+/// A filter for analyses. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct AnalysisFilter {
-    /// Of this project.
+    /// Only rows of this project.
     pub project_id: Option<ProjectId>,
-    /// Of this type.
+    /// Only analyses of this type.
     pub r#type: Option<AnalysisType>,
-    /// With this status.
+    /// Only rows with this status.
     pub status: Option<AnalysisStatus>,
-    /// Asked for by this user.
+    /// Only analyses that this user requested.
     pub created_by: Option<UserId>,
-    /// Created at this time or later.
+    /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,
-    /// Created before this time.
+    /// Only rows created before this time.
     pub created_before: Option<DateTime<Utc>>,
-    /// Ended at this time or later.
+    /// Only analyses that ended at this time or later.
     pub completed_from: Option<DateTime<Utc>>,
-    /// Ended before this time.
+    /// Only analyses that ended before this time.
     pub completed_before: Option<DateTime<Utc>>,
 }
 
@@ -229,8 +233,9 @@ impl AnalysisFilter {
     }
 }
 
-/// The newest analyses of each of several projects: per project no more than it is asked for is read, through
-/// `idx_analyses_project_created_id`.
+/// The newest analyses of each of several projects.
+///
+/// For each project, only as many rows are read as are returned, through `idx_analyses_project_created_id`.
 pub(crate) struct NewestOfProjects<'a> {
     project_ids: &'a [ProjectId],
     each: i64,
@@ -249,7 +254,7 @@ impl<'a> NewestOfProjects<'a> {
 
 impl QueryFragment<Pg> for NewestOfProjects<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // A project that is asked for twice would get its rows twice.
+        // DISTINCT: otherwise a project that is listed twice would return its rows twice.
         out.push_sql("SELECT newest.* FROM (SELECT DISTINCT pg_catalog.unnest(");
         out.push_bind_param::<Array<Uuid>, _>(&self.project_ids)?;
         out.push_sql(")) AS project (id) CROSS JOIN LATERAL (SELECT ");
@@ -276,7 +281,7 @@ impl Query for NewestOfProjects<'_> {
 impl<C> diesel::RunQueryDsl<C> for NewestOfProjects<'_> {}
 
 orders! {
-    /// In which order analyses are listed.
+    /// The order in which analyses are listed.
     AnalysisOrder of Analysis in analyses {
         /// Newest first.
         #[default]

@@ -1,4 +1,4 @@
-//! `analysis.analysis_issues`: what an analysis objects to.
+//! `analysis.analysis_issues`: the issues that analyses found.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -14,7 +14,7 @@ use crate::{
     Analysis, AnalysisId, AnalysisIssueId, Change, IssueSeverity, IssueStatus, IssueType, UserId,
 };
 
-/// What an analysis objects to: a row of the design's `analysis_issues`.
+/// An issue that an analysis found: a row of the design's `analysis_issues`.
 #[derive(
     Debug,
     Clone,
@@ -30,44 +30,44 @@ use crate::{
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
 pub struct AnalysisIssue {
-    /// Key.
+    /// Primary key.
     pub id: AnalysisIssueId,
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// What kind of issue it is.
+    /// The kind of issue.
     pub r#type: IssueType,
-    /// How bad it is.
+    /// The severity.
     pub severity: IssueSeverity,
-    /// The rule that was broken, as the tool names it.
+    /// The rule that was broken, by the tool's name for it.
     pub rule_id: Option<String>,
-    /// What is wrong, in one line.
+    /// The problem, in one line.
     pub title: String,
-    /// What is wrong.
+    /// A description of the problem.
     pub description: Option<String>,
-    /// The file, from the project's root.
+    /// The file's path, relative to the project's root.
     pub file_path: String,
-    /// Where it begins: line, from 1.
+    /// The first line, counted from 1.
     pub line_number: Option<i32>,
-    /// Where it begins: column, from 1.
+    /// The first column, counted from 1.
     pub column_number: Option<i32>,
-    /// Where it ends: line, from 1.
+    /// The last line, counted from 1.
     pub end_line_number: Option<i32>,
-    /// Where it ends: column, from 1.
+    /// The last column, counted from 1.
     pub end_column_number: Option<i32>,
-    /// The code in question.
+    /// The code with the problem.
     pub code_snippet: Option<String>,
-    /// What to do about it.
+    /// A proposal to fix it.
     pub fix_suggestion: Option<String>,
-    /// How long that should take, in minutes.
+    /// The estimated time to fix it, in minutes.
     pub estimated_fix_time: Option<i32>,
-    /// What has become of it.
+    /// The status.
     pub status: IssueStatus,
-    /// When it was resolved, ignored or found to be none; there only if it is not open.
+    /// The time at which it was resolved, ignored or marked as a false positive. It is `None` for an open issue.
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub resolved_at: Option<DateTime<Utc>>,
-    /// Who resolved or ignored it or found it to be none; there only if it is not open.
+    /// The user that resolved it, ignored it or marked it as a false positive. It is `None` for an open issue.
     pub resolved_by: Option<UserId>,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
@@ -76,53 +76,55 @@ pub struct AnalysisIssue {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analysis_issues, row = AnalysisIssue)]
 pub struct NewAnalysisIssue {
-    /// Key; made by [`AnalysisIssueId::new`] unless given.
+    /// Primary key. Default: [`AnalysisIssueId::new`].
     #[row(default = AnalysisIssueId::new())]
     pub id: AnalysisIssueId,
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// What kind of issue it is.
+    /// The kind of issue.
     pub r#type: IssueType,
-    /// How bad it is.
+    /// The severity.
     pub severity: IssueSeverity,
-    /// The rule that was broken, at most 255 characters.
+    /// The rule that was broken, by the tool's name for it, at most 255 characters.
     pub rule_id: Option<String>,
-    /// What is wrong, in at most 500 characters.
+    /// The problem, in one line of at most 500 characters.
     pub title: String,
-    /// What is wrong.
+    /// A description of the problem.
     pub description: Option<String>,
-    /// The file, from the project's root; indexed, hence at most some 2,700 bytes.
+    /// The file's path, relative to the project's root. It is indexed, which limits it to about 2,700 bytes.
     pub file_path: String,
-    /// Where it begins: line, from 1.
+    /// The first line, counted from 1.
     pub line_number: Option<i32>,
-    /// Where it begins: column, from 1.
+    /// The first column, counted from 1.
     pub column_number: Option<i32>,
-    /// Where it ends: line, from 1.
+    /// The last line, counted from 1.
     pub end_line_number: Option<i32>,
-    /// Where it ends: column, from 1.
+    /// The last column, counted from 1.
     pub end_column_number: Option<i32>,
-    /// The code in question.
+    /// The code with the problem.
     pub code_snippet: Option<String>,
-    /// What to do about it.
+    /// A proposal to fix it.
     pub fix_suggestion: Option<String>,
-    /// How long that should take, in minutes.
+    /// The estimated time to fix it, in minutes.
     pub estimated_fix_time: Option<i32>,
-    /// `open` unless given.
+    /// Default: `open`.
     #[row(or = "'open'")]
     pub status: Option<IssueStatus>,
-    /// When it was resolved, ignored or found to be none.
+    /// The time at which it was resolved, ignored or marked as a false positive.
     pub resolved_at: Option<DateTime<Utc>>,
-    /// Who resolved or ignored it or found it to be none.
+    /// The user that resolved it, ignored it or marked it as a false positive.
     pub resolved_by: Option<UserId>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to an issue. What is not named is kept.
+/// Changes to an issue. A field that is not set keeps its value.
 ///
-/// What has become of it is not among them: see [`resolve`](crate::AnalysisIssueRepository::resolve) and the methods
-/// beside it.
+/// The status is changed by [`resolve`](crate::AnalysisIssueRepository::resolve),
+/// [`ignore`](crate::AnalysisIssueRepository::ignore),
+/// [`mark_false_positive`](crate::AnalysisIssueRepository::mark_false_positive) and
+/// [`reopen`](crate::AnalysisIssueRepository::reopen).
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analysis_issues, row = AnalysisIssue, id = AnalysisIssueId)]
 #[serde(default)]
@@ -147,7 +149,7 @@ pub struct AnalysisIssueChanges {
     pub end_line_number: Change<i32>,
     /// New last column.
     pub end_column_number: Change<i32>,
-    /// New code in question.
+    /// New code.
     pub code_snippet: Change<String>,
     /// New proposal.
     pub fix_suggestion: Change<String>,
@@ -155,28 +157,28 @@ pub struct AnalysisIssueChanges {
     pub estimated_fix_time: Change<i32>,
 }
 
-/// Which issues are meant. What is not named does not matter.
+/// A filter for issues. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct AnalysisIssueFilter {
-    /// Of this analysis.
+    /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,
-    /// Of one of these analyses; of none, if the list is empty.
+    /// Only issues of these analyses. An empty list matches none.
     pub analysis_ids: Option<Vec<AnalysisId>>,
-    /// Of this kind.
+    /// Only issues of this kind.
     pub r#type: Option<IssueType>,
-    /// As bad as this, no more and no less.
+    /// Only issues of exactly this severity.
     pub severity: Option<IssueSeverity>,
-    /// As bad as this, or worse.
+    /// Only issues of this severity or a worse one.
     pub severity_at_least: Option<IssueSeverity>,
-    /// With this status.
+    /// Only rows with this status.
     pub status: Option<IssueStatus>,
-    /// That break this rule.
+    /// Only issues that break this rule.
     pub rule_id: Option<String>,
-    /// In this file.
+    /// Only issues in this file.
     pub file_path: Option<String>,
-    /// In the files whose path begins with this text, such as `src/`.
+    /// Only issues in files whose path begins with this text, such as `src/`.
     pub file_path_prefix: Option<String>,
-    /// Resolved, ignored or found to be none by this user.
+    /// Only issues that this user resolved, ignored or marked as a false positive.
     pub resolved_by: Option<UserId>,
 }
 
@@ -196,7 +198,7 @@ impl AnalysisIssueFilter {
             query = query.filter(analysis_issues::severity.eq(severity));
         }
         if let Some(severity) = self.severity_at_least {
-            // The database sorts the worst first.
+            // The enum in the database lists the worst severity first.
             query = query.filter(analysis_issues::severity.le(severity));
         }
         if let Some(status) = self.status {
@@ -219,7 +221,7 @@ impl AnalysisIssueFilter {
     }
 }
 
-/// Resolves the issues whose ids a query gives.
+/// The statement that resolves the issues whose ids a query selects.
 pub(crate) struct ResolveMatching<Q> {
     ids: Q,
     by: UserId,
@@ -245,14 +247,14 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for ResolveMatching<Q> {
     }
 }
 
-/// Known by its text.
+/// Looked up by its text, which depends on the query.
 impl<Q> QueryId for ResolveMatching<Q> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
 orders! {
-    /// In which order issues are listed.
+    /// The order in which issues are listed.
     AnalysisIssueOrder of AnalysisIssue in analysis_issues {
         /// Worst first.
         #[default]
@@ -261,7 +263,7 @@ orders! {
         Newest = created_at desc,
         /// Oldest first.
         Oldest = created_at asc,
-        /// By the file's path.
+        /// By file path.
         File = file_path asc,
     }
 }

@@ -1,9 +1,9 @@
-//! `analysis.analysis_leases`: who runs an analysis, and for how long. Not the design's, which has no such thing.
+//! `analysis.analysis_leases`: the workers that run analyses, and until when. The table is not part of the design.
 //!
-//! Every statement here that touches both rows locks the analysis first and its lease second, as an end of the run
-//! does whose trigger deletes the lease: they wait for each other, but never in a circle. A lock is taken on the newest
-//! version of a row, so that what is decided under it is decided on what is true, not on what was when the
-//! statement began.
+//! Every statement here that locks both rows locks the analysis first and its lease second. The end of a run has the
+//! same order: its trigger deletes the lease. So statements may wait for each other, but cannot deadlock. A lock is
+//! taken on the newest version of a row. So a decision under the lock is based on the current state, not on the state
+//! when the statement began.
 
 use std::time::Duration;
 
@@ -17,21 +17,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Analysis, AnalysisId, AnalysisStatus, AnalysisType, Error, Result};
 
-/// A worker's right to run an analysis: a row of `analysis_leases`, as it was when the worker was told.
+/// A worker's right to run an analysis: a row of `analysis_leases` at the time of the claim or the last renewal.
 ///
-/// Leases end by the database's clock. One that has expired is still good until somebody takes the analysis away from
-/// the worker, by [`requeue_abandoned`](crate::AnalysisRepository::requeue_abandoned).
+/// Leases expire by the database's clock. An expired lease stays valid until
+/// [`requeue_abandoned`](crate::AnalysisRepository::requeue_abandoned) takes the analysis from the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Queryable)]
 #[non_exhaustive]
 pub struct Lease {
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// Who runs it, by the name that it gave itself.
+    /// The worker that runs the analysis, by the name that it gave in the claim.
     pub worker: String,
-    /// Rises with every claim. A store that the worker writes to, and that remembers the greatest fence it has seen,
-    /// can refuse a worker that has lost its lease without knowing it.
+    /// A fencing token, which increases with every claim. A store that the worker writes to can remember the greatest
+    /// fence that it received and reject smaller ones. So it rejects a worker that has lost its lease but has not
+    /// noticed.
     pub fence: i64,
-    /// When it ends unless it is renewed, by the database's clock.
+    /// The time at which the lease expires unless it is renewed, by the database's clock.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub expires_at: DateTime<Utc>,
 }
@@ -40,19 +41,22 @@ pub struct Lease {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable)]
 #[non_exhaustive]
 pub struct Claim {
-    /// The analysis; running, if it was just claimed.
+    /// The analysis. It is running if it was just claimed.
     pub analysis: Analysis,
-    /// The right to run it.
+    /// The lease, which is the right to run the analysis.
     pub lease: Lease,
 }
 
 type LeaseSql = (Uuid, Text, BigInt, Timestamptz);
 type ClaimSql = (SqlTypeOf<AsSelect<Analysis, Pg>>, LeaseSql);
 
-/// The longest time that a lease is given for.
+/// The longest duration of a lease.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// How long a lease is given for, in microseconds.
+/// Returns the duration of a lease in microseconds.
+///
+/// # Errors
+/// - [`Error::InvalidInput`] unless the duration is between 1 ms and 365 days.
 fn microseconds(lease_for: Duration) -> Result<i64> {
     let allowed = Duration::from_millis(1)..=LONGEST;
     i64::try_from(lease_for.as_micros())
@@ -73,7 +77,7 @@ fn push_expiry<'b>(microseconds: &'b i64, out: &mut AstPass<'_, 'b, Pg>) -> Quer
     Ok(())
 }
 
-/// Takes the oldest pending analysis that nobody else is about to take.
+/// The statement that claims the oldest pending analysis that no other transaction has locked.
 pub(crate) struct ClaimNext<'a> {
     types: Vec<&'static str>,
     worker: &'a str,
@@ -118,9 +122,9 @@ impl QueryFragment<Pg> for ClaimNext<'_> {
              AND type = ANY (",
         );
         out.push_bind_param::<Array<Text>, _>(&self.types)?;
-        // The other columns of a pending row are the application's: what would break a check is cleared, and a row that
-        // could not be decoded is passed by, so that no row can stand at the head of the queue for ever. The columns
-        // are NOT NULL unless the schema was changed by hand.
+        // The application can write the other columns of a pending row. Values that would violate a check are
+        // cleared. Rows that could not be decoded are skipped. Otherwise such a row would block the head of the queue
+        // forever. The columns are NOT NULL unless the schema was changed by hand.
         out.push_sql(
             "::analysis.analysis_type[]) AND progress IS NOT NULL AND configuration IS NOT NULL \
              AND created_by IS NOT NULL AND created_at IS NOT NULL \
@@ -144,7 +148,8 @@ impl QueryFragment<Pg> for ClaimNext<'_> {
     }
 }
 
-/// Gives a lease more time, and notes how far its analysis is. No row where the lease is lost.
+/// The statement that renews a lease and records the progress of its analysis. It returns no row if the lease is
+/// lost.
 #[derive(Clone, Copy)]
 pub(crate) struct Renew<'a> {
     lease: &'a Lease,
@@ -188,7 +193,8 @@ impl QueryFragment<Pg> for Renew<'_> {
     }
 }
 
-/// Locks a running analysis and then its lease: a common table expression `lease`, empty where the lease is lost.
+/// Writes the common table expressions that lock a running analysis and then its lease. `lease` is empty if the lease
+/// is lost.
 pub(crate) fn push_held<'b>(lease: &'b Lease, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
     out.push_sql("held AS MATERIALIZED (SELECT id FROM analysis.analyses WHERE id = ");
     out.push_bind_param::<Uuid, _>(&lease.analysis_id)?;
@@ -201,8 +207,8 @@ pub(crate) fn push_held<'b>(lease: &'b Lease, out: &mut AstPass<'_, 'b, Pg>) -> 
     Ok(())
 }
 
-/// Puts running analyses whose lease has expired back to pending, and tells which lease each has lost. Those that were left
-/// so often are failed.
+/// The statement that resets running analyses with an expired lease to pending, and returns them with the lost
+/// leases. Analyses that were abandoned `attempts` times are failed instead.
 pub(crate) struct RequeueAbandoned {
     attempts: i32,
     columns: <Analysis as Selectable<Pg>>::SelectExpression,
@@ -220,7 +226,7 @@ impl RequeueAbandoned {
     }
 }
 
-/// What a run leaves behind that goes back to the queue.
+/// The assignments that reset a run to pending.
 pub(crate) const REQUEUED: &str = "status = 'pending', progress = 0, started_at = NULL, completed_at = NULL, \
                                    duration_seconds = NULL";
 
@@ -235,8 +241,8 @@ impl Clone for RequeueAbandoned {
 
 impl QueryFragment<Pg> for RequeueAbandoned {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // A lease that is renewed between the two locks is looked at again by the second, and stays. A row that could
-        // not be decoded is passed by, since it would keep the others from being told.
+        // If a lease is renewed between the two locks, the second evaluates the condition again and the lease stays.
+        // Rows that could not be decoded are skipped, since they would make the whole result fail.
         out.push_sql(
             "WITH expired AS MATERIALIZED (SELECT a.id FROM analysis.analysis_leases AS l \
              JOIN analysis.analyses AS a ON a.id = l.analysis_id \
@@ -275,7 +281,7 @@ impl QueryFragment<Pg> for RequeueAbandoned {
     }
 }
 
-/// What has become of an analysis whose lease is not what a worker takes it for, and who runs it.
+/// The query for the status of an analysis and the worker that holds its lease, after a lease turned out to be lost.
 pub(crate) struct Holder(pub(crate) AnalysisId);
 
 impl QueryFragment<Pg> for Holder {
@@ -288,7 +294,7 @@ impl QueryFragment<Pg> for Holder {
     }
 }
 
-/// [`Holder`]'s answer, as an error.
+/// Returns the error for the result of [`Holder`].
 pub(crate) fn lost(found: Option<(AnalysisStatus, Option<String>)>) -> Error {
     match found {
         None => Error::NotFound { what: "Analysis" },

@@ -1,4 +1,4 @@
-//! `analysis.analysis_metrics`: what an analysis measures.
+//! `analysis.analysis_metrics`: the measurements of analyses.
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
@@ -16,7 +16,7 @@ use crate::{
     Analysis, AnalysisId, AnalysisMetricId, Change, MetricCategory, ProjectId, TrendDirection,
 };
 
-/// What an analysis measures of a project: a row of the design's `analysis_metrics`.
+/// A measurement that an analysis made of a project: a row of the design's `analysis_metrics`.
 #[derive(
     Debug,
     Clone,
@@ -32,25 +32,25 @@ use crate::{
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
 pub struct AnalysisMetric {
-    /// Key.
+    /// Primary key.
     pub id: AnalysisMetricId,
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// What is measured.
+    /// The name of the metric.
     pub metric_name: String,
-    /// The value, with 4 decimals; none too where another client has stored NaN.
+    /// The value, with 4 decimals. It is `None`, too, if another client has stored NaN.
     #[diesel(deserialize_as = crate::lenient::Finite)]
     #[serde(default, deserialize_with = "crate::decimal::read")]
     pub metric_value: Option<BigDecimal>,
     /// The value's unit.
     pub metric_unit: Option<String>,
-    /// What the metric is about.
+    /// The category of the metric.
     pub category: MetricCategory,
-    /// What the metric says.
+    /// A description of the metric.
     pub description: Option<String>,
-    /// Where the metric is heading, as the application sees it.
+    /// The trend, as the application judges it.
     pub trend_direction: Option<TrendDirection>,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
@@ -59,30 +59,30 @@ pub struct AnalysisMetric {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analysis_metrics, row = AnalysisMetric)]
 pub struct NewAnalysisMetric {
-    /// Key; made by [`AnalysisMetricId::new`] unless given.
+    /// Primary key. Default: [`AnalysisMetricId::new`].
     #[row(default = AnalysisMetricId::new())]
     pub id: AnalysisMetricId,
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// What is measured, in at most 255 characters.
+    /// The name of the metric, at most 255 characters.
     pub metric_name: String,
-    /// The value, below 10^8; PostgreSQL rounds it to 4 decimals, half away from zero.
+    /// The value. Its absolute value must be below 10^8. PostgreSQL rounds it to 4 decimals, half away from zero.
     #[row(precision = 12, scale = 4)]
     pub metric_value: Option<BigDecimal>,
     /// The value's unit, at most 50 characters.
     pub metric_unit: Option<String>,
-    /// What the metric is about.
+    /// The category of the metric.
     pub category: MetricCategory,
-    /// What the metric says.
+    /// A description of the metric.
     pub description: Option<String>,
-    /// Where the metric is heading.
+    /// The trend, as the application judges it.
     pub trend_direction: Option<TrendDirection>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to a metric. What is not named is kept.
+/// Changes to a metric. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analysis_metrics, row = AnalysisMetric, id = AnalysisMetricId)]
 #[serde(default)]
@@ -99,18 +99,18 @@ pub struct AnalysisMetricChanges {
     pub category: Option<MetricCategory>,
     /// New description.
     pub description: Change<String>,
-    /// New direction.
+    /// New trend.
     pub trend_direction: Change<TrendDirection>,
 }
 
-/// Which metrics are meant. What is not named does not matter.
+/// A filter for metrics. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct AnalysisMetricFilter {
-    /// Of this analysis.
+    /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,
-    /// With this name.
+    /// Only rows with this name.
     pub metric_name: Option<String>,
-    /// About this.
+    /// Only metrics of this category.
     pub category: Option<MetricCategory>,
 }
 
@@ -130,8 +130,10 @@ impl AnalysisMetricFilter {
     }
 }
 
-/// For each of several names the metric of the newest completed analysis of a project that has it: the project's
-/// analyses are walked newest first, through `idx_analyses_project_created_id`, until one has the metric.
+/// The query that returns, for each of several names, the metric of a project's newest completed analysis that has
+/// it.
+///
+/// The project's analyses are read newest first, through `idx_analyses_project_created_id`, until one has the metric.
 pub(crate) struct LatestOfProject<'a> {
     project_id: ProjectId,
     metric_names: &'a [&'a str],
@@ -181,7 +183,7 @@ impl Query for LatestOfProject<'_> {
 impl<C> diesel::RunQueryDsl<C> for LatestOfProject<'_> {}
 
 orders! {
-    /// In which order metrics are listed.
+    /// The order in which metrics are listed.
     AnalysisMetricOrder of AnalysisMetric in analysis_metrics {
         /// Newest first.
         #[default]

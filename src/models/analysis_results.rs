@@ -1,4 +1,4 @@
-//! `analysis.analysis_results`: what an analysis says of each file.
+//! `analysis.analysis_results`: the results of analyses for each file.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -10,7 +10,7 @@ use crate::page::orders;
 use crate::schema::analysis::analysis_results;
 use crate::{Analysis, AnalysisId, AnalysisResultId, Change, Document, Fields, Json};
 
-/// What an analysis says of a file: a row of the design's `analysis_results`.
+/// The result of an analysis for a file: a row of the design's `analysis_results`.
 #[derive(
     Debug,
     Clone,
@@ -26,21 +26,21 @@ use crate::{Analysis, AnalysisId, AnalysisResultId, Change, Document, Fields, Js
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
 pub struct AnalysisResult {
-    /// Key.
+    /// Primary key.
     pub id: AnalysisResultId,
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// The file, from the project's root.
+    /// The file's path, relative to the project's root.
     pub file_path: String,
-    /// Digest of the file's content.
+    /// Hash of the file's content.
     pub file_hash: Option<String>,
-    /// Measures of the file by name, as the application writes them.
+    /// Metrics of the file by name, in the application's own format.
     pub metrics: Json<Fields>,
-    /// What was found in the file, as the application writes it.
+    /// The issues of the file, in the application's own format.
     pub issues: Json<Vec<Document>>,
-    /// What the file depends on.
+    /// The file's dependencies.
     pub dependencies: Json<Vec<String>>,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
@@ -49,54 +49,54 @@ pub struct AnalysisResult {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analysis_results, row = AnalysisResult)]
 pub struct NewAnalysisResult {
-    /// Key; made by [`AnalysisResultId::new`] unless given.
+    /// Primary key. Default: [`AnalysisResultId::new`].
     #[row(default = AnalysisResultId::new())]
     pub id: AnalysisResultId,
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// The file, from the project's root; indexed, hence at most some 2,700 bytes.
+    /// The file's path, relative to the project's root. It is indexed, which limits it to about 2,700 bytes.
     pub file_path: String,
-    /// Digest of the file's content, at most 64 characters.
+    /// Hash of the file's content, at most 64 characters.
     pub file_hash: Option<String>,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub metrics: Option<Json<Fields>>,
-    /// `[]` unless given.
+    /// Default: `[]`.
     #[row(or = "'[]'")]
     pub issues: Option<Json<Vec<Document>>>,
-    /// `[]` unless given.
+    /// Default: `[]`.
     #[row(or = "'[]'")]
     pub dependencies: Option<Json<Vec<String>>>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to a file's result. What is not named is kept.
+/// Changes to a file's result. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analysis_results, row = AnalysisResult, id = AnalysisResultId)]
 #[serde(default)]
 pub struct AnalysisResultChanges {
-    /// New digest.
+    /// New hash.
     pub file_hash: Change<String>,
-    /// New measures, in place of the old.
+    /// New metrics, which replace the old ones.
     pub metrics: Option<Json<Fields>>,
-    /// New findings, in place of the old.
+    /// New issues, which replace the old ones.
     pub issues: Option<Json<Vec<Document>>>,
-    /// New dependencies, in place of the old.
+    /// New dependencies, which replace the old ones.
     pub dependencies: Option<Json<Vec<String>>>,
 }
 
-/// Which files' results are meant. What is not named does not matter.
+/// A filter for files' results. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct AnalysisResultFilter {
-    /// Of this analysis.
+    /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,
-    /// Of this file.
+    /// Only results of this file.
     pub file_path: Option<String>,
-    /// Of the files whose path begins with this text, such as `src/`.
+    /// Only results of files whose path begins with this text, such as `src/`.
     pub file_path_prefix: Option<String>,
-    /// Of the files with this digest.
+    /// Only results of files with this hash.
     pub file_hash: Option<String>,
 }
 
@@ -121,14 +121,14 @@ impl AnalysisResultFilter {
 }
 
 orders! {
-    /// In which order files' results are listed.
+    /// The order in which files' results are listed.
     AnalysisResultOrder of AnalysisResult in analysis_results {
         /// Newest first.
         #[default]
         Newest = created_at desc,
         /// Oldest first.
         Oldest = created_at asc,
-        /// By the file's path.
+        /// By file path.
         File = file_path asc,
     }
 }

@@ -1,4 +1,4 @@
-//! `audit.audit_logs`: who did what to which resource.
+//! `audit.audit_logs`: the actions of users on resources.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -30,29 +30,29 @@ use crate::{AuditAction, AuditLogId, Document, Organization, OrganizationId, Use
 #[diesel(belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
 pub struct AuditLog {
-    /// Key, together with `created_at`.
+    /// Primary key, together with `created_at`.
     pub id: AuditLogId,
-    /// Who did it, if it was a user.
+    /// The user that acted; `None` if it was not a user.
     pub user_id: Option<UserId>,
-    /// The organization in which it was done.
+    /// The organization in which the action took place.
     pub organization_id: Option<OrganizationId>,
-    /// What was done.
+    /// The action.
     pub action: AuditAction,
-    /// The kind of thing it was done to, for example `project`.
+    /// The kind of resource, for example `project`.
     pub resource_type: String,
-    /// The thing it was done to.
+    /// The resource.
     pub resource_id: Option<Uuid>,
-    /// What the changed fields held before.
+    /// The values of the changed fields before the action.
     pub old_values: Option<Document>,
-    /// What the changed fields hold since.
+    /// The values of the changed fields after the action.
     pub new_values: Option<Document>,
-    /// Whatever else the application writes down.
+    /// Additional data of the application.
     pub metadata: Document,
-    /// Where the request came from.
+    /// The address that the request came from.
     pub ip_address: Option<IpNetwork>,
-    /// With which program.
+    /// The client program of the request.
     pub user_agent: Option<String>,
-    /// When it was done. The month in UTC decides the partition.
+    /// The time of the action. Its month in UTC determines the partition.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
@@ -61,56 +61,56 @@ pub struct AuditLog {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = audit_logs, row = AuditLog)]
 pub struct NewAuditLog {
-    /// Key; made by [`AuditLogId::new`] unless given.
+    /// Primary key. Default: [`AuditLogId::new`].
     #[row(default = AuditLogId::new())]
     pub id: AuditLogId,
-    /// Who did it.
+    /// The user that acted.
     pub user_id: Option<UserId>,
-    /// The organization in which it was done.
+    /// The organization in which the action took place.
     pub organization_id: Option<OrganizationId>,
-    /// What was done.
+    /// The action.
     pub action: AuditAction,
-    /// The kind of thing it was done to, at most 100 characters.
+    /// The kind of resource, at most 100 characters.
     pub resource_type: String,
-    /// The thing it was done to.
+    /// The resource.
     pub resource_id: Option<Uuid>,
-    /// What the changed fields held before.
+    /// The values of the changed fields before the action.
     pub old_values: Option<Document>,
-    /// What the changed fields hold since.
+    /// The values of the changed fields after the action.
     pub new_values: Option<Document>,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub metadata: Option<Document>,
-    /// Where the request came from.
+    /// The address that the request came from.
     pub ip_address: Option<IpNetwork>,
-    /// With which program.
+    /// The client program of the request.
     pub user_agent: Option<String>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Which entries of the audit log are meant. What is not named does not matter.
+/// A filter for entries of the audit log. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct AuditLogFilter {
-    /// Done by this user.
+    /// Only actions of this user.
     pub user_id: Option<UserId>,
-    /// Done in this organization.
+    /// Only actions in this organization.
     pub organization_id: Option<OrganizationId>,
-    /// One of these actions; any, if none is named.
+    /// Only these actions. An empty list matches all.
     pub actions: Vec<AuditAction>,
-    /// Done to this kind of thing.
+    /// Only actions on this kind of resource.
     pub resource_type: Option<String>,
-    /// Done to this thing. The index serves it together with `resource_type`.
+    /// Only actions on this resource. The index is used if `resource_type` is set, too.
     pub resource_id: Option<Uuid>,
-    /// Done at this time or later. Both times keep months out of which nothing is wanted from being read.
+    /// Only actions at this time or later. Months outside both times are not read.
     pub created_from: Option<DateTime<Utc>>,
-    /// Done before this time.
+    /// Only actions before this time.
     pub created_before: Option<DateTime<Utc>>,
 }
 
 impl AuditLogFilter {
-    /// Whether every entry of some time is meant.
+    /// Checks whether the filter restricts nothing but the times.
     pub(crate) fn names_times_only(&self) -> bool {
         let times = Self {
             created_from: self.created_from,
@@ -148,7 +148,7 @@ impl AuditLogFilter {
 }
 
 orders! {
-    /// In which order entries of the audit log are listed.
+    /// The order in which entries of the audit log are listed.
     AuditLogOrder of AuditLog in audit_logs {
         /// Newest first.
         #[default]

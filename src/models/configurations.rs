@@ -22,20 +22,20 @@ macro_rules! is_of_organization {
     };
 }
 
-/// Whose setting it is. Every value of it satisfies the design's `config_scope_check`.
+/// The scope of a setting. Every value satisfies the design's `config_scope_check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigurationScope {
-    /// Everybody's.
+    /// The whole platform.
     Global,
-    /// An organization's; it comes before the global one.
+    /// An organization. Its settings override global ones.
     Organization(OrganizationId),
-    /// A project's; it comes before its organization's.
+    /// A project. Its settings override those of its organization.
     Project(ProjectId),
 }
 
 impl ConfigurationScope {
-    /// The value of the column `scope`.
+    /// Returns the value of the column `scope`.
     #[must_use]
     pub const fn kind(self) -> ConfigScope {
         match self {
@@ -45,7 +45,7 @@ impl ConfigurationScope {
         }
     }
 
-    /// The value of the column `organization_id`; NULL for a project, whose organization may change.
+    /// Returns the value of the column `organization_id`. It is `None` for a project, whose organization may change.
     #[must_use]
     pub const fn organization_id(self) -> Option<OrganizationId> {
         match self {
@@ -54,7 +54,7 @@ impl ConfigurationScope {
         }
     }
 
-    /// The value of the column `project_id`.
+    /// Returns the value of the column `project_id`.
     #[must_use]
     pub const fn project_id(self) -> Option<ProjectId> {
         match self {
@@ -63,7 +63,7 @@ impl ConfigurationScope {
         }
     }
 
-    /// The scope's own settings.
+    /// Returns the query for the scope's own settings.
     pub(crate) fn own(self) -> configurations::BoxedQuery<'static, Pg> {
         let query = configurations::table.into_boxed();
         match self {
@@ -73,7 +73,7 @@ impl ConfigurationScope {
         }
     }
 
-    /// The settings that apply in the scope: its own and those of the wider scopes.
+    /// Returns the query for the settings that apply in the scope: its own and those of the wider scopes.
     pub(crate) fn applicable(self) -> configurations::BoxedQuery<'static, Pg> {
         let query = configurations::table
             .into_boxed()
@@ -82,7 +82,7 @@ impl ConfigurationScope {
             Self::Global => query,
             Self::Organization(id) => query.or_filter(is_of_organization!(id)),
             Self::Project(id) => {
-                // A single value, unlike a set, leaves the indexes usable.
+                // A scalar subquery leaves the indexes usable; a set would not.
                 let organization_id = projects::table
                     .find(id)
                     .select(projects::organization_id)
@@ -110,7 +110,11 @@ impl From<ProjectId> for ConfigurationScope {
 impl TryFrom<&Configuration> for ConfigurationScope {
     type Error = Error;
 
-    /// Every stored row has a scope; one that was made up need not.
+    /// Returns the scope of a setting. It exists for every stored row.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if the row was constructed with a scope but without its id, or with an unknown
+    ///   scope.
     fn try_from(row: &Configuration) -> Result<Self> {
         let scope = match row.scope {
             ConfigScope::Global => Some(Self::Global),
@@ -122,7 +126,7 @@ impl TryFrom<&Configuration> for ConfigurationScope {
     }
 }
 
-/// A setting: a row of the design's `configurations`. Its scope is had by [`ConfigurationScope::try_from`].
+/// A setting: a row of the design's `configurations`. [`ConfigurationScope::try_from`] returns its scope.
 #[derive(
     Debug,
     Clone,
@@ -140,31 +144,31 @@ impl TryFrom<&Configuration> for ConfigurationScope {
 #[diesel(belongs_to(User, foreign_key = created_by))]
 #[non_exhaustive]
 pub struct Configuration {
-    /// Key.
+    /// Primary key.
     pub id: ConfigurationId,
-    /// The organization whose setting it is. Other clients may also name it beside a project.
+    /// The organization that the setting belongs to. Other clients may set it together with a project.
     pub organization_id: Option<OrganizationId>,
-    /// The project whose setting it is.
+    /// The project that the setting belongs to.
     pub project_id: Option<ProjectId>,
-    /// How far the setting reaches.
+    /// The kind of scope.
     pub scope: ConfigScope,
-    /// What the setting is about.
+    /// The category of the setting.
     pub category: ConfigCategory,
-    /// Unique within scope and category.
+    /// The name, unique within scope and category.
     pub name: String,
-    /// The value; opaque while `is_encrypted`.
+    /// The value. It is opaque if `is_encrypted`.
     pub value: Document,
-    /// What the setting does.
+    /// A description of the setting.
     pub description: Option<String>,
-    /// Whether `value` is encrypted.
+    /// True if `value` is encrypted.
     pub is_encrypted: bool,
-    /// Who made it.
+    /// The user that created it.
     pub created_by: UserId,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
-    /// When the row last changed; kept by the database, strictly rising.
+    /// The time of the last change, set by the database. It increases strictly.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
@@ -186,13 +190,13 @@ pub struct NewConfiguration {
     name: String,
     value: Document,
     description: Option<String>,
-    // No `Option`: a value that is replaced takes its flag with it.
+    // Not an `Option`: a new value must always come with its flag.
     is_encrypted: bool,
     created_by: UserId,
 }
 
 impl NewConfiguration {
-    /// Starts a row from what every one of them has; the rest is chained on. The name has at most 255 characters.
+    /// Creates a setting from the fields that are required. The name has at most 255 characters.
     #[must_use]
     pub fn new(
         scope: impl Into<ConfigurationScope>,
@@ -216,13 +220,13 @@ impl NewConfiguration {
         }
     }
 
-    /// Key; made by [`ConfigurationId::new`] unless given.
+    /// Sets the primary key. Default: [`ConfigurationId::new`].
     #[must_use]
     pub fn id(self, id: ConfigurationId) -> Self {
         Self { id, ..self }
     }
 
-    /// What the setting does.
+    /// Sets the description of the setting.
     #[must_use]
     pub fn description(self, description: impl Into<String>) -> Self {
         Self {
@@ -231,7 +235,7 @@ impl NewConfiguration {
         }
     }
 
-    /// Whether the value is encrypted: `false` unless given, also where an upsert replaces one that was.
+    /// Sets whether the value is encrypted. Default: `false`, also if an upsert replaces an encrypted value.
     #[must_use]
     pub fn is_encrypted(self, is_encrypted: bool) -> Self {
         Self {
@@ -241,7 +245,7 @@ impl NewConfiguration {
     }
 }
 
-/// Changes to a setting. What is not named is kept; its scope is what makes it this setting and does not change.
+/// Changes to a setting. A field that is not set keeps its value. The scope cannot change.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = configurations, row = Configuration, id = ConfigurationId)]
 #[serde(default)]
@@ -250,33 +254,34 @@ pub struct ConfigurationChanges {
     pub category: Option<ConfigCategory>,
     /// New name.
     pub name: Option<String>,
-    /// New value. Say with it whether it is encrypted, if the old one differs in that.
+    /// New value. Set `is_encrypted`, too, if it differs from the old value in that.
     pub value: Option<Document>,
     /// New description.
     pub description: Change<String>,
-    /// Whether the value is encrypted.
+    /// True if the value is encrypted.
     pub is_encrypted: Option<bool>,
-    /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
+    /// `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
-/// Which settings are meant. What is not named does not matter.
+/// A filter for settings. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct ConfigurationFilter {
-    /// Of this organization.
+    /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,
-    /// Of this project.
+    /// Only rows of this project.
     pub project_id: Option<ProjectId>,
-    /// That reach so far.
+    /// Only settings of this kind of scope.
     pub scope: Option<ConfigScope>,
-    /// About this.
+    /// Only settings of this category.
     pub category: Option<ConfigCategory>,
-    /// With this name.
+    /// Only rows with this name.
     pub name: Option<String>,
-    /// With a value that is encrypted, or not.
+    /// Only settings whose value is encrypted, or only those whose value is not.
     pub is_encrypted: Option<bool>,
-    /// Made by this user.
+    /// Only rows created by this user.
     pub created_by: Option<UserId>,
 }
 
@@ -309,7 +314,7 @@ impl ConfigurationFilter {
 }
 
 orders! {
-    /// In which order settings are listed.
+    /// The order in which settings are listed.
     ConfigurationOrder of Configuration in configurations {
         /// Newest first.
         #[default]

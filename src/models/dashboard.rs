@@ -1,4 +1,4 @@
-//! A project at a glance.
+//! An overview of a project.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::SqlTypeOf;
@@ -14,29 +14,30 @@ use crate::{
     Result, TrendPoint, UserId,
 };
 
-/// A project at a glance, as [`DashboardOptions`] ask for it: rows of the design's tables `projects`,
-/// `project_members`, `users`, `analyses` and `analysis_issues`, its view `project_stats` and its function
-/// `get_analysis_trends`.
+/// An overview of a project, as configured by [`DashboardOptions`].
+///
+/// It has rows of the design's tables `projects`, `project_members`, `users`, `analyses` and `analysis_issues`, of
+/// its view `project_stats` and of its function `get_analysis_trends`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Dashboard {
     /// The project, whatever its status.
     pub project: Project,
-    /// Who works on it, those who joined first first.
+    /// The project's members, oldest membership first.
     pub members: Vec<DashboardMember>,
-    /// Its numbers, if it is active.
+    /// The project's statistics; `None` unless the project is active.
     pub statistics: Option<ProjectStats>,
-    /// The newest analysis of each type that it has, whatever its status, in the order of
-    /// [`AnalysisType::ALL`](crate::AnalysisType::ALL).
+    /// The newest analysis of each type, whatever its status, in the order of
+    /// [`AnalysisType::ALL`](crate::AnalysisType::ALL). Types without an analysis are left out.
     pub latest_analyses: Vec<Analysis>,
-    /// How many issues are open in the newest completed analysis of each type, all types together: all severities,
-    /// worst first.
+    /// The number of open issues of each severity, worst first. It is the sum over the newest completed analysis of
+    /// each type. All severities are listed.
     pub open_issues: Vec<(IssueSeverity, i64)>,
-    /// The metrics that were asked for, in their order.
+    /// The metrics of the options, in their order.
     pub trends: Vec<MetricTrend>,
 }
 
-/// A member of a project and the user who it is.
+/// A member of a project, with data of the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Queryable)]
 #[diesel(check_for_backend(Pg))]
 #[non_exhaustive]
@@ -45,22 +46,22 @@ pub struct DashboardMember {
     pub user_id: UserId,
     /// The user's display name.
     pub name: String,
-    /// Where the user's picture is.
+    /// The URL of the user's picture.
     pub avatar_url: Option<String>,
-    /// What the user may do in the project.
+    /// The user's role in the project.
     pub role: ProjectRole,
-    /// Since when.
+    /// The time at which the user became a member.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub added_at: DateTime<Utc>,
 }
 
-/// How a metric of a project goes from day to day.
+/// The values of a project's metric from day to day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MetricTrend {
-    /// The metric.
+    /// The name of the metric.
     pub metric_name: String,
-    /// Its days, oldest first; a day without a value has no point.
+    /// The values, oldest day first. A day without a value has no point.
     pub points: Vec<TrendPoint>,
 }
 
@@ -73,7 +74,7 @@ impl MetricTrend {
     }
 }
 
-/// What a [`Dashboard`] is to show: by default 20 members and no metric.
+/// The contents of a [`Dashboard`]. Default: 20 members and no metric.
 ///
 /// ```
 /// use wundr_db::DashboardOptions;
@@ -94,7 +95,7 @@ impl Default for DashboardOptions {
 }
 
 impl DashboardOptions {
-    /// 20 members, no metric.
+    /// Creates the default options: 20 members and no metric.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -104,7 +105,7 @@ impl DashboardOptions {
         }
     }
 
-    /// The trends of these metrics, by name.
+    /// Sets the metrics, by name, whose trends are included. Default: none.
     #[must_use]
     pub fn metrics(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let metric_names = names.into_iter().map(Into::into).collect();
@@ -114,13 +115,14 @@ impl DashboardOptions {
         }
     }
 
-    /// The trends of the last so many times 24 hours; 30 unless given. For 0 or less they are empty.
+    /// Sets the period of the trends: the last `days` × 24 hours. Default: 30. For 0 or less the trends are empty.
     #[must_use]
     pub fn days(self, days: i32) -> Self {
         Self { days, ..self }
     }
 
-    /// At most so many members: 0 to 100. Checked when the dashboard is asked for.
+    /// Sets the greatest number of members that are included. Default: 20. Must be between 0 and 100, which is
+    /// checked when the dashboard is read.
     #[must_use]
     pub fn members(self, members: u32) -> Self {
         Self { members, ..self }
@@ -140,12 +142,12 @@ impl DashboardOptions {
     }
 }
 
-/// Every type of analysis with its place: what is read once for each of them is found through an index, however many
-/// analyses the project has.
+/// All types of analysis with their position. A lateral query for each type uses an index, however many analyses the
+/// project has.
 const EACH_TYPE: &str = "pg_catalog.unnest(pg_catalog.enum_range(NULL::analysis.analysis_type)) \
                          WITH ORDINALITY AS kind (type, position)";
 
-/// The newest analysis of each type.
+/// The query for the newest analysis of each type.
 pub(crate) struct NewestOfTypes {
     project_id: ProjectId,
     columns: <Analysis as Selectable<Pg>>::SelectExpression,
@@ -184,7 +186,7 @@ impl Query for NewestOfTypes {
     type SqlType = SqlTypeOf<<Analysis as Selectable<Pg>>::SelectExpression>;
 }
 
-/// How many issues of each severity are open in the newest completed analysis of each type.
+/// The query for the number of open issues of each severity in the newest completed analyses of each type.
 pub(crate) struct OpenIssues(pub(crate) ProjectId);
 
 impl QueryFragment<Pg> for OpenIssues {

@@ -1,4 +1,4 @@
-//! `analysis.dependency_graphs`: how the parts of a project depend on each other.
+//! `analysis.dependency_graphs`: the dependencies between the parts of projects.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -10,7 +10,7 @@ use crate::page::orders;
 use crate::schema::analysis::dependency_graphs;
 use crate::{Analysis, AnalysisId, Change, DependencyGraphId, Document, Project, ProjectId};
 
-/// How the parts of a project depend on each other: a row of the design's `dependency_graphs`.
+/// The dependencies between the parts of a project: a row of the design's `dependency_graphs`.
 #[derive(
     Debug,
     Clone,
@@ -27,17 +27,17 @@ use crate::{Analysis, AnalysisId, Change, DependencyGraphId, Document, Project, 
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
 pub struct DependencyGraph {
-    /// Key.
+    /// Primary key.
     pub id: DependencyGraphId,
     /// The project.
     pub project_id: ProjectId,
-    /// The analysis that made the graph, as long as that is kept.
+    /// The analysis that created the graph; `None` once that is deleted.
     pub analysis_id: Option<AnalysisId>,
-    /// The graph, as the application writes it.
+    /// The graph, in the application's own format.
     pub graph_data: Document,
-    /// What else there is to say, as the application writes it.
+    /// Additional data, in the application's own format.
     pub metadata: Document,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
@@ -46,46 +46,46 @@ pub struct DependencyGraph {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = dependency_graphs, row = DependencyGraph)]
 pub struct NewDependencyGraph {
-    /// Key; made by [`DependencyGraphId::new`] unless given.
+    /// Primary key. Default: [`DependencyGraphId::new`].
     #[row(default = DependencyGraphId::new())]
     pub id: DependencyGraphId,
     /// The project.
     pub project_id: ProjectId,
-    /// The analysis that made the graph.
+    /// The analysis that created the graph.
     pub analysis_id: Option<AnalysisId>,
     /// The graph.
     pub graph_data: Document,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub metadata: Option<Document>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to a dependency graph. What is not named is kept.
+/// Changes to a dependency graph. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = dependency_graphs, row = DependencyGraph, id = DependencyGraphId)]
 #[serde(default)]
 pub struct DependencyGraphChanges {
-    /// The analysis that made the graph.
+    /// The analysis that created the graph.
     pub analysis_id: Change<AnalysisId>,
-    /// New graph, in place of the old.
+    /// New graph, which replaces the old one.
     pub graph_data: Option<Document>,
-    /// New metadata, in place of the old.
+    /// New metadata, which replaces the old.
     pub metadata: Option<Document>,
 }
 
-/// Which dependency graphs are meant. What is not named does not matter.
+/// A filter for dependency graphs. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct DependencyGraphFilter {
-    /// Of this project.
+    /// Only rows of this project.
     pub project_id: Option<ProjectId>,
-    /// Made by this analysis.
+    /// Only graphs that this analysis created.
     pub analysis_id: Option<AnalysisId>,
-    /// Created at this time or later.
+    /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,
-    /// Created before this time.
+    /// Only rows created before this time.
     pub created_before: Option<DateTime<Utc>>,
 }
 
@@ -109,7 +109,7 @@ impl DependencyGraphFilter {
 }
 
 orders! {
-    /// In which order dependency graphs are listed.
+    /// The order in which dependency graphs are listed.
     DependencyGraphOrder of DependencyGraph in dependency_graphs {
         /// Newest first.
         #[default]

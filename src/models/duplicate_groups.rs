@@ -1,4 +1,4 @@
-//! `analysis.duplicate_groups`: code that stands in more than one place.
+//! `analysis.duplicate_groups`: groups of duplicated code.
 
 use bigdecimal::num_bigint::Sign;
 use bigdecimal::{BigDecimal, RoundingMode};
@@ -12,7 +12,7 @@ use crate::page::orders;
 use crate::schema::analysis::duplicate_groups;
 use crate::{Analysis, AnalysisId, DuplicateGroupId, Fields, Json};
 
-/// Code that stands in more than one place: a row of the design's `duplicate_groups`.
+/// Code that occurs in more than one place: a row of the design's `duplicate_groups`.
 #[derive(
     Debug,
     Clone,
@@ -28,40 +28,41 @@ use crate::{Analysis, AnalysisId, DuplicateGroupId, Fields, Json};
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
 pub struct DuplicateGroup {
-    /// Key.
+    /// Primary key.
     pub id: DuplicateGroupId,
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// Digest of the code.
+    /// Hash of the code.
     pub hash: String,
-    /// How much the places are alike: percent, 0 to 100, with 2 decimals.
+    /// The similarity of the places in percent, 0 to 100, with 2 decimals.
     #[serde(deserialize_with = "crate::decimal::read")]
     pub similarity_percentage: BigDecimal,
-    /// How many lines are duplicated.
+    /// The number of duplicated lines.
     pub total_lines: i32,
-    /// The places.
+    /// The places where the code occurs.
     pub files: Json<Vec<DuplicateFile>>,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 
-/// A place where duplicated code stands.
+/// A place where duplicated code occurs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DuplicateFile {
-    /// The file, from the project's root.
+    /// The file's path, relative to the project's root.
     pub path: String,
-    /// The first line, from 1.
+    /// The first line, counted from 1.
     pub start_line: u32,
-    /// The last line, which belongs to the place.
+    /// The last line, inclusive.
     pub end_line: u32,
-    /// Every other field.
+    /// All other fields.
     #[serde(flatten)]
     pub extra: Fields,
 }
 
-/// Not derived: a derive would read the other fields through numbers that do not hold all digits.
+/// Not derived: with `flatten`, a derived implementation would read numbers through types that do not hold all
+/// digits.
 impl<'de> Deserialize<'de> for DuplicateFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
@@ -80,7 +81,7 @@ impl<'de> Deserialize<'de> for DuplicateFile {
 }
 
 impl DuplicateFile {
-    /// These lines of this file.
+    /// Creates a place from a file and its first and last line.
     #[must_use]
     pub fn new(path: impl Into<String>, start_line: u32, end_line: u32) -> Self {
         Self {
@@ -96,31 +97,31 @@ impl DuplicateFile {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = duplicate_groups, row = DuplicateGroup)]
 pub struct NewDuplicateGroup {
-    /// Key; made by [`DuplicateGroupId::new`] unless given.
+    /// Primary key. Default: [`DuplicateGroupId::new`].
     #[row(default = DuplicateGroupId::new())]
     pub id: DuplicateGroupId,
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// Digest of the code, at most 64 characters.
+    /// Hash of the code, at most 64 characters.
     pub hash: String,
-    /// Percent, 0 to 100; PostgreSQL rounds it to 2 decimals, half away from zero.
+    /// The similarity in percent, 0 to 100. PostgreSQL rounds it to 2 decimals, half away from zero.
     #[row(precision = 5, scale = 2)]
     pub similarity_percentage: BigDecimal,
-    /// How many lines are duplicated.
+    /// The number of duplicated lines.
     pub total_lines: i32,
-    /// The places.
+    /// The places where the code occurs.
     pub files: Json<Vec<DuplicateFile>>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to a group of duplicates. What is not named is kept.
+/// Changes to a group of duplicates. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = duplicate_groups, row = DuplicateGroup, id = DuplicateGroupId)]
 #[serde(default)]
 pub struct DuplicateGroupChanges {
-    /// New digest.
+    /// New hash.
     pub hash: Option<String>,
     /// New similarity, within the bounds of [`NewDuplicateGroup::similarity_percentage`].
     #[row(precision = 5, scale = 2)]
@@ -128,23 +129,24 @@ pub struct DuplicateGroupChanges {
     pub similarity_percentage: Option<BigDecimal>,
     /// New number of lines.
     pub total_lines: Option<i32>,
-    /// New places, in place of the old.
+    /// New places, which replace the old ones.
     pub files: Option<Json<Vec<DuplicateFile>>>,
 }
 
-/// Which groups of duplicates are meant. What is not named does not matter.
+/// A filter for groups of duplicates. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct DuplicateGroupFilter {
-    /// Of this analysis.
+    /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,
-    /// With this digest.
+    /// Only groups with this hash.
     pub hash: Option<String>,
-    /// At least so many percent alike.
+    /// Only groups of at least this similarity, in percent.
     pub similarity_at_least: Option<BigDecimal>,
 }
 
-/// A bound that the same percentages are within, all of which have two decimals: to send a number of a hundred thousand
-/// digits, which a few bytes can name, takes a second.
+/// Returns a short number that separates the same percentages as `bound`, given that all of them have two decimals.
+///
+/// A few bytes, such as `1e100000`, can be a number with a hundred thousand digits, which takes a second to send.
 fn within_percent(bound: &BigDecimal) -> BigDecimal {
     if crate::decimal::is_bounded(bound) {
         return bound.clone();
@@ -177,9 +179,9 @@ impl DuplicateGroupFilter {
 }
 
 orders! {
-    /// In which order groups of duplicates are listed.
+    /// The order in which groups of duplicates are listed.
     DuplicateGroupOrder of DuplicateGroup in duplicate_groups {
-        /// Most alike first.
+        /// Most similar first.
         #[default]
         MostSimilar = similarity_percentage desc,
         /// Most lines first.

@@ -1,4 +1,4 @@
-//! What an analysis brings in at once: its parts, and how many of them there are.
+//! The rows of an analysis that is ingested as a whole, and their numbers.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::{
     Result,
 };
 
-/// How many rows of each table an ingest has written.
+/// The number of rows that an ingest has written to each table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct IngestCounts {
@@ -32,7 +32,7 @@ pub struct IngestCounts {
 }
 
 impl IngestCounts {
-    /// Rows of all tables.
+    /// Returns the number of rows in all tables.
     #[must_use]
     pub const fn total(&self) -> usize {
         self.results + self.issues + self.metrics + self.duplicate_groups + self.dependency_graphs
@@ -45,11 +45,11 @@ impl IngestCounts {
 pub struct Ingested {
     /// The analysis, completed.
     pub analysis: Analysis,
-    /// What was written with it.
+    /// The number of rows written with it.
     pub counts: IngestCounts,
 }
 
-/// What was read of an input, for the summary.
+/// The numbers of rows that were read from an input, for the summary.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     read: IngestCounts,
@@ -57,7 +57,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// The summary of an analysis for which the caller has given none.
+    /// Returns the summary for an analysis without one from the caller.
     pub(crate) fn summary(&self) -> AnalysisSummary {
         let open = IssueSeverity::ALL.iter().map(|severity| {
             let count = self.open_by_severity.get(severity).copied();
@@ -87,16 +87,17 @@ impl Tally {
 pub(crate) trait Part: NewRow {
     /// The table's name.
     const TABLE: &'static str;
-    /// How many are written by one statement: as many as are small enough together to be held twice.
+    /// The number of rows that one statement writes. It is small enough for the rows to be held in memory twice.
     const AT_ONCE: usize;
 
-    /// Where rows of this kind are counted.
+    /// Returns the counter for rows of this kind.
     fn counted_in(counts: &mut IngestCounts) -> &mut usize;
 
-    /// The analysis that the row says it belongs to; this one, if it does not say.
+    /// Returns the analysis that the row names. If it names none, it is set to `this`.
     fn analysis_or(&mut self, this: AnalysisId) -> AnalysisId;
 
-    /// Refuses what does not belong to the analysis, and what the database could only refuse without naming the column.
+    /// Checks whether the row belongs to the analysis and satisfies the checks whose column the database would not
+    /// name.
     fn admit(&mut self, analysis: &Analysis) -> Result<()> {
         if self.analysis_or(analysis.id) != analysis.id {
             return Err(Error::invalid("analysis_id", "is another analysis"));
@@ -171,7 +172,7 @@ impl Part for NewDuplicateGroup {
 
 impl Part for NewDependencyGraph {
     const TABLE: &'static str = "dependency_graphs";
-    // A graph may be megabytes long.
+    // A graph may take megabytes.
     const AT_ONCE: usize = 8;
 
     fn counted_in(counts: &mut IngestCounts) -> &mut usize {
@@ -196,7 +197,9 @@ impl Part for NewDependencyGraph {
     }
 }
 
-/// Completes an analysis whose rows have been written: by the clock, since `now()` is when the transaction began.
+/// The statement that completes an analysis whose rows have been written.
+///
+/// It uses `clock_timestamp()`, since `now()` is the time at which the transaction began.
 pub(crate) struct Completion {
     id: AnalysisId,
     summary: Json<AnalysisSummary>,

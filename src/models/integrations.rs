@@ -1,4 +1,4 @@
-//! `setup.integrations`: services that organizations and projects are connected to.
+//! `setup.integrations`: connections of organizations and projects to external services.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -13,7 +13,7 @@ use crate::{
     ProjectId, Secret, SyncStatus, User, UserId,
 };
 
-/// A connection to a service: a row of the design's `integrations`.
+/// A connection to an external service: a row of the design's `integrations`.
 #[derive(
     Debug,
     Clone,
@@ -31,39 +31,39 @@ use crate::{
 #[diesel(belongs_to(User, foreign_key = created_by))]
 #[non_exhaustive]
 pub struct Integration {
-    /// Key.
+    /// Primary key.
     pub id: IntegrationId,
-    /// The organization that it serves, if any.
+    /// The organization that uses it, if any.
     pub organization_id: Option<OrganizationId>,
-    /// The project that it serves, if any.
+    /// The project that uses it, if any.
     pub project_id: Option<ProjectId>,
     /// The service.
     pub r#type: IntegrationType,
     /// Display name.
     pub name: String,
-    /// Settings that are no secrets, as the application writes them.
+    /// Settings without secrets, in the application's own format.
     pub configuration: Document,
-    /// What the service is entered with; left out of JSON.
+    /// The credentials for the service. They are left out of JSON.
     #[serde(skip)]
     pub credentials: Option<Secret<Document>>,
-    /// Where the service sends its events.
+    /// The URL to which the service sends its events.
     pub webhook_url: Option<String>,
-    /// What the service signs its events with; left out of JSON.
+    /// The secret with which the service signs its events. It is left out of JSON.
     #[serde(skip)]
     pub webhook_secret: Option<Secret<String>>,
-    /// Whether it is in use.
+    /// True if it is in use.
     pub is_enabled: bool,
-    /// When the last synchronization ended, well or not.
+    /// The time at which the last synchronization ended, successfully or not.
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub last_sync_at: Option<DateTime<Utc>>,
-    /// How the last synchronization went.
+    /// The outcome of the last synchronization.
     pub sync_status: SyncStatus,
-    /// Who made it.
+    /// The user that created it.
     pub created_by: UserId,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
-    /// When the row last changed; kept by the database, strictly rising.
+    /// The time of the last change, set by the database. It increases strictly.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
@@ -72,78 +72,79 @@ pub struct Integration {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = integrations, row = Integration)]
 pub struct NewIntegration {
-    /// Key; made by [`IntegrationId::new`] unless given.
+    /// Primary key. Default: [`IntegrationId::new`].
     #[row(default = IntegrationId::new())]
     pub id: IntegrationId,
-    /// The organization that it serves.
+    /// The organization that uses it.
     pub organization_id: Option<OrganizationId>,
-    /// The project that it serves.
+    /// The project that uses it.
     pub project_id: Option<ProjectId>,
     /// The service.
     pub r#type: IntegrationType,
-    /// At most 255 characters.
+    /// Display name, at most 255 characters.
     pub name: String,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
-    /// What the service is entered with.
+    /// The credentials for the service.
     pub credentials: Option<Secret<Document>>,
-    /// Where the service sends its events.
+    /// The URL to which the service sends its events.
     pub webhook_url: Option<String>,
-    /// What the service signs its events with, at most 255 characters.
+    /// The secret with which the service signs its events, at most 255 characters.
     pub webhook_secret: Option<Secret<String>>,
-    /// `true` unless given.
+    /// Default: `true`.
     #[row(or = "true")]
     pub is_enabled: Option<bool>,
-    /// When the last synchronization ended.
+    /// The time at which the last synchronization ended.
     pub last_sync_at: Option<DateTime<Utc>>,
-    /// `never` unless given.
+    /// Default: `never`.
     #[row(or = "'never'")]
     pub sync_status: Option<SyncStatus>,
-    /// Who makes it.
+    /// The user that creates it.
     pub created_by: UserId,
 }
 
-/// Changes to an integration. What is not named is kept.
+/// Changes to an integration. A field that is not set keeps its value.
 ///
-/// For the outcome of a synchronization see [`record_sync`](crate::IntegrationRepository::record_sync).
+/// The outcome of a synchronization is recorded by [`record_sync`](crate::IntegrationRepository::record_sync).
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = integrations, row = Integration, id = IntegrationId)]
 #[serde(default)]
 pub struct IntegrationChanges {
     /// New display name.
     pub name: Option<String>,
-    /// New settings, in place of the old.
+    /// New settings, which replace the old ones.
     pub configuration: Option<Document>,
-    /// New credentials; read from JSON, but left out of it.
+    /// New credentials. They are deserialized, but never serialized.
     #[serde(skip_serializing)]
     pub credentials: Change<Secret<Document>>,
-    /// New address for events.
+    /// New URL for events.
     pub webhook_url: Change<String>,
-    /// New secret for events; read from JSON, but left out of it.
+    /// New secret for events. It is deserialized, but never serialized.
     #[serde(skip_serializing)]
     pub webhook_secret: Change<Secret<String>>,
-    /// Whether it is in use.
+    /// True if it is in use.
     pub is_enabled: Option<bool>,
-    /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
+    /// `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
-/// Which integrations are meant. What is not named does not matter.
+/// A filter for integrations. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct IntegrationFilter {
-    /// Of this organization.
+    /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,
-    /// Of this project.
+    /// Only rows of this project.
     pub project_id: Option<ProjectId>,
-    /// With this service.
+    /// Only integrations with this service.
     pub r#type: Option<IntegrationType>,
-    /// In use or not.
+    /// Only integrations that are in use, or only those that are not.
     pub is_enabled: Option<bool>,
-    /// Whose last synchronization went so.
+    /// Only integrations whose last synchronization had this outcome.
     pub sync_status: Option<SyncStatus>,
-    /// Made by this user.
+    /// Only rows created by this user.
     pub created_by: Option<UserId>,
 }
 
@@ -173,7 +174,7 @@ impl IntegrationFilter {
 }
 
 orders! {
-    /// In which order integrations are listed.
+    /// The order in which integrations are listed.
     IntegrationOrder of Integration in integrations {
         /// Newest first.
         #[default]

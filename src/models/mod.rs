@@ -1,4 +1,4 @@
-//! The tables' plain data: rows, new rows, changes, filters and orders. No engine in sight.
+//! The plain data of the tables: rows, new rows, changes, filters and orders. Nothing here depends on an engine.
 
 mod analyses;
 mod analysis_issues;

@@ -1,4 +1,4 @@
-//! `public.organization_members`: who belongs to which organization.
+//! `public.organization_members`: the members of organizations.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -29,18 +29,18 @@ use crate::{
 #[diesel(belongs_to(Organization, foreign_key = organization_id), belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
 pub struct OrganizationMember {
-    /// Key.
+    /// Primary key.
     pub id: OrganizationMemberId,
     /// The organization.
     pub organization_id: OrganizationId,
-    /// The user; a member once only.
+    /// The user, which is a member of the organization at most once.
     pub user_id: UserId,
-    /// What the user may do in the organization.
+    /// The user's role in the organization.
     pub role: OrganizationRole,
-    /// Since when.
+    /// The time at which the user became a member.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub joined_at: DateTime<Utc>,
-    /// Who asked the user in.
+    /// The user that invited this one.
     pub invited_by: Option<UserId>,
 }
 
@@ -49,19 +49,19 @@ pub struct OrganizationMember {
 #[row(table = organization_members, row = OrganizationMember)]
 #[row(conflict = "(organization_id, user_id)", keep(id))]
 pub struct NewOrganizationMember {
-    /// Key; made by [`OrganizationMemberId::new`] unless given.
+    /// Primary key. Default: [`OrganizationMemberId::new`].
     #[row(default = OrganizationMemberId::new())]
     pub id: OrganizationMemberId,
     /// The organization.
     pub organization_id: OrganizationId,
     /// The user.
     pub user_id: UserId,
-    /// What the user may do in the organization.
+    /// The user's role in the organization.
     pub role: OrganizationRole,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub joined_at: Option<DateTime<Utc>>,
-    /// Who asked the user in.
+    /// The user that invited this one.
     pub invited_by: Option<UserId>,
 }
 
@@ -73,31 +73,31 @@ impl Membership for NewOrganizationMember {
     const KEEPS_AN_OWNER: &'static str = "organization_keeps_an_owner";
 }
 
-/// Changes to a membership. What is not named is kept.
+/// Changes to a membership. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = organization_members, row = OrganizationMember, id = OrganizationMemberId)]
 #[serde(default)]
 pub struct OrganizationMemberChanges {
     /// New role.
     pub role: Option<OrganizationRole>,
-    /// Who asked the user in.
+    /// The user that invited this one.
     pub invited_by: Change<UserId>,
 }
 
-/// Which memberships are meant. What is not named does not matter.
+/// A filter for memberships. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct OrganizationMemberFilter {
-    /// Of this organization.
+    /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,
-    /// Of this user.
+    /// Only rows of this user.
     pub user_id: Option<UserId>,
-    /// With this role.
+    /// Only rows with this role.
     pub role: Option<OrganizationRole>,
-    /// Of users whom this one asked in.
+    /// Only members that this user invited.
     pub invited_by: Option<UserId>,
-    /// Members since this time or later.
+    /// Only members since this time or later.
     pub joined_from: Option<DateTime<Utc>>,
-    /// Members since before this time.
+    /// Only members since before this time.
     pub joined_before: Option<DateTime<Utc>>,
 }
 
@@ -127,12 +127,12 @@ impl OrganizationMemberFilter {
 }
 
 orders! {
-    /// In which order memberships are listed.
+    /// The order in which memberships are listed.
     OrganizationMemberOrder of OrganizationMember in organization_members {
-        /// Those who joined last first.
+        /// Latest joined first.
         #[default]
         Newest = joined_at desc,
-        /// Those who joined first first.
+        /// Earliest joined first.
         Oldest = joined_at asc,
     }
 }

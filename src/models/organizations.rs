@@ -1,4 +1,4 @@
-//! `public.organizations`: whom users and projects belong to.
+//! `public.organizations`: organizations, to which users and projects belong.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -15,23 +15,23 @@ use crate::{Change, Document, OrganizationId, SubscriptionPlan};
 #[diesel(table_name = organizations, check_for_backend(Pg))]
 #[non_exhaustive]
 pub struct Organization {
-    /// Key.
+    /// Primary key.
     pub id: OrganizationId,
     /// Display name.
     pub name: String,
-    /// Unique name in addresses.
+    /// Unique name in URLs.
     pub slug: String,
-    /// What it is.
+    /// A description.
     pub description: Option<String>,
-    /// Settings, as the application writes them.
+    /// Settings, in the application's own format.
     pub settings: Document,
-    /// What it has subscribed to.
+    /// The subscription plan.
     pub subscription_plan: SubscriptionPlan,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
-    /// When the row last changed; kept by the database, strictly rising.
+    /// The time of the last change, set by the database. It increases strictly.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
@@ -41,57 +41,58 @@ pub struct Organization {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = organizations, row = Organization, conflict = "(slug)", keep(id))]
 pub struct NewOrganization {
-    /// Key; made by [`OrganizationId::new`] unless given.
+    /// Primary key. Default: [`OrganizationId::new`].
     #[row(default = OrganizationId::new())]
     pub id: OrganizationId,
-    /// At most 255 characters.
+    /// Display name, at most 255 characters.
     pub name: String,
-    /// At most 100 characters, unique.
+    /// Unique name in URLs, at most 100 characters.
     pub slug: String,
-    /// What it is.
+    /// A description.
     pub description: Option<String>,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub settings: Option<Document>,
-    /// `free` unless given.
+    /// Default: `free`.
     #[row(or = "'free'")]
     pub subscription_plan: Option<SubscriptionPlan>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to an organization. What is not named is kept.
+/// Changes to an organization. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = organizations, row = Organization, id = OrganizationId)]
 #[serde(default)]
 pub struct OrganizationChanges {
     /// New display name.
     pub name: Option<String>,
-    /// New name in addresses.
+    /// New name in URLs.
     pub slug: Option<String>,
     /// New description.
     pub description: Change<String>,
-    /// New settings, in place of the old; see
-    /// [`merge_settings`](crate::OrganizationRepository::merge_settings) for a part of them.
+    /// New settings, which replace the old ones. [`merge_settings`](crate::OrganizationRepository::merge_settings)
+    /// changes a part of them.
     pub settings: Option<Document>,
-    /// New subscription.
+    /// New subscription plan.
     pub subscription_plan: Option<SubscriptionPlan>,
-    /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
+    /// `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
-/// Which organizations are meant. What is not named does not matter.
+/// A filter for organizations. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct OrganizationFilter {
-    /// With this subscription.
+    /// Only organizations with this subscription plan.
     pub subscription_plan: Option<SubscriptionPlan>,
-    /// With this text in the name or the slug, without regard to case.
+    /// Only organizations with this text in the name or the slug, ignoring case.
     pub search: Option<String>,
-    /// Created at this time or later.
+    /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,
-    /// Created before this time.
+    /// Only rows created before this time.
     pub created_before: Option<DateTime<Utc>>,
 }
 
@@ -119,7 +120,7 @@ impl OrganizationFilter {
 }
 
 orders! {
-    /// In which order organizations are listed.
+    /// The order in which organizations are listed.
     OrganizationOrder of Organization in organizations {
         /// Newest first.
         #[default]
@@ -130,7 +131,7 @@ orders! {
         Name = name asc,
         /// By slug.
         Slug = slug asc,
-        /// Last changed first.
+        /// Most recently changed first.
         RecentlyUpdated = updated_at desc,
     }
 }

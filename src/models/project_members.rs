@@ -1,4 +1,4 @@
-//! `public.project_members`: who works on which project.
+//! `public.project_members`: the members of projects.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -27,18 +27,18 @@ use crate::{Change, Project, ProjectId, ProjectMemberId, ProjectRole, User, User
 #[diesel(belongs_to(Project, foreign_key = project_id), belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
 pub struct ProjectMember {
-    /// Key.
+    /// Primary key.
     pub id: ProjectMemberId,
     /// The project.
     pub project_id: ProjectId,
-    /// The user; a member once only.
+    /// The user, which is a member of the project at most once.
     pub user_id: UserId,
-    /// What the user may do in the project.
+    /// The user's role in the project.
     pub role: ProjectRole,
-    /// Since when.
+    /// The time at which the user was added.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub added_at: DateTime<Utc>,
-    /// Who added the user.
+    /// The user that added this one.
     pub added_by: Option<UserId>,
 }
 
@@ -47,19 +47,19 @@ pub struct ProjectMember {
 #[row(table = project_members, row = ProjectMember)]
 #[row(conflict = "(project_id, user_id)", keep(id))]
 pub struct NewProjectMember {
-    /// Key; made by [`ProjectMemberId::new`] unless given.
+    /// Primary key. Default: [`ProjectMemberId::new`].
     #[row(default = ProjectMemberId::new())]
     pub id: ProjectMemberId,
     /// The project.
     pub project_id: ProjectId,
     /// The user.
     pub user_id: UserId,
-    /// What the user may do in the project.
+    /// The user's role in the project.
     pub role: ProjectRole,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub added_at: Option<DateTime<Utc>>,
-    /// Who added the user.
+    /// The user that added this one.
     pub added_by: Option<UserId>,
 }
 
@@ -71,31 +71,31 @@ impl Membership for NewProjectMember {
     const KEEPS_AN_OWNER: &'static str = "project_keeps_an_owner";
 }
 
-/// Changes to a membership. What is not named is kept.
+/// Changes to a membership. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = project_members, row = ProjectMember, id = ProjectMemberId)]
 #[serde(default)]
 pub struct ProjectMemberChanges {
     /// New role.
     pub role: Option<ProjectRole>,
-    /// Who added the user.
+    /// The user that added this one.
     pub added_by: Change<UserId>,
 }
 
-/// Which memberships are meant. What is not named does not matter.
+/// A filter for memberships. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct ProjectMemberFilter {
-    /// Of this project.
+    /// Only rows of this project.
     pub project_id: Option<ProjectId>,
-    /// Of this user.
+    /// Only rows of this user.
     pub user_id: Option<UserId>,
-    /// With this role.
+    /// Only rows with this role.
     pub role: Option<ProjectRole>,
-    /// Of users whom this one added.
+    /// Only members that this user added.
     pub added_by: Option<UserId>,
-    /// Members since this time or later.
+    /// Only members since this time or later.
     pub added_from: Option<DateTime<Utc>>,
-    /// Members since before this time.
+    /// Only members since before this time.
     pub added_before: Option<DateTime<Utc>>,
 }
 
@@ -125,12 +125,12 @@ impl ProjectMemberFilter {
 }
 
 orders! {
-    /// In which order memberships are listed.
+    /// The order in which memberships are listed.
     ProjectMemberOrder of ProjectMember in project_members {
-        /// Those added last first.
+        /// Latest added first.
         #[default]
         Newest = added_at desc,
-        /// Those added first first.
+        /// Earliest added first.
         Oldest = added_at asc,
     }
 }

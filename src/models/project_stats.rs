@@ -1,4 +1,4 @@
-//! `cache.project_stats`: each active project in numbers.
+//! `cache.project_stats`: statistics of the active projects.
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
@@ -15,9 +15,10 @@ use crate::schema::cache::project_stats;
 use crate::schema::public::projects;
 use crate::{OrganizationId, ProjectId, ProjectStatus};
 
-/// A project in numbers: a row of the design's view `project_stats`, which has the active projects.
+/// Statistics of a project: a row of the design's view `project_stats`, which has the active projects.
 ///
-/// The view is computed as it is read: one row costs what the project's own analyses and members cost.
+/// The view is computed when it is read. The cost of a row depends on the number of the project's analyses and
+/// members.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = project_stats, check_for_backend(Pg))]
 #[non_exhaustive]
@@ -26,32 +27,33 @@ pub struct ProjectStats {
     pub id: ProjectId,
     /// The project's name.
     pub name: String,
-    /// How many analyses it has, whatever their status.
+    /// The number of the project's analyses, whatever their status.
     pub total_analyses: i64,
-    /// How many of them are completed.
+    /// The number of completed analyses.
     pub completed_analyses: i64,
-    /// When the last analysis ended, well or not.
+    /// The time at which the last analysis ended, successfully or not.
     #[serde(with = "crate::timestamp::optional", default)]
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub last_analysis_at: Option<DateTime<Utc>>,
-    /// The mean of `overallScore` in the summaries of completed analyses; a score that is no number does not count.
+    /// The mean of `overallScore` in the summaries of completed analyses. A score that is not a number does not
+    /// count.
     #[serde(default, deserialize_with = "crate::decimal::read")]
     pub avg_quality_score: Option<BigDecimal>,
-    /// How many members it has.
+    /// The number of members.
     pub member_count: i64,
 }
 
-/// Which projects are meant. What is not named does not matter.
+/// A filter for projects. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct ProjectStatsFilter {
-    /// Of this organization.
+    /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,
-    /// With this text in the name, without regard to case.
+    /// Only rows with this text in the name, ignoring case.
     pub search: Option<String>,
 }
 
 impl ProjectStatsFilter {
-    /// The projects themselves: counting them needs none of their numbers.
+    /// Returns the query for the projects themselves. It is enough to count them, without their statistics.
     pub(crate) fn projects(&self) -> projects::BoxedQuery<'_, Pg> {
         let mut query = projects::table
             .filter(projects::status.eq(ProjectStatus::Active))
@@ -73,11 +75,12 @@ impl ProjectStatsFilter {
     }
 }
 
-/// The numbers of some projects, by one pass through what they have.
+/// The query for the statistics of several projects, in one pass over their analyses and members.
 ///
-/// A plan for any ids counts on ten of them, and leaves the work to one process. Where there are `MANY`, PostgreSQL is
-/// to make a plan for these each time, as it does where one for any values is dearer: that is to count to a number in
-/// vain, which without the values of a call it takes for a thousand, three times over, and which is [`ONE`].
+/// PostgreSQL's generic plan expects ten ids and uses one process. For `MANY` ids a custom plan is better, which
+/// knows their number. PostgreSQL makes a custom plan at each call if the generic one has a higher estimated cost. So
+/// the text has a condition that is expensive by estimate only: the product of three series from 1 to a parameter.
+/// Without the parameter's value each is estimated at 1,000 rows. The value is [`ONE`].
 pub(crate) struct StatsOf<'a, const MANY: bool> {
     pub(crate) ids: &'a [ProjectId],
 }
@@ -116,8 +119,10 @@ impl<const MANY: bool> Query for StatsOf<'_, MANY> {
 impl<const MANY: bool, C> diesel::RunQueryDsl<C> for StatsOf<'_, MANY> {}
 
 orders! {
-    /// In which order projects' numbers are listed. Whatever the order, a page costs what all projects that the filter
-    /// matches cost: name an organization where there are many.
+    /// The order in which projects' statistics are listed.
+    ///
+    /// In any order, a page computes the statistics of all projects that the filter matches. If there are many
+    /// projects, filter by organization.
     ProjectStatsOrder of ProjectStats in project_stats {
         /// By the project's name.
         #[default]

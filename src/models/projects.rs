@@ -1,4 +1,4 @@
-//! `public.projects`: what is analyzed.
+//! `public.projects`: the projects that are analyzed.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -29,37 +29,37 @@ use crate::{
 #[diesel(belongs_to(Organization, foreign_key = organization_id), belongs_to(User, foreign_key = created_by))]
 #[non_exhaustive]
 pub struct Project {
-    /// Key.
+    /// Primary key.
     pub id: ProjectId,
-    /// The organization that it belongs to, if it belongs to one.
+    /// The organization that the project belongs to, if any.
     pub organization_id: Option<OrganizationId>,
     /// Display name.
     pub name: String,
-    /// What it is.
+    /// A description.
     pub description: Option<String>,
-    /// Where its repository is: `http://` or `https://`.
+    /// The URL of the repository, which begins with `http://` or `https://`.
     pub repository_url: Option<String>,
-    /// Who keeps its repository.
+    /// The provider that hosts the repository.
     pub repository_provider: Option<RepositoryProvider>,
-    /// What the provider tells of the repository.
+    /// The provider's data about the repository.
     pub repository_data: Option<Document>,
-    /// How it is analyzed, as the application writes it.
+    /// The configuration of its analyses, in the application's own format.
     pub configuration: Document,
-    /// Whether it is in use.
+    /// The status.
     pub status: ProjectStatus,
-    /// Who sees it.
+    /// The visibility.
     pub visibility: ProjectVisibility,
-    /// Who created it.
+    /// The user that created it.
     pub created_by: UserId,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
-    /// When the row last changed; kept by the database, strictly rising.
+    /// The time of the last change, set by the database. It increases strictly.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
-    /// Last analysis, if there was one.
+    /// The time of the last analysis, if there was one.
     #[serde(with = "crate::timestamp::optional", default)]
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub last_analyzed_at: Option<DateTime<Utc>>,
@@ -69,96 +69,97 @@ pub struct Project {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = projects, row = Project)]
 pub struct NewProject {
-    /// Key; made by [`ProjectId::new`] unless given.
+    /// Primary key. Default: [`ProjectId::new`].
     #[row(default = ProjectId::new())]
     pub id: ProjectId,
-    /// The organization that it belongs to.
+    /// The organization that the project belongs to.
     pub organization_id: Option<OrganizationId>,
-    /// At most 255 characters.
+    /// Display name, at most 255 characters.
     pub name: String,
-    /// What it is.
+    /// A description.
     pub description: Option<String>,
-    /// Where its repository is: `http://` or `https://`.
+    /// The URL of the repository, which begins with `http://` or `https://`.
     pub repository_url: Option<String>,
-    /// Who keeps its repository.
+    /// The provider that hosts the repository.
     pub repository_provider: Option<RepositoryProvider>,
-    /// What the provider tells of the repository.
+    /// The provider's data about the repository.
     pub repository_data: Option<Document>,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
-    /// `active` unless given.
+    /// Default: `active`.
     #[row(or = "'active'")]
     pub status: Option<ProjectStatus>,
-    /// `private` unless given.
+    /// Default: `private`.
     #[row(or = "'private'")]
     pub visibility: Option<ProjectVisibility>,
-    /// Who creates it.
+    /// The user that creates it.
     pub created_by: UserId,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
-    /// Last analysis, where there was one.
+    /// The time of the last analysis, if there was one.
     pub last_analyzed_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to a project. What is not named is kept.
+/// Changes to a project. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = projects, row = Project, id = ProjectId)]
 #[serde(default)]
 pub struct ProjectChanges {
-    /// Another organization, or none.
+    /// New organization, or none.
     pub organization_id: Change<OrganizationId>,
     /// New display name.
     pub name: Option<String>,
     /// New description.
     pub description: Change<String>,
-    /// New place of the repository.
+    /// New URL of the repository.
     pub repository_url: Change<String>,
-    /// Who keeps the repository now.
+    /// New provider of the repository.
     pub repository_provider: Change<RepositoryProvider>,
-    /// What the provider tells now.
+    /// New data of the provider.
     pub repository_data: Change<Document>,
-    /// New configuration, in place of the old; see
-    /// [`merge_configuration`](crate::ProjectRepository::merge_configuration) for a part of it.
+    /// New configuration, which replaces the old one.
+    /// [`merge_configuration`](crate::ProjectRepository::merge_configuration) changes a part of it.
     pub configuration: Option<Document>,
     /// New status.
     pub status: Option<ProjectStatus>,
-    /// Who sees it now.
+    /// New visibility.
     pub visibility: Option<ProjectVisibility>,
-    /// Last analysis.
+    /// New time of the last analysis.
     pub last_analyzed_at: Change<DateTime<Utc>>,
-    /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
+    /// `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
-/// Which projects are meant. What is not named does not matter: projects with the status `deleted` are meant too.
+/// A filter for projects. A field that is not set matches every row, including projects with the status `deleted`.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct ProjectFilter {
-    /// Of this organization.
+    /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,
-    /// Created by this user.
+    /// Only projects that this user created.
     pub created_by: Option<UserId>,
-    /// With this status.
+    /// Only rows with this status.
     pub status: Option<ProjectStatus>,
-    /// With this visibility.
+    /// Only rows with this visibility.
     pub visibility: Option<ProjectVisibility>,
-    /// With this repository.
+    /// Only projects with this repository URL.
     pub repository_url: Option<String>,
-    /// With a repository at this provider.
+    /// Only projects with a repository at this provider.
     pub repository_provider: Option<RepositoryProvider>,
-    /// With this text in the name or the description, without regard to case.
+    /// Only rows with this text in the name or the description, ignoring case.
     pub search: Option<String>,
-    /// With a configuration that contains this one: PostgreSQL's `@>`.
+    /// Only projects whose configuration contains this one, by PostgreSQL's operator `@>`.
     pub configuration_contains: Option<Document>,
-    /// Created at this time or later.
+    /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,
-    /// Created before this time.
+    /// Only rows created before this time.
     pub created_before: Option<DateTime<Utc>>,
-    /// Last changed at this time or later.
+    /// Only projects that were last changed at this time or later.
     pub updated_from: Option<DateTime<Utc>>,
-    /// Last changed before this time.
+    /// Only projects that were last changed before this time.
     pub updated_before: Option<DateTime<Utc>>,
 }
 
@@ -210,7 +211,7 @@ impl ProjectFilter {
 }
 
 orders! {
-    /// In which order projects are listed.
+    /// The order in which projects are listed.
     ProjectOrder of Project in projects {
         /// Newest first.
         #[default]
@@ -219,7 +220,7 @@ orders! {
         Oldest = created_at asc,
         /// By name.
         Name = name asc,
-        /// Last changed first.
+        /// Most recently changed first.
         RecentlyUpdated = updated_at desc,
     }
 }

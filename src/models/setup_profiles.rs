@@ -31,37 +31,37 @@ use crate::{
 #[diesel(belongs_to(User, foreign_key = created_by))]
 #[non_exhaustive]
 pub struct SetupProfile {
-    /// Key.
+    /// Primary key.
     pub id: SetupProfileId,
     /// Display name.
     pub name: String,
-    /// What the profile is good for.
+    /// A description of the profile.
     pub description: Option<String>,
-    /// What kind of machine it is for.
+    /// The kind of machine.
     pub category: SetupCategory,
-    /// Settings of the setup, as the application writes them.
+    /// Settings of the setup, in the application's own format.
     pub configuration: Document,
-    /// Array of the tools to install, as the application writes them.
+    /// Array of the tools to install, in the application's own format.
     pub tools: Document,
-    /// Array of the templates to lay out, as the application writes them.
+    /// Array of the templates to apply, in the application's own format.
     pub templates: Document,
-    /// Array of what has to be there first, as the application writes it.
+    /// Array of the prerequisites, in the application's own format.
     pub prerequisites: Document,
-    /// How long the setup may take, in minutes.
+    /// The estimated duration of the setup, in minutes.
     pub estimated_duration: Option<i32>,
-    /// Who sees the profile.
+    /// The visibility.
     pub visibility: ProfileVisibility,
-    /// Whether the profile is put forward.
+    /// True if the profile is featured.
     pub is_featured: bool,
-    /// Who made it.
+    /// The user that created it.
     pub created_by: UserId,
-    /// The organization that it is made for, if any.
+    /// The organization that the profile belongs to, if any.
     pub organization_id: Option<OrganizationId>,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
-    /// When the row last changed; kept by the database, strictly rising.
+    /// The time of the last change, set by the database. It increases strictly.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
@@ -71,42 +71,42 @@ pub struct SetupProfile {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_profiles, row = SetupProfile)]
 pub struct NewSetupProfile {
-    /// Key; made by [`SetupProfileId::new`] unless given.
+    /// Primary key. Default: [`SetupProfileId::new`].
     #[row(default = SetupProfileId::new())]
     pub id: SetupProfileId,
-    /// At most 255 characters.
+    /// Display name, at most 255 characters.
     pub name: String,
-    /// What the profile is good for.
+    /// A description of the profile.
     pub description: Option<String>,
-    /// What kind of machine it is for.
+    /// The kind of machine.
     pub category: SetupCategory,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
-    /// `[]` unless given.
+    /// Default: `[]`.
     #[row(or = "'[]'")]
     pub tools: Option<Document>,
-    /// `[]` unless given.
+    /// Default: `[]`.
     #[row(or = "'[]'")]
     pub templates: Option<Document>,
-    /// `[]` unless given.
+    /// Default: `[]`.
     #[row(or = "'[]'")]
     pub prerequisites: Option<Document>,
-    /// How long the setup may take, in minutes.
+    /// The estimated duration of the setup, in minutes.
     pub estimated_duration: Option<i32>,
-    /// `private` unless given.
+    /// Default: `private`.
     #[row(or = "'private'")]
     pub visibility: Option<ProfileVisibility>,
-    /// `false` unless given.
+    /// Default: `false`.
     #[row(or = "false")]
     pub is_featured: Option<bool>,
-    /// Who makes it.
+    /// The user that creates it.
     pub created_by: UserId,
-    /// The organization that it is made for.
+    /// The organization that the profile belongs to.
     pub organization_id: Option<OrganizationId>,
 }
 
-/// Changes to a setup profile. What is not named is kept.
+/// Changes to a setup profile. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_profiles, row = SetupProfile, id = SetupProfileId)]
 #[serde(default)]
@@ -117,47 +117,48 @@ pub struct SetupProfileChanges {
     pub description: Change<String>,
     /// New category.
     pub category: Option<SetupCategory>,
-    /// New settings, in place of the old.
+    /// New settings, which replace the old ones.
     pub configuration: Option<Document>,
-    /// New tools, in place of the old.
+    /// New tools, which replace the old ones.
     pub tools: Option<Document>,
-    /// New templates, in place of the old.
+    /// New templates, which replace the old ones.
     pub templates: Option<Document>,
-    /// New prerequisites, in place of the old.
+    /// New prerequisites, which replace the old ones.
     pub prerequisites: Option<Document>,
-    /// How long the setup may take, in minutes.
+    /// The estimated duration of the setup, in minutes.
     pub estimated_duration: Change<i32>,
-    /// Who sees the profile.
+    /// The visibility.
     pub visibility: Option<ProfileVisibility>,
-    /// Whether the profile is put forward.
+    /// True if the profile is featured.
     pub is_featured: Option<bool>,
-    /// The organization that it is made for.
+    /// The organization that the profile belongs to.
     pub organization_id: Change<OrganizationId>,
-    /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
+    /// `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
-/// Which setup profiles are meant. What is not named does not matter.
+/// A filter for setup profiles. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct SetupProfileFilter {
-    /// For this kind of machine.
+    /// Only profiles for this kind of machine.
     pub category: Option<SetupCategory>,
-    /// With this visibility.
+    /// Only rows with this visibility.
     pub visibility: Option<ProfileVisibility>,
-    /// Seen by this user: its own, those of an organization that it is a member of, and public ones.
+    /// Only profiles that this user can see: its own, those of its organizations, and public ones.
     pub visible_to: Option<UserId>,
-    /// Put forward or not.
+    /// Only profiles that are featured, or only those that are not.
     pub is_featured: Option<bool>,
-    /// Made by this user.
+    /// Only rows created by this user.
     pub created_by: Option<UserId>,
-    /// Made for this organization.
+    /// Only profiles of this organization.
     pub organization_id: Option<OrganizationId>,
-    /// With this text in the name or the description, without regard to case.
+    /// Only rows with this text in the name or the description, ignoring case.
     pub search: Option<String>,
-    /// Created at this time or later.
+    /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,
-    /// Created before this time.
+    /// Only rows created before this time.
     pub created_before: Option<DateTime<Utc>>,
 }
 
@@ -216,7 +217,7 @@ impl SetupProfileFilter {
 }
 
 orders! {
-    /// In which order setup profiles are listed.
+    /// The order in which setup profiles are listed.
     SetupProfileOrder of SetupProfile in setup_profiles {
         /// Newest first.
         #[default]

@@ -29,116 +29,116 @@ use crate::{
 #[diesel(belongs_to(User))]
 #[non_exhaustive]
 pub struct SetupSession {
-    /// Key.
+    /// Primary key.
     pub id: SetupSessionId,
-    /// The profile that is run.
+    /// The profile.
     pub profile_id: SetupProfileId,
-    /// Whose machine is set up.
+    /// The user whose machine is set up.
     pub user_id: UserId,
-    /// How far it is.
+    /// The status.
     pub status: SessionStatus,
-    /// How far it is, from 0 to 100.
+    /// The progress in percent, 0 to 100.
     pub progress: i32,
-    /// Name of the step that runs.
+    /// The name of the running step.
     pub current_step: Option<String>,
-    /// Settings of this run, as the application writes them.
+    /// Settings of this run, in the application's own format.
     pub configuration: Document,
-    /// Array of log entries, oldest first, as the application writes them.
+    /// Array of log entries, oldest first, in the application's own format.
     pub logs: Document,
-    /// Why it failed.
+    /// The reason of the failure.
     pub error_message: Option<String>,
-    /// When it began to run.
+    /// The time at which the run began.
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// The time at which the run ended.
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub completed_at: Option<DateTime<Utc>>,
-    /// How long it ran, in seconds.
+    /// The duration of the run, in seconds.
     pub duration_seconds: Option<i32>,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 
 /// A setup session to be created.
 ///
-/// The database checks that `progress` is within 0 and 100, that a session with `completed_at` has an earlier
-/// `started_at` and that one without has no `duration_seconds`.
+/// The database checks that `progress` is between 0 and 100. If `completed_at` is set, it requires an earlier
+/// `started_at`; otherwise `duration_seconds` must not be set.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_sessions, row = SetupSession)]
 pub struct NewSetupSession {
-    /// Key; made by [`SetupSessionId::new`] unless given.
+    /// Primary key. Default: [`SetupSessionId::new`].
     #[row(default = SetupSessionId::new())]
     pub id: SetupSessionId,
-    /// The profile that is run.
+    /// The profile.
     pub profile_id: SetupProfileId,
-    /// Whose machine is set up.
+    /// The user whose machine is set up.
     pub user_id: UserId,
-    /// `pending` unless given.
+    /// Default: `pending`.
     #[row(or = "'pending'")]
     pub status: Option<SessionStatus>,
-    /// 0 to 100, 0 unless given.
+    /// The progress in percent, 0 to 100. Default: 0.
     #[row(or = "0")]
     pub progress: Option<i32>,
-    /// Name of the step that runs, at most 255 characters.
+    /// The name of the running step, at most 255 characters.
     pub current_step: Option<String>,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
-    /// `[]` unless given.
+    /// Default: `[]`.
     #[row(or = "'[]'")]
     pub logs: Option<Document>,
-    /// Why it failed.
+    /// The reason of the failure.
     pub error_message: Option<String>,
-    /// When it began to run.
+    /// The time at which the run began.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// The time at which the run ended.
     pub completed_at: Option<DateTime<Utc>>,
-    /// How long it ran, in seconds.
+    /// The duration of the run, in seconds.
     pub duration_seconds: Option<i32>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to a setup session. What is not named is kept. The checks are those of [`NewSetupSession`].
+/// Changes to a setup session. A field that is not set keeps its value. The checks are those of [`NewSetupSession`].
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_sessions, row = SetupSession, id = SetupSessionId)]
 #[serde(default)]
 pub struct SetupSessionChanges {
     /// New status.
     pub status: Option<SessionStatus>,
-    /// New progress, 0 to 100.
+    /// New progress in percent, 0 to 100.
     pub progress: Option<i32>,
-    /// Name of the step that runs.
+    /// The name of the running step.
     pub current_step: Change<String>,
-    /// New settings, in place of the old.
+    /// New settings, which replace the old ones.
     pub configuration: Option<Document>,
-    /// New log, in place of the old; see [`append_log`](crate::SetupSessionRepository::append_log) for one entry
-    /// more.
+    /// New log, which replaces the old one. [`append_log`](crate::SetupSessionRepository::append_log) appends an
+    /// entry.
     pub logs: Option<Document>,
-    /// Why it failed.
+    /// The reason of the failure.
     pub error_message: Change<String>,
-    /// When it began to run.
+    /// The time at which the run began.
     pub started_at: Change<DateTime<Utc>>,
-    /// When it ended.
+    /// The time at which the run ended.
     pub completed_at: Change<DateTime<Utc>>,
-    /// How long it ran, in seconds.
+    /// The duration of the run, in seconds.
     pub duration_seconds: Change<i32>,
 }
 
-/// Which setup sessions are meant. What is not named does not matter.
+/// A filter for setup sessions. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct SetupSessionFilter {
-    /// Of this profile.
+    /// Only sessions of this profile.
     pub profile_id: Option<SetupProfileId>,
-    /// Of this user.
+    /// Only rows of this user.
     pub user_id: Option<UserId>,
-    /// With this status.
+    /// Only rows with this status.
     pub status: Option<SessionStatus>,
-    /// Created at this time or later.
+    /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,
-    /// Created before this time.
+    /// Only rows created before this time.
     pub created_before: Option<DateTime<Utc>>,
 }
 
@@ -165,7 +165,7 @@ impl SetupSessionFilter {
 }
 
 orders! {
-    /// In which order setup sessions are listed.
+    /// The order in which setup sessions are listed.
     SetupSessionOrder of SetupSession in setup_sessions {
         /// Newest first.
         #[default]

@@ -1,4 +1,4 @@
-//! `setup.setup_steps`: what a setup session does, one after the other.
+//! `setup.setup_steps`: the steps of setup sessions.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -26,35 +26,35 @@ use crate::{Change, SetupSession, SetupSessionId, SetupStepId, StepStatus};
 #[diesel(belongs_to(SetupSession, foreign_key = session_id))]
 #[non_exhaustive]
 pub struct SetupStep {
-    /// Key.
+    /// Primary key.
     pub id: SetupStepId,
-    /// The session that it is a part of.
+    /// The session.
     pub session_id: SetupSessionId,
     /// Display name.
     pub name: String,
-    /// What the step does.
+    /// A description of the step.
     pub description: Option<String>,
-    /// Its place in the session; the design does not make it unique.
+    /// The position in the session. It is not unique.
     pub step_order: i32,
-    /// The tool that it installs, by name.
+    /// The name of the tool that the step installs.
     pub tool_name: Option<String>,
-    /// The command that it runs.
+    /// The command that the step runs.
     pub command: Option<String>,
-    /// How far it is.
+    /// The status.
     pub status: StepStatus,
-    /// What it has printed.
+    /// The output of the step.
     pub logs: Option<String>,
-    /// Why it failed.
+    /// The reason of the failure.
     pub error_message: Option<String>,
-    /// When it began to run.
+    /// The time at which the run began.
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// The time at which the run ended.
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub completed_at: Option<DateTime<Utc>>,
-    /// How long it ran, in seconds.
+    /// The duration of the run, in seconds.
     pub duration_seconds: Option<i32>,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
@@ -63,40 +63,40 @@ pub struct SetupStep {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_steps, row = SetupStep)]
 pub struct NewSetupStep {
-    /// Key; made by [`SetupStepId::new`] unless given.
+    /// Primary key. Default: [`SetupStepId::new`].
     #[row(default = SetupStepId::new())]
     pub id: SetupStepId,
-    /// The session that it is a part of.
+    /// The session.
     pub session_id: SetupSessionId,
-    /// At most 255 characters.
+    /// Display name, at most 255 characters.
     pub name: String,
-    /// What the step does.
+    /// A description of the step.
     pub description: Option<String>,
-    /// Its place in the session.
+    /// The position in the session.
     pub step_order: i32,
-    /// The tool that it installs, by name, at most 255 characters.
+    /// The name of the tool that the step installs, at most 255 characters.
     pub tool_name: Option<String>,
-    /// The command that it runs.
+    /// The command that the step runs.
     pub command: Option<String>,
-    /// `pending` unless given.
+    /// Default: `pending`.
     #[row(or = "'pending'")]
     pub status: Option<StepStatus>,
-    /// What it has printed.
+    /// The output of the step.
     pub logs: Option<String>,
-    /// Why it failed.
+    /// The reason of the failure.
     pub error_message: Option<String>,
-    /// When it began to run.
+    /// The time at which the run began.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// The time at which the run ended.
     pub completed_at: Option<DateTime<Utc>>,
-    /// How long it ran, in seconds.
+    /// The duration of the run, in seconds.
     pub duration_seconds: Option<i32>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to a setup step. What is not named is kept. The check is that of [`NewSetupStep`].
+/// Changes to a setup step. A field that is not set keeps its value. The check is that of [`NewSetupStep`].
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_steps, row = SetupStep, id = SetupStepId)]
 #[serde(default)]
@@ -105,34 +105,34 @@ pub struct SetupStepChanges {
     pub name: Option<String>,
     /// New description.
     pub description: Change<String>,
-    /// New place in the session.
+    /// New position in the session.
     pub step_order: Option<i32>,
-    /// The tool that it installs, by name.
+    /// The name of the tool that the step installs.
     pub tool_name: Change<String>,
-    /// The command that it runs.
+    /// The command that the step runs.
     pub command: Change<String>,
     /// New status.
     pub status: Option<StepStatus>,
-    /// What it has printed, in place of the old.
+    /// New output, which replaces the old.
     pub logs: Change<String>,
-    /// Why it failed.
+    /// The reason of the failure.
     pub error_message: Change<String>,
-    /// When it began to run.
+    /// The time at which the run began.
     pub started_at: Change<DateTime<Utc>>,
-    /// When it ended.
+    /// The time at which the run ended.
     pub completed_at: Change<DateTime<Utc>>,
-    /// How long it ran, in seconds.
+    /// The duration of the run, in seconds.
     pub duration_seconds: Change<i32>,
 }
 
-/// Which setup steps are meant. What is not named does not matter.
+/// A filter for setup steps. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct SetupStepFilter {
-    /// Of this session.
+    /// Only steps of this session.
     pub session_id: Option<SetupSessionId>,
-    /// With this status.
+    /// Only rows with this status.
     pub status: Option<StepStatus>,
-    /// That install this tool.
+    /// Only steps that install this tool.
     pub tool_name: Option<String>,
 }
 
@@ -153,9 +153,9 @@ impl SetupStepFilter {
 }
 
 orders! {
-    /// In which order setup steps are listed.
+    /// The order in which setup steps are listed.
     SetupStepOrder of SetupStep in setup_steps {
-        /// By their place in the session.
+        /// By position in the session.
         #[default]
         StepOrder = step_order asc,
         /// Newest first.

@@ -1,4 +1,4 @@
-//! `audit.system_logs`: what the platform's services report.
+//! `audit.system_logs`: the log of the platform's services.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -28,25 +28,25 @@ use crate::{Document, LogLevel, SystemLogId, UserId};
 #[diesel(belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
 pub struct SystemLog {
-    /// Key, together with `created_at`.
+    /// Primary key, together with `created_at`.
     pub id: SystemLogId,
-    /// How grave it is.
+    /// The level.
     pub level: LogLevel,
-    /// The service that reports.
+    /// The service that wrote the line.
     pub service: String,
-    /// The part of the service.
+    /// The component of the service.
     pub component: Option<String>,
-    /// What happened, in words.
+    /// The message.
     pub message: String,
-    /// What happened, in fields.
+    /// Structured fields of the message.
     pub data: Option<Document>,
-    /// Joins the lines of one piece of work across services.
+    /// The id that the lines of one operation share across services.
     pub correlation_id: Option<Uuid>,
-    /// Joins the lines of one request.
+    /// The id that the lines of one request share.
     pub request_id: Option<Uuid>,
-    /// The user whom it was done for.
+    /// The user on whose behalf the service acted.
     pub user_id: Option<UserId>,
-    /// When it happened. The month in UTC decides the partition.
+    /// The time of the event. Its month in UTC determines the partition.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
@@ -55,57 +55,57 @@ pub struct SystemLog {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = system_logs, row = SystemLog)]
 pub struct NewSystemLog {
-    /// Key; made by [`SystemLogId::new`] unless given.
+    /// Primary key. Default: [`SystemLogId::new`].
     #[row(default = SystemLogId::new())]
     pub id: SystemLogId,
-    /// How grave it is.
+    /// The level.
     pub level: LogLevel,
-    /// The service that reports, at most 100 characters.
+    /// The service that wrote the line, at most 100 characters.
     pub service: String,
-    /// The part of the service, at most 100 characters.
+    /// The component of the service, at most 100 characters.
     pub component: Option<String>,
-    /// What happened, in words.
+    /// The message.
     pub message: String,
-    /// What happened, in fields.
+    /// Structured fields of the message.
     pub data: Option<Document>,
-    /// Joins the lines of one piece of work across services.
+    /// The id that the lines of one operation share across services.
     pub correlation_id: Option<Uuid>,
-    /// Joins the lines of one request.
+    /// The id that the lines of one request share.
     pub request_id: Option<Uuid>,
-    /// The user whom it was done for.
+    /// The user on whose behalf the service acted.
     pub user_id: Option<UserId>,
-    /// Now unless given.
+    /// Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Which lines of the system log are meant. What is not named does not matter.
+/// A filter for lines of the system log. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct SystemLogFilter {
-    /// Of this level.
+    /// Only lines of this level.
     pub level: Option<LogLevel>,
-    /// Of this level or a graver one.
+    /// Only lines of this level or a more severe one.
     pub at_least: Option<LogLevel>,
-    /// Reported by this service.
+    /// Only lines of this service.
     pub service: Option<String>,
-    /// Reported by this part of a service.
+    /// Only lines of this component.
     pub component: Option<String>,
-    /// Of this piece of work.
+    /// Only lines with this correlation id.
     pub correlation_id: Option<Uuid>,
-    /// Of this request.
+    /// Only lines of this request.
     pub request_id: Option<Uuid>,
-    /// Done for this user.
+    /// Only lines about work for this user.
     pub user_id: Option<UserId>,
-    /// With this text in the message, without regard to case. No index serves it: name a time range, too.
+    /// Only lines with this text in the message, ignoring case. There is no index for it, so restrict the time, too.
     pub search: Option<String>,
-    /// Happened at this time or later. Both times keep months out of which nothing is wanted from being read.
+    /// Only lines of this time or later. Months outside both times are not read.
     pub created_from: Option<DateTime<Utc>>,
-    /// Happened before this time.
+    /// Only lines from before this time.
     pub created_before: Option<DateTime<Utc>>,
 }
 
 impl SystemLogFilter {
-    /// Whether every entry of some time is meant.
+    /// Checks whether the filter restricts nothing but the times.
     pub(crate) fn names_times_only(&self) -> bool {
         let times = Self {
             created_from: self.created_from,
@@ -153,7 +153,7 @@ impl SystemLogFilter {
 }
 
 orders! {
-    /// In which order lines of the system log are listed.
+    /// The order in which lines of the system log are listed.
     SystemLogOrder of SystemLog in system_logs {
         /// Newest first.
         #[default]

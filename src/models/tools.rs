@@ -1,4 +1,4 @@
-//! `setup.tools`: what can be installed on a machine.
+//! `setup.tools`: tools that can be installed on a machine.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,37 +27,37 @@ use crate::{Change, Document, Error, Platform, Result, ToolCategory, ToolId};
 #[diesel(table_name = tools, check_for_backend(Pg))]
 #[non_exhaustive]
 pub struct Tool {
-    /// Key.
+    /// Primary key.
     pub id: ToolId,
-    /// Name; the design does not make it unique, not even with the version.
+    /// The name. It is not unique, not even with the version.
     pub name: String,
-    /// Version, if the row is about one.
+    /// The version, if the row is about a certain one.
     pub version: Option<String>,
-    /// What it is for.
+    /// The category.
     pub category: ToolCategory,
-    /// What it does.
+    /// A description.
     pub description: Option<String>,
-    /// The command that installs it.
+    /// The command that installs the tool.
     pub install_command: Option<String>,
-    /// The command that tells whether it is installed.
+    /// The command that checks whether the tool is installed.
     pub verify_command: Option<String>,
-    /// Shape of its settings, as the application writes it.
+    /// The schema of the tool's settings, in the application's own format.
     pub configuration_schema: Option<Document>,
-    /// Where it can be installed.
+    /// The platforms on which the tool can be installed.
     #[diesel(deserialize_as = crate::lenient::Elements<Platform>)]
     pub supported_platforms: Vec<Platform>,
-    /// Names of the tools that have to be there first.
+    /// The names of the tools that must be installed first.
     #[diesel(deserialize_as = crate::lenient::Elements<String>)]
     pub dependencies: Option<Vec<String>>,
-    /// More about it, as the application writes it.
+    /// Additional data, in the application's own format.
     pub metadata: Document,
-    /// A tool that is not active keeps its row and is not offered.
+    /// True if the tool is offered. An inactive tool keeps its row.
     pub is_active: bool,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
-    /// When the row last changed; kept by the database, strictly rising.
+    /// The time of the last change, set by the database. It increases strictly.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
@@ -67,37 +67,37 @@ pub struct Tool {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = tools, row = Tool)]
 pub struct NewTool {
-    /// Key; made by [`ToolId::new`] unless given.
+    /// Primary key. Default: [`ToolId::new`].
     #[row(default = ToolId::new())]
     pub id: ToolId,
     /// At most 255 characters.
     pub name: String,
     /// At most 100 characters.
     pub version: Option<String>,
-    /// What it is for.
+    /// The category.
     pub category: ToolCategory,
-    /// What it does.
+    /// A description.
     pub description: Option<String>,
-    /// The command that installs it.
+    /// The command that installs the tool.
     pub install_command: Option<String>,
-    /// The command that tells whether it is installed.
+    /// The command that checks whether the tool is installed.
     pub verify_command: Option<String>,
-    /// Shape of its settings.
+    /// The schema of the tool's settings.
     pub configuration_schema: Option<Document>,
-    /// None unless given.
+    /// Default: none.
     #[row(or = "'{}'")]
     pub supported_platforms: Option<Vec<Platform>>,
-    /// Names of the tools that have to be there first.
+    /// The names of the tools that must be installed first.
     pub dependencies: Option<Vec<String>>,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub metadata: Option<Document>,
-    /// `true` unless given.
+    /// Default: `true`.
     #[row(or = "true")]
     pub is_active: Option<bool>,
 }
 
-/// Changes to a tool. What is not named is kept.
+/// Changes to a tool. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = tools, row = Tool, id = ToolId)]
 #[serde(default)]
@@ -110,37 +110,38 @@ pub struct ToolChanges {
     pub category: Option<ToolCategory>,
     /// New description.
     pub description: Change<String>,
-    /// The command that installs it.
+    /// The command that installs the tool.
     pub install_command: Change<String>,
-    /// The command that tells whether it is installed.
+    /// The command that checks whether the tool is installed.
     pub verify_command: Change<String>,
-    /// New shape of its settings.
+    /// New schema of its settings.
     pub configuration_schema: Change<Document>,
-    /// New platforms, in place of the old.
+    /// New platforms, which replace the old ones.
     pub supported_platforms: Option<Vec<Platform>>,
-    /// New dependencies, in place of the old.
+    /// New dependencies, which replace the old ones.
     pub dependencies: Change<Vec<String>>,
-    /// New metadata, in place of the old.
+    /// New metadata, which replaces the old.
     pub metadata: Option<Document>,
-    /// Whether it is offered.
+    /// True if the tool is offered.
     pub is_active: Option<bool>,
-    /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
+    /// `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
-/// Which tools are meant. What is not named does not matter.
+/// A filter for tools. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct ToolFilter {
-    /// With this name.
+    /// Only rows with this name.
     pub name: Option<String>,
-    /// For this.
+    /// Only tools of this category.
     pub category: Option<ToolCategory>,
-    /// That can be installed there.
+    /// Only tools that can be installed on this platform.
     pub platform: Option<Platform>,
-    /// Active or not.
+    /// Only rows that are active, or only those that are not.
     pub is_active: Option<bool>,
-    /// With this text in the name or the description, without regard to case.
+    /// Only rows with this text in the name or the description, ignoring case.
     pub search: Option<String>,
 }
 
@@ -172,7 +173,7 @@ impl ToolFilter {
 }
 
 orders! {
-    /// In which order tools are listed.
+    /// The order in which tools are listed.
     ToolOrder of Tool in tools {
         /// Newest first.
         #[default]
@@ -184,12 +185,17 @@ orders! {
     }
 }
 
-/// Puts tools in the order in which they can be installed: each after its dependencies, otherwise as asked for, and
-/// dependencies of the same tool by name. `tools` holds one tool for each name that is needed.
+/// Sorts tools into an order in which they can be installed: each after its dependencies.
+///
+/// Otherwise the order is that of `names`, and dependencies of the same tool are sorted by name. `tools` has one tool
+/// for each name that is needed.
+///
+/// # Errors
+/// - [`Error::InvalidInput`] if a tool is missing or the dependencies form a cycle.
 pub(crate) fn install_order(names: &[&str], tools: &[Tool]) -> Result<Vec<Tool>> {
     let tools: HashMap<&str, &Tool> = tools.iter().map(|tool| (&*tool.name, tool)).collect();
     let (mut ordered, mut begun, mut done) = (Vec::new(), HashSet::new(), HashSet::new());
-    // Not recursive: how deep it goes is up to the data.
+    // Not recursive: the data determines the depth.
     let mut path: Vec<Visit> = Vec::new();
     for &asked in names {
         let mut next = Some(asked);
@@ -213,7 +219,7 @@ pub(crate) fn install_order(names: &[&str], tools: &[Tool]) -> Result<Vec<Tool>>
     Ok(ordered)
 }
 
-/// A tool on the way from one that was asked for, with the dependencies that were not yet looked at.
+/// A tool on the current path, with its dependencies that were not visited yet.
 struct Visit<'t> {
     tool: &'t Tool,
     dependencies: std::vec::IntoIter<&'t str>,

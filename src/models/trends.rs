@@ -1,4 +1,4 @@
-//! `analysis.get_analysis_trends`: how a project's metric goes from day to day.
+//! `analysis.get_analysis_trends`: the values of a project's metric from day to day.
 
 use bigdecimal::BigDecimal;
 use chrono::NaiveDate;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::schema::analysis::sql_types::TrendDirection as TrendDirectionSql;
 use crate::{ProjectId, TrendDirection};
 
-/// A day of a metric: a row of the design's function `get_analysis_trends`.
+/// A metric on one day: a row of the design's function `get_analysis_trends`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TrendPoint {
@@ -20,16 +20,16 @@ pub struct TrendPoint {
     /// The mean of the metric's values in the analyses that were completed on that day.
     #[serde(deserialize_with = "crate::decimal::read")]
     pub average: BigDecimal,
-    /// How the mean compares with that of the day before it that has one: greater is `Improving`, smaller
-    /// `Declining`, whatever the metric is. The first day is `Stable`.
+    /// The comparison with the mean of the previous day that has one. Greater is `Improving` and smaller is
+    /// `Declining`, whatever the metric means. The first day is `Stable`.
     pub direction: TrendDirection,
 }
 
-/// A day of one of several metrics, with the metric's place among them, from 1.
+/// One day of one of several metrics, with the metric's position among them, counted from 1.
 pub(crate) type PlacedPoint = (i64, NaiveDate, BigDecimal, TrendDirection);
 
 impl TrendPoint {
-    /// The days of each of so many metrics.
+    /// Groups the days by metric. Returns one list for each of `metrics` metrics.
     pub(crate) fn of_each(rows: Vec<PlacedPoint>, metrics: usize) -> Vec<Vec<Self>> {
         let mut trends = vec![Vec::new(); metrics];
         for (position, date, average, direction) in rows {
@@ -46,7 +46,8 @@ impl TrendPoint {
     }
 }
 
-/// The trends of several metrics of a project, each row with its metric's place in the list, from 1.
+/// The query for the trends of several metrics of a project. Each row has its metric's position in the list, counted
+/// from 1.
 pub(crate) struct TrendsOf<'a> {
     pub(crate) project_id: ProjectId,
     pub(crate) metric_names: &'a [&'a str],

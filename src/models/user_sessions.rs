@@ -1,6 +1,6 @@
-//! `public.user_sessions`: where users are logged in.
+//! `public.user_sessions`: login sessions of users.
 //!
-//! The hashes of the tokens are secrets: no form of a session is serialized with them, and `Debug` leaves them out.
+//! The hashes of the tokens are secrets. They are never serialized, and `Debug` leaves them out.
 
 use std::fmt;
 
@@ -21,28 +21,28 @@ use crate::{Change, User, UserId, UserSessionId};
 #[diesel(table_name = user_sessions, belongs_to(User, foreign_key = user_id), check_for_backend(Pg))]
 #[non_exhaustive]
 pub struct UserSession {
-    /// Key.
+    /// Primary key.
     pub id: UserSessionId,
-    /// Who is logged in.
+    /// The user that is logged in.
     pub user_id: UserId,
-    /// Hash of the token that the client presents; never serialized.
+    /// Hash of the token that the client presents. It is never serialized.
     #[serde(skip)]
     pub token_hash: String,
-    /// Hash of the token that a new one is had for; never serialized.
+    /// Hash of the refresh token, which the client exchanges for a new token. It is never serialized.
     #[serde(skip)]
     pub refresh_token_hash: Option<String>,
-    /// From this time on the session counts no more.
+    /// The time from which on the session is no longer valid.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub expires_at: DateTime<Utc>,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
-    /// When the session was last used.
+    /// The time of the last use.
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub last_used_at: DateTime<Utc>,
-    /// What the client calls itself.
+    /// The name that the client gives itself.
     pub user_agent: Option<String>,
-    /// Where the client is.
+    /// The address of the client.
     pub ip_address: Option<IpNetwork>,
 }
 
@@ -65,20 +65,20 @@ impl fmt::Debug for UserSession {
 #[derive(Clone, PartialEq, NewRow)]
 #[row(table = user_sessions, row = UserSession)]
 pub struct NewUserSession {
-    /// Key; made by [`UserSessionId::new`] unless given.
+    /// Primary key. Default: [`UserSessionId::new`].
     #[row(default = UserSessionId::new())]
     pub id: UserSessionId,
-    /// Who is logged in.
+    /// The user that is logged in.
     pub user_id: UserId,
     /// Hash of the token that the client presents, at most 255 characters.
     pub token_hash: String,
-    /// Hash of the token that a new one is had for, at most 255 characters.
+    /// Hash of the refresh token, at most 255 characters.
     pub refresh_token_hash: Option<String>,
-    /// From this time on the session counts no more.
+    /// The time from which on the session is no longer valid.
     pub expires_at: DateTime<Utc>,
-    /// What the client calls itself.
+    /// The name that the client gives itself.
     pub user_agent: Option<String>,
-    /// Where the client is.
+    /// The address of the client.
     pub ip_address: Option<IpNetwork>,
 }
 
@@ -95,21 +95,21 @@ impl fmt::Debug for NewUserSession {
     }
 }
 
-/// Changes to a session. What is not named is kept. Since they hold secrets, they are not serialized.
+/// Changes to a session. A field that is not set keeps its value. The changes hold secrets and are never serialized.
 #[derive(Clone, PartialEq, Default, Changes)]
 #[row(table = user_sessions, row = UserSession, id = UserSessionId)]
 pub struct UserSessionChanges {
     /// Hash of a new token.
     pub token_hash: Option<String>,
-    /// Hash of a new token to refresh with.
+    /// Hash of a new refresh token.
     pub refresh_token_hash: Change<String>,
-    /// New end.
+    /// New time of expiry.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Last use; see [`touch`](crate::UserSessionRepository::touch) for now.
+    /// New time of the last use. [`touch`](crate::UserSessionRepository::touch) sets it to the current time.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// What the client calls itself now.
+    /// New name that the client gives itself.
     pub user_agent: Change<String>,
-    /// Where the client is now.
+    /// New address of the client.
     pub ip_address: Change<IpNetwork>,
 }
 
@@ -125,22 +125,22 @@ impl fmt::Debug for UserSessionChanges {
     }
 }
 
-/// Which sessions are meant. What is not named does not matter.
+/// A filter for sessions. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct UserSessionFilter {
-    /// Of this user.
+    /// Only rows of this user.
     pub user_id: Option<UserId>,
-    /// Not this one: to end all sessions of a user but the one that asks for it.
+    /// Only sessions other than this one. This serves to end all sessions of a user but the current one.
     pub other_than: Option<UserSessionId>,
-    /// Expired or not, by the server's clock.
+    /// Only sessions that have expired by the server's clock, or only those that have not.
     pub is_expired: Option<bool>,
-    /// Expiring at this time or later.
+    /// Only sessions that expire at this time or later.
     pub expires_from: Option<DateTime<Utc>>,
-    /// Expiring before this time.
+    /// Only sessions that expire before this time.
     pub expires_before: Option<DateTime<Utc>>,
-    /// Last used at this time or later.
+    /// Only sessions that were last used at this time or later.
     pub used_from: Option<DateTime<Utc>>,
-    /// Last used before this time.
+    /// Only sessions that were last used before this time.
     pub used_before: Option<DateTime<Utc>>,
 }
 
@@ -176,16 +176,16 @@ impl UserSessionFilter {
 }
 
 orders! {
-    /// In which order sessions are listed.
+    /// The order in which sessions are listed.
     UserSessionOrder of UserSession in user_sessions {
         /// Newest first.
         #[default]
         Newest = created_at desc,
         /// Oldest first.
         Oldest = created_at asc,
-        /// Last used first.
+        /// Most recently used first.
         RecentlyUsed = last_used_at desc,
-        /// Those that expire soonest first.
+        /// Next to expire first.
         ExpiringSoonest = expires_at asc,
     }
 }

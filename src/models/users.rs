@@ -1,4 +1,4 @@
-//! `public.users`: who uses the platform.
+//! `public.users`: users of the platform.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
@@ -15,33 +15,33 @@ use crate::{Change, Document, UserId, UserRole};
 #[diesel(table_name = users, check_for_backend(Pg))]
 #[non_exhaustive]
 pub struct User {
-    /// Key.
+    /// Primary key.
     pub id: UserId,
-    /// Unique without regard to the case of ASCII letters.
+    /// Email address, unique regardless of the case of ASCII letters.
     pub email: String,
     /// Display name.
     pub name: String,
-    /// What the user may do on the whole platform.
+    /// The user's role on the whole platform.
     pub role: UserRole,
-    /// Where the picture is.
+    /// The URL of the user's picture.
     pub avatar_url: Option<String>,
     /// Login name on GitHub.
     pub github_username: Option<String>,
-    /// Settings of the user interface, as the application writes them.
+    /// Settings of the user interface, in the application's own format.
     pub preferences: Document,
-    /// A user who is not active keeps its rows and cannot log in.
+    /// True if the user may log in. An inactive user keeps its rows.
     pub is_active: bool,
-    /// Whether the address was confirmed.
+    /// True if the address was confirmed.
     pub email_verified: bool,
-    /// Last login, if there was one.
+    /// The time of the last login, if there was one.
     #[serde(with = "crate::timestamp::optional", default)]
     #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
     pub last_login_at: Option<DateTime<Utc>>,
-    /// When the row was made.
+    /// The time at which the row was created.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
-    /// When the row last changed; kept by the database, strictly rising.
+    /// The time of the last change, set by the database. It increases strictly.
     #[serde(with = "crate::timestamp")]
     #[diesel(deserialize_as = crate::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
@@ -51,74 +51,75 @@ pub struct User {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = users, row = User, conflict = "(pg_catalog.lower(email COLLATE pg_catalog.\"C\"))", keep(id))]
 pub struct NewUser {
-    /// Key; made by [`UserId::new`] unless given.
+    /// Primary key. Default: [`UserId::new`].
     #[row(default = UserId::new())]
     pub id: UserId,
-    /// At most 255 characters, unique without regard to the case of ASCII letters.
+    /// Email address, at most 255 characters, unique regardless of the case of ASCII letters.
     pub email: String,
-    /// At most 255 characters.
+    /// Display name, at most 255 characters.
     pub name: String,
-    /// `developer` unless given.
+    /// Default: `developer`.
     #[row(or = "'developer'")]
     pub role: Option<UserRole>,
-    /// Where the picture is.
+    /// The URL of the user's picture.
     pub avatar_url: Option<String>,
     /// Login name on GitHub, at most 255 characters.
     pub github_username: Option<String>,
-    /// `{}` unless given.
+    /// Default: `{}`.
     #[row(or = "'{}'")]
     pub preferences: Option<Document>,
-    /// `true` unless given.
+    /// Default: `true`.
     #[row(or = "true")]
     pub is_active: Option<bool>,
-    /// `false` unless given.
+    /// Default: `false`.
     #[row(or = "false")]
     pub email_verified: Option<bool>,
 }
 
-/// Changes to a user. What is not named is kept.
+/// Changes to a user. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = users, row = User, id = UserId)]
 #[serde(default)]
 pub struct UserChanges {
-    /// New address.
+    /// New email address.
     pub email: Option<String>,
     /// New display name.
     pub name: Option<String>,
     /// New role.
     pub role: Option<UserRole>,
-    /// New picture.
+    /// New URL of the picture.
     pub avatar_url: Change<String>,
     /// New login name on GitHub.
     pub github_username: Change<String>,
-    /// New settings, in place of the old; see
-    /// [`merge_preferences`](crate::UserRepository::merge_preferences) for a part of them.
+    /// New settings, which replace the old ones. [`merge_preferences`](crate::UserRepository::merge_preferences)
+    /// changes a part of them.
     pub preferences: Option<Document>,
-    /// Whether the user may log in.
+    /// True if the user may log in.
     pub is_active: Option<bool>,
-    /// Whether the address was confirmed.
+    /// True if the address was confirmed.
     pub email_verified: Option<bool>,
-    /// Last login.
+    /// New time of the last login.
     pub last_login_at: Change<DateTime<Utc>>,
-    /// Refuse with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
+    /// `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
-/// Which users are meant. What is not named does not matter.
+/// A filter for users. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct UserFilter {
-    /// With this role.
+    /// Only rows with this role.
     pub role: Option<UserRole>,
-    /// Active or not.
+    /// Only rows that are active, or only those that are not.
     pub is_active: Option<bool>,
-    /// With an address that was confirmed, or not.
+    /// Only users with a confirmed address, or only those with an unconfirmed one.
     pub email_verified: Option<bool>,
-    /// With this text in the name or the address, without regard to case.
+    /// Only users with this text in the name or the address, ignoring case.
     pub search: Option<String>,
-    /// Created at this time or later.
+    /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,
-    /// Created before this time.
+    /// Only rows created before this time.
     pub created_before: Option<DateTime<Utc>>,
 }
 
@@ -151,7 +152,7 @@ impl UserFilter {
 }
 
 orders! {
-    /// In which order users are listed.
+    /// The order in which users are listed.
     UserOrder of User in users {
         /// Newest first.
         #[default]
@@ -160,7 +161,7 @@ orders! {
         Oldest = created_at asc,
         /// By name.
         Name = name asc,
-        /// By address.
+        /// By email address.
         Email = email asc,
     }
 }

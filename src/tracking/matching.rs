@@ -329,11 +329,11 @@ fn push_parts(out: &mut AstPass<'_, '_, Pg>) {
 enum Section {
     /// Nothing: the pass reads what the one before it has left.
     None,
-    /// How far the pairs of a file have moved: [`LINE_SHIFT`].
+    /// Computes how far the pairs of a file have moved: [`LINE_SHIFT`].
     LineShift,
-    /// What can only have an equal in another file: [`OTHER_FILES`].
+    /// Selects the findings that can only have an equal in another file: [`OTHER_FILES`].
     OtherFiles,
-    /// The hashes of code, message and wording: [`push_parts`].
+    /// Computes the hashes of code, message and wording: [`push_parts`].
     Parts,
 }
 
@@ -352,7 +352,7 @@ impl Section {
 struct Pass {
     /// The name of the pass's common table expression.
     name: &'static str,
-    /// What is written before the pass.
+    /// The section that is written before the pass.
     before: Section,
     /// The common table expression with the candidates: its rows that are not paired.
     from: &'static str,
