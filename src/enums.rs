@@ -19,7 +19,7 @@ use diesel::sql_types::Text;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::statement::{Wire, Word};
+use crate::sql::{Wire, Word};
 use crate::{Error, schema};
 
 /// The name of an enum value that this version of the crate does not have.

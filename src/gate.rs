@@ -1,13 +1,9 @@
 //! Whether an analysis is good enough.
 
-mod statement;
-
 use bigdecimal::BigDecimal;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, IssueSeverity, Result};
-
-pub(crate) use statement::{Measure, Measured};
 
 /// What an analysis must fulfil: all of the conditions.
 ///
@@ -188,15 +184,15 @@ pub struct ConditionVerdict {
 }
 
 /// What a gate's conditions look at.
-struct Measurements {
+pub(crate) struct Measurements {
     /// By severity, the worst first.
-    new_issues: Vec<i64>,
-    open_issues: Vec<i64>,
-    score: Option<BigDecimal>,
+    pub(crate) new_issues: Vec<i64>,
+    pub(crate) open_issues: Vec<i64>,
+    pub(crate) score: Option<BigDecimal>,
     /// For each condition, its metric now.
-    values: Vec<Option<BigDecimal>>,
+    pub(crate) values: Vec<Option<BigDecimal>>,
     /// For each condition, what its metric is compared with.
-    references: Vec<Option<BigDecimal>>,
+    pub(crate) references: Vec<Option<BigDecimal>>,
 }
 
 fn count(issues: &[i64], severity: Option<IssueSeverity>) -> BigDecimal {
@@ -219,7 +215,7 @@ fn drift(from: &BigDecimal, to: &BigDecimal) -> Option<BigDecimal> {
 }
 
 impl GateCondition {
-    fn judge(&self, index: usize, found: &Measurements) -> ConditionVerdict {
+    pub(crate) fn judge(&self, index: usize, found: &Measurements) -> ConditionVerdict {
         let value = || found.values.get(index).cloned().flatten();
         let reference = || found.references.get(index).cloned().flatten();
         let (actual, bound, missing) = match self {
@@ -256,7 +252,7 @@ impl GateCondition {
     }
 
     /// Refuses what could never be measured.
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::NewIssues { .. } | Self::OpenIssues { .. } => Ok(()),
             Self::Metric { name, bound, .. } => {

@@ -101,7 +101,6 @@ mod change;
 #[doc(hidden)]
 pub mod checks;
 mod config;
-mod counts;
 mod decimal;
 mod decoding;
 mod enums;
@@ -121,13 +120,11 @@ mod partitions;
 pub mod schema;
 mod secret;
 mod setup_lifecycle;
-mod sql;
 #[doc(hidden)]
-pub mod statement;
+pub mod sql;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod text;
 mod timestamp;
 #[cfg_attr(
     not(feature = "redis"),

@@ -7,7 +7,7 @@ use diesel::Selectable;
 use diesel::pg::{Pg, PgQueryBuilder};
 use diesel::query_builder::{QueryBuilder as _, QueryFragment};
 
-use crate::statement::Rows;
+use crate::sql::Rows;
 use crate::*;
 
 macro_rules! tables {

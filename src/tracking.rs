@@ -1,14 +1,8 @@
 //! Tracking: which findings of an analysis are also in a later one.
 
-mod matching;
-mod statement;
-
 use serde::{Deserialize, Serialize};
 
 use crate::{AnalysisIssueId, Error, ProjectId, Result};
-
-pub(crate) use matching::{Compared, VERDICTS, holds_for, push_matching};
-pub(crate) use statement::{Track, Tracked};
 
 /// The findings of one analysis, the base, matched with those of a later analysis of the same project.
 ///

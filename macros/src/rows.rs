@@ -268,12 +268,12 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             quote!(Always)
         };
         quote! {
-            ::wundr_db::statement::Column {
+            ::wundr_db::sql::Column {
                 name: #column,
-                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::CAST,
+                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::CAST,
                 default: #default,
-                replaced: ::wundr_db::statement::Replaced::#replaced,
-                copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::COPIED,
+                replaced: ::wundr_db::sql::Replaced::#replaced,
+                copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::COPIED,
             }
         }
     });
@@ -291,7 +291,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             .iter()
             .map(|field| {
                 let name = &field.name;
-                let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::#sent);
+                let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::#sent);
                 match field.options.or {
                     Some(_) => quote!(::diesel::sql_types::Nullable<#wire>),
                     None => wire,
@@ -324,11 +324,11 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     Ok(quote! {
         #constructors
 
-        impl ::wundr_db::statement::NewRow for #name {
+        impl ::wundr_db::sql::NewRow for #name {
             type Row = #row;
             type Table = #table::table;
             type Columns<'a> = (#(::std::vec::Vec<&'a #types>,)*);
-            const COLUMNS: &'static [::wundr_db::statement::Column] = &[#(#columns),*];
+            const COLUMNS: &'static [::wundr_db::sql::Column] = &[#(#columns),*];
             const CONFLICT: ::core::option::Option<&'static str> = #conflict;
 
             fn columns(rows: &[Self]) -> Self::Columns<'_> {
@@ -386,9 +386,9 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
     let columns = changed.iter().map(|field| {
         let (name, column) = (&field.name, field.column());
         quote! {
-            ::wundr_db::statement::ChangedColumn {
+            ::wundr_db::sql::ChangedColumn {
                 name: #column,
-                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::CAST,
+                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::CAST,
             }
         }
     });
@@ -396,8 +396,7 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
     let names = changed.iter().map(|field| &field.name).collect::<Vec<_>>();
     let wires = changed.iter().map(|field| {
         let name = &field.name;
-        let wire =
-            quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::statement::Wire>::Sql);
+        let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::Sql);
         if field.is("Change") {
             wire
         } else {
@@ -429,11 +428,11 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
             #(#setters)*
         }
 
-        impl ::wundr_db::statement::Changes for #name {
+        impl ::wundr_db::sql::Changes for #name {
             type Row = #row;
             type Id = #id;
             type Table = #table::table;
-            const COLUMNS: &'static [::wundr_db::statement::ChangedColumn] = &[#(#columns),*];
+            const COLUMNS: &'static [::wundr_db::sql::ChangedColumn] = &[#(#columns),*];
 
             fn is_set(&self, index: usize) -> bool {
                 match index {

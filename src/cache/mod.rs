@@ -146,7 +146,6 @@ pub(crate) mod greeting;
 mod latencies;
 mod metrics;
 pub(crate) mod name;
-pub(crate) mod question;
 pub(crate) mod read;
 pub(crate) mod script;
 pub(crate) mod sealed;

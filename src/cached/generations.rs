@@ -16,8 +16,9 @@ use super::topology::{link, link_to, named};
 use super::{Source, repository};
 use crate::cache::name::Names;
 use crate::cache::script::{self, ATTACH, Attach, BARRIER, OPEN, Reply};
-use crate::cache::{Mutant, Point, count, events, question};
-use crate::statement::prepared;
+use crate::cache::{Mutant, Point, count, events};
+use crate::sql::cache as question;
+use crate::sql::prepared;
 
 /// The shard's server and generation, found out if need be.
 #[repository]

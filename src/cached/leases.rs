@@ -15,8 +15,9 @@ use super::store::{Store, keep_near, pass};
 use crate::cache::entry::Entry;
 use crate::cache::name::Name;
 use crate::cache::script::{END, FILL, Fence, LEASE, RELEASE, Reply, SWEEP};
-use crate::cache::{Mutant, Point, count, events, question};
-use crate::statement::prepared;
+use crate::cache::{Mutant, Point, count, events};
+use crate::sql::cache as question;
+use crate::sql::prepared;
 use crate::{Error, Result};
 
 /// A value that is to be read from the database, and stored if it may be.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::config::Recycling;
 use crate::engine::connect::Connector;
 use crate::health::{Health, PROBE, PoolState, Probe};
-use crate::statement::prepared;
+use crate::sql::prepared;
 use crate::touched::Notes;
 use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice};
 use crate::usage::Usage;

@@ -11,7 +11,7 @@ use diesel::connection::AnsiTransactionManager;
 use crate::config::Recycling;
 use crate::engine::libpq::Connector;
 use crate::health::{Health, PROBE, PoolState, Probe};
-use crate::statement::prepared;
+use crate::sql::prepared;
 use crate::touched::Notes;
 use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice};
 use crate::usage::Usage;

@@ -32,8 +32,8 @@ use tokio_postgres::{CancelToken, Client, CopyInSink, Notification, SimpleQueryM
 
 use crate::Config;
 use crate::engine::connect::Connector;
-use crate::statement::NewRow;
-use crate::statement::copy::{Copied, Defaults, copy_from, prospect, table};
+use crate::sql::NewRow;
+use crate::sql::copy::{Copied, Defaults, copy_from, prospect, table};
 
 mod driver;
 mod error;

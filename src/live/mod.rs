@@ -6,11 +6,10 @@
 
 mod backlog;
 mod event_queue;
-pub(crate) mod statements;
 
+pub(crate) use crate::sql::live::{FollowedIds, Now, StatesOf, Timeline};
 pub(crate) use backlog::Backlog;
 pub(crate) use event_queue::{EventQueue, Undelivered};
-pub(crate) use statements::{FollowedIds, Now, StatesOf, Timeline};
 
 use std::time::Duration;
 

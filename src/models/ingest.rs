@@ -8,7 +8,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Jsonb, Uuid};
 use diesel::{QueryResult, Selectable};
 
-use crate::statement::{NewRow, ROWS_PER_STATEMENT};
+use crate::sql::{NewRow, ROWS_PER_STATEMENT};
 use crate::{
     Analysis, AnalysisId, AnalysisSummary, Error, IssueSeverity, IssueStatus, Json,
     NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewDependencyGraph, NewDuplicateGroup,

@@ -8,7 +8,7 @@ use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::public::organization_members;
-use crate::statement::Membership;
+use crate::sql::Membership;
 use crate::{
     Change, Organization, OrganizationId, OrganizationMemberId, OrganizationRole, User, UserId,
 };

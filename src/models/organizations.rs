@@ -103,10 +103,11 @@ impl OrganizationFilter {
             query = query.filter(organizations::subscription_plan.eq(plan));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::text::containing(search);
+            let pattern = crate::sql::functions::containing(search);
             query = query.filter(
-                crate::text::matches_text!(organizations::name, pattern)
-                    .or(crate::text::matches_text!(organizations::slug, pattern)),
+                crate::sql::functions::matches_text!(organizations::name, pattern).or(
+                    crate::sql::functions::matches_text!(organizations::slug, pattern),
+                ),
             );
         }
         if let Some(from) = self.created_from {

@@ -8,7 +8,7 @@ use wundr_db_macros::{Changes, Filter, NewRow};
 
 use crate::page::orders;
 use crate::schema::public::project_members;
-use crate::statement::Membership;
+use crate::sql::Membership;
 use crate::{Change, Project, ProjectId, ProjectMemberId, ProjectRole, User, UserId};
 
 /// A user's membership of a project: a row of the design's `project_members`.

@@ -62,8 +62,11 @@ impl ProjectStatsFilter {
             query = query.filter(projects::organization_id.eq(organization_id));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::text::containing(search);
-            query = query.filter(crate::text::matches_text!(projects::name, pattern));
+            let pattern = crate::sql::functions::containing(search);
+            query = query.filter(crate::sql::functions::matches_text!(
+                projects::name,
+                pattern
+            ));
         }
         query
     }

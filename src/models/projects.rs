@@ -185,10 +185,11 @@ impl ProjectFilter {
             query = query.filter(projects::repository_provider.eq(provider));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::text::containing(search);
+            let pattern = crate::sql::functions::containing(search);
             query = query.filter(
-                crate::text::matches_text!(projects::name, pattern)
-                    .or(crate::text::matches_text!(projects::description, pattern)),
+                crate::sql::functions::matches_text!(projects::name, pattern).or(
+                    crate::sql::functions::matches_text!(projects::description, pattern),
+                ),
             );
         }
         if let Some(configuration) = &self.configuration_contains {

@@ -139,8 +139,11 @@ impl SystemLogFilter {
             query = query.filter(system_logs::user_id.eq(user_id));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::text::containing(search);
-            query = query.filter(crate::text::matches_text!(system_logs::message, pattern));
+            let pattern = crate::sql::functions::containing(search);
+            query = query.filter(crate::sql::functions::matches_text!(
+                system_logs::message,
+                pattern
+            ));
         }
         if let Some(from) = self.created_from {
             query = query.filter(system_logs::created_at.ge(from));

@@ -161,11 +161,14 @@ impl ToolFilter {
             query = query.filter(tools::is_active.eq(is_active));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::text::containing(search);
+            let pattern = crate::sql::functions::containing(search);
             query = query.filter(
-                crate::text::matches_text!(tools::name, pattern)
+                crate::sql::functions::matches_text!(tools::name, pattern)
                     .nullable()
-                    .or(crate::text::matches_text!(tools::description, pattern)),
+                    .or(crate::sql::functions::matches_text!(
+                        tools::description,
+                        pattern
+                    )),
             );
         }
         query

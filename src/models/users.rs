@@ -136,10 +136,15 @@ impl UserFilter {
             query = query.filter(users::email_verified.eq(email_verified));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::text::containing(search);
-            query = query.filter(crate::text::matches_text!(users::name, pattern).or(
-                crate::text::like_in_c(users::email, pattern.into_sql::<diesel::sql_types::Text>()),
-            ));
+            let pattern = crate::sql::functions::containing(search);
+            query = query.filter(
+                crate::sql::functions::matches_text!(users::name, pattern).or(
+                    crate::sql::functions::like_in_c(
+                        users::email,
+                        pattern.into_sql::<diesel::sql_types::Text>(),
+                    ),
+                ),
+            );
         }
         if let Some(from) = self.created_from {
             query = query.filter(users::created_at.ge(from));

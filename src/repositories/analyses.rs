@@ -8,7 +8,7 @@ use super::*;
 use crate::lifecycle::{By, Step, Transition};
 use crate::models::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
 use crate::schema::analysis::analyses;
-use crate::statement::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::touched::Key;
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,

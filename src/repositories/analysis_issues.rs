@@ -9,10 +9,10 @@ use diesel::prelude::{
 use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 
 use super::*;
-use crate::counts::CountBy;
 use crate::schema::analysis::analysis_issues;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
-use crate::tracking::{Track, Tracked};
+use crate::sql::CountBy;
+use crate::sql::tracking::{Track, Tracked};
+use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
     AnalysisIssueOrder, Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page,

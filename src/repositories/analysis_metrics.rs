@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::analysis::analysis_metrics;
-use crate::statement::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     AnalysisId, AnalysisMetric, AnalysisMetricChanges, AnalysisMetricFilter, AnalysisMetricId,
     AnalysisMetricOrder, Error, LatestOfProject, NewAnalysisMetric, Page, Paged, ProjectId, Result,

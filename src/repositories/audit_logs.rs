@@ -6,7 +6,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::partitions::{InMonths, when_run, window};
 use crate::schema::audit::audit_logs;
-use crate::statement::NewRow as _;
+use crate::sql::NewRow as _;
 use crate::{
     AuditLog, AuditLogFilter, AuditLogId, AuditLogOrder, NewAuditLog, OrganizationId, Page, Paged,
     Result, UserId,

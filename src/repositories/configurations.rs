@@ -6,7 +6,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::setup::configurations;
-use crate::statement::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
     ConfigurationOrder, ConfigurationScope, Document, Error, NewConfiguration, OrganizationId,

@@ -5,7 +5,7 @@ use diesel::prelude::{ExpressionMethods, JoinOnDsl, QueryDsl};
 use super::*;
 use crate::schema::cache::project_stats;
 use crate::schema::public::{project_members, projects, users};
-use crate::statement::{Rows, RowsOf, columns_of};
+use crate::sql::{Rows, RowsOf, columns_of};
 use crate::{
     Analysis, Dashboard, DashboardMember, DashboardOptions, IssueSeverity, MetricTrend,
     NewestOfTypes, OpenIssues, PlacedPoint, Project, ProjectId, ProjectStats, Result, TrendPoint,

@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::analysis::dependency_graphs;
-use crate::statement::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     AnalysisId, DependencyGraph, DependencyGraphChanges, DependencyGraphFilter, DependencyGraphId,
     DependencyGraphOrder, Error, NewDependencyGraph, Page, Paged, ProjectId, Result,

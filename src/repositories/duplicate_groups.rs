@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::analysis::duplicate_groups;
-use crate::statement::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     AnalysisId, DuplicateGroup, DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId,
     DuplicateGroupOrder, Error, NewDuplicateGroup, Page, Paged, Result,

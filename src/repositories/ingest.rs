@@ -7,7 +7,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::models::{Holder, lost};
 use crate::schema::analysis::{analyses, analysis_leases, dependency_graphs};
-use crate::statement::{InsertMany, NewRow as _};
+use crate::sql::{InsertMany, NewRow as _};
 use crate::{
     Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Completion, Error, IngestCounts,
     Ingested, Json, Lease, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult,

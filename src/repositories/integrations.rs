@@ -7,7 +7,7 @@ use diesel::sql_types::{Bool, Timestamptz};
 
 use super::*;
 use crate::schema::setup::integrations;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::{
     Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId, IntegrationOrder,
     NewIntegration, OrganizationId, Page, Paged, ProjectId, Result, SyncStatus,

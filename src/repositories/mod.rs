@@ -12,7 +12,7 @@ use writing::Write;
 const MOST_TRIES: usize = 16;
 
 /// Why an update has changed no row although the row is there.
-fn not_updated(what: &'static str, changes: &impl crate::statement::Changes) -> crate::Error {
+fn not_updated(what: &'static str, changes: &impl crate::sql::Changes) -> crate::Error {
     match changes.expected() {
         Some(Some(_)) => crate::Error::StaleWrite { what },
         _ => crate::Error::Suppressed { what },
@@ -110,9 +110,7 @@ macro_rules! list {
     };
     ($self:ident, $row:ident, $filter:expr, $page:expr, $counted:ident) => {{
         let filter = $filter;
-        let rows = filter
-            .query()
-            .select(crate::statement::columns_of::<$row>());
+        let rows = filter.query().select(crate::sql::columns_of::<$row>());
         page!($self, $row, $page, rows, filter.$counted().count())
     }};
 }
@@ -137,12 +135,10 @@ macro_rules! page {
 macro_rules! list_log {
     ($self:ident, $row:ident, $filter:expr, $page:expr) => {{
         let (filter, page) = ($filter, $page);
-        let rows = filter
-            .query()
-            .select(crate::statement::columns_of::<$row>());
+        let rows = filter.query().select(crate::sql::columns_of::<$row>());
         if filter.names_times_only() {
             let rows = crate::page::Order::sort(page, rows)?;
-            let rows = crate::statement::at_most(page.rows_to_fetch()?, rows);
+            let rows = crate::sql::at_most(page.rows_to_fetch()?, rows);
             answer!($self, $row, page, rows, filter.query().count())
         } else {
             page!($self, $row, page, rows, filter.query().count())
@@ -154,7 +150,7 @@ macro_rules! list_log {
 #[repository]
 macro_rules! answer {
     ($self:ident, $row:ident, $page:ident, $query:expr, $total:expr) => {{
-        use crate::statement::{Rows, RowsOf, ValueOf};
+        use crate::sql::{Rows, RowsOf, ValueOf};
         let (page, query) = ($page, $query);
         let (rows, total) = if page.wants_total() {
             let both = diesel::select((RowsOf(query), ValueOf($total)));
@@ -172,16 +168,16 @@ macro_rules! answer {
 #[repository]
 macro_rules! list_of {
     ($self:ident, $row:ident, $table:ident::$parent:ident, $ids:expr, $filter:expr, $page:expr) => {{
-        use crate::statement::{Rows, RowsOf, page_of_each, pages_of_each, parent_id, prepared};
+        use crate::sql::{Rows, RowsOf, page_of_each, pages_of_each, parent_id, prepared};
         let (ids, filter, page) = ($ids, $filter, $page);
         let rows = filter
             .query()
             .filter($table::$parent.eq(parent_id($table::$parent)))
-            .select(crate::statement::columns_of::<$row>());
+            .select(crate::sql::columns_of::<$row>());
         let query = page_of_each(ids, crate::page::Order::start(page, rows)?);
         let (rows, totals) = if page.wants_total() {
             let children = filter.query().filter($table::$parent.eq_any(ids));
-            let totals = crate::counts::CountBy::new(children.select($table::$parent));
+            let totals = crate::sql::CountBy::new(children.select($table::$parent));
             let both = prepared(diesel::select((RowsOf(query), RowsOf(totals))));
             let (Rows(rows), Rows(totals)) = $self.0.one::<_, (Rows<$row>, Rows<_>)>(both).await?;
             (rows, Some(totals))

@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::public::organization_members;
-use crate::statement::{
+use crate::sql::{
     Changes as _, Membership as _, NewRow as _, Removed, change_member, remove_members,
     upsert_member,
 };

@@ -4,8 +4,8 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::public::{organization_members, organizations, projects};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
-use crate::text::merged;
+use crate::sql::functions::merged;
+use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::touched::{Everything, Key};
 use crate::{
     Document, Error, NewOrganization, Organization, OrganizationChanges, OrganizationFilter,

@@ -9,8 +9,8 @@ use diesel::sql_types::Timestamptz;
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, projects};
-use crate::statement::{Changes as _, NewRow as _, columns_of, delete_matching, prepared};
-use crate::text::merged;
+use crate::sql::functions::merged;
+use crate::sql::{Changes as _, NewRow as _, columns_of, delete_matching, prepared};
 use crate::touched::{Everything, Key};
 use crate::{
     AnalysisType, Document, Error, NewProject, OrganizationId, OrganizationRole, Page, Paged,

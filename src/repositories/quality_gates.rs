@@ -1,7 +1,7 @@
 //! Quality gates, over `analysis.analyses`, `analysis_issues` and `analysis_metrics`.
 
 use super::*;
-use crate::gate::{Measure, Measured};
+use crate::sql::quality_gates::{Measure, Measured};
 use crate::{AnalysisId, GateVerdict, QualityGate, Result};
 
 /// Tells whether an analysis is good enough.

@@ -4,7 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::setup::setup_profiles;
-use crate::statement::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     Error, NewSetupProfile, OrganizationId, Page, Paged, ProfileVisibility, Result, SetupProfile,
     SetupProfileChanges, SetupProfileFilter, SetupProfileId, SetupProfileOrder, UserId,

@@ -5,7 +5,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::schema::setup::setup_sessions;
 use crate::setup_lifecycle::{AppendLog, SessionAction, TakeSession};
-use crate::statement::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     Document, Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession,
     SetupSessionChanges, SetupSessionFilter, SetupSessionId, SetupSessionOrder, UserId,

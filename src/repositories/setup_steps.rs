@@ -7,7 +7,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::schema::setup::{setup_sessions, setup_steps};
 use crate::setup_lifecycle::{AppendLog, StepAction, TakeStep};
-use crate::statement::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     Error, NewSetupStep, Page, Paged, Result, SetupSessionId, SetupStep, SetupStepChanges,
     SetupStepFilter, SetupStepId, SetupStepOrder,

@@ -6,7 +6,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::partitions::{InMonths, when_run, window};
 use crate::schema::audit::system_logs;
-use crate::statement::NewRow as _;
+use crate::sql::NewRow as _;
 use crate::{
     NewSystemLog, Page, Paged, Result, SystemLog, SystemLogFilter, SystemLogId, SystemLogOrder,
     UserId,

@@ -5,7 +5,7 @@ use diesel::sql_types::{Array, Text};
 
 use super::*;
 use crate::schema::setup::tools;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::{
     Error, NewTool, Page, Paged, Result, Tool, ToolChanges, ToolFilter, ToolId, ToolOrder,
 };

@@ -5,7 +5,7 @@ use diesel::sql_types::Timestamptz;
 
 use super::*;
 use crate::schema::public::user_sessions;
-use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::touched::Key;
 use crate::{
     Error, NewUserSession, Page, Paged, Result, UserId, UserSession, UserSessionChanges,

@@ -7,8 +7,8 @@ use diesel::sql_types::{Text, Timestamptz};
 
 use super::*;
 use crate::schema::public::{organization_members, project_members, user_sessions, users};
-use crate::statement::{Changes as _, NewRow as _, delete_matching, prepared};
-use crate::text::{folded, merged};
+use crate::sql::functions::{folded, merged};
+use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::touched::{Everything, Key};
 use crate::{
     Document, Error, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges,

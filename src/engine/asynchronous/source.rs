@@ -21,8 +21,8 @@ use super::pool::Lease;
 use super::{BoxFuture, Db, Tx};
 use crate::decoding::{Tried, decoded, tried};
 use crate::engine::connection::{Connection, PgRow, ResultStream};
-use crate::statement::copy::is_worth_a_copy;
-use crate::statement::{
+use crate::sql::copy::is_worth_a_copy;
+use crate::sql::{
     Changes, Given, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Upsert, Values,
     insert, insert_many, update, upsert,
 };
@@ -282,7 +282,7 @@ impl<'a> Source<'a> {
     where
         N: NewRow + Sync,
         for<'r> N::Columns<'r>: Send,
-        for<'r> crate::statement::InsertMany<'r, N>: Send,
+        for<'r> crate::sql::InsertMany<'r, N>: Send,
     {
         for row in rows {
             row.check()?;

@@ -12,14 +12,14 @@ use super::super::cached;
 use super::Source;
 use super::pool::Pooled;
 use super::source::Running;
-#[cfg(feature = "redis")]
-use crate::cache::question;
 use crate::engine::connection::Connection;
 use crate::error::{Stage, Verdict};
-use crate::statement::copy::is_worth_a_copy;
 #[cfg(feature = "redis")]
-use crate::statement::prepared;
-use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::sql::cache as question;
+use crate::sql::copy::is_worth_a_copy;
+#[cfg(feature = "redis")]
+use crate::sql::prepared;
+use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::touched::{Everything, Notes, Touches};
 use crate::transaction::{
     Hold, Occupancy, PROOF_OF_HEALTH, already_failed, is_first_failure, savepoint_abandoned,
@@ -229,7 +229,7 @@ impl Tx {
     pub(super) async fn insert_bulk<N>(&self, rows: &[N], copy: Hold) -> Result<usize>
     where
         N: NewRow + Sync,
-        for<'r> crate::statement::InsertMany<'r, N>: Send,
+        for<'r> crate::sql::InsertMany<'r, N>: Send,
     {
         if is_worth_a_copy(rows)
             && let Ok(running) = Running::begin(self, copy, &self.unfinished)
@@ -253,7 +253,7 @@ impl Tx {
     async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
     where
         N: NewRow + Sync,
-        for<'r> crate::statement::InsertMany<'r, N>: Send,
+        for<'r> crate::sql::InsertMany<'r, N>: Send,
     {
         let source = Source::Part(self);
         let mut chunks = rows.chunks(ROWS_PER_STATEMENT);

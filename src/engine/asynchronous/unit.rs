@@ -6,7 +6,7 @@ use diesel_async::SimpleAsyncConnection;
 
 use super::source::Running;
 use super::{BoxFuture, Source, Tx};
-use crate::statement::NewRow;
+use crate::sql::NewRow;
 use crate::transaction::{
     BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, Hold, RESTORE_IDLE_LIMIT, TransactionOptions,
 };
@@ -76,7 +76,7 @@ impl<'a> Unit<'a> {
     pub(crate) async fn attempt<N>(&self, rows: &[N]) -> Result<usize>
     where
         N: NewRow + Sync,
-        for<'r> crate::statement::InsertMany<'r, N>: Send,
+        for<'r> crate::sql::InsertMany<'r, N>: Send,
     {
         let tx = self.tx();
         tx.command("SAVEPOINT wundr_attempt").await?;

@@ -9,8 +9,8 @@ use diesel::query_builder::AstPass;
 use diesel::result::Error::SerializationError;
 use diesel::{QueryResult, RunQueryDsl as _, sql_types};
 
-use crate::statement::NewRow;
-use crate::statement::copy::{Copied, Defaults, copy_target, prospect};
+use crate::sql::NewRow;
+use crate::sql::copy::{Copied, Defaults, copy_target, prospect};
 
 /// The columns of a new row.
 struct Columns<N>(PhantomData<N>);

@@ -13,8 +13,8 @@ use diesel::query_dsl::methods::ExecuteDsl;
 use super::{Db, Tx};
 use crate::Result;
 use crate::decoding::{Tried, decoded, tried};
-use crate::statement::copy::is_worth_a_copy;
-use crate::statement::{
+use crate::sql::copy::is_worth_a_copy;
+use crate::sql::{
     Changes, Found, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf, found, insert, insert_many,
     update, upsert,
 };

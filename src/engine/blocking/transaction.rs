@@ -13,13 +13,13 @@ use super::super::cached;
 use super::Source;
 use super::copy::copy;
 use super::pool::{Connection, Pooled};
-#[cfg(feature = "redis")]
-use crate::cache::question;
 use crate::error::{Failure, Stage, Verdict};
-use crate::statement::copy::is_worth_a_copy;
 #[cfg(feature = "redis")]
-use crate::statement::prepared;
-use crate::statement::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::sql::cache as question;
+use crate::sql::copy::is_worth_a_copy;
+#[cfg(feature = "redis")]
+use crate::sql::prepared;
+use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::touched::{Everything, Notes, Touches};
 use crate::transaction::{Hold, Occupancy, already_failed, is_first_failure, savepoint_abandoned};
 use crate::usage::Use;

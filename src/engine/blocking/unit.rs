@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection as _;
 use super::transaction::Held;
 use super::{Source, Tx};
 use crate::Result;
-use crate::statement::NewRow;
+use crate::sql::NewRow;
 use crate::transaction::{
     BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, Hold, RESTORE_IDLE_LIMIT, TransactionOptions,
 };

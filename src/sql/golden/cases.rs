@@ -5,11 +5,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use super::Registry;
-use crate::cache::question;
-use crate::counts::CountBy;
-use crate::gate::Measure;
 use crate::lifecycle::{By, Step, Transition};
-use crate::live::statements::{FollowedIds, Now, StatesOf, Timeline};
 use crate::models::*;
 use crate::page::Order;
 use crate::partitions::{self, InMonths, LogTable, Spared};
@@ -17,12 +13,16 @@ use crate::schema::analysis::analysis_issues;
 use crate::schema::audit::audit_logs;
 use crate::schema::public::{organization_members, projects, user_sessions, users};
 use crate::setup_lifecycle::{AppendLog, SessionAction, StepAction, TakeSession, TakeStep};
-use crate::statement::{
-    self, RowsOf, ValueOf, change_member, columns_of, delete_matching, insert, insert_many,
-    page_of_each, parent_id, prepared, remove_members, update, upsert, upsert_member,
+use crate::sql::CountBy;
+use crate::sql::cache as question;
+use crate::sql::functions::merged;
+use crate::sql::live::{FollowedIds, Now, StatesOf, Timeline};
+use crate::sql::quality_gates::Measure;
+use crate::sql::tracking::Track;
+use crate::sql::{
+    self as statement, RowsOf, ValueOf, change_member, columns_of, delete_matching, insert,
+    insert_many, page_of_each, parent_id, prepared, remove_members, update, upsert, upsert_member,
 };
-use crate::text::merged;
-use crate::tracking::Track;
 use crate::{
     AnalysisId, AnalysisType, Document, GateCondition, Json, OrganizationId, OrganizationMemberId,
     OrganizationRole, Page, ProjectId, QualityGate, SetupSessionId, SetupStepId, UserId,

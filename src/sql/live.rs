@@ -6,7 +6,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
 
-use super::PAGE;
+use crate::live::PAGE;
 use crate::schema::analysis::sql_types::{AnalysisStatus, AnalysisType};
 use crate::{AnalysisId, ProjectId};
 

@@ -65,10 +65,12 @@ pub(crate) fn like_in_c<L, R>(text: L, pattern: R) -> LikeInC<L, R> {
 /// collation of the database knows it, and of the letters of ASCII in every database.
 macro_rules! matches_text {
     ($column:expr, $pattern:expr) => {
-        $column.ilike($pattern.clone()).or(crate::text::like_in_c(
-            $column,
-            diesel::IntoSql::into_sql::<diesel::sql_types::Text>($pattern.clone()),
-        ))
+        $column
+            .ilike($pattern.clone())
+            .or(crate::sql::functions::like_in_c(
+                $column,
+                diesel::IntoSql::into_sql::<diesel::sql_types::Text>($pattern.clone()),
+            ))
     };
 }
 pub(crate) use matches_text;

@@ -6,9 +6,12 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Uuid};
 
-use super::{GateCondition, GateVerdict, Measurements, QualityGate, Reference};
-use crate::tracking::{Compared, VERDICTS, check_projects, holds_for, push_matching};
-use crate::{AnalysisId, Error, ProjectId, Result};
+use super::finding_matching::{Compared, VERDICTS, holds_for, push_matching};
+use crate::gate::Measurements;
+use crate::tracking::check_projects;
+use crate::{
+    AnalysisId, Error, GateCondition, GateVerdict, ProjectId, QualityGate, Reference, Result,
+};
 
 /// Matches the findings, if a condition asks for them, and reads the metrics and the score, in one statement.
 pub(crate) struct Measure<'a> {

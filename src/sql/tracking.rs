@@ -5,8 +5,9 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Nullable, Uuid};
 
-use super::{Compared, TrackedIssue, Tracking, VERDICTS, check_projects, holds_for, push_matching};
-use crate::{AnalysisId, AnalysisIssueId, Error, ProjectId, Result};
+use super::finding_matching::{Compared, VERDICTS, holds_for, push_matching};
+use crate::tracking::check_projects;
+use crate::{AnalysisId, AnalysisIssueId, Error, ProjectId, Result, TrackedIssue, Tracking};
 
 /// The statement that matches the findings and carries verdicts over.
 pub(crate) struct Track(Compared);
