@@ -1,7 +1,7 @@
--- Moves a database that was built from the design's own SQL, everything in schema public, into the five
--- schemas. Afterwards it is as the first layer of migrations (2025-01-01) leaves it, with its data, and the
--- second layer can run. Runs in one transaction; a missing table or type fails it whole. Not a migration:
--- diesel reads directories only.
+-- Moves a database that was built from the design's own SQL, with everything in schema public, into
+-- the five schemas. Afterwards it is as the first layer of migrations (2025-01-01) leaves it, with
+-- its data, and the second layer can run. This runs in one transaction; a missing table or type
+-- fails all of it. It is not a migration: diesel reads directories only.
 SET LOCAL lock_timeout = '5s';
 
 CREATE SCHEMA IF NOT EXISTS analysis;
@@ -9,8 +9,9 @@ CREATE SCHEMA IF NOT EXISTS setup;
 CREATE SCHEMA IF NOT EXISTS audit;
 CREATE SCHEMA IF NOT EXISTS cache;
 
--- Whoever could look into public can look into the four: without USAGE, an application whose role does not
--- own the tables would lose sight of those that move, whatever was granted to it on them.
+-- Roles with USAGE on public get it on the four other schemas. Without it, an application whose
+-- role does not own the tables would lose access to those that move, whatever rights it has on
+-- them.
 DO $$
 DECLARE
   grantee TEXT;
@@ -85,7 +86,7 @@ $$;
 ALTER TABLE public.audit_logs SET SCHEMA audit;
 ALTER TABLE public.system_logs SET SCHEMA audit;
 
--- The second layer replaces these, whether they were there or not.
+-- The second layer replaces these, whether they exist or not.
 ALTER VIEW IF EXISTS public.project_stats SET SCHEMA cache;
 
 DO $$

@@ -1,25 +1,30 @@
-//! wundr-db beside what an application could use in its place, in one run against one private server.
+//! Compares wundr-db with its alternatives, in one run against one private server.
 //!
 //!     cargo bench --manifest-path benches/Cargo.toml [-- [--quick] [--only=CONTENDER] [GROUP...]]
 //!
-//! A word selects the groups whose names contain it. `--quick` runs one short round: enough to see that everything works,
-//! too little to measure anything. At the end stands a table of ratios, which also goes to `target/bench-ratios.json`
-//! unless it was quick; there a run replaces the groups that it has measured. Criterion's report is in `benches/target/criterion`.
-//! `--only` runs one contender, for a profiler to look at; its figures are printed and kept nowhere.
+//! A word selects the groups whose names contain it. `--quick` runs one short round, which shows
+//! that everything works but measures nothing. At the end, a table of ratios is printed. It is also
+//! written to `target/bench-ratios.json`, except by a quick run; there, a run replaces the groups
+//! that it has measured. Criterion's report is in `benches/target/criterion`. `--only` runs one
+//! contender for a profiler; its figures are printed and not stored.
 //!
-//! # How it is measured
+//! # Method
 //!
-//! - The server is the one of `wundr_db::testing`: data in memory (`/dev/shm` where it exists), nothing forced to disk,
-//!   no TLS, a Unix socket. What is left is the work of PostgreSQL and of the client, which is what is compared.
-//! - In each round every contender does the same operations once, in an order that is shuffled anew. A ratio is the
-//!   median over the rounds of a contender's time by that of the group's floor in the same round, so that what slows
-//!   the machine for a while slows both. Criterion is given the same samples.
-//! - CPU is the time that all threads of this process have used meanwhile, or, for psql, that process.
-//! - All async contenders run as a task on tokio's multi-threaded runtime as `#[tokio::main]` makes it, which is where
-//!   applications call them; blocking ones on the main thread.
-//! - wundr-db, sqlx and sea-orm have their pools, of two connections each, none of which asks the server whether it is
-//!   still there before each statement (sqlx and sea-orm do so unless told otherwise). tokio-postgres has one
-//!   connection and statements that were prepared before; bare diesel and diesel-async have one connection.
+//! - The server is that of `wundr_db::testing`: data in memory (`/dev/shm` if it exists), nothing
+//!   forced to disk, no TLS, a Unix socket. The rest is the work of PostgreSQL and of the client,
+//!   which is compared.
+//! - In each round, every contender does the same operations once, in a shuffled order. A ratio is
+//!   the median over the rounds of a contender's time divided by that of the group's floor in the
+//!   same round. A temporary slowdown of the machine therefore affects both. Criterion receives the
+//!   same samples.
+//! - CPU is the CPU time of all threads of this process during the samples, or, for psql, of that
+//!   process.
+//! - All async contenders run as a task on tokio's multi-threaded runtime, as created by
+//!   `#[tokio::main]`, where applications call them. Blocking ones run on the main thread.
+//! - wundr-db, sqlx and sea-orm have pools of two connections each. None of them checks a
+//!   connection before each statement, which sqlx and sea-orm do by default. tokio-postgres has one
+//!   connection and statements that were prepared before. Bare diesel and diesel-async have one
+//!   connection.
 //! - All contenders decode whole rows into structs with the same types of fields.
 
 mod database;
@@ -38,7 +43,7 @@ use std::process::ExitCode;
 use database::World;
 use measure::Effort;
 
-/// What every part of the benchmark may fail with.
+/// The error of every part of the benchmark.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
@@ -70,14 +75,14 @@ fn run() -> Outcome {
     };
 
     let mut world = World::start()?;
-    // wundr-db's pool belongs to the runtime in which it is made.
+    // wundr-db's pool belongs to the runtime in which it is created.
     let runtime = world.runtime.handle().clone();
     let _inside = runtime.enter();
     let (mut results, mut failures) = (Vec::new(), Vec::new());
     for (name, group) in groups::ALL {
         if words.is_empty() || words.iter().any(|word| name.contains(*word)) {
             eprintln!("{name}");
-            // One group that fails does not cost the others their figures.
+            // The other groups are measured even if one fails.
             let group = group(&mut world).map(|group| group.only(only));
             match group.and_then(|group| group.measure(&world.runtime, effort)) {
                 Ok(measured) => results.push(measured),

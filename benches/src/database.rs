@@ -16,21 +16,23 @@ use crate::Outcome;
 /// The size of every pool.
 const CONNECTIONS: u32 = 2;
 
-/// What a server is given that has much to write; by itself it has 128 MB, and 4 MB for write-ahead log, for whose way
-/// to the disk two connections that load rows would wait in turn.
+/// The settings of a server for write-heavy groups.
+///
+/// By default, PostgreSQL has 128 MB of shared buffers and 4 MB of WAL buffers. With these, two
+/// connections that load rows would wait for each other to write the WAL.
 const SETTINGS: [(&str, &str); 2] = [("shared_buffers", "1GB"), ("wal_buffers", "64MB")];
 
-/// The design's SQL as it is written: what its own figures are taken of.
+/// The design's SQL as written, which its own figures are measured with.
 const DESIGN: &str = include_str!("../../tests/data/design.sql");
 
-/// Where the contenders live.
+/// The servers and the runtime of the contenders.
 pub struct World {
     pub runtime: Runtime,
     databases: BTreeMap<&'static str, Database>,
     server: PostgresServer,
 }
 
-/// A database with rows in it.
+/// A database that contains rows.
 pub struct Database {
     url: String,
     _kept: TestDatabase,
@@ -56,12 +58,13 @@ impl World {
         })
     }
 
-    /// The server.
+    /// Returns the server.
     pub fn server(&self) -> &PostgresServer {
         &self.server
     }
 
-    /// The crate's schema with the rows that `fill` writes; made by the first call with this name.
+    /// Returns a database of the crate's schema with the rows that `fill` writes. The first call
+    /// with a name creates it.
     pub fn migrated(
         &mut self,
         name: &'static str,
@@ -73,7 +76,8 @@ impl World {
         })
     }
 
-    /// The design's own schema with the rows that `fill` writes; made by the first call with this name.
+    /// Returns a database of the design's own schema with the rows that `fill` writes. The first
+    /// call with a name creates it.
     pub fn designed(
         &mut self,
         name: &'static str,
@@ -95,7 +99,7 @@ impl World {
             let database = self.server.create_database_from(&template, prepare)?;
             let mut connection = PgConnection::establish(&database.url())?;
             fill(&mut connection)?;
-            // The server does neither by itself.
+            // Neither happens automatically on this server.
             connection.batch_execute("VACUUM ANALYZE")?;
             connection.batch_execute("CHECKPOINT")?;
             let database = Database {
@@ -121,7 +125,8 @@ impl Connector {
     }
 
     fn config(&self) -> Outcome<Config> {
-        // Loading a hundred thousand rows may take longer than a statement of an application should.
+        // Loading a hundred thousand rows may take longer than a statement of an application
+        // should.
         let config = Config::new(&self.url)?.statement_timeout(None);
         Ok(config.max_connections(CONNECTIONS).max_lifetime(None))
     }

@@ -1,4 +1,4 @@
-//! Rounds in which the contenders of a group take turns.
+//! Rounds in which the contenders of a group alternate.
 
 use std::future::Future;
 use std::ops::Range;
@@ -11,12 +11,12 @@ use tokio::runtime::Runtime;
 
 use crate::Outcome;
 
-/// How many rounds to run.
+/// The number of rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// As many as the group needs for steady medians.
+    /// The number that the group needs for steady medians.
     Full,
-    /// One, of a tenth of the operations, with nothing to warm it.
+    /// One round with a tenth of the operations, without a warm-up.
     Quick,
 }
 
@@ -44,19 +44,19 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// The numbers of the operations, counted through all rounds.
+    /// The numbers of the operations, counted over all rounds.
     pub fn numbers(self) -> Range<usize> {
         self.round * self.operations..(self.round + 1) * self.operations
     }
 }
 
-/// What a turn's time is taken of.
+/// The measured part of a sample.
 enum Work {
     Task(Pin<Box<dyn Future<Output = Outcome> + Send>>),
     Call(Box<dyn FnOnce() -> Outcome>),
 }
 
-/// One turn of one contender, by operation.
+/// The times of one contender in one round, for each operation.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
     pub time: Duration,
@@ -76,7 +76,8 @@ pub struct Samples {
 }
 
 impl Group {
-    /// A group whose ratios are to the contender `floor`, with so many rounds and operations a round.
+    /// Creates a group whose ratios are relative to the contender `floor`, with the given rounds
+    /// and operations for each round.
     pub fn new(name: &'static str, floor: &'static str, rounds: usize, operations: usize) -> Self {
         Self {
             name,
@@ -87,7 +88,8 @@ impl Group {
         }
     }
 
-    /// A contender that is async, with what it works on: what `prepare` does is not timed, the future that it returns is.
+    /// Adds an async contender. The time of `prepare` is not measured; that of the future that it
+    /// returns is.
     pub fn task<S, W>(
         &mut self,
         id: &'static str,
@@ -103,7 +105,8 @@ impl Group {
         })
     }
 
-    /// A contender that blocks, with what it works on: what `prepare` does is not timed, the closure that it returns is.
+    /// Adds a blocking contender. The time of `prepare` is not measured; that of the closure that
+    /// it returns is.
     pub fn call<S, W>(
         &mut self,
         id: &'static str,
@@ -133,7 +136,7 @@ impl Group {
         self
     }
 
-    /// Before each turn of every contender so far, `restore` makes the same state again.
+    /// Restores the same state by `restore` before each sample of every contender so far.
     pub fn restoring(&mut self, restore: impl Fn() -> Outcome + Clone + 'static) -> &mut Self {
         for contender in &mut self.contenders {
             let restore = restore.clone();
@@ -149,7 +152,7 @@ impl Group {
         self
     }
 
-    /// The contender added last has a floor of its own.
+    /// Gives the contender added last a floor of its own.
     pub fn against(&mut self, floor: &'static str) -> &mut Self {
         if let Some(contender) = self.contenders.last_mut() {
             contender.floor = floor;
@@ -157,7 +160,7 @@ impl Group {
         self
     }
 
-    /// The contender added last does so many operations in a round.
+    /// Sets the number of operations in each round of the contender added last.
     pub fn operations(&mut self, operations: usize) -> &mut Self {
         if let Some(contender) = self.contenders.last_mut() {
             contender.operations = operations;
@@ -165,7 +168,7 @@ impl Group {
         self
     }
 
-    /// If a contender is named, without the others, and for long enough to be looked at.
+    /// Reduces the group to one contender if one is named, with enough operations for a profiler.
     #[must_use]
     pub fn only(mut self, id: Option<&str>) -> Self {
         if let Some(id) = id {
@@ -175,7 +178,7 @@ impl Group {
         self
     }
 
-    /// Runs the rounds. A first one, which warms caches and prepares statements, does not count.
+    /// Runs the rounds, after one that is not measured, which warms caches and prepares statements.
     pub fn measure(mut self, runtime: &Runtime, effort: Effort) -> Outcome<Measured> {
         let (rounds, warm_up) = match effort {
             Effort::Full => (self.rounds, 1),
@@ -183,7 +186,7 @@ impl Group {
         };
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); self.contenders.len()];
         let mut order: Vec<usize> = (0..self.contenders.len()).collect();
-        // The same order in every run.
+        // The order is the same in every run.
         let mut random = fastrand::Rng::with_seed(0);
         for round in 0..warm_up + rounds {
             random.shuffle(&mut order);
@@ -259,7 +262,8 @@ impl Started {
     }
 }
 
-/// What the threads of this process, and the processes that it has waited for, have used so far.
+/// Returns the CPU time of the threads of this process, and of the processes that it has waited
+/// for, so far.
 fn cpu() -> Outcome<Duration> {
     let own = Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?);
     let children = getrusage(UsageWho::RUSAGE_CHILDREN)?;

@@ -1,4 +1,4 @@
-//! How much memory an ingest takes: the most that a process of its own has had, by the number of issues.
+//! The memory of an ingest: the peak of a separate process, by the number of issues.
 //!
 //!     cargo bench --manifest-path benches/Cargo.toml --bench memory
 
@@ -12,7 +12,7 @@ use wundr_db::{
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// Tells a child where its database is, with which engine it is to ingest and how many issues.
+/// The environment variable that passes a child its engine, its number of issues and its database.
 const TASK: &str = "WUNDR_DB_MEMORY";
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! The table at the end, the file beside it, and criterion's report.
+//! The final table, the file of ratios, and criterion's report.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::measure::{Measured, Samples};
 
 const RATIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench-ratios.json");
 
-/// What the file holds of a contender.
+/// The entry of a contender in the file.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Figures {
     median_ns: f64,
@@ -34,7 +34,7 @@ fn figures(group: &Measured, contender: &Samples) -> Figures {
         .contenders
         .iter()
         .find(|other| other.id == contender.floor);
-    // A floor that is not in the group leaves nothing to compare with.
+    // If the floor is not in the group, there is nothing to compare with.
     let ratios = floor.map_or_else(Vec::new, |floor| {
         times
             .iter()
@@ -91,7 +91,7 @@ pub fn print(results: &[Measured]) {
     }
 }
 
-/// Three figures where there are that many to trust.
+/// Formats a ratio with four decimals if it is less than 0.1, and with two otherwise.
 fn ratio(ratio: f64) -> String {
     if ratio.is_nan() {
         "-".to_owned()
@@ -110,7 +110,7 @@ fn duration(nanoseconds: f64) -> String {
     }
 }
 
-/// Writes the ratios to the file, beside those of groups that were not measured now.
+/// Writes the ratios to the file, and keeps those of groups that were not measured.
 pub fn write(results: &[Measured]) -> Outcome {
     let path = Path::new(RATIOS);
     let mut groups: BTreeMap<String, BTreeMap<String, Figures>> = fs::read(path)
@@ -131,8 +131,10 @@ pub fn write(results: &[Measured]) -> Outcome {
     Ok(())
 }
 
-/// Hands criterion the samples as if it had taken them: what it would measure one contender after the other has been
-/// measured in turns.
+/// Passes the samples to criterion as its own.
+///
+/// Criterion itself would measure one contender after the other, but these were measured
+/// alternately.
 pub fn tell_criterion(results: &[Measured]) {
     let mut criterion = Criterion::default()
         .without_plots()

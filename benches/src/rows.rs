@@ -1,4 +1,4 @@
-//! The rows as tokio-postgres, sqlx and sea-orm decode them: with the same types as wundr-db's own.
+//! The row types of tokio-postgres, sqlx and sea-orm, with the same field types as wundr-db's own.
 
 use sea_orm::entity::prelude::*;
 use tokio_postgres::Row;
@@ -211,7 +211,7 @@ pub mod issues {
     }
 }
 
-/// Entries of the audit log, which only tokio-postgres reads by itself here.
+/// The entries of the audit log, which only tokio-postgres reads with this type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditLog {
     pub id: Uuid,
@@ -252,7 +252,7 @@ impl TryFrom<&Row> for AuditLog {
     }
 }
 
-/// Every row, decoded.
+/// Decodes every row.
 pub fn decoded<T>(rows: &[Row]) -> Result<Vec<T>, tokio_postgres::Error>
 where
     T: for<'r> TryFrom<&'r Row, Error = tokio_postgres::Error>,

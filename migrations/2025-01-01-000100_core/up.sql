@@ -1,6 +1,6 @@
--- The design's core tables: users, organizations, projects and who belongs to them.
--- As written in the design, with two changes: enum types come before the tables that use them (in the
--- design's order they fail), and every name carries its schema.
+-- The design's core tables: users, organizations, projects and their members.
+-- As written in the design, with two changes: enum types come before the tables that use them,
+-- since the design's order fails, and every name is schema-qualified.
 
 CREATE TYPE public.user_role AS ENUM (
   'admin',

@@ -1,6 +1,6 @@
--- The design's analysis tables: runs and what they found.
--- As written in the design, with two changes: enum types come before the tables that use them (in the
--- design's order they fail), and every name carries its schema.
+-- The design's analysis tables: runs and their findings.
+-- As written in the design, with two changes: enum types come before the tables that use them,
+-- since the design's order fails, and every name is schema-qualified.
 CREATE SCHEMA IF NOT EXISTS analysis;
 
 CREATE TYPE analysis.analysis_type AS ENUM (

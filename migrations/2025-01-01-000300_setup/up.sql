@@ -1,6 +1,6 @@
 -- The design's setup and configuration tables.
--- As written in the design, with two changes: enum types come before the tables that use them (in the
--- design's order they fail), and every name carries its schema.
+-- As written in the design, with two changes: enum types come before the tables that use them,
+-- since the design's order fails, and every name is schema-qualified.
 CREATE SCHEMA IF NOT EXISTS setup;
 
 CREATE TYPE setup.setup_category AS ENUM (

@@ -1,6 +1,6 @@
--- The design's view and functions, as written, with every name carrying its schema. get_analysis_trends fails
--- whenever it is called and the other two have faults of their own: the later migrations replace all three
--- and say why.
+-- The design's view and functions, as written, with every name schema-qualified.
+-- get_analysis_trends fails at every call, and the other two have faults of their own. Later
+-- migrations replace all three and give the reasons.
 CREATE SCHEMA IF NOT EXISTS cache;
 
 CREATE VIEW cache.project_stats AS
@@ -60,8 +60,8 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql;
 
--- The design's two example children, audit_logs_template and audit_logs_2024_01, are left out: they show how
--- a month is made, and a new database has no rows for them.
+-- The design's two example children, audit_logs_template and audit_logs_2024_01, are omitted: they
+-- show how a month is created, and a new database has no rows for them.
 CREATE OR REPLACE FUNCTION audit.create_monthly_partition(table_name TEXT, start_date DATE)
 RETURNS VOID AS $$
 DECLARE

@@ -1,7 +1,8 @@
--- 60 columns of the design have a default and are yet nullable: a NULL status or created_at is a row that no
--- filter and no page finds. They become NOT NULL in three steps, so that no table is locked while it is read
--- through: here a check that binds new rows only; then backfill and validation, under a lock that lets reads
--- and writes go on; then NOT NULL, which the validated check proves without another scan.
+-- 60 columns of the design have a default and are nullable. No filter and no page finds a row whose
+-- status or created_at is NULL. The columns become NOT NULL in three steps, so that no table is
+-- locked while it is scanned: a check that applies to new rows only; then the backfill and the
+-- validation, under a lock that allows reads and writes; then NOT NULL, which the validated check
+-- proves without another scan.
 SET LOCAL lock_timeout = '5s';
 
 ALTER TABLE public.users ADD CONSTRAINT users_defaults_not_null

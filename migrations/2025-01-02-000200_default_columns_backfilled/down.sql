@@ -1,5 +1,5 @@
--- The values stay: which of them were NULL is not known any more. The checks go back to binding new rows
--- only.
+-- The values are kept, since the rows that had NULL are no longer known. The checks apply to new
+-- rows only again.
 SET LOCAL lock_timeout = '5s';
 
 ALTER TABLE public.users DROP CONSTRAINT users_defaults_not_null;

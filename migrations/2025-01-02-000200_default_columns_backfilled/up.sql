@@ -1,8 +1,10 @@
--- Second of three steps: every NULL takes its column's default, and the checks are validated.
+-- Second of three steps: every NULL is replaced by its column's default, and the checks are
+-- validated.
 SET LOCAL lock_timeout = '5s';
 
--- A child by inheritance may hold a row with no time, which the child's range check lets pass and would
--- refuse with the time of today. Such a child loses that check; as a partition it gets a bound instead.
+-- A child by inheritance may contain a row without a time. The child's range check accepts that
+-- row, but would reject it with today's time. Such a child loses that check; as a partition it gets
+-- a bound instead.
 DO $$
 DECLARE
   child RECORD;
@@ -68,7 +70,7 @@ UPDATE public.project_members SET
   added_at = COALESCE(added_at, NOW())
 WHERE added_at IS NULL;
 
--- check_progress_status wants 100 of a completed analysis, where the default is 0.
+-- check_progress_status requires 100 for a completed analysis, where the default is 0.
 UPDATE analysis.analyses SET
   status = COALESCE(status, 'pending'),
   progress = COALESCE(progress, CASE WHEN status = 'completed' THEN 100 ELSE 0 END),

@@ -1,5 +1,5 @@
--- Last of three steps: the validated checks prove that there is no NULL, so SET NOT NULL does not scan, and
--- the checks have done their work.
+-- Last of three steps: the validated checks prove that there is no NULL, so that SET NOT NULL does
+-- not scan. Then the checks are no longer needed.
 SET LOCAL lock_timeout = '5s';
 
 ALTER TABLE public.users

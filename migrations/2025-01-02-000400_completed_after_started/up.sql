@@ -1,5 +1,6 @@
--- The design checks how long a run took but not that it ended after it began. The check binds new rows here;
--- the next migration looks at the rows that are there, in a transaction that locks nobody out.
+-- The design checks the duration of a run, but not that its end is after its start. The check
+-- applies to new rows here. The next migration validates the existing rows, in a transaction that
+-- blocks no reads and writes.
 SET LOCAL lock_timeout = '5s';
 
 ALTER TABLE analysis.analyses ADD CONSTRAINT check_completed_after_started

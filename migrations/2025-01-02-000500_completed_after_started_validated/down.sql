@@ -1,4 +1,4 @@
--- A check cannot be made NOT VALID again: it is dropped and added anew.
+-- A check cannot be set to NOT VALID again: it is dropped and created again.
 SET LOCAL lock_timeout = '5s';
 
 ALTER TABLE analysis.analyses DROP CONSTRAINT check_completed_after_started;

@@ -1,5 +1,5 @@
--- Rows that break the check are no reason to refuse the migration, and which of their two times is wrong
--- cannot be known here: where there are any, the check stays NOT VALID and goes on binding new rows.
+-- Rows that violate the check do not fail the migration, which cannot determine the wrong one of
+-- their two times. If there are any, the check remains NOT VALID and applies to new rows only.
 SET LOCAL lock_timeout = '5s';
 
 DO $$

@@ -1,4 +1,4 @@
--- Duplicates that were given another name keep it.
+-- Duplicates that were renamed keep their new names.
 SET LOCAL lock_timeout = '5s';
 
 ALTER TABLE setup.configurations

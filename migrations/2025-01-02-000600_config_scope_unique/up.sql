@@ -1,12 +1,12 @@
--- unique_config_scope never fires for a global or organization setting, nor for a project's without an
--- organization: one of its columns is NULL there, and NULLs count as different. NULLS NOT DISTINCT makes
--- them equal.
+-- unique_config_scope never applies to a global or organization setting, nor to a project's setting
+-- without an organization: one of its columns is NULL there, and NULLs count as distinct. NULLS NOT
+-- DISTINCT makes them equal.
 SET LOCAL lock_timeout = '5s';
 
 LOCK TABLE setup.configurations IN SHARE ROW EXCLUSIVE MODE;
 
--- Duplicates that got in are kept: the newest keeps its name, the others get their id added to theirs, where
--- someone can find and judge them.
+-- Existing duplicates are kept. The newest keeps its name. The others get their id appended to
+-- theirs, so that a person can find and judge them.
 DO $$
 DECLARE
   duplicate RECORD;

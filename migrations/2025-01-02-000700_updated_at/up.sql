@@ -1,6 +1,7 @@
--- In the design updated_at has a default and nothing that ever changes it. A trigger does, for every writer.
--- The new value is later than the old one even when the clock or an older transaction lags behind it, so that
--- "unchanged since I read it" can be asked of it. An UPDATE that changes nothing leaves it alone.
+-- In the design, updated_at has a default, but no statement changes it. A trigger does, for every
+-- writer. The new value is later than the old one even if the clock or an older transaction lags
+-- behind, so that a writer can test for "unchanged since it was read". An UPDATE that changes
+-- nothing does not change it.
 SET LOCAL lock_timeout = '5s';
 
 CREATE FUNCTION public.set_updated_at() RETURNS TRIGGER

@@ -1,10 +1,10 @@
--- Email addresses are unique in the design, but letter by letter: Ada@example.com and ada@example.com are two
--- users. This index makes them one and serves lookups by lower(email).
+-- Email addresses are unique in the design, but case-sensitive: Ada@example.com and ada@example.com
+-- are two users. This index makes them equal and serves lookups by lower(email).
 SET LOCAL lock_timeout = '5s';
 
 LOCK TABLE public.users IN SHARE MODE;
 
--- Which of two accounts is the right one is not for a migration to say.
+-- A migration cannot decide which of two accounts is the right one.
 DO $$
 DECLARE
   duplicates TEXT;

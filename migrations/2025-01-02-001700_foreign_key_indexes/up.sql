@@ -1,9 +1,10 @@
--- Four more foreign keys without an index. Their tables are small, so that the indexes are built plainly:
--- writers wait for milliseconds. Where the column may be NULL, only rows that refer to someone are indexed.
+-- Four more foreign keys without an index. Their tables are small, so the indexes are not built
+-- concurrently: writers wait for milliseconds. If the column may be NULL, only rows with a
+-- reference are indexed.
 SET LOCAL lock_timeout = '5s';
 
--- A concurrent build that was interrupted leaves an index that exists, so that IF NOT EXISTS passes over it,
--- but is never used.
+-- An interrupted concurrent build leaves an index that exists, so that IF NOT EXISTS skips it, but
+-- is never used.
 DO $$
 DECLARE
   unfinished TEXT;

@@ -1,4 +1,5 @@
--- An organization's projects, newest first, a page at a time. The table is small: a plain build will do.
+-- Serves pages of an organization's projects, newest first. The table is small, so the index is not
+-- built concurrently.
 SET LOCAL lock_timeout = '5s';
 
 CREATE INDEX IF NOT EXISTS idx_projects_org_created_id

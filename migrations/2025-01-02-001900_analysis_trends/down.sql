@@ -1,4 +1,4 @@
--- The design's function, as the first layer made it.
+-- The design's function, as created by the first layer.
 CREATE OR REPLACE FUNCTION analysis.get_analysis_trends(
   project_id_param UUID,
   metric_name_param TEXT,

@@ -1,6 +1,7 @@
--- The design's get_analysis_trends fails whenever it is called (avg_value is both a column and a result), and
--- would cut days at midnight of the session's time zone. Same signature, same trend; days are UTC days, and
--- values that are NULL or NaN do not count, so that no result is ever NULL. A day without a value has no row.
+-- The design's get_analysis_trends fails at every call, since avg_value is both a column and a
+-- result. It would also divide days at midnight of the session's time zone. This one has the same
+-- signature and the same trend. Days are UTC days. NULL and NaN do not count, so that no result is
+-- NULL. A day without a value has no row.
 CREATE OR REPLACE FUNCTION analysis.get_analysis_trends(
   project_id_param UUID,
   metric_name_param TEXT,
@@ -20,7 +21,8 @@ BEGIN ATOMIC
     JOIN analysis.analysis_metrics am ON am.analysis_id = a.id
     WHERE a.project_id = project_id_param
       AND a.status = 'completed'
-      -- At most some 1,900 years: the subtraction fails where there are no more timestamps, at about 6,700.
+      -- At most some 1,900 years: the subtraction fails below the smallest timestamp, at about
+      -- 6,700.
       AND a.completed_at >= (
         NOW() AT TIME ZONE 'UTC'
           - make_interval(days => CASE WHEN days_back > 700000 THEN 700000 ELSE days_back END)

@@ -1,4 +1,4 @@
--- The design's view, as the first layer made it.
+-- The design's view, as created by the first layer.
 CREATE OR REPLACE VIEW cache.project_stats AS
 SELECT
   p.id,

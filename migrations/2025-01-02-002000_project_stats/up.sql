@@ -1,8 +1,8 @@
--- The design's view joins a project's analyses to its members before it counts either, so that it costs their
--- product, and one overallScore that is no number breaks it for every project. Same columns, same values;
--- each side is counted apart, through the index on project_id, so that one project or an organization's cost
--- no more than their own rows. As in the design numbers and numeric text count; everything else, NaN and
--- Infinity among it, is left out of the average.
+-- The design's view joins a project's analyses to its members before it counts either, so that it
+-- costs their product. One overallScore that is not a number breaks it for every project. This one
+-- has the same columns and values. Each side is counted separately through the index on project_id,
+-- so that a project or an organization costs only its own rows. As in the design, numbers and
+-- numeric text count. All other values, including NaN and Infinity, are excluded from the average.
 CREATE OR REPLACE VIEW cache.project_stats AS
 SELECT
   p.id,

@@ -1,4 +1,4 @@
--- The design's function, as the first layer made it.
+-- The design's function, as created by the first layer.
 CREATE OR REPLACE FUNCTION audit.create_monthly_partition(table_name TEXT, start_date DATE)
 RETURNS VOID AS $$
 DECLARE

@@ -1,12 +1,14 @@
--- The design's create_monthly_partition fails when it is called twice, starts its month on the day it is
--- given, at midnight of the session's time zone, and cannot take a qualified name. Same signature; it makes
--- the UTC month that start_date lies in a partition of table_name (in schema audit unless it names another),
--- and does nothing where that partition is there. Rows of that month leave the default partition for it.
+-- The design's create_monthly_partition fails at the second call, starts its month on the given day
+-- at midnight of the session's time zone, and rejects a qualified name. This one has the same
+-- signature. It creates the partition of table_name for the UTC month of start_date, in schema
+-- audit unless the name has another. It does nothing if that partition exists. Rows of that month
+-- move from the default partition to it.
 --
--- Safe beside other callers, who wait for each other, and beside readers and writers. Until the caller's
--- transaction ends it holds up who uses the default partition, who changes a row of a table that the log
--- refers to, and, where the month is the current one, who writes to the log at all: so make months ahead.
--- It waits for a lock as long as the caller's lock_timeout allows.
+-- It is safe with concurrent callers, which wait for each other, and with readers and writers.
+-- Until the caller's transaction ends, it blocks users of the default partition and writers that
+-- change a row of a table which the log references. If the month is the current one, it blocks all
+-- writers of the log, so create months in advance. It waits for a lock as long as the caller's
+-- lock_timeout allows.
 --
 -- It works on partitioned tables only, which the next migration makes of the logs.
 CREATE OR REPLACE FUNCTION audit.create_monthly_partition(table_name TEXT, start_date DATE)
@@ -89,9 +91,9 @@ BEGIN
   END IF;
 
   IF default_partition IS NOT NULL THEN
-    -- Rows of the current month arrive while this runs. Their writers are to wait until the partition is
-    -- there: one who has chosen the default partition by then is refused. Those who hold a row of a table
-    -- that the log refers to, and are about to write of it, go first.
+    -- Rows of the current month arrive while this runs. Their writers must wait until the partition
+    -- exists, since a writer that has already chosen the default partition fails. Writers that hold
+    -- a row of a table which the log references, and are about to write to the log, go first.
     IF NOW() >= lower_bound::TIMESTAMPTZ AND NOW() < upper_bound::TIMESTAMPTZ THEN
       FOR referenced IN
         SELECT DISTINCT k.confrelid::REGCLASS FROM pg_constraint k
@@ -101,11 +103,11 @@ BEGIN
       END LOOP;
       EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', parent);
     END IF;
-    -- A row that came in after the move and before ATTACH would make ATTACH fail.
+    -- A row that arrived between the move and ATTACH would make ATTACH fail.
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', default_partition);
   END IF;
 
-  -- Filled and indexed apart, with the CHECK that spares ATTACH the reading of it.
+  -- Filled and indexed before it is attached, with the CHECK that saves ATTACH a scan.
   EXECUTE format(
     'CREATE TABLE %s (LIKE %s INCLUDING ALL,
        CONSTRAINT within_month CHECK (created_at >= %L AND created_at < %L))',

@@ -1,6 +1,6 @@
--- The default partition becomes the plain table again and takes the rows of all others, children by
--- inheritance that were attached among them. Fails if two months hold the same id, which a key of id alone
--- cannot keep.
+-- The default partition becomes the plain table again and receives the rows of all others,
+-- including those of children by inheritance that were attached. Fails if two months contain the
+-- same id, since a key of id alone does not allow that.
 SET LOCAL lock_timeout = '5s';
 
 LOCK TABLE public.users, public.organizations, audit.audit_logs, audit.system_logs

@@ -1,16 +1,19 @@
--- The design's children by inheritance receive no rows, have no key, no foreign keys and no indexes, and make
--- a row by id 900 times dearer. The logs become partitioned by month of created_at, with the design's names.
+-- The design's children by inheritance receive no rows, have no key, no foreign keys and no
+-- indexes, and make reading a row by id 900 times slower. The logs become partitioned by month of
+-- created_at, with the design's names.
 --
--- No row of the old table is copied except those of this month and of months that have a child: it becomes
--- the default partition as it stands, which takes as long as building one key. Call
+-- No row of the old table is copied, except those of this month and of months that have a child.
+-- The old table becomes the default partition, which takes as long as building one key. Call
 -- audit.create_monthly_partition for an older month to move its rows into a partition of their own.
 SET LOCAL lock_timeout = '5s';
 
--- In the order in which writers lock: who has changed a user and is about to log it goes first.
+-- In the order in which writers lock: a writer that has changed a user and is about to log it goes
+-- first.
 LOCK TABLE public.users, public.organizations IN SHARE ROW EXCLUSIVE MODE;
 LOCK TABLE audit.audit_logs, audit.system_logs IN ACCESS EXCLUSIVE MODE;
 
--- What hangs on the old tables would go on seeing them alone, which is the default partition and no more.
+-- Objects that depend on the old tables would continue to see only these, which is the default
+-- partition.
 DO $$
 DECLARE
   dependents TEXT;
@@ -51,7 +54,7 @@ ALTER TABLE audit.system_logs_default
   DROP CONSTRAINT system_logs_pkey,
   ADD CONSTRAINT system_logs_default_pkey PRIMARY KEY (id, created_at);
 
--- A unique key of a partitioned table must hold the column it is partitioned by.
+-- A unique key of a partitioned table must contain the partition key.
 CREATE TABLE audit.audit_logs (
   LIKE audit.audit_logs_default
     INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS INCLUDING STORAGE,
@@ -81,7 +84,7 @@ CREATE INDEX idx_system_logs_correlation_id ON audit.system_logs (correlation_id
 CREATE INDEX idx_system_logs_created_at ON audit.system_logs (created_at);
 CREATE INDEX idx_system_logs_user_id ON audit.system_logs (user_id) WHERE user_id IS NOT NULL;
 
--- Whoever owned the old tables and might use them has the same rights on the new ones.
+-- The owners and grantees of the old tables get the same rights on the new ones.
 DO $$
 DECLARE
   parent REGCLASS;
@@ -104,10 +107,10 @@ BEGIN
 END
 $$;
 
--- Existing children. One that is named after a month becomes that month's partition, with its rows and with
--- those of the month that the old table holds; rows outside the UTC month (the design's months are days of a
--- session's time zone, and may begin on any of them) go to the old table, as do all rows of the others,
--- which then are dropped.
+-- Existing children. One that is named after a month becomes that month's partition, with its rows
+-- and with those of the month in the old table. Rows outside of the UTC month go to the old table:
+-- the design's months are days of a session's time zone and may begin on any of them. All rows of
+-- the other children also go there, and these children are then dropped.
 DO $$
 DECLARE
   log_table TEXT;
@@ -153,8 +156,8 @@ BEGIN
         EXECUTE format('ALTER TABLE %s NO INHERIT %s', child, ancestor);
       END LOOP;
 
-      -- Nothing kept a child's references true. One that leads nowhere is written down in the row's JSON
-      -- and removed, so that the row can stay.
+      -- A child had no foreign keys. A dangling reference is recorded in the row's JSON and
+      -- removed, so that the row can be kept.
       FOR reference IN
         SELECT * FROM (VALUES
           ('audit_logs', 'user_id', 'public.users', 'metadata'),
@@ -180,7 +183,7 @@ BEGIN
         END IF;
       END LOOP;
 
-      -- The key and the bound of a partition replace what the child had of its own.
+      -- The key and the bound of a partition replace the child's own constraints.
       FOR replaced IN
         SELECT k.conname FROM pg_constraint k
         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attname = 'created_at'
@@ -208,7 +211,7 @@ BEGIN
       END IF;
     END LOOP;
 
-    -- Only now does the old table hold every row that is in no child of its month.
+    -- From here on, the old table contains every row that is in no child of its month.
     FOREACH child IN ARRAY children LOOP
       SELECT right(relname, 7) INTO month FROM pg_class WHERE oid = child;
       lower_bound := replace(month, '_', '-') || '-01 00:00:00+00';
@@ -230,7 +233,7 @@ $$;
 ALTER TABLE audit.audit_logs ATTACH PARTITION audit.audit_logs_default DEFAULT;
 ALTER TABLE audit.system_logs ATTACH PARTITION audit.system_logs_default DEFAULT;
 
--- This month and the next three, in UTC: time enough for whoever is to make the months after.
+-- This month and the next three, in UTC, which leaves time to create later months.
 DO $$
 DECLARE
   log_table TEXT;

@@ -1,5 +1,5 @@
--- For clients that write bare table names. Nothing of ours depends on it. The role may not be the database's
--- owner, which is no reason to stop.
+-- For clients that write unqualified table names. This crate does not depend on it. If the role is
+-- not the database's owner, the setting is skipped.
 DO $$
 BEGIN
   EXECUTE format(

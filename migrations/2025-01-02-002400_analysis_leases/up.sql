@@ -1,7 +1,8 @@
--- The design says that an analysis runs, but not who runs it: one whose worker has died runs for ever, and a
--- worker that was only slow can end a run that is by now another's. A lease names the worker, until when it
--- has the run, and a number that rises with every claim, by which the database (and any other store that
--- remembers the greatest it has seen) refuses a worker that has lost its lease: a fencing token.
+-- In the design, an analysis has the state "running", but no worker. If its worker dies, it runs
+-- for ever, and a worker that was only slow can end a run that another worker has taken over. A
+-- lease contains the worker, its expiry, and a number that rises with every claim. By this fencing
+-- token, the database rejects a worker that has lost its lease, as can any other store that keeps
+-- the greatest token it has received.
 SET LOCAL lock_timeout = '5s';
 
 CREATE TABLE analysis.analysis_leases (
@@ -13,7 +14,7 @@ CREATE TABLE analysis.analysis_leases (
 
 CREATE INDEX idx_analysis_leases_expires_at ON analysis.analysis_leases (expires_at);
 
--- Whoever ends a run, ends its lease. They need no right to the leases for it.
+-- Ending a run ends its lease. The role that ends it needs no right to the leases.
 CREATE FUNCTION analysis.end_lease() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

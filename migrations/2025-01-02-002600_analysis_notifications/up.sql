@@ -1,11 +1,12 @@
--- The design has no way to follow a run but to ask again and again. Triggers tell whoever listens on the channel
--- wundr_analyses, whoever writes, which analysis was created or deleted or has changed its status or progress.
--- There is none for findings, which a listener counts by itself: one that counts what a statement
--- has added took a third more of the server's CPU time for a single finding (2 % for 10,000 at once), and the
--- lock below for each.
+-- In the design, a run can only be followed by polling. Triggers send a notification on the channel
+-- wundr_analyses for every analysis that any writer creates or deletes, or whose status or progress
+-- changes. There is no trigger for findings, which a listener counts by itself. Counting the rows
+-- that a statement has added took a third more of the server's CPU time for a single finding (2 %
+-- for 10,000 at once), and the lock below for each.
 --
--- A transaction that notifies takes a lock of the whole database cluster while it commits. Where that is in the
--- way, ALTER TABLE analysis.analyses DISABLE TRIGGER trg_analyses_notify and trg_analyses_notify_update.
+-- A transaction that notifies takes a lock of the whole database cluster while it commits. If that
+-- is a bottleneck, ALTER TABLE analysis.analyses DISABLE TRIGGER trg_analyses_notify and
+-- trg_analyses_notify_update.
 SET LOCAL lock_timeout = '5s';
 
 CREATE FUNCTION analysis.notify_analysis() RETURNS TRIGGER

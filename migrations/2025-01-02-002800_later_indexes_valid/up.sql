@@ -1,5 +1,5 @@
--- A concurrent build that was interrupted leaves an index that exists, so that IF NOT EXISTS passes over it,
--- but is never used. This looks at those that were built since the first such check.
+-- An interrupted concurrent build leaves an index that exists, so that IF NOT EXISTS skips it, but
+-- is never used. This checks the indexes that were built since the first such check.
 DO $$
 DECLARE
   unfinished TEXT;

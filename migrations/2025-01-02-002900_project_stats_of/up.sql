@@ -1,7 +1,8 @@
--- cache.project_stats for many projects at once. The view goes to each project's analyses by index, one project
--- after the other: right for a few, but where the analyses of all projects lie mixed, it reads each page of the
--- table once for every project that has a row on it. This reads each page once and groups what it finds. Same
--- rows and values as the view: what is counted there is to be counted here.
+-- cache.project_stats for many projects at once. The view reads each project's analyses by index,
+-- one project after the other. That is right for a few projects. If the analyses of all projects
+-- are interleaved, it reads each page of the table once for every project that has a row on it.
+-- This function reads each page once and groups the rows. It returns the same rows and values as
+-- the view, so both must be changed together.
 CREATE OR REPLACE FUNCTION cache.project_stats_of(ids UUID[])
 RETURNS TABLE(
   id UUID,
@@ -29,8 +30,8 @@ BEGIN ATOMIC
       COUNT(*) AS total_analyses,
       COUNT(*) FILTER (WHERE scored.status = 'completed') AS completed_analyses,
       MAX(scored.completed_at) AS last_analysis_at,
-      -- Takes a score out of its document for every use of it: what takes it out once is a subquery that only one process
-      -- can read.
+      -- Extracts a score from its document for every use of it. A subquery that extracts it once
+      -- could not be run by parallel workers.
       AVG(
         CASE jsonb_typeof(scored.summary -> 'overallScore')
           WHEN 'number' THEN (scored.summary -> 'overallScore')::DECIMAL

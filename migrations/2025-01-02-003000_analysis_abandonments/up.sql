@@ -1,7 +1,8 @@
--- An analysis that kills every worker that takes it would go from one to the next for ever. How often a run was
--- left behind is counted, so that whoever puts it back into the queue can give it up instead. The count ends
--- with a run that ends otherwise; one that is cancelled while it waits keeps it until it is deleted. It is apart
--- from the lease, which ends with each run.
+-- An analysis that kills every worker that runs it would pass from one to the next for ever. The
+-- number of abandoned runs is counted, so that the caller that requeues the analysis can fail it
+-- instead. The count is removed when a run ends in another way. An analysis that is canceled while
+-- it is pending keeps it until it is deleted. It is separate from the lease, which ends with each
+-- run.
 SET LOCAL lock_timeout = '5s';
 
 CREATE TABLE analysis.analysis_abandonments (

@@ -1,11 +1,13 @@
--- analysis.end_lease() runs with its owner's rights, and a new function may be called by PUBLIC: a guest with USAGE on
--- the schema made it a trigger of a table of its own. Each UPDATE of that table then ended the lease of any analysis,
--- and an implicit cast on the column "id" ran the guest's code as the owner.
+-- analysis.end_lease() runs with its owner's rights, and PUBLIC may call a new function. A guest
+-- with USAGE on the schema could make it a trigger of its own table. Each UPDATE of that table then
+-- ended the lease of any analysis, and an implicit cast on the column "id" ran the guest's code as
+-- the owner.
 --
--- The right to make a trigger of it is taken back; a trigger that fires needs none. A guest's trigger that is there
--- already is refused before any column of its row is read, so that the type of that row chooses neither a cast nor an
--- operator. analysis.notify_analysis() runs with its caller's rights: it only needs operators and types that the
--- caller's search_path does not choose.
+-- The right to use it in a trigger is revoked; firing a trigger needs no right. If a guest's
+-- trigger already exists, the function rejects it before it reads a column of the row, so that the
+-- type of that row selects neither a cast nor an operator. analysis.notify_analysis() runs with its
+-- caller's rights. It only needs operators and types that do not depend on the caller's
+-- search_path.
 SET LOCAL lock_timeout = '5s';
 
 CREATE OR REPLACE FUNCTION analysis.end_lease() RETURNS TRIGGER

@@ -1,6 +1,6 @@
--- public.set_updated_at() follows the search_path of the session that writes. Its names are qualified, so that a
--- schema on that path cannot put a function or an operator of its own in their place. A SET clause would do the
--- same, at a cost for every UPDATE.
+-- public.set_updated_at() resolves names by the search_path of the session that writes. Its names
+-- are now qualified, so that a schema on that path cannot replace a function or an operator. A SET
+-- clause would have the same effect, at a cost for every UPDATE.
 SET LOCAL lock_timeout = '5s';
 
 CREATE OR REPLACE FUNCTION public.set_updated_at() RETURNS TRIGGER

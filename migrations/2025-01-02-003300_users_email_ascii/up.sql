@@ -1,12 +1,12 @@
--- lower(email) follows the collation of the database: in Turkish, lower('I') is not 'i', so that INFO@example.com and
--- info@example.com were two users. With the collation "C" the 26 letters of ASCII are folded and nothing else, in
--- every database. The index is built anew in any case: one that was made while another schema had a function lower()
--- may use that.
+-- lower(email) depends on the collation of the database. In Turkish, lower('I') is not 'i', so that
+-- INFO@example.com and info@example.com were two users. The collation "C" folds the 26 letters of
+-- ASCII and nothing else, in every database. The index is always built again, since an existing one
+-- may use a function lower() of another schema.
 SET LOCAL lock_timeout = '5s';
 
 LOCK TABLE public.users IN SHARE MODE;
 
--- Which of two accounts is the right one is not for a migration to say.
+-- A migration cannot decide which of two accounts is the right one.
 DO $$
 DECLARE
   duplicates TEXT;

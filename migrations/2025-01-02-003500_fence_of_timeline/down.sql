@@ -1,4 +1,4 @@
--- Fences that are given out from now on are less than those before.
+-- Later fences are less than those before.
 SET LOCAL lock_timeout = '5s';
 
 DROP TRIGGER trg_analysis_leases_fence ON analysis.analysis_leases;

@@ -1,7 +1,7 @@
--- A database that was migrated while another role could create in a schema of the search_path may have indexes,
--- constraints, views, defaults or functions that call that role's code. This names them. Code is trusted that belongs
--- to the migrating role, a role that it is a member of, the owner of the database or a superuser, and the code of
--- extensions.
+-- A database may have been migrated while another role could create objects in a schema of the
+-- search_path. It may then have indexes, constraints, views, defaults or functions that call that
+-- role's code. This migration reports them. Trusted code belongs to the migrating role, a role that
+-- it is a member of, the owner of the database, a superuser, or an extension.
 DO $$
 DECLARE
   foreign_code TEXT;

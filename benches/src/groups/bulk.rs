@@ -1,4 +1,5 @@
-//! A hundred thousand issues of ten analyses into an empty table with all its keys and indexes.
+//! Loading a hundred thousand issues of ten analyses into an empty table with all its keys and
+//! indexes.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -158,19 +159,19 @@ pub fn bulk_100k_issues(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// Empties tables, and leaves nothing for a checkpoint to do in the time of the next contender.
+/// Empties tables, with a checkpoint, so that none happens during the next sample.
 pub fn empty(connection: &mut PgConnection, tables: &str) -> Outcome {
     Ok(connection.batch_execute(&format!("TRUNCATE {tables}; CHECKPOINT"))?)
 }
 
 impl Connector {
-    /// A file that psql can write, beside the server's socket.
+    /// Returns a path that psql can write to, next to the server's socket.
     pub fn file(&self, server: &PostgresServer, name: &str) -> PathBuf {
         server.socket_dir().join(format!("{name}.copy"))
     }
 }
 
-/// Runs commands by psql, in one transaction.
+/// Runs commands by psql in one transaction.
 pub fn psql(
     server: &PostgresServer,
     to: &Connector,
@@ -236,7 +237,7 @@ async fn copy_binary(client: &Client, types: &[Type], rows: &[issues::Model]) ->
     Ok(())
 }
 
-/// What sqlx's documentation advises for many rows: one array for each column.
+/// Inserts rows as sqlx's documentation recommends for many rows: with one array for each column.
 async fn unnest(pool: &PgPool, rows: &[issues::Model]) -> Outcome {
     let sql = format!(
         "INSERT INTO analysis.analysis_issues ({}) SELECT * FROM UNNEST($1::uuid[], $2::uuid[], \
@@ -247,7 +248,7 @@ async fn unnest(pool: &PgPool, rows: &[issues::Model]) -> Outcome {
     );
     let mut transaction = pool.begin().await?;
     for rows in rows.chunks(10_000) {
-        /// One column of all rows.
+        /// Returns one column of all rows.
         macro_rules! column {
             ($field:ident) => {
                 rows.iter().map(|row| row.$field).collect::<Vec<_>>()

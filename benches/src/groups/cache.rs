@@ -1,4 +1,5 @@
-//! The cache beside an uncached read, a bare GET of the same bytes, and the client-side cache of redis-rs.
+//! The cache compared with an uncached read, a bare GET of the same bytes, and the client-side
+//! cache of redis-rs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,13 +16,14 @@ use crate::Outcome;
 use crate::database::World;
 use crate::measure::{Group, Turn};
 
-/// What precedes the MessagePack of a value: a mark, whose it is, what it cost to read, and when it ends.
+/// The number of bytes before the MessagePack of a value: a marker, the entry's identity, the cost of the
+/// read, and the expiry.
 const HEAD: usize = 21;
 
-/// How many rows are cached.
+/// The number of cached rows.
 const ROWS: usize = 512;
 
-/// A Redis server with cached projects, and everything that reads them.
+/// A Redis server with cached projects, and the contenders that read them.
 #[derive(Clone)]
 struct Setting {
     redis: Arc<RedisServer>,
@@ -31,7 +33,7 @@ struct Setting {
     near: Cached,
     bare: redis::aio::MultiplexedConnection,
     ids: Arc<Vec<ProjectId>>,
-    /// Where each project's value lies.
+    /// The key of each project's value.
     keys: Arc<Vec<String>>,
 }
 
@@ -104,7 +106,7 @@ fn decoded(bytes: &[u8]) -> Outcome<Project> {
     Ok(project.ok_or("no such project")?)
 }
 
-/// A connection that keeps what it has read, and is told by the server when that has changed.
+/// Opens a connection with a client-side cache, which the server invalidates.
 fn client_cache(world: &World, redis: &RedisServer) -> Outcome<redis::aio::MultiplexedConnection> {
     let url = redis.tcp_url().ok_or("the server does not listen")?;
     let client = redis::Client::open(format!("{url}/?protocol=resp3"))?;
@@ -115,7 +117,7 @@ fn client_cache(world: &World, redis: &RedisServer) -> Outcome<redis::aio::Multi
         .block_on(client.get_multiplexed_async_connection_with_config(&config))?)
 }
 
-/// So many tasks that share a turn's operations.
+/// Runs tasks that share the operations of one round.
 async fn together<F, W>(tasks: usize, turn: Turn, each: F) -> Outcome
 where
     F: Fn(Vec<usize>) -> W,
@@ -215,7 +217,7 @@ fn hits(world: &mut World, name: &'static str, tasks: usize, operations: usize) 
     Ok(group)
 }
 
-/// What finds a project.
+/// A handle that finds projects, with or without the cache.
 #[derive(Clone)]
 enum Reader {
     Plain(Db),
@@ -239,7 +241,7 @@ pub fn cache_hit_64(world: &mut World) -> Outcome<Group> {
     hits(world, "cache_hit_64", 64, 6_400)
 }
 
-/// Before each turn nothing is cached.
+/// Deletes the cached values before each round of the contenders so far.
 fn emptied(group: &mut Group, setting: &Setting, runtime: tokio::runtime::Handle) {
     let (keys, bare) = (Arc::clone(&setting.keys), setting.bare.clone());
     group.restoring(move || {
@@ -320,7 +322,7 @@ pub fn cache_write(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// How many want the same row at once.
+/// The number of tasks that read the same row at once.
 const READERS: usize = 1_000;
 
 pub fn cache_stampede(world: &mut World) -> Outcome<Group> {

@@ -1,4 +1,5 @@
-//! All that four tools said of Django 5.2.1, 51,719 findings and what belongs to them, as one analysis.
+//! Storing the reports of four tools about Django 5.2.1, 51,719 findings and their other rows, as
+//! one analysis.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -41,7 +42,7 @@ pub struct Django {
 }
 
 impl Django {
-    /// What is in `benches/data/django`, for the first project of a platform.
+    /// Reads the rows in `benches/data/django`, for the first project of a platform.
     pub fn read(to: &Connector) -> Outcome<Self> {
         let mut connection = to.diesel()?;
         let mut first = |table: &str| -> Outcome<_> {

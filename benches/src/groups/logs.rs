@@ -1,5 +1,6 @@
-//! The audit log, in 24 monthly partitions, against the design's table with the same rows and none: a plain table with a
-//! key by id, which is the best that can be had for reading by id, but from which no month can be dropped.
+//! The audit log in 24 monthly partitions, compared with the design's table with the same rows and
+//! without partitions. That is a plain table with a key by id, which is optimal for reading by id,
+//! but no month can be dropped from it.
 
 use std::sync::Arc;
 
@@ -43,7 +44,8 @@ pub fn log_by_id(world: &mut World) -> Outcome<Group> {
     let sql = format!("SELECT {AUDIT_LOG} FROM audit_logs WHERE id = $1");
 
     let mut group = Group::new("log_by_id", "plain_table", 300, 100);
-    // "tokio_postgres" reads the partitioned log by id alone: what a client pays that does not know when it was.
+    // "tokio_postgres" reads the partitioned log by id alone, which is the cost for a client
+    // without the entry's time.
     for (id, to, keys) in [
         ("plain_table", &plain, theirs),
         ("tokio_postgres", &to, ours.clone()),
@@ -92,7 +94,7 @@ pub fn log_by_id(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// The newest 50 entries of the last seven days.
+/// Measures reading the newest 50 entries of the last seven days.
 pub fn log_last_week(world: &mut World) -> Outcome<Group> {
     let (to, plain) = databases(world)?;
     let sql = format!(

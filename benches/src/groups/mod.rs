@@ -1,4 +1,4 @@
-//! The groups, each of contenders that do the same work.
+//! The groups. The contenders of a group do the same work.
 
 mod bulk;
 mod cache;
@@ -14,7 +14,7 @@ use crate::Outcome;
 use crate::database::World;
 use crate::measure::Group;
 
-/// Makes a group, and the database that it needs.
+/// A function that creates a group and its database.
 type Make = fn(&mut World) -> Outcome<Group>;
 
 /// All groups, in the order of the table.

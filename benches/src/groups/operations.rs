@@ -1,5 +1,7 @@
-//! Tracking and the dashboard: operations that wundr-db has and drivers do not. Their floor is tokio-postgres with the
-//! same statements, which are taken from a connection of wundr-db's, and with nothing of the answers decoded.
+//! Tracking and the dashboard, which are operations that drivers do not have.
+//!
+//! Their floor is tokio-postgres with the same statements, which are read from a connection of
+//! wundr-db, without decoding of the results.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,7 +33,7 @@ struct Prepared {
     parameters: Vec<String>,
 }
 
-/// The statements that `work` runs.
+/// Returns the statements that `work` runs.
 fn statements(
     db: &blocking::Db,
     work: impl FnOnce(&blocking::Tx) -> wundr_db::Result<()>,
@@ -47,8 +49,10 @@ fn statements(
     Ok(prepared)
 }
 
-/// The 51,719 findings in Django against as many of a next release: in every third file all are three lines further
-/// down, one of a hundred is another, and of two in a hundred of the old ones somebody has said that they can stay.
+/// Measures tracking the 51,719 findings in Django against as many of a next release.
+///
+/// In every third file, all findings are three lines further down. One of a hundred is different,
+/// and two of a hundred of the old ones are marked as accepted.
 pub fn track_50k(world: &mut World) -> Outcome<Group> {
     let to = world.migrated("tracking", |connection| {
         connection.batch_execute(V7)?;
@@ -74,7 +78,7 @@ pub fn track_50k(world: &mut World) -> Outcome<Group> {
     connection.batch_execute("VACUUM ANALYZE")?;
 
     let mut group = Group::new("track_50k", "tokio_postgres", 9, 1);
-    // A connection that has prepared nothing else.
+    // This connection has prepared nothing else.
     let tracking = statements(&to.wundr_blocking()?, |tx| {
         blocking::AnalysisIssueRepository::track(&tx.analysis_issues(), base, next).map(|_| ())
     })?;
@@ -134,7 +138,8 @@ fn r#type(name: &str) -> Type {
     }
 }
 
-/// A project of 500 analyses and 40 members, with 20 members and 90 days of three metrics shown.
+/// Measures the dashboard of a project of 500 analyses and 40 members, with 20 members and 90 days
+/// of three metrics.
 pub fn dashboard(world: &mut World) -> Outcome<Group> {
     const METRICS: [&str; 3] = ["metric_1", "metric_2", "metric_3"];
     const DAYS: i32 = 90;
@@ -151,7 +156,7 @@ pub fn dashboard(world: &mut World) -> Outcome<Group> {
     })?;
     let [prepared] = <[Prepared; 1]>::try_from(prepared)
         .map_err(|all| format!("a dashboard is {} statements, not one", all.len()))?;
-    // An array that is unnested does not tell what it holds.
+    // The type of an unnested array's elements is unknown.
     let types: Vec<_> = prepared
         .parameters
         .iter()

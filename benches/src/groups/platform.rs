@@ -1,4 +1,4 @@
-//! The rows that the everyday groups read and write.
+//! The rows that the groups of everyday operations read and write.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::Outcome;
 use crate::database::{Connector, World};
 use crate::rows::{IssueSeverity, IssueStatus, IssueType, issues};
 
-/// Makes SQL files see `pg_temp.v7`.
+/// The SQL that defines the function `pg_temp.v7`.
 pub const V7: &str = include_str!("../../data/v7.sql");
 
-/// How many issues the first analysis has; the second has a thousand, the others none.
+/// The number of issues of the first analysis. The second has a thousand, the others none.
 const ISSUES_OF_FIRST: usize = 120_000;
 
 /// A database with users, organizations, projects, analyses and issues.
@@ -36,7 +36,7 @@ pub fn platform(world: &mut World) -> Outcome<Arc<Connector>> {
     })
 }
 
-/// The ids that a query gives.
+/// Returns the ids that a query selects.
 pub fn ids(connection: &mut PgConnection, query: &str) -> Outcome<Vec<Uuid>> {
     #[derive(QueryableByName)]
     struct Key {
@@ -98,7 +98,7 @@ const RULES: [(&str, &str, IssueType, IssueSeverity); 8] = [
     ),
 ];
 
-/// A finding such as linters make, the same in every run but for its id.
+/// Creates a finding such as linters report, which is the same in every run except for its id.
 pub fn issue(analysis_id: Uuid, number: usize) -> issues::Model {
     let (rule, title, kind, severity) = RULES[(number * number / 7) % RULES.len()];
     let line = i32::try_from(1 + number * 37 % 1900).unwrap_or(1);
@@ -129,13 +129,13 @@ pub fn issue(analysis_id: Uuid, number: usize) -> issues::Model {
     }
 }
 
-/// Times a millisecond apart.
+/// Returns times that are a millisecond apart.
 fn time(number: usize) -> DateTime<Utc> {
     let milliseconds = i64::try_from(number).unwrap_or(0);
     DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::milliseconds(milliseconds)
 }
 
-/// An issue for diesel by itself, with all columns given: diesel prepares this once.
+/// An issue for bare diesel with all columns, which diesel prepares once.
 #[derive(Insertable)]
 #[diesel(table_name = analysis_issues, treat_none_as_default_value = false)]
 pub struct IssueRow<'a> {
@@ -186,7 +186,7 @@ impl<'a> From<&'a issues::Model> for IssueRow<'a> {
     }
 }
 
-/// An issue for wundr-db.
+/// Creates an issue for wundr-db.
 pub fn new_issue(issue: &issues::Model) -> NewAnalysisIssue {
     let mut new = NewAnalysisIssue::new(
         AnalysisId::from(issue.analysis_id),

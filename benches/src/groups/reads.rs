@@ -141,7 +141,7 @@ pub fn point_read(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// Keys that are used one after the other, again from the first behind the last.
+/// Keys that are used in order, and from the first again after the last.
 #[derive(Clone)]
 pub struct Keys(pub Arc<[Uuid]>);
 
@@ -151,8 +151,8 @@ impl Keys {
     }
 }
 
-/// The first page, and the one that begins behind row 100,000, of an analysis' issues in the crate's default order:
-/// worst first.
+/// Measures the first page and the page after row 100,000 of an analysis's issues in the crate's
+/// default order, worst first.
 pub fn page_of_100(world: &mut World) -> Outcome<Group> {
     const DEPTH: usize = 100_000;
     let to = platform(world)?;
@@ -261,7 +261,7 @@ pub fn page_of_100(world: &mut World) -> Outcome<Group> {
             for _ in turn.numbers() {
                 let mut query = issues::Entity::find().filter(AnalysisId.eq(analysis));
                 if is_deep {
-                    // Its cursor_by does not know enums.
+                    // Its cursor_by does not support enums.
                     let same = Condition::all().add(Severity.eq(severity)).add(Id.gt(key));
                     query = query.filter(Condition::any().add(Severity.gt(severity)).add(same));
                 }
@@ -274,7 +274,7 @@ pub fn page_of_100(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// The cursor behind so many rows, and the row before it.
+/// Returns the cursor after a number of rows, and the row before it.
 fn far_away(
     db: &blocking::Db,
     filter: &AnalysisIssueFilter,
@@ -305,7 +305,7 @@ fn severity_of(issue: &AnalysisIssue) -> crate::rows::IssueSeverity {
     }
 }
 
-/// All issues of an analysis that has a thousand.
+/// Measures reading all issues of an analysis that has a thousand.
 pub fn rows_1000(world: &mut World) -> Outcome<Group> {
     let to = platform(world)?;
     let analysis = ids(

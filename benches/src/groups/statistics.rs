@@ -1,9 +1,9 @@
-//! The statistics and the trends, against the design's own view and function in a database of its own SQL, with the same
-//! rows: 200 projects of 500 analyses and 40 members.
+//! The statistics and the trends, compared with the design's own view and function in a database of
+//! its own SQL with the same rows: 200 projects of 500 analyses and 40 members.
 //!
-//! The analyses lie in the table in the order in which they were made, those of all projects in turn, as they do in a
-//! platform in use. `by_project` is the same with one project's analyses after the other's, which makes reading those of
-//! one project cheaper for everybody.
+//! The analyses are stored in the order of their creation, with those of all projects interleaved,
+//! as in a platform in use. In `by_project`, one project's analyses are stored after the other's,
+//! which makes reading those of one project cheaper for all contenders.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::measure::Group;
 
 const PROJECTS: usize = 200;
 
-/// How the analyses lie in the table.
+/// The order of the analyses in the table.
 #[derive(Clone, Copy)]
 pub enum Stored {
     AsMade,
@@ -41,7 +41,7 @@ impl Stored {
         Ok(())
     }
 
-    /// The crate's database and the design's.
+    /// Creates the crate's database and the design's.
     pub fn databases(self, world: &mut World) -> Outcome<(Arc<Connector>, Arc<Connector>)> {
         let (ours, designs) = match self {
             Self::AsMade => ("history", "design's history"),
@@ -172,7 +172,8 @@ pub fn project_stats_one(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// 90 days of one metric. The design's function is repaired as little as it takes to run.
+/// Measures 90 days of one metric. The design's function has the minimal changes that it needs to
+/// run.
 pub fn trends(world: &mut World) -> Outcome<Group> {
     const METRIC: &str = "metric_3";
     const DAYS: i32 = 90;

@@ -1,4 +1,4 @@
-//! Writing one row, by a statement that commits, and taking the row back as the database has stored it.
+//! Writing one row by a statement that commits, and reading back the row as stored.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ use crate::database::World;
 use crate::measure::{Group, Turn};
 use crate::rows::{SubscriptionPlan, issues, organizations, projects};
 
-/// An issue of 19 columns, into a table with nine indexes.
+/// Measures inserting an issue of 19 columns into a table with nine indexes.
 pub fn insert_one(world: &mut World) -> Outcome<Group> {
     let to = platform(world)?;
     let analysis = ids(
@@ -149,7 +149,7 @@ pub fn insert_one(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// An issue's values, in the order of the columns.
+/// Returns an issue's values in the order of the columns.
 pub fn parameters(issue: &issues::Model) -> [&(dyn ToSql + Sync); 19] {
     [
         &issue.id,
@@ -200,7 +200,7 @@ fn bound<'q>(query: Inserting<'q>, issue: &'q issues::Model) -> Inserting<'q> {
         .bind(issue.created_at)
 }
 
-/// The description of a project.
+/// Measures updating the description of a project.
 pub fn update_one(world: &mut World) -> Outcome<Group> {
     let to = platform(world)?;
     let keys = Keys(
@@ -309,7 +309,7 @@ pub fn update_one(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// An organization whose slug is there already.
+/// Measures upserting an organization whose slug already exists.
 pub fn upsert_one(world: &mut World) -> Outcome<Group> {
     const ORGANIZATIONS: usize = 1000;
     let to = platform(world)?;
@@ -432,7 +432,7 @@ pub fn upsert_one(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// What is given of an organization.
+/// The values of an organization.
 struct Given {
     id: Uuid,
     name: String,
