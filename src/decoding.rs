@@ -1,7 +1,8 @@
-//! Rows that are decoded, and what is said of those that cannot be.
+//! The decoding of rows, and the errors of rows that cannot be decoded.
 //!
-//! diesel names a row's column in some of its errors and never in that of a NULL, and it names neither table nor row.
-//! So a row that could not be decoded is decoded once more, watched: the column is that which was asked for last.
+//! diesel reports the column in some of its errors, but not for an unexpected NULL, and never the
+//! table or the row. A row that could not be decoded is therefore decoded a second time by a
+//! wrapper that records field accesses: the column is the one that was read last.
 
 use std::cell::Cell;
 use std::error::Error as StdError;
@@ -19,21 +20,21 @@ use uuid::Uuid;
 use crate::Table;
 use crate::error::innermost;
 
-/// A row that this version of the crate cannot decode, as `unreadable` lists it.
+/// A row that this version of the crate cannot decode, as listed by `unreadable`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unreadable {
     /// The table.
     pub table: Table,
-    /// The row's key; `None` if it is what cannot be decoded.
+    /// The row's key, or `None` if the key itself cannot be decoded.
     pub id: Option<Uuid>,
-    /// The first of the columns that cannot be decoded.
+    /// The first column that cannot be decoded.
     pub column: Option<String>,
-    /// What is wrong with the column. Of a column that holds secrets it says nothing that depends on the value.
+    /// The reason. For a column that contains secrets, it does not depend on the value.
     pub reason: String,
 }
 
-/// Why a row cannot be decoded.
+/// The reason why a row cannot be decoded.
 #[derive(Debug, Clone)]
 pub(crate) struct Undecodable {
     pub(crate) table: Option<Table>,
@@ -50,7 +51,7 @@ impl fmt::Display for Undecodable {
 
 impl StdError for Undecodable {}
 
-/// Decodes a row. One that cannot be is an event, with the feature `tracing`.
+/// Decodes a row. With the feature `tracing`, a row that cannot be decoded is logged.
 pub(crate) fn decoded<'r, S, R>(row: &impl Row<'r, Pg>) -> QueryResult<R>
 where
     R: FromSqlRow<S, Pg> + 'static,
@@ -71,23 +72,23 @@ impl Undecodable {
     {
         let mut causes = std::iter::successors(Some(cause), |&cause| cause.source());
         if let Some(found) = causes.find_map(|cause| cause.downcast_ref::<Self>()) {
-            // A row within a value of this one.
+            // The error is about a row within a value of this row.
             return found.clone();
         }
-        let watched = Watched {
+        let recording = RecordingRow {
             row,
             last: Cell::new(None),
         };
-        let _ = R::build_from_row(&watched);
+        let _ = R::build_from_row(&recording);
         let table = Table::of::<R>();
-        let field = watched.last.get().and_then(|index| row.get(index));
+        let field = recording.last.get().and_then(|index| row.get(index));
         let column = field.and_then(|field| field.field_name().map(str::to_owned));
         let is_secret = match (table, &column) {
             (Some(table), Some(column)) => table.is_secret(column),
             _ => false,
         };
         let reason = if is_secret {
-            "the value of a secret column is of another type or NULL".to_owned()
+            "the value of a secret column is NULL or has another type".to_owned()
         } else {
             innermost(cause)
         };
@@ -112,20 +113,20 @@ impl Undecodable {
     }
 }
 
-/// The key of a row that has one.
+/// Returns the key of a row that has one.
 fn key<'r>(row: &impl Row<'r, Pg>) -> Option<Uuid> {
     let field = row.get(RowIndex::<&str>::idx(row, "id")?)?;
     let value = field.value()?;
     Uuid::from_slice(value.as_bytes()).ok()
 }
 
-/// What came of a row: its key, or why it cannot be decoded.
+/// The result of trying to decode a row.
 pub(crate) struct Tried {
     pub(crate) id: Option<Uuid>,
     pub(crate) refused: Option<Undecodable>,
 }
 
-/// Tries to decode a row, of which nothing is kept.
+/// Tries to decode a row and discards the result.
 pub(crate) fn tried<'r, S, R>(row: &impl Row<'r, Pg>) -> Tried
 where
     R: FromSqlRow<S, Pg> + 'static,
@@ -137,27 +138,27 @@ where
     }
 }
 
-/// A row that remembers which of its fields was asked for last.
-struct Watched<'w, W> {
+/// A row that records the index of the field that was read last.
+struct RecordingRow<'w, W> {
     row: &'w W,
     last: Cell<Option<usize>>,
 }
 
-impl<W> RowSealed for Watched<'_, W> {}
+impl<W> RowSealed for RecordingRow<'_, W> {}
 
-impl<W: RowIndex<usize>> RowIndex<usize> for Watched<'_, W> {
+impl<W: RowIndex<usize>> RowIndex<usize> for RecordingRow<'_, W> {
     fn idx(&self, index: usize) -> Option<usize> {
         self.row.idx(index)
     }
 }
 
-impl<'n, W: RowIndex<&'n str>> RowIndex<&'n str> for Watched<'_, W> {
+impl<'n, W: RowIndex<&'n str>> RowIndex<&'n str> for RecordingRow<'_, W> {
     fn idx(&self, name: &'n str) -> Option<usize> {
         self.row.idx(name)
     }
 }
 
-impl<'a, W: Row<'a, Pg>> Row<'a, Pg> for Watched<'_, W> {
+impl<'a, W: Row<'a, Pg>> Row<'a, Pg> for RecordingRow<'_, W> {
     type InnerPartialRow = Self;
     type Field<'f>
         = W::Field<'f>
@@ -184,7 +185,7 @@ impl<'a, W: Row<'a, Pg>> Row<'a, Pg> for Watched<'_, W> {
     }
 }
 
-/// The rows of an array of records, of which one could not be decoded: the error of that row.
+/// Returns the error of the first row in an array of records that cannot be decoded.
 #[cold]
 pub(crate) fn undecodable_among<S, R>(mut array: &[u8]) -> Option<Undecodable>
 where
@@ -213,7 +214,8 @@ fn take(bytes: &mut &[u8]) -> Option<i32> {
     Some(i32::from_be_bytes(*number))
 }
 
-/// A value with its length before it; none within if it is NULL, which has no length.
+/// Splits off a value with its length before it. The inner `None` stands for NULL, whose length is
+/// -1.
 fn take_value<'b>(bytes: &mut &'b [u8]) -> Option<Option<&'b [u8]>> {
     let Ok(length) = usize::try_from(take(bytes)?) else {
         return Some(None);
@@ -223,7 +225,7 @@ fn take_value<'b>(bytes: &mut &'b [u8]) -> Option<Option<&'b [u8]>> {
     Some(Some(value))
 }
 
-/// A record as a row.
+/// A value of a composite type, as a row.
 struct Record<'v> {
     fields: Vec<RecordField<'v>>,
 }

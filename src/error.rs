@@ -607,7 +607,7 @@ fn from_decoding(cause: &(dyn StdError + 'static)) -> Error {
             reason: row.reason.clone(),
         };
     }
-    // Of a query of the application's.
+    // The query is the application's.
     let field = causes().find_map(|cause| cause.downcast_ref::<DeserializeFieldError>());
     Error::Decode {
         what: "row".into(),

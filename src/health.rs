@@ -37,8 +37,8 @@ pub struct PoolState {
     pub longest_use: Option<Duration>,
     /// The number of calls that wait for a connection.
     pub waiting: u32,
-    /// Calls that have failed with [`Error::Decode`](crate::Error::Decode) since the pool was made. `Db::unreadable` lists
-    /// the rows of a table that cannot be decoded.
+    /// The number of calls that have failed with [`Error::Decode`](crate::Error::Decode) since the
+    /// pool was created. `Db::unreadable` lists the rows of a table that cannot be decoded.
     pub unreadable: u64,
 }
 

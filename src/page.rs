@@ -224,7 +224,8 @@ pub(crate) trait SortKey: Sized {
     fn to_key(&self) -> Key;
     fn from_key(key: &Key) -> Option<Self::Bound>;
 
-    /// Checks whether the key stands for greater ones, too, which a row of this crate has no place for.
+    /// Checks whether the key also stands for greater keys, which a row of this crate cannot
+    /// represent.
     fn is_last(_: &Key) -> bool {
         false
     }

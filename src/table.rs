@@ -1,4 +1,4 @@
-//! The tables, as values.
+//! The enum of the design's tables.
 
 use std::any::TypeId;
 use std::fmt;
@@ -23,7 +23,7 @@ macro_rules! tables {
         }
 
         impl Table {
-            /// Every table, in the order of the design.
+            /// All tables, in the order of the design.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// Returns the table's name with its schema.
@@ -52,7 +52,8 @@ macro_rules! tables {
                 }
             }
 
-            /// Checks whether nothing that depends on the column's value is to be printed.
+            /// Checks whether the column contains secrets, so that nothing that depends on its
+            /// value may be printed.
             pub(crate) fn is_secret(self, column: &str) -> bool {
                 let secret: &[&str] = match self {
                     $(Self::$name => &$secret,)*
@@ -92,7 +93,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// The names that a selection has in SQL, where each column is quoted and has its table's name before it.
+/// Returns the names of a selection's columns, which are quoted and qualified in its SQL.
 fn columns<R: Selectable<Pg, SelectExpression: QueryFragment<Pg>>>() -> Vec<String> {
     let mut sql = PgQueryBuilder::new();
     if R::construct_selection().to_sql(&mut sql, &Pg).is_err() {
