@@ -18,6 +18,10 @@ pub(crate) struct Usage {
     waiting: AtomicU32,
     unreadable: AtomicU64,
     connect_failure: Mutex<Option<ConnectFailure>>,
+    /// How often the database may have become another one: a connection was lost, or one was opened after that.
+    losses: AtomicU64,
+    /// Since the last connection was opened, one was lost or could not be opened.
+    is_disturbed: AtomicBool,
 }
 
 /// The reason why a connection could not be opened.
@@ -65,6 +69,8 @@ impl Usage {
             waiting: AtomicU32::new(0),
             unreadable: AtomicU64::new(0),
             connect_failure: Mutex::default(),
+            losses: AtomicU64::new(0),
+            is_disturbed: AtomicBool::new(false),
         })
     }
 
@@ -105,6 +111,19 @@ impl Usage {
             reason: reason.to_string(),
             is_lasting: reason.is_lasting_refusal(),
         });
+        self.is_disturbed.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns a number that rises when a connection is lost, and when the first one is opened after a loss or a refusal:
+    /// another server may answer from then on.
+    #[cfg(feature = "redis")]
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
+    }
+
+    fn lose(&self) {
+        self.is_disturbed.store(true, Ordering::Relaxed);
+        self.losses.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns the last reason why a connection could not be opened, if it is not older than
@@ -198,6 +217,9 @@ pub(crate) struct Opening {
 
 impl Opening {
     pub(crate) fn done(&self) -> Arc<Use> {
+        if self.pool.is_disturbed.swap(false, Ordering::Relaxed) {
+            self.pool.losses.fetch_add(1, Ordering::Relaxed);
+        }
         let one = Arc::new(Use {
             pool: Arc::clone(&self.pool),
             epoch: self.epoch,
@@ -277,6 +299,13 @@ impl Use {
         self.is_retired.store(true, Ordering::Relaxed);
     }
 
+    /// Notes that the connection has ended, although the pool did not end it.
+    pub(crate) fn lose(&self) {
+        if !self.is_retired.swap(true, Ordering::Relaxed) {
+            self.pool.lose();
+        }
+    }
+
     /// Counts an error of an unreadable row, and applies the error's consequence to the connection.
     pub(crate) fn note(&self, failure: &Failure) {
         if matches!(failure.error, Error::Decode { .. }) {
@@ -289,10 +318,10 @@ impl Use {
     pub(crate) fn heed(&self, verdict: Verdict) {
         match verdict {
             Verdict::Keep => {}
-            Verdict::Retire => self.retire(),
+            Verdict::Retire => self.lose(),
             Verdict::RetireAll if self.is_read_only() => {}
             Verdict::RetireAll => {
-                self.retire();
+                self.lose();
                 let (from, to) = (self.epoch, self.epoch + 1);
                 // Another connection of the same epoch may have done so already.
                 let _ = self.pool.epoch.compare_exchange(

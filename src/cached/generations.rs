@@ -60,7 +60,7 @@ pub(super) async fn attached_by(
     }
     match attach(store, shard, &database, false).await {
         Ok(attached) => {
-            store.attach(shard, &attached);
+            keep(store, shard, &attached, &database);
             Ok(attached)
         }
         Err(error) => {
@@ -68,6 +68,18 @@ pub(super) async fn attached_by(
             store.failed(shard, None, &error);
             Err(error)
         }
+    }
+}
+
+/// The shard is used like this from now on, unless the database has become another one meanwhile.
+fn keep(store: &Store, shard: u16, attached: &Arc<Attached>, database: &Database) {
+    store.attach(shard, attached);
+    // In this order: the database is forgotten before the shards.
+    let is_same = store
+        .database()
+        .is_some_and(|known| known.name == database.name && known.timeline == database.timeline);
+    if !is_same {
+        store.detach(shard, attached);
     }
 }
 
@@ -92,7 +104,7 @@ pub(super) async fn renew(store: &Store, shard: u16, own: &Source<'_>) -> Result
         }
         Err(error) => return Err(error),
     };
-    store.attach(shard, &renewed);
+    keep(store, shard, &renewed, &database);
     Ok(())
 }
 
@@ -234,7 +246,7 @@ pub(super) async fn renew_at_once(store: &Store, own: &Source<'_>) -> Result<Vec
             Ok(answer) => {
                 let attached = attaching.attached(store, answer)?;
                 store.shard(shard).may_use(&attached.names.generation);
-                store.attach(shard, &attached);
+                keep(store, shard, &attached, &database);
             }
             Err(_) => left_out.push(shard),
         }
@@ -398,7 +410,10 @@ async fn database(store: &Store, own: &Source<'_>) -> Result<Database, Unusable>
     if let Some(database) = store.database() {
         return Ok(database);
     }
+    let losses = store.lineage.losses();
     let database = ask(store, own).await?;
+    // The question itself may have opened the first connection after a loss; the next reader asks once more then.
+    store.lineage.is_settled(losses);
     store.set_database(Some(database.clone()));
     store.lineage.is_known(&database.timeline);
     Ok(database)

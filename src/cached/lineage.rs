@@ -9,6 +9,7 @@ use super::generations::ask;
 use super::link::{Ends, apart, boxed};
 use super::store::Store;
 use super::{Db, repository};
+use crate::usage::Usage;
 
 /// How often a store that is only read asks the database whether it is still the same.
 const EVERY: Duration = Duration::from_secs(10);
@@ -29,6 +30,9 @@ pub(super) struct Lineage {
     next: AtomicU64,
     ends: Ends,
     lower: Mutex<Option<Lower>>,
+    /// The connections that the database is asked by, and how many losses it had when it was asked last.
+    usage: Arc<Usage>,
+    losses: AtomicU64,
 }
 
 /// A timeline that is lower than the one that the cache has seen.
@@ -39,18 +43,34 @@ struct Lower {
     allowed: Option<Instant>,
 }
 
-impl Default for Lineage {
-    fn default() -> Self {
+impl Lineage {
+    pub(super) fn new(usage: Arc<Usage>) -> Self {
         Self {
             start: Instant::now(),
             next: AtomicU64::new(u64::MAX),
             ends: Ends::default(),
             lower: Mutex::default(),
+            losses: AtomicU64::new(usage.losses()),
+            usage,
         }
     }
-}
 
-impl Lineage {
+    /// Returns what is to be given to [`Lineage::is_settled`] when the database has answered a question that is asked
+    /// now.
+    pub(super) fn losses(&self) -> u64 {
+        self.usage.losses()
+    }
+
+    /// The database has said which one it is, asked when there were this many losses.
+    pub(super) fn is_settled(&self, losses: u64) {
+        self.losses.store(losses, Ordering::Relaxed);
+    }
+
+    /// Checks whether a connection was lost, or another was opened after that, since the database was asked last.
+    fn is_unsettled(&self) -> bool {
+        self.usage.losses() != AtomicU64::load(&self.losses, Ordering::Relaxed)
+    }
+
     fn now(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -144,8 +164,17 @@ impl Lineage {
     reason = "only the async engine has something to box"
 )]
 pub(super) async fn confirm(store: &Store) {
+    heed_losses(store);
     if store.lineage.is_due() {
         boxed(confirm_now(store)).await;
+    }
+}
+
+/// After a connection was lost, nothing that is cached is believed before the database has said which one it is: a standby
+/// may have taken over that lacks it.
+pub(super) fn heed_losses(store: &Store) {
+    if store.lineage.is_unsettled() {
+        store.forget_database();
     }
 }
 

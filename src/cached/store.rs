@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::flights::{Flights, Turn};
 use super::generations::attached;
 use super::leases::{Fill, Round, lease};
-use super::lineage::{Lineage, confirm};
+use super::lineage::{Lineage, confirm, heed_losses};
 use super::link::{Link, boxed, pause, send_all};
 use super::servers::{Attached, Shard, Unusable};
 use super::topology::Nodes;
@@ -125,6 +125,7 @@ impl Store {
                 .time_to_live(near.staleness)
                 .build()
         });
+        let lineage = Lineage::new(Arc::clone(db.usage()));
         Ok(Arc::new_cyclic(|me| Self {
             shards: (0..settings.shards).map(|_| Shard::default()).collect(),
             settings,
@@ -132,7 +133,7 @@ impl Store {
             links: Mutex::default(),
             breakers: (0..breakers).map(|_| Breaker::default()).collect(),
             nodes: Nodes::default(),
-            lineage: Lineage::default(),
+            lineage,
             me: Weak::clone(me),
             schema,
             seal,
@@ -420,7 +421,9 @@ fn bypass<T>(store: &Store, name: Name) -> Lookup<'_, T> {
 }
 
 pub(super) fn near<T: Entry>(store: &Store, name: &Name) -> Option<T> {
-    store.near.as_ref()?.get(name)?.downcast_ref::<T>().cloned()
+    let near = store.near.as_ref()?;
+    heed_losses(store);
+    near.get(name)?.downcast_ref::<T>().cloned()
 }
 
 /// Whether the cache is to be asked at all.

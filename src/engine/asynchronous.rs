@@ -316,6 +316,12 @@ impl Db {
         false
     }
 
+    /// What the connections of the pool are used for.
+    #[cfg(feature = "redis")]
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        self.pool.usage()
+    }
+
     pub(crate) fn source(&self) -> Source<'static> {
         Source::Pool(self.clone())
     }
@@ -337,8 +343,11 @@ impl Db {
         }
         let mut connection = self.pool.try_get()?;
         let found = connection.as_mut().ok()?;
-        if found.inner.has_ended() || found.usage.is_over() {
-            found.usage.retire();
+        if found.inner.has_ended() {
+            found.usage.lose();
+            return None;
+        }
+        if found.usage.is_over() {
             return None;
         }
         found.usage.take();
@@ -364,8 +373,9 @@ impl Db {
                 match &mut *connection {
                     Ok(found) => {
                         // Waited for until the database was closed, or closed by the server.
-                        if AtomicBool::load(&self.closed, Ordering::Relaxed)
-                            || found.inner.has_ended()
+                        if found.inner.has_ended() {
+                            found.usage.lose();
+                        } else if AtomicBool::load(&self.closed, Ordering::Relaxed)
                             || found.usage.is_over()
                         {
                             found.usage.retire();

@@ -289,6 +289,12 @@ impl Db {
         false
     }
 
+    /// What the connections of the pool are used for.
+    #[cfg(feature = "redis")]
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        self.pool.usage()
+    }
+
     pub(crate) fn source(&self) -> Source<'static> {
         Source::Pool(self.clone())
     }

@@ -167,6 +167,52 @@ async fn a_reader_of_the_cache_notices_that_a_standby_has_taken_over() {
     }
 }
 
+/// Any statement of the process may have found that a connection was lost: from then on nothing is read of a timeline that
+/// has ended.
+#[both_engines]
+#[case]
+async fn after_a_lost_connection_nothing_is_read_of_a_timeline_that_has_ended() {
+    let servers = wundr_db::testing::Pair::start().unwrap();
+    let database = servers.migrated_database().unwrap();
+    let address = Proxy::start(servers.primary()).unwrap();
+    let url = address.url_of(&database);
+    let one = cached(&url, shared()).await;
+    let mut others = Vec::new();
+    let near = shared().near(100, Duration::from_secs(60));
+    for config in [shared(), shared().shards(4), near] {
+        let db = Db::connect(Config::new(&url).unwrap()).await.unwrap();
+        others.push((db.clone(), Cached::new(db, config).unwrap()));
+    }
+    works(&one, &others[0].1).await;
+    let ada = user(&one).await.id;
+    servers.wait_for_catch_up().unwrap();
+    servers.cut_replication().unwrap();
+    let lost = UserChanges::new().name("lost");
+    one.users().update(ada, lost).await.unwrap();
+    let began = Instant::now();
+    for (_, other) in &others {
+        while other.metrics().hits + other.metrics().near_hits < 3 {
+            let found = other.users().find(ada).await.unwrap().unwrap();
+            assert_eq!(found.name, "lost");
+            assert!(began.elapsed() < PATIENCE, "{:?}", other.metrics());
+        }
+    }
+    servers.promote().unwrap();
+    address.lead_to(servers.standby());
+    address.cut();
+    for (db, other) in &others {
+        // Past the cache, by a connection that was lost, or by the first new one.
+        let _ = db.tools().find(ToolId::new()).await;
+        let began = Instant::now();
+        loop {
+            match other.users().find(ada).await {
+                Ok(found) => break assert_eq!(found.unwrap().name, "Ada"),
+                Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+            }
+        }
+    }
+}
+
 /// The cache has seen a later timeline than the database is on, as after a restore.
 #[both_engines]
 #[case]

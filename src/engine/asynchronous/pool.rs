@@ -239,6 +239,9 @@ impl bb8::ManageConnection for Manager {
                 let mut asking = Asking(Some(Arc::clone(&connection.usage)));
                 let answer = connection.inner.batch_execute(PROOF_OF_HEALTH).await;
                 asking.0 = None;
+                if answer.is_err() {
+                    connection.usage.lose();
+                }
                 Ok(answer?)
             }
             _ => Ok(()),

@@ -155,7 +155,7 @@ pub(super) fn proven(mut connection: Found, patience: Duration) -> Option<Found>
         match found.inner.batch_execute(PROOF_OF_HEALTH) {
             // Given back to the pool if it is not waited for any more.
             Ok(()) => drop(sender.send(connection)),
-            Err(_) => found.usage.retire(),
+            Err(_) => found.usage.lose(),
         }
     });
     asked.ok()?;
@@ -193,7 +193,7 @@ impl Places {
             .build_unchecked(manager.clone())
     }
 
-    pub(super) fn usage(&self) -> &Usage {
+    pub(super) fn usage(&self) -> &Arc<Usage> {
         &self.manager.usage
     }
 
