@@ -369,7 +369,17 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn update(&self, id: AnalysisId, changes: AnalysisChanges) -> Result<Analysis> {
-        update!(self, "Analysis", id, changes)
+        changes.check()?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().update(id, &changes).await;
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "Analysis",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn start(&self, id: AnalysisId) -> Result<Analysis> {

@@ -305,7 +305,15 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         id: AnalysisIssueId,
         changes: AnalysisIssueChanges,
     ) -> Result<AnalysisIssue> {
-        update!(self, plain "AnalysisIssue", id, changes)
+        changes.check()?;
+        match self.0.update(id, &changes).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "AnalysisIssue",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn resolve(&self, id: AnalysisIssueId, by: UserId) -> Result<AnalysisIssue> {

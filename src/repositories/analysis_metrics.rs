@@ -210,7 +210,15 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         id: AnalysisMetricId,
         changes: AnalysisMetricChanges,
     ) -> Result<AnalysisMetric> {
-        update!(self, plain "AnalysisMetric", id, changes)
+        changes.check()?;
+        match self.0.update(id, &changes).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "AnalysisMetric",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn delete(&self, id: AnalysisMetricId) -> Result<bool> {

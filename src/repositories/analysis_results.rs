@@ -179,7 +179,15 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         id: AnalysisResultId,
         changes: AnalysisResultChanges,
     ) -> Result<AnalysisResult> {
-        update!(self, plain "AnalysisResult", id, changes)
+        changes.check()?;
+        match self.0.update(id, &changes).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "AnalysisResult",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn delete(&self, id: AnalysisResultId) -> Result<bool> {

@@ -342,7 +342,17 @@ impl ConfigurationRepository for Configurations<'_> {
         id: ConfigurationId,
         changes: ConfigurationChanges,
     ) -> Result<Configuration> {
-        update!(self, "Configuration", id, changes)
+        changes.check()?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().update(id, &changes).await;
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "Configuration",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn set(

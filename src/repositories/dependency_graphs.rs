@@ -236,7 +236,15 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         id: DependencyGraphId,
         changes: DependencyGraphChanges,
     ) -> Result<DependencyGraph> {
-        update!(self, plain "DependencyGraph", id, changes)
+        changes.check()?;
+        match self.0.update(id, &changes).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "DependencyGraph",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn delete(&self, id: DependencyGraphId) -> Result<bool> {

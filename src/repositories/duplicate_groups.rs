@@ -194,7 +194,15 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
         id: DuplicateGroupId,
         changes: DuplicateGroupChanges,
     ) -> Result<DuplicateGroup> {
-        update!(self, plain "DuplicateGroup", id, changes)
+        changes.check()?;
+        match self.0.update(id, &changes).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "DuplicateGroup",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn delete(&self, id: DuplicateGroupId) -> Result<bool> {

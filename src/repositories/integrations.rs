@@ -217,7 +217,15 @@ impl IntegrationRepository for Integrations<'_> {
     }
 
     async fn update(&self, id: IntegrationId, changes: IntegrationChanges) -> Result<Integration> {
-        update!(self, plain "Integration", id, changes)
+        changes.check()?;
+        match self.0.update(id, &changes).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "Integration",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn set_enabled(&self, id: IntegrationId, is_enabled: bool) -> Result<Integration> {

@@ -11,14 +11,6 @@ use writing::Write;
 /// How often a conditional step is tried whose condition holds whenever it is looked at afterwards.
 const MOST_TRIES: usize = 16;
 
-/// Why an update has changed no row although the row is there.
-fn not_updated(what: &'static str, changes: &impl crate::sql::Changes) -> crate::Error {
-    match changes.expected() {
-        Some(Some(_)) => crate::Error::StaleWrite { what },
-        _ => crate::Error::Suppressed { what },
-    }
-}
-
 /// Runs a statement that takes row locks, fenced, or `plain` on a table that has no cached form. The server's default
 /// isolation may be a stricter one, in which such a statement fails if a row has changed since it began. Outside a
 /// transaction of the caller's it is done again by one that is read committed.
@@ -67,37 +59,6 @@ macro_rules! steady {
                 unit.end(outcome).await
             }
             outcome => outcome,
-        }
-    }};
-}
-
-/// Updates one row and tells why, where there was none to update. `plain` is for a table that has no cached form.
-#[repository]
-macro_rules! update {
-    ($self:ident, $what:literal, $id:expr, $changes:expr) => {{
-        let (id, changes) = ($id, $changes);
-        changes.check()?;
-        if changes.is_empty() {
-            return $self.find(id).await?.ok_or(Error::NotFound { what: $what });
-        }
-        let write = Write::begin(&$self.0).await?;
-        let outcome = write.source().update(id, &changes).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None if $self.exists(id).await? => Err(not_updated($what, &changes)),
-            None => Err(Error::NotFound { what: $what }),
-        }
-    }};
-    ($self:ident, plain $what:literal, $id:expr, $changes:expr) => {{
-        let (id, changes) = ($id, $changes);
-        changes.check()?;
-        if changes.is_empty() {
-            return $self.find(id).await?.ok_or(Error::NotFound { what: $what });
-        }
-        match $self.0.update(id, &changes).await? {
-            Some(row) => Ok(row),
-            None if $self.exists(id).await? => Err(not_updated($what, &changes)),
-            None => Err(Error::NotFound { what: $what }),
         }
     }};
 }

@@ -214,7 +214,17 @@ impl OrganizationRepository for Organizations<'_> {
         id: OrganizationId,
         changes: OrganizationChanges,
     ) -> Result<Organization> {
-        update!(self, "Organization", id, changes)
+        changes.check()?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().update(id, &changes).await;
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "Organization",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn change_plan(

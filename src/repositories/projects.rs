@@ -306,7 +306,17 @@ impl ProjectRepository for Projects<'_> {
     }
 
     async fn update(&self, id: ProjectId, changes: ProjectChanges) -> Result<Project> {
-        update!(self, "Project", id, changes)
+        changes.check()?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().update(id, &changes).await;
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "Project",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn archive(&self, id: ProjectId) -> Result<Project> {

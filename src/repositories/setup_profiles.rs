@@ -252,7 +252,17 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         id: SetupProfileId,
         changes: SetupProfileChanges,
     ) -> Result<SetupProfile> {
-        update!(self, "SetupProfile", id, changes)
+        changes.check()?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().update(id, &changes).await;
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "SetupProfile",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn delete(&self, id: SetupProfileId) -> Result<bool> {

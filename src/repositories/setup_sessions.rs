@@ -266,7 +266,15 @@ impl SetupSessionRepository for SetupSessions<'_> {
         id: SetupSessionId,
         changes: SetupSessionChanges,
     ) -> Result<SetupSession> {
-        update!(self, plain "SetupSession", id, changes)
+        changes.check()?;
+        match self.0.update(id, &changes).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "SetupSession",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn start(&self, id: SetupSessionId) -> Result<SetupSession> {

@@ -240,7 +240,15 @@ impl SetupStepRepository for SetupSteps<'_> {
     }
 
     async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep> {
-        update!(self, plain "SetupStep", id, changes)
+        changes.check()?;
+        match self.0.update(id, &changes).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "SetupStep",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 
     async fn start(&self, id: SetupStepId) -> Result<SetupStep> {

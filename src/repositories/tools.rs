@@ -201,7 +201,13 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn update(&self, id: ToolId, changes: ToolChanges) -> Result<Tool> {
-        update!(self, "Tool", id, changes)
+        changes.check()?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().update(id, &changes).await;
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated("Tool", &changes, self.exists(id).await?)),
+        }
     }
 
     async fn delete(&self, id: ToolId) -> Result<bool> {

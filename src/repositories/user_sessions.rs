@@ -305,7 +305,17 @@ impl UserSessions<'_> {
             let token_hash: Option<String> = self.0.first(session).await?;
             self.0.touch(&token_hash.map(Key::UserSession));
         }
-        update!(self, "UserSession", id, changes)
+        changes.check()?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().update(id, &changes).await;
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated(
+                "UserSession",
+                &changes,
+                self.exists(id).await?,
+            )),
+        }
     }
 }
 

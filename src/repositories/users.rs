@@ -198,7 +198,13 @@ impl UserRepository for Users<'_> {
     }
 
     async fn update(&self, id: UserId, changes: UserChanges) -> Result<User> {
-        update!(self, "User", id, changes)
+        changes.check()?;
+        let write = Write::begin(&self.0).await?;
+        let outcome = write.source().update(id, &changes).await;
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(Error::not_updated("User", &changes, self.exists(id).await?)),
+        }
     }
 
     async fn set_active(&self, id: UserId, is_active: bool) -> Result<User> {

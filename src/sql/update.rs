@@ -1,9 +1,14 @@
 //! `UPDATE` of one row.
 
 use super::*;
+#[cfg(any(feature = "async", feature = "blocking"))]
+use crate::Error;
 
-/// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names the columns that are set and no others, so that it needs
-/// no right to change those, fires no trigger on them, and the server knows which indexes have nothing new to hold.
+/// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names only the columns that are set. So it needs no right to
+/// change the others, fires no trigger on them, and the server sees which indexes need no new entry.
+///
+/// Without a column to set it is `SELECT ... WHERE id = ...`: changes without an assignment return the row as it is, and
+/// have the condition of any other changes.
 pub struct Update<'a, C: Changes> {
     id: C::Id,
     changes: &'a C,
@@ -80,15 +85,26 @@ pub(super) fn push_update<'b, C: Changes>(
 
 impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        push_update(self.changes, &self.target, &mut out)?;
+        let is_empty = self.changes.is_empty();
+        if is_empty {
+            out.push_sql("SELECT ");
+            self.target.returning.walk_ast(out.reborrow())?;
+            out.push_sql(" FROM ");
+            self.target.table.walk_ast(out.reborrow())?;
+        } else {
+            push_update(self.changes, &self.target, &mut out)?;
+        }
         out.push_sql(" WHERE \"id\" = ");
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
         if let Some(Some(expected)) = self.changes.expected() {
             out.push_sql(" AND \"updated_at\" = ");
             out.push_bind_param::<crate::timestamp::Moment, _>(expected)?;
         }
-        out.push_sql(" RETURNING ");
-        self.target.returning.walk_ast(out)
+        if !is_empty {
+            out.push_sql(" RETURNING ");
+            self.target.returning.walk_ast(out)?;
+        }
+        Ok(())
     }
 
     fn to_sql(&self, out: &mut PgQueryBuilder, _: &Pg) -> QueryResult<()> {
@@ -97,6 +113,18 @@ impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
 
     fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
         Ok(true)
+    }
+}
+
+#[cfg(any(feature = "async", feature = "blocking"))]
+impl Error {
+    /// Returns the reason why an update has changed no row. `exists` says whether the row is there.
+    pub(crate) fn not_updated(what: &'static str, changes: &impl Changes, exists: bool) -> Self {
+        match changes.expected() {
+            _ if !exists => Self::NotFound { what },
+            Some(Some(_)) => Self::StaleWrite { what },
+            _ => Self::Suppressed { what },
+        }
     }
 }
 

@@ -150,6 +150,30 @@ async fn changes_touch_what_they_name() {
 
 #[both_engines]
 #[case]
+async fn changes_without_an_assignment_are_conditional_like_any_other() {
+    let (db, _database) = database().await;
+    let users = db.users();
+    let ada = users.create(NewUser::new("ada@example.org", "Ada")).await;
+    let ada = ada.unwrap();
+    let renamed = UserChanges::new().name("Lovelace");
+    let renamed = users.update(ada.id, renamed).await.unwrap();
+
+    let current = UserChanges::new().unchanged_since(renamed.updated_at);
+    assert_eq!(users.update(ada.id, current).await.unwrap(), renamed);
+    let stale = UserChanges::new().unchanged_since(ada.updated_at);
+    assert!(matches!(
+        users.update(ada.id, stale).await,
+        Err(Error::StaleWrite { what: "User" })
+    ));
+    let missing = UserChanges::new().unchanged_since(ada.updated_at);
+    assert!(matches!(
+        users.update(UserId::new(), missing).await,
+        Err(Error::NotFound { what: "User" })
+    ));
+}
+
+#[both_engines]
+#[case]
 async fn an_upsert_keeps_what_it_is_not_given() {
     let (db, _database) = database().await;
     let users = db.users();
