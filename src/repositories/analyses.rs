@@ -16,66 +16,71 @@ use crate::{
     Page, Paged, ProjectId, Result,
 };
 
-/// Stores and finds analyses, and takes them through their lives.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+/// Stores and finds analyses, and changes their status.
 #[repository]
 pub trait AnalysisRepository: Send + Sync {
     /// Creates an analysis.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] without project or user, [`Error::InvalidInput`] if a value cannot be stored,
-    /// [`Error::Check`] if status, progress, times and duration do not go together.
+    /// - [`Error::ForeignKey`] if there is no such project or user
+    /// - [`Error::InvalidInput`] if a value cannot be stored
+    /// - [`Error::Check`] if status, progress, times and duration do not go together
     async fn create(&self, new: NewAnalysis) -> Result<Analysis>;
 
-    /// Creates any number of analyses, all or none, and tells how many.
+    /// Creates any number of analyses, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewAnalysis]) -> Result<usize>;
 
-    /// The analysis with this id.
+    /// Returns the analysis with this id. Returns `None` if there is none.
     async fn find(&self, id: AnalysisId) -> Result<Option<Analysis>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the analyses with these ids, in the order of `ids`, with one query. An id without a
+    /// row gets `None`.
     async fn find_many(&self, ids: &[AnalysisId]) -> Result<Vec<Option<Analysis>>>;
 
-    /// The newest analysis of a project that has this type, whatever its status.
+    /// Returns the newest analysis of a project that has this type, in any status.
     async fn latest(&self, project_id: ProjectId, r#type: AnalysisType)
     -> Result<Option<Analysis>>;
 
-    /// The newest analysis of a project that has this type and is completed.
+    /// Returns the newest completed analysis of a project that has this type.
     async fn latest_completed(
         &self,
         project_id: ProjectId,
         r#type: AnalysisType,
     ) -> Result<Option<Analysis>>;
 
-    /// The newest analyses of each project, at most `each` of them and newest first, by one query: one list for each
-    /// id, in their order.
+    /// Returns the newest analyses of each project, newest first, with one query.
+    ///
+    /// The lists are in the order of `ids`. Each has at most `each` analyses. Must be between 1 and
+    /// 100.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if `each` is not within 1 and 100.
+    /// - [`Error::InvalidInput`] if `each` is not within 1 and 100
     async fn of_projects(&self, ids: &[ProjectId], each: u32) -> Result<Vec<Vec<Analysis>>>;
 
-    /// Whether there is such an analysis.
+    /// Checks whether there is an analysis with this id.
     async fn exists(&self, id: AnalysisId) -> Result<bool>;
 
-    /// One page of the analyses that the filter matches.
+    /// Returns one page of the analyses that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &AnalysisFilter,
         page: &Page<AnalysisOrder>,
     ) -> Result<Paged<Analysis>>;
 
-    /// One page of the analyses of each project that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each project: its analyses that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_projects(
         &self,
         ids: &[ProjectId],
@@ -83,65 +88,80 @@ pub trait AnalysisRepository: Send + Sync {
         page: &Page<AnalysisOrder>,
     ) -> Result<Vec<Paged<Analysis>>>;
 
-    /// All analyses that the filter matches, as they come, in no particular order.
+    /// Streams the analyses that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisFilter) -> RowStream<'a, Analysis>;
 
-    /// How many analyses the filter matches.
+    /// Counts the analyses that the filter matches.
     async fn count(&self, filter: &AnalysisFilter) -> Result<i64>;
 
-    /// Changes an analysis; without changes it is returned as it is.
+    /// Updates an analysis and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::NotFound`] if there is no such analysis
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn update(&self, id: AnalysisId, changes: AnalysisChanges) -> Result<Analysis>;
 
     /// Starts a pending analysis now.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it is not pending.
+    /// - [`Error::NotFound`] if there is no such analysis
+    /// - [`Error::IllegalTransition`] if it is not pending
     async fn start(&self, id: AnalysisId) -> Result<Analysis>;
 
-    /// Notes that a running analysis has come this far, in percent. A report that comes late, after a greater one,
-    /// does not take it back.
+    /// Records the progress of a running analysis, in percent.
+    ///
+    /// Progress never decreases: a value below the recorded one leaves that as it is. Must be
+    /// between 0 and 100.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it is not running; [`Error::InvalidInput`] for what is
-    /// not within 0 and 100.
+    /// - [`Error::NotFound`] if there is no such analysis
+    /// - [`Error::IllegalTransition`] if it is not running
+    /// - [`Error::InvalidInput`] for what is not within 0 and 100
     async fn progress(&self, id: AnalysisId, percent: i32) -> Result<Analysis>;
 
-    /// Completes a running analysis now, with its summary. The duration is rounded to seconds and at least 1, since
-    /// the design does not take 0; a run whose start was never noted counts as started a second ago.
+    /// Completes a running analysis now, with its summary.
+    ///
+    /// The duration is rounded to seconds. It is at least 1, since the schema refuses 0. A run
+    /// without a recorded start counts as started one second ago.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it is not running; [`Error::InvalidInput`] if the summary
-    /// cannot be stored.
+    /// - [`Error::NotFound`] if there is no such analysis
+    /// - [`Error::IllegalTransition`] if it is not running
+    /// - [`Error::InvalidInput`] if the summary cannot be stored
     async fn complete(&self, id: AnalysisId, summary: AnalysisSummary) -> Result<Analysis>;
 
-    /// Ends a running analysis that failed, with the reason. `completed_at` and `duration_seconds` tell when it ended
-    /// as [`complete`](Self::complete) does, unless its start was never noted: the design has no end without one.
+    /// Marks a running analysis as failed, with the reason.
+    ///
+    /// `completed_at` and `duration_seconds` are set as by [`complete`](Self::complete). Without a
+    /// recorded start they stay NULL, since the schema refuses an end without a start.
     ///
     /// # Errors
-    /// As [`complete`](Self::complete).
+    /// The same as [`complete`](Self::complete).
     async fn fail(&self, id: AnalysisId, message: &str) -> Result<Analysis>;
 
-    /// Ends a pending or running analysis that is no longer wanted. One that was started gets its end as by
-    /// [`fail`](Self::fail), a pending one gets none.
+    /// Cancels a pending or running analysis.
+    ///
+    /// If it was started, its end is recorded as by [`fail`](Self::fail). A pending analysis gets
+    /// no end.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it has ended already.
+    /// - [`Error::NotFound`] if there is no such analysis
+    /// - [`Error::IllegalTransition`] if it has ended already
     async fn cancel(&self, id: AnalysisId) -> Result<Analysis>;
 
-    /// Claims the oldest pending analysis of one of these types for a worker: starts it now, and gives the worker a lease
-    /// that ends after `lease_for` unless it is [renewed](Self::renew). Oldest is by `created_at` and then by key.
+    /// Claims the oldest pending analysis of one of these types for a worker.
     ///
-    /// Any number of workers may claim at once: none waits for another, and no two get the same. `None` if there is no
-    /// such analysis but what others are claiming. One statement; the walk through the queue passes by analyses of
-    /// other types.
+    /// The analysis starts now. The worker gets a lease, which expires after `lease_for` unless it
+    /// is [renewed](Self::renew). The oldest is the first by `created_at` and then by key. Returns
+    /// `None` if there is no such analysis, or other workers are claiming all of them.
+    ///
+    /// Any number of workers may claim at once. None waits for another, and no two get the same
+    /// analysis. A claim is one statement, which passes over analyses of other types in the queue.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if `types` is empty ([`AnalysisType::ALL`] means any), the worker's name cannot be
-    /// stored, or `lease_for` is not within 1 ms and 365 days.
+    /// - [`Error::InvalidInput`] if `types` is empty ([`AnalysisType::ALL`] means any), the
+    ///   worker's name cannot be stored, or `lease_for` is not within 1 ms and 365 days
     async fn claim(
         &self,
         types: &[AnalysisType],
@@ -149,12 +169,15 @@ pub trait AnalysisRepository: Send + Sync {
         lease_for: Duration,
     ) -> Result<Option<Claim>>;
 
-    /// Lets a lease end `lease_for` from now, by the database's clock, and notes how far the analysis is, as
-    /// [`progress`](Self::progress) does. A lease that has expired can be renewed until the analysis was requeued.
+    /// Extends a lease to `lease_for` from now, by the database's clock, and records the progress
+    /// as [`progress`](Self::progress) does.
+    ///
+    /// A lease that has expired can be renewed until the analysis is requeued.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`] if the analysis has ended, was requeued or is another worker's by now;
-    /// [`Error::NotFound`] if it was deleted; [`Error::InvalidInput`] for a time or a percentage out of bounds.
+    /// - [`Error::LeaseLost`] if the analysis has ended, was requeued or is another worker's by now
+    /// - [`Error::NotFound`] if it was deleted
+    /// - [`Error::InvalidInput`] for a time or a percentage out of bounds
     async fn renew(
         &self,
         lease: &Lease,
@@ -162,42 +185,48 @@ pub trait AnalysisRepository: Send + Sync {
         progress: Option<i32>,
     ) -> Result<Lease>;
 
-    /// [`complete`](Self::complete) by the worker that holds the lease, and by nobody else.
+    /// Completes a claimed analysis, as [`complete`](Self::complete) does. Only the worker that
+    /// holds the lease can.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`] and [`Error::NotFound`] as in [`renew`](Self::renew); [`Error::InvalidInput`] if the summary
-    /// cannot be stored.
+    /// - [`Error::LeaseLost`] and [`Error::NotFound`] as in [`renew`](Self::renew)
+    /// - [`Error::InvalidInput`] if the summary cannot be stored
     async fn complete_claimed(&self, lease: &Lease, summary: AnalysisSummary) -> Result<Analysis>;
 
-    /// [`fail`](Self::fail) by the worker that holds the lease, and by nobody else.
+    /// Marks a claimed analysis as failed, as [`fail`](Self::fail) does. Only the worker that holds
+    /// the lease can.
     ///
     /// # Errors
-    /// As [`complete_claimed`](Self::complete_claimed).
+    /// The same as [`complete_claimed`](Self::complete_claimed).
     async fn fail_claimed(&self, lease: &Lease, message: &str) -> Result<Analysis>;
 
-    /// Gives a claimed analysis back to the queue, pending and without progress, at its old place: for a worker that
-    /// is to stop.
+    /// Returns a claimed analysis to the queue, for a worker that is about to stop.
+    ///
+    /// The analysis is pending and without progress, at its old position.
     ///
     /// # Errors
-    /// [`Error::LeaseLost`] and [`Error::NotFound`] as in [`renew`](Self::renew).
+    /// - [`Error::LeaseLost`] and [`Error::NotFound`] as in [`renew`](Self::renew)
     async fn release(&self, lease: &Lease) -> Result<Analysis>;
 
-    /// Puts every running analysis whose lease has expired back into the queue, pending and without progress, and
-    /// tells which: each as it is now, with the lease that was lost, oldest first. Any process may do this at any time,
-    /// several at once too. An analysis that was [started](Self::start) without a claim has no lease and is left alone.
+    /// Requeues every running analysis whose lease has expired, pending and without progress.
     ///
-    /// One that was left like this `attempts` times is failed instead, with an `error_message` that names its last worker:
-    /// it may be what its workers die of. Those that were [released](Self::release) do not count.
+    /// Returns each as it is now, with the lease that was lost, oldest first. Any process may call
+    /// this at any time, several at once too. An analysis that was [started](Self::start) without a
+    /// claim has no lease and is not changed.
+    ///
+    /// An analysis that was abandoned `attempts` times is failed instead, since it may be what
+    /// stops its workers. Its `error_message` names the last worker. A [release](Self::release)
+    /// does not count.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if `attempts` is 0.
+    /// - [`Error::InvalidInput`] if `attempts` is 0
     async fn requeue_abandoned(&self, attempts: u32) -> Result<Vec<Claim>>;
 
-    /// Deletes an analysis with its results, issues, metrics and duplicates, and tells whether it was there. Its
-    /// dependency graphs are kept.
+    /// Deletes an analysis with its results, issues, metrics and duplicates, and returns whether it
+    /// existed. Its dependency graphs are kept.
     async fn delete(&self, id: AnalysisId) -> Result<bool>;
 
-    /// Deletes every analysis that the filter matches, all or none, and tells how many.
+    /// Deletes every analysis that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &AnalysisFilter) -> Result<usize>;
 }
 
@@ -206,14 +235,14 @@ pub trait AnalysisRepository: Send + Sync {
 pub struct Analyses<'a>(Source<'a>);
 
 impl Db {
-    /// The analyses.
+    /// Returns the repository of the analyses.
     pub fn analyses(&self) -> Analyses<'static> {
         Analyses(self.source())
     }
 }
 
 impl Tx {
-    /// The analyses, inside this transaction.
+    /// Returns the repository of the analyses within this transaction.
     pub fn analyses(&self) -> Analyses<'_> {
         Analyses(self.source())
     }
@@ -227,7 +256,7 @@ impl<'a> Analyses<'a> {
 
 #[repository]
 impl Analyses<'_> {
-    /// Takes a step, or tells why that cannot be.
+    /// Makes a transition, or returns the reason why it is refused.
     async fn take(&self, id: AnalysisId, step: Step) -> Result<Analysis> {
         step.check()?;
         for _ in 0..MOST_TRIES {
@@ -243,14 +272,15 @@ impl Analyses<'_> {
                     let (from, to) = (status.as_str(), step.to().as_str());
                     return Err(Error::illegal_transition("Analysis", from, to, step.name()));
                 }
-                // It came there since the step was tried: another step was taken, unless this one is suppressed.
+                // The status was changed since the attempt by another transition, or this one is
+                // suppressed by a trigger.
                 Some(_) => {}
             }
         }
         Err(Error::Suppressed { what: "Analysis" })
     }
 
-    /// Takes a step as the worker that holds the lease.
+    /// Makes a transition as the worker that holds the lease.
     async fn take_held(&self, lease: &Lease, step: Step) -> Result<Analysis> {
         step.check()?;
         let taken =
@@ -461,11 +491,11 @@ impl AnalysisRepository for Analyses<'_> {
     }
 }
 
-/// What is read of an analysis that is deleted, and the columns of that.
+/// The columns that a deletion returns of each analysis, and their values.
 type Latest = (ProjectId, AnalysisType);
 const LATEST: (analyses::project_id, analyses::r#type) = (analyses::project_id, analyses::r#type);
 
-/// Renews a lease, and notes whose progress may have changed with it.
+/// Renews a lease, and records the cache entries that its progress makes stale.
 #[repository]
 async fn renew(source: &Source<'_>, renewal: Renew<'_>, id: AnalysisId) -> Result<Option<Lease>> {
     let lease = source.first(renewal).await?;

@@ -19,47 +19,50 @@ use crate::{
     Paged, ResolveMatching, Result, Tracking, UserId,
 };
 
-/// Stores and finds what analyses object to.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+/// Stores and finds the issues that analyses report.
 #[repository]
 pub trait AnalysisIssueRepository: Send + Sync {
     /// Creates an issue.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] without analysis or user, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::ForeignKey`] if there is no such analysis or user
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewAnalysisIssue) -> Result<AnalysisIssue>;
 
-    /// Creates any number of issues, all or none, and tells how many.
+    /// Creates any number of issues, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewAnalysisIssue]) -> Result<usize>;
 
-    /// The issue with this id.
+    /// Returns the issue with this id. Returns `None` if there is none.
     async fn find(&self, id: AnalysisIssueId) -> Result<Option<AnalysisIssue>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the issues with these ids, in the order of `ids`, with one query. An id without a
+    /// row gets `None`.
     async fn find_many(&self, ids: &[AnalysisIssueId]) -> Result<Vec<Option<AnalysisIssue>>>;
 
-    /// Whether there is such an issue.
+    /// Checks whether there is an issue with this id.
     async fn exists(&self, id: AnalysisIssueId) -> Result<bool>;
 
-    /// One page of the issues that the filter matches.
+    /// Returns one page of the issues that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &AnalysisIssueFilter,
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Paged<AnalysisIssue>>;
 
-    /// One page of the issues of each analysis that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each analysis: its issues that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_analyses(
         &self,
         ids: &[AnalysisId],
@@ -67,112 +70,134 @@ pub trait AnalysisIssueRepository: Send + Sync {
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Vec<Paged<AnalysisIssue>>>;
 
-    /// All issues that the filter matches, as they come, in no particular order.
+    /// Streams the issues that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisIssueFilter) -> RowStream<'a, AnalysisIssue>;
 
-    /// How many issues the filter matches.
+    /// Counts the issues that the filter matches.
     async fn count(&self, filter: &AnalysisIssueFilter) -> Result<i64>;
 
-    /// Changes an issue; without changes it is returned as it is.
+    /// Updates an issue and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::NotFound`] if there is no such issue
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn update(
         &self,
         id: AnalysisIssueId,
         changes: AnalysisIssueChanges,
     ) -> Result<AnalysisIssue>;
 
-    /// Notes that an issue is gone, when and by whom. Of one that is resolved already the first time and user are
-    /// kept.
+    /// Marks an issue as resolved, and records when and by which user. An issue that is already
+    /// resolved keeps its first time and user.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::ForeignKey`] without user.
+    /// - [`Error::NotFound`] if there is no such issue
+    /// - [`Error::ForeignKey`] if there is no such user
     async fn resolve(&self, id: AnalysisIssueId, by: UserId) -> Result<AnalysisIssue>;
 
-    /// Notes that an issue is to stay, when that was decided and by whom, as [`resolve`](Self::resolve) does.
+    /// Marks an issue as ignored, and records when and by which user, as [`resolve`](Self::resolve)
+    /// does.
     ///
     /// # Errors
-    /// As [`resolve`](Self::resolve).
+    /// The same as [`resolve`](Self::resolve).
     async fn ignore(&self, id: AnalysisIssueId, by: UserId) -> Result<AnalysisIssue>;
 
-    /// Notes that an issue is none, when that was found and by whom, as [`resolve`](Self::resolve) does.
+    /// Marks an issue as a false positive, and records when and by which user, as
+    /// [`resolve`](Self::resolve) does.
     ///
     /// # Errors
-    /// As [`resolve`](Self::resolve).
+    /// The same as [`resolve`](Self::resolve).
     async fn mark_false_positive(&self, id: AnalysisIssueId, by: UserId) -> Result<AnalysisIssue>;
 
-    /// Opens an issue again, whatever has become of it.
+    /// Reopens an issue of any status.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such issue
     async fn reopen(&self, id: AnalysisIssueId) -> Result<AnalysisIssue>;
 
-    /// Resolves every issue that the filter matches and that is not resolved yet, and tells how many.
+    /// Resolves every issue that the filter matches and that is not resolved, and returns their
+    /// number.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] without user.
+    /// - [`Error::ForeignKey`] if there is no such user
     async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<usize>;
 
-    /// Finds out what became of the issues of `base`, an analysis, in `new`, a later one of the same project, and
-    /// carries over what users have said: an issue of `new` that is open, and was ignored or a false positive in
-    /// `base`, gets that status with its time and its user. One that was resolved stays open, since it is back.
+    /// Compares the issues of the analysis `base` with those of `new`, a later analysis of the same
+    /// project, and carries over the verdicts of users.
     ///
-    /// A verdict is carried over only if the issue is no worse than it was, and the two have the same code, or are in
-    /// the same line of the same file. Two issues that name neither a line nor code are about the file as a whole; for
-    /// them the file and the whole message have to be the same. So a verdict does not follow an issue that a tool
-    /// reports without code to another line: store the code with the issue
-    /// ([`code_snippet`](crate::NewAnalysisIssue::code_snippet)) to keep it.
+    /// An open issue of `new` that was ignored or a false positive in `base` gets that status with
+    /// its time and user. An issue that was resolved stays open, since it is back.
     ///
-    /// Two issues are the same if they are of one rule (without a rule, of one type) and, the stricter first,
+    /// # Verdicts
+    /// A verdict is carried over only if the issue is no worse than it was, and the two have the
+    /// same code or are in the same line of the same file. Two issues without a line and code are
+    /// about the file as a whole. For them the file and the whole message must be the same.
+    ///
+    /// So a verdict does not follow an issue without code to another line. To keep it, store the
+    /// code with the issue ([`code_snippet`](crate::NewAnalysisIssue::code_snippet)).
+    ///
+    /// # Matching
+    /// Two issues are the same if they have the same rule (without a rule, the same type) and, the
+    /// stricter condition first,
     ///
     /// - have the same code and message and are in the same file;
-    /// - have the same code and message, in two files of which each analysis names only one;
-    /// - have the same code, then the same message, then the same message but for the numbers in it, in the same file.
+    /// - have the same code and message, and are in two files of which each analysis names only
+    ///   one;
+    /// - are in the same file and have the same code, then the same message, then the same message
+    ///   except for the numbers in it.
     ///
-    /// White space in code does not count. A file is another's new name if only `base` names the one, only `new` the
-    /// other, and no other two files have so many issues in common that nothing else has. Lines are in no issue's
-    /// identity. They only tell which of several equal issues belong together: those that moved as far as what is
-    /// above them, and then in their order. Each issue is matched once: of two in `base` and three equal ones in
-    /// `new`, one is new.
+    /// White space in code does not count. A file is another's new name if only `base` names the
+    /// one and only `new` the other, and no other two files have as many issues in common that
+    /// nothing else has.
     ///
-    /// The same call made again gives the same lists and changes nothing, unless an issue that the first has carried
-    /// a verdict to was opened again meanwhile: then it gets the verdict again.
+    /// A line is never part of an issue's identity. Lines only decide which of several equal issues
+    /// belong together: first those that moved as far as the issues above them, then in their
+    /// order. Each issue is matched once. Of three issues in `new` that equal two in `base`, one is
+    /// new.
     ///
-    /// All of it is one statement: both analyses are seen as they were when it began, and what is written to them
-    /// meanwhile counts at the next call. An issue that somebody settles meanwhile keeps what they said. Of two calls
-    /// for the same `new` the second waits for the first, and for its transaction, before it writes.
+    /// # Repetition and concurrency
+    /// A repeated call returns the same lists and changes nothing. The exception is an issue that
+    /// got a verdict and was reopened since: it gets the verdict again.
+    ///
+    /// All of this is one statement. It sees both analyses as they were when it began; later writes
+    /// count at the next call. An issue that a user settles meanwhile keeps that verdict. Of two
+    /// calls for the same `new`, the second waits for the transaction of the first before it
+    /// writes.
     ///
     /// # Errors
-    /// [`Error::NotFound`] without one of the analyses; [`Error::InvalidInput`] if they are the same or of different
-    /// projects; [`Error::Serialization`] where the transaction's isolation level brings it.
+    /// - [`Error::NotFound`] if one of the analyses does not exist
+    /// - [`Error::InvalidInput`] if they are the same or of different projects
+    /// - [`Error::Serialization`] if the transaction is `REPEATABLE READ` or `SERIALIZABLE` and
+    ///   conflicts with another
     async fn track(&self, base: AnalysisId, new: AnalysisId) -> Result<Tracking>;
 
-    /// How many issues of each severity the filter matches, all severities, worst first.
+    /// Counts the issues that the filter matches by severity, worst first. A severity without an
+    /// issue has the count 0.
     async fn count_by_severity(
         &self,
         filter: &AnalysisIssueFilter,
     ) -> Result<Vec<(IssueSeverity, i64)>>;
 
-    /// How many issues of each type the filter matches, all types, in the order of [`IssueType::ALL`].
+    /// Counts the issues that the filter matches by type, in the order of [`IssueType::ALL`]. A
+    /// type without an issue has the count 0.
     async fn count_by_type(&self, filter: &AnalysisIssueFilter) -> Result<Vec<(IssueType, i64)>>;
 
-    /// How many issues break each rule, the most broken first, up to `limit` rules. Issues without a rule do not
-    /// count.
+    /// Counts the issues that the filter matches by rule, largest count first, up to `limit` rules.
+    /// Issues without a rule do not count.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if `limit` is 0.
+    /// - [`Error::InvalidInput`] if `limit` is 0
     async fn count_by_rule(
         &self,
         filter: &AnalysisIssueFilter,
         limit: u32,
     ) -> Result<Vec<(String, i64)>>;
 
-    /// Deletes an issue and tells whether it was there.
+    /// Deletes an issue, and returns whether it existed.
     async fn delete(&self, id: AnalysisIssueId) -> Result<bool>;
 
-    /// Deletes every issue that the filter matches, all or none, and tells how many.
+    /// Deletes every issue that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &AnalysisIssueFilter) -> Result<usize>;
 }
 
@@ -181,14 +206,14 @@ pub trait AnalysisIssueRepository: Send + Sync {
 pub struct AnalysisIssues<'a>(Source<'a>);
 
 impl Db {
-    /// The issues.
+    /// Returns the repository of the issues.
     pub fn analysis_issues(&self) -> AnalysisIssues<'static> {
         AnalysisIssues(self.source())
     }
 }
 
 impl Tx {
-    /// The issues, inside this transaction.
+    /// Returns the repository of the issues within this transaction.
     pub fn analysis_issues(&self) -> AnalysisIssues<'_> {
         AnalysisIssues(self.source())
     }
@@ -196,7 +221,8 @@ impl Tx {
 
 #[repository]
 impl AnalysisIssues<'_> {
-    /// Gives an issue a status that is not open; the time and the user stay if it has that status already.
+    /// Gives an issue a status that is not open. If it has that status already, its time and user
+    /// stay.
     async fn settle(
         &self,
         id: AnalysisIssueId,

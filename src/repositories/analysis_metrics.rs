@@ -10,58 +10,64 @@ use crate::{
     AnalysisMetricOrder, Error, LatestOfProject, NewAnalysisMetric, Page, Paged, ProjectId, Result,
 };
 
-/// Stores and finds what analyses measure.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+/// Stores and finds the metrics that analyses measure.
 #[repository]
 pub trait AnalysisMetricRepository: Send + Sync {
     /// Creates a metric.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] without analysis, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::ForeignKey`] if there is no such analysis
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewAnalysisMetric) -> Result<AnalysisMetric>;
 
-    /// Creates any number of metrics, all or none, and tells how many.
+    /// Creates any number of metrics, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewAnalysisMetric]) -> Result<usize>;
 
-    /// The metric with this id.
+    /// Returns the metric with this id. Returns `None` if there is none.
     async fn find(&self, id: AnalysisMetricId) -> Result<Option<AnalysisMetric>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the metrics with these ids, in the order of `ids`, with one query. An id without a
+    /// row gets `None`.
     async fn find_many(&self, ids: &[AnalysisMetricId]) -> Result<Vec<Option<AnalysisMetric>>>;
 
-    /// The metrics of each analysis, by name, by one query: one list for each id, in their order.
+    /// Returns the metrics of each analysis, sorted by name, with one query. The lists are in the
+    /// order of `ids`.
     async fn of_analyses(&self, ids: &[AnalysisId]) -> Result<Vec<Vec<AnalysisMetric>>>;
 
-    /// The metrics with these names as the newest completed analysis of the project that has them says, by one query:
-    /// one answer for each name, in their order.
+    /// Returns the newest metric of a project for each name, with one query.
+    ///
+    /// The newest is that of the newest completed analysis with a metric of that name. The metrics
+    /// are in the order of `metric_names`, `None` for a name without one.
     async fn latest_of_project(
         &self,
         project_id: ProjectId,
         metric_names: &[&str],
     ) -> Result<Vec<Option<AnalysisMetric>>>;
 
-    /// Whether there is such a metric.
+    /// Checks whether there is a metric with this id.
     async fn exists(&self, id: AnalysisMetricId) -> Result<bool>;
 
-    /// One page of the metrics that the filter matches.
+    /// Returns one page of the metrics that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &AnalysisMetricFilter,
         page: &Page<AnalysisMetricOrder>,
     ) -> Result<Paged<AnalysisMetric>>;
 
-    /// One page of the metrics of each analysis that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each analysis: its metrics that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_analyses(
         &self,
         ids: &[AnalysisId],
@@ -69,27 +75,28 @@ pub trait AnalysisMetricRepository: Send + Sync {
         page: &Page<AnalysisMetricOrder>,
     ) -> Result<Vec<Paged<AnalysisMetric>>>;
 
-    /// All metrics that the filter matches, as they come, in no particular order.
+    /// Streams the metrics that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisMetricFilter) -> RowStream<'a, AnalysisMetric>;
 
-    /// How many metrics the filter matches.
+    /// Counts the metrics that the filter matches.
     async fn count(&self, filter: &AnalysisMetricFilter) -> Result<i64>;
 
-    /// Changes a metric; without changes it is returned as it is.
+    /// Updates a metric and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::NotFound`] if there is no such metric
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn update(
         &self,
         id: AnalysisMetricId,
         changes: AnalysisMetricChanges,
     ) -> Result<AnalysisMetric>;
 
-    /// Deletes a metric and tells whether it was there.
+    /// Deletes a metric, and returns whether it existed.
     async fn delete(&self, id: AnalysisMetricId) -> Result<bool>;
 
-    /// Deletes every metric that the filter matches, all or none, and tells how many.
+    /// Deletes every metric that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &AnalysisMetricFilter) -> Result<usize>;
 }
 
@@ -98,14 +105,14 @@ pub trait AnalysisMetricRepository: Send + Sync {
 pub struct AnalysisMetrics<'a>(Source<'a>);
 
 impl Db {
-    /// The metrics.
+    /// Returns the repository of the metrics.
     pub fn analysis_metrics(&self) -> AnalysisMetrics<'static> {
         AnalysisMetrics(self.source())
     }
 }
 
 impl Tx {
-    /// The metrics, inside this transaction.
+    /// Returns the repository of the metrics within this transaction.
     pub fn analysis_metrics(&self) -> AnalysisMetrics<'_> {
         AnalysisMetrics(self.source())
     }

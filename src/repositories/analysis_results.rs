@@ -10,47 +10,50 @@ use crate::{
     AnalysisResultOrder, Error, NewAnalysisResult, Page, Paged, Result,
 };
 
-/// Stores and finds what analyses say of each file.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+/// Stores and finds the results of analyses for single files.
 #[repository]
 pub trait AnalysisResultRepository: Send + Sync {
-    /// Creates a file's result.
+    /// Creates a file result.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] without analysis, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::ForeignKey`] if there is no such analysis
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewAnalysisResult) -> Result<AnalysisResult>;
 
-    /// Creates any number of files' results, all or none, and tells how many.
+    /// Creates any number of file results, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewAnalysisResult]) -> Result<usize>;
 
-    /// The file's result with this id.
+    /// Returns the file result with this id. Returns `None` if there is none.
     async fn find(&self, id: AnalysisResultId) -> Result<Option<AnalysisResult>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the file results with these ids, in the order of `ids`, with one query. An id
+    /// without a row gets `None`.
     async fn find_many(&self, ids: &[AnalysisResultId]) -> Result<Vec<Option<AnalysisResult>>>;
 
-    /// Whether there is such a file's result.
+    /// Checks whether there is a file result with this id.
     async fn exists(&self, id: AnalysisResultId) -> Result<bool>;
 
-    /// One page of the files' results that the filter matches.
+    /// Returns one page of the file results that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &AnalysisResultFilter,
         page: &Page<AnalysisResultOrder>,
     ) -> Result<Paged<AnalysisResult>>;
 
-    /// One page of the results of each analysis that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each analysis: its results that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_analyses(
         &self,
         ids: &[AnalysisId],
@@ -58,27 +61,28 @@ pub trait AnalysisResultRepository: Send + Sync {
         page: &Page<AnalysisResultOrder>,
     ) -> Result<Vec<Paged<AnalysisResult>>>;
 
-    /// All files' results that the filter matches, as they come, in no particular order.
+    /// Streams the file results that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisResultFilter) -> RowStream<'a, AnalysisResult>;
 
-    /// How many files' results the filter matches.
+    /// Counts the file results that the filter matches.
     async fn count(&self, filter: &AnalysisResultFilter) -> Result<i64>;
 
-    /// Changes a file's result; without changes it is returned as it is.
+    /// Updates a file result and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::NotFound`] if there is no such file result
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn update(
         &self,
         id: AnalysisResultId,
         changes: AnalysisResultChanges,
     ) -> Result<AnalysisResult>;
 
-    /// Deletes a file's result and tells whether it was there.
+    /// Deletes a file result, and returns whether it existed.
     async fn delete(&self, id: AnalysisResultId) -> Result<bool>;
 
-    /// Deletes every file's result that the filter matches, all or none, and tells how many.
+    /// Deletes every file result that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &AnalysisResultFilter) -> Result<usize>;
 }
 
@@ -87,14 +91,14 @@ pub trait AnalysisResultRepository: Send + Sync {
 pub struct AnalysisResults<'a>(Source<'a>);
 
 impl Db {
-    /// The files' results.
+    /// Returns the repository of the file results.
     pub fn analysis_results(&self) -> AnalysisResults<'static> {
         AnalysisResults(self.source())
     }
 }
 
 impl Tx {
-    /// The files' results, inside this transaction.
+    /// Returns the repository of the file results within this transaction.
     pub fn analysis_results(&self) -> AnalysisResults<'_> {
         AnalysisResults(self.source())
     }

@@ -12,57 +12,60 @@ use crate::{
     Result, UserId,
 };
 
-/// Writes and reads the audit log, which only grows: an entry is neither changed nor deleted, except that a whole
-/// month is dropped by [`PartitionRepository`].
+/// Writes and reads the audit log.
 ///
-/// Write the entry in the transaction of the change that it describes, so that there is neither without the other.
+/// The log is append-only: an entry is never changed or deleted. [`PartitionRepository`] drops
+/// whole months.
 ///
-/// Every method may return [`Error::Pool`](crate::Error::Pool), [`Error::Connection`](crate::Error::Connection) and
-/// [`Error::Timeout`](crate::Error::Timeout); named below is what else.
+/// Write an entry in the transaction of the change that it describes. Then neither is stored
+/// without the other.
 #[repository]
 pub trait AuditLogRepository: Send + Sync {
     /// Writes an entry.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`](crate::Error::ForeignKey) if there is no such user or organization,
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if a value cannot be stored.
+    /// - [`Error::ForeignKey`](crate::Error::ForeignKey) if there is no such user or organization
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a value cannot be stored
     async fn create(&self, new: NewAuditLog) -> Result<AuditLog>;
 
-    /// Writes any number of entries, all or none, and tells how many.
+    /// Writes any number of entries, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewAuditLog]) -> Result<usize>;
 
-    /// The entry with this id.
+    /// Returns the entry with this id. Returns `None` if there is none.
     ///
-    /// The one or two months around the time that the id carries are looked at first, the others only if it is in none of
-    /// them: an entry whose `created_at` is far from the making of its id costs a second query. An id that is older than five
-    /// years is looked for in all months at once.
+    /// The id carries a time. The one or two months around it are searched first, and the others
+    /// only if the entry is in none of them. So an entry whose `created_at` is far from that time
+    /// costs a second query. An id that is older than five years is searched in all months at once.
     async fn find(&self, id: AuditLogId) -> Result<Option<AuditLog>>;
 
-    /// One answer for each id, in their order, by one query, or two as in [`find`](Self::find).
+    /// Returns the entries with these ids, in the order of `ids`. An id without a row gets `None`.
+    /// One query reads them, or two as in [`find`](Self::find).
     async fn find_many(&self, ids: &[AuditLogId]) -> Result<Vec<Option<AuditLog>>>;
 
-    /// Whether there is such an entry.
+    /// Checks whether there is an entry with this id.
     async fn exists(&self, id: AuditLogId) -> Result<bool>;
 
-    /// One page of the entries that the filter matches.
+    /// Returns one page of the entries that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) for a limit that is not within 1 and 100 or a cursor of
-    /// another list.
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the limit is not within 1 and 100,
+    ///   or the cursor is of another list
     async fn list(
         &self,
         filter: &AuditLogFilter,
         page: &Page<AuditLogOrder>,
     ) -> Result<Paged<AuditLog>>;
 
-    /// One page of the entries of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each organization: its entries that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_organizations(
         &self,
         ids: &[OrganizationId],
@@ -70,11 +73,13 @@ pub trait AuditLogRepository: Send + Sync {
         page: &Page<AuditLogOrder>,
     ) -> Result<Vec<Paged<AuditLog>>>;
 
-    /// One page of the entries of each user that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each user: its entries that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_users(
         &self,
         ids: &[UserId],
@@ -82,11 +87,11 @@ pub trait AuditLogRepository: Send + Sync {
         page: &Page<AuditLogOrder>,
     ) -> Result<Vec<Paged<AuditLog>>>;
 
-    /// All entries that the filter matches, as they come, in no particular order.
+    /// Streams the entries that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AuditLogFilter) -> RowStream<'a, AuditLog>;
 
-    /// How many entries the filter matches.
+    /// Counts the entries that the filter matches.
     async fn count(&self, filter: &AuditLogFilter) -> Result<i64>;
 }
 
@@ -95,14 +100,14 @@ pub trait AuditLogRepository: Send + Sync {
 pub struct AuditLogs<'a>(Source<'a>);
 
 impl Db {
-    /// The audit log.
+    /// Returns the repository of the audit log.
     pub fn audit_logs(&self) -> AuditLogs<'static> {
         AuditLogs(self.source())
     }
 }
 
 impl Tx {
-    /// The audit log, inside this transaction.
+    /// Returns the repository of the audit log within this transaction.
     pub fn audit_logs(&self) -> AuditLogs<'_> {
         AuditLogs(self.source())
     }

@@ -14,37 +14,39 @@ use crate::{
 };
 
 /// Stores and finds settings.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait ConfigurationRepository: Send + Sync {
     /// Creates a setting.
     ///
     /// # Errors
-    /// [`Error::Unique`] if the scope has a setting of this category and name, [`Error::ForeignKey`] if there is no such
-    /// organization, project or user, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::Unique`] if the scope has a setting of this category and name
+    /// - [`Error::ForeignKey`] if there is no such organization, project or user
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewConfiguration) -> Result<Configuration>;
 
-    /// Creates any number of settings, all or none, and tells how many.
+    /// Creates any number of settings, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewConfiguration]) -> Result<usize>;
 
-    /// Creates a setting, or changes the one with the same scope, category and name: value and `is_encrypted` become
-    /// what is given, the description is kept if none is, and `created_by` stays who made it first.
+    /// Creates a setting, or updates the one with the same scope, category and name.
+    ///
+    /// An update sets the value and `is_encrypted`. It keeps the description if none is given, and
+    /// always keeps `created_by`.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] and [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::ForeignKey`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn upsert(&self, new: NewConfiguration) -> Result<Configuration>;
 
-    /// The setting with this id.
+    /// Returns the setting with this id. Returns `None` if there is none.
     async fn find(&self, id: ConfigurationId) -> Result<Option<Configuration>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the settings with these ids, in the order of `ids`, with one query. An id without a
+    /// row gets `None`.
     async fn find_many(&self, ids: &[ConfigurationId]) -> Result<Vec<Option<Configuration>>>;
 
-    /// The scope's own setting of this category and name.
+    /// Returns the scope's own setting of this category and name.
     async fn find_by_name(
         &self,
         scope: ConfigurationScope,
@@ -52,10 +54,12 @@ pub trait ConfigurationRepository: Send + Sync {
         name: &str,
     ) -> Result<Option<Configuration>>;
 
-    /// The setting that applies in the scope, by one query: a project's own, or else its organization's, or else
-    /// the global one. The value is as it is stored, encrypted or not.
+    /// Returns the setting that applies in the scope, with one query.
     ///
-    /// For a project that is not there, the global one.
+    /// That is a project's own setting, or else its organization's, or else the global one. The
+    /// value is as stored, encrypted or not.
+    ///
+    /// For a project that does not exist, the global setting applies.
     async fn effective(
         &self,
         scope: ConfigurationScope,
@@ -63,32 +67,37 @@ pub trait ConfigurationRepository: Send + Sync {
         name: &str,
     ) -> Result<Option<Configuration>>;
 
-    /// All settings that apply in the scope, of one category or of all: by category and name, each chosen as
-    /// [`effective`](Self::effective) does, by one query.
+    /// Returns all settings that apply in the scope, by category and name, with one query.
+    ///
+    /// Without a category, it returns those of all categories. Each setting is chosen as by
+    /// [`effective`](Self::effective).
     async fn effective_all(
         &self,
         scope: ConfigurationScope,
         category: Option<ConfigCategory>,
     ) -> Result<HashMap<ConfigCategory, BTreeMap<String, Configuration>>>;
 
-    /// Whether there is such a setting.
+    /// Checks whether there is a setting with this id.
     async fn exists(&self, id: ConfigurationId) -> Result<bool>;
 
-    /// One page of the settings that the filter matches.
+    /// Returns one page of the settings that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &ConfigurationFilter,
         page: &Page<ConfigurationOrder>,
     ) -> Result<Paged<Configuration>>;
 
-    /// One page of the configurations of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each organization: its configurations that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_organizations(
         &self,
         ids: &[OrganizationId],
@@ -96,11 +105,13 @@ pub trait ConfigurationRepository: Send + Sync {
         page: &Page<ConfigurationOrder>,
     ) -> Result<Vec<Paged<Configuration>>>;
 
-    /// One page of the configurations of each project that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each project: its configurations that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_projects(
         &self,
         ids: &[ProjectId],
@@ -108,28 +119,29 @@ pub trait ConfigurationRepository: Send + Sync {
         page: &Page<ConfigurationOrder>,
     ) -> Result<Vec<Paged<Configuration>>>;
 
-    /// All settings that the filter matches, as they come, in no particular order.
+    /// Streams the settings that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ConfigurationFilter) -> RowStream<'a, Configuration>;
 
-    /// How many settings the filter matches.
+    /// Counts the settings that the filter matches.
     async fn count(&self, filter: &ConfigurationFilter) -> Result<i64>;
 
-    /// Changes a setting; without changes it is returned as it is.
+    /// Updates a setting and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; [`Error::Unique`] and
-    /// [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such setting
+    /// - [`Error::StaleWrite`] if the row was changed after the time that the changes expect
+    /// - [`Error::Unique`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(
         &self,
         id: ConfigurationId,
         changes: ConfigurationChanges,
     ) -> Result<Configuration>;
 
-    /// Gives a setting a value that is not encrypted: [`upsert`](Self::upsert) in short.
+    /// Sets a value that is not encrypted. A short form of [`upsert`](Self::upsert).
     ///
     /// # Errors
-    /// As [`upsert`](Self::upsert).
+    /// The same as [`upsert`](Self::upsert).
     async fn set(
         &self,
         scope: ConfigurationScope,
@@ -139,10 +151,10 @@ pub trait ConfigurationRepository: Send + Sync {
         by: UserId,
     ) -> Result<Configuration>;
 
-    /// Deletes a setting, so that the wider scope's applies, and tells whether it was there.
+    /// Deletes a setting, and returns whether it existed. Then the wider scope's setting applies.
     async fn delete(&self, id: ConfigurationId) -> Result<bool>;
 
-    /// Deletes every setting that the filter matches, all or none, and tells how many.
+    /// Deletes every setting that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<usize>;
 }
 
@@ -151,14 +163,14 @@ pub trait ConfigurationRepository: Send + Sync {
 pub struct Configurations<'a>(Source<'a>);
 
 impl Db {
-    /// The settings.
+    /// Returns the repository of the settings.
     pub fn configurations(&self) -> Configurations<'static> {
         Configurations(self.source())
     }
 }
 
 impl Tx {
-    /// The settings, inside this transaction.
+    /// Returns the repository of the settings within this transaction.
     pub fn configurations(&self) -> Configurations<'_> {
         Configurations(self.source())
     }
@@ -166,7 +178,7 @@ impl Tx {
 
 #[repository]
 impl Configurations<'_> {
-    /// All that the scope has itself.
+    /// Returns all of the scope's own settings.
     #[cfg(feature = "redis")]
     pub(crate) async fn own(&self, scope: ConfigurationScope) -> Result<Vec<Configuration>> {
         self.0
@@ -240,7 +252,8 @@ impl ConfigurationRepository for Configurations<'_> {
         category: ConfigCategory,
         name: &str,
     ) -> Result<Option<Configuration>> {
-        // At most one row a scope. With LIMIT the planner may walk the index on `scope` instead of looking them up.
+        // There is at most one row for each scope. With LIMIT the planner may walk the index on
+        // `scope` instead of looking them up.
         let query = scope
             .applicable()
             .filter(configurations::category.eq(category))
@@ -263,7 +276,7 @@ impl ConfigurationRepository for Configurations<'_> {
         if let Some(category) = category {
             query = query.filter(configurations::category.eq(category));
         }
-        // The narrowest comes last, and replaces the wider ones of its name.
+        // The narrowest scope comes last, and replaces the wider ones of the same name.
         let query = query
             .order((
                 configurations::scope,
@@ -385,7 +398,7 @@ impl ConfigurationRepository for Configurations<'_> {
     }
 }
 
-/// What is read of a setting that is deleted, and the columns of that.
+/// The columns that a deletion returns of each setting, and their values.
 type Owner = (Option<OrganizationId>, Option<ProjectId>);
 const OWNER: (configurations::organization_id, configurations::project_id) =
     (configurations::organization_id, configurations::project_id);

@@ -1,4 +1,4 @@
-//! A project at a glance.
+//! The dashboard of a project.
 
 use diesel::prelude::{ExpressionMethods, JoinOnDsl, QueryDsl};
 
@@ -12,19 +12,20 @@ use crate::{
     TrendsOf,
 };
 
-/// Reads a project at a glance.
-///
-/// Every method may return [`Error::Pool`](crate::Error::Pool), [`Error::Connection`](crate::Error::Connection) and
-/// [`Error::Timeout`](crate::Error::Timeout); named below is what else.
+/// Reads the dashboard of a project.
 #[repository]
 pub trait DashboardRepository: Send + Sync {
-    /// The project with its members, its numbers, its latest analyses, what is open in them and the trends of its
-    /// metrics; `None` if there is no such project.
+    /// Returns the project with its members, statistics, latest analyses, their open issues, and
+    /// the trends of its metrics.
     ///
-    /// One statement: one round trip, and all of it as it is at one moment.
+    /// Returns `None` if there is no such project.
+    ///
+    /// All of it is read by one statement: with one round trip, and from one snapshot of the
+    /// database.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the number of members is not within 0 and 100.
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the number of members is not within
+    ///   0 and 100
     async fn of_project(
         &self,
         project_id: ProjectId,
@@ -46,14 +47,14 @@ type Answer = (
 pub struct Dashboards<'a>(Source<'a>);
 
 impl Db {
-    /// Projects at a glance.
+    /// Returns the repository of dashboards.
     pub fn dashboard(&self) -> Dashboards<'static> {
         Dashboards(self.source())
     }
 }
 
 impl Tx {
-    /// Projects at a glance, inside this transaction.
+    /// Returns the repository of dashboards within this transaction.
     pub fn dashboard(&self) -> Dashboards<'_> {
         Dashboards(self.source())
     }

@@ -11,52 +11,55 @@ use crate::{
 };
 
 /// Stores and finds dependency graphs.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait DependencyGraphRepository: Send + Sync {
     /// Creates a dependency graph.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] without project or analysis, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::ForeignKey`] if there is no such project or analysis
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewDependencyGraph) -> Result<DependencyGraph>;
 
-    /// Creates any number of dependency graphs, all or none, and tells how many.
+    /// Creates any number of dependency graphs, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewDependencyGraph]) -> Result<usize>;
 
-    /// The dependency graph with this id.
+    /// Returns the dependency graph with this id. Returns `None` if there is none.
     async fn find(&self, id: DependencyGraphId) -> Result<Option<DependencyGraph>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the dependency graphs with these ids, in the order of `ids`, with one query. An id
+    /// without a row gets `None`.
     async fn find_many(&self, ids: &[DependencyGraphId]) -> Result<Vec<Option<DependencyGraph>>>;
 
-    /// The newest dependency graph of a project.
+    /// Returns the newest dependency graph of a project.
     async fn latest(&self, project_id: ProjectId) -> Result<Option<DependencyGraph>>;
 
-    /// The dependency graphs that an analysis made, newest first.
+    /// Returns the dependency graphs of an analysis, newest first.
     async fn of_analysis(&self, analysis_id: AnalysisId) -> Result<Vec<DependencyGraph>>;
 
-    /// Whether there is such a dependency graph.
+    /// Checks whether there is a dependency graph with this id.
     async fn exists(&self, id: DependencyGraphId) -> Result<bool>;
 
-    /// One page of the dependency graphs that the filter matches.
+    /// Returns one page of the dependency graphs that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &DependencyGraphFilter,
         page: &Page<DependencyGraphOrder>,
     ) -> Result<Paged<DependencyGraph>>;
 
-    /// One page of the graphs of each project that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each project: its graphs that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_projects(
         &self,
         ids: &[ProjectId],
@@ -64,11 +67,13 @@ pub trait DependencyGraphRepository: Send + Sync {
         page: &Page<DependencyGraphOrder>,
     ) -> Result<Vec<Paged<DependencyGraph>>>;
 
-    /// One page of the graphs of each analysis that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each analysis: its graphs that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_analyses(
         &self,
         ids: &[AnalysisId],
@@ -76,27 +81,29 @@ pub trait DependencyGraphRepository: Send + Sync {
         page: &Page<DependencyGraphOrder>,
     ) -> Result<Vec<Paged<DependencyGraph>>>;
 
-    /// All dependency graphs that the filter matches, as they come, in no particular order.
+    /// Streams the dependency graphs that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a DependencyGraphFilter) -> RowStream<'a, DependencyGraph>;
 
-    /// How many dependency graphs the filter matches.
+    /// Counts the dependency graphs that the filter matches.
     async fn count(&self, filter: &DependencyGraphFilter) -> Result<i64>;
 
-    /// Changes a dependency graph; without changes it is returned as it is.
+    /// Updates a dependency graph and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::ForeignKey`] and [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such dependency graph
+    /// - [`Error::ForeignKey`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(
         &self,
         id: DependencyGraphId,
         changes: DependencyGraphChanges,
     ) -> Result<DependencyGraph>;
 
-    /// Deletes a dependency graph and tells whether it was there.
+    /// Deletes a dependency graph, and returns whether it existed.
     async fn delete(&self, id: DependencyGraphId) -> Result<bool>;
 
-    /// Deletes every dependency graph that the filter matches, all or none, and tells how many.
+    /// Deletes every dependency graph that the filter matches, all or none, and returns their
+    /// number.
     async fn delete_many(&self, filter: &DependencyGraphFilter) -> Result<usize>;
 }
 
@@ -105,14 +112,14 @@ pub trait DependencyGraphRepository: Send + Sync {
 pub struct DependencyGraphs<'a>(Source<'a>);
 
 impl Db {
-    /// The dependency graphs.
+    /// Returns the repository of the dependency graphs.
     pub fn dependency_graphs(&self) -> DependencyGraphs<'static> {
         DependencyGraphs(self.source())
     }
 }
 
 impl Tx {
-    /// The dependency graphs, inside this transaction.
+    /// Returns the repository of the dependency graphs within this transaction.
     pub fn dependency_graphs(&self) -> DependencyGraphs<'_> {
         DependencyGraphs(self.source())
     }

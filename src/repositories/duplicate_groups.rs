@@ -10,51 +10,55 @@ use crate::{
     DuplicateGroupOrder, Error, NewDuplicateGroup, Page, Paged, Result,
 };
 
-/// Stores and finds code that stands in more than one place.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+/// Stores and finds groups of duplicated code.
 #[repository]
 pub trait DuplicateGroupRepository: Send + Sync {
     /// Creates a group of duplicates.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] without analysis, [`Error::InvalidInput`] if a value cannot be stored, [`Error::Check`] if
-    /// the similarity is not within 0 and 100.
+    /// - [`Error::ForeignKey`] if there is no such analysis
+    /// - [`Error::InvalidInput`] if a value cannot be stored
+    /// - [`Error::Check`] if the similarity is not within 0 and 100
     async fn create(&self, new: NewDuplicateGroup) -> Result<DuplicateGroup>;
 
-    /// Creates any number of groups of duplicates, all or none, and tells how many.
+    /// Creates any number of groups of duplicates, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewDuplicateGroup]) -> Result<usize>;
 
-    /// The group of duplicates with this id.
+    /// Returns the group of duplicates with this id. Returns `None` if there is none.
     async fn find(&self, id: DuplicateGroupId) -> Result<Option<DuplicateGroup>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the groups of duplicates with these ids, in the order of `ids`, with one query. An
+    /// id without a row gets `None`.
     async fn find_many(&self, ids: &[DuplicateGroupId]) -> Result<Vec<Option<DuplicateGroup>>>;
 
-    /// The groups with this digest, newest first: where the same code was found by other analyses.
+    /// Returns the groups with this digest, newest first. Other analyses that found the same code
+    /// have groups with the same digest.
     async fn find_by_hash(&self, hash: &str) -> Result<Vec<DuplicateGroup>>;
 
-    /// Whether there is such a group of duplicates.
+    /// Checks whether there is a group of duplicates with this id.
     async fn exists(&self, id: DuplicateGroupId) -> Result<bool>;
 
-    /// One page of the groups of duplicates that the filter matches.
+    /// Returns one page of the groups of duplicates that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &DuplicateGroupFilter,
         page: &Page<DuplicateGroupOrder>,
     ) -> Result<Paged<DuplicateGroup>>;
 
-    /// One page of the groups of each analysis that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each analysis: its groups that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_analyses(
         &self,
         ids: &[AnalysisId],
@@ -62,27 +66,30 @@ pub trait DuplicateGroupRepository: Send + Sync {
         page: &Page<DuplicateGroupOrder>,
     ) -> Result<Vec<Paged<DuplicateGroup>>>;
 
-    /// All groups of duplicates that the filter matches, as they come, in no particular order.
+    /// Streams the groups of duplicates that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a DuplicateGroupFilter) -> RowStream<'a, DuplicateGroup>;
 
-    /// How many groups of duplicates the filter matches.
+    /// Counts the groups of duplicates that the filter matches.
     async fn count(&self, filter: &DuplicateGroupFilter) -> Result<i64>;
 
-    /// Changes a group of duplicates; without changes it is returned as it is.
+    /// Updates a group of duplicates and returns it. Changes without an assignment return it as it
+    /// is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] and [`Error::Check`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such group of duplicates
+    /// - [`Error::InvalidInput`] and [`Error::Check`] as in [`create`](Self::create)
     async fn update(
         &self,
         id: DuplicateGroupId,
         changes: DuplicateGroupChanges,
     ) -> Result<DuplicateGroup>;
 
-    /// Deletes a group of duplicates and tells whether it was there.
+    /// Deletes a group of duplicates, and returns whether it existed.
     async fn delete(&self, id: DuplicateGroupId) -> Result<bool>;
 
-    /// Deletes every group of duplicates that the filter matches, all or none, and tells how many.
+    /// Deletes every group of duplicates that the filter matches, all or none, and returns their
+    /// number.
     async fn delete_many(&self, filter: &DuplicateGroupFilter) -> Result<usize>;
 }
 
@@ -91,14 +98,14 @@ pub trait DuplicateGroupRepository: Send + Sync {
 pub struct DuplicateGroups<'a>(Source<'a>);
 
 impl Db {
-    /// The groups of duplicates.
+    /// Returns the repository of the groups of duplicates.
     pub fn duplicate_groups(&self) -> DuplicateGroups<'static> {
         DuplicateGroups(self.source())
     }
 }
 
 impl Tx {
-    /// The groups of duplicates, inside this transaction.
+    /// Returns the repository of the groups of duplicates within this transaction.
     pub fn duplicate_groups(&self) -> DuplicateGroups<'_> {
         DuplicateGroups(self.source())
     }

@@ -1,4 +1,4 @@
-//! Puts the rows of one query in the order that the caller has asked for.
+//! Arranges the rows of one query in the order of the ids that the caller has passed.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -13,7 +13,8 @@ where
     ids.iter().map(|id| rows.get(id).cloned()).collect()
 }
 
-/// Returns the rows of each parent, in the order of `parents`. Rows of one parent stay in their order.
+/// Returns the rows of each parent, in the order of `parents`. Rows of one parent stay in their
+/// order.
 pub(super) fn grouped_by<I, K, R>(
     parents: &[I],
     rows: Vec<R>,

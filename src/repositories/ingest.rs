@@ -1,4 +1,4 @@
-//! An analysis with everything that it found, by one call.
+//! Stores an analysis with all its findings by one call.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ use crate::{
     NewDependencyGraph, NewDuplicateGroup, Part, Result, Tally,
 };
 
-/// An analysis that is to be stored with everything that it found: all of it or nothing.
+/// An analysis to be stored with all its findings: all of it or nothing.
 ///
-/// [`Analyses::ingest`] and its like make one, [`run`](Ingest::run) stores it. In between it is told
-/// where the rows come from: iterators of any length, which are read as the rows are written, or [`Rows`]. A method
-/// that is called again adds to what it was given before.
+/// [`Analyses::ingest`], `ingest_into` and `ingest_claimed` create one. [`run`](Ingest::run) stores
+/// it. The methods in between take the rows: iterators of any length, which are read as the rows
+/// are written, or [`Rows`]. A second call of the same method adds rows.
 #[must_use = "nothing is stored until `run` is called"]
 pub struct Ingest<'a> {
     source: Source<'a>,
@@ -51,8 +51,10 @@ enum Target {
 }
 
 impl<'a> Analyses<'a> {
-    /// A new analysis, to be stored with everything that it found. It ends up completed, whatever status it was given:
-    /// with its times and duration where it has them (see [`NewAnalysis::completed`]), and otherwise with those of the
+    /// Creates an ingest of a new analysis.
+    ///
+    /// The analysis becomes completed, in place of the status it was given. It keeps its times and
+    /// duration if it has them (see [`NewAnalysis::completed`]), and otherwise gets those of the
     /// ingest.
     ///
     /// ```no_run
@@ -86,7 +88,7 @@ impl<'a> Analyses<'a> {
         Ingest::new(self.source(), Target::New(Box::new(new)))
     }
 
-    /// What a running analysis has found, to be stored with it; that completes it.
+    /// Creates an ingest of the findings of a running analysis, which completes the analysis.
     pub fn ingest_into<'i>(&self, id: AnalysisId) -> Ingest<'i>
     where
         'a: 'i,
@@ -94,8 +96,8 @@ impl<'a> Analyses<'a> {
         Ingest::new(self.source(), Target::Running(id))
     }
 
-    /// What a claimed analysis has found, to be stored with it by the worker that holds the lease, and by nobody else;
-    /// that completes it.
+    /// Creates an ingest of the findings of a claimed analysis, which completes the analysis. Only
+    /// the worker that holds the lease can run it.
     pub fn ingest_claimed<'i>(&self, lease: &Lease) -> Ingest<'i>
     where
         'a: 'i,
@@ -120,51 +122,52 @@ impl<'a> Ingest<'a> {
         }
     }
 
-    /// What is said of each file.
+    /// Adds the results for single files.
     pub fn results(mut self, rows: impl Into<Rows<'a, NewAnalysisResult>>) -> Self {
         self.results = self.results.chain(rows.into());
         self
     }
 
-    /// What is objected to.
+    /// Adds the issues.
     pub fn issues(mut self, rows: impl Into<Rows<'a, NewAnalysisIssue>>) -> Self {
         self.issues = self.issues.chain(rows.into());
         self
     }
 
-    /// What is measured.
+    /// Adds the metrics.
     pub fn metrics(mut self, rows: impl Into<Rows<'a, NewAnalysisMetric>>) -> Self {
         self.metrics = self.metrics.chain(rows.into());
         self
     }
 
-    /// Code that stands in more than one place.
+    /// Adds the groups of duplicated code.
     pub fn duplicate_groups(mut self, rows: impl Into<Rows<'a, NewDuplicateGroup>>) -> Self {
         self.duplicate_groups = self.duplicate_groups.chain(rows.into());
         self
     }
 
-    /// How the project's parts depend on each other. A graph that names no analysis gets this one.
+    /// Adds the dependency graphs of the project. A graph without an analysis gets this one.
     pub fn dependency_graphs(mut self, rows: impl Into<Rows<'a, NewDependencyGraph>>) -> Self {
         self.dependency_graphs = self.dependency_graphs.chain(rows.into());
         self
     }
 
-    /// The summary. Unless one is given here or in the new analysis, it is the numbers of what was ingested.
+    /// Sets the summary. Default: that of the new analysis, or else the counts of the ingested
+    /// rows.
     pub fn summary(mut self, summary: AnalysisSummary) -> Self {
         self.summary = Some(Json::Typed(summary));
         self
     }
 
-    /// Takes the place of the analysis with the same id, if there is one: what that one found is deleted. Without
-    /// this, such an analysis is an [`Error::Unique`]. Verdicts on its issues go with them.
+    /// Replaces the analysis with the same id, if there is one. Its findings are deleted, and with
+    /// them the verdicts on its issues. Without this, such an analysis is an [`Error::Unique`].
     pub fn replacing(mut self) -> Self {
         self.replacing = true;
         self
     }
 
-    /// Is told what has been written so far, each time that the server has taken some rows. Nobody else sees them
-    /// before all are there.
+    /// Sets a callback that receives the counts of the rows written so far, each time that the
+    /// server has stored some. The rows are visible to others only when all are stored.
     pub fn on_progress(mut self, tell: impl FnMut(&IngestCounts) + Send + 'a) -> Self {
         self.on_progress = Box::new(tell);
         self
@@ -173,24 +176,31 @@ impl<'a> Ingest<'a> {
 
 #[repository]
 impl<'a> Ingest<'a> {
-    /// Stores all of it, or nothing: in a transaction of its own, or as a part of the caller's, which can go on
-    /// after an error. It has the caller's transaction to itself: a call of that beside it fails with [`Error::InUse`],
-    /// and so does this one beside a statement. The memory it takes does not depend on the number of rows: at most 20,000 of a kind are held.
+    /// Stores all of it, or nothing.
     ///
-    /// Rows are written at most 10,000 by a statement, while the next are read: by binary `COPY` from 1,000 on, fewer
-    /// column by column (`UNNEST`). Both work in any transaction and behind PgBouncer.
+    /// It runs in its own transaction, or in a savepoint of the caller's, which can continue after
+    /// an error. It needs the caller's transaction exclusively: a concurrent call of that
+    /// transaction fails with [`Error::InUse`], and so does this one beside a running statement. At
+    /// most 20,000 rows of a kind are held in memory.
     ///
-    /// A source may pause for any time between two rows: the limit of
-    /// [`idle_in_transaction_timeout`](crate::Config::idle_in_transaction_timeout) does not count until the ingest
-    /// ends.
+    /// A statement writes at most 10,000 rows while the next are read. From 1,000 rows on it is a
+    /// binary `COPY`, below that an `INSERT` from arrays (`UNNEST`). Both work in any transaction
+    /// and behind PgBouncer.
+    ///
+    /// An input may pause for any time between two rows. The limit of
+    /// [`idle_in_transaction_timeout`](crate::Config::idle_in_transaction_timeout) is suspended
+    /// until the ingest ends.
     ///
     /// # Errors
-    /// [`Error::Row`] with the table, the place among the rows that were given for it, and what is wrong: a
-    /// constraint, a column that cannot hold the value, another analysis or project than this one, or what an
-    /// input could not read.
-    /// [`Error::Unique`] with `analyses_pkey` if the analysis is there already, [`Error::ForeignKey`] without project
-    /// or user, and what else [`AnalysisRepository::create`] refuses. Of a running analysis: [`Error::NotFound`], and
-    /// [`Error::IllegalTransition`] if it is not running. Of a claimed one: [`Error::LeaseLost`].
+    /// - [`Error::Row`] with the table, the position among its rows, and the cause: a constraint, a
+    ///   value that its column cannot hold, another analysis or project than this one, or an error
+    ///   of the input
+    /// - [`Error::Unique`] with `analyses_pkey` if the analysis exists
+    /// - [`Error::ForeignKey`] if there is no such project or user
+    /// - The other errors of [`AnalysisRepository::create`]
+    /// - [`Error::NotFound`] if there is no such running analysis
+    /// - [`Error::IllegalTransition`] if it is not running
+    /// - [`Error::LeaseLost`] if the analysis is claimed and the lease is lost
     pub async fn run(self) -> Result<Ingested> {
         let unit = Unit::begin_that_may_pause(&self.source).await?;
         let outcome = write(self, &unit).await;
@@ -243,7 +253,7 @@ async fn create(source: &Source<'_>, mut new: NewAnalysis, replacing: bool) -> R
     }
     new.check()?;
     if replacing {
-        // Kept when their analysis is deleted, but these are about to come again.
+        // The deletion of an analysis keeps its graphs, but this ingest writes them again.
         let graphs = dependency_graphs::table.filter(dependency_graphs::analysis_id.eq(new.id));
         source.execute(diesel::delete(graphs)).await?;
         let replaced = diesel::delete(analyses::table.find(new.id));
@@ -264,7 +274,7 @@ async fn lock(source: &Source<'_>, id: AnalysisId) -> Result<Analysis> {
     analysis.ok_or(Error::NotFound { what: "Analysis" })
 }
 
-/// Locks an analysis that runs, whoever runs it.
+/// Locks a running analysis, with or without a lease.
 #[repository]
 async fn lock_running(source: &Source<'_>, id: AnalysisId) -> Result<Analysis> {
     let analysis = lock(source, id).await?;
@@ -279,7 +289,8 @@ async fn lock_running(source: &Source<'_>, id: AnalysisId) -> Result<Analysis> {
     }
 }
 
-/// Locks an analysis that the holder of this lease runs. Nobody takes the lease away while the analysis is locked.
+/// Locks an analysis that the holder of this lease runs. While the analysis is locked, the lease
+/// cannot change.
 #[repository]
 async fn lock_claimed(source: &Source<'_>, lease: &Lease) -> Result<Analysis> {
     let analysis = lock(source, lease.analysis_id).await?;
@@ -311,7 +322,7 @@ where
     let mut chunk = read(&mut rows, first, writer, Vec::new()).await?;
     while !chunk.is_empty() {
         let next = first + chunk.len();
-        // The server is busy with one chunk while the next is read.
+        // The server writes one chunk while the next is read.
         let (outcome, read) = at_once(
             insert_chunk(writer.unit, first, &chunk),
             read(&mut rows, next, writer, written),
@@ -326,8 +337,8 @@ where
     Ok(())
 }
 
-/// The next rows of an input, each looked at; none at its end. They take the places of rows that are `written`, which
-/// go one by one with that, not all at once while the server waits.
+/// Returns the next rows of an input, each checked, and none at its end. They overwrite the rows in
+/// `written` one by one. Dropping those all at once would keep the server waiting.
 #[repository]
 async fn read<N>(
     rows: &mut Rows<'_, N>,
@@ -354,7 +365,7 @@ where
     Ok(chunk)
 }
 
-/// Writes a chunk. If the server refuses it, halves are tried until the row that is to blame is found.
+/// Writes a chunk. If the server refuses it, a binary search finds the row that is the cause.
 #[repository]
 async fn insert_chunk<N>(unit: &Unit<'_>, first: usize, chunk: &[N]) -> Result<()>
 where

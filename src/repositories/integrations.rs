@@ -14,47 +14,49 @@ use crate::{
 };
 
 /// Stores and finds integrations.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait IntegrationRepository: Send + Sync {
     /// Creates an integration.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] if there is no such organization, project or user, [`Error::InvalidInput`] if a value
-    /// cannot be stored.
+    /// - [`Error::ForeignKey`] if there is no such organization, project or user
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewIntegration) -> Result<Integration>;
 
-    /// Creates any number of integrations, all or none, and tells how many.
+    /// Creates any number of integrations, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewIntegration]) -> Result<usize>;
 
-    /// The integration with this id.
+    /// Returns the integration with this id. Returns `None` if there is none.
     async fn find(&self, id: IntegrationId) -> Result<Option<Integration>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the integrations with these ids, in the order of `ids`, with one query. An id
+    /// without a row gets `None`.
     async fn find_many(&self, ids: &[IntegrationId]) -> Result<Vec<Option<Integration>>>;
 
-    /// Whether there is such an integration.
+    /// Checks whether there is an integration with this id.
     async fn exists(&self, id: IntegrationId) -> Result<bool>;
 
-    /// One page of the integrations that the filter matches.
+    /// Returns one page of the integrations that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &IntegrationFilter,
         page: &Page<IntegrationOrder>,
     ) -> Result<Paged<Integration>>;
 
-    /// One page of the integrations of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each organization: its integrations that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_organizations(
         &self,
         ids: &[OrganizationId],
@@ -62,11 +64,13 @@ pub trait IntegrationRepository: Send + Sync {
         page: &Page<IntegrationOrder>,
     ) -> Result<Vec<Paged<Integration>>>;
 
-    /// One page of the integrations of each project that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each project: its integrations that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_projects(
         &self,
         ids: &[ProjectId],
@@ -74,37 +78,41 @@ pub trait IntegrationRepository: Send + Sync {
         page: &Page<IntegrationOrder>,
     ) -> Result<Vec<Paged<Integration>>>;
 
-    /// All integrations that the filter matches, as they come, in no particular order.
+    /// Streams the integrations that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a IntegrationFilter) -> RowStream<'a, Integration>;
 
-    /// How many integrations the filter matches.
+    /// Counts the integrations that the filter matches.
     async fn count(&self, filter: &IntegrationFilter) -> Result<i64>;
 
-    /// Changes an integration; without changes it is returned as it is.
+    /// Updates an integration and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; [`Error::InvalidInput`] as in
-    /// [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such integration
+    /// - [`Error::StaleWrite`] if the row was changed after the time that the changes expect
+    /// - [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(&self, id: IntegrationId, changes: IntegrationChanges) -> Result<Integration>;
 
-    /// Puts an integration to use, or out of it.
+    /// Enables or disables an integration.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such integration
     async fn set_enabled(&self, id: IntegrationId, is_enabled: bool) -> Result<Integration>;
 
-    /// Notes how a synchronization goes. `last_sync_at` becomes now when it has ended, which is to say when the status is
-    /// [`Success`](SyncStatus::Success) or [`Failed`](SyncStatus::Failed), and is kept otherwise.
+    /// Records the status of a synchronization.
+    ///
+    /// `last_sync_at` becomes now if the synchronization has ended, that is if the status is
+    /// [`Success`](SyncStatus::Success) or [`Failed`](SyncStatus::Failed). Otherwise it stays as it
+    /// is.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such integration
     async fn record_sync(&self, id: IntegrationId, status: SyncStatus) -> Result<Integration>;
 
-    /// Deletes an integration, and tells whether it was there.
+    /// Deletes an integration, and returns whether it existed.
     async fn delete(&self, id: IntegrationId) -> Result<bool>;
 
-    /// Deletes every integration that the filter matches, all or none, and tells how many.
+    /// Deletes every integration that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &IntegrationFilter) -> Result<usize>;
 }
 
@@ -113,14 +121,14 @@ pub trait IntegrationRepository: Send + Sync {
 pub struct Integrations<'a>(Source<'a>);
 
 impl Db {
-    /// The integrations.
+    /// Returns the repository of the integrations.
     pub fn integrations(&self) -> Integrations<'static> {
         Integrations(self.source())
     }
 }
 
 impl Tx {
-    /// The integrations, inside this transaction.
+    /// Returns the repository of the integrations within this transaction.
     pub fn integrations(&self) -> Integrations<'_> {
         Integrations(self.source())
     }

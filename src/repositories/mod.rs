@@ -1,19 +1,23 @@
-//! The repositories: for each table a trait and its PostgreSQL implementation, written once.
+//! The repositories: a trait and its implementation on PostgreSQL for each table.
 //!
-//! This folder is compiled twice, as [`crate`]'s async repositories and as those of [`crate::blocking`]: the
-//! attribute `#[repository]` and the `Source` that `super` holds make the difference.
+//! This folder is compiled twice: for the async engine ([`crate`]) and for the blocking engine
+//! ([`crate::blocking`]). The attribute `#[repository]` and the `Source` of `super` make the
+//! difference.
 
 use super::*;
 use crate::page::Order as _;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
 use writing::Write;
 
-/// How often a conditional step is tried whose condition holds whenever it is looked at afterwards.
+/// The number of tries of a conditional transition whose condition holds when it is checked
+/// afterwards.
 const MOST_TRIES: usize = 16;
 
-/// Runs a statement that takes row locks, fenced, or `plain` on a table that has no cached form. The server's default
-/// isolation may be a stricter one, in which such a statement fails if a row has changed since it began. Outside a
-/// transaction of the caller's it is done again by one that is read committed.
+/// Runs a statement that takes row locks. It is fenced, or `plain` on a table that is never cached.
+///
+/// The server's default isolation may be stricter than `READ COMMITTED`. Then such a statement
+/// fails if a row has changed since it began. Outside the caller's transaction it is retried in a
+/// `READ COMMITTED` transaction.
 #[repository]
 macro_rules! steady {
     ($self:ident, plain $source:ident => $statement:expr) => {{
@@ -63,7 +67,8 @@ macro_rules! steady {
     }};
 }
 
-/// Lists one page of a filter's rows; `$counted` is the filter's method for counting them where that is not `query`.
+/// Returns one page of a filter's rows. `$counted` is the filter's method that counts them, if that
+/// is not `query`.
 #[repository]
 macro_rules! list {
     ($self:ident, $row:ident, $filter:expr, $page:expr) => {
@@ -76,7 +81,7 @@ macro_rules! list {
     }};
 }
 
-/// One page of a query's rows. A total that is asked for is counted by the same statement.
+/// Returns one page of a query's rows. The same statement counts the total if the page requests it.
 #[repository]
 macro_rules! page {
     ($self:ident, $row:ident, $page:expr, $rows:expr, $total:expr) => {{
@@ -91,7 +96,7 @@ macro_rules! page {
     }};
 }
 
-/// One page of a log, whose plan is kept where only times are asked for.
+/// Returns one page of a log. If the filter names only times, the server can reuse the plan.
 #[repository]
 macro_rules! list_log {
     ($self:ident, $row:ident, $filter:expr, $page:expr) => {{
@@ -107,7 +112,7 @@ macro_rules! list_log {
     }};
 }
 
-/// What a query of a page finds, and the total if it is asked for.
+/// Returns the page that a query reads, with the total if the page requests it.
 #[repository]
 macro_rules! answer {
     ($self:ident, $row:ident, $page:ident, $query:expr, $total:expr) => {{
@@ -124,8 +129,8 @@ macro_rules! answer {
     }};
 }
 
-/// One page of the rows of each parent, which `$table::$parent` refers to, by one statement. Totals that are asked for
-/// are counted by the same one.
+/// Returns one page for each parent that `$table::$parent` refers to, with one statement. It also
+/// counts the totals if the page requests them.
 #[repository]
 macro_rules! list_of {
     ($self:ident, $row:ident, $table:ident::$parent:ident, $ids:expr, $filter:expr, $page:expr) => {{
@@ -149,8 +154,8 @@ macro_rules! list_of {
     }};
 }
 
-/// Removes members, unless they are all owners that an organization or a project has. `$touched` is what they are cached
-/// as.
+/// Removes members, unless an organization or a project would lose its last owner. `$touched` is
+/// the cache entries of the members.
 #[repository]
 macro_rules! remove {
     ($self:ident, $row:ident, $members:expr, $touched:expr) => {{

@@ -14,95 +14,100 @@ use crate::{
 };
 
 /// Stores and finds organizations.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait OrganizationRepository: Send + Sync {
     /// Creates an organization.
     ///
     /// # Errors
-    /// [`Error::Unique`] if the slug is taken, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::Unique`] if the slug is taken
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewOrganization) -> Result<Organization>;
 
-    /// Creates any number of organizations, all or none, and tells how many.
+    /// Creates any number of organizations, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewOrganization]) -> Result<usize>;
 
-    /// Creates an organization, or changes the one with the same slug: what is not given is kept.
+    /// Creates an organization, or updates the one with the same slug. A column that is not given a
+    /// value keeps its own.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn upsert(&self, new: NewOrganization) -> Result<Organization>;
 
-    /// The organization with this id.
+    /// Returns the organization with this id. Returns `None` if there is none.
     async fn find(&self, id: OrganizationId) -> Result<Option<Organization>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the organizations with these ids, in the order of `ids`, with one query. An id
+    /// without a row gets `None`.
     async fn find_many(&self, ids: &[OrganizationId]) -> Result<Vec<Option<Organization>>>;
 
-    /// The organization with this slug.
+    /// Returns the organization with this slug.
     async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>>;
 
-    /// The organizations that a user is a member of, by name, and what the user may do in each.
+    /// Returns the organizations that a user is a member of, sorted by name, with the role of the
+    /// user in each.
     async fn of_user(&self, user_id: UserId) -> Result<Vec<(Organization, OrganizationRole)>>;
 
-    /// Whether there is such an organization.
+    /// Checks whether there is an organization with this id.
     async fn exists(&self, id: OrganizationId) -> Result<bool>;
 
-    /// One page of the organizations that the filter matches.
+    /// Returns one page of the organizations that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &OrganizationFilter,
         page: &Page<OrganizationOrder>,
     ) -> Result<Paged<Organization>>;
 
-    /// All organizations that the filter matches, as they come, in no particular order.
+    /// Streams the organizations that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a OrganizationFilter) -> RowStream<'a, Organization>;
 
-    /// How many organizations the filter matches.
+    /// Counts the organizations that the filter matches.
     async fn count(&self, filter: &OrganizationFilter) -> Result<i64>;
 
-    /// Changes an organization; without changes it is returned as it is.
+    /// Updates an organization and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; [`Error::Unique`] and
-    /// [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such organization
+    /// - [`Error::StaleWrite`] if the row was changed after the time that the changes expect
+    /// - [`Error::Unique`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(
         &self,
         id: OrganizationId,
         changes: OrganizationChanges,
     ) -> Result<Organization>;
 
-    /// Changes what the organization has subscribed to.
+    /// Changes the organization's subscription plan.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such organization
     async fn change_plan(&self, id: OrganizationId, plan: SubscriptionPlan)
     -> Result<Organization>;
 
-    /// Replaces those fields of the settings that `settings` has, and keeps the others.
+    /// Merges `settings` into the settings: replaces the fields that it has, and keeps the others.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] if it is not a JSON object.
+    /// - [`Error::NotFound`] if there is no such organization
+    /// - [`Error::InvalidInput`] if it is not a JSON object
     async fn merge_settings(&self, id: OrganizationId, settings: Document) -> Result<Organization>;
 
-    /// Deletes an organization with its memberships, projects, configurations and integrations, and tells whether it
-    /// was there.
+    /// Deletes an organization with its memberships, projects, configurations and integrations, and
+    /// returns whether it existed.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] while setup profiles or log entries name the organization.
+    /// - [`Error::ForeignKey`] while setup profiles or log entries name the organization
     async fn delete(&self, id: OrganizationId) -> Result<bool>;
 
-    /// Deletes every organization that the filter matches, all or none, and tells how many.
+    /// Deletes every organization that the filter matches, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`delete`](Self::delete).
+    /// The same as [`delete`](Self::delete).
     async fn delete_many(&self, filter: &OrganizationFilter) -> Result<usize>;
 }
 
@@ -111,14 +116,14 @@ pub trait OrganizationRepository: Send + Sync {
 pub struct Organizations<'a>(Source<'a>);
 
 impl Db {
-    /// The organizations.
+    /// Returns the repository of the organizations.
     pub fn organizations(&self) -> Organizations<'static> {
         Organizations(self.source())
     }
 }
 
 impl Tx {
-    /// The organizations, inside this transaction.
+    /// Returns the repository of the organizations within this transaction.
     pub fn organizations(&self) -> Organizations<'_> {
         Organizations(self.source())
     }
@@ -269,7 +274,8 @@ impl OrganizationRepository for Organizations<'_> {
     }
 }
 
-/// Deletes an organization, and notes what goes with it. While it is locked, nothing new can refer to it.
+/// Deletes an organization, and records the cache entries that become stale. While the organization
+/// is locked, no new row can refer to it.
 #[repository]
 async fn delete_organization(source: &Source<'_>, id: OrganizationId) -> Result<bool> {
     if source.takes_notes() {

@@ -11,56 +11,72 @@ use crate::partitions::{
 };
 use crate::{Error, Result};
 
-/// Makes, watches and removes the months of the logs. A month begins at midnight UTC.
+/// Creates, checks and removes the monthly partitions of the logs. A month begins at midnight UTC.
 ///
-/// What changes partitions waits at most 2 seconds for a lock and then returns [`Error::Timeout`], with nothing done:
-/// call again. Inside a transaction it waits as long as the transaction's `lock_timeout` allows. Every method may
-/// return [`Error::Pool`] and [`Error::Connection`], and [`Error::Other`] with SQLSTATE 42501 where the role does not
-/// own the tables; named below is what else.
+/// A method that changes partitions waits at most 2 seconds for a lock. Then it returns
+/// [`Error::Timeout`] with nothing done, and can be called again. Inside a transaction it waits as
+/// long as the transaction's `lock_timeout` allows.
+///
+/// Every method may return [`Error::Other`] with SQLSTATE 42501 if the role does not own the
+/// tables.
 #[repository]
 pub trait PartitionRepository: Send + Sync {
-    /// Makes the partitions of this month and of the next `months_ahead` months where they are missing, and tells
-    /// how many were. Call it daily from anywhere: callers wait for each other, and those after the first find
-    /// nothing to do.
+    /// Creates the missing partitions of this month and of the next `months_ahead` months, and
+    /// returns their number.
     ///
-    /// Outside a transaction, each month is made by a transaction of its own: those that were made before an error
-    /// stay. A default partition of more than 4 MB is read once, by a statement without a time limit that holds up
-    /// neither readers nor writers. Until the months are made, it has a CHECK that refuses their rows, which no writer
-    /// has more than a day ahead; the next call removes one that a crash has left. This month, and any month inside a
-    /// transaction, is made while writers to the log and to the tables that it refers to wait.
+    /// Call it daily from any process. Concurrent callers wait for each other, and those after the
+    /// first have nothing to do.
+    ///
+    /// Outside a transaction, each month is created by its own transaction. Months that were
+    /// created before an error stay.
+    ///
+    /// A default partition of more than 4 MB is read once, by a statement without a time limit that
+    /// blocks neither readers nor writers. Until the months are created, the default partition has
+    /// a CHECK that refuses their rows. No writer has such rows more than a day ahead. If a crash
+    /// leaves the CHECK, the next call removes it.
+    ///
+    /// While this month is created, or any month inside a transaction, writers to the log and to
+    /// the tables that it refers to wait.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for more than 120 months; see [`create`](Self::create).
+    /// - [`Error::InvalidInput`] if `months_ahead` is greater than 120
+    /// - The errors of [`create`](Self::create)
     async fn ensure(&self, log: LogTable, months_ahead: u32) -> Result<usize>;
 
-    /// Makes the partition of the month that `day` lies in, moves that month's rows from the default partition into
-    /// it, and tells whether it was missing. A month that another partition covers by its bounds is not missing.
+    /// Creates the partition of the month that contains `day`, and returns whether it was missing.
     ///
-    /// A past month is made while writers to the log wait, for as long as PostgreSQL takes to read the default
-    /// partition. A large one may need a greater [`statement_timeout`](crate::Config::statement_timeout).
+    /// Rows of that month move from the default partition into it. A month that another partition
+    /// covers by its bounds is not missing.
+    ///
+    /// While a past month is created, writers to the log wait until PostgreSQL has read the default
+    /// partition. A large default partition may need a greater
+    /// [`statement_timeout`](crate::Config::statement_timeout).
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a year that has no four digits; [`Error::Other`] if there is a table of that name
-    /// which is no partition, for example a detached one.
+    /// - [`Error::InvalidInput`] if the year is not within 1 and 9999
+    /// - [`Error::Other`] if there is a table of that name which is no partition, for example a
+    ///   detached one
     async fn create(&self, log: LogTable, day: NaiveDate) -> Result<bool>;
 
-    /// The partitions, oldest first, the default one last.
+    /// Returns the partitions, oldest first and the default partition last.
     async fn list(&self, log: LogTable) -> Result<Vec<Partition>>;
 
-    /// Whether months are missing. Counts the rows of the default partition, which reads all of them.
+    /// Checks whether months are missing, and counts the rows of the default partition. The count
+    /// reads all of these rows.
     async fn health(&self, log: LogTable) -> Result<PartitionHealth>;
 
-    /// Takes the month that `day` lies in out of the log and leaves it as a table of the same name, for example to
-    /// be archived. Tells whether there was such a partition.
+    /// Detaches the month that contains `day` from the log, and returns whether there was such a
+    /// partition. It stays as a table of the same name, for example to be archived.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a year that has no four digits.
+    /// - [`Error::InvalidInput`] if the year is not within 1 and 9999
     async fn detach(&self, log: LogTable, day: NaiveDate) -> Result<bool>;
 
-    /// Drops the month that `day` lies in with all its rows, detached or not. Tells whether there was such a table.
+    /// Drops the month that contains `day` with all its rows, detached or not, and returns whether
+    /// there was such a table.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a year that has no four digits.
+    /// - [`Error::InvalidInput`] if the year is not within 1 and 9999
     async fn drop(&self, log: LogTable, day: NaiveDate) -> Result<bool>;
 }
 
@@ -69,21 +85,22 @@ pub trait PartitionRepository: Send + Sync {
 pub struct Partitions<'a>(Source<'a>);
 
 impl Db {
-    /// The monthly partitions of the logs.
+    /// Returns the repository of the monthly partitions of the logs.
     pub fn partitions(&self) -> Partitions<'static> {
         Partitions(self.source())
     }
 }
 
 impl Tx {
-    /// The monthly partitions of the logs, inside this transaction.
+    /// Returns the repository of the monthly partitions of the logs within this transaction.
     pub fn partitions(&self) -> Partitions<'_> {
         Partitions(self.source())
     }
 }
 
 impl Partitions<'_> {
-    /// A transaction of the caller's has a limit of the caller's.
+    /// Returns the lock timeout of a statement. In the caller's transaction, the caller's limit
+    /// holds.
     fn lock_timeout(&self) -> Option<&'static str> {
         match self.0 {
             Source::Pool(_) => Some(LOCK_TIMEOUT),
@@ -94,7 +111,8 @@ impl Partitions<'_> {
 
 #[repository]
 impl Partitions<'_> {
-    /// Makes the missing ones of a number of months and counts them. On a pool, each by a transaction of its own.
+    /// Creates the missing ones of a number of months and returns their number. On a pool, each is
+    /// created by its own transaction.
     async fn make(&self, log: LogTable, first: Option<NaiveDate>, more: i32) -> Result<usize> {
         let question = sql_query(MISSING)
             .bind::<Text, _>(log.as_str())
@@ -118,7 +136,7 @@ impl Partitions<'_> {
         let made = self.make_each(log, &now).await?;
         let spared = match self.0 {
             Source::Pool(_) => Spared::new(log, &ahead),
-            // The CHECK has to be committed before it is validated.
+            // The CHECK must be committed before it is validated.
             _ => None,
         };
         let Some(spared) = spared else {
@@ -135,7 +153,7 @@ impl Partitions<'_> {
         Ok(made + more)
     }
 
-    /// Validates the CHECK, which takes as long as reading the default partition does.
+    /// Validates the CHECK, which reads the whole default partition.
     async fn validate(&self, spared: &Spared) -> Result<()> {
         let unit = Unit::begin(&self.0).await?;
         let source = unit.source();
@@ -158,7 +176,8 @@ impl Partitions<'_> {
         Ok(months.len())
     }
 
-    /// Runs a statement about a month's table and returns `true`, or returns `false` if there is no such table.
+    /// Runs a statement about a month's table and returns `true`, or returns `false` if there is no
+    /// such table.
     async fn change(
         &self,
         log: LogTable,

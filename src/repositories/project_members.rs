@@ -16,65 +16,71 @@ use crate::{
 
 /// Stores and finds the members of projects.
 ///
-/// A project that has an owner keeps one: whatever would take the last one away is refused with
-/// [`Error::Check`], the constraint `project_keeps_an_owner`, also when several owners leave at once. A write that is
-/// refused so does not fail its transaction. Of two writes at once, one that makes a user an owner and one that removes
-/// that user, the latter may be refused although another owner would stay. Only deleting the project, or the
-/// user, ends the membership of a last owner.
+/// A project that has an owner keeps one. A write that would remove the last owner is refused with
+/// [`Error::Check`] and the constraint `project_keeps_an_owner`, also if several owners leave at
+/// once. Such a refusal does not fail the transaction.
 ///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+/// If one write makes a user an owner while another removes that user, the removal may be refused
+/// although another owner would stay. Only the deletion of the project or the user ends the
+/// membership of a last owner.
 #[repository]
 pub trait ProjectMemberRepository: Send + Sync {
-    /// Makes a user a member.
+    /// Adds a user as a member.
     ///
     /// # Errors
-    /// [`Error::Unique`] if the user is a member, [`Error::ForeignKey`] if there is no such project or user.
+    /// - [`Error::Unique`] if the user is a member
+    /// - [`Error::ForeignKey`] if there is no such project or user
     async fn create(&self, new: NewProjectMember) -> Result<ProjectMember>;
 
-    /// Makes any number of users members, all or none, and tells how many.
+    /// Adds any number of users as members, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewProjectMember]) -> Result<usize>;
 
-    /// Makes a user a member, or changes the membership: what is not given is kept.
+    /// Adds a user as a member, or updates the membership. A column that is not given a value keeps
+    /// its own.
     ///
     /// # Errors
-    /// [`Error::Check`] if it is the last owner, who would get another role; [`Error::ForeignKey`] as in
-    /// [`create`](Self::create).
+    /// - [`Error::Check`] if the last owner would get another role
+    /// - [`Error::ForeignKey`] as in [`create`](Self::create)
     async fn upsert(&self, new: NewProjectMember) -> Result<ProjectMember>;
 
-    /// The membership with this id.
+    /// Returns the membership with this id. Returns `None` if there is none.
     async fn find(&self, id: ProjectMemberId) -> Result<Option<ProjectMember>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the memberships with these ids, in the order of `ids`, with one query. An id without
+    /// a row gets `None`.
     async fn find_many(&self, ids: &[ProjectMemberId]) -> Result<Vec<Option<ProjectMember>>>;
 
-    /// What a user may do in a project; `None` for who is no member.
+    /// Returns the role of a user in a project. Returns `None` if the user is no member.
     async fn role_of(&self, project_id: ProjectId, user_id: UserId) -> Result<Option<ProjectRole>>;
 
-    /// The members of each project, those added first first: one answer for each id, in their order, by
-    /// one query.
+    /// Returns the members of each project in the order in which they were added, with one query.
+    /// The lists are in the order of `ids`.
     async fn of_projects(&self, ids: &[ProjectId]) -> Result<Vec<Vec<ProjectMember>>>;
 
-    /// Whether there is such a membership.
+    /// Checks whether there is a membership with this id.
     async fn exists(&self, id: ProjectMemberId) -> Result<bool>;
 
-    /// One page of the memberships that the filter matches.
+    /// Returns one page of the memberships that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &ProjectMemberFilter,
         page: &Page<ProjectMemberOrder>,
     ) -> Result<Paged<ProjectMember>>;
 
-    /// One page of the members of each project that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each project: its members that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_projects(
         &self,
         ids: &[ProjectId],
@@ -82,11 +88,13 @@ pub trait ProjectMemberRepository: Send + Sync {
         page: &Page<ProjectMemberOrder>,
     ) -> Result<Vec<Paged<ProjectMember>>>;
 
-    /// One page of the memberships of each user that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each user: its memberships that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_users(
         &self,
         ids: &[UserId],
@@ -94,28 +102,30 @@ pub trait ProjectMemberRepository: Send + Sync {
         page: &Page<ProjectMemberOrder>,
     ) -> Result<Vec<Paged<ProjectMember>>>;
 
-    /// All memberships that the filter matches, as they come, in no particular order.
+    /// Streams the memberships that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ProjectMemberFilter) -> RowStream<'a, ProjectMember>;
 
-    /// How many memberships the filter matches.
+    /// Counts the memberships that the filter matches.
     async fn count(&self, filter: &ProjectMemberFilter) -> Result<i64>;
 
-    /// Changes a membership; without changes it is returned as it is.
+    /// Updates a membership and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Check`] if it is the last owner, who would get another role;
-    /// [`Error::ForeignKey`] if there is no such user to have added the member.
+    /// - [`Error::NotFound`] if there is no such membership
+    /// - [`Error::Check`] if the last owner would get another role
+    /// - [`Error::ForeignKey`] if there is no user with the id of the one that added the member
     async fn update(
         &self,
         id: ProjectMemberId,
         changes: ProjectMemberChanges,
     ) -> Result<ProjectMember>;
 
-    /// Gives a member another role.
+    /// Changes the role of a member.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Check`] if it is the last owner.
+    /// - [`Error::NotFound`] if there is no such membership
+    /// - [`Error::Check`] if it is the last owner
     async fn change_role(
         &self,
         project_id: ProjectId,
@@ -123,22 +133,22 @@ pub trait ProjectMemberRepository: Send + Sync {
         role: ProjectRole,
     ) -> Result<ProjectMember>;
 
-    /// Ends a user's membership of a project, and tells whether there was one.
+    /// Ends a user's membership of a project, and returns whether there was one.
     ///
     /// # Errors
-    /// [`Error::Check`] if it is the last owner.
+    /// - [`Error::Check`] if it is the last owner
     async fn remove(&self, project_id: ProjectId, user_id: UserId) -> Result<bool>;
 
-    /// Deletes a membership, and tells whether it was there.
+    /// Deletes a membership, and returns whether it existed.
     ///
     /// # Errors
-    /// [`Error::Check`] if it is the last owner.
+    /// - [`Error::Check`] if it is the last owner
     async fn delete(&self, id: ProjectMemberId) -> Result<bool>;
 
-    /// Deletes every membership that the filter matches, all or none, and tells how many.
+    /// Deletes every membership that the filter matches, all or none, and returns their number.
     ///
     /// # Errors
-    /// [`Error::Check`] if a project would be left without an owner.
+    /// - [`Error::Check`] if a project would be left without an owner
     async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<usize>;
 }
 
@@ -147,20 +157,20 @@ pub trait ProjectMemberRepository: Send + Sync {
 pub struct ProjectMembers<'a>(Source<'a>);
 
 impl Db {
-    /// The members of projects.
+    /// Returns the repository of the members of projects.
     pub fn project_members(&self) -> ProjectMembers<'static> {
         ProjectMembers(self.source())
     }
 }
 
 impl Tx {
-    /// The members of projects, inside this transaction.
+    /// Returns the repository of the members of projects within this transaction.
     pub fn project_members(&self) -> ProjectMembers<'_> {
         ProjectMembers(self.source())
     }
 }
 
-/// What [`remove_members`] has to know of those it removes.
+/// The columns that [`remove_members`] reads of each member.
 const LEAVING: (
     project_members::id,
     project_members::project_id,
@@ -357,7 +367,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
     }
 
     async fn delete(&self, id: ProjectMemberId) -> Result<bool> {
-        // A membership keeps its project and its user.
+        // The project and the user of a membership never change.
         let touched = match self.0.has_cache() {
             true => self.find(id).await?,
             false => None,

@@ -8,34 +8,32 @@ use crate::{
     Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result, StatsOf,
 };
 
-/// Reads the active projects' numbers.
-///
-/// Every method may return [`Error::Pool`](crate::Error::Pool), [`Error::Connection`](crate::Error::Connection) and
-/// [`Error::Timeout`](crate::Error::Timeout); named below is what else.
+/// Reads the statistics of active projects.
 #[repository]
 pub trait ProjectStatsRepository: Send + Sync {
-    /// The numbers of this project, if it is active.
+    /// Returns the statistics of this project, if it is active.
     async fn find(&self, id: ProjectId) -> Result<Option<ProjectStats>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the statistics of these projects, in the order of `ids`, with one query. A project
+    /// that is not active gets `None`.
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<ProjectStats>>>;
 
-    /// One page of the projects that the filter matches.
+    /// Returns one page of the projects that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) for a limit that is not within 1 and 100 or a cursor of
-    /// another list.
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the limit is not within 1 and 100,
+    ///   or the cursor is of another list
     async fn list(
         &self,
         filter: &ProjectStatsFilter,
         page: &Page<ProjectStatsOrder>,
     ) -> Result<Paged<ProjectStats>>;
 
-    /// How many projects the filter matches.
+    /// Counts the projects that the filter matches.
     async fn count(&self, filter: &ProjectStatsFilter) -> Result<i64>;
 }
 
-/// From so many projects on the work takes so much longer than its planning that this does not count.
+/// From this number of projects on, planning takes a negligible part of the time.
 const MANY: usize = 64;
 
 /// The [`ProjectStatsRepository`] on PostgreSQL.
@@ -43,14 +41,14 @@ const MANY: usize = 64;
 pub struct ProjectStatsView<'a>(pub(super) Source<'a>);
 
 impl Db {
-    /// The active projects' numbers.
+    /// Returns the repository of the statistics of active projects.
     pub fn project_stats(&self) -> ProjectStatsView<'static> {
         ProjectStatsView(self.source())
     }
 }
 
 impl Tx {
-    /// The active projects' numbers, inside this transaction.
+    /// Returns the repository of the statistics of active projects within this transaction.
     pub fn project_stats(&self) -> ProjectStatsView<'_> {
         ProjectStatsView(self.source())
     }

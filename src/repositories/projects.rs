@@ -20,56 +20,60 @@ use crate::{
 
 /// Stores and finds projects.
 ///
-/// A project with the status `deleted` is a row as any other to every method but
-/// [`visible_to`](ProjectRepository::visible_to): a filter says which status is meant.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
+/// A project with the status `deleted` is a row like any other, except for
+/// [`visible_to`](ProjectRepository::visible_to). Use a filter to select by status.
 #[repository]
 pub trait ProjectRepository: Send + Sync {
     /// Creates a project.
     ///
     /// # Errors
-    /// [`Error::Check`] with the constraint `valid_repo_url` if the repository's URL begins with neither `http://` nor
-    /// `https://`, [`Error::ForeignKey`] if there is no such organization or user, [`Error::InvalidInput`] if a value
-    /// cannot be stored.
+    /// - [`Error::Check`] with the constraint `valid_repo_url` if the repository's URL begins with
+    ///   neither `http://` nor `https://`
+    /// - [`Error::ForeignKey`] if there is no such organization or user
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewProject) -> Result<Project>;
 
-    /// Creates any number of projects, all or none, and tells how many.
+    /// Creates any number of projects, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewProject]) -> Result<usize>;
 
-    /// The project with this id.
+    /// Returns the project with this id. Returns `None` if there is none.
     async fn find(&self, id: ProjectId) -> Result<Option<Project>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the projects with these ids, in the order of `ids`, with one query. An id without a
+    /// row gets `None`.
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<Project>>>;
 
-    /// The projects with this repository, oldest first; the design does not make it unique.
+    /// Returns the projects with this repository, oldest first. The schema allows several.
     async fn find_by_repository_url(&self, url: &str) -> Result<Vec<Project>>;
 
-    /// The projects of each organization, oldest first: one answer for each id, in their order, by one query.
+    /// Returns the projects of each organization, oldest first, with one query. The lists are in
+    /// the order of `ids`.
     async fn of_organizations(&self, ids: &[OrganizationId]) -> Result<Vec<Vec<Project>>>;
 
-    /// Whether there is such a project.
+    /// Checks whether there is a project with this id.
     async fn exists(&self, id: ProjectId) -> Result<bool>;
 
-    /// One page of the projects that the filter matches.
+    /// Returns one page of the projects that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &ProjectFilter,
         page: &Page<ProjectOrder>,
     ) -> Result<Paged<Project>>;
 
-    /// One page of the projects of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each organization: its projects that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_organizations(
         &self,
         ids: &[OrganizationId],
@@ -77,11 +81,14 @@ pub trait ProjectRepository: Send + Sync {
         page: &Page<ProjectOrder>,
     ) -> Result<Vec<Paged<Project>>>;
 
-    /// One page of the projects of each user who created them that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each user: the projects that the user has created and the filter
+    /// matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_users(
         &self,
         ids: &[UserId],
@@ -89,12 +96,19 @@ pub trait ProjectRepository: Send + Sync {
         page: &Page<ProjectOrder>,
     ) -> Result<Vec<Paged<Project>>>;
 
-    /// One page of the projects that the filter matches and a user can see: those that the user has created or is a
-    /// member of, those of an organization whose owner or administrator the user is, internal ones of an
-    /// organization that the user is a member of, and public ones; never one with the status `deleted`.
+    /// Returns one page of the projects that the filter matches and a user can see.
+    ///
+    /// A user can see
+    ///
+    /// - projects that the user has created or is a member of,
+    /// - projects of an organization of which the user is an owner or administrator,
+    /// - internal projects of an organization that the user is a member of,
+    /// - public projects,
+    ///
+    /// but never a project with the status `deleted`.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn visible_to(
         &self,
         user_id: UserId,
@@ -102,55 +116,60 @@ pub trait ProjectRepository: Send + Sync {
         page: &Page<ProjectOrder>,
     ) -> Result<Paged<Project>>;
 
-    /// All projects that the filter matches, as they come, in no particular order.
+    /// Streams the projects that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ProjectFilter) -> RowStream<'a, Project>;
 
-    /// How many projects the filter matches.
+    /// Counts the projects that the filter matches.
     async fn count(&self, filter: &ProjectFilter) -> Result<i64>;
 
-    /// Changes a project; without changes it is returned as it is.
+    /// Updates a project and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; [`Error::Check`],
-    /// [`Error::ForeignKey`] and [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such project
+    /// - [`Error::StaleWrite`] if the row was changed after the time that the changes expect
+    /// - [`Error::Check`], [`Error::ForeignKey`] and [`Error::InvalidInput`] as in
+    ///   [`create`](Self::create)
     async fn update(&self, id: ProjectId, changes: ProjectChanges) -> Result<Project>;
 
-    /// Puts a project away.
+    /// Archives a project.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it is deleted: [`restore`](Self::restore) it first.
+    /// - [`Error::NotFound`] if there is no such project
+    /// - [`Error::IllegalTransition`] if it is deleted: [`restore`](Self::restore) it first
     async fn archive(&self, id: ProjectId) -> Result<Project>;
 
-    /// Marks a project as deleted and keeps its row and all that belongs to it.
+    /// Marks a project as deleted, and keeps its row and everything that belongs to it.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such project
     async fn soft_delete(&self, id: ProjectId) -> Result<Project>;
 
-    /// Brings a project back that was archived or marked as deleted.
+    /// Makes a project active again that was archived or marked as deleted.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such project
     async fn restore(&self, id: ProjectId) -> Result<Project>;
 
-    /// Notes that the project is analyzed now.
+    /// Records that the project is analyzed now.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such project
     async fn touch_last_analyzed(&self, id: ProjectId) -> Result<Project>;
 
-    /// Replaces those fields of the configuration that `configuration` has, and keeps the others.
+    /// Merges `configuration` into the configuration: replaces the fields that it has, and keeps
+    /// the others.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] if it is not a JSON object.
+    /// - [`Error::NotFound`] if there is no such project
+    /// - [`Error::InvalidInput`] if it is not a JSON object
     async fn merge_configuration(&self, id: ProjectId, configuration: Document) -> Result<Project>;
 
-    /// Deletes a project with its members, analyses, dependency graphs, configurations and integrations, and tells
-    /// whether it was there.
+    /// Deletes a project with its members, analyses, dependency graphs, configurations and
+    /// integrations, and returns whether it existed.
     async fn delete(&self, id: ProjectId) -> Result<bool>;
 
-    /// Deletes every project that the filter matches, all or none, and tells how many.
+    /// Deletes every project that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &ProjectFilter) -> Result<usize>;
 }
 
@@ -159,20 +178,20 @@ pub trait ProjectRepository: Send + Sync {
 pub struct Projects<'a>(pub(super) Source<'a>);
 
 impl Db {
-    /// The projects.
+    /// Returns the repository of projects.
     pub fn projects(&self) -> Projects<'static> {
         Projects(self.source())
     }
 }
 
 impl Tx {
-    /// The projects, inside this transaction.
+    /// Returns the repository of projects within this transaction.
     pub fn projects(&self) -> Projects<'_> {
         Projects(self.source())
     }
 }
 
-/// The projects that a filter matches and a user can see.
+/// Returns the query of the projects that a filter matches and a user can see.
 fn visible(user_id: UserId, filter: &ProjectFilter) -> projects::BoxedQuery<'_, Pg> {
     let joined = project_members::table
         .filter(project_members::user_id.eq(user_id))
@@ -396,7 +415,7 @@ impl ProjectRepository for Projects<'_> {
     }
 }
 
-/// Deletes a project, and notes what goes with it.
+/// Deletes a project, and records the cache entries that become stale.
 #[repository]
 async fn delete_project(source: &Source<'_>, id: ProjectId) -> Result<bool> {
     if source.takes_notes() {
@@ -406,7 +425,8 @@ async fn delete_project(source: &Source<'_>, id: ProjectId) -> Result<bool> {
     Ok(source.execute(statement).await? == 1)
 }
 
-/// Notes a project and what goes with it. It stays locked, so that nothing new refers to it.
+/// Records the cache entries of a project and of its rows. The project stays locked, so that no new
+/// row can refer to it.
 #[repository]
 pub(super) async fn touch_project(source: &Source<'_>, id: ProjectId) -> Result<()> {
     let project = projects::table.find(id).select(projects::id).for_update();

@@ -4,20 +4,19 @@ use super::*;
 use crate::sql::quality_gates::{Measure, Measured};
 use crate::{AnalysisId, GateVerdict, QualityGate, Result};
 
-/// Tells whether an analysis is good enough.
-///
-/// Every method may return [`Error::Pool`](crate::Error::Pool), [`Error::Connection`](crate::Error::Connection) and
-/// [`Error::Timeout`](crate::Error::Timeout).
+/// Evaluates quality gates.
 #[repository]
 pub trait QualityGateRepository: Send + Sync {
-    /// How `new` does at the gate, compared with `base`, an earlier analysis of the same project. Without a base every
-    /// open issue is new, and a drift since the base has no value. It reads in one statement, so from one state of
-    /// the database, and writes nothing.
+    /// Evaluates the gate for the analysis `new`, compared with `base`, an earlier analysis of the
+    /// same project.
+    ///
+    /// Without a base every open issue is new, and a drift since the base has no value. One
+    /// statement reads everything from one snapshot of the database. It writes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`](crate::Error::NotFound) without one of the analyses;
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if they are the same or of different projects, a drift is
-    /// over less than a day, or a metric's name cannot be one.
+    /// - [`Error::NotFound`](crate::Error::NotFound) if one of the analyses does not exist
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if they are the same or of different
+    ///   projects, a drift is over less than a day, or a metric's name is invalid
     async fn evaluate(
         &self,
         gate: &QualityGate,
@@ -31,14 +30,14 @@ pub trait QualityGateRepository: Send + Sync {
 pub struct QualityGates<'a>(Source<'a>);
 
 impl Db {
-    /// The quality gates.
+    /// Returns the repository of the quality gates.
     pub fn quality_gates(&self) -> QualityGates<'static> {
         QualityGates(self.source())
     }
 }
 
 impl Tx {
-    /// The quality gates, inside this transaction.
+    /// Returns the repository of the quality gates within this transaction.
     pub fn quality_gates(&self) -> QualityGates<'_> {
         QualityGates(self.source())
     }

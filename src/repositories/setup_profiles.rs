@@ -11,34 +11,33 @@ use crate::{
 };
 
 /// Stores and finds setup profiles.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait SetupProfileRepository: Send + Sync {
     /// Creates a setup profile.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] if there is no such user or organization, [`Error::InvalidInput`] if a value cannot be
-    /// stored.
+    /// - [`Error::ForeignKey`] if there is no such user or organization
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile>;
 
-    /// Creates any number of setup profiles, all or none, and tells how many.
+    /// Creates any number of setup profiles, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewSetupProfile]) -> Result<usize>;
 
-    /// The setup profile with this id.
+    /// Returns the setup profile with this id. Returns `None` if there is none.
     async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the setup profiles with these ids, in the order of `ids`, with one query. An id
+    /// without a row gets `None`.
     async fn find_many(&self, ids: &[SetupProfileId]) -> Result<Vec<Option<SetupProfile>>>;
 
-    /// One page of the profiles that the filter matches and this user sees: its own, those of an organization that
-    /// it is a member of, and public ones.
+    /// Returns one page of the profiles that the filter matches and this user can see: its own,
+    /// those of an organization that the user is a member of, and public ones.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn visible_to(
         &self,
         user_id: UserId,
@@ -46,30 +45,33 @@ pub trait SetupProfileRepository: Send + Sync {
         page: &Page<SetupProfileOrder>,
     ) -> Result<Paged<SetupProfile>>;
 
-    /// One page of the profiles that are put forward to everybody: featured and public.
+    /// Returns one page of the profiles that are featured and public.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn featured(&self, page: &Page<SetupProfileOrder>) -> Result<Paged<SetupProfile>>;
 
-    /// Whether there is such a setup profile.
+    /// Checks whether there is a setup profile with this id.
     async fn exists(&self, id: SetupProfileId) -> Result<bool>;
 
-    /// One page of the setup profiles that the filter matches.
+    /// Returns one page of the setup profiles that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &SetupProfileFilter,
         page: &Page<SetupProfileOrder>,
     ) -> Result<Paged<SetupProfile>>;
 
-    /// One page of the profiles of each organization that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each organization: its profiles that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_organizations(
         &self,
         ids: &[OrganizationId],
@@ -77,11 +79,14 @@ pub trait SetupProfileRepository: Send + Sync {
         page: &Page<SetupProfileOrder>,
     ) -> Result<Vec<Paged<SetupProfile>>>;
 
-    /// One page of the profiles of each user who created them that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each user: the profiles that the user has created and the filter
+    /// matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_users(
         &self,
         ids: &[UserId],
@@ -89,33 +94,35 @@ pub trait SetupProfileRepository: Send + Sync {
         page: &Page<SetupProfileOrder>,
     ) -> Result<Vec<Paged<SetupProfile>>>;
 
-    /// All setup profiles that the filter matches, as they come, in no particular order.
+    /// Streams the setup profiles that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a SetupProfileFilter) -> RowStream<'a, SetupProfile>;
 
-    /// How many setup profiles the filter matches.
+    /// Counts the setup profiles that the filter matches.
     async fn count(&self, filter: &SetupProfileFilter) -> Result<i64>;
 
-    /// Changes a setup profile; without changes it is returned as it is.
+    /// Updates a setup profile and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; the others of [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such setup profile
+    /// - [`Error::StaleWrite`] if the row was changed after the time that the changes expect
+    /// - The errors of [`create`](Self::create)
     async fn update(
         &self,
         id: SetupProfileId,
         changes: SetupProfileChanges,
     ) -> Result<SetupProfile>;
 
-    /// Deletes a setup profile, and tells whether it was there.
+    /// Deletes a setup profile, and returns whether it existed.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] while sessions of it are kept.
+    /// - [`Error::ForeignKey`] while sessions of it are kept
     async fn delete(&self, id: SetupProfileId) -> Result<bool>;
 
-    /// Deletes every setup profile that the filter matches, all or none, and tells how many.
+    /// Deletes every setup profile that the filter matches, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`delete`](Self::delete).
+    /// The same as [`delete`](Self::delete).
     async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<usize>;
 }
 
@@ -124,14 +131,14 @@ pub trait SetupProfileRepository: Send + Sync {
 pub struct SetupProfiles<'a>(Source<'a>);
 
 impl Db {
-    /// The setup profiles.
+    /// Returns the repository of the setup profiles.
     pub fn setup_profiles(&self) -> SetupProfiles<'static> {
         SetupProfiles(self.source())
     }
 }
 
 impl Tx {
-    /// The setup profiles, inside this transaction.
+    /// Returns the repository of the setup profiles within this transaction.
     pub fn setup_profiles(&self) -> SetupProfiles<'_> {
         SetupProfiles(self.source())
     }

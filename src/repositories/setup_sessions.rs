@@ -12,47 +12,50 @@ use crate::{
 };
 
 /// Stores and finds setup sessions.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait SetupSessionRepository: Send + Sync {
     /// Creates a setup session.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] if there is no such profile or user, [`Error::Check`] if progress or times contradict what
-    /// [`NewSetupSession`] says, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::ForeignKey`] if there is no such profile or user
+    /// - [`Error::Check`] if progress or times contradict what [`NewSetupSession`] says
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewSetupSession) -> Result<SetupSession>;
 
-    /// Creates any number of setup sessions, all or none, and tells how many.
+    /// Creates any number of setup sessions, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewSetupSession]) -> Result<usize>;
 
-    /// The setup session with this id.
+    /// Returns the setup session with this id. Returns `None` if there is none.
     async fn find(&self, id: SetupSessionId) -> Result<Option<SetupSession>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the setup sessions with these ids, in the order of `ids`, with one query. An id
+    /// without a row gets `None`.
     async fn find_many(&self, ids: &[SetupSessionId]) -> Result<Vec<Option<SetupSession>>>;
 
-    /// Whether there is such a setup session.
+    /// Checks whether there is a setup session with this id.
     async fn exists(&self, id: SetupSessionId) -> Result<bool>;
 
-    /// One page of the setup sessions that the filter matches.
+    /// Returns one page of the setup sessions that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &SetupSessionFilter,
         page: &Page<SetupSessionOrder>,
     ) -> Result<Paged<SetupSession>>;
 
-    /// One page of the sessions of each profile that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each profile: its sessions that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_profiles(
         &self,
         ids: &[SetupProfileId],
@@ -60,11 +63,13 @@ pub trait SetupSessionRepository: Send + Sync {
         page: &Page<SetupSessionOrder>,
     ) -> Result<Vec<Paged<SetupSession>>>;
 
-    /// One page of the sessions of each user that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each user: its sessions that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_users(
         &self,
         ids: &[UserId],
@@ -72,53 +77,67 @@ pub trait SetupSessionRepository: Send + Sync {
         page: &Page<SetupSessionOrder>,
     ) -> Result<Vec<Paged<SetupSession>>>;
 
-    /// All setup sessions that the filter matches, as they come, in no particular order.
+    /// Streams the setup sessions that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a SetupSessionFilter) -> RowStream<'a, SetupSession>;
 
-    /// How many setup sessions the filter matches.
+    /// Counts the setup sessions that the filter matches.
     async fn count(&self, filter: &SetupSessionFilter) -> Result<i64>;
 
-    /// Changes a setup session; without changes it is returned as it is.
+    /// Updates a setup session and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Check`] and [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such setup session
+    /// - [`Error::Check`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(
         &self,
         id: SetupSessionId,
         changes: SetupSessionChanges,
     ) -> Result<SetupSession>;
 
-    /// Starts a pending session now. From then on its status, progress and current step follow from its steps, at
-    /// each step that one of them [takes](crate::SetupStepRepository::start): progress is the percentage of steps
-    /// that are completed or skipped, rounded down; the current step is the first that runs; the session is failed
-    /// while a step is, with that step's message, completed when all are completed or skipped, and running otherwise.
+    /// Starts a pending session now.
+    ///
+    /// From then on its columns follow from its steps, at each
+    /// [transition](crate::SetupStepRepository::start) of one of them:
+    ///
+    /// - Its progress is the percentage of steps that are completed or skipped, rounded down.
+    /// - Its current step is the first that runs.
+    /// - Its status is failed while a step is, with that step's message. It is completed when all
+    ///   steps are completed or skipped, and running otherwise.
+    ///
     /// A session without steps completes at once.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it is not pending.
+    /// - [`Error::NotFound`] if there is no such setup session
+    /// - [`Error::IllegalTransition`] if it is not pending
     async fn start(&self, id: SetupSessionId) -> Result<SetupSession>;
 
-    /// Ends a pending or running session that is no longer wanted. Steps that had not ended are skipped; the progress
-    /// stays where it was.
+    /// Cancels a pending or running session. Steps that have not ended are skipped. The progress
+    /// stays as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if it has ended already.
+    /// - [`Error::NotFound`] if there is no such setup session
+    /// - [`Error::IllegalTransition`] if it has ended already
     async fn cancel(&self, id: SetupSessionId) -> Result<SetupSession>;
 
-    /// Adds one entry, whatever JSON it is, to the end of the log. The log is neither read nor sent: writers do not
-    /// lose each other's entries, and a long log costs them nothing on the way. In the server it costs: the log is one
-    /// value of one row, which is written anew with each entry. For thousands of lines, collect some for each call, or
-    /// write them to the [system logs](crate::SystemLogRepository).
+    /// Appends one entry, any JSON value, to the log.
+    ///
+    /// The log is neither read nor sent. So concurrent writers do not lose each other's entries,
+    /// and a long log adds nothing to the traffic.
+    ///
+    /// The server rewrites the whole log with each entry, since it is one value of one row. For
+    /// thousands of lines, collect some for each call, or write them to the [system
+    /// logs](crate::SystemLogRepository).
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] if the entry cannot be stored.
+    /// - [`Error::NotFound`] if there is no such setup session
+    /// - [`Error::InvalidInput`] if the entry cannot be stored
     async fn append_log(&self, id: SetupSessionId, entry: Document) -> Result<()>;
 
-    /// Deletes a setup session with its steps, and tells whether it was there.
+    /// Deletes a setup session with its steps, and returns whether it existed.
     async fn delete(&self, id: SetupSessionId) -> Result<bool>;
 
-    /// Deletes every setup session that the filter matches, all or none, and tells how many.
+    /// Deletes every setup session that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &SetupSessionFilter) -> Result<usize>;
 }
 
@@ -127,14 +146,14 @@ pub trait SetupSessionRepository: Send + Sync {
 pub struct SetupSessions<'a>(Source<'a>);
 
 impl Db {
-    /// The setup sessions.
+    /// Returns the repository of the setup sessions.
     pub fn setup_sessions(&self) -> SetupSessions<'static> {
         SetupSessions(self.source())
     }
 }
 
 impl Tx {
-    /// The setup sessions, inside this transaction.
+    /// Returns the repository of the setup sessions within this transaction.
     pub fn setup_sessions(&self) -> SetupSessions<'_> {
         SetupSessions(self.source())
     }
@@ -142,7 +161,7 @@ impl Tx {
 
 #[repository]
 impl SetupSessions<'_> {
-    /// Starts or cancels, or tells why that cannot be.
+    /// Makes a transition, or returns the reason why it is refused.
     async fn take(&self, id: SetupSessionId, action: SessionAction) -> Result<SetupSession> {
         for _ in 0..MOST_TRIES {
             let taken = steady!(self, plain source => source.first(TakeSession::new(id, action)));

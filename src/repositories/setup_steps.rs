@@ -14,109 +14,122 @@ use crate::{
 };
 
 /// Stores and finds setup steps.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait SetupStepRepository: Send + Sync {
     /// Creates a setup step.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] if there is no such session, [`Error::Check`] if the times contradict what
-    /// [`NewSetupStep`] says, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::ForeignKey`] if there is no such session
+    /// - [`Error::Check`] if the times contradict what [`NewSetupStep`] says
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewSetupStep) -> Result<SetupStep>;
 
-    /// Creates any number of setup steps, all or none, and tells how many.
+    /// Creates any number of setup steps, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewSetupStep]) -> Result<usize>;
 
-    /// The setup step with this id.
+    /// Returns the setup step with this id. Returns `None` if there is none.
     async fn find(&self, id: SetupStepId) -> Result<Option<SetupStep>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the setup steps with these ids, in the order of `ids`, with one query. An id without
+    /// a row gets `None`.
     async fn find_many(&self, ids: &[SetupStepId]) -> Result<Vec<Option<SetupStep>>>;
 
-    /// The steps of a session, in their order.
+    /// Returns the steps of a session, in their order.
     async fn of_session(&self, session_id: SetupSessionId) -> Result<Vec<SetupStep>>;
 
-    /// The steps of each session, in their order, by one query; none for a session that is not there.
+    /// Returns the steps of each session, in their order, with one query. A session that does not
+    /// exist has none.
     async fn of_sessions(&self, session_ids: &[SetupSessionId]) -> Result<Vec<Vec<SetupStep>>>;
 
-    /// Whether there is such a setup step.
+    /// Checks whether there is a setup step with this id.
     async fn exists(&self, id: SetupStepId) -> Result<bool>;
 
-    /// One page of the setup steps that the filter matches.
+    /// Returns one page of the setup steps that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &SetupStepFilter,
         page: &Page<SetupStepOrder>,
     ) -> Result<Paged<SetupStep>>;
 
-    /// All setup steps that the filter matches, as they come, in no particular order.
+    /// Streams the setup steps that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a SetupStepFilter) -> RowStream<'a, SetupStep>;
 
-    /// How many setup steps the filter matches.
+    /// Counts the setup steps that the filter matches.
     async fn count(&self, filter: &SetupStepFilter) -> Result<i64>;
 
-    /// Changes a setup step; without changes it is returned as it is.
+    /// Updates a setup step and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Check`] and [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such setup step
+    /// - [`Error::Check`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep>;
 
-    /// Starts a pending step of a running session now. Its session follows, as
-    /// [there](crate::SetupSessionRepository::start) is said, in the same statement; several steps may run at once.
+    /// Starts a pending step of a running session now. Several steps may run at once.
+    ///
+    /// The same statement updates the session, as [its
+    /// `start`](crate::SetupSessionRepository::start) describes.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if the step is not pending or the session not running: it
-    /// says which.
+    /// - [`Error::NotFound`] if there is no such setup step
+    /// - [`Error::IllegalTransition`] if the step is not pending or the session is not running; the
+    ///   error says which
     async fn start(&self, id: SetupStepId) -> Result<SetupStep>;
 
-    /// Completes a running step now. The duration is rounded to seconds and at least 1.
+    /// Completes a running step now. The duration is rounded to seconds, and is at least 1.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if the step is not running, or the session neither running
-    /// nor failed, by another step.
+    /// - [`Error::NotFound`] if there is no such setup step
+    /// - [`Error::IllegalTransition`] if the step is not running, or the session neither running
+    ///   nor failed, by another step
     async fn complete(&self, id: SetupStepId) -> Result<SetupStep>;
 
-    /// Ends a running step that failed, with the reason. Its session fails with it, until the step is
-    /// [tried again](Self::retry) or [skipped](Self::skip).
+    /// Marks a running step as failed, with the reason. Its session is failed until the step is
+    /// [retried](Self::retry) or [skipped](Self::skip).
     ///
     /// # Errors
-    /// As [`complete`](Self::complete); [`Error::InvalidInput`] if the message cannot be stored.
+    /// - The errors of [`complete`](Self::complete)
+    /// - [`Error::InvalidInput`] if the message cannot be stored
     async fn fail(&self, id: SetupStepId, message: &str) -> Result<SetupStep>;
 
-    /// Gives up on a step that is pending, running or failed. The session goes on as if it was done.
+    /// Skips a step that is pending, running or failed. The session continues as if the step was
+    /// completed.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if the step was completed or skipped, or the session has
-    /// ended other than by a failure.
+    /// - [`Error::NotFound`] if there is no such setup step
+    /// - [`Error::IllegalTransition`] if the step was completed or skipped, or the session has
+    ///   ended other than by a failure
     async fn skip(&self, id: SetupStepId) -> Result<SetupStep>;
 
-    /// Puts a failed step back to pending, to be started again; its logs stay. Its session runs again unless another
-    /// step is failed.
+    /// Resets a failed step to pending, so that it can be started again. Its logs stay. Its session
+    /// is running again unless another step is failed.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::IllegalTransition`] if the step has not failed or the session was cancelled.
+    /// - [`Error::NotFound`] if there is no such setup step
+    /// - [`Error::IllegalTransition`] if the step has not failed or the session was cancelled
     async fn retry(&self, id: SetupStepId) -> Result<SetupStep>;
 
-    /// Adds to what the step has printed. As with [the session's
-    /// log](crate::SetupSessionRepository::append_log), nothing is read or sent but the text, and the server writes
-    /// the column anew.
+    /// Appends text to the output of the step.
+    ///
+    /// As with [the session's log](crate::SetupSessionRepository::append_log), only the text is
+    /// sent, and the server rewrites the column.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] if the text cannot be stored.
+    /// - [`Error::NotFound`] if there is no such setup step
+    /// - [`Error::InvalidInput`] if the text cannot be stored
     async fn append_log(&self, id: SetupStepId, text: &str) -> Result<()>;
 
-    /// Deletes a setup step, and tells whether it was there.
+    /// Deletes a setup step, and returns whether it existed.
     async fn delete(&self, id: SetupStepId) -> Result<bool>;
 
-    /// Deletes every setup step that the filter matches, all or none, and tells how many.
+    /// Deletes every setup step that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &SetupStepFilter) -> Result<usize>;
 }
 
@@ -125,14 +138,14 @@ pub trait SetupStepRepository: Send + Sync {
 pub struct SetupSteps<'a>(Source<'a>);
 
 impl Db {
-    /// The setup steps.
+    /// Returns the repository of the setup steps.
     pub fn setup_steps(&self) -> SetupSteps<'static> {
         SetupSteps(self.source())
     }
 }
 
 impl Tx {
-    /// The setup steps, inside this transaction.
+    /// Returns the repository of the setup steps within this transaction.
     pub fn setup_steps(&self) -> SetupSteps<'_> {
         SetupSteps(self.source())
     }
@@ -140,7 +153,7 @@ impl Tx {
 
 #[repository]
 impl SetupSteps<'_> {
-    /// Does something to a step, or tells why that cannot be.
+    /// Makes a transition, or returns the reason why it is refused.
     async fn take(&self, id: SetupStepId, action: StepAction) -> Result<SetupStep> {
         action.check()?;
         for _ in 0..MOST_TRIES {

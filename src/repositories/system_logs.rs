@@ -12,55 +12,57 @@ use crate::{
     UserId,
 };
 
-/// Writes and reads the system log, which only grows: a line is neither changed nor deleted, except that a whole
-/// month is dropped by [`PartitionRepository`].
+/// Writes and reads the system log.
 ///
-/// Every method may return [`Error::Pool`](crate::Error::Pool), [`Error::Connection`](crate::Error::Connection) and
-/// [`Error::Timeout`](crate::Error::Timeout); named below is what else.
+/// The log is append-only: a line is never changed or deleted. [`PartitionRepository`] drops whole
+/// months.
 #[repository]
 pub trait SystemLogRepository: Send + Sync {
     /// Writes a line.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`](crate::Error::ForeignKey) if there is no such user,
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if a value cannot be stored.
+    /// - [`Error::ForeignKey`](crate::Error::ForeignKey) if there is no such user
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a value cannot be stored
     async fn create(&self, new: NewSystemLog) -> Result<SystemLog>;
 
-    /// Writes any number of lines, all or none, and tells how many.
+    /// Writes any number of lines, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewSystemLog]) -> Result<usize>;
 
-    /// The line with this id.
+    /// Returns the line with this id. Returns `None` if there is none.
     ///
-    /// The one or two months around the time that the id carries are looked at first, the others only if it is in none of
-    /// them: a line whose `created_at` is far from the making of its id costs a second query. An id that is older than five
-    /// years is looked for in all months at once.
+    /// The id carries a time. The one or two months around it are searched first, and the others
+    /// only if the line is in none of them. So a line whose `created_at` is far from that time
+    /// costs a second query. An id that is older than five years is searched in all months at once.
     async fn find(&self, id: SystemLogId) -> Result<Option<SystemLog>>;
 
-    /// One answer for each id, in their order, by one query, or two as in [`find`](Self::find).
+    /// Returns the lines with these ids, in the order of `ids`. An id without a row gets `None`.
+    /// One query reads them, or two as in [`find`](Self::find).
     async fn find_many(&self, ids: &[SystemLogId]) -> Result<Vec<Option<SystemLog>>>;
 
-    /// Whether there is such a line.
+    /// Checks whether there is a line with this id.
     async fn exists(&self, id: SystemLogId) -> Result<bool>;
 
-    /// One page of the lines that the filter matches.
+    /// Returns one page of the lines that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) for a limit that is not within 1 and 100 or a cursor of
-    /// another list.
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the limit is not within 1 and 100,
+    ///   or the cursor is of another list
     async fn list(
         &self,
         filter: &SystemLogFilter,
         page: &Page<SystemLogOrder>,
     ) -> Result<Paged<SystemLog>>;
 
-    /// One page of the entries of each user that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each user: its lines that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_users(
         &self,
         ids: &[UserId],
@@ -68,11 +70,11 @@ pub trait SystemLogRepository: Send + Sync {
         page: &Page<SystemLogOrder>,
     ) -> Result<Vec<Paged<SystemLog>>>;
 
-    /// All lines that the filter matches, as they come, in no particular order.
+    /// Streams the lines that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a SystemLogFilter) -> RowStream<'a, SystemLog>;
 
-    /// How many lines the filter matches.
+    /// Counts the lines that the filter matches.
     async fn count(&self, filter: &SystemLogFilter) -> Result<i64>;
 }
 
@@ -81,14 +83,14 @@ pub trait SystemLogRepository: Send + Sync {
 pub struct SystemLogs<'a>(Source<'a>);
 
 impl Db {
-    /// The system log.
+    /// Returns the repository of the system log.
     pub fn system_logs(&self) -> SystemLogs<'static> {
         SystemLogs(self.source())
     }
 }
 
 impl Tx {
-    /// The system log, inside this transaction.
+    /// Returns the repository of the system log within this transaction.
     pub fn system_logs(&self) -> SystemLogs<'_> {
         SystemLogs(self.source())
     }

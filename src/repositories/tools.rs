@@ -10,7 +10,7 @@ use crate::{
     Error, NewTool, Page, Paged, Result, Tool, ToolChanges, ToolFilter, ToolId, ToolOrder,
 };
 
-/// The newest active tool of each name, and of each name that these depend on, and so on.
+/// The newest active tool of each name, and of all their direct and indirect dependencies.
 const NEEDED_TOOLS: &str = r#"
     WITH RECURSIVE "needed" ("name") AS (
         SELECT pg_catalog.unnest($1)
@@ -31,74 +31,77 @@ const NEEDED_TOOLS: &str = r#"
 "#;
 
 /// Stores and finds tools.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait ToolRepository: Send + Sync {
     /// Creates a tool.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewTool) -> Result<Tool>;
 
-    /// Creates any number of tools, all or none, and tells how many.
+    /// Creates any number of tools, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewTool]) -> Result<usize>;
 
-    /// The tool with this id.
+    /// Returns the tool with this id. Returns `None` if there is none.
     async fn find(&self, id: ToolId) -> Result<Option<Tool>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the tools with these ids, in the order of `ids`, with one query. An id without a row
+    /// gets `None`.
     async fn find_many(&self, ids: &[ToolId]) -> Result<Vec<Option<Tool>>>;
 
-    /// The tool with this name and version; without a version, the one that has none. The design does not make them
-    /// unique: of several, the newest.
+    /// Returns the tool with this name and version. Without a version, it returns the tool that has
+    /// none. The schema allows several of them; it returns the newest.
     async fn find_by_name_and_version(
         &self,
         name: &str,
         version: Option<&str>,
     ) -> Result<Option<Tool>>;
 
-    /// The newest active tool with this name, whatever its version.
+    /// Returns the newest active tool with this name, of any version.
     async fn find_newest(&self, name: &str) -> Result<Option<Tool>>;
 
-    /// The tools to install for these, each after its dependencies, by one query: the newest active tool of each
-    /// name. Otherwise they come as asked for, dependencies of the same tool by name, so that the same question
-    /// has the same answer.
+    /// Returns the tools to install for these names, each after its dependencies, with one query.
+    ///
+    /// For each name it takes the newest active tool. The order is deterministic: otherwise tools
+    /// are in the order of `names`, and the dependencies of one tool are sorted by name.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if there is no active tool for a name, with the tool that needs it, or if tools depend
-    /// on each other in a circle, with the circle.
+    /// - [`Error::InvalidInput`] if there is no active tool for a name, or if tools depend on each
+    ///   other in a circle; the error names the tool that needs it, or the circle
     async fn install_order(&self, names: &[&str]) -> Result<Vec<Tool>>;
 
-    /// Whether there is such a tool.
+    /// Checks whether there is a tool with this id.
     async fn exists(&self, id: ToolId) -> Result<bool>;
 
-    /// One page of the tools that the filter matches.
+    /// Returns one page of the tools that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(&self, filter: &ToolFilter, page: &Page<ToolOrder>) -> Result<Paged<Tool>>;
 
-    /// All tools that the filter matches, as they come, in no particular order.
+    /// Streams the tools that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ToolFilter) -> RowStream<'a, Tool>;
 
-    /// How many tools the filter matches.
+    /// Counts the tools that the filter matches.
     async fn count(&self, filter: &ToolFilter) -> Result<i64>;
 
-    /// Changes a tool; without changes it is returned as it is.
+    /// Updates a tool and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such tool
+    /// - [`Error::StaleWrite`] if the row was changed after the time that the changes expect
+    /// - [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(&self, id: ToolId, changes: ToolChanges) -> Result<Tool>;
 
-    /// Deletes a tool, and tells whether it was there.
+    /// Deletes a tool, and returns whether it existed.
     async fn delete(&self, id: ToolId) -> Result<bool>;
 
-    /// Deletes every tool that the filter matches, all or none, and tells how many.
+    /// Deletes every tool that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &ToolFilter) -> Result<usize>;
 }
 
@@ -107,14 +110,14 @@ pub trait ToolRepository: Send + Sync {
 pub struct Tools<'a>(Source<'a>);
 
 impl Db {
-    /// The tools.
+    /// Returns the repository of the tools.
     pub fn tools(&self) -> Tools<'static> {
         Tools(self.source())
     }
 }
 
 impl Tx {
-    /// The tools, inside this transaction.
+    /// Returns the repository of the tools within this transaction.
     pub fn tools(&self) -> Tools<'_> {
         Tools(self.source())
     }

@@ -3,14 +3,13 @@
 use super::*;
 use crate::{ProjectId, Result, TrendPoint, TrendsOf};
 
-/// Reads how a project's metrics go from day to day.
-///
-/// Every method may return [`Error::Pool`](crate::Error::Pool), [`Error::Connection`](crate::Error::Connection) and
-/// [`Error::Timeout`](crate::Error::Timeout).
+/// Reads the daily trends of a project's metrics.
 #[repository]
 pub trait TrendRepository: Send + Sync {
-    /// A metric's days, oldest first, of the last `days_back` times 24 hours; a day without a value has no point. For
-    /// 0 or less there is none.
+    /// Returns the points of a metric, one for each day, oldest first.
+    ///
+    /// They cover the last `days_back` times 24 hours. A day without a value has no point. For 0 or
+    /// less there are no points.
     async fn of_metric(
         &self,
         project_id: ProjectId,
@@ -18,7 +17,8 @@ pub trait TrendRepository: Send + Sync {
         days_back: i32,
     ) -> Result<Vec<TrendPoint>>;
 
-    /// [`of_metric`](Self::of_metric) for several metrics by one query: one list for each name, in their order.
+    /// Returns the points of several metrics as [`of_metric`](Self::of_metric) does, with one
+    /// query. The lists are in the order of the names.
     async fn of_metrics(
         &self,
         project_id: ProjectId,
@@ -32,14 +32,14 @@ pub trait TrendRepository: Send + Sync {
 pub struct Trends<'a>(pub(super) Source<'a>);
 
 impl Db {
-    /// The metrics' trends.
+    /// Returns the repository of the trends of metrics.
     pub fn trends(&self) -> Trends<'static> {
         Trends(self.source())
     }
 }
 
 impl Tx {
-    /// The metrics' trends, inside this transaction.
+    /// Returns the repository of the trends of metrics within this transaction.
     pub fn trends(&self) -> Trends<'_> {
         Trends(self.source())
     }

@@ -12,7 +12,7 @@ use crate::{
     SystemLog, Table, Tool, Unreadable, User, UserSession,
 };
 
-/// How many rows are read by one statement.
+/// The number of rows that one statement reads.
 const ROWS: i64 = 100;
 
 /// Tries all rows of a table, in the order of their keys.
@@ -32,7 +32,7 @@ macro_rules! unreadable_in {
             let rows = $source.try_each::<_, $row>(query).await?;
             let is_last = rows.len() < 100;
             for row in rows {
-                // Without its key the next page cannot be asked for.
+                // Without its key the next page cannot be requested.
                 let is_nameless = row.id.is_none();
                 last = row.id;
                 if let Some(refused) = row.refused {
@@ -56,16 +56,17 @@ macro_rules! unreadable_in {
 
 #[repository]
 impl Db {
-    /// Lists rows of a table that this version of the crate cannot decode, by their keys, at most `limit` of them.
+    /// Lists rows of a table that this version of the crate cannot decode, by their keys, at most
+    /// `limit` of them.
     ///
-    /// This reads the whole table, 100 rows by each statement, until so many are found. It is for an operator who was
-    /// pointed to the table by an [`Error::Decode`] or by [`PoolState::unreadable`](crate::PoolState::unreadable), and
-    /// neither counts nor logs what it finds. A row whose key cannot be decoded is the last in the list.
+    /// This reads the whole table, 100 rows with each statement, until it has found `limit` rows.
+    /// It is for an operator after an [`Error::Decode`] or a count in
+    /// [`PoolState::unreadable`](crate::PoolState::unreadable). It neither counts nor logs these
+    /// rows. A row whose key cannot be decoded is the last in the list.
     ///
     /// # Errors
-    /// - [`Error::InvalidInput`] for a limit that is not within 1 and 100.
-    /// - [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`] as ever; [`Error::Other`] if the table or one of its
-    ///   columns is not there.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100
+    /// - [`Error::Other`] if the table or one of its columns does not exist
     pub async fn unreadable(&self, table: Table, limit: u32) -> Result<Vec<Unreadable>> {
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(Error::invalid(

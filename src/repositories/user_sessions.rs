@@ -13,56 +13,61 @@ use crate::{
 };
 
 /// Stores and finds the sessions of users.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait UserSessionRepository: Send + Sync {
     /// Creates a session.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] if there is no such user, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::ForeignKey`] if there is no such user
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewUserSession) -> Result<UserSession>;
 
-    /// Creates any number of sessions, all or none, and tells how many.
+    /// Creates any number of sessions, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewUserSession]) -> Result<usize>;
 
-    /// The session with this id, expired or not.
+    /// Returns the session with this id, expired or not. Returns `None` if there is none.
     async fn find(&self, id: UserSessionId) -> Result<Option<UserSession>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the sessions with these ids, in the order of `ids`, with one query. An id without a
+    /// row gets `None`.
     async fn find_many(&self, ids: &[UserSessionId]) -> Result<Vec<Option<UserSession>>>;
 
-    /// The session with this token's hash that has not expired, by the server's clock. The design does not make the
-    /// hash unique: the newest.
+    /// Returns the session with this hash of its token that has not expired, by the server's clock.
+    /// The schema allows several; it returns the newest.
     async fn find_by_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>>;
 
-    /// As [`find_by_token_hash`](Self::find_by_token_hash), by the hash of the token to refresh with.
+    /// Returns the session with this hash of its refresh token, as
+    /// [`find_by_token_hash`](Self::find_by_token_hash) does.
     async fn find_by_refresh_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>>;
 
-    /// The sessions of each user, oldest first: one answer for each id, in their order, by one query.
+    /// Returns the sessions of each user, oldest first, with one query. The lists are in the order
+    /// of `ids`.
     async fn of_users(&self, ids: &[UserId]) -> Result<Vec<Vec<UserSession>>>;
 
-    /// Whether there is such a session, expired or not.
+    /// Checks whether there is a session with this id, expired or not.
     async fn exists(&self, id: UserSessionId) -> Result<bool>;
 
-    /// One page of the sessions that the filter matches.
+    /// Returns one page of the sessions that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(
         &self,
         filter: &UserSessionFilter,
         page: &Page<UserSessionOrder>,
     ) -> Result<Paged<UserSession>>;
 
-    /// One page of the sessions of each user that the filter matches: one answer for each id, in their order, by one
-    /// query, with their totals if the page asks for them.
+    /// Returns one page for each user: its sessions that the filter matches.
+    ///
+    /// The pages are in the order of `ids`. One query reads them, and their totals if the page
+    /// requests these.
     ///
     /// # Errors
-    /// As [`list`](Self::list).
+    /// The same as [`list`](Self::list).
     async fn list_of_users(
         &self,
         ids: &[UserId],
@@ -70,38 +75,43 @@ pub trait UserSessionRepository: Send + Sync {
         page: &Page<UserSessionOrder>,
     ) -> Result<Vec<Paged<UserSession>>>;
 
-    /// All sessions that the filter matches, as they come, in no particular order.
+    /// Streams the sessions that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a UserSessionFilter) -> RowStream<'a, UserSession>;
 
-    /// How many sessions the filter matches.
+    /// Counts the sessions that the filter matches.
     async fn count(&self, filter: &UserSessionFilter) -> Result<i64>;
 
-    /// Changes a session; without changes it is returned as it is.
+    /// Updates a session and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such session
+    /// - [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession>;
 
-    /// Notes that the session is used now.
+    /// Records that the session is used now.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such session
     async fn touch(&self, id: UserSessionId) -> Result<UserSession>;
 
-    /// Deletes a session, and tells whether it was there.
+    /// Deletes a session, and returns whether it existed.
     async fn delete(&self, id: UserSessionId) -> Result<bool>;
 
-    /// Deletes every session of a user, and tells how many.
+    /// Deletes every session of a user, and returns their number.
     async fn delete_for_user(&self, user_id: UserId) -> Result<usize>;
 
-    /// Deletes at most `limit` sessions that have expired, by the server's clock, those that expired first before
-    /// the others, and tells how many. Called until it returns 0, it deletes them all in short transactions.
+    /// Deletes at most `limit` sessions that have expired, by the server's clock, and returns their
+    /// number.
     ///
-    /// Sessions that somebody else is writing are passed over, so that any number of callers may do this at once.
+    /// It begins with those that expired first. Call it until it returns 0 to delete them all in
+    /// short transactions.
+    ///
+    /// It skips sessions that another transaction has locked, so that any number of callers may run
+    /// at once.
     async fn delete_expired(&self, limit: u32) -> Result<usize>;
 
-    /// Deletes every session that the filter matches, all or none, and tells how many.
+    /// Deletes every session that the filter matches, all or none, and returns their number.
     async fn delete_many(&self, filter: &UserSessionFilter) -> Result<usize>;
 }
 
@@ -110,14 +120,14 @@ pub trait UserSessionRepository: Send + Sync {
 pub struct UserSessions<'a>(Source<'a>);
 
 impl Db {
-    /// The sessions of users.
+    /// Returns the repository of the sessions of users.
     pub fn user_sessions(&self) -> UserSessions<'static> {
         UserSessions(self.source())
     }
 }
 
 impl Tx {
-    /// The sessions of users, inside this transaction.
+    /// Returns the repository of the sessions of users within this transaction.
     pub fn user_sessions(&self) -> UserSessions<'_> {
         UserSessions(self.source())
     }
@@ -276,7 +286,7 @@ impl UserSessionRepository for UserSessions<'_> {
             .for_update()
             .skip_locked();
         let among_them = user_sessions::table.filter(user_sessions::id.eq_any(expired));
-        // Whoever finds one of these in a cache sees that it has expired.
+        // A reader that finds one of these in a cache checks that it has not expired.
         self.0.execute(diesel::delete(among_them)).await
     }
 
@@ -295,7 +305,7 @@ impl UserSessionRepository for UserSessions<'_> {
 
 #[repository]
 impl UserSessions<'_> {
-    /// Changes a session, and notes its token's hash as it was.
+    /// Updates a session, and records the cache entry of its previous token hash.
     async fn change(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession> {
         if changes.token_hash.is_some() && self.0.takes_notes() {
             let session = user_sessions::table

@@ -16,93 +16,98 @@ use crate::{
 };
 
 /// Stores and finds users.
-///
-/// Every method may return [`Error::Pool`], [`Error::Connection`] and [`Error::Timeout`]; named below is what else.
 #[repository]
 pub trait UserRepository: Send + Sync {
     /// Creates a user.
     ///
     /// # Errors
-    /// [`Error::Unique`] if the address is taken, [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::Unique`] if the address is taken
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewUser) -> Result<User>;
 
-    /// Creates any number of users, all or none, and tells how many.
+    /// Creates any number of users, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     async fn create_many(&self, new: &[NewUser]) -> Result<usize>;
 
-    /// Creates a user, or changes the one with the same address: what is not given is kept.
+    /// Creates a user, or updates the one with the same address. A column that is not given a value
+    /// keeps its own.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if a value cannot be stored.
+    /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn upsert(&self, new: NewUser) -> Result<User>;
 
-    /// The user with this id.
+    /// Returns the user with this id. Returns `None` if there is none.
     async fn find(&self, id: UserId) -> Result<Option<User>>;
 
-    /// One answer for each id, in their order, by one query.
+    /// Returns the users with these ids, in the order of `ids`, with one query. An id without a row
+    /// gets `None`.
     async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>>;
 
-    /// Returns the user with this address, without regard to the case of its ASCII letters. Other letters count as they
-    /// are, in every database.
+    /// Returns the user with this address, without regard to the case of its ASCII letters. Other
+    /// letters are compared as they are, in every database.
     async fn find_by_email(&self, email: &str) -> Result<Option<User>>;
 
-    /// The users with this login name on GitHub, oldest first; the design does not make it unique.
+    /// Returns the users with this login name on GitHub, oldest first. The schema allows several.
     async fn find_by_github_username(&self, name: &str) -> Result<Vec<User>>;
 
-    /// Whether there is such a user.
+    /// Checks whether there is a user with this id.
     async fn exists(&self, id: UserId) -> Result<bool>;
 
-    /// One page of the users that the filter matches.
+    /// Returns one page of the users that the filter matches.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a limit that is not within 1 and 100 or a cursor of another list.
+    /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
+    ///   list
     async fn list(&self, filter: &UserFilter, page: &Page<UserOrder>) -> Result<Paged<User>>;
 
-    /// All users that the filter matches, as they come, in no particular order.
+    /// Streams the users that the filter matches, in no particular order.
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a UserFilter) -> RowStream<'a, User>;
 
-    /// How many users the filter matches.
+    /// Counts the users that the filter matches.
     async fn count(&self, filter: &UserFilter) -> Result<i64>;
 
-    /// Changes a user; without changes it is returned as it is.
+    /// Updates a user and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::StaleWrite`] if it is not as old as the changes expect; [`Error::Unique`] and
-    /// [`Error::InvalidInput`] as in [`create`](Self::create).
+    /// - [`Error::NotFound`] if there is no such user
+    /// - [`Error::StaleWrite`] if the row was changed after the time that the changes expect
+    /// - [`Error::Unique`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(&self, id: UserId, changes: UserChanges) -> Result<User>;
 
-    /// Lets a user log in, or keeps it out.
+    /// Enables or disables login for a user.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such user
     async fn set_active(&self, id: UserId, is_active: bool) -> Result<User>;
 
-    /// Notes that the user has logged in now.
+    /// Records that the user has logged in now.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// - [`Error::NotFound`] if there is no such user
     async fn touch_last_login(&self, id: UserId) -> Result<User>;
 
-    /// Replaces those fields of the preferences that `preferences` has, and keeps the others.
+    /// Merges `preferences` into the preferences: replaces the fields that it has, and keeps the
+    /// others.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::InvalidInput`] if it is not a JSON object.
+    /// - [`Error::NotFound`] if there is no such user
+    /// - [`Error::InvalidInput`] if it is not a JSON object
     async fn merge_preferences(&self, id: UserId, preferences: Document) -> Result<User>;
 
-    /// Deletes a user with its sessions and memberships, and tells whether it was there.
+    /// Deletes a user with its sessions and memberships, and returns whether it existed.
     ///
     /// # Errors
-    /// [`Error::ForeignKey`] while projects, analyses, configurations or log entries name the user:
-    /// [`set_active`](Self::set_active) is the way to end such an account.
+    /// - [`Error::ForeignKey`] while projects, analyses, configurations or log entries name the
+    ///   user; disable such an account with [`set_active`](Self::set_active)
     async fn delete(&self, id: UserId) -> Result<bool>;
 
-    /// Deletes every user that the filter matches, all or none, and tells how many.
+    /// Deletes every user that the filter matches, all or none, and returns their number.
     ///
     /// # Errors
-    /// As [`delete`](Self::delete).
+    /// The same as [`delete`](Self::delete).
     async fn delete_many(&self, filter: &UserFilter) -> Result<usize>;
 }
 
@@ -111,14 +116,14 @@ pub trait UserRepository: Send + Sync {
 pub struct Users<'a>(Source<'a>);
 
 impl Db {
-    /// The users.
+    /// Returns the repository of the users.
     pub fn users(&self) -> Users<'static> {
         Users(self.source())
     }
 }
 
 impl Tx {
-    /// The users, inside this transaction.
+    /// Returns the repository of the users within this transaction.
     pub fn users(&self) -> Users<'_> {
         Users(self.source())
     }
@@ -259,13 +264,15 @@ impl UserRepository for Users<'_> {
     }
 }
 
-/// Deletes a user, and notes what goes with it. While the user is locked, nothing new can refer to it.
+/// Deletes a user, and records the cache entries that become stale. While the user is locked, no
+/// new row can refer to it.
 #[repository]
 async fn delete_user(source: &Source<'_>, id: UserId) -> Result<bool> {
     if source.takes_notes() {
         let user = users::table.find(id).select(users::id).for_update();
         source.first::<_, UserId>(user).await?;
-        // Locked, since a token that is being rotated would leave its session under a hash that was not noted.
+        // Locked: a concurrent rotation of a token would move its session to a hash that is not
+        // recorded here.
         let sessions = user_sessions::table
             .filter(user_sessions::user_id.eq(id))
             .select(user_sessions::token_hash)

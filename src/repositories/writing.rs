@@ -1,11 +1,13 @@
-//! Writes of tables that have a cached form.
+//! Writes of tables whose rows may be cached.
 
 use super::*;
 use crate::Result;
 use crate::touched::Touches;
 
-/// A write of a table that has a cached form. With a cache it runs in a unit of its own, since what it touches is fenced
-/// before it is committed. Without one, and in a transaction of the caller's, it runs as it is.
+/// A write of a table whose rows may be cached.
+///
+/// With a cache it runs in its own unit of work, since its cache entries are fenced before the
+/// commit. Without a cache, and in the caller's transaction, it runs as it is.
 pub(super) enum Write<'s, 'a> {
     Plain(&'s Source<'a>),
     Fenced(Unit<'a>),
@@ -30,20 +32,21 @@ impl<'s, 'a> Write<'s, 'a> {
         }
     }
 
-    /// Ends the write and returns its outcome, which names the entries that it touches.
+    /// Ends the write and returns its outcome, which names the cache entries that become stale.
     #[unboxed]
     pub(super) async fn finish<T: Touches + Send>(self, outcome: Result<T>) -> Result<T> {
         if let Ok(written) = &outcome {
             self.source().touch(written);
         }
-        // Not by `end`, whose future would hold the row once more.
+        // Not by `end`: its future would hold another copy of the row.
         match self {
             Self::Plain(_) => outcome,
             Self::Fenced(unit) => unit.end(outcome).await,
         }
     }
 
-    /// Ends the write and returns its outcome. `touched` names the entries that it touches.
+    /// Ends the write and returns its outcome. `touched` returns the cache entries that become
+    /// stale.
     #[unboxed]
     pub(super) async fn finish_touching<T: Send, W: Touches>(
         self,
@@ -56,7 +59,7 @@ impl<'s, 'a> Write<'s, 'a> {
         self.end(outcome).await
     }
 
-    /// Ends the write, whose entries have been noted, and returns its outcome.
+    /// Ends a write whose cache entries are already recorded, and returns its outcome.
     #[unboxed]
     pub(super) async fn end<T: Send>(self, outcome: Result<T>) -> Result<T> {
         match self {
@@ -67,14 +70,14 @@ impl<'s, 'a> Write<'s, 'a> {
 }
 
 impl Source<'_> {
-    /// Notes what was written of that which may be cached.
+    /// Records the cache entries that a write makes stale.
     pub(super) fn touch(&self, what: &(impl Touches + ?Sized)) {
         if let Some(tx) = self.tx() {
             tx.touch(what);
         }
     }
 
-    /// Whether writes are fenced.
+    /// Returns `true` if writes are fenced.
     pub(super) fn has_cache(&self) -> bool {
         match self {
             Source::Pool(db) => db.has_cache(),
@@ -82,7 +85,8 @@ impl Source<'_> {
         }
     }
 
-    /// Whether [`touch`](Self::touch) is heard: then it is worth while to find out what a write touches.
+    /// Returns `true` if [`touch`](Self::touch) has an effect. Only then is it worth reading which
+    /// cache entries a write makes stale.
     pub(super) fn takes_notes(&self) -> bool {
         self.tx().is_some_and(|tx| tx.takes_notes())
     }
