@@ -1,14 +1,14 @@
-//! Whether an analysis is good enough.
+//! Quality gates: conditions that an analysis must satisfy.
 
 use bigdecimal::BigDecimal;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, IssueSeverity, Result};
 
-/// What an analysis must fulfil: all of the conditions.
+/// A list of conditions, all of which an analysis must satisfy.
 ///
-/// A gate is JSON, for a row of `configurations`. Its numbers are exactly what was written, as JSON numbers or as text:
-/// 79.9 is met by 79.9. Each may have up to 400 digits on either side of the point.
+/// A gate can be stored as JSON in a row of `configurations`. Its numbers, JSON numbers or texts, are read exactly:
+/// 79.9 satisfies a bound of 79.9. Each may have up to 400 digits on either side of the point.
 ///
 /// ```
 /// # use wundr_db::{Bound, GateCondition, IssueSeverity, Missing, QualityGate, Reference};
@@ -37,12 +37,12 @@ use crate::{Error, IssueSeverity, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct QualityGate {
-    /// What must be so. A gate without conditions is passed by every analysis.
+    /// The conditions. Every analysis passes a gate without conditions.
     pub conditions: Vec<GateCondition>,
 }
 
 impl QualityGate {
-    /// A gate of these conditions.
+    /// Creates a gate of these conditions.
     #[must_use]
     pub fn new(conditions: impl IntoIterator<Item = GateCondition>) -> Self {
         Self {
@@ -56,80 +56,82 @@ impl QualityGate {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GateCondition {
-    /// How many open issues the base does not have, by [`track`](crate::AnalysisIssueRepository::track)'s matching.
-    /// Without a base all of them are new.
+    /// The number of open issues that the base does not have, by the matching of
+    /// [`track`](crate::AnalysisIssueRepository::track). Without a base all open issues are new.
     ///
-    /// An issue counts as new, too, if it is worse than the one of the base that it is paired with, or if that one is
-    /// ignored or a false positive and the verdict does not carry over.
+    /// An issue also counts as new in two cases. It is worse than the issue of the base that it is paired with; or
+    /// that issue is ignored or a false positive, and the verdict does not carry over.
     NewIssues {
-        /// Those that are as bad as this, no more and no less; all, if none is named.
+        /// Only issues of exactly this severity; all if `None`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         severity: Option<IssueSeverity>,
-        /// How many there may be.
+        /// The greatest number allowed.
         #[serde(deserialize_with = "crate::decimal::read")]
         at_most: u64,
     },
-    /// How many issues are open. One to which [`track`](crate::AnalysisIssueRepository::track) carries a verdict over
-    /// is not, whether it has been called yet or not.
+    /// The number of open issues. An issue to which [`track`](crate::AnalysisIssueRepository::track) would carry a
+    /// verdict over does not count, even before `track` is called.
     OpenIssues {
-        /// As for new issues.
+        /// Only issues of exactly this severity; all if `None`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         severity: Option<IssueSeverity>,
-        /// How many there may be.
+        /// The greatest number allowed.
         #[serde(deserialize_with = "crate::decimal::read")]
         at_most: u64,
     },
-    /// The value of a metric, or the mean of its values if the analysis has several of the name.
+    /// The value of a metric, or the mean of its values if the analysis has several with the name.
     Metric {
         /// The metric's name.
         name: String,
-        /// What the value must keep to.
+        /// The bound on the value.
         bound: Bound,
-        /// What becomes of the condition without a value.
+        /// The outcome of the condition if the value is missing.
         #[serde(default)]
         missing: Missing,
     },
     /// The summary's `overallScore`.
     Score {
-        /// The lowest score that will do.
+        /// The lowest score allowed.
         #[serde(deserialize_with = "crate::decimal::read")]
         at_least: BigDecimal,
-        /// What becomes of the condition without a score.
+        /// The outcome of the condition if the score is missing.
         #[serde(default)]
         missing: Missing,
     },
-    /// By how many percent of its former absolute value a metric has grown; negative if it has shrunk. There is no
-    /// such number if the metric was 0 and is not any more.
+    /// The change of a metric in percent of its former absolute value, negative if it has decreased. The value is
+    /// missing if the metric was 0 and no longer is.
     Drift {
         /// The metric's name.
         name: String,
-        /// What it is compared with.
+        /// The value that the metric is compared with.
         since: Reference,
-        /// What the percentage must keep to.
+        /// The bound on the percentage.
         bound: Bound,
-        /// What becomes of the condition if one of the values is missing.
+        /// The outcome of the condition if one of the values is missing.
         #[serde(default)]
         missing: Missing,
     },
 }
 
-/// What a value must keep to.
+/// A bound on a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
-    /// This or more.
+    /// The value must be greater or equal.
     AtLeast(#[serde(deserialize_with = "crate::decimal::read")] BigDecimal),
-    /// This or less.
+    /// The value must be less or equal.
     AtMost(#[serde(deserialize_with = "crate::decimal::read")] BigDecimal),
 }
 
 impl Bound {
+    /// Returns the number of the bound.
     fn value(&self) -> &BigDecimal {
         match self {
             Self::AtLeast(value) | Self::AtMost(value) => value,
         }
     }
 
+    /// Checks whether the value is within the bound.
     fn holds(&self, value: &BigDecimal) -> bool {
         match self {
             Self::AtLeast(floor) => value >= floor,
@@ -138,70 +140,72 @@ impl Bound {
     }
 }
 
-/// What a metric is compared with.
+/// The value that a metric is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reference {
     /// The base's value.
     Base,
-    /// The mean of the values in the project's other analyses that were completed in so many times 24 hours before
-    /// this one was, or before now if it is not completed: at least 1.
+    /// The mean of the values in the project's other analyses of a period. The period is so many times 24 hours and
+    /// ends when this analysis was completed, or now if it is not completed. Must be at least 1.
     Days(#[serde(deserialize_with = "crate::decimal::read")] i32),
 }
 
-/// What becomes of a condition whose value is missing. A NaN counts as missing.
+/// The outcome of a condition whose value is missing. A NaN counts as missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
-    /// It is not fulfilled.
+    /// The condition fails.
     #[default]
     Fails,
-    /// It is left out.
+    /// The condition passes.
     Passes,
 }
 
-/// How an analysis did at a [`QualityGate`].
+/// The verdict of a [`QualityGate`] on an analysis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GateVerdict {
-    /// Whether every condition has passed.
+    /// True if every condition has passed.
     pub passed: bool,
-    /// Each condition's verdict, in the gate's order.
+    /// The verdict of each condition, in the gate's order.
     pub conditions: Vec<ConditionVerdict>,
 }
 
-/// How an analysis did at a [`GateCondition`].
+/// The verdict of a [`GateCondition`] on an analysis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConditionVerdict {
     /// The condition.
     pub condition: GateCondition,
-    /// The number of issues, the metric, the score or the percentage; `None` if it is missing.
+    /// The number of issues, the metric, the score or the percentage. It is `None` if it is missing.
     #[serde(default, deserialize_with = "crate::decimal::read")]
     pub actual: Option<BigDecimal>,
-    /// Whether the condition is fulfilled, or left out because its value is missing.
+    /// True if the condition is satisfied, or if its value is missing and [`Missing::Passes`] applies.
     pub passed: bool,
 }
 
-/// What a gate's conditions look at.
+/// The values that a gate's conditions are checked against.
 pub(crate) struct Measurements {
-    /// By severity, the worst first.
+    /// The number of new issues by severity, worst first.
     pub(crate) new_issues: Vec<i64>,
+    /// The number of open issues by severity, worst first.
     pub(crate) open_issues: Vec<i64>,
     pub(crate) score: Option<BigDecimal>,
-    /// For each condition, its metric now.
+    /// For each condition, the value of its metric in the analysis.
     pub(crate) values: Vec<Option<BigDecimal>>,
-    /// For each condition, what its metric is compared with.
+    /// For each condition, the value that its metric is compared with.
     pub(crate) references: Vec<Option<BigDecimal>>,
 }
 
+/// Returns the number of issues of this severity, or of all severities.
 fn count(issues: &[i64], severity: Option<IssueSeverity>) -> BigDecimal {
     let counts = IssueSeverity::ALL.iter().zip(issues);
-    let meant = counts.filter(|(of, _)| severity.is_none_or(|severity| severity == **of));
-    meant.map(|(_, count)| *count).sum::<i64>().into()
+    let matching = counts.filter(|(of, _)| severity.is_none_or(|severity| severity == **of));
+    matching.map(|(_, count)| *count).sum::<i64>().into()
 }
 
-/// In percent, to four decimals.
+/// Returns the change in percent, rounded to four decimals.
 fn drift(from: &BigDecimal, to: &BigDecimal) -> Option<BigDecimal> {
     let zero = BigDecimal::from(0);
     match (from == &zero, to == &zero) {
@@ -215,6 +219,7 @@ fn drift(from: &BigDecimal, to: &BigDecimal) -> Option<BigDecimal> {
 }
 
 impl GateCondition {
+    /// Returns the verdict on the condition at `index`.
     pub(crate) fn judge(&self, index: usize, found: &Measurements) -> ConditionVerdict {
         let value = || found.values.get(index).cloned().flatten();
         let reference = || found.references.get(index).cloned().flatten();
@@ -251,7 +256,10 @@ impl GateCondition {
         }
     }
 
-    /// Refuses what could never be measured.
+    /// Checks whether the condition can be measured.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if a name, a number of days or a bound is out of its range.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::NewIssues { .. } | Self::OpenIssues { .. } => Ok(()),
@@ -274,6 +282,7 @@ impl GateCondition {
     }
 }
 
+/// Checks whether a bound has at most 400 digits on either side of the point.
 fn check_bound(number: &BigDecimal, field: &'static str) -> Result<()> {
     if crate::decimal::is_bounded(number) {
         return Ok(());

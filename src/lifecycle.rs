@@ -1,8 +1,7 @@
-//! The life of an analysis: `pending`, `running`, then `completed`, `failed` or `cancelled`, each step by one
-//! conditional UPDATE.
+//! The states of an analysis: `pending`, `running`, then `completed`, `failed` or `cancelled`.
 //!
-//! A step that the row's state does not allow matches no row, so that of two callers who end the same run one wins
-//! and the other is told.
+//! Each transition is one conditional UPDATE. If the row's state does not allow it, it matches no row. So if two
+//! callers end the same run, one succeeds and the other gets an error.
 
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
@@ -13,13 +12,14 @@ use diesel::{QueryResult, Selectable};
 use crate::models::{REQUEUED, push_held};
 use crate::{Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Error, Json, Lease, Result};
 
-/// When a run ends: not before it began, even if it began after this transaction did.
-const NOW: &str = "GREATEST(pg_catalog.now(), started_at)";
-/// How long it took; the design does not take 0.
-const SECONDS: &str = "LEAST(GREATEST(EXTRACT(EPOCH FROM GREATEST(pg_catalog.now(), started_at) - started_at), 1), \
+/// The SQL of the time at which a run ends. It is never before the start, even if the run started after this
+/// transaction.
+const END: &str = "GREATEST(pg_catalog.now(), started_at)";
+/// The SQL of the run's duration in seconds. The design requires at least 1.
+const DURATION: &str = "LEAST(GREATEST(EXTRACT(EPOCH FROM GREATEST(pg_catalog.now(), started_at) - started_at), 1), \
                        2147483647)::integer";
 
-/// A step in an analysis's life.
+/// A transition between the states of an analysis.
 #[derive(Debug)]
 pub(crate) enum Step {
     Start,
@@ -27,12 +27,12 @@ pub(crate) enum Step {
     Complete(Json<AnalysisSummary>),
     Fail(String),
     Cancel,
-    /// Back to the queue.
+    /// Returns the analysis to the queue.
     Release,
 }
 
 impl Step {
-    /// The method that takes it.
+    /// Returns the name of the method that makes the transition.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -44,7 +44,7 @@ impl Step {
         }
     }
 
-    /// The states that it leads from.
+    /// Returns the states from which the transition is allowed.
     pub(crate) const fn from(&self) -> &'static [AnalysisStatus] {
         use AnalysisStatus::{Pending, Running};
         match self {
@@ -54,7 +54,7 @@ impl Step {
         }
     }
 
-    /// The state that it leads to.
+    /// Returns the state after the transition.
     pub(crate) const fn to(&self) -> AnalysisStatus {
         match self {
             Self::Start | Self::Progress(_) => AnalysisStatus::Running,
@@ -65,7 +65,10 @@ impl Step {
         }
     }
 
-    /// Refuses what the database could only refuse without naming the column.
+    /// Checks the values whose column the database would not name.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if a value is out of its range or cannot be stored.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::Progress(percent) if !(0..=100).contains(percent) => Err(Error::invalid(
@@ -78,6 +81,7 @@ impl Step {
         }
     }
 
+    /// Writes the assignments of the UPDATE.
     fn push_changes<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         if let Self::Release = self {
             out.push_sql(REQUEUED);
@@ -100,9 +104,9 @@ impl Step {
                     ", started_at = COALESCE(started_at, pg_catalog.now() - INTERVAL '1 second')",
                 );
                 out.push_sql(", completed_at = ");
-                out.push_sql(NOW);
+                out.push_sql(END);
                 out.push_sql(", duration_seconds = ");
-                out.push_sql(SECONDS);
+                out.push_sql(DURATION);
             }
             Self::Fail(message) => {
                 out.push_sql(", error_message = ");
@@ -116,9 +120,10 @@ impl Step {
     }
 }
 
-/// The design has no end without a beginning.
+/// Writes the assignments of the end and the duration. They stay NULL if the run never started, as the design
+/// requires.
 pub(crate) fn push_end_if_started(out: &mut AstPass<'_, '_, Pg>) {
-    for (column, value) in [("completed_at", NOW), ("duration_seconds", SECONDS)] {
+    for (column, value) in [("completed_at", END), ("duration_seconds", DURATION)] {
         out.push_sql(", ");
         out.push_sql(column);
         out.push_sql(" = CASE WHEN started_at IS NOT NULL THEN ");
@@ -127,17 +132,18 @@ pub(crate) fn push_end_if_started(out: &mut AstPass<'_, '_, Pg>) {
     }
 }
 
-/// Whose step it is.
+/// The caller that makes a transition.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum By<'a> {
-    /// Of whoever knows the analysis.
+    /// Any caller that has the id of the analysis.
     Anybody(AnalysisId),
-    /// Of the worker that holds its lease.
+    /// The worker that holds the lease.
     Holder(&'a Lease),
 }
 
-/// `UPDATE ... WHERE id = ... AND status IN (...) RETURNING`. Its text depends on the kind of step and on whose it is
-/// alone, so a connection prepares each once.
+/// The statement of a transition: `UPDATE ... WHERE id = ... AND status IN (...) RETURNING`.
+///
+/// Its text depends only on the kinds of transition and caller, so a connection prepares each once.
 pub(crate) struct Transition<'a> {
     by: By<'a>,
     step: &'a Step,
@@ -182,7 +188,7 @@ impl QueryFragment<Pg> for Transition<'_> {
     }
 }
 
-/// Known by its text.
+/// Looked up by its text.
 impl QueryId for Transition<'_> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;

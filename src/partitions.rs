@@ -1,8 +1,8 @@
 //! The monthly partitions of the two logs.
 //!
-//! A month's rows lie in a partition of their own, named after the month in UTC, for example
-//! `audit.audit_logs_2024_01`. A row of a month that has none goes to the default partition, from which the making of
-//! that month's partition takes it back.
+//! Each month has a partition of its own, named after the month in UTC, for example `audit.audit_logs_2024_01`. A row
+//! of a month without a partition goes to the default partition. When the month's partition is created, its rows are
+//! moved there from the default partition.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping};
@@ -24,7 +24,7 @@ pub enum LogTable {
 }
 
 impl LogTable {
-    /// The table's name with its schema.
+    /// Returns the table's name with its schema.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -33,10 +33,10 @@ impl LogTable {
         }
     }
 
-    /// The name, with its schema, of the partition for the month that `day` lies in.
+    /// Returns the name, with its schema, of the partition for the month of `day`.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a year that has no four digits.
+    /// - [`Error::InvalidInput`] unless the year is between 1 and 9999.
     pub(crate) fn partition(self, day: NaiveDate) -> Result<String> {
         if !(1..=9999).contains(&day.year()) {
             return Err(Error::invalid(
@@ -57,39 +57,41 @@ impl LogTable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Partition {
-    /// Its name with its schema, for example `audit.audit_logs_2024_01`.
+    /// The partition's name with its schema, for example `audit.audit_logs_2024_01`.
     pub name: String,
-    /// Whether it is the default partition, which holds the rows that no other one does.
+    /// True for the default partition, which has the rows that no other partition covers.
     pub is_default: bool,
-    /// Where it begins; `None` for the default partition, and for one without a lower bound.
+    /// The lower bound, inclusive. It is `None` for the default partition and for one without a lower bound.
     pub from: Option<DateTime<Utc>>,
-    /// Where it ends, itself not included; `None` for the default partition, and for one without an upper bound.
+    /// The upper bound, exclusive. It is `None` for the default partition and for one without an upper bound.
     pub before: Option<DateTime<Utc>>,
-    /// How many rows it held when it was last analyzed or vacuumed; `None` if it never was.
+    /// The number of rows at the last `ANALYZE` or `VACUUM`. It is `None` if there was none.
     pub estimated_rows: Option<u64>,
-    /// What it takes on disk with its indexes, in bytes.
+    /// The size on disk including indexes, in bytes.
     pub bytes: u64,
 }
 
-/// Whether a log's partitions are as they should be.
+/// The health of a log's partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionHealth {
-    /// How many of the months after this one have a partition, one after the other.
+    /// The number of consecutive months after this one that have a partition.
     pub months_ahead: u32,
-    /// Months without a partition, by their first day, from the oldest partition to the newest or to this month.
+    /// The first days of the months without a partition, between the oldest partition and the newest one or this
+    /// month.
     pub gaps: Vec<NaiveDate>,
-    /// Rows in the default partition: of months that had no partition when they were written.
+    /// The number of rows in the default partition. Their months had no partition when they were written.
     pub rows_in_default: u64,
 }
 
 impl PartitionHealth {
+    /// Computes the health from the partitions, as of the month of `today`.
     pub(crate) fn of(partitions: &[Partition], rows_in_default: i64, today: NaiveDate) -> Self {
         let this_month = today.with_day(1).unwrap_or(today);
         let bounded = || partitions.iter().filter(|partition| !partition.is_default);
         let begins = bounded().filter_map(|partition| partition.from);
         let newest = begins.map(|from| from.date_naive()).max();
-        // One without a lower bound covers all months before its end.
+        // A partition without a lower bound covers all months before its end.
         let begins = bounded().filter_map(|partition| partition.from.or(partition.before));
         let oldest = begins.map(|from| from.date_naive()).min();
         let oldest = oldest.map(|day| day.with_day(1).unwrap_or(day));
@@ -111,11 +113,12 @@ impl PartitionHealth {
     }
 }
 
-/// A partition without an upper bound covers all months ahead: a thousand years of them are counted.
+/// The greatest number of months that are counted ahead: a thousand years. A partition without an upper bound covers
+/// all future months.
 const MOST_COUNTED_AHEAD: usize = 12_000;
 
 impl Partition {
-    /// Whether the rows of the whole month that begins on this day lie in the partition by its bounds.
+    /// Checks whether the partition's bounds include the whole month that begins on this day.
     pub(crate) fn covers(&self, month: NaiveDate) -> bool {
         let begin = month.and_time(NaiveTime::MIN).and_utc();
         !self.is_default
@@ -128,34 +131,38 @@ impl Partition {
     }
 }
 
+/// Returns the first days of this month and all later ones.
 fn months_from(first: NaiveDate) -> impl Iterator<Item = NaiveDate> {
     std::iter::successors(Some(first), |month| {
         month.checked_add_months(Months::new(1))
     })
 }
 
+/// Returns the number, or 0 if it is negative.
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// How far the `created_at` of a log's row may be from the making of its id and still be found at the first try:
-/// clocks differ, and a row may wait in a queue.
+/// The greatest distance between the `created_at` of a log's row and the time in its id at which the first query
+/// still finds the row. Clocks differ, and a row may wait in a queue.
 const LEEWAY: Days = Days::new(1);
 
 diesel::define_sql_function! {
-    /// Cuts a time.
+    /// Truncates a time.
     #[sql_name = "pg_catalog.date_trunc"]
     fn date_trunc(to: Text, time: Timestamptz) -> Timestamptz;
 }
 
-/// The time itself, for the server to compute when the statement is run. PostgreSQL would plan a statement anew at each
-/// call if a plan for just that time were cheaper, and one for a single partition always is. As it cannot know the
-/// time before, it keeps one plan, and leaves out the other partitions when it runs it.
+/// Returns an expression for the time that the server evaluates at execution.
+///
+/// With the plain time, a custom plan for one partition would always be cheaper than the generic plan, so PostgreSQL
+/// would plan the statement at each call. With the expression it keeps the generic plan and excludes the other
+/// partitions at execution.
 pub(crate) fn when_run(time: DateTime<Utc>) -> date_trunc<&'static str, DateTime<Utc>> {
     date_trunc("microseconds", time)
 }
 
-/// The range of `created_at` in which rows are looked for first, if their ids carry these times.
+/// Returns the range of `created_at` that is searched first for rows whose ids have these times.
 pub(crate) fn window(
     times: impl IntoIterator<Item = DateTime<Utc>>,
 ) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
@@ -167,8 +174,10 @@ pub(crate) fn window(
     ))
 }
 
-/// The months that a log's row lies in whose id was made at a certain time, one or two, as a condition whose text holds
-/// them: the server plans it for their partitions alone, once for each such text, and need not even lock the others.
+/// The condition that restricts a query to the one or two months of a log's row, given the time in its id.
+///
+/// The months are literals in the text. So the server plans the query for their partitions only, once for each text,
+/// and does not lock the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct InMonths<C> {
     created_at: C,
@@ -176,22 +185,25 @@ pub(crate) struct InMonths<C> {
     before: NaiveDate,
 }
 
-/// How far ahead of this machine's clock the one may be by which an id was made, and its window's end with it.
-const AHEAD: Days = Days::new(2);
+/// The greatest distance between this machine's clock and the end of an id's window, if the id was created by a clock
+/// that is ahead.
+const MAX_CLOCK_LEAD: Days = Days::new(2);
 
-/// How far back months are written out. Each is a statement more that a connection may have to keep, and the time in an
-/// id is whatever its maker likes.
-const WRITTEN_OUT: Months = Months::new(5 * 12);
+/// The greatest age of months that are written as literals. Each month is one more statement that a connection may
+/// have to cache, and the client that creates an id chooses the time in it.
+const MAX_AGE_OF_LITERALS: Months = Months::new(5 * 12);
 
 impl<C> InMonths<C> {
-    /// None for a time that ids cannot have, or that lies too far back to be asked for often.
+    /// Returns `None` for a time that ids cannot have, or that is too old to be queried often.
     pub(crate) fn of(
         created_at: C,
         made_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<Self> {
         let (from, before) = window(made_at)?;
-        if from < now.checked_sub_months(WRITTEN_OUT)? || before > now.checked_add_days(AHEAD)? {
+        if from < now.checked_sub_months(MAX_AGE_OF_LITERALS)?
+            || before > now.checked_add_days(MAX_CLOCK_LEAD)?
+        {
             return None;
         }
         Some(Self {
@@ -206,14 +218,16 @@ impl<C> InMonths<C> {
 }
 
 impl<C> InMonths<C> {
-    /// A number for the months, from which the text follows.
+    /// Returns a number that identifies the months, and so the text.
     pub(crate) fn shape(&self) -> u64 {
         let days = |month: NaiveDate| u64::from(month.num_days_from_ce().unsigned_abs());
         days(self.from) << 32 | days(self.before)
     }
 }
 
-/// Writes when a month begins. Digit by digit, since diesel walks through a query whose text it does not need, too.
+/// Writes the begin of a month as a literal.
+///
+/// diesel calls `walk_ast` even for a statement whose text is cached. Digit by digit, no text is allocated there.
 fn push_month(first: NaiveDate, out: &mut AstPass<'_, '_, Pg>) {
     const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
     let (year, month) = (first.year().unsigned_abs(), first.month());
@@ -256,15 +270,16 @@ impl<C: ValidGrouping<G>, G> ValidGrouping<G> for InMonths<C> {
     type IsAggregate = C::IsAggregate;
 }
 
-/// The most months that are made ahead at once: ten years.
+/// The greatest number of months that one call creates ahead: ten years.
 pub(crate) const MOST_MONTHS_AHEAD: i32 = 120;
 
-/// How long the making or removing of a partition waits for a lock, outside a transaction of the caller's: all who
-/// write to the log wait behind it.
+/// The time that the creation or removal of a partition waits for a lock, outside a transaction of the caller. All
+/// writers of the log queue behind that lock.
 pub(crate) const LOCK_TIMEOUT: &str = "2s";
 
-/// Finds the months that have no partition of their own among the month of `$2`, or this one, and the `$3` months after
-/// it. `is_ahead` marks those that are so far ahead that no row of theirs is on its way.
+/// The query for the months without a partition, among the month of `$2` (or the current one) and the `$3` months
+/// after it. `is_ahead` marks the months that begin more than a day from now, so that no row of theirs is being
+/// written.
 pub(crate) const MISSING: &str = "\
     WITH months AS ( \
         SELECT pg_catalog.date_trunc('month', COALESCE($2::timestamp, pg_catalog.timezone('UTC', pg_catalog.now()))) \
@@ -279,7 +294,8 @@ pub(crate) const MISSING: &str = "\
             AND inhrelid = pg_catalog.to_regclass($1 || pg_catalog.to_char(month, '_YYYY_MM'))) \
     ORDER BY month";
 
-/// Makes the partition of the month of `$2`. `$3` is the lock timeout, NULL for the transaction's own.
+/// The statement that creates the partition of the month of `$2`. `$3` is the lock timeout; NULL keeps that of the
+/// transaction.
 pub(crate) const MAKE: &str = "\
     WITH limits AS MATERIALIZED ( \
         SELECT pg_catalog.set_config( \
@@ -288,11 +304,13 @@ pub(crate) const MAKE: &str = "\
     SELECT pg_catalog.count(audit.create_monthly_partition($1, $2) IS NULL) AS number \
     FROM limits WHERE lock_timeout IS NOT NULL";
 
-/// The size in bytes from which on the default partition is not read under a lock.
+/// The size in bytes from which on the default partition must not be scanned under a lock: 4 MiB.
 const LARGE: u32 = 4 << 20;
 
-/// A run of months that the default partition holds no row of. A CHECK says so while their partitions are made: without
-/// it, PostgreSQL reads the whole default partition for each of them, and holds up all that use the log meanwhile.
+/// A range of months of which the default partition has no row.
+///
+/// A CHECK constraint states this while their partitions are created. Without it, PostgreSQL scans the whole default
+/// partition for each of them, under a lock that blocks all users of the log.
 pub(crate) struct Spared {
     log: LogTable,
     from: NaiveDate,
@@ -300,7 +318,7 @@ pub(crate) struct Spared {
 }
 
 impl Spared {
-    /// None if there is no month, or the years do not have four digits.
+    /// Returns `None` if there is no month, or if a year is not between 1 and 9999.
     pub(crate) fn new(log: LogTable, months: &[NaiveDate]) -> Option<Self> {
         let (from, last) = (*months.iter().min()?, *months.iter().max()?);
         let before = last.checked_add_months(Months::new(1))?;
@@ -311,12 +329,13 @@ impl Spared {
         })
     }
 
+    /// Returns the name of the CHECK.
     fn name(&self) -> String {
         let (from, before) = (self.from.format("%Y_%m"), self.before.format("%Y_%m"));
         format!("wundr_without_{from}_to_{before}")
     }
 
-    /// A block that runs `statements` on the default partition `rest`, if there is one.
+    /// Returns a block that runs `statements` with the default partition in `rest`, if there is one.
     fn block(&self, statements: &str) -> String {
         format!(
             "DO $$ DECLARE rest REGCLASS; found BOOLEAN; other NAME; BEGIN \
@@ -330,8 +349,11 @@ impl Spared {
         )
     }
 
-    /// Adds the CHECK to a large default partition that has no row of these months, and removes those that were left
-    /// behind. New rows are held to it from then on.
+    /// Returns the statement that adds the CHECK, NOT VALID, to a large default partition without a row of these
+    /// months.
+    ///
+    /// From then on new rows must satisfy it. The statement also drops the constraints that interrupted calls left
+    /// behind.
     pub(crate) fn begin(&self) -> String {
         let name = self.name();
         let (from, before) = (self.from, self.before);
@@ -351,8 +373,11 @@ impl Spared {
         ))
     }
 
-    /// Reads the default partition once, while others read and write it. A row that came in before leaves the CHECK as it
-    /// was: then PostgreSQL reads again.
+    /// Returns the statement that validates the CHECK with one scan of the default partition, while others read and
+    /// write it.
+    ///
+    /// If a row that violates it was inserted before, the CHECK stays not valid, and PostgreSQL scans the partition
+    /// again.
     pub(crate) fn validate(&self) -> String {
         let name = self.name();
         self.block(&format!(
@@ -364,6 +389,7 @@ impl Spared {
         ))
     }
 
+    /// Returns the statement that drops the CHECK, if it is there.
     pub(crate) fn end(&self) -> String {
         let name = self.name();
         self.block(&format!(
@@ -374,8 +400,8 @@ impl Spared {
     }
 }
 
-/// The partitions of `$1`, the default one last. The bounds are read in the time zone that they are printed in; one that
-/// no date can hold is none.
+/// The query for the partitions of `$1`, the default partition last. The bounds are parsed in the session's time
+/// zone, in which they were printed. A bound that is out of the range of dates is NULL.
 pub(crate) const LIST: &str = "\
     SELECT name, is_default, \
         CASE WHEN pg_catalog.isfinite(bound_from) THEN bound_from END AS bound_from, \
@@ -397,13 +423,14 @@ pub(crate) const LIST: &str = "\
     ) AS partitions \
     ORDER BY is_default, bound_from NULLS FIRST, name";
 
-/// Whether there is a table `$2` and, where `$3` asks for that, it is a partition of `$1`.
+/// The query that checks whether the table `$2` exists and, if `$3` is true, is a partition of `$1`.
 pub(crate) const IS_THERE: &str = "\
     SELECT pg_catalog.to_regclass($2) IS NOT NULL AND (NOT $3 OR EXISTS ( \
         SELECT FROM pg_catalog.pg_inherits \
         WHERE inhparent = $1::regclass AND inhrelid = pg_catalog.to_regclass($2))) AS yes";
 
-/// A statement that runs another, of names that are ours, and gives up on a lock in time if it is told to.
+/// Returns a block that runs a statement, with a lock timeout if one is given. The statement must not contain user
+/// input.
 pub(crate) fn with_lock_timeout(statement: &str, lock_timeout: Option<&str>) -> String {
     let limit = lock_timeout.map(|timeout| format!("SET LOCAL lock_timeout = '{timeout}'; "));
     format!(
@@ -412,18 +439,21 @@ pub(crate) fn with_lock_timeout(statement: &str, lock_timeout: Option<&str>) -> 
     )
 }
 
+/// A row with one number.
 #[derive(QueryableByName)]
 pub(crate) struct Number {
     #[diesel(sql_type = BigInt)]
     pub(crate) number: i64,
 }
 
+/// A row with one boolean.
 #[derive(QueryableByName)]
 pub(crate) struct Answer {
     #[diesel(sql_type = Bool)]
     pub(crate) yes: bool,
 }
 
+/// A row of [`MISSING`].
 #[derive(QueryableByName)]
 pub(crate) struct MissingMonth {
     #[diesel(sql_type = Date)]
@@ -432,6 +462,7 @@ pub(crate) struct MissingMonth {
     pub(crate) is_ahead: bool,
 }
 
+/// A row of [`LIST`].
 #[derive(QueryableByName)]
 pub(crate) struct PartitionRow {
     #[diesel(sql_type = Text)]
@@ -455,7 +486,7 @@ impl From<PartitionRow> for Partition {
             is_default: row.is_default,
             from: row.bound_from,
             before: row.bound_before,
-            // The server writes -1 where it has not counted yet.
+            // The server stores -1 if it has not counted yet.
             estimated_rows: (row.estimated_rows >= 0.0).then_some(row.estimated_rows as u64),
             bytes: unsigned(row.bytes),
         }

@@ -1,9 +1,10 @@
-//! The life of a setup session and of its steps. The session's status, progress and current step follow from its steps,
-//! in the statement that takes the step.
+//! The states of a setup session and of its steps.
 //!
-//! Every statement locks the session first and then its steps, and reads what it has locked: a lock is taken on the
-//! newest version of a row, so that of two steps that end at once the second counts the first, though its statement
-//! began before the first was committed.
+//! The session's status, progress and current step are derived from its steps, in the statement that changes a step.
+//!
+//! Every statement locks the session first and then its steps, and reads the locked rows. A lock is taken on the
+//! newest version of a row. So if two steps end at the same time, the second statement counts the first step,
+//! although it began before the first was committed.
 
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
@@ -16,7 +17,7 @@ use crate::{
     StepStatus,
 };
 
-/// What happens to a step.
+/// A transition between the states of a step.
 #[derive(Debug)]
 pub(crate) enum StepAction {
     Start,
@@ -27,7 +28,7 @@ pub(crate) enum StepAction {
 }
 
 impl StepAction {
-    /// The method that does it.
+    /// Returns the name of the method that makes the transition.
     const fn name(&self) -> &'static str {
         match self {
             Self::Start => "start",
@@ -38,7 +39,7 @@ impl StepAction {
         }
     }
 
-    /// The states of a step that it leads from.
+    /// Returns the states of the step from which the transition is allowed.
     const fn from(&self) -> &'static [StepStatus] {
         use StepStatus::{Failed, Pending, Running};
         match self {
@@ -49,6 +50,7 @@ impl StepAction {
         }
     }
 
+    /// Returns the state of the step after the transition.
     const fn to(&self) -> StepStatus {
         match self {
             Self::Start => StepStatus::Running,
@@ -59,7 +61,8 @@ impl StepAction {
         }
     }
 
-    /// The states of the session in which it may happen. What runs when another step fails may still end.
+    /// Returns the states of the session in which the transition is allowed. If another step fails, a running step
+    /// can still end.
     const fn within(&self) -> &'static [SessionStatus] {
         use SessionStatus::{Failed, Pending, Running};
         match self {
@@ -69,7 +72,10 @@ impl StepAction {
         }
     }
 
-    /// Refuses what the database could only refuse without naming the column.
+    /// Checks the values whose column the database would not name.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if the message cannot be stored.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::Fail(message) => crate::checks::check(message, "error_message", None),
@@ -77,7 +83,7 @@ impl StepAction {
         }
     }
 
-    /// Why it cannot happen, or `None` if it can.
+    /// Returns the error if the transition is not allowed in these states, or `None` if it is.
     pub(crate) fn refusal(&self, step: StepStatus, session: SessionStatus) -> Option<Error> {
         if !self.from().contains(&step) {
             let (from, to) = (step.as_str(), self.to().as_str());
@@ -90,7 +96,7 @@ impl StepAction {
         }
         if !self.within().contains(&session) {
             let from = session.as_str();
-            let tried = match self {
+            let attempt = match self {
                 Self::Start => "the start of a step",
                 Self::Complete => "the completion of a step",
                 Self::Fail(_) => "the failure of a step",
@@ -101,12 +107,13 @@ impl StepAction {
                 "SetupSession",
                 from,
                 "running",
-                tried,
+                attempt,
             ));
         }
         None
     }
 
+    /// Writes the assignments of the UPDATE.
     fn push_changes<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("status = '");
         out.push_sql(self.to().as_str());
@@ -126,18 +133,18 @@ impl StepAction {
     }
 }
 
-/// A step that never began has an end but no duration.
+/// The SQL of the assignments that end a step. A step that never started gets an end but no duration.
 const END_OF_STEP: &str = ", completed_at = GREATEST(pg_catalog.now(), setup_steps.started_at), \
      duration_seconds = CASE WHEN setup_steps.started_at IS NOT NULL THEN LEAST(GREATEST(EXTRACT(EPOCH FROM \
      GREATEST(pg_catalog.now(), setup_steps.started_at) - setup_steps.started_at), 1), 2147483647)::integer END";
 
-/// Locks the session's steps: they are known as they are now.
+/// The SQL of `step`, which locks the session's steps and reads their current state.
 const LOCKED_STEPS: &str = "step AS MATERIALIZED (\
      SELECT s.id, s.name, s.step_order, s.status, s.error_message FROM setup.setup_steps AS s \
      JOIN session ON session.id = s.session_id FOR NO KEY UPDATE OF s)";
 
-/// What the session's columns are, by its steps as `current` has them.
-const FOLLOWING: &str = "progress = state.progress, current_step = state.current_step, status = state.status, \
+/// The SQL of the assignments that derive the session's columns from `state`.
+const DERIVED_COLUMNS: &str = "progress = state.progress, current_step = state.current_step, status = state.status, \
      error_message = CASE WHEN state.status = 'failed' THEN state.error_message END, \
      started_at = state.started_at, \
      completed_at = CASE WHEN state.status IN ('completed', 'failed') \
@@ -146,7 +153,7 @@ const FOLLOWING: &str = "progress = state.progress, current_step = state.current
          GREATEST(pg_catalog.now(), state.started_at) - state.started_at), 1), 2147483647)::integer END \
      FROM state WHERE setup_sessions.id = state.id";
 
-/// `state`: one row for the session, by its steps in `current`.
+/// Writes `state`: one row for the session, derived from its steps in `current`.
 fn push_state(started_at: &str, pending: &str, out: &mut AstPass<'_, '_, Pg>) {
     out.push_sql(
         "state AS (SELECT session.id, steps.current_step, steps.error_message, \
@@ -166,7 +173,8 @@ fn push_state(started_at: &str, pending: &str, out: &mut AstPass<'_, '_, Pg>) {
     );
 }
 
-fn push_words<'w>(words: impl Iterator<Item = &'w str>, out: &mut AstPass<'_, '_, Pg>) {
+/// Writes `IN` with these words.
+fn push_in_list<'w>(words: impl Iterator<Item = &'w str>, out: &mut AstPass<'_, '_, Pg>) {
     out.push_sql(" IN (");
     for (index, word) in words.enumerate() {
         out.push_sql(if index == 0 { "'" } else { ", '" });
@@ -176,7 +184,8 @@ fn push_words<'w>(words: impl Iterator<Item = &'w str>, out: &mut AstPass<'_, '_
     out.push_sql(")");
 }
 
-/// Takes a step, and the session with it. No row where the state of one of them does not allow it.
+/// The statement that changes the state of a step and updates the session. It returns no row if the state of one of
+/// them does not allow it.
 pub(crate) struct TakeStep<'a> {
     id: SetupStepId,
     action: &'a StepAction,
@@ -207,12 +216,12 @@ impl QueryFragment<Pg> for TakeStep<'_> {
         out.push_sql(" FROM session, step WHERE setup_steps.id = step.id AND step.id = ");
         out.push_bind_param::<Uuid, _>(&self.id)?;
         out.push_sql(" AND step.status");
-        push_words(
+        push_in_list(
             self.action.from().iter().map(|word| word.as_str()),
             &mut out,
         );
         out.push_sql(" AND session.status");
-        push_words(
+        push_in_list(
             self.action.within().iter().map(|word| word.as_str()),
             &mut out,
         );
@@ -231,13 +240,13 @@ impl QueryFragment<Pg> for TakeStep<'_> {
             &mut out,
         );
         out.push_sql(", followed AS (UPDATE setup.setup_sessions SET ");
-        out.push_sql(FOLLOWING);
+        out.push_sql(DERIVED_COLUMNS);
         out.push_sql(" AND EXISTS (SELECT FROM taken)) SELECT * FROM taken");
         Ok(())
     }
 }
 
-/// What happens to a session as a whole.
+/// A transition between the states of a session as a whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SessionAction {
     Start,
@@ -245,6 +254,7 @@ pub(crate) enum SessionAction {
 }
 
 impl SessionAction {
+    /// Returns the states from which the transition is allowed.
     const fn from(self) -> &'static [SessionStatus] {
         match self {
             Self::Start => &[SessionStatus::Pending],
@@ -252,7 +262,7 @@ impl SessionAction {
         }
     }
 
-    /// Why it cannot happen, or `None` if it can.
+    /// Returns the error if the transition is not allowed in these states, or `None` if it is.
     pub(crate) fn refusal(self, session: SessionStatus) -> Option<Error> {
         if self.from().contains(&session) {
             return None;
@@ -266,7 +276,7 @@ impl SessionAction {
     }
 }
 
-/// Starts or cancels a session. No row where its state does not allow it.
+/// The statement that starts or cancels a session. It returns no row if the session's state does not allow it.
 pub(crate) struct TakeSession {
     id: SetupSessionId,
     action: SessionAction,
@@ -290,7 +300,7 @@ impl QueryFragment<Pg> for TakeSession {
         );
         out.push_bind_param::<Uuid, _>(&self.id)?;
         out.push_sql(" AND status");
-        push_words(
+        push_in_list(
             self.action.from().iter().map(|word| word.as_str()),
             &mut out,
         );
@@ -301,7 +311,7 @@ impl QueryFragment<Pg> for TakeSession {
                 out.push_sql(", current AS (SELECT * FROM step), ");
                 push_state("pg_catalog.now()", "", &mut out);
                 out.push_sql(" UPDATE setup.setup_sessions SET ");
-                out.push_sql(FOLLOWING);
+                out.push_sql(DERIVED_COLUMNS);
             }
             SessionAction::Cancel => {
                 out.push_sql(", skipped AS (UPDATE setup.setup_steps SET status = 'skipped'");
@@ -323,12 +333,13 @@ impl QueryFragment<Pg> for TakeSession {
     }
 }
 
-/// Adds to a log where it lies.
+/// The statement that appends to a log, without reading the log first.
 pub(crate) enum AppendLog<'a> {
-    /// To a session's array, in an array of its own, so that an entry that is an array stays one entry. A stored null
-    /// is an empty array; another value that is no array becomes the first entry.
+    /// Appends to a session's array. The entry is bound in an array of its own, so that an entry that is an array
+    /// stays one entry. A stored null counts as an empty array. Any other value that is not an array becomes the
+    /// first entry.
     Session(SetupSessionId, &'a Document),
-    /// To a step's text.
+    /// Appends to a step's text.
     Step(SetupStepId, &'a str),
 }
 
@@ -353,7 +364,8 @@ impl QueryFragment<Pg> for AppendLog<'_> {
     }
 }
 
-/// Known by its text, which depends on what happens alone.
+/// Implements the traits of a statement that is looked up by its text. The text depends only on the kind of
+/// transition.
 macro_rules! statements {
     ($($statement:ty),*) => {$(
         impl QueryId for $statement {

@@ -1,22 +1,25 @@
-//! How many rows there are of each kind.
+//! Counts rows by a key.
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::BigInt;
 
-/// `SELECT key, count(*) ... GROUP BY key` over a query that selects a key: what diesel cannot say of a boxed query.
-/// The most frequent come first.
+/// `SELECT key, count(*) ... GROUP BY key` over a query that selects a key, most frequent key first.
+///
+/// diesel cannot group a boxed query.
 pub(crate) struct CountBy<Q> {
     keys: Q,
     limit: Option<i64>,
 }
 
 impl<Q> CountBy<Q> {
+    /// Counts the rows of all keys.
     pub(crate) fn new(keys: Q) -> Self {
         Self { keys, limit: None }
     }
 
+    /// Counts the rows of the `limit` most frequent keys.
     pub(crate) fn most_frequent(keys: Q, limit: i64) -> Self {
         Self {
             keys,
@@ -38,7 +41,7 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for CountBy<Q> {
     }
 }
 
-/// Known by its text.
+/// Looked up by its text, which depends on the query.
 impl<Q> QueryId for CountBy<Q> {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;

@@ -1,4 +1,4 @@
-//! The statement that measures all that a gate's conditions look at.
+//! The statement that reads the values for all conditions of a gate.
 
 use bigdecimal::BigDecimal;
 use diesel::QueryResult;
@@ -13,16 +13,21 @@ use crate::{
     AnalysisId, Error, GateCondition, GateVerdict, ProjectId, QualityGate, Reference, Result,
 };
 
-/// Matches the findings, if a condition asks for them, and reads the metrics and the score, in one statement.
+/// The statement that matches the findings, if a condition needs them, and reads the metrics and the score.
 pub(crate) struct Measure<'a> {
     compared: Compared,
-    /// For each condition, its metric.
+    /// For each condition, the name of its metric.
     names: Vec<Option<&'a str>>,
-    /// For each condition, how many days its metric is compared with, if it is not the base.
+    /// For each condition, the days of the period that its metric is compared with; `None` if it is compared with the
+    /// base.
     days: Vec<Option<i32>>,
 }
 
 impl<'a> Measure<'a> {
+    /// Creates the statement.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if `base` and `new` are the same, or a condition cannot be measured.
     pub(crate) fn new(
         gate: &'a QualityGate,
         base: Option<AnalysisId>,
@@ -61,7 +66,10 @@ impl<'a> Measure<'a> {
         Ok(measure)
     }
 
-    /// The verdict by what was measured.
+    /// Returns the verdict on the measured values.
+    ///
+    /// # Errors
+    /// The errors of [`check_projects`].
     pub(crate) fn verdict(
         gate: &QualityGate,
         base: Option<AnalysisId>,
@@ -69,7 +77,7 @@ impl<'a> Measure<'a> {
     ) -> Result<GateVerdict> {
         let (base_project, new_project, score, new_issues, open_issues, values, references) =
             measured;
-        // Without a base there is nothing to agree with.
+        // Without a base, only the project of the analysis has to exist.
         let base_project = base.map_or(new_project, |_| base_project);
         check_projects(base_project, new_project)?;
         let found = Measurements {
@@ -90,12 +98,12 @@ impl<'a> Measure<'a> {
     }
 }
 
-/// A score, which other clients may have written as text.
+/// Parses a score. Other clients may have stored it as text.
 fn number(text: &str) -> Option<BigDecimal> {
     crate::decimal::parse(text.trim())
 }
 
-/// How many of `source`'s findings there are, by severity.
+/// Writes the number of `source`'s findings by severity.
 fn push_counts(source: &str, out: &mut AstPass<'_, '_, Pg>) {
     out.push_sql("(SELECT ARRAY[");
     for (index, severity) in crate::IssueSeverity::ALL.iter().enumerate() {
@@ -111,13 +119,14 @@ fn push_counts(source: &str, out: &mut AstPass<'_, '_, Pg>) {
     out.push_sql("), ");
 }
 
+/// The SQL of a metric's mean in an analysis, whose id the caller writes after it.
 const MEAN: &str = "SELECT pg_catalog.avg(metric_value) FROM analysis.analysis_metrics \
                     WHERE metric_name = metric.name AND metric_value <> 'NaN' AND analysis_id = ";
 
 impl QueryFragment<Pg> for Measure<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_matching(&self.compared, &mut out)?;
-        // The texts of the rows are looked at only where there is a verdict.
+        // The texts of the rows are compared only if there is a verdict.
         for part in [
             ", paired_issue AS MATERIALIZED (SELECT now.severity, now.severity < base.severity AS is_worse, \
              base_status IN ",
@@ -193,8 +202,8 @@ impl Query for Measure<'_> {
 #[cfg(feature = "blocking")]
 impl<C> diesel::RunQueryDsl<C> for Measure<'_> {}
 
-/// The row that [`Measure`] returns: the two projects, the score, open issues that are new and all of them by
-/// severity, and for each condition its metric and what that is compared with.
+/// The row that [`Measure`] returns: the projects of the base and of the analysis, the score, the numbers of new and
+/// of open issues by severity, and for each condition its metric's value and the value that it is compared with.
 pub(crate) type Measured = (
     Option<ProjectId>,
     Option<ProjectId>,

@@ -1,10 +1,10 @@
 -- (uuid, bool, uuid, uuid)
-WITH asked AS MATERIALIZED (
+WITH comparison AS MATERIALIZED (
   SELECT base_project, new_project, completed_at, summary, CASE WHEN base_project = new_project THEN base_id
       END AS base, CASE WHEN base_project = new_project OR is_alone THEN new_id END AS new, findings
   FROM (
     SELECT $1::pg_catalog.uuid IS NULL AS is_alone, $2::pg_catalog.bool AS findings
-  ) AS asking
+  ) AS parameters
   LEFT JOIN (
     SELECT id AS base_id, project_id AS base_project
     FROM analysis.analyses
@@ -18,15 +18,15 @@ WITH asked AS MATERIALIZED (
   ) AS new ON TRUE
 ), finding AS MATERIALIZED ((
   SELECT id, FALSE AS is_new, status, line_number AS line, column_number AS col, pg_catalog.hashtextextended(file_path,
-      0) AS path, CASE WHEN rule_id IS NULL THEN pg_catalog.hashtextextended(type::pg_catalog.text, 1) ELSE
-      pg_catalog.hashtextextended(rule_id, 0) END AS rule, pg_catalog.hashtextextended(title, pg_catalog.hashtextextended(COALESCE(description,
-      ''), pg_catalog.hashtextextended(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(code_snippet,
+      0) AS path_hash, CASE WHEN rule_id IS NULL THEN pg_catalog.hashtextextended(type::pg_catalog.text, 1)
+      ELSE pg_catalog.hashtextextended(rule_id, 0) END AS rule_hash, pg_catalog.hashtextextended(title,
+      pg_catalog.hashtextextended(COALESCE(description, ''), pg_catalog.hashtextextended(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(code_snippet,
       ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', ''), CASE WHEN rule_id IS NULL THEN pg_catalog.hashtextextended(type::pg_catalog.text,
-      1) ELSE pg_catalog.hashtextextended(rule_id, 0) END))) AS exact
+      1) ELSE pg_catalog.hashtextextended(rule_id, 0) END))) AS exact_hash
   FROM analysis.analysis_issues
   WHERE analysis_id = (
     SELECT base
-    FROM asked
+    FROM comparison
     WHERE findings
   )
   LIMIT (
@@ -34,31 +34,31 @@ WITH asked AS MATERIALIZED (
   )
 ) UNION ALL (
   SELECT id, TRUE AS is_new, status, line_number AS line, column_number AS col, pg_catalog.hashtextextended(file_path,
-      0) AS path, CASE WHEN rule_id IS NULL THEN pg_catalog.hashtextextended(type::pg_catalog.text, 1) ELSE
-      pg_catalog.hashtextextended(rule_id, 0) END AS rule, pg_catalog.hashtextextended(title, pg_catalog.hashtextextended(COALESCE(description,
-      ''), pg_catalog.hashtextextended(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(code_snippet,
+      0) AS path_hash, CASE WHEN rule_id IS NULL THEN pg_catalog.hashtextextended(type::pg_catalog.text, 1)
+      ELSE pg_catalog.hashtextextended(rule_id, 0) END AS rule_hash, pg_catalog.hashtextextended(title,
+      pg_catalog.hashtextextended(COALESCE(description, ''), pg_catalog.hashtextextended(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(code_snippet,
       ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', ''), CASE WHEN rule_id IS NULL THEN pg_catalog.hashtextextended(type::pg_catalog.text,
-      1) ELSE pg_catalog.hashtextextended(rule_id, 0) END))) AS exact
+      1) ELSE pg_catalog.hashtextextended(rule_id, 0) END))) AS exact_hash
   FROM analysis.analysis_issues
   WHERE analysis_id = (
     SELECT new
-    FROM asked
+    FROM comparison
     WHERE findings
   )
   LIMIT (
     SELECT 9223372036854775807
   )
-)), lone_path AS MATERIALIZED (
-  SELECT path
+)), unshared_path AS MATERIALIZED (
+  SELECT path_hash
   FROM (
-    SELECT path, is_new
+    SELECT path_hash, is_new
     FROM finding
     UNION ALL
     SELECT pg_catalog.hashtextextended(file_path, 0), FALSE
     FROM analysis.analysis_results
     WHERE analysis_id = (
       SELECT base
-      FROM asked
+      FROM comparison
       WHERE findings
     )
     UNION ALL
@@ -66,367 +66,377 @@ WITH asked AS MATERIALIZED (
     FROM analysis.analysis_results
     WHERE analysis_id = (
       SELECT new
-      FROM asked
+      FROM comparison
       WHERE findings
     )
   ) AS named
-  GROUP BY path
+  GROUP BY path_hash
   HAVING pg_catalog.bool_and(is_new) OR NOT pg_catalog.bool_or(is_new)
-), lone AS MATERIALIZED (
-  SELECT id, is_new, path, exact
+), unshared_file_finding AS MATERIALIZED (
+  SELECT id, is_new, path_hash, exact_hash
   FROM finding
-  WHERE (path IN (
-    SELECT path
-    FROM lone_path
+  WHERE (path_hash IN (
+    SELECT path_hash
+    FROM unshared_path
   )) IS TRUE
-), portrait AS (
-  SELECT path, is_new, face, findings, (
+), file_fingerprint AS (
+  SELECT path_hash, is_new, findings_hash, findings, (
     SELECT file_path
     FROM analysis.analysis_issues
     WHERE id = any_id
   ) AS file_path
   FROM (
-    SELECT path, is_new, pg_catalog.bit_xor(exact) AS face, pg_catalog.count(*) AS findings, (pg_catalog.array_agg(id))[1]
-        AS any_id
-    FROM lone
-    GROUP BY path, is_new
-  ) AS drawn
+    SELECT path_hash, is_new, pg_catalog.bit_xor(exact_hash) AS findings_hash, pg_catalog.count(*) AS findings,
+        (pg_catalog.array_agg(id))[1] AS any_id
+    FROM unshared_file_finding
+    GROUP BY path_hash, is_new
+  ) AS summed
   OFFSET 0
-), twin AS (
-  SELECT path, is_new, name, face, findings, pg_catalog.row_number() OVER (PARTITION BY name, face, findings,
-      is_new ORDER BY file_path COLLATE pg_catalog."C") AS place
+), numbered_fingerprint AS (
+  SELECT path_hash, is_new, name, findings_hash, findings, pg_catalog.row_number() OVER (PARTITION BY name,
+      findings_hash, findings, is_new ORDER BY file_path COLLATE pg_catalog."C") AS row_index
   FROM (
     SELECT *, pg_catalog.substring(file_path, '[^/]*$') AS name
-    FROM portrait
+    FROM file_fingerprint
   ) AS named
-), likeness AS (
-  SELECT pg_catalog.min(path) FILTER (WHERE NOT is_new) AS old, pg_catalog.min(path) FILTER (WHERE is_new) AS
-      new, 2 AS weight
-  FROM lone
-  GROUP BY exact
-  HAVING pg_catalog.min(path) FILTER (WHERE NOT is_new) = pg_catalog.max(path) FILTER (WHERE NOT is_new)
-  AND pg_catalog.min(path) FILTER (WHERE is_new) = pg_catalog.max(path) FILTER (WHERE is_new)
+), rename_candidate AS (
+  SELECT pg_catalog.min(path_hash) FILTER (WHERE NOT is_new) AS old_path, pg_catalog.min(path_hash) FILTER (WHERE
+      is_new) AS new_path, 2 AS score
+  FROM unshared_file_finding
+  GROUP BY exact_hash
+  HAVING pg_catalog.min(path_hash) FILTER (WHERE NOT is_new) = pg_catalog.max(path_hash) FILTER (WHERE NOT
+      is_new)
+  AND pg_catalog.min(path_hash) FILTER (WHERE is_new) = pg_catalog.max(path_hash) FILTER (WHERE is_new)
   UNION ALL
-  SELECT pg_catalog.max(path) FILTER (WHERE NOT is_new), pg_catalog.max(path) FILTER (WHERE is_new), 1
-  FROM twin
-  GROUP BY name, face, findings, place
+  SELECT pg_catalog.max(path_hash) FILTER (WHERE NOT is_new), pg_catalog.max(path_hash) FILTER (WHERE is_new),
+      1
+  FROM numbered_fingerprint
+  GROUP BY name, findings_hash, findings, row_index
   HAVING pg_catalog.count(*) = 2
 ), renamed AS MATERIALIZED (
-  SELECT COALESCE(pg_catalog.jsonb_object_agg(old, new), '{}') AS paths
+  SELECT COALESCE(pg_catalog.jsonb_object_agg(old_path, new_path), '{}') AS new_path_of
   FROM (
-    SELECT old, new, pg_catalog.row_number() OVER (PARTITION BY old ORDER BY pg_catalog.sum(weight) DESC, new)
-        AS of_old, pg_catalog.row_number() OVER (PARTITION BY new ORDER BY pg_catalog.sum(weight) DESC, old)
-        AS of_new
-    FROM likeness
-    GROUP BY old, new
+    SELECT old_path, new_path, pg_catalog.row_number() OVER (PARTITION BY old_path ORDER BY pg_catalog.sum(score)
+        DESC, new_path) AS rank_for_old, pg_catalog.row_number() OVER (PARTITION BY new_path ORDER BY
+        pg_catalog.sum(score) DESC, old_path) AS rank_for_new
+    FROM rename_candidate
+    GROUP BY old_path, new_path
   ) AS ranked
-  WHERE of_old = 1
-  AND of_new = 1
-), placed AS (
-  SELECT *, CASE WHEN is_new THEN path ELSE COALESCE(((
-    SELECT paths
+  WHERE rank_for_old = 1
+  AND rank_for_new = 1
+), located AS (
+  SELECT *, CASE WHEN is_new THEN path_hash ELSE COALESCE(((
+    SELECT new_path_of
     FROM renamed
-  ) ->> path::pg_catalog.text)::pg_catalog.int8, path) END AS file, FALSE AS is_paired
+  ) ->> path_hash::pg_catalog.text)::pg_catalog.int8, path_hash) END AS file, FALSE AS is_paired
   FROM finding
-), even AS MATERIALIZED (
-  SELECT id, is_new, status, line, col, path, file, rule, exact, in_new = in_base AS is_paired, in_new > 0
-  AND in_base > 0 AS has_rivals, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
-      pg_catalog.lag(path, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line, in_base::pg_catalog.int4)
-      OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4) OVER in_order AS
-      base_status
+), exact_equal_count AS MATERIALIZED (
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, in_new = in_base AS is_paired,
+      in_new > 0
+  AND in_base > 0 AS is_in_both, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
+      pg_catalog.lag(path_hash, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line,
+      in_base::pg_catalog.int4) OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4)
+      OVER in_order AS base_status
   FROM (
-    SELECT id, is_new, status, line, col, path, file, rule, exact, key, pg_catalog.row_number() OVER whole AS
-        place, pg_catalog.count(*) FILTER (WHERE is_new) OVER whole AS in_new, pg_catalog.count(*) FILTER (WHERE
-        NOT is_new) OVER whole AS in_base
+    SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, key, pg_catalog.row_number()
+        OVER all_of_key AS row_index, pg_catalog.count(*) FILTER (WHERE is_new) OVER all_of_key AS in_new,
+        pg_catalog.count(*) FILTER (WHERE NOT is_new) OVER all_of_key AS in_base
     FROM (
-      SELECT id, is_new, status, line, col, path, file, rule, exact, pg_catalog.hashint8extended(exact, file)
-          AS key
-      FROM placed
+      SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, pg_catalog.hashint8extended(exact_hash,
+          file) AS key
+      FROM located
       WHERE NOT is_paired
     ) AS keyed
-    WINDOW whole AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
+    WINDOW all_of_key AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
         UNBOUNDED FOLLOWING)
   ) AS counted
   WINDOW in_order AS (PARTITION BY key ORDER BY is_new, line, col, id)
-), crowd AS MATERIALIZED (
+), ambiguous_file AS MATERIALIZED (
   SELECT DISTINCT file
-  FROM even
-  WHERE has_rivals
+  FROM exact_equal_count
+  WHERE is_in_both
   AND NOT is_paired
-), drift AS (
-  SELECT id, is_new, status, line, col, path, file, rule, exact, has_rivals, is_paired, CASE WHEN is_new THEN
-      line - COALESCE((pg_catalog.max(CASE WHEN is_paired AND pg_catalog.abs(line::pg_catalog.int8 - base_line)
-      < 1073741824 THEN line::pg_catalog.int8 * 4294967296 + 2147483648 + (line::pg_catalog.int8 - base_line)
-      END) OVER (PARTITION BY file, is_new ORDER BY line) & 4294967295) - 2147483648, 0) ELSE line END AS
-      origin
-  FROM even
+), line_shift AS (
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, is_in_both, is_paired, CASE
+      WHEN is_new THEN line - COALESCE((pg_catalog.max(CASE WHEN is_paired AND pg_catalog.abs(line::pg_catalog.int8
+      - base_line) < 1073741824 THEN line::pg_catalog.int8 * 4294967296 + 2147483648 + (line::pg_catalog.int8
+      - base_line) END) OVER (PARTITION BY file, is_new ORDER BY line) & 4294967295) - 2147483648, 0) ELSE
+      line END AS origin_line
+  FROM exact_equal_count
   WHERE (file IN (
     SELECT file
-    FROM crowd
+    FROM ambiguous_file
   )) IS TRUE
-  AND (is_new OR has_rivals AND NOT is_paired)
-), rival AS (
+  AND (is_new OR is_in_both AND NOT is_paired)
+), ambiguous AS (
   SELECT *
-  FROM drift
-  WHERE has_rivals
+  FROM line_shift
+  WHERE is_in_both
   AND NOT is_paired
-), near AS MATERIALIZED (
-  SELECT id, is_new, status, line, col, path, file, rule, exact, place <= CASE WHEN is_new THEN 2 * in_base
-      ELSE in_new END AS is_paired, in_new > 0
-  AND in_base > 0 AS has_rivals, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
-      pg_catalog.lag(path, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line, in_base::pg_catalog.int4)
-      OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4) OVER in_order AS
-      base_status
+), exact_by_shift AS MATERIALIZED (
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, row_index <= CASE WHEN is_new
+      THEN 2 * in_base ELSE in_new END AS is_paired, in_new > 0
+  AND in_base > 0 AS is_in_both, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
+      pg_catalog.lag(path_hash, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line,
+      in_base::pg_catalog.int4) OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4)
+      OVER in_order AS base_status
   FROM (
-    SELECT id, is_new, status, line, col, path, file, rule, exact, key, pg_catalog.row_number() OVER whole AS
-        place, pg_catalog.count(*) FILTER (WHERE is_new) OVER whole AS in_new, pg_catalog.count(*) FILTER (WHERE
-        NOT is_new) OVER whole AS in_base
+    SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, key, pg_catalog.row_number()
+        OVER all_of_key AS row_index, pg_catalog.count(*) FILTER (WHERE is_new) OVER all_of_key AS in_new,
+        pg_catalog.count(*) FILTER (WHERE NOT is_new) OVER all_of_key AS in_base
     FROM (
-      SELECT id, is_new, status, line, col, path, file, rule, exact, pg_catalog.hashint8extended(pg_catalog.hashint8extended(exact,
-          file), COALESCE(origin, 0)) AS key
-      FROM rival
+      SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, pg_catalog.hashint8extended(pg_catalog.hashint8extended(exact_hash,
+          file), COALESCE(origin_line, 0)) AS key
+      FROM ambiguous
       WHERE NOT is_paired
     ) AS keyed
-    WINDOW whole AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
+    WINDOW all_of_key AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
         UNBOUNDED FOLLOWING)
   ) AS counted
   WINDOW in_order AS (PARTITION BY key ORDER BY is_new, line, col, id)
-), level AS MATERIALIZED (
-  SELECT id, is_new, status, line, col, path, file, rule, exact, place <= CASE WHEN is_new THEN 2 * in_base
-      ELSE in_new END AS is_paired, in_new > 0
-  AND in_base > 0 AS has_rivals, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
-      pg_catalog.lag(path, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line, in_base::pg_catalog.int4)
-      OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4) OVER in_order AS
-      base_status
+), exact_in_order AS MATERIALIZED (
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, row_index <= CASE WHEN is_new
+      THEN 2 * in_base ELSE in_new END AS is_paired, in_new > 0
+  AND in_base > 0 AS is_in_both, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
+      pg_catalog.lag(path_hash, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line,
+      in_base::pg_catalog.int4) OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4)
+      OVER in_order AS base_status
   FROM (
-    SELECT id, is_new, status, line, col, path, file, rule, exact, key, pg_catalog.row_number() OVER whole AS
-        place, pg_catalog.count(*) FILTER (WHERE is_new) OVER whole AS in_new, pg_catalog.count(*) FILTER (WHERE
-        NOT is_new) OVER whole AS in_base
+    SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, key, pg_catalog.row_number()
+        OVER all_of_key AS row_index, pg_catalog.count(*) FILTER (WHERE is_new) OVER all_of_key AS in_new,
+        pg_catalog.count(*) FILTER (WHERE NOT is_new) OVER all_of_key AS in_base
     FROM (
-      SELECT id, is_new, status, line, col, path, file, rule, exact, pg_catalog.hashint8extended(exact, file)
-          AS key
-      FROM near
+      SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, pg_catalog.hashint8extended(exact_hash,
+          file) AS key
+      FROM exact_by_shift
       WHERE NOT is_paired
     ) AS keyed
-    WINDOW whole AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
+    WINDOW all_of_key AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
         UNBOUNDED FOLLOWING)
   ) AS counted
   WINDOW in_order AS (PARTITION BY key ORDER BY is_new, line, col, id)
-), odd AS MATERIALIZED (
-  SELECT *, FALSE AS is_paired, path IN (
-    SELECT path
-    FROM lone_path
-  ) AS is_stray
+), unmatched AS MATERIALIZED (
+  SELECT *, FALSE AS is_paired, path_hash IN (
+    SELECT path_hash
+    FROM unshared_path
+  ) AS is_in_unshared_file
   FROM (
-    SELECT id, is_new, status, line, col, path, file, rule, exact
-    FROM even
-    WHERE NOT (is_paired OR has_rivals)
+    SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash
+    FROM exact_equal_count
+    WHERE NOT (is_paired OR is_in_both)
     UNION ALL
-    SELECT id, is_new, status, line, col, path, file, rule, exact
-    FROM level
+    SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash
+    FROM exact_in_order
     WHERE NOT is_paired
-  ) AS unequal
-), stray AS (
+  ) AS without_equal
+), unmatched_in_unshared_file AS (
   SELECT *
-  FROM odd
-  WHERE is_stray
-), far AS MATERIALIZED (
-  SELECT id, is_new, status, line, col, path, file, rule, exact, place <= CASE WHEN is_new THEN 2 * in_base
-      ELSE in_new END AS is_paired, in_new > 0
-  AND in_base > 0 AS has_rivals, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
-      pg_catalog.lag(path, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line, in_base::pg_catalog.int4)
-      OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4) OVER in_order AS
-      base_status
+  FROM unmatched
+  WHERE is_in_unshared_file
+), exact_in_other_file AS MATERIALIZED (
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, row_index <= CASE WHEN is_new
+      THEN 2 * in_base ELSE in_new END AS is_paired, in_new > 0
+  AND in_base > 0 AS is_in_both, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
+      pg_catalog.lag(path_hash, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line,
+      in_base::pg_catalog.int4) OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4)
+      OVER in_order AS base_status
   FROM (
-    SELECT id, is_new, status, line, col, path, file, rule, exact, key, pg_catalog.row_number() OVER whole AS
-        place, pg_catalog.count(*) FILTER (WHERE is_new) OVER whole AS in_new, pg_catalog.count(*) FILTER (WHERE
-        NOT is_new) OVER whole AS in_base
+    SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, key, pg_catalog.row_number()
+        OVER all_of_key AS row_index, pg_catalog.count(*) FILTER (WHERE is_new) OVER all_of_key AS in_new,
+        pg_catalog.count(*) FILTER (WHERE NOT is_new) OVER all_of_key AS in_base
     FROM (
-      SELECT id, is_new, status, line, col, path, file, rule, exact, exact AS key
-      FROM stray
+      SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, exact_hash AS key
+      FROM unmatched_in_unshared_file
       WHERE NOT is_paired
     ) AS keyed
-    WINDOW whole AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
+    WINDOW all_of_key AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
         UNBOUNDED FOLLOWING)
   ) AS counted
   WINDOW in_order AS (PARTITION BY key ORDER BY is_new, line, col, id)
-), spare AS MATERIALIZED (
-  SELECT id, is_new, status, line, col, path, file, rule, exact, pg_catalog.hashint8extended(rule, file) AS
-      topic
-  FROM odd
-  WHERE NOT is_stray
+), remaining AS MATERIALIZED (
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, pg_catalog.hashint8extended(rule_hash,
+      file) AS file_rule
+  FROM unmatched
+  WHERE NOT is_in_unshared_file
   UNION ALL
-  SELECT id, is_new, status, line, col, path, file, rule, exact, pg_catalog.hashint8extended(rule, file)
-  FROM far
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, pg_catalog.hashint8extended(rule_hash,
+      file)
+  FROM exact_in_other_file
   WHERE NOT is_paired
-), topic AS MATERIALIZED (
-  SELECT topic
-  FROM spare
-  GROUP BY topic
+), shared_file_rule AS MATERIALIZED (
+  SELECT file_rule
+  FROM remaining
+  GROUP BY file_rule
   HAVING pg_catalog.bool_or(is_new)
   AND NOT pg_catalog.bool_and(is_new)
-), loose AS (
-  SELECT spare.*, FALSE AS is_paired, code, message, wording
-  FROM spare
+), with_parts AS (
+  SELECT remaining.*, FALSE AS is_paired, code_hash, message_hash, wording_hash
+  FROM remaining
   CROSS JOIN LATERAL (
-    SELECT CASE WHEN code <> '' THEN pg_catalog.hashtextextended(code, topic) ELSE pg_catalog.uuid_hash_extended(spare.id,
-        topic) END AS code, pg_catalog.hashtextextended(title, pg_catalog.hashtextextended(description, topic))
-        AS message, pg_catalog.hashtextextended(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(title,
+    SELECT CASE WHEN code <> '' THEN pg_catalog.hashtextextended(code, file_rule) ELSE pg_catalog.uuid_hash_extended(remaining.id,
+        file_rule) END AS code_hash, pg_catalog.hashtextextended(title, pg_catalog.hashtextextended(description,
+        file_rule)) AS message_hash, pg_catalog.hashtextextended(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(title,
         E'0', ''), E'1', ''), E'2', ''), E'3', ''), E'4', ''), E'5', ''), E'6', ''), E'7', ''), E'8', ''),
         E'9', ''), pg_catalog.hashtextextended(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(description,
         E'0', ''), E'1', ''), E'2', ''), E'3', ''), E'4', ''), E'5', ''), E'6', ''), E'7', ''), E'8', ''),
-        E'9', ''), topic)) AS wording
+        E'9', ''), file_rule)) AS wording_hash
     FROM (
       SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(code_snippet,
           ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', '') AS code, title, COALESCE(description, '') AS
           description
       FROM analysis.analysis_issues
-      WHERE analysis_issues.id = spare.id
+      WHERE analysis_issues.id = remaining.id
       OFFSET 0
-    ) AS text
+    ) AS texts
     OFFSET 0
-  ) AS digest
-  WHERE (topic IN (
-    SELECT topic
-    FROM topic
+  ) AS hashes
+  WHERE (file_rule IN (
+    SELECT file_rule
+    FROM shared_file_rule
   )) IS TRUE
-), by_code AS MATERIALIZED (
-  SELECT id, is_new, status, line, col, path, file, rule, exact, code, message, wording, place <= CASE WHEN
-      is_new THEN 2 * in_base ELSE in_new END AS is_paired, in_new > 0
-  AND in_base > 0 AS has_rivals, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
-      pg_catalog.lag(path, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line, in_base::pg_catalog.int4)
-      OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4) OVER in_order AS
-      base_status
+), same_code AS MATERIALIZED (
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, code_hash, message_hash,
+      wording_hash, row_index <= CASE WHEN is_new THEN 2 * in_base ELSE in_new END AS is_paired, in_new > 0
+  AND in_base > 0 AS is_in_both, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
+      pg_catalog.lag(path_hash, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line,
+      in_base::pg_catalog.int4) OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4)
+      OVER in_order AS base_status
   FROM (
-    SELECT id, is_new, status, line, col, path, file, rule, exact, code, message, wording, key, pg_catalog.row_number()
-        OVER whole AS place, pg_catalog.count(*) FILTER (WHERE is_new) OVER whole AS in_new, pg_catalog.count(*)
-        FILTER (WHERE NOT is_new) OVER whole AS in_base
+    SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, code_hash, message_hash,
+        wording_hash, key, pg_catalog.row_number() OVER all_of_key AS row_index, pg_catalog.count(*) FILTER (WHERE
+        is_new) OVER all_of_key AS in_new, pg_catalog.count(*) FILTER (WHERE NOT is_new) OVER all_of_key AS
+        in_base
     FROM (
-      SELECT id, is_new, status, line, col, path, file, rule, exact, code, message, wording, code AS key
-      FROM loose
+      SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, code_hash, message_hash,
+          wording_hash, code_hash AS key
+      FROM with_parts
       WHERE NOT is_paired
     ) AS keyed
-    WINDOW whole AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
+    WINDOW all_of_key AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
         UNBOUNDED FOLLOWING)
   ) AS counted
   WINDOW in_order AS (PARTITION BY key ORDER BY is_new, line, col, id)
-), by_message AS MATERIALIZED (
-  SELECT id, is_new, status, line, col, path, file, rule, exact, code, message, wording, place <= CASE WHEN
-      is_new THEN 2 * in_base ELSE in_new END AS is_paired, in_new > 0
-  AND in_base > 0 AS has_rivals, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
-      pg_catalog.lag(path, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line, in_base::pg_catalog.int4)
-      OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4) OVER in_order AS
-      base_status
+), same_message AS MATERIALIZED (
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, code_hash, message_hash,
+      wording_hash, row_index <= CASE WHEN is_new THEN 2 * in_base ELSE in_new END AS is_paired, in_new > 0
+  AND in_base > 0 AS is_in_both, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
+      pg_catalog.lag(path_hash, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line,
+      in_base::pg_catalog.int4) OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4)
+      OVER in_order AS base_status
   FROM (
-    SELECT id, is_new, status, line, col, path, file, rule, exact, code, message, wording, key, pg_catalog.row_number()
-        OVER whole AS place, pg_catalog.count(*) FILTER (WHERE is_new) OVER whole AS in_new, pg_catalog.count(*)
-        FILTER (WHERE NOT is_new) OVER whole AS in_base
+    SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, code_hash, message_hash,
+        wording_hash, key, pg_catalog.row_number() OVER all_of_key AS row_index, pg_catalog.count(*) FILTER (WHERE
+        is_new) OVER all_of_key AS in_new, pg_catalog.count(*) FILTER (WHERE NOT is_new) OVER all_of_key AS
+        in_base
     FROM (
-      SELECT id, is_new, status, line, col, path, file, rule, exact, code, message, wording, message AS key
-      FROM by_code
+      SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, code_hash, message_hash,
+          wording_hash, message_hash AS key
+      FROM same_code
       WHERE NOT is_paired
     ) AS keyed
-    WINDOW whole AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
+    WINDOW all_of_key AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
         UNBOUNDED FOLLOWING)
   ) AS counted
   WINDOW in_order AS (PARTITION BY key ORDER BY is_new, line, col, id)
-), by_wording AS MATERIALIZED (
-  SELECT id, is_new, status, line, col, path, file, rule, exact, code, message, wording, place <= CASE WHEN
-      is_new THEN 2 * in_base ELSE in_new END AS is_paired, in_new > 0
-  AND in_base > 0 AS has_rivals, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
-      pg_catalog.lag(path, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line, in_base::pg_catalog.int4)
-      OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4) OVER in_order AS
-      base_status
+), same_wording AS MATERIALIZED (
+  SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, code_hash, message_hash,
+      wording_hash, row_index <= CASE WHEN is_new THEN 2 * in_base ELSE in_new END AS is_paired, in_new > 0
+  AND in_base > 0 AS is_in_both, pg_catalog.lag(id, in_base::pg_catalog.int4) OVER in_order AS base_id,
+      pg_catalog.lag(path_hash, in_base::pg_catalog.int4) OVER in_order AS base_path, pg_catalog.lag(line,
+      in_base::pg_catalog.int4) OVER in_order AS base_line, pg_catalog.lag(status, in_base::pg_catalog.int4)
+      OVER in_order AS base_status
   FROM (
-    SELECT id, is_new, status, line, col, path, file, rule, exact, code, message, wording, key, pg_catalog.row_number()
-        OVER whole AS place, pg_catalog.count(*) FILTER (WHERE is_new) OVER whole AS in_new, pg_catalog.count(*)
-        FILTER (WHERE NOT is_new) OVER whole AS in_base
+    SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, code_hash, message_hash,
+        wording_hash, key, pg_catalog.row_number() OVER all_of_key AS row_index, pg_catalog.count(*) FILTER (WHERE
+        is_new) OVER all_of_key AS in_new, pg_catalog.count(*) FILTER (WHERE NOT is_new) OVER all_of_key AS
+        in_base
     FROM (
-      SELECT id, is_new, status, line, col, path, file, rule, exact, code, message, wording, wording AS key
-      FROM by_message
+      SELECT id, is_new, status, line, col, path_hash, file, rule_hash, exact_hash, code_hash, message_hash,
+          wording_hash, wording_hash AS key
+      FROM same_message
       WHERE NOT is_paired
     ) AS keyed
-    WINDOW whole AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
+    WINDOW all_of_key AS (PARTITION BY key ORDER BY is_new, line, col, id ROWS BETWEEN UNBOUNDED PRECEDING AND
         UNBOUNDED FOLLOWING)
   ) AS counted
   WINDOW in_order AS (PARTITION BY key ORDER BY is_new, line, col, id)
-), rest AS (
+), unpaired AS (
   SELECT id, is_new, status
-  FROM by_wording
+  FROM same_wording
   WHERE NOT is_paired
   UNION ALL
   SELECT id, is_new, status
-  FROM spare
-  WHERE (topic IN (
-    SELECT topic
-    FROM topic
+  FROM remaining
+  WHERE (file_rule IN (
+    SELECT file_rule
+    FROM shared_file_rule
   )) IS NOT TRUE
 ), pair AS MATERIALIZED (
-  SELECT id, base_id, status, base_status, path IS DISTINCT FROM base_path OR line IS DISTINCT FROM base_line
-      AS has_moved
-  FROM even
+  SELECT id, base_id, status, base_status, path_hash IS DISTINCT FROM base_path OR line IS DISTINCT FROM
+      base_line AS has_moved
+  FROM exact_equal_count
   WHERE is_paired
   AND is_new
   UNION ALL
-  SELECT id, base_id, status, base_status, path IS DISTINCT FROM base_path OR line IS DISTINCT FROM base_line
-      AS has_moved
-  FROM near
+  SELECT id, base_id, status, base_status, path_hash IS DISTINCT FROM base_path OR line IS DISTINCT FROM
+      base_line AS has_moved
+  FROM exact_by_shift
   WHERE is_paired
   AND is_new
   UNION ALL
-  SELECT id, base_id, status, base_status, path IS DISTINCT FROM base_path OR line IS DISTINCT FROM base_line
-      AS has_moved
-  FROM level
+  SELECT id, base_id, status, base_status, path_hash IS DISTINCT FROM base_path OR line IS DISTINCT FROM
+      base_line AS has_moved
+  FROM exact_in_order
   WHERE is_paired
   AND is_new
   UNION ALL
-  SELECT id, base_id, status, base_status, path IS DISTINCT FROM base_path OR line IS DISTINCT FROM base_line
-      AS has_moved
-  FROM far
+  SELECT id, base_id, status, base_status, path_hash IS DISTINCT FROM base_path OR line IS DISTINCT FROM
+      base_line AS has_moved
+  FROM exact_in_other_file
   WHERE is_paired
   AND is_new
   UNION ALL
-  SELECT id, base_id, status, base_status, path IS DISTINCT FROM base_path OR line IS DISTINCT FROM base_line
-      AS has_moved
-  FROM by_code
+  SELECT id, base_id, status, base_status, path_hash IS DISTINCT FROM base_path OR line IS DISTINCT FROM
+      base_line AS has_moved
+  FROM same_code
   WHERE is_paired
   AND is_new
   UNION ALL
-  SELECT id, base_id, status, base_status, path IS DISTINCT FROM base_path OR line IS DISTINCT FROM base_line
-      AS has_moved
-  FROM by_message
+  SELECT id, base_id, status, base_status, path_hash IS DISTINCT FROM base_path OR line IS DISTINCT FROM
+      base_line AS has_moved
+  FROM same_message
   WHERE is_paired
   AND is_new
   UNION ALL
-  SELECT id, base_id, status, base_status, path IS DISTINCT FROM base_path OR line IS DISTINCT FROM base_line
-      AS has_moved
-  FROM by_wording
+  SELECT id, base_id, status, base_status, path_hash IS DISTINCT FROM base_path OR line IS DISTINCT FROM
+      base_line AS has_moved
+  FROM same_wording
   WHERE is_paired
   AND is_new
-), heir AS (
-  UPDATE analysis.analysis_issues AS heir
+), carried_over AS (
+  UPDATE analysis.analysis_issues AS carried_over
   SET status = base.status, resolved_at = base.resolved_at, resolved_by = base.resolved_by
   FROM pair
   JOIN analysis.analysis_issues AS base ON base.id = pair.base_id
-  WHERE heir.id = pair.id
-  AND heir.status = 'open'
+  WHERE carried_over.id = pair.id
+  AND carried_over.status = 'open'
   AND pair.status = 'open'
   AND pair.base_status IN ('ignored', 'false_positive')
-  AND (heir.severity >= base.severity AND (pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(heir.code_snippet,
-      ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', '') <> '' AND pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(heir.code_snippet,
+  AND (carried_over.severity >= base.severity AND (pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(carried_over.code_snippet,
+      ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', '') <> '' AND pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(carried_over.code_snippet,
       ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', '') = pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(base.code_snippet,
-      ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', '') OR heir.file_path = base.file_path AND (heir.line_number
-      = base.line_number OR heir.line_number IS NULL AND base.line_number IS NULL AND pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(heir.code_snippet,
+      ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', '') OR carried_over.file_path = base.file_path AND (carried_over.line_number
+      = base.line_number OR carried_over.line_number IS NULL AND base.line_number IS NULL AND pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(carried_over.code_snippet,
       ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', '') = '' AND pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(COALESCE(base.code_snippet,
-      ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', '') = '' AND heir.title = base.title AND heir.description
-      IS NOT DISTINCT FROM base.description))) IS TRUE
+      ''), E' ', ''), E'\t', ''), E'\r', ''), E'\n', '') = '' AND carried_over.title = base.title AND
+      carried_over.description IS NOT DISTINCT FROM base.description))) IS TRUE
   RETURNING 1
 )
 SELECT base_project, new_project, unchanged, moved, new_ids, fixed, reopened, (
   SELECT pg_catalog.count(*)
-  FROM heir
+  FROM carried_over
 )
-FROM asked
+FROM comparison
 CROSS JOIN (
   SELECT pg_catalog.string_agg(pg_catalog.uuid_send(base_id) || pg_catalog.uuid_send(id), '') FILTER (WHERE
       NOT has_moved) AS unchanged, pg_catalog.string_agg(pg_catalog.uuid_send(base_id) || pg_catalog.uuid_send(id),
@@ -437,5 +447,5 @@ CROSS JOIN (
 CROSS JOIN (
   SELECT pg_catalog.string_agg(pg_catalog.uuid_send(id), '') FILTER (WHERE is_new) AS new_ids, pg_catalog.string_agg(pg_catalog.uuid_send(id),
       '') FILTER (WHERE NOT is_new) AS fixed
-  FROM rest
+  FROM unpaired
 ) AS left_over
