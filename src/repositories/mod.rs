@@ -7,6 +7,7 @@
 use super::*;
 use crate::page::Order as _;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
+use members::remove_members;
 use writing::Write;
 
 /// The number of tries of a conditional transition whose condition holds when it is checked
@@ -154,25 +155,6 @@ macro_rules! list_of {
     }};
 }
 
-/// Removes members, unless an organization or a project would lose its last owner. `$touched` is
-/// the cache entries of the members.
-#[repository]
-macro_rules! remove {
-    ($self:ident, $row:ident, $members:expr, $touched:expr) => {{
-        let write = Write::begin(&$self.0).await?;
-        let outcome = write
-            .source()
-            .one::<_, Removed>(remove_members::<$row, _>($members))
-            .await;
-        let touched = |removed: &Removed| (removed.2 > 0).then_some($touched);
-        let (_, ownerless, removed) = write.finish_touching(outcome, touched).await?;
-        if ownerless > 0 {
-            return Err($row::last_owner());
-        }
-        usize::try_from(removed).map_err(|error| Error::invalid("removed", error))?
-    }};
-}
-
 mod analyses;
 mod analysis_issues;
 mod analysis_metrics;
@@ -185,6 +167,7 @@ mod duplicate_groups;
 mod grouping;
 mod ingest;
 mod integrations;
+mod members;
 mod organization_members;
 mod organizations;
 mod partitions;

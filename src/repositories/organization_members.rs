@@ -4,10 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::public::organization_members;
-use crate::sql::{
-    Changes as _, Membership as _, NewRow as _, Removed, change_member, remove_members,
-    upsert_member,
-};
+use crate::sql::{Changes as _, Membership as _, NewRow as _, change_member, upsert_member};
 use crate::touched::{Everything, Key};
 use crate::{
     Error, NewOrganizationMember, OrganizationId, OrganizationMember, OrganizationMemberChanges,
@@ -392,7 +389,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .filter(organization_members::user_id.eq(user_id))
             .select(LEAVING);
         let key = Key::OrganizationMember(organization_id, user_id);
-        Ok(remove!(self, NewOrganizationMember, member, key.clone()) == 1)
+        Ok(remove_members::<NewOrganizationMember, _, _>(&self.0, member, key).await? == 1)
     }
 
     async fn delete(&self, id: OrganizationMemberId) -> Result<bool> {
@@ -405,7 +402,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             touched.map(|member| Key::OrganizationMember(member.organization_id, member.user_id));
         let touched = touched.ok_or(Everything);
         let member = organization_members::table.find(id).select(LEAVING);
-        Ok(remove!(self, NewOrganizationMember, member, touched.clone()) == 1)
+        Ok(remove_members::<NewOrganizationMember, _, _>(&self.0, member, touched).await? == 1)
     }
 
     async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<usize> {
@@ -413,6 +410,6 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .query()
             .order(organization_members::id)
             .select(LEAVING);
-        Ok(remove!(self, NewOrganizationMember, members, Everything))
+        remove_members::<NewOrganizationMember, _, _>(&self.0, members, Everything).await
     }
 }

@@ -4,10 +4,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::public::project_members;
-use crate::sql::{
-    Changes as _, Membership as _, NewRow as _, Removed, change_member, remove_members,
-    upsert_member,
-};
+use crate::sql::{Changes as _, Membership as _, NewRow as _, change_member, upsert_member};
 use crate::touched::{Everything, Key};
 use crate::{
     Error, NewProjectMember, Page, Paged, ProjectId, ProjectMember, ProjectMemberChanges,
@@ -363,7 +360,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .filter(project_members::user_id.eq(user_id))
             .select(LEAVING);
         let key = Key::ProjectMember(project_id, user_id);
-        Ok(remove!(self, NewProjectMember, member, key.clone()) == 1)
+        Ok(remove_members::<NewProjectMember, _, _>(&self.0, member, key).await? == 1)
     }
 
     async fn delete(&self, id: ProjectMemberId) -> Result<bool> {
@@ -375,11 +372,11 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         let touched = touched.map(|member| Key::ProjectMember(member.project_id, member.user_id));
         let touched = touched.ok_or(Everything);
         let member = project_members::table.find(id).select(LEAVING);
-        Ok(remove!(self, NewProjectMember, member, touched.clone()) == 1)
+        Ok(remove_members::<NewProjectMember, _, _>(&self.0, member, touched).await? == 1)
     }
 
     async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<usize> {
         let members = filter.query().order(project_members::id).select(LEAVING);
-        Ok(remove!(self, NewProjectMember, members, Everything))
+        remove_members::<NewProjectMember, _, _>(&self.0, members, Everything).await
     }
 }

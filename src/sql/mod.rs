@@ -303,7 +303,9 @@ use cached_text::{Shape, push_text};
 pub(crate) use count_by::CountBy;
 pub use delete::{DeleteMatching, DeleteReturning, delete_matching};
 pub(crate) use literal_limit::at_most;
-pub use membership::{Membership, Removed, change_member, remove_members, upsert_member};
+pub use membership::{
+    Membership, RemoveMembers, Removed, change_member, remove_members, upsert_member,
+};
 pub(crate) use page_per_parent::pages_of_each;
 pub use page_per_parent::{PageOfEach, page_of_each, parent_id};
 pub(crate) use subquery::{Rows, RowsOf, ValueOf, columns_of};

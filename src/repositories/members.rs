@@ -1,0 +1,36 @@
+//! The removal of members of organizations and projects.
+
+use diesel::pg::Pg;
+use diesel::query_builder::{QueryFragment, QueryId};
+
+use super::*;
+use crate::sql::{Membership, RemoveMembers, Removed, remove_members as statement};
+use crate::touched::Touches;
+use crate::{Error, Result};
+
+/// Removes the members that `members` selects, all or none, and returns their number. `touched` is
+/// the cache entries that then become stale.
+///
+/// # Errors
+/// - [`Error::Check`] if a parent would be left without an owner
+#[repository]
+pub(super) async fn remove_members<M, Q, T>(
+    source: &Source<'_>,
+    members: Q,
+    touched: T,
+) -> Result<usize>
+where
+    M: Membership,
+    Q: QueryFragment<Pg> + QueryId,
+    T: Touches + Send,
+    RemoveMembers<M, Q>: QueryId + Send,
+{
+    let write = Write::begin(source).await?;
+    let outcome: Result<Removed> = write.source().one(statement::<M, Q>(members)).await;
+    let touched = |removed: &Removed| (removed.2 > 0).then_some(touched);
+    let (_, ownerless, removed) = write.finish_touching(outcome, touched).await?;
+    if ownerless > 0 {
+        return Err(M::last_owner());
+    }
+    usize::try_from(removed).map_err(|error| Error::invalid("removed", error))
+}
