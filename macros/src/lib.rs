@@ -1,9 +1,10 @@
-//! The attribute and the derives of `wundr-db`; use them through that crate.
+//! The attributes and derives of `wundr-db`. Use them through that crate.
 //!
-//! - [`macro@asynchronous`] and [`macro@blocking`] make one repository, written as ordinary `async fn`, serve
-//!   both engines.
-//! - [`macro@NewRow`], [`macro@Changes`] and [`macro@Filter`] give a table's plain structs their constructors,
-//!   chainable setters and, for the first two, a statement of fixed shape that a connection prepares once.
+//! - [`macro@asynchronous`] and [`macro@blocking`] compile one repository, written as ordinary
+//!   `async fn`, for each engine.
+//! - [`macro@NewRow`], [`macro@Changes`] and [`macro@Filter`] generate the constructors and chainable
+//!   setters of a table's structs. The first two also generate the parts of a statement of fixed
+//!   shape, which a connection prepares once.
 
 mod repository;
 mod rows;
@@ -11,13 +12,15 @@ mod rows;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Turns the `async fn`s of a repository trait, or of an implementation of one, into methods that return a boxed
-/// future, so that the trait can be used as `dyn`.
+/// Compiles a repository for the async engine.
 ///
-/// In a trait, a method without a body asks the repository behind this one (`inner`), or returns
-/// `Error::Unsupported` where there is none: a decorator or a test double implements only what it cares about.
+/// The `async fn`s of a trait or an implementation become methods that return a boxed future, so
+/// that the trait can be used as `dyn`. In an implementation, a method marked `#[unboxed]` stays an
+/// `async fn`.
 ///
-/// In an implementation, a method marked `#[unboxed]` stays an `async fn`.
+/// In a trait, a method without a body calls the inner repository (`inner`). If there is none, it
+/// returns `Error::Unsupported`. So a decorator or a test double implements only the methods that
+/// it needs.
 #[proc_macro_attribute]
 pub fn asynchronous(_: TokenStream, item: TokenStream) -> TokenStream {
     repository::asynchronous(item.into())
@@ -25,8 +28,9 @@ pub fn asynchronous(_: TokenStream, item: TokenStream) -> TokenStream {
         .into()
 }
 
-/// The same source for the blocking engine: takes away `async` and `.await`, and the methods that are marked
-/// `#[asynchronous_only]`.
+/// Compiles a repository for the blocking engine.
+///
+/// Removes `async` and `.await`, and the methods that are marked `#[asynchronous_only]`.
 #[proc_macro_attribute]
 pub fn blocking(_: TokenStream, item: TokenStream) -> TokenStream {
     repository::blocking(item.into())
@@ -36,12 +40,16 @@ pub fn blocking(_: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Derives `new`, a setter for each optional field, and the insert and upsert statements of a new row.
 ///
-/// On the struct: `#[row(table = users, row = User)]`, and `conflict = "(slug)"` where an upsert has a natural key,
-/// with `keep(a, b)` for the columns that an upsert leaves alone besides those of the key.
-/// `bare` leaves out `new` and the setters: for a row with columns that cannot be chosen one by one.
-/// On a field: `#[row(default = EXPR)]` for a value made by the client, `#[row(or = "SQL")]` for an `Option` whose
-/// column is NOT NULL: what the column gets when nothing is given. `#[row(precision = 12, scale = 4)]` on a number
-/// states the bounds of its `NUMERIC(12, 4)`.
+/// # Options of the struct
+/// - `#[row(table = users, row = User)]`: the table, and the struct of its rows. Required.
+/// - `conflict = "(slug)"`: the natural key of an upsert.
+/// - `keep(a, b)`: the columns that an upsert does not update, besides those of the key.
+/// - `bare`: no `new` and no setters, for a row whose columns cannot be set one by one.
+///
+/// # Options of a field
+/// - `#[row(default = EXPR)]`: the client generates the value.
+/// - `#[row(or = "SQL")]`: the value of a NOT NULL column whose `Option` is `None`.
+/// - `#[row(precision = 12, scale = 4)]`: the bounds of a number in a `NUMERIC(12, 4)`.
 #[proc_macro_derive(NewRow, attributes(row))]
 pub fn new_row(input: TokenStream) -> TokenStream {
     rows::new_row(parse_macro_input!(input as DeriveInput))
@@ -51,9 +59,15 @@ pub fn new_row(input: TokenStream) -> TokenStream {
 
 /// Derives `new`, a setter for each field and the update statement of a set of changes.
 ///
-/// On the struct: `#[row(table = users, row = User, id = UserId)]`. Fields are `Option<T>` where the column is
-/// NOT NULL and `Change<T>` where it is nullable. A field marked `#[row(expected)]` is compared with `updated_at`
-/// instead of being set; `#[row(precision = 12, scale = 4)]` is as for a new row.
+/// A field is an `Option<T>` if its column is NOT NULL, and a `Change<T>` if it is nullable.
+///
+/// # Options of the struct
+/// - `#[row(table = users, row = User, id = UserId)]`: the table, the struct of its rows, and the
+///   type of its key. Required.
+///
+/// # Options of a field
+/// - `#[row(expected)]`: the field is compared with `updated_at` and is not set.
+/// - `#[row(precision = 12, scale = 4)]`: as for a new row.
 #[proc_macro_derive(Changes, attributes(row))]
 pub fn changes(input: TokenStream) -> TokenStream {
     rows::changes(parse_macro_input!(input as DeriveInput))

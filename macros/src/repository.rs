@@ -1,4 +1,4 @@
-//! One repository source for two engines.
+//! Compiles the source of one repository for two engines.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{format_ident, quote};
@@ -8,10 +8,10 @@ use syn::{
     parse_quote, parse2,
 };
 
-/// Methods marked so exist in the async engine alone.
+/// The mark of a method that exists only in the async engine.
 const ASYNCHRONOUS_ONLY: &str = "asynchronous_only";
 
-/// Methods of an `impl` marked so stay `async fn` in the async engine.
+/// The mark of a method of an `impl` that stays an `async fn` in the async engine.
 const UNBOXED: &str = "unboxed";
 
 pub fn asynchronous(item: TokenStream) -> Result<TokenStream> {
@@ -92,7 +92,7 @@ fn methods_of(item: &mut ItemTrait) -> impl Iterator<Item = &mut TraitItemFn> {
     })
 }
 
-/// Gives every method without a body one that asks `inner`, and adds `inner` itself.
+/// Gives every method without a body one that calls the inner repository, and adds the method `inner`.
 fn forward_to_inner(item: &mut ItemTrait, flavour: Flavour) -> Result<()> {
     let name = item.ident.clone();
     for method in methods_of(item).filter(|method| method.default.is_none()) {
@@ -118,9 +118,10 @@ fn forward_to_inner(item: &mut ItemTrait, flavour: Flavour) -> Result<()> {
         method.semi_token = None;
     }
     let doc = format!(
-        "The repository behind this one: whatever a decorator does not implement itself is passed on to it. \
-         Without one, a method that is not implemented returns [`Error::Unsupported`](crate::Error::Unsupported) \
-         that names it, so that a test double holds only what its test needs. {name} is shared by reference."
+        "Returns the inner repository of a decorator.\n\n\
+         Methods that the decorator does not implement call it. Without an inner repository, such a method \
+         returns [`Error::Unsupported`](crate::Error::Unsupported) with the method's name. So a test double \
+         implements only the methods that its test needs."
     );
     item.items.push(parse_quote! {
         #[doc = #doc]
@@ -148,7 +149,7 @@ fn argument_names(signature: &Signature) -> Result<Vec<TokenStream>> {
         .collect()
 }
 
-/// The lifetime of what a type borrows: `'a` of `Ingest<'a>`.
+/// Returns the first lifetime argument of a type: `'a` of `Ingest<'a>`.
 fn lifetime_of(r#type: &Type) -> Option<Lifetime> {
     let Type::Path(path) = r#type else {
         return None;
@@ -162,8 +163,9 @@ fn lifetime_of(r#type: &Type) -> Option<Lifetime> {
     }
 }
 
-/// `async fn f(&self, x: &T) -> R` becomes `fn f<'a>(&'a self, x: &'a T) -> BoxFuture<'a, R>`. A method that takes
-/// `self` by value lives as long as what that borrows.
+/// Turns `async fn f(&self, x: &T) -> R` into `fn f<'a>(&'a self, x: &'a T) -> BoxFuture<'a, R>`.
+///
+/// The future of a method that takes `self` by value has the lifetime argument of `self`.
 fn box_future(signature: &mut Signature, body: &mut Block, own: Option<&Lifetime>) -> Result<()> {
     if signature.asyncness.take().is_none() {
         return Ok(());
@@ -238,7 +240,7 @@ fn regroup(group: &Group, stream: TokenStream) -> TokenTree {
     TokenTree::Group(regrouped)
 }
 
-/// Works on tokens, not on syntax, so that what stands inside a macro call is reached too.
+/// Removes `async` and `.await`. It works on tokens and not on syntax, to reach the arguments of macro calls too.
 fn without_async(tokens: TokenStream) -> TokenStream {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let is_word = |index: usize, word: &str| matches!(tokens.get(index), Some(TokenTree::Ident(ident)) if *ident == word);

@@ -1,4 +1,4 @@
-//! Constructors, setters and statements for a table's plain structs.
+//! Generates constructors, setters and statements for a table's structs.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote};
@@ -7,7 +7,7 @@ use syn::{
     Path, PathArguments, Result, Type, parenthesized,
 };
 
-/// What `#[row(...)]` says on a struct.
+/// The options of `#[row(...)]` on a struct.
 #[derive(Default)]
 struct StructOptions {
     table: Option<Path>,
@@ -18,7 +18,7 @@ struct StructOptions {
     bare: bool,
 }
 
-/// What `#[row(...)]` says on a field.
+/// The options of `#[row(...)]` on a field.
 #[derive(Default)]
 struct FieldOptions {
     default: Option<Expr>,
@@ -40,14 +40,14 @@ impl Field {
         argument_of(&self.ty, wrapper).is_some()
     }
 
-    /// The column's name: a raw identifier such as `r#type` stands for `type`.
+    /// Returns the column's name. A raw identifier such as `r#type` stands for `type`.
     fn column(&self) -> String {
         let name = self.name.to_string();
         name.strip_prefix("r#").unwrap_or(&name).to_owned()
     }
 }
 
-/// `T` of `wrapper<T>`.
+/// Returns the `T` of `wrapper<T>`.
 fn argument_of<'t>(ty: &'t Type, wrapper: &str) -> Option<&'t Type> {
     let Type::Path(path) = ty else { return None };
     let segment = path.path.segments.last()?;
@@ -168,7 +168,7 @@ fn required<T>(option: Option<T>, name: &str) -> Result<T> {
     })
 }
 
-/// A setter with the field's own documentation. It takes what converts into the field's value.
+/// Generates a setter with the field's documentation. Its argument is any type that converts into the field's.
 fn setter(field: &Field) -> TokenStream {
     let Field { name, ty, docs, .. } = field;
     if let Some(value) = argument_of(ty, "Vec") {
@@ -198,7 +198,7 @@ fn setter(field: &Field) -> TokenStream {
     }
 }
 
-/// The bounds that the column sets are looked up in `schema.rs`, where they stand once.
+/// Generates the method `check`. The bounds of text columns come from `schema.rs`, the only place that states them.
 fn checks(table: &Path, fields: &[&Field]) -> TokenStream {
     let checks = fields.iter().map(|field| {
         let name = &field.name;
@@ -248,7 +248,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
         .filter(|field| !is_required(field))
         .map(setter);
 
-    // The columns of the conflict are as they were, or there would have been none.
+    // The columns of the conflict are equal already; otherwise there would be no conflict.
     let target = options.conflict.as_ref().map(LitStr::value);
     let target = target.unwrap_or_default();
     let target = target.trim_matches(['(', ')']).split(',').map(str::trim);
@@ -285,7 +285,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     let indices = (0..fields.len()).map(syn::Index::from).collect::<Vec<_>>();
     let types = fields.iter().map(|field| &field.ty);
     let names = fields.iter().map(|field| &field.name).collect::<Vec<_>>();
-    // An `or` column takes NULL on the wire, for "not given".
+    // An `or` column accepts NULL on the wire, which stands for no value.
     let wires = |sent: TokenStream| {
         fields
             .iter()
@@ -310,7 +310,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     } else {
         quote! {
             impl #name {
-                /// Starts a row from what every one of them has; the rest is chained on.
+                /// Creates a row with its required columns. The setters add the others.
                 #[must_use]
                 #[allow(clippy::new_without_default, clippy::too_many_arguments)]
                 pub fn new(#(#parameters),*) -> Self {
@@ -419,7 +419,7 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
     let check = checks(&table, &changed);
     Ok(quote! {
         impl #name {
-            /// No change yet.
+            /// Creates changes without an assignment.
             #[must_use]
             pub fn new() -> Self {
                 Self::default()
@@ -467,7 +467,7 @@ pub fn filter(input: DeriveInput) -> Result<TokenStream> {
     let name = format_ident!("{}", name);
     Ok(quote! {
         impl #name {
-            /// Matches every row.
+            /// Creates a filter that matches every row.
             #[must_use]
             pub fn new() -> Self {
                 Self::default()
