@@ -59,8 +59,8 @@ pub enum GateCondition {
     /// The number of open issues that the base does not have, by the matching of
     /// [`track`](crate::AnalysisIssueRepository::track). Without a base all open issues are new.
     ///
-    /// An issue also counts as new in two cases. It is worse than the issue of the base that it is paired with; or
-    /// that issue is ignored or a false positive, and the verdict does not carry over.
+    /// A paired issue also counts as new in two cases. It is worse than the issue of the base. Or the issue of the
+    /// base is ignored or a false positive, and the verdict does not carry over.
     NewIssues {
         /// Only issues of exactly this severity; all if `None`.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -155,7 +155,7 @@ diesel::define_sql_function! {
 
 /// Returns an expression for the time that the server evaluates at execution.
 ///
-/// With the plain time, a custom plan for one partition would always be cheaper than the generic plan, so PostgreSQL
+/// With the plain time, a custom plan for one partition would always be cheaper than the generic plan. So PostgreSQL
 /// would plan the statement at each call. With the expression it keeps the generic plan and excludes the other
 /// partitions at execution.
 pub(crate) fn when_run(time: DateTime<Utc>) -> date_trunc<&'static str, DateTime<Utc>> {
@@ -278,8 +278,7 @@ pub(crate) const MOST_MONTHS_AHEAD: i32 = 120;
 pub(crate) const LOCK_TIMEOUT: &str = "2s";
 
 /// The query for the months without a partition, among the month of `$2` (or the current one) and the `$3` months
-/// after it. `is_ahead` marks the months that begin more than a day from now, so that no row of theirs is being
-/// written.
+/// after it. `is_ahead` marks the months that begin more than a day from now. No rows are written to these yet.
 pub(crate) const MISSING: &str = "\
     WITH months AS ( \
         SELECT pg_catalog.date_trunc('month', COALESCE($2::timestamp, pg_catalog.timezone('UTC', pg_catalog.now()))) \

@@ -118,13 +118,13 @@ pub struct NewAnalysis {
     pub project_id: ProjectId,
     /// The kind of analysis.
     pub r#type: AnalysisType,
-    /// Default: `pending`.
+    /// The state of the run. Default: `pending`.
     #[row(or = "'pending'")]
     pub status: Option<AnalysisStatus>,
-    /// Default: `0`. A completed analysis needs 100.
+    /// The progress in percent, 0 to 100. Default: `0`. A completed analysis needs 100.
     #[row(or = "0")]
     pub progress: Option<i32>,
-    /// Default: `{}`.
+    /// Settings of the run, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
     /// The results, in the application's own format.
@@ -141,7 +141,7 @@ pub struct NewAnalysis {
     pub duration_seconds: Option<i32>,
     /// The user that requested the run.
     pub created_by: UserId,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

@@ -107,14 +107,14 @@ pub struct NewAnalysisIssue {
     pub fix_suggestion: Option<String>,
     /// The estimated time to fix it, in minutes.
     pub estimated_fix_time: Option<i32>,
-    /// Default: `open`.
+    /// The status. Default: `open`.
     #[row(or = "'open'")]
     pub status: Option<IssueStatus>,
     /// The time at which it was resolved, ignored or marked as a false positive.
     pub resolved_at: Option<DateTime<Utc>>,
     /// The user that resolved it, ignored it or marked it as a false positive.
     pub resolved_by: Option<UserId>,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

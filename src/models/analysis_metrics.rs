@@ -77,7 +77,7 @@ pub struct NewAnalysisMetric {
     pub description: Option<String>,
     /// The trend, as the application judges it.
     pub trend_direction: Option<TrendDirection>,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

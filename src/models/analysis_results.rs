@@ -58,16 +58,16 @@ pub struct NewAnalysisResult {
     pub file_path: String,
     /// Hash of the file's content, at most 64 characters.
     pub file_hash: Option<String>,
-    /// Default: `{}`.
+    /// Metrics of the file by name, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub metrics: Option<Json<Fields>>,
-    /// Default: `[]`.
+    /// The issues of the file, in the application's own format. Default: `[]`.
     #[row(or = "'[]'")]
     pub issues: Option<Json<Vec<Document>>>,
-    /// Default: `[]`.
+    /// The file's dependencies. Default: `[]`.
     #[row(or = "'[]'")]
     pub dependencies: Option<Json<Vec<String>>>,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

@@ -78,14 +78,14 @@ pub struct NewAuditLog {
     pub old_values: Option<Document>,
     /// The values of the changed fields after the action.
     pub new_values: Option<Document>,
-    /// Default: `{}`.
+    /// Additional data of the application. Default: `{}`.
     #[row(or = "'{}'")]
     pub metadata: Option<Document>,
     /// The address that the request came from.
     pub ip_address: Option<IpNetwork>,
     /// The client program of the request.
     pub user_agent: Option<String>,
-    /// Default: `now()`.
+    /// The time of the action. Its month in UTC determines the partition. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

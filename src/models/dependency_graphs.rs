@@ -55,10 +55,10 @@ pub struct NewDependencyGraph {
     pub analysis_id: Option<AnalysisId>,
     /// The graph.
     pub graph_data: Document,
-    /// Default: `{}`.
+    /// Additional data, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub metadata: Option<Document>,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

@@ -111,7 +111,7 @@ pub struct NewDuplicateGroup {
     pub total_lines: i32,
     /// The places where the code occurs.
     pub files: Json<Vec<DuplicateFile>>,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

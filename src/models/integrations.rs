@@ -83,7 +83,7 @@ pub struct NewIntegration {
     pub r#type: IntegrationType,
     /// Display name, at most 255 characters.
     pub name: String,
-    /// Default: `{}`.
+    /// Settings without secrets, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
     /// The credentials for the service.
@@ -92,12 +92,12 @@ pub struct NewIntegration {
     pub webhook_url: Option<String>,
     /// The secret with which the service signs its events, at most 255 characters.
     pub webhook_secret: Option<Secret<String>>,
-    /// Default: `true`.
+    /// True if it is in use. Default: `true`.
     #[row(or = "true")]
     pub is_enabled: Option<bool>,
     /// The time at which the last synchronization ended.
     pub last_sync_at: Option<DateTime<Utc>>,
-    /// Default: `never`.
+    /// The outcome of the last synchronization. Default: `never`.
     #[row(or = "'never'")]
     pub sync_status: Option<SyncStatus>,
     /// The user that creates it.

@@ -58,7 +58,7 @@ pub struct NewOrganizationMember {
     pub user_id: UserId,
     /// The user's role in the organization.
     pub role: OrganizationRole,
-    /// Default: `now()`.
+    /// The time at which the user became a member. Default: `now()`.
     #[row(or = "now()")]
     pub joined_at: Option<DateTime<Utc>>,
     /// The user that invited this one.

@@ -50,13 +50,13 @@ pub struct NewOrganization {
     pub slug: String,
     /// A description.
     pub description: Option<String>,
-    /// Default: `{}`.
+    /// Settings, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub settings: Option<Document>,
-    /// Default: `free`.
+    /// The subscription plan. Default: `free`.
     #[row(or = "'free'")]
     pub subscription_plan: Option<SubscriptionPlan>,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

@@ -56,7 +56,7 @@ pub struct NewProjectMember {
     pub user_id: UserId,
     /// The user's role in the project.
     pub role: ProjectRole,
-    /// Default: `now()`.
+    /// The time at which the user was added. Default: `now()`.
     #[row(or = "now()")]
     pub added_at: Option<DateTime<Utc>>,
     /// The user that added this one.

@@ -84,18 +84,18 @@ pub struct NewProject {
     pub repository_provider: Option<RepositoryProvider>,
     /// The provider's data about the repository.
     pub repository_data: Option<Document>,
-    /// Default: `{}`.
+    /// The configuration of its analyses, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
-    /// Default: `active`.
+    /// The status. Default: `active`.
     #[row(or = "'active'")]
     pub status: Option<ProjectStatus>,
-    /// Default: `private`.
+    /// The visibility. Default: `private`.
     #[row(or = "'private'")]
     pub visibility: Option<ProjectVisibility>,
     /// The user that creates it.
     pub created_by: UserId,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
     /// The time of the last analysis, if there was one.

@@ -80,24 +80,24 @@ pub struct NewSetupProfile {
     pub description: Option<String>,
     /// The kind of machine.
     pub category: SetupCategory,
-    /// Default: `{}`.
+    /// Settings of the setup, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
-    /// Default: `[]`.
+    /// Array of the tools to install, in the application's own format. Default: `[]`.
     #[row(or = "'[]'")]
     pub tools: Option<Document>,
-    /// Default: `[]`.
+    /// Array of the templates to apply, in the application's own format. Default: `[]`.
     #[row(or = "'[]'")]
     pub templates: Option<Document>,
-    /// Default: `[]`.
+    /// Array of the prerequisites, in the application's own format. Default: `[]`.
     #[row(or = "'[]'")]
     pub prerequisites: Option<Document>,
     /// The estimated duration of the setup, in minutes.
     pub estimated_duration: Option<i32>,
-    /// Default: `private`.
+    /// The visibility. Default: `private`.
     #[row(or = "'private'")]
     pub visibility: Option<ProfileVisibility>,
-    /// Default: `false`.
+    /// True if the profile is featured. Default: `false`.
     #[row(or = "false")]
     pub is_featured: Option<bool>,
     /// The user that creates it.

@@ -74,7 +74,7 @@ pub struct NewSetupSession {
     pub profile_id: SetupProfileId,
     /// The user whose machine is set up.
     pub user_id: UserId,
-    /// Default: `pending`.
+    /// The status. Default: `pending`.
     #[row(or = "'pending'")]
     pub status: Option<SessionStatus>,
     /// The progress in percent, 0 to 100. Default: 0.
@@ -82,10 +82,10 @@ pub struct NewSetupSession {
     pub progress: Option<i32>,
     /// The name of the running step, at most 255 characters.
     pub current_step: Option<String>,
-    /// Default: `{}`.
+    /// Settings of this run, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub configuration: Option<Document>,
-    /// Default: `[]`.
+    /// Array of log entries, oldest first, in the application's own format. Default: `[]`.
     #[row(or = "'[]'")]
     pub logs: Option<Document>,
     /// The reason of the failure.
@@ -96,7 +96,7 @@ pub struct NewSetupSession {
     pub completed_at: Option<DateTime<Utc>>,
     /// The duration of the run, in seconds.
     pub duration_seconds: Option<i32>,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

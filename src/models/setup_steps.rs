@@ -78,7 +78,7 @@ pub struct NewSetupStep {
     pub tool_name: Option<String>,
     /// The command that the step runs.
     pub command: Option<String>,
-    /// Default: `pending`.
+    /// The status. Default: `pending`.
     #[row(or = "'pending'")]
     pub status: Option<StepStatus>,
     /// The output of the step.
@@ -91,7 +91,7 @@ pub struct NewSetupStep {
     pub completed_at: Option<DateTime<Utc>>,
     /// The duration of the run, in seconds.
     pub duration_seconds: Option<i32>,
-    /// Default: `now()`.
+    /// The time at which the row was created. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

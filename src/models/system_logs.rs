@@ -74,7 +74,7 @@ pub struct NewSystemLog {
     pub request_id: Option<Uuid>,
     /// The user on whose behalf the service acted.
     pub user_id: Option<UserId>,
-    /// Default: `now()`.
+    /// The time of the event. Its month in UTC determines the partition. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
 }

@@ -89,10 +89,10 @@ pub struct NewTool {
     pub supported_platforms: Option<Vec<Platform>>,
     /// The names of the tools that must be installed first.
     pub dependencies: Option<Vec<String>>,
-    /// Default: `{}`.
+    /// Additional data, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub metadata: Option<Document>,
-    /// Default: `true`.
+    /// True if the tool is offered. An inactive tool keeps its row. Default: `true`.
     #[row(or = "true")]
     pub is_active: Option<bool>,
 }

@@ -58,20 +58,20 @@ pub struct NewUser {
     pub email: String,
     /// Display name, at most 255 characters.
     pub name: String,
-    /// Default: `developer`.
+    /// The user's role on the whole platform. Default: `developer`.
     #[row(or = "'developer'")]
     pub role: Option<UserRole>,
     /// The URL of the user's picture.
     pub avatar_url: Option<String>,
     /// Login name on GitHub, at most 255 characters.
     pub github_username: Option<String>,
-    /// Default: `{}`.
+    /// Settings of the user interface, in the application's own format. Default: `{}`.
     #[row(or = "'{}'")]
     pub preferences: Option<Document>,
-    /// Default: `true`.
+    /// True if the user may log in. An inactive user keeps its rows. Default: `true`.
     #[row(or = "true")]
     pub is_active: Option<bool>,
-    /// Default: `false`.
+    /// True if the address was confirmed. Default: `false`.
     #[row(or = "false")]
     pub email_verified: Option<bool>,
 }

@@ -10,8 +10,8 @@
 //! # Invariants
 //!
 //! - A finding is in at most one pair: a pass reads only what the passes before it have not paired.
-//! - Both findings of a pair have the same rule, or the same type if they name no rule: the rule is a part of each
-//!   key.
+//! - Both findings of a pair have the same rule. A type stands for the rule of a finding that names none. The rule is
+//!   a part of each key.
 //! - If one analysis has b findings of a key and the other n, a pass makes min(b, n) pairs of them. The first pass is
 //!   the exception: it makes none unless b equals n.
 //! - The same rows give the same pairs. Equal findings are ordered by line, column and id.
@@ -33,16 +33,17 @@
 //!
 //! # Why a pass is right
 //!
-//! A pass needs no join. The findings of both analyses that share a key are sorted, those of the base first. If the
-//! base has b of them and the later analysis n, the i-th of the base is row i and the i-th of the later analysis is
-//! row b + i. So `lag(…, b)` at the latter returns the former. The pair exists if i is at most both b and n. For the
-//! row of the base this is `row_index <= n`, since i is at most b there. For the other it is `row_index <= 2 * b`,
-//! since i is at most n. [`EQUAL_RANK`] is this condition. A row of the base has no row that far before it, and its
-//! `base_id` is not read.
+//! A pass needs no join. The findings of both analyses that share a key are sorted, those of the base first. Let the
+//! base have b of them and the later analysis n. Then the i-th of the base is row i, and the i-th of the later
+//! analysis is row b + i. So `lag(…, b)` at the latter returns the former.
+//!
+//! The pair exists if i is at most both b and n; [`EQUAL_RANK`] is this condition. A row of the base has i at most b,
+//! so `row_index <= n` remains. A row of the later analysis has i at most n, so `row_index <= 2 * b` remains. A row of
+//! the base has no row that far before it, and its `base_id` is not read.
 //!
 //! Without a join no plan can multiply both analyses, whatever the planner believes of the tables. For the same
-//! reason sets are tested as `(x IN (…)) IS TRUE`, which is a hashed subplan and never a join, and rows are looked up
-//! by primary key one by one.
+//! reason sets are tested as `(x IN (…)) IS TRUE`, which is a hashed subplan and never a join. Rows are looked up by
+//! primary key one by one.
 //!
 //! Texts are compared by 64 bits of their hash. Two different texts among a million have the same hash with a
 //! probability of about 1 in 37 million.
@@ -136,8 +137,8 @@ pub(crate) const VERDICTS: &str = "('ignored', 'false_positive')";
 /// are a pair.
 ///
 /// A pair means that the findings may be the same. A verdict needs more. The severity must not be worse than that of
-/// the judged finding. And the two must have the same code, or be in the same line of the same file, or both be about
-/// the same file as a whole with the same message.
+/// the judged finding. And one of these must hold: both have the same code; both are in the same line of the same
+/// file; both are about the same file as a whole, with the same message.
 pub(crate) fn holds_for(new: &str, base: &str) -> String {
     let (code, base_code) = (
         code_of(&format!("{new}.code_snippet")),
@@ -255,13 +256,13 @@ const PART_COLUMNS: &str = "id, is_new, status, line, col, path_hash, file, rule
 /// [`Section::LineShift`].
 ///
 /// - `ambiguous_file`: the files in which a key has findings in both analyses, but not equally many.
-/// - `line_shift`: the findings of these files, each with `origin_line`, the line that it came from if it moved as
-///   far as the nearest pair at or above it. In the base it is the finding's own line.
+/// - `line_shift`: the findings of these files, each with `origin_line`. It is the line that the finding came from if
+///   it moved as far as the nearest pair at or above it. In the base it is the finding's own line.
 /// - `ambiguous`: of these the findings that are to be paired.
 ///
-/// The window takes the pair with the greatest line. Line and shift are packed into one number, the line in the upper
-/// 32 bits and the shift, plus 2^31 so that it is positive, in the lower ones. Pairs that moved 2^30 lines or more
-/// are left out, for the shift has to fit.
+/// The window takes the pair with the greatest line. Line and shift are packed into one number. The line is in the
+/// upper 32 bits. The shift is in the lower ones, plus 2^31 so that it is positive. Pairs that moved 2^30 lines or
+/// more are left out, for the shift has to fit.
 const LINE_SHIFT: &str = "\
 , ambiguous_file AS MATERIALIZED (SELECT DISTINCT file FROM exact_equal_count WHERE is_in_both AND NOT is_paired)\
 , line_shift AS (\
@@ -438,8 +439,9 @@ const PASSES: [Pass; 7] = [
 impl Pass {
     /// Writes the section before the pass and its common table expression.
     ///
-    /// It has the pass's columns, `is_paired`, `is_in_both` (both analyses have the key) and, if the row is of the
-    /// later analysis and paired, `base_id`, `base_path`, `base_line` and `base_status`.
+    /// It has the pass's columns, `is_paired` and `is_in_both` (both analyses have the key). If the row is of the
+    /// later analysis and paired, `base_id`, `base_path`, `base_line` and `base_status` are those of the base's
+    /// finding.
     fn push(&self, out: &mut AstPass<'_, '_, Pg>) {
         const ORDER: &str = "PARTITION BY key ORDER BY is_new, line, col, id";
         self.before.push(out);

@@ -202,8 +202,10 @@ impl Query for Measure<'_> {
 #[cfg(feature = "blocking")]
 impl<C> diesel::RunQueryDsl<C> for Measure<'_> {}
 
-/// The row that [`Measure`] returns: the projects of the base and of the analysis, the score, the numbers of new and
-/// of open issues by severity, and for each condition its metric's value and the value that it is compared with.
+/// The row that [`Measure`] returns.
+///
+/// It has the projects of the base and of the analysis, the score, and the numbers of new and of open issues by
+/// severity. For each condition it has the metric's value and the value that it is compared with.
 pub(crate) type Measured = (
     Option<ProjectId>,
     Option<ProjectId>,

@@ -83,8 +83,8 @@ impl Query for Track {
 #[cfg(feature = "blocking")]
 impl<C> diesel::RunQueryDsl<C> for Track {}
 
-/// The row that [`Track`] returns: the projects of the base and of the later analysis, five lists of ids, and the
-/// number of verdicts carried over.
+/// The row that [`Track`] returns. It has the two projects, five lists of ids, and the number of verdicts carried
+/// over.
 ///
 /// A list is one byte string with 16 bytes for each id. The lists are those of [`Tracking`], in its order.
 pub(crate) type Tracked = (
