@@ -92,7 +92,7 @@ impl<'a> ClaimNext<'a> {
         lease_for: Duration,
     ) -> Result<Self> {
         if types.is_empty() {
-            return Err(Error::invalid("types", "none is given"));
+            return Err(Error::invalid("types", "must not be empty"));
         }
         crate::checks::check(&worker.to_owned(), "worker", None)?;
         Ok(Self {
@@ -217,7 +217,7 @@ pub(crate) struct RequeueAbandoned {
 impl RequeueAbandoned {
     pub(crate) fn new(attempts: u32) -> Result<Self> {
         if attempts == 0 {
-            return Err(Error::invalid("attempts", "is 0"));
+            return Err(Error::invalid("attempts", "must not be 0"));
         }
         Ok(Self {
             attempts: i32::try_from(attempts).unwrap_or(i32::MAX),

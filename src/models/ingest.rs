@@ -100,7 +100,7 @@ pub(crate) trait Part: NewRow {
     /// name.
     fn admit(&mut self, analysis: &Analysis) -> Result<()> {
         if self.analysis_or(analysis.id) != analysis.id {
-            return Err(Error::invalid("analysis_id", "is another analysis"));
+            return Err(Error::invalid("analysis_id", "names another analysis"));
         }
         self.check()
     }
@@ -185,7 +185,7 @@ impl Part for NewDependencyGraph {
 
     fn admit(&mut self, analysis: &Analysis) -> Result<()> {
         if self.analysis_or(analysis.id) != analysis.id {
-            return Err(Error::invalid("analysis_id", "is another analysis"));
+            return Err(Error::invalid("analysis_id", "names another analysis"));
         }
         if self.project_id != analysis.project_id {
             return Err(Error::invalid(

@@ -200,8 +200,8 @@ pub(crate) fn install_order(names: &[&str], tools: &[Tool]) -> Result<Vec<Tool>>
     let (mut ordered, mut begun, mut done) = (Vec::new(), HashSet::new(), HashSet::new());
     // Not recursive: the data determines the depth.
     let mut path: Vec<Visit> = Vec::new();
-    for &asked in names {
-        let mut next = Some(asked);
+    for &requested in names {
+        let mut next = Some(requested);
         loop {
             if let Some(name) = next.filter(|name| !done.contains(name)) {
                 if !begun.insert(name) {
@@ -240,23 +240,25 @@ impl<'t> Visit<'t> {
     }
 }
 
+/// Returns the error for a cycle of dependencies, with the tools on it.
 fn circular(path: &[Visit<'_>], back_to: &str) -> Error {
     let names = path.iter().map(|visit| &*visit.tool.name);
-    let circle = names.skip_while(|&name| name != back_to).chain([back_to]);
-    let names: Vec<&str> = circle.collect();
+    let cycle = names.skip_while(|&name| name != back_to).chain([back_to]);
+    let names: Vec<&str> = cycle.collect();
     Error::invalid(
         "dependencies",
-        format_args!("go in a circle: {}", names.join(" > ")),
+        format_args!("form a cycle: {}", names.join(" > ")),
     )
 }
 
+/// Returns the error for a missing tool, with the tool that needs it.
 fn missing(name: &str, needed_by: Option<&Visit<'_>>) -> Error {
     match needed_by {
         Some(Visit { tool, .. }) => Error::invalid(
             "dependencies",
-            format_args!("{} needs {name}, which is no active tool", tool.name),
+            format_args!("{} needs {name}, which is not an active tool", tool.name),
         ),
-        None => Error::invalid("names", format_args!("{name} is no active tool")),
+        None => Error::invalid("names", format_args!("{name} is not an active tool")),
     }
 }
 
@@ -311,15 +313,15 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_named() {
-        let circle: &[(&str, &[&str])] = &[("x", &["a"]), ("a", &["b"]), ("b", &["a"])];
+    fn a_cycle_is_named() {
+        let cycle: &[(&str, &[&str])] = &[("x", &["a"]), ("a", &["b"]), ("b", &["a"])];
         assert_eq!(
-            order(&["x"], circle).unwrap_err(),
-            "dependencies: go in a circle: a > b > a"
+            order(&["x"], cycle).unwrap_err(),
+            "dependencies: form a cycle: a > b > a"
         );
         assert_eq!(
             order(&["a"], &[("a", &["a"])]).unwrap_err(),
-            "dependencies: go in a circle: a > a"
+            "dependencies: form a cycle: a > a"
         );
     }
 
@@ -327,11 +329,11 @@ mod tests {
     fn a_missing_tool_is_named_with_the_one_that_needs_it() {
         assert_eq!(
             order(&["a"], &[("a", &["b"])]).unwrap_err(),
-            "dependencies: a needs b, which is no active tool"
+            "dependencies: a needs b, which is not an active tool"
         );
         assert_eq!(
             order(&["z"], &[]).unwrap_err(),
-            "names: z is no active tool"
+            "names: z is not an active tool"
         );
     }
 

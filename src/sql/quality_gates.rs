@@ -34,7 +34,7 @@ impl<'a> Measure<'a> {
         new: AnalysisId,
     ) -> Result<Self> {
         if base == Some(new) {
-            return Err(Error::invalid("new", "is the base"));
+            return Err(Error::invalid("new", "is the same analysis as the base"));
         }
         let mut measure = Self {
             compared: Compared {

@@ -19,7 +19,7 @@ impl Track {
     /// - [`Error::InvalidInput`] if both are the same analysis.
     pub(crate) fn new(base: AnalysisId, new: AnalysisId) -> Result<Self> {
         if base == new {
-            return Err(Error::invalid("new", "is the base"));
+            return Err(Error::invalid("new", "is the same analysis as the base"));
         }
         Ok(Self(Compared {
             base: Some(base),

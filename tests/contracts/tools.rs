@@ -241,11 +241,11 @@ async fn tools_are_installed_after_what_they_need() {
         .unwrap();
     assert_eq!(
         message(&["git", "a"]).await,
-        "dependencies: go in a circle: a > b > a"
+        "dependencies: form a cycle: a > b > a"
     );
     assert_eq!(
         message(&["x"]).await,
-        "dependencies: x needs y, which is no active tool"
+        "dependencies: x needs y, which is not an active tool"
     );
-    assert_eq!(message(&["z"]).await, "names: z is no active tool");
+    assert_eq!(message(&["z"]).await, "names: z is not an active tool");
 }
