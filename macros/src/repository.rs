@@ -117,12 +117,10 @@ fn forward_to_inner(item: &mut ItemTrait, flavour: Flavour) -> Result<()> {
         }));
         method.semi_token = None;
     }
-    let doc = format!(
-        "Returns the inner repository of a decorator.\n\n\
+    let doc = "Returns the inner repository of a decorator.\n\n\
          Methods that the decorator does not implement call it. Without an inner repository, such a method \
          returns [`Error::Unsupported`](crate::Error::Unsupported) with the method's name. So a test double \
-         implements only the methods that its test needs."
-    );
+         implements only the methods that its test needs.";
     item.items.push(parse_quote! {
         #[doc = #doc]
         fn inner(&self) -> ::core::option::Option<&dyn #name> {
