@@ -545,7 +545,7 @@ pub(crate) trait Order: Sized {
     /// The sort column and the id are compared as one record. An index on both finds the position
     /// however far into the list it is, and however many rows share the sort column's value.
     fn start<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
-    /// As [`start`](Self::start), without a limit.
+    /// Sorts and selects the rows as [`start`](Self::start) does, without a limit.
     fn sort<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
     fn cursor(&self, row: &Self::Row) -> Cursor;
 }

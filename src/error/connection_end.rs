@@ -50,7 +50,7 @@ pub(crate) fn fate_by_code(code: &str, message: &str) -> Option<Fate> {
     reason.map(|&(_, _, fate)| fate)
 }
 
-/// As [`fate_by_code`], for an error whose code is unknown.
+/// Returns the same as [`fate_by_code`] for an error whose code is unknown.
 pub(super) fn fate_by_message(message: &str) -> Option<Fate> {
     fate_by_code(code_of(message)?, message)
 }

@@ -121,7 +121,7 @@ impl PrivateDirectory {
         }))
     }
 
-    /// As [`create`](Self::create), in this base directory.
+    /// Creates a directory as [`create`](Self::create) does, in the base directory `base`.
     pub(super) fn create_in(
         base: &Path,
         prefix: &str,

@@ -116,7 +116,7 @@ pub(super) fn format(sql: &str) -> String {
                 || in_query && is_clause() && !continues
                 || line.len() + space + token.text.len() > WIDTH && token.is_apart);
         if breaks {
-            let is_wrapped = !closes_query && !(in_query && is_clause());
+            let is_wrapped = !(closes_query || (in_query && is_clause()));
             let indent = "  ".repeat(depth + usize::from(is_wrapped) * 2);
             lines.push(indent + token.text);
         } else {
