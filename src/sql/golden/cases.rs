@@ -185,6 +185,17 @@ fn add_parts(registry: &mut Registry) {
         "in_months",
         &audit_logs::table.filter(months).select(audit_logs::id),
     );
+
+    let beyond = crate::page::Beyond {
+        table: diesel::QuerySource::from_clause(&users::table),
+        column: users::created_at,
+        id: UserId::new().into(),
+        ascends: true,
+    };
+    registry.add(
+        "after_time_beyond_chrono",
+        &users::table.filter(beyond).select(users::id),
+    );
 }
 
 fn add_reads(registry: &mut Registry) {
