@@ -9,7 +9,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Integer, Jsonb, Text, Uuid};
 use diesel::{QueryResult, Selectable};
 
-use crate::models::{REQUEUED, push_held};
+use crate::sql::analysis_leases::{REQUEUED, push_held};
 use crate::{Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Error, Json, Lease, Result};
 
 /// The SQL of the time at which a run ends. It is never before the start, even if the run started after this

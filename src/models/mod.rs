@@ -29,9 +29,6 @@ mod users;
 pub use analyses::*;
 pub use analysis_issues::*;
 pub use analysis_leases::{Claim, Lease};
-pub(crate) use analysis_leases::{
-    ClaimNext, Holder, REQUEUED, Renew, RequeueAbandoned, lost, push_held,
-};
 pub use analysis_metrics::*;
 pub use analysis_results::*;
 pub use audit_logs::*;
@@ -39,8 +36,8 @@ pub use configurations::*;
 pub use dashboard::*;
 pub use dependency_graphs::*;
 pub use duplicate_groups::*;
-pub(crate) use ingest::{Completion, Part, Tally};
 pub use ingest::{IngestCounts, Ingested};
+pub(crate) use ingest::{Part, Tally};
 pub use integrations::*;
 pub use organization_members::*;
 pub use organizations::*;

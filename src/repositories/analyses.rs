@@ -6,14 +6,15 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::lifecycle::{By, Step, Transition};
-use crate::models::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
 use crate::schema::analysis::analyses;
+use crate::sql::analyses::NewestOfProjects;
+use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
 use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::touched::Key;
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,
-    AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis, NewestOfProjects,
-    Page, Paged, ProjectId, Result,
+    AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis, Page, Paged,
+    ProjectId, Result,
 };
 
 /// Stores and finds analyses, and changes their status.

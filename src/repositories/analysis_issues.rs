@@ -11,12 +11,13 @@ use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 use super::*;
 use crate::schema::analysis::analysis_issues;
 use crate::sql::CountBy;
+use crate::sql::analysis_issues::ResolveMatching;
 use crate::sql::tracking::{Track, Tracked};
 use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
     AnalysisIssueOrder, Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page,
-    Paged, ResolveMatching, Result, Tracking, UserId,
+    Paged, Result, Tracking, UserId,
 };
 
 /// Stores and finds the issues that analyses report.

@@ -4,10 +4,11 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::analysis::analysis_metrics;
+use crate::sql::analysis_metrics::LatestOfProject;
 use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     AnalysisId, AnalysisMetric, AnalysisMetricChanges, AnalysisMetricFilter, AnalysisMetricId,
-    AnalysisMetricOrder, Error, LatestOfProject, NewAnalysisMetric, Page, Paged, ProjectId, Result,
+    AnalysisMetricOrder, Error, NewAnalysisMetric, Page, Paged, ProjectId, Result,
 };
 
 /// Stores and finds the metrics that analyses measure.

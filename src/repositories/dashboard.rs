@@ -5,11 +5,12 @@ use diesel::prelude::{ExpressionMethods, JoinOnDsl, QueryDsl};
 use super::*;
 use crate::schema::cache::project_stats;
 use crate::schema::public::{project_members, projects, users};
+use crate::sql::dashboard::{NewestOfTypes, OpenIssues};
+use crate::sql::trends::TrendsOf;
 use crate::sql::{Rows, RowsOf, columns_of};
 use crate::{
     Analysis, Dashboard, DashboardMember, DashboardOptions, IssueSeverity, MetricTrend,
-    NewestOfTypes, OpenIssues, PlacedPoint, Project, ProjectId, ProjectStats, Result, TrendPoint,
-    TrendsOf,
+    PlacedPoint, Project, ProjectId, ProjectStats, Result, TrendPoint,
 };
 
 /// Reads the dashboard of a project.

@@ -5,13 +5,14 @@ use std::fmt;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::models::{Holder, lost};
 use crate::schema::analysis::{analyses, analysis_leases, dependency_graphs};
+use crate::sql::analysis_leases::{Holder, lost};
+use crate::sql::ingest::Completion;
 use crate::sql::{InsertMany, NewRow as _};
 use crate::{
-    Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Completion, Error, IngestCounts,
-    Ingested, Json, Lease, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult,
-    NewDependencyGraph, NewDuplicateGroup, Part, Result, Tally,
+    Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Error, IngestCounts, Ingested, Json,
+    Lease, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewDependencyGraph,
+    NewDuplicateGroup, Part, Result, Tally,
 };
 
 /// An analysis to be stored with all its findings: all of it or nothing.

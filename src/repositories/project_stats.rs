@@ -4,9 +4,8 @@ use diesel::prelude::{QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::schema::cache::project_stats;
-use crate::{
-    Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result, StatsOf,
-};
+use crate::sql::project_stats::StatsOf;
+use crate::{Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result};
 
 /// Reads the statistics of active projects.
 #[repository]

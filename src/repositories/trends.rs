@@ -1,7 +1,8 @@
 //! `analysis.get_analysis_trends`.
 
 use super::*;
-use crate::{ProjectId, Result, TrendPoint, TrendsOf};
+use crate::sql::trends::TrendsOf;
+use crate::{ProjectId, Result, TrendPoint};
 
 /// Reads the daily trends of a project's metrics.
 #[repository]

@@ -276,24 +276,32 @@ macro_rules! fixed_shape {
     };
 }
 
+pub(crate) mod analyses;
+pub(crate) mod analysis_issues;
+pub(crate) mod analysis_leases;
+pub(crate) mod analysis_metrics;
 #[cfg(feature = "redis")]
 pub(crate) mod cache;
 mod cacheable;
 mod cached_text;
 pub(crate) mod copy;
 mod count_by;
+pub(crate) mod dashboard;
 mod delete;
 pub(crate) mod finding_matching;
 pub(crate) mod functions;
 #[cfg(test)]
 mod golden;
+pub(crate) mod ingest;
 mod literal_limit;
 pub(crate) mod live;
 mod membership;
 mod page_per_parent;
+pub(crate) mod project_stats;
 pub(crate) mod quality_gates;
 mod subquery;
 pub(crate) mod tracking;
+pub(crate) mod trends;
 #[cfg(feature = "blocking")]
 mod typed;
 mod update;

@@ -14,11 +14,19 @@ use crate::schema::audit::audit_logs;
 use crate::schema::public::{organization_members, projects, user_sessions, users};
 use crate::setup_lifecycle::{AppendLog, SessionAction, StepAction, TakeSession, TakeStep};
 use crate::sql::CountBy;
+use crate::sql::analyses::NewestOfProjects;
+use crate::sql::analysis_issues::ResolveMatching;
+use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned};
+use crate::sql::analysis_metrics::LatestOfProject;
 use crate::sql::cache as question;
+use crate::sql::dashboard::{NewestOfTypes, OpenIssues};
 use crate::sql::functions::merged;
+use crate::sql::ingest::Completion;
 use crate::sql::live::{FollowedIds, Now, StatesOf, Timeline};
+use crate::sql::project_stats::StatsOf;
 use crate::sql::quality_gates::Measure;
 use crate::sql::tracking::Track;
+use crate::sql::trends::TrendsOf;
 use crate::sql::{
     self as statement, RowsOf, ValueOf, change_member, columns_of, delete_matching, insert,
     insert_many, page_of_each, parent_id, prepared, remove_members, update, upsert, upsert_member,

@@ -1,0 +1,56 @@
+//! The statements of `analysis.analyses`.
+
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Uuid};
+use diesel::{QueryResult, Selectable};
+
+use crate::{Analysis, ProjectId};
+
+/// The newest analyses of each of several projects.
+///
+/// For each project, only as many rows are read as are returned, through `idx_analyses_project_created_id`.
+pub(crate) struct NewestOfProjects<'a> {
+    project_ids: &'a [ProjectId],
+    each: i64,
+    columns: <Analysis as Selectable<Pg>>::SelectExpression,
+}
+
+impl<'a> NewestOfProjects<'a> {
+    pub(crate) fn new(project_ids: &'a [ProjectId], each: u32) -> Self {
+        Self {
+            project_ids,
+            each: each.into(),
+            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+        }
+    }
+}
+
+impl QueryFragment<Pg> for NewestOfProjects<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        // DISTINCT: otherwise a project that is listed twice would return its rows twice.
+        out.push_sql("SELECT newest.* FROM (SELECT DISTINCT pg_catalog.unnest(");
+        out.push_bind_param::<Array<Uuid>, _>(&self.project_ids)?;
+        out.push_sql(")) AS project (id) CROSS JOIN LATERAL (SELECT ");
+        self.columns.walk_ast(out.reborrow())?;
+        out.push_sql(
+            " FROM analysis.analyses WHERE analyses.project_id = project.id \
+             ORDER BY analyses.created_at DESC, analyses.id DESC LIMIT ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.each)?;
+        out.push_sql(") AS newest ORDER BY newest.created_at DESC, newest.id DESC");
+        Ok(())
+    }
+}
+
+impl QueryId for NewestOfProjects<'_> {
+    type QueryId = NewestOfProjects<'static>;
+}
+
+impl Query for NewestOfProjects<'_> {
+    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+}
+
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for NewestOfProjects<'_> {}

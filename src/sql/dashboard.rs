@@ -1,0 +1,84 @@
+//! The statements of the dashboard.
+
+use diesel::dsl::SqlTypeOf;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Uuid};
+use diesel::{QueryResult, Selectable};
+
+use crate::schema::analysis::sql_types::IssueSeverity as IssueSeveritySql;
+use crate::{Analysis, ProjectId};
+
+/// All types of analysis with their position. A lateral query for each type uses an index, however many analyses the
+/// project has.
+const EACH_TYPE: &str = "pg_catalog.unnest(pg_catalog.enum_range(NULL::analysis.analysis_type)) \
+                         WITH ORDINALITY AS kind (type, position)";
+
+/// The query for the newest analysis of each type.
+pub(crate) struct NewestOfTypes {
+    project_id: ProjectId,
+    columns: <Analysis as Selectable<Pg>>::SelectExpression,
+}
+
+impl NewestOfTypes {
+    pub(crate) fn new(project_id: ProjectId) -> Self {
+        Self {
+            project_id,
+            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+        }
+    }
+}
+
+impl QueryFragment<Pg> for NewestOfTypes {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT newest.* FROM ");
+        out.push_sql(EACH_TYPE);
+        out.push_sql(" CROSS JOIN LATERAL (SELECT ");
+        self.columns.walk_ast(out.reborrow())?;
+        out.push_sql(" FROM analysis.analyses WHERE analyses.project_id = ");
+        out.push_bind_param::<Uuid, _>(&self.project_id)?;
+        out.push_sql(
+            " AND analyses.type = kind.type ORDER BY analyses.created_at DESC, analyses.id DESC LIMIT 1) AS newest \
+             ORDER BY kind.position",
+        );
+        Ok(())
+    }
+}
+
+impl QueryId for NewestOfTypes {
+    type QueryId = Self;
+}
+
+impl Query for NewestOfTypes {
+    type SqlType = SqlTypeOf<<Analysis as Selectable<Pg>>::SelectExpression>;
+}
+
+/// The query for the number of open issues of each severity in the newest completed analyses of each type.
+pub(crate) struct OpenIssues(pub(crate) ProjectId);
+
+impl QueryFragment<Pg> for OpenIssues {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT counted.severity, pg_catalog.sum(counted.number)::bigint FROM ");
+        out.push_sql(EACH_TYPE);
+        out.push_sql(
+            " CROSS JOIN LATERAL (SELECT analyses.id FROM analysis.analyses WHERE analyses.project_id = ",
+        );
+        out.push_bind_param::<Uuid, _>(&self.0)?;
+        out.push_sql(
+            " AND analyses.type = kind.type AND analyses.status = 'completed' \
+             ORDER BY analyses.created_at DESC, analyses.id DESC LIMIT 1) AS newest \
+             CROSS JOIN LATERAL (SELECT issue.severity, pg_catalog.count(*) AS number FROM analysis.analysis_issues AS issue \
+             WHERE issue.analysis_id = newest.id AND issue.status = 'open' GROUP BY issue.severity) AS counted \
+             GROUP BY counted.severity",
+        );
+        Ok(())
+    }
+}
+
+impl QueryId for OpenIssues {
+    type QueryId = Self;
+}
+
+impl Query for OpenIssues {
+    type SqlType = (IssueSeveritySql, BigInt);
+}

@@ -1,0 +1,62 @@
+//! The statement that ends an ingest.
+
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Jsonb, Uuid};
+use diesel::{QueryResult, Selectable};
+
+use crate::{Analysis, AnalysisId, AnalysisSummary, Json};
+
+/// The statement that completes an analysis whose rows have been written.
+///
+/// It uses `clock_timestamp()`, since `now()` is the time at which the transaction began.
+pub(crate) struct Completion {
+    id: AnalysisId,
+    summary: Json<AnalysisSummary>,
+    returning: <Analysis as Selectable<Pg>>::SelectExpression,
+}
+
+impl Completion {
+    pub(crate) fn new(id: AnalysisId, summary: Json<AnalysisSummary>) -> Self {
+        Self {
+            id,
+            summary,
+            returning: <Analysis as Selectable<Pg>>::construct_selection(),
+        }
+    }
+}
+
+impl QueryFragment<Pg> for Completion {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "UPDATE analysis.analyses SET status = 'completed', progress = 100, summary = ",
+        );
+        out.push_bind_param::<Jsonb, _>(&self.summary)?;
+        out.push_sql(
+            ", started_at = run.started_at, completed_at = run.completed_at, \
+             duration_seconds = COALESCE(duration_seconds, LEAST(GREATEST(\
+             EXTRACT(EPOCH FROM run.completed_at - run.started_at), 1), 2147483647)::integer) \
+             FROM (SELECT times.started_at, GREATEST(times.completed_at, times.started_at) AS completed_at \
+             FROM (SELECT COALESCE(started_at, pg_catalog.now()) AS started_at, \
+             COALESCE(completed_at, pg_catalog.clock_timestamp()) AS completed_at \
+             FROM analysis.analyses WHERE id = ",
+        );
+        out.push_bind_param::<Uuid, _>(&self.id)?;
+        out.push_sql(") AS times) AS run WHERE analyses.id = ");
+        out.push_bind_param::<Uuid, _>(&self.id)?;
+        out.push_sql(" RETURNING ");
+        self.returning.walk_ast(out)
+    }
+}
+
+impl QueryId for Completion {
+    type QueryId = Self;
+}
+
+impl Query for Completion {
+    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+}
+
+#[cfg(feature = "blocking")]
+impl<C> diesel::RunQueryDsl<C> for Completion {}
