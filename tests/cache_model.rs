@@ -95,7 +95,7 @@ pub enum Promise {
     Committed,
 }
 
-/// One thing done otherwise than the protocol has it. The last two do no harm.
+/// One deviation from the protocol. The last two are harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// A writer sets no fence, and deletes the values after its commit.
@@ -251,6 +251,25 @@ fn merging_states_hides_nothing() {
     };
     unmerged(once).holds(None);
     unmerged(Cache::sound(2, &[&[0], &[0]], LOSSES_AND_SNAPSHOTS)).holds(Some(10));
+}
+
+/// The faults that `tests/cache_history` injects into the real cache have the names of their flaws here.
+#[test]
+fn injected_faults_have_the_names_of_flaws() {
+    use wundr_db::cache::InjectedFault;
+    for fault in InjectedFault::ALL {
+        let flaw = match fault {
+            InjectedFault::DeleteAfterCommitOnly => Flaw::DeleteAfterCommitOnly,
+            InjectedFault::UnguardedFill => Flaw::UnguardedFill,
+            InjectedFault::RefusedFillIsShared => Flaw::RefusedFillIsShared,
+            InjectedFault::FenceExpires => Flaw::FenceExpires,
+            InjectedFault::NoBarrier => Flaw::NoBarrier,
+            InjectedFault::LateWaiter => Flaw::LateWaiter,
+            InjectedFault::RestoredSnapshotAccepted => Flaw::RestoredSnapshotAccepted,
+            InjectedFault::HitIgnoresGeneration => Flaw::HitIgnoresGeneration,
+        };
+        assert_eq!(format!("{fault:?}"), format!("{flaw:?}"));
+    }
 }
 
 /// Those flaws that do not bring back what is past.

@@ -142,6 +142,8 @@
 pub(crate) mod breaker;
 pub(crate) mod entry;
 pub(crate) mod events;
+#[cfg(feature = "cache-faults")]
+mod faults;
 pub(crate) mod greeting;
 mod latencies;
 mod metrics;
@@ -152,8 +154,10 @@ pub(crate) mod sealed;
 mod settings;
 pub(crate) mod slots;
 
+#[cfg(feature = "cache-faults")]
+pub use faults::{Failpoint, FailpointHook, InjectedFault};
 pub use latencies::Latencies;
 pub use metrics::CacheMetrics;
 pub(crate) use metrics::{Counters, count};
 pub(crate) use settings::Servers;
-pub use settings::{CacheConfig, CachedKind, Mutant, Point, Unfenced, Visitor};
+pub use settings::{CacheConfig, CachedKind, Unfenced};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo};
 
+#[cfg(feature = "cache-faults")]
+use super::faults::{FailpointHook, InjectedFault};
 use crate::config::{LONGEST, in_range};
 use crate::{Error, Result};
 
@@ -157,57 +159,10 @@ pub struct CacheConfig {
     pub(crate) near: Option<Near>,
     pub(crate) root_certificates: Option<Vec<u8>>,
     pub(crate) key: Option<[u8; 32]>,
-    pub(crate) mutant: Mutant,
-    pub(crate) visitor: Option<Visitor>,
-}
-
-/// Where a test comes between the steps of the protocol.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Point {
-    /// A reader has read the database; others may still wait for what it has read.
-    Read,
-    /// A reader is about to store what it has read.
-    BeforeFill,
-    /// It has, or could not, and those who wait for it do not know yet.
-    AfterFill,
-    /// A writer has written, and is about to set its fences.
-    BeforeFence,
-    /// It has set them, and is about to commit.
-    BeforeCommit,
-    /// It has committed, and is about to take them down.
-    BeforeEnd,
-    /// A barrier is about to be set.
-    BeforeBarrier,
-}
-
-/// Tells how long to stay at a point.
-#[doc(hidden)]
-pub type Visitor = fn(Point) -> Duration;
-
-/// Ways to break the protocol, for the tests that have to notice.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Mutant {
-    #[default]
-    None,
-    /// Entries are deleted after the commit, and not fenced before.
-    DeleteAfterCommitOnly,
-    /// A value is stored without regard to its lease.
-    UnguardedFill,
-    /// Who waits for another's read takes what it has read, whether it could be stored or not.
-    SharedFlight,
-    /// A fence counts for a second only.
-    ExpiringFence,
-    /// A new generation is filled at once.
-    NoBarrier,
-    /// Readers join another's read until it is stored, not only until it is about to be.
-    LateClose,
-    /// A generation counts for every run of the server.
-    AnyRun,
-    /// A value is taken from a generation that is over.
-    AnyGeneration,
+    #[cfg(feature = "cache-faults")]
+    pub(crate) injected_fault: Option<InjectedFault>,
+    #[cfg(feature = "cache-faults")]
+    pub(crate) failpoint_hook: Option<FailpointHook>,
 }
 
 impl CacheConfig {
@@ -269,8 +224,10 @@ impl CacheConfig {
             near: None,
             root_certificates: None,
             key: None,
-            mutant: Mutant::None,
-            visitor: None,
+            #[cfg(feature = "cache-faults")]
+            injected_fault: None,
+            #[cfg(feature = "cache-faults")]
+            failpoint_hook: None,
         }
     }
 
@@ -388,20 +345,6 @@ impl CacheConfig {
     /// The certificates to trust for TLS, as PEM, in place of the system's.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificates = Some(pem.into());
-        self
-    }
-
-    /// Breaks the protocol, to see that the tests notice.
-    #[doc(hidden)]
-    pub fn mutant(mut self, mutant: Mutant) -> Self {
-        self.mutant = mutant;
-        self
-    }
-
-    /// Comes between the protocol's steps, for the tests.
-    #[doc(hidden)]
-    pub fn visitor(mut self, visitor: Visitor) -> Self {
-        self.visitor = Some(visitor);
         self
     }
 

@@ -6,13 +6,19 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::generations::{attached, attached_by, renew, renew_at_once};
+#[cfg(feature = "cache-faults")]
+use super::generations::attached;
+use super::generations::{attached_by, renew, renew_at_once};
 use super::servers::{Attached, Unusable, step, step_all};
-use super::store::{Store, pass};
+use super::store::Store;
+#[cfg(feature = "cache-faults")]
+use super::store::failpoint;
 use super::{Source, repository};
+#[cfg(feature = "cache-faults")]
+use crate::cache::Failpoint;
 use crate::cache::name::Name;
 use crate::cache::script::{BEGIN, END, Reply};
-use crate::cache::{Mutant, Point, Unfenced, count, events};
+use crate::cache::{Unfenced, count, events};
 use crate::touched::Touched;
 use crate::{Error, Result};
 
@@ -46,8 +52,10 @@ pub(crate) async fn fence(
         everything: touched.is_everything(),
     };
     forget_near(store, &fences);
-    pass(store, Point::BeforeFence).await;
-    if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::BeforeFence).await;
+    #[cfg(feature = "cache-faults")]
+    if injects!(store, DeleteAfterCommitOnly) {
         return Ok(fences);
     }
     let mut by_shard: HashMap<u16, Vec<&Name>> = HashMap::new();
@@ -107,7 +115,8 @@ pub(crate) async fn fence(
         }
     }
     count(&store.counters.fences);
-    pass(store, Point::BeforeCommit).await;
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::BeforeCommit).await;
     Ok(fences)
 }
 
@@ -212,9 +221,11 @@ const ATTEMPTS: u32 = 3;
 /// the transaction's: a reader will find the fence and ask how the transaction has ended.
 #[repository]
 pub(crate) async fn end(store: &Store, fences: Fences) {
-    pass(store, Point::BeforeEnd).await;
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::BeforeEnd).await;
     forget_near(store, &fences);
-    if store.settings.mutant == Mutant::DeleteAfterCommitOnly {
+    #[cfg(feature = "cache-faults")]
+    if injects!(store, DeleteAfterCommitOnly) {
         return delete(store, &fences).await;
     }
     let arguments = [fences.token.as_bytes(), b"own"];
@@ -246,7 +257,8 @@ fn forget_near(store: &Store, fences: &Fences) {
     }
 }
 
-/// What caches do that are content with little; here to be found wanting.
+/// Deletes after the commit, without fences. Deliberately incorrect: the tests have to detect it.
+#[cfg(feature = "cache-faults")]
 #[repository]
 async fn delete(store: &Store, fences: &Fences) {
     for name in &fences.names {

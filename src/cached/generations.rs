@@ -11,12 +11,16 @@ use uuid::Uuid;
 use super::lineage::is_restored;
 use super::link::{Link, Reads, boxed, send_all};
 use super::servers::{Attached, Unusable, call, step};
-use super::store::{Database, Store, pass};
+#[cfg(feature = "cache-faults")]
+use super::store::failpoint;
+use super::store::{Database, Store};
 use super::topology::{link, link_to, named};
 use super::{Source, repository};
+#[cfg(feature = "cache-faults")]
+use crate::cache::Failpoint;
 use crate::cache::name::Names;
 use crate::cache::script::{self, ATTACH, Attach, BARRIER, OPEN, Reply};
-use crate::cache::{Mutant, Point, count, events};
+use crate::cache::{count, events};
 use crate::sql::cache as question;
 use crate::sql::prepared;
 
@@ -158,7 +162,7 @@ async fn attach_on(
             run.clone(),
         );
         let key = attaching.key.as_str();
-        let answer = call(store, &link, &ATTACH, &[key], &attaching.arguments()).await;
+        let answer = call(store, &link, &ATTACH, &[key], &attaching.arguments(store)).await;
         let answer = answer.inspect_err(|error| {
             if error.is_connection_dropped() {
                 store.unlink(&link);
@@ -235,7 +239,7 @@ pub(super) async fn renew_at_once(store: &Store, own: &Source<'_>) -> Result<Vec
     let commands: Vec<(&Link, Cmd)> = asked
         .iter()
         .map(|attaching| {
-            let command = ATTACH.by_name(&[&attaching.key], &attaching.arguments());
+            let command = ATTACH.by_name(&[&attaching.key], &attaching.arguments(store));
             (&*attaching.link, command)
         })
         .collect();
@@ -267,7 +271,6 @@ struct Attaching {
     epochs: String,
     proposal: String,
     schema: Arc<str>,
-    takes_any_run: bool,
 }
 
 impl Attaching {
@@ -296,13 +299,12 @@ impl Attaching {
             epochs,
             proposal: Uuid::now_v7().simple().to_string(),
             schema: Arc::clone(&store.schema),
-            takes_any_run: store.settings.mutant == Mutant::AnyRun,
         }
     }
 
-    fn arguments(&self) -> [&[u8]; 6] {
+    fn arguments(&self, store: &Store) -> [&[u8]; 6] {
         [
-            if self.takes_any_run {
+            if injects!(store, RestoredSnapshotAccepted) {
                 b"any"
             } else {
                 self.run.as_bytes()
@@ -386,7 +388,8 @@ pub(super) async fn open(
             let next = prepared(diesel::sql_query(question::NEXT));
             let next: question::TransactionId = store.db.source().one(next).await?;
             let next = next.id.unwrap_or_default();
-            pass(store, Point::BeforeBarrier).await;
+            #[cfg(feature = "cache-faults")]
+            failpoint(store, Failpoint::BeforeBarrier).await;
             match step(store, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
                 Reply::Barrier(barrier) => barrier,
                 Reply::Lost => return Ok(false),
@@ -396,7 +399,7 @@ pub(super) async fn open(
     };
     let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
     let ended: question::Answer = store.db.source().one(ended).await?;
-    if ended.yes || store.settings.mutant == Mutant::NoBarrier {
+    if ended.yes || injects!(store, NoBarrier) {
         step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
         events::opened(&attached.names.generation);
         return Ok(true);

@@ -11,11 +11,15 @@ use super::generations::{attached, open};
 use super::link::pause;
 use super::repository;
 use super::servers::{Attached, Unusable, step};
-use super::store::{Store, keep_near, pass};
+#[cfg(feature = "cache-faults")]
+use super::store::failpoint;
+use super::store::{Store, keep_near};
+#[cfg(feature = "cache-faults")]
+use crate::cache::Failpoint;
 use crate::cache::entry::Entry;
 use crate::cache::name::Name;
 use crate::cache::script::{END, FILL, Fence, LEASE, RELEASE, Reply, SWEEP};
-use crate::cache::{Mutant, Point, count, events};
+use crate::cache::{count, events};
 use crate::sql::cache as question;
 use crate::sql::prepared;
 use crate::{Error, Result};
@@ -139,7 +143,7 @@ async fn clear(
     for fence in fences.iter().filter(|fence| fence.age >= OLD) {
         let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&fence.transaction);
         let has_ended: question::Answer = store.db.source().one(prepared(has_ended)).await?;
-        if has_ended.yes || store.settings.mutant == Mutant::ExpiringFence {
+        if has_ended.yes || injects!(store, FenceExpires) {
             let arguments = [fence.token.as_bytes(), b""];
             step(store, attached, &END, &[entry], &arguments).await?;
             count(&store.counters.fences_cleared);
@@ -229,19 +233,22 @@ pub(super) async fn settle_for<T: Entry>(
         return Ok(value);
     };
     let lifetime = store.lifetime(&fill.name, &value).min(longest);
-    pass(store, Point::Read).await;
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::AfterRead).await;
     // Who comes from now on must look for himself.
     if let Some(leading) = &mut fill.leading
-        && store.settings.mutant != Mutant::LateClose
+        && !injects!(store, LateWaiter)
     {
         leading.close();
     }
-    pass(store, Point::BeforeFill).await;
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::BeforeFill).await;
     let stored = store_value(&fill, &lease, &value, lifetime)
         .await
         .unwrap_or(false);
-    pass(store, Point::AfterFill).await;
-    let is_shared = stored || store.settings.mutant == Mutant::SharedFlight;
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::AfterFill).await;
+    let is_shared = stored || injects!(store, RefusedFillIsShared);
     if let Some(leading) = fill.leading.take().filter(|_| is_shared) {
         leading.share(Arc::new(value.clone()));
     }
@@ -269,7 +276,7 @@ async fn store_value<T: Entry>(
         names.value(&fill.name),
         names.lease(&fill.name),
     ];
-    if lease.nonce.is_empty() || store.settings.mutant == Mutant::UnguardedFill {
+    if lease.nonce.is_empty() || injects!(store, UnguardedFill) {
         if milliseconds == "0" {
             return Ok(true);
         }

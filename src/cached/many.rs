@@ -11,8 +11,11 @@ use super::generations::{attached, open};
 use super::lineage::confirm;
 use super::repository;
 use super::servers::{Attached, Unusable, step};
-use super::store::{Found, Store, admits, get_each, keep_near, near, pass};
-use crate::cache::Point;
+#[cfg(feature = "cache-faults")]
+use super::store::failpoint;
+use super::store::{Found, Store, admits, get_each, keep_near, near};
+#[cfg(feature = "cache-faults")]
+use crate::cache::Failpoint;
 use crate::cache::entry::Entry;
 use crate::cache::name::Name;
 use crate::cache::script::{FILL_ALL, LEASE_ALL, Reply};
@@ -173,7 +176,8 @@ pub(super) async fn settle_all<T: Entry>(
         found[index] = Some(value);
         store.distrust(&missing.names[index], missing.moment);
     }
-    pass(store, Point::BeforeFill).await;
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::BeforeFill).await;
     for leases in &missing.leases {
         // What cannot be stored was read all the same.
         let _ = fill_all(store, leases, &missing, found).await;

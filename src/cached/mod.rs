@@ -36,6 +36,25 @@ macro_rules! cached_many {
     }};
 }
 
+/// Checks whether a fault is injected. Without the feature `cache-faults` that is `false`.
+#[cfg(feature = "cache-faults")]
+macro_rules! injects {
+    ($store:expr, $fault:ident) => {
+        $store.settings.injected_fault == Some(crate::cache::InjectedFault::$fault)
+    };
+}
+#[cfg(not(feature = "cache-faults"))]
+macro_rules! injects {
+    ($store:expr, $fault:ident) => {
+        no_fault($store)
+    };
+}
+
+#[cfg(not(feature = "cache-faults"))]
+const fn no_fault(_: &Store) -> bool {
+    false
+}
+
 mod analyses;
 mod configurations;
 pub(crate) mod fences;

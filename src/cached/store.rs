@@ -11,17 +11,19 @@ use super::flights::{Flights, Turn};
 use super::generations::attached;
 use super::leases::{Fill, Round, lease};
 use super::lineage::{Lineage, confirm, heed_losses};
-use super::link::{Link, boxed, pause, send_all};
+use super::link::{Link, boxed, send_all};
 use super::servers::{Attached, Shard, Unusable};
 use super::topology::Nodes;
 use super::{Db, repository};
+#[cfg(feature = "cache-faults")]
+use crate::cache::Failpoint;
 use crate::cache::breaker::Breaker;
 use crate::cache::entry::{self, Decoded, Entry};
 use crate::cache::events::{self, Told};
 use crate::cache::name::{Name, Names};
 use crate::cache::read::{self, Answer};
 use crate::cache::sealed::{Seal, Times};
-use crate::cache::{CacheConfig, Counters, Mutant, Point, Servers, count};
+use crate::cache::{CacheConfig, Counters, Servers, count};
 use crate::{Error, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -318,11 +320,12 @@ impl Store {
 /// Of how many entries it is remembered when they were read last, to know older values that are put back.
 const FLOORS: u64 = 100_000;
 
-/// Lets a test come between two steps.
+/// Lets a test delay the process between two steps.
+#[cfg(feature = "cache-faults")]
 #[repository]
-pub(super) async fn pass(store: &Store, point: Point) {
-    if let Some(visitor) = store.settings.visitor {
-        pause(visitor(point)).await;
+pub(super) async fn failpoint(store: &Store, failpoint: Failpoint) {
+    if let Some(hook) = store.settings.failpoint_hook {
+        super::link::pause(hook(failpoint)).await;
     }
 }
 
@@ -502,7 +505,7 @@ async fn get_at_once(store: &Store, wanted: &[(u16, Vec<&Name>)]) -> Vec<Option<
     let found = attached.iter().map(|attached| {
         let attached = Arc::clone(attached.as_ref()?);
         let answer = Answer::of(&attached.names, answers.next()?.ok()?).ok()?;
-        let counts = answer.is_current || store.settings.mutant == Mutant::AnyGeneration;
+        let counts = answer.is_current || injects!(store, HitIgnoresGeneration);
         let values = answer.values;
         counts.then_some(Found { attached, values })
     });
@@ -525,7 +528,7 @@ pub(super) async fn get_all(store: &Store, shard: u16, names: &[&Name]) -> Resul
                 return Err(error);
             }
         };
-        if answer.is_current || store.settings.mutant == Mutant::AnyGeneration {
+        if answer.is_current || injects!(store, HitIgnoresGeneration) {
             let values = answer.values;
             return Ok(Found { attached, values });
         }

@@ -29,8 +29,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nemesis::Harm;
 use servers::Database;
-use settings::MUTANTS;
-use wundr_db::cache::Mutant;
+use wundr_db::cache::InjectedFault;
 
 /// One server for all trials: each has rows of its own.
 static DATABASE: LazyLock<Database> = LazyLock::new(Database::start);
@@ -87,9 +86,9 @@ fn cases() -> Vec<Case> {
             Box::new(the_protocol_holds),
         ),
     ];
-    for mutant in MUTANTS {
-        let name = format!("the_mutant_{mutant:?}_is_found");
-        cases.push(case(name, Box::new(move || is_found(mutant))));
+    for fault in InjectedFault::ALL {
+        let name = format!("the_fault_{fault:?}_is_found");
+        cases.push(case(name, Box::new(move || is_found(fault))));
     }
     cases
 }
@@ -139,18 +138,18 @@ fn the_protocol_holds() {
     }
 }
 
-fn is_found(mutant: Mutant) {
-    let mut unbroken = trials::of_mutant(mutant, seed());
-    unbroken.load.mutant = String::new();
+fn is_found(fault: InjectedFault) {
+    let mut unbroken = trials::of_fault(fault, seed());
+    unbroken.load.injected_fault = None;
     unbroken.time = Duration::from_secs(2);
     let report = unbroken.run(&DATABASE);
     if let Some(violation) = report.violation {
-        panic!("it is not the mutant: {violation}");
+        panic!("a violation without the fault: {violation}");
     }
-    let report = trials::of_mutant(mutant, seed()).run(&DATABASE);
+    let report = trials::of_fault(fault, seed()).run(&DATABASE);
     let Some(violation) = &report.violation else {
         println!("{report}");
-        panic!("{mutant:?} was not found");
+        panic!("{fault:?} was not found");
     };
     println!("    {:.1} s: {violation}", report.took.as_secs_f64());
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use wundr_db::cache::{Mutant, Point};
+use wundr_db::cache::{Failpoint, InjectedFault};
 use wundr_db::{ProjectId, UserId};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,8 @@ pub struct Workload {
     /// Processes that die between COMMIT and `end`.
     pub deaths: u64,
     pub stalls: Vec<Stall>,
-    pub mutant: String,
+    /// The name of the fault to inject.
+    pub injected_fault: Option<String>,
     /// How long entries live.
     pub lifetime: u64,
     /// How long the right to fill one is kept.
@@ -58,11 +59,11 @@ pub struct Workload {
     pub started: u64,
 }
 
-/// Somebody stays at a point of the protocol.
+/// A delay at a failpoint.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Stall {
     #[serde(with = "point")]
-    pub point: Point,
+    pub point: Failpoint,
     pub chance: u64,
     pub at_least: u64,
     pub at_most: u64,
@@ -79,45 +80,29 @@ pub struct Process {
     pub load: Workload,
 }
 
-/// Every way to break the protocol.
-pub const MUTANTS: [Mutant; 8] = [
-    Mutant::DeleteAfterCommitOnly,
-    Mutant::UnguardedFill,
-    Mutant::SharedFlight,
-    Mutant::ExpiringFence,
-    Mutant::NoBarrier,
-    Mutant::LateClose,
-    Mutant::AnyRun,
-    Mutant::AnyGeneration,
-];
-
 impl Workload {
-    pub fn mutant(&self) -> Mutant {
-        let named = |mutant: &&Mutant| format!("{mutant:?}") == self.mutant;
-        MUTANTS.iter().find(named).copied().unwrap_or_default()
+    pub fn injected_fault(&self) -> Option<InjectedFault> {
+        let wanted = self.injected_fault.as_deref()?;
+        let is_wanted = |fault: &InjectedFault| format!("{fault:?}") == wanted;
+        InjectedFault::ALL.into_iter().find(is_wanted)
     }
 }
 
 /// The crate's own type is not made to be sent.
 mod point {
     use serde::{Deserialize, Deserializer, Serializer};
-    use wundr_db::cache::Point;
+    use wundr_db::cache::Failpoint;
 
-    const ALL: [Point; 7] = [
-        Point::Read,
-        Point::BeforeFill,
-        Point::AfterFill,
-        Point::BeforeFence,
-        Point::BeforeCommit,
-        Point::BeforeEnd,
-        Point::BeforeBarrier,
-    ];
-
-    pub fn serialize<S: Serializer>(point: &Point, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u8(ALL.iter().position(|other| other == point).unwrap() as u8)
+    pub fn serialize<S: Serializer>(point: &Failpoint, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(
+            Failpoint::ALL
+                .iter()
+                .position(|other| other == point)
+                .unwrap() as u8,
+        )
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Point, D::Error> {
-        Ok(ALL[usize::from(u8::deserialize(deserializer)?)])
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Failpoint, D::Error> {
+        Ok(Failpoint::ALL[usize::from(u8::deserialize(deserializer)?)])
     }
 }

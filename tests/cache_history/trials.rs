@@ -1,4 +1,4 @@
-//! What is tried: the protocol under everything, and each mutant under what it cannot bear.
+//! What is tried: the protocol under all faults of the surroundings, and each injected fault under those that reveal it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::ending;
 use crate::nemesis::{Harm, Harms};
 use crate::settings::{Engine, Stall, Workload};
 use crate::trial::Trial;
-use wundr_db::cache::{Mutant, Point};
+use wundr_db::cache::{Failpoint, InjectedFault};
 
 use Engine::{Asynchronous, Blocking};
 
@@ -25,7 +25,7 @@ fn workload(objects: usize) -> Workload {
         everything: 0,
         deaths: 0,
         stalls: Vec::new(),
-        mutant: String::new(),
+        injected_fault: None,
         lifetime: 60_000,
         lease: 5_000,
         shards: 1,
@@ -33,7 +33,7 @@ fn workload(objects: usize) -> Workload {
     }
 }
 
-fn stall(point: Point, chance: u64, at_least: u64, at_most: u64) -> Stall {
+fn stall(point: Failpoint, chance: u64, at_least: u64, at_most: u64) -> Stall {
     Stall {
         point,
         chance,
@@ -58,15 +58,15 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
     load.shards = 1 + (seed % 3) as u16;
     load.lease = 400;
     load.stalls = vec![
-        stall(Point::Read, 60, 0, 60),
-        stall(Point::BeforeFill, 60, 0, 60),
-        stall(Point::BeforeFill, 4, 300, 600),
-        stall(Point::AfterFill, 30, 0, 60),
-        stall(Point::BeforeFence, 60, 0, 60),
-        stall(Point::BeforeCommit, 100, 0, 100),
-        stall(Point::BeforeCommit, 4, 2_000, 3_500),
-        stall(Point::BeforeEnd, 60, 0, 100),
-        stall(Point::BeforeBarrier, 200, 0, 60),
+        stall(Failpoint::AfterRead, 60, 0, 60),
+        stall(Failpoint::BeforeFill, 60, 0, 60),
+        stall(Failpoint::BeforeFill, 4, 300, 600),
+        stall(Failpoint::AfterFill, 30, 0, 60),
+        stall(Failpoint::BeforeFence, 60, 0, 60),
+        stall(Failpoint::BeforeCommit, 100, 0, 100),
+        stall(Failpoint::BeforeCommit, 4, 2_000, 3_500),
+        stall(Failpoint::BeforeEnd, 60, 0, 100),
+        stall(Failpoint::BeforeBarrier, 200, 0, 60),
     ];
     Trial {
         name: "the_protocol".to_owned(),
@@ -101,49 +101,51 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
     }
 }
 
-/// What a mutant cannot bear.
-pub fn of_mutant(mutant: Mutant, seed: u64) -> Trial {
+/// Returns the trial that reveals an injected fault.
+pub fn of_fault(fault: InjectedFault, seed: u64) -> Trial {
     let mut load = workload(2);
-    load.mutant = format!("{mutant:?}");
+    load.injected_fault = Some(format!("{fault:?}"));
     let mut weights = Vec::new();
     let mut pause = 100;
     let mut engines: &'static [Engine] = &[Asynchronous, Blocking];
-    match mutant {
-        Mutant::DeleteAfterCommitOnly | Mutant::UnguardedFill => {
-            load.stalls = vec![stall(Point::BeforeFill, 300, 0, 80)];
+    match fault {
+        InjectedFault::DeleteAfterCommitOnly | InjectedFault::UnguardedFill => {
+            load.stalls = vec![stall(Failpoint::BeforeFill, 300, 0, 80)];
         }
-        Mutant::SharedFlight => {
-            load.stalls = vec![stall(Point::Read, 500, 0, 80)];
+        InjectedFault::RefusedFillIsShared => {
+            load.stalls = vec![stall(Failpoint::AfterRead, 500, 0, 80)];
         }
-        Mutant::LateClose => {
-            load.stalls = vec![stall(Point::AfterFill, 500, 0, 80)];
+        InjectedFault::LateWaiter => {
+            load.stalls = vec![stall(Failpoint::AfterFill, 500, 0, 80)];
         }
-        Mutant::ExpiringFence => {
-            load.stalls = vec![stall(Point::BeforeCommit, 300, 2_500, 3_500)];
+        InjectedFault::FenceExpires => {
+            load.stalls = vec![stall(Failpoint::BeforeCommit, 300, 2_500, 3_500)];
         }
-        Mutant::NoBarrier => {
-            load.stalls = vec![stall(Point::BeforeCommit, 500, 50, 300)];
+        InjectedFault::NoBarrier => {
+            load.stalls = vec![stall(Failpoint::BeforeCommit, 500, 50, 300)];
             weights = vec![(Harm::FlushAll, 1)];
         }
-        Mutant::AnyRun => {
+        InjectedFault::RestoredSnapshotAccepted => {
             weights = vec![
                 (Harm::RedisRemembered, 1),
                 (Harm::RedisStartedFromOldSnapshot, 1),
             ];
             pause = 600;
         }
-        Mutant::AnyGeneration => {
+        InjectedFault::HitIgnoresGeneration => {
             load.everything = 300;
         }
-        other => panic!("{other:?} is no mutant"),
     }
-    if matches!(mutant, Mutant::SharedFlight | Mutant::LateClose) {
+    if matches!(
+        fault,
+        InjectedFault::RefusedFillIsShared | InjectedFault::LateWaiter
+    ) {
         engines = &[Asynchronous];
         load.readers = 16;
         load.writers = 4;
     }
     Trial {
-        name: format!("mutant_{mutant:?}"),
+        name: format!("fault_{fault:?}"),
         load,
         harms: Harms {
             weights,

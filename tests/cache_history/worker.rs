@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::event::Log;
 use crate::random::Random;
 use crate::settings::{Engine, Process, Workload};
-use wundr_db::cache::{CacheConfig, CacheMetrics, CachedKind, Point};
+use wundr_db::cache::{CacheConfig, CacheMetrics, CachedKind, Failpoint};
 use wundr_db::{Config, Error};
 
 /// Where a process finds what it is told.
@@ -145,12 +145,12 @@ impl<D> Shared<D> {
     }
 }
 
-/// What the visitor of the protocol's points goes by.
-static VISIT: OnceLock<(Workload, Random)> = OnceLock::new();
+/// The workload and the source of chance that the failpoint hook uses.
+static HOOK_INPUT: OnceLock<(Workload, Random)> = OnceLock::new();
 
-fn visit(point: Point) -> Duration {
-    let (load, chance) = VISIT.get().expect("set before the first call");
-    if point == Point::BeforeEnd && chance.in_a_thousand(load.deaths) {
+fn delay_at(point: Failpoint) -> Duration {
+    let (load, chance) = HOOK_INPUT.get().expect("set before the first call");
+    if point == Failpoint::BeforeEnd && chance.in_a_thousand(load.deaths) {
         std::process::abort();
     }
     let stalls = load.stalls.iter().filter(|stall| stall.point == point);
@@ -189,8 +189,8 @@ pub fn run(told: &str) {
         std::process::exit(0);
     });
     let process: Process = serde_json::from_str(told).unwrap();
-    let visitor = (process.load.clone(), Random::of(process.seed ^ 1));
-    let _ = VISIT.set(visitor);
+    let input = (process.load.clone(), Random::of(process.seed ^ 1));
+    let _ = HOOK_INPUT.set(input);
     match process.engine {
         Engine::Asynchronous => asynchronous::run(process),
         Engine::Blocking => blocking::run(process),
@@ -211,7 +211,9 @@ impl Process {
 
     fn cache(&self) -> CacheConfig {
         let config = cache_config(&self.cache, &self.load);
-        config.mutant(self.load.mutant()).visitor(visit)
+        config
+            .injected_fault(self.load.injected_fault())
+            .failpoint_hook(delay_at)
     }
 }
 
