@@ -1,14 +1,14 @@
-//! Leaves a server alone that does not answer.
+//! A circuit breaker: keeps reads away from a server that does not answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After a failure, reads are told to go elsewhere for a while, which doubles from failure to failure.
+/// A circuit breaker. After a failure it rejects reads for a time, which doubles with each further failure.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     state: Mutex<State>,
-    /// Whether there is anything to look for in the state: it is asked at each read.
+    /// `false` as long as `state` need not be locked: every read checks the breaker.
     has_failed: AtomicBool,
 }
 
@@ -16,15 +16,16 @@ pub(crate) struct Breaker {
 struct State {
     failures: u32,
     until: Option<Instant>,
-    /// One caller tries whether the server answers again.
+    /// One caller is testing whether the server answers again.
     is_tried: bool,
 }
 
-/// What the longest wait is of the first.
+/// The longest wait, as a multiple of the first.
 const LONGEST: u32 = 16;
 
 impl Breaker {
-    /// Whether to try. After the wait one caller tries; the others are let through when that has worked.
+    /// Checks whether a call may be made. After the wait one caller is admitted; the others are admitted once its call has
+    /// succeeded.
     pub(crate) fn admits(&self, wait: Duration) -> bool {
         if !AtomicBool::load(&self.has_failed, Ordering::Relaxed) {
             return true;
@@ -41,13 +42,14 @@ impl Breaker {
         }
     }
 
+    /// Records a success: all callers are admitted again.
     pub(crate) fn succeeded(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State::default();
         self.has_failed.store(false, Ordering::Relaxed);
     }
 
-    /// Tells whether this is the first failure in a row. Calls that were under way together fail as one.
+    /// Records a failure, and returns whether it is the first in a row. Calls that were in flight together count as one.
     pub(crate) fn failed(&self, wait: Duration) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.has_failed.store(true, Ordering::Relaxed);
@@ -79,8 +81,11 @@ mod tests {
         assert!(breaker.admits(hour));
         assert!(breaker.failed(Duration::ZERO));
         assert!(!breaker.failed(Duration::ZERO));
-        assert!(breaker.admits(hour), "the wait is over: one may try");
-        assert!(!breaker.admits(hour), "and nobody else meanwhile");
+        assert!(
+            breaker.admits(hour),
+            "the wait is over: one caller is admitted"
+        );
+        assert!(!breaker.admits(hour), "and no other caller meanwhile");
         breaker.succeeded();
         assert!(breaker.admits(hour) && breaker.failed(hour) && !breaker.admits(hour));
     }

@@ -1,5 +1,6 @@
-//! How a value lies in Redis: a short head, then MessagePack, with the fields of a row in their order. The head says which
-//! entry's value it is, what it cost to read and when it ends.
+//! The encoding of values in Redis: a short header, then MessagePack with the fields of a row in their order.
+//!
+//! The header identifies the entry, and has the time that the value took to read and the time at which it expires.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,8 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::name::Name;
 use crate::Analysis;
 
-/// The form of all cached values, a part of each key. A change of a cached type's fields needs another: then no process
-/// reads what a process with another form has written, and the two run side by side.
+/// The version of the encoding of all cached values, a part of each key.
+///
+/// A change of a cached type's fields needs a new version. Processes with different versions then run side by side, and
+/// neither reads the other's values.
 pub(crate) const SCHEMA: &str = "3";
 
 const MAGIC: u8 = 0xC5;
@@ -21,10 +24,10 @@ const HEAD: usize = 21;
 pub(crate) trait Entry:
     Serialize + DeserializeOwned + Clone + Send + Sync + 'static
 {
-    /// Whether it may be kept in the process, in front of Redis.
+    /// `true` if the value may be kept in the memory of the process.
     const MAY_BE_NEAR: bool = true;
 
-    /// That there is nothing is remembered for a shorter time.
+    /// Checks whether the value records that there is no row. Negative entries expire sooner.
     fn is_absence(&self) -> bool {
         false
     }
@@ -47,11 +50,11 @@ pub(crate) struct Latest {
 
 impl Entry for Latest {}
 
-/// A session, in a form that only who presents its token can read.
+/// A session, encrypted with a key that is derived from its token.
 #[derive(Clone)]
 pub(crate) struct Sealed(pub(crate) Vec<u8>);
 
-// As bytes, where a derived form would have a list of numbers.
+// As bytes: the derived implementation would write a list of numbers.
 impl Serialize for Sealed {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(&self.0)
@@ -82,15 +85,15 @@ impl Entry for Sealed {
     const MAY_BE_NEAR: bool = false;
 }
 
-/// A value and what its head says.
+/// A decoded value.
 #[derive(Debug)]
 pub(crate) struct Decoded<T> {
     pub(crate) value: T,
-    /// It is time to fill the entry again, although it has not ended.
+    /// The entry should be refreshed, although it has not expired.
     pub(crate) is_due: bool,
 }
 
-/// The bytes of a value that took `cost` to read and lives for `lifetime` from now on.
+/// Encodes a value that took `cost` to read and expires after `lifetime`.
 pub(crate) fn encode<T: Serialize>(
     name: &Name,
     value: &T,
@@ -107,15 +110,18 @@ pub(crate) fn encode<T: Serialize>(
     Ok(bytes)
 }
 
-/// The value, or what is wrong with the bytes.
+/// Decodes a value.
+///
+/// # Errors
+/// The reason if the bytes are not a value of this entry.
 pub(crate) fn decode<T: DeserializeOwned>(name: &Name, bytes: &[u8]) -> Result<Decoded<T>, String> {
     let head = bytes.first_chunk::<HEAD>().filter(|head| head[0] == MAGIC);
     let Some(head) = head else {
-        return Err("it is no value of this cache".to_owned());
+        return Err("the header of a cached value is missing".to_owned());
     };
     let [_, a, b, c, d, e, f, g, h, rest @ ..] = *head;
     if name.hash() != u64::from_le_bytes([a, b, c, d, e, f, g, h]) {
-        return Err("it is another entry's value".to_owned());
+        return Err("the value belongs to another entry".to_owned());
     }
     let [a, b, c, d, end @ ..] = rest;
     let cost = Duration::from_micros(u64::from(u32::from_le_bytes([a, b, c, d])));
@@ -126,10 +132,11 @@ pub(crate) fn decode<T: DeserializeOwned>(name: &Name, bytes: &[u8]) -> Result<D
     })
 }
 
-/// XFetch with beta = 1: by chance, and the more likely the nearer the end is and the longer filling takes.
+/// Decides by chance whether to refresh an entry early (XFetch with beta = 1). The probability rises as the entry's end
+/// approaches, and with the time that a refresh takes.
 fn is_due(cost: Duration, end: u64) -> bool {
     let left = end.saturating_sub(milliseconds(SystemTime::now()));
-    // The logarithm of less than 10^-9 comes up too seldom to be waited for.
+    // A chance of less than 10^-9 is ignored, which saves the random number.
     if u128::from(left) > cost.as_millis().saturating_mul(21).saturating_add(1) {
         return false;
     }
@@ -166,7 +173,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn what_is_no_value_is_refused() {
+    fn bytes_that_are_not_a_value_are_refused() {
         let good = encode(&name(), &Some("value"), Duration::ZERO, HOUR).unwrap();
         assert_eq!(
             decode::<Option<String>>(&name(), &good)
@@ -177,7 +184,7 @@ mod tests {
         );
         for bad in [
             &b""[..],
-            b"text that somebody wrote",
+            b"foreign text",
             &good[..good.len() - 1],
             &good[..5],
         ] {
@@ -224,7 +231,7 @@ mod tests {
         }
     }
 
-    /// Takes the names of the fields that a struct is read from, and reads nothing.
+    /// A deserializer that records the field names of a struct, and reads nothing.
     struct Fields<'a>(&'a mut &'static [&'static str]);
 
     impl<'de> Deserializer<'de> for Fields<'_> {

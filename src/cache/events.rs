@@ -1,9 +1,9 @@
-//! What the cache tells through `tracing`; nothing without that feature.
+//! The events that the cache emits through `tracing`. Without that feature there are none.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Things that are told once for as long as they last.
+/// Warnings that are logged once while their condition lasts.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     undecodable: AtomicBool,
@@ -12,73 +12,80 @@ pub(crate) struct Told {
 }
 
 #[cfg(feature = "tracing")]
-macro_rules! tell {
+macro_rules! event {
     ($level:ident, $($event:tt)+) => { tracing::$level!(target: "wundr_db::cache", $($event)+) };
 }
 #[cfg(not(feature = "tracing"))]
-macro_rules! tell {
+macro_rules! event {
     ($level:ident, $($name:ident = %$value:expr,)* $text:literal) => { $(let _ = &$value;)* };
 }
 
-/// What became of a read, or of the value that it has stored.
+/// Logs the outcome of a read, or of a fill.
 pub(crate) fn entry(kind: &str, outcome: &str) {
-    tell!(trace, kind = %kind, outcome = %outcome, "cache");
+    event!(trace, kind = %kind, outcome = %outcome, "cache");
 }
 
-/// Reads go to the database from now on.
+/// Logs that reads bypass the cache from now on.
 pub(crate) fn unreachable(error: &impl fmt::Display) {
-    tell!(warn, error = %error, "the cache does not answer: reads go to the database");
+    event!(warn, error = %error, "Redis does not answer; reads go to the database");
 }
 
+/// Logs that a shard is in use.
 pub(crate) fn attached(generation: &str) {
-    tell!(debug, generation = %generation, "the cache is reached");
+    event!(debug, generation = %generation, "connected to the cache");
 }
 
+/// Logs that a generation was begun.
 pub(crate) fn renewed(generation: &str) {
-    tell!(info, generation = %generation, "everything that was cached is old: a new generation has begun");
+    event!(info, generation = %generation, "began a new generation; earlier entries are invalid");
 }
 
+/// Logs that the database was restored to an earlier timeline.
 pub(crate) fn lower_timeline(timeline: &str) {
-    tell!(warn, timeline = %timeline, "the database is on an earlier timeline than the cache has seen, as after a restore: everything that was cached is old");
+    event!(warn, timeline = %timeline, "the database is on an earlier timeline than the cache has recorded, as after a restore; earlier entries are invalid");
 }
 
+/// Logs that a generation may be filled.
 pub(crate) fn opened(generation: &str) {
-    tell!(debug, generation = %generation, "the generation may be filled");
+    event!(debug, generation = %generation, "the generation is open for fills");
 }
 
+/// Logs that an abandoned fence was removed.
 pub(crate) fn cleared(transaction: &str) {
-    tell!(info, transaction = %transaction, "a writer has left its fence: removed");
+    event!(info, transaction = %transaction, "removed the fence of a writer that did not remove it");
 }
 
+/// Logs that a commit went on without its fence.
 pub(crate) fn unfenced(error: &impl fmt::Display) {
-    tell!(warn, error = %error, "a write went on without its fence: other processes may read older values");
+    event!(warn, error = %error, "committed without a fence; other processes may read older values");
 }
 
 impl Told {
-    /// A value that somebody else has written, or an older form: read as if it was not there.
+    /// Logs that a value could not be decoded. Such a value is treated as missing.
     pub(crate) fn undecodable(&self, key: &str, reason: &str) {
         if !self.undecodable.swap(true, Ordering::Relaxed) {
-            tell!(warn, key = %key, reason = %reason, "a cached value cannot be understood, and is not used");
+            event!(warn, key = %key, reason = %reason, "ignored a cached value that cannot be decoded");
         }
     }
 
-    /// The server answers, but refuses.
+    /// Logs that the server rejected a command.
     pub(crate) fn refused(&self, error: &impl fmt::Display) {
         if !self.refused.swap(true, Ordering::Relaxed) {
-            tell!(error, error = %error, "the cache refuses: is its memory full, or are the rights too few?");
+            event!(error, error = %error, "Redis rejected a cache command; check maxmemory and ACL permissions");
         }
     }
 
-    /// The cluster's name is not to be had.
+    /// Logs that the identifier of the PostgreSQL cluster cannot be read.
     pub(crate) fn unnamed_cluster(&self) {
         if !self.unnamed_cluster.swap(true, Ordering::Relaxed) {
-            tell!(
+            event!(
                 warn,
-                "the role may not call pg_control_system: clusters that share a cache need prefixes of their own"
+                "the database role may not call pg_control_system; give each PostgreSQL cluster that shares this cache its own prefix"
             );
         }
     }
 
+    /// Permits the next rejection to be logged again.
     pub(crate) fn forget(&self) {
         self.refused.store(false, Ordering::Relaxed);
     }

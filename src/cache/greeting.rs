@@ -1,14 +1,19 @@
-//! Which run of which kind of server a connection has reached.
+//! The identity and the role of the Redis server that a connection has reached.
 
 use redis::{Cmd, ErrorKind, RedisResult, Value};
 
 use super::script::{text, unless_refused};
 
+/// Returns the command that asks for them.
 pub(crate) fn command() -> Cmd {
     redis::cmd("INFO")
 }
 
-/// The server's `run_id`, which is another each time that it is started. A replica is refused: it may be behind.
+/// Returns the server's `run_id`, which changes with each start of the server.
+///
+/// # Errors
+/// - The server is a replica, which may lag behind its primary.
+/// - The reply has no `run_id`.
 pub(crate) fn run_of(information: Value) -> RedisResult<String> {
     let information = match unless_refused(information)? {
         Value::VerbatimString { text, .. } => text,
@@ -21,11 +26,7 @@ pub(crate) fn run_of(information: Value) -> RedisResult<String> {
     match (field("role"), field("run_id")) {
         (Some("master"), Some(run)) => Ok(run.to_owned()),
         (Some(_), Some(_)) => Err((ErrorKind::Io, "the server is a replica").into()),
-        _ => Err((
-            ErrorKind::UnexpectedReturnType,
-            "the server does not tell its run_id",
-        )
-            .into()),
+        _ => Err((ErrorKind::UnexpectedReturnType, "INFO has no run_id").into()),
     }
 }
 

@@ -1,13 +1,13 @@
-//! How long calls take, as a histogram.
+//! A histogram of the durations of calls.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Four for each power of two of microseconds, up to 2^26, which is a minute; a longer call is counted as one of that.
+/// Four buckets for each power of two of microseconds, up to 2^26 (a minute). The last bucket counts longer calls too.
 const BUCKETS: usize = 4 * 26;
 
-/// How many calls took how long: counts within bounds that are at most a quarter apart, from a microsecond to a minute.
+/// The number of calls by duration, in buckets that are at most a quarter apart, from a microsecond to a minute.
 ///
 /// ```
 /// # fn show(metrics: &wundr_db::cache::CacheMetrics) {
@@ -31,14 +31,14 @@ impl std::fmt::Debug for Latencies {
 }
 
 impl Latencies {
-    /// How many calls were counted.
+    /// Returns the number of calls.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// How long the part `quantile` of all calls took at most, rounded up to the next bound; 0.5 asks for the median.
-    /// Zero before the first call. What is not within 0 and 1 is taken for the nearer of these.
+    /// Returns the duration that the fraction `quantile` of all calls did not exceed, rounded up to the next bound. 0.5
+    /// gives the median. Zero before the first call. A `quantile` outside of 0 to 1 is clamped.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Duration {
         let wanted = (self.count() as f64 * quantile.clamp(0.0, 1.0))
@@ -54,8 +54,7 @@ impl Latencies {
         Duration::ZERO
     }
 
-    /// The bounds that calls fell within, shortest first, with how many took that long at most and longer than the bound
-    /// before.
+    /// Returns the upper bounds of the buckets that are not empty, shortest first, each with the number of its calls.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let counts = self.0.iter().enumerate();
         let counts = counts.filter(|(_, count)| **count > 0);
@@ -63,7 +62,7 @@ impl Latencies {
     }
 }
 
-/// Which bucket counts a call that took so long.
+/// Returns the index of the bucket of a call that took this long.
 fn bucket(took: Duration) -> usize {
     let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
     let power = microseconds.ilog2() as usize;
@@ -71,13 +70,13 @@ fn bucket(took: Duration) -> usize {
     (4 * power + quarter).min(BUCKETS - 1)
 }
 
-/// What every call of a bucket took less than.
+/// Returns the upper bound of a bucket.
 fn bound(index: usize) -> Duration {
     let quarters = 5 + index as u64 % 4;
     Duration::from_nanos((1_000 * quarters) << (index / 4) >> 2)
 }
 
-/// Counts without locks.
+/// A histogram that counts without locks.
 #[derive(Debug)]
 pub(crate) struct Histogram([AtomicU64; BUCKETS]);
 

@@ -1,57 +1,57 @@
-//! What the cache has done.
+//! The counters of the cache.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::latencies::{Histogram, Latencies};
 
-/// What a cache has done since it was made, in this process. The numbers only rise.
+/// The counters of a cache since its creation, in this process. They only increase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CacheMetrics {
-    /// Answers from Redis.
+    /// Reads that Redis answered.
     pub hits: u64,
-    /// Answers from the process's own memory.
+    /// Reads that the memory of the process answered.
     pub near_hits: u64,
-    /// Answers of another reader of this process, who was waited for.
+    /// Reads that waited for another reader of this process and used its value.
     pub shared: u64,
-    /// Entries that were not there, and were read from the database.
+    /// Reads of entries that were not cached, and were read from the database.
     pub misses: u64,
-    /// Reads of the database without regard to the cache: behind a fence, before a
-    /// new generation may be filled, with Redis gone.
+    /// Reads that went to the database and did not fill the entry: the entry is fenced, the generation is not open yet, or
+    /// Redis does not answer.
     pub bypasses: u64,
-    /// Values that were stored.
+    /// Values that were stored in Redis.
     pub fills: u64,
-    /// Values that were read and could not be stored, since a write came between: each would have been stale.
+    /// Values that were read but not stored, because a write came between. Each could have been stale.
     pub fills_refused: u64,
-    /// Values that were found and not used, since they were of another generation.
+    /// Values that were found but not used, because they belong to another generation.
     pub stale_prevented: u64,
     /// Values that were too large to be stored.
     pub too_large: u64,
-    /// Values that could not be understood.
+    /// Values that could not be decoded.
     pub undecodable: u64,
-    /// Entries that were filled again before their end.
+    /// Entries that were refreshed before their end.
     pub early_refreshes: u64,
     /// Commits whose entries were fenced.
     pub fences: u64,
-    /// Fences that another writer had left behind, and that were removed.
+    /// Fences that were abandoned by a writer, and removed by this process.
     pub fences_cleared: u64,
     /// Commits that went on without a fence, see [`Unfenced::Proceed`](super::Unfenced::Proceed).
     pub unfenced: u64,
-    /// Generations that this process has begun.
+    /// Generations that this process began.
     pub generations: u64,
-    /// Calls to Redis that failed or were not answered in time.
+    /// Calls to Redis that failed or timed out.
     pub errors: u64,
     /// Calls to Redis that were answered.
     pub calls: u64,
-    /// The time that all those calls took together.
+    /// The total duration of these calls.
     pub call_time: Duration,
-    /// How many of them took how long.
+    /// The distribution of the durations of these calls.
     pub latencies: Latencies,
 }
 
 impl CacheMetrics {
-    /// The part of the reads that needed no database: between 0 and 1, and 0 before the first.
+    /// Returns the fraction of the reads that needed no database, between 0 and 1. 0 before the first read.
     #[must_use]
     pub fn hit_rate(&self) -> f64 {
         let answered = self.hits + self.near_hits + self.shared;
@@ -62,7 +62,7 @@ impl CacheMetrics {
         answered as f64 / reads as f64
     }
 
-    /// How long a call to Redis took on average.
+    /// Returns the mean duration of a call to Redis. Zero before the first call.
     #[must_use]
     pub fn mean_call(&self) -> Duration {
         let nanoseconds = self.call_time.as_nanos() / u128::from(self.calls.max(1));
@@ -70,7 +70,7 @@ impl CacheMetrics {
     }
 }
 
-/// Counts without locks.
+/// Declares the counters, which are updated without locks.
 macro_rules! counters {
     ($($name:ident),+ $(,)?) => {
         #[derive(Debug, Default)]
@@ -98,6 +98,7 @@ counters! {
 }
 
 impl Counters {
+    /// Counts a call that was answered.
     pub(crate) fn called(&self, took: Duration) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.latencies.add(took);
@@ -106,6 +107,7 @@ impl Counters {
     }
 }
 
+/// Adds one to a counter.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }

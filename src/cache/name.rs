@@ -1,4 +1,4 @@
-//! The names of keys in Redis.
+//! The keys in Redis.
 //!
 //! All keys of one shard have the same hash tag, so that one script may use them wherever the shard lies:
 //! `wundr:{0}:9f86d081884c7d65:` and then `generation`, `epoch:GENERATION`, or `GENERATION:user:UUID:SCHEMA`. The part after the
@@ -16,7 +16,7 @@ use super::CachedKind;
 use crate::touched::Key;
 use crate::{ConfigurationScope, ProjectId};
 
-/// What is cached, and under which name.
+/// The identity of a cached entry: its kind and its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Name {
     pub(crate) kind: CachedKind,
@@ -31,7 +31,7 @@ enum Id {
 
 type Buffer = [u8; Hyphenated::LENGTH];
 
-/// Where the text of an id is put.
+/// Returns a buffer for the text of an id.
 fn buffer() -> Buffer {
     [0; Hyphenated::LENGTH]
 }
@@ -56,7 +56,7 @@ impl Name {
         Self { kind, id }
     }
 
-    /// The id of the row with such a unique value. The value itself is not to be read in Redis.
+    /// Creates the key of the entry that maps a unique value to the id of its row. Redis holds only a digest of the value.
     pub(crate) fn of_unique(kind: CachedKind, value: &str) -> Self {
         Self::new(kind, format_args!("by:{}", digest(value)))
     }
@@ -69,7 +69,7 @@ impl Name {
         Self::new(CachedKind::Trend, format_args!("{id}:{days}:{metric}"))
     }
 
-    /// Which of so many shards it belongs to: the same in every process and version.
+    /// Returns the entry's shard among `shards`. It is the same in every process and version.
     pub(crate) fn shard(&self, shards: u16) -> u16 {
         if shards == 1 {
             return 0;
@@ -77,7 +77,7 @@ impl Name {
         (fnv1a([self.id.text(&mut buffer())]) % u64::from(shards)) as u16
     }
 
-    /// Tells it from others, in every process that writes this form of values.
+    /// Returns a hash that identifies the entry in the header of its value.
     pub(crate) fn hash(&self) -> u64 {
         match &self.id {
             Id::Row(id) => {
@@ -90,7 +90,7 @@ impl Name {
     }
 }
 
-/// FNV-1a, of texts with something between them.
+/// Returns the FNV-1a hash of texts, each followed by a zero byte.
 fn fnv1a<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
     let bytes = texts.into_iter().flat_map(|text| text.bytes().chain([0]));
     bytes.map(u64::from).fold(0xcbf2_9ce4_8422_2325, mixed)
@@ -134,19 +134,19 @@ impl From<&Key> for Name {
     }
 }
 
-/// The names of one shard in one database and generation.
+/// The keys of one shard in one database and generation.
 #[derive(Debug)]
 pub(crate) struct Names {
     prefix: String,
     pub(crate) generation_key: String,
     pub(crate) generation: String,
     pub(crate) epoch: String,
-    /// The form of the values, and the key that they are sealed with.
+    /// The version of the encoding, and a mark of the key that encrypts the values.
     pub(crate) schema: Arc<str>,
 }
 
 impl Names {
-    /// Where the shard's generation is found, and what its epochs' names begin with.
+    /// Returns the key of the shard's generation, and the prefix of the keys of its epochs.
     pub(crate) fn of_shard(application: &str, shard: u16, database: &str) -> (String, String) {
         let prefix = format!("{application}:{{{shard}}}:{database}:");
         (format!("{prefix}generation"), format!("{prefix}epoch:"))
@@ -169,18 +169,19 @@ impl Names {
         }
     }
 
-    /// The entry: what its value's name begins with, and what it is fenced as.
+    /// Returns the name under which the entry is fenced. The key of its value begins with it.
     pub(crate) fn entry(&self, name: &Name) -> String {
         let mut buffer = buffer();
         let [parts @ .., _] = self.parts(name, &mut buffer);
         parts.concat()
     }
 
+    /// Returns the key of the entry's value.
     pub(crate) fn value(&self, name: &Name) -> String {
         self.parts(name, &mut buffer()).concat()
     }
 
-    /// [`value`](Self::value), as it is written into a command.
+    /// Returns [`value`](Self::value) as an argument of a command, without an allocation.
     pub(crate) fn key<'n>(&'n self, name: &'n Name) -> ValueKey<'n> {
         ValueKey { names: self, name }
     }
@@ -190,12 +191,13 @@ impl Names {
         [&self.prefix, name.kind.word(), ":", id, ":", &self.schema]
     }
 
+    /// Returns the key of the entry's lease.
     pub(crate) fn lease(&self, name: &Name) -> String {
         format!("{}:lease", self.value(name))
     }
 }
 
-/// The key of a value, which need not be put together first.
+/// The key of a value, written into a command part by part.
 pub(crate) struct ValueKey<'n> {
     names: &'n Names,
     name: &'n Name,
@@ -205,13 +207,13 @@ impl ToRedisArgs for ValueKey<'_> {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
         let mut key = out.writer_for_next_arg();
         for part in self.names.parts(self.name, &mut buffer()) {
-            // It is memory that is written to.
+            // Writing to memory does not fail.
             let _ = key.write_all(part.as_bytes());
         }
     }
 }
 
-/// A digest that does not tell what it is of.
+/// Returns the first 16 bytes of the SHA-256 digest in hexadecimal.
 pub(crate) fn digest(value: &str) -> String {
     let digest = Sha256::digest(value.as_bytes());
     digest
@@ -228,9 +230,9 @@ mod tests {
     use crate::touched::Key;
     use crate::{ProjectId, UserId};
 
-    /// Processes of other versions fence the same entries: what a name and a shard are made of may not change.
+    /// Processes of other versions fence the same entries, so the key and the shard of an entry must not change.
     #[test]
-    fn an_entry_is_called_the_same_in_every_version() {
+    fn an_entry_has_the_same_key_in_every_version() {
         let id = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057");
         let name = Name::from(&Key::Project(ProjectId::from(id)));
         let names = Names::new("wundr", 0, "db", "g".to_owned(), "2".into());
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_entry_has_the_same_mark() {
+    fn entries_have_different_hashes() {
         let id = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057");
         let next = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8058");
         let marks = [

@@ -1,11 +1,11 @@
-//! Reading values together with the generation that they must belong to.
+//! `MGET` of values together with the generation that they must belong to.
 
 use redis::{Cmd, ErrorKind, RedisResult, Value};
 
 use super::name::{Name, Names};
 use super::script;
 
-/// Asks for the shard's generation and for values, in one step.
+/// Returns the command that reads the shard's generation and values in one atomic step.
 pub(crate) fn command<'n>(names: &Names, wanted: impl Iterator<Item = &'n Name> + Clone) -> Cmd {
     let count = wanted.clone().count();
     let room = names.generation_key.len() + count * (names.generation_key.len() + 96);
@@ -17,22 +17,26 @@ pub(crate) fn command<'n>(names: &Names, wanted: impl Iterator<Item = &'n Name> 
     command
 }
 
-/// What was found.
+/// The reply to the command.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Whether the generation that the names are of is the one that lives.
+    /// `true` if the keys' generation is the current one.
     pub(crate) is_current: bool,
     /// In the order of the keys.
     pub(crate) values: Vec<Option<Vec<u8>>>,
 }
 
 impl Answer {
+    /// Reads a reply of the server.
+    ///
+    /// # Errors
+    /// The reply is not an array.
     pub(crate) fn of(names: &Names, answer: Value) -> RedisResult<Self> {
         let Value::Array(values) = answer else {
-            let not_understood = "MGET has not answered with an array";
+            let not_understood = "the reply to MGET is not an array";
             return Err((ErrorKind::Parse, not_understood).into());
         };
-        // Not collected: that would be done in the answer's own memory, which is larger, and then moved.
+        // Not collected: `collect` would reuse the larger allocation of the reply.
         let mut found = Vec::with_capacity(values.len());
         let mut values = values.into_iter();
         let generation = values.next().and_then(script::bytes);
@@ -43,7 +47,7 @@ impl Answer {
         })
     }
 
-    /// To be dealt out to several readers.
+    /// Returns the reply for distribution among several readers.
     #[cfg(feature = "async")]
     pub(crate) fn shared(self) -> Shared {
         Shared {
@@ -53,7 +57,7 @@ impl Answer {
     }
 }
 
-/// What was found for several readers.
+/// A reply for several readers.
 #[cfg(feature = "async")]
 pub(crate) struct Shared {
     is_current: bool,
@@ -62,7 +66,7 @@ pub(crate) struct Shared {
 
 #[cfg(feature = "async")]
 impl Shared {
-    /// The next so many values.
+    /// Returns the next `count` values.
     pub(crate) fn next(&mut self, count: usize) -> Answer {
         Answer {
             is_current: self.is_current,

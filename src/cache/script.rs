@@ -1,13 +1,13 @@
-//! The protocol's scripts, and what they answer.
+//! The Lua scripts of the protocol, and their replies.
 //!
-//! Each is one atomic step on the keys of one shard. All but `attach` first look whether the generation that the caller
-//! believes in is alive.
+//! Each script is one atomic step on the keys of one shard. All but `attach` first check that the caller's generation is
+//! the current one.
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, RedisResult, Script, Value};
 
-/// A script: its text goes once to each server, its name from then on.
+/// A script. Its text is sent once to each server, and its SHA-1 from then on.
 pub(crate) struct Step {
     script: Script,
     text: String,
@@ -50,12 +50,12 @@ impl Step {
         }
     }
 
-    /// The call by the script's name, which a server knows that has seen its text.
+    /// Returns the call by the script's SHA-1 (`EVALSHA`).
     pub(crate) fn by_name(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
         call("EVALSHA", self.script.get_hash(), keys, arguments)
     }
 
-    /// The call by the script's text.
+    /// Returns the call by the script's text (`EVAL`).
     pub(crate) fn by_text(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
         call("EVAL", &self.text, keys, arguments)
     }
@@ -73,38 +73,38 @@ fn call(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
     command
 }
 
-/// What a script answers: a word, and what belongs to it.
+/// The reply of a script: a word, and its arguments.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Reply {
-    /// The generation is another by now, or none.
+    /// The caller's generation is no longer the current one.
     Lost,
-    /// The generation may not be filled yet; its barrier, if it has one.
+    /// The generation may not be filled yet. Has its barrier, if one is set.
     Closed(Option<String>),
-    /// Writers are at work.
+    /// The entry is fenced by these writers.
     Fenced(Vec<Fence>),
     Value(Vec<u8>),
     Granted,
     /// Another reader fills the entry.
     Held,
     Barrier(String),
-    /// Writers that have left their fences, or take long.
+    /// Writers that have not removed their fences for some time.
     Left(Vec<Writer>),
-    /// For each of several entries, whether it may be filled, or was.
+    /// For each of several entries: `true` if its lease was granted, or its value stored.
     Each(Vec<bool>),
-    /// Done: the step's own word.
+    /// Success, with the script's own word.
     Done(String),
 }
 
-/// A writer that has begun to commit, and has not ended.
+/// The fence of a writer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fence {
     pub(crate) token: String,
     pub(crate) transaction: String,
-    /// In seconds, by the Redis server's clock.
+    /// Its age in seconds, by the clock of the Redis server.
     pub(crate) age: u64,
 }
 
-/// A writer that has not ended, and what it has fenced.
+/// A writer that has not removed its fences, and the entries that it fenced.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Writer {
     pub(crate) token: String,
@@ -127,7 +127,7 @@ impl Writer {
 }
 
 impl Reply {
-    /// Reads an answer. `None` if it is none of this protocol.
+    /// Reads a reply. Returns `None` if it does not belong to this protocol.
     pub(crate) fn read(value: Value) -> Option<Self> {
         let Value::Array(parts) = value else {
             return None;
@@ -180,15 +180,15 @@ impl Fence {
     }
 }
 
-/// What `attach` answers.
+/// The reply of `attach`.
 pub(crate) enum Attach {
     /// The generation.
     To(String),
-    /// Another caller knows this later timeline of the database.
+    /// The cache has recorded this later timeline of the database.
     Outdated(String),
 }
 
-/// Reads what `attach` answers.
+/// Reads the reply of `attach`. Returns `None` if it does not belong to this protocol.
 pub(crate) fn attached(value: Value) -> Option<Attach> {
     let Value::Array(parts) = value else {
         return None;
@@ -202,7 +202,7 @@ pub(crate) fn attached(value: Value) -> Option<Attach> {
     }
 }
 
-/// The answer, or that the server has refused, which comes as a value too. No answer that is asked for has refusals inside.
+/// Returns the reply, or an error if the reply is an error of the server. No command used here has errors nested in its reply.
 pub(crate) fn unless_refused(answer: Value) -> RedisResult<Value> {
     match answer {
         Value::ServerError(refusal) => Err(refusal.into()),
@@ -210,6 +210,7 @@ pub(crate) fn unless_refused(answer: Value) -> RedisResult<Value> {
     }
 }
 
+/// Returns the bytes of a string reply.
 pub(crate) fn bytes(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
@@ -218,6 +219,7 @@ pub(crate) fn bytes(value: Value) -> Option<Vec<u8>> {
     }
 }
 
+/// Returns the text of a string reply.
 pub(crate) fn text(value: Value) -> Option<String> {
     String::from_utf8(bytes(value)?).ok()
 }
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read() {
+    fn replies_are_read() {
         assert_eq!(Reply::read(answer(&["lost"])), Some(Reply::Lost));
         assert_eq!(
             Reply::read(answer(&["closed", ""])),

@@ -1,7 +1,7 @@
-//! Values that only who presents a token can read, and values that only who has the cache's key can write.
+//! Encryption of sessions with their tokens, and of all values with the key of the cache.
 //!
-//! A session's key is derived from the hash of the token, which the database has and Redis has not. So what lies in Redis tells
-//! nothing about a session to someone who reads it there, and cannot be made up there.
+//! A session's key is derived from the hash of its token, which the database holds and Redis does not. Access to Redis alone
+//! therefore neither reveals a session nor permits to forge one.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -17,7 +17,8 @@ fn cipher(token_hash: &str) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(&key.finalize())
 }
 
-/// Never the same twice, which is all that is asked of it: version 7 UUIDs have a clock, a counter and random bits.
+/// Returns a nonce that is never repeated, which is all that the cipher needs. Version 7 UUIDs have a clock, a counter and
+/// random bits.
 fn nonce() -> [u8; NONCE] {
     let mut nonce = [0; NONCE];
     nonce[..16].copy_from_slice(Uuid::now_v7().as_bytes());
@@ -25,15 +26,15 @@ fn nonce() -> [u8; NONCE] {
     nonce
 }
 
-/// The key of a cache, which seals all its values.
+/// The key of a cache, which encrypts all its values.
 pub(crate) struct Seal {
     cipher: XChaCha20Poly1305,
-    /// Tells keys apart, and does not tell the key.
+    /// Identifies the key without revealing it.
     pub(crate) mark: String,
 }
 
-/// When a sealed value was read from the database and until when it may be used, in milliseconds since 1970 by the
-/// database's clock.
+/// The times at which an encrypted value was read from the database and at which it expires, in milliseconds since 1970 by
+/// the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
     pub(crate) read: u64,
@@ -43,6 +44,7 @@ pub(crate) struct Times {
 const TIMES: usize = 16;
 
 impl Seal {
+    /// Derives the cipher and the mark from the key.
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         let derived = |purpose: &[u8]| {
             let mut digest = Sha256::new();
@@ -58,7 +60,7 @@ impl Seal {
         }
     }
 
-    /// Seals a value for one place, which is the name of its key: that has the database, the generation and the entry.
+    /// Encrypts a value and binds it to one place: its key in Redis, which has the database, the generation and the entry.
     pub(crate) fn seal(&self, place: &str, times: Times, value: &[u8]) -> Option<Vec<u8>> {
         let mut open = Vec::with_capacity(TIMES + value.len());
         open.extend_from_slice(&times.read.to_le_bytes());
@@ -73,7 +75,7 @@ impl Seal {
         Some([&nonce[..], &sealed].concat())
     }
 
-    /// The value and its times, if it was sealed with this key for this place.
+    /// Decrypts a value and its times. Returns `None` unless it was encrypted with this key for this place.
     pub(crate) fn open(&self, place: &str, sealed: &[u8]) -> Option<(Times, Vec<u8>)> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
         let payload = Payload {
@@ -91,7 +93,7 @@ impl Seal {
     }
 }
 
-/// Seals bytes with the hash of a token.
+/// Encrypts bytes with the hash of a token.
 pub(crate) fn seal(token_hash: &str, open: &[u8]) -> Option<Vec<u8>> {
     let nonce = nonce();
     let sealed = cipher(token_hash)
@@ -100,7 +102,7 @@ pub(crate) fn seal(token_hash: &str, open: &[u8]) -> Option<Vec<u8>> {
     Some([&nonce[..], &sealed].concat())
 }
 
-/// The bytes, if they were sealed with this hash.
+/// Decrypts bytes. Returns `None` unless they were encrypted with this hash.
 pub(crate) fn unseal(token_hash: &str, sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
     cipher(token_hash)

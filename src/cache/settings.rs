@@ -1,4 +1,4 @@
-//! How the cache is reached, and what is kept in it for how long.
+//! The settings of the cache.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::faults::{FailpointHook, InjectedFault};
 use crate::config::{LONGEST, in_range};
 use crate::{Error, Result};
 
-/// What can be cached, each with a lifetime of its own.
+/// A kind of cached entry. Each has its own lifetime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CachedKind {
@@ -20,11 +20,11 @@ pub enum CachedKind {
     UserSession,
     /// Organizations by id, and their ids by slug.
     Organization,
-    /// Who is what in an organization.
+    /// Roles of users in organizations.
     OrganizationMember,
     /// Projects by id.
     Project,
-    /// Who is what in a project.
+    /// Roles of users in projects.
     ProjectMember,
     /// The settings of a scope, from which the effective ones follow.
     Configuration,
@@ -41,7 +41,7 @@ pub enum CachedKind {
 }
 
 impl CachedKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 12] = [
         Self::User,
         Self::UserSession,
@@ -57,12 +57,12 @@ impl CachedKind {
         Self::Trend,
     ];
 
-    /// Whether it may be out of date by its lifetime: it depends on too much to be fenced.
+    /// Checks whether an entry may be as old as its lifetime, because it depends on too many rows to be fenced.
     pub(crate) const fn is_aging(self) -> bool {
         matches!(self, Self::ProjectStats | Self::Trend)
     }
 
-    /// Its part of a key's name.
+    /// Returns the kind's word in keys.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -82,7 +82,7 @@ impl CachedKind {
 
     const fn lifetime(self) -> Duration {
         match self {
-            // What rights follow from, and what may be out of date by this.
+            // Users, sessions and roles decide access; statistics and trends may be this old.
             Self::User
             | Self::UserSession
             | Self::OrganizationMember
@@ -94,30 +94,30 @@ impl CachedKind {
     }
 }
 
-/// What a write does whose entries cannot be fenced, because Redis does not answer.
+/// The behavior of a write whose entries cannot be fenced, because Redis does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Unfenced {
-    /// It fails with [`Error::Cache`] before it is committed, and nothing is written: what the cache guarantees holds.
+    /// The write fails with [`Error::Cache`] before its commit, and nothing is written. The guarantee of the cache holds.
     #[default]
     FailBeforeCommit,
-    /// It is committed. Until this process reaches Redis again and makes everything old there, other processes that do
-    /// reach it may read what was before the write, for as long as that entry lives.
+    /// The write is committed. Until this process reaches Redis again and begins a new generation there, other processes
+    /// may read older values, up to the lifetime of each entry.
     Proceed,
 }
 
-/// Values kept in the process as well, in front of Redis.
+/// The near cache: values that are kept in the memory of the process, in front of Redis.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Near {
     pub(crate) entries: u64,
     pub(crate) staleness: Duration,
 }
 
-/// Where the Redis servers are.
+/// The addresses of the Redis servers.
 #[derive(Clone)]
 pub(crate) enum Servers {
     One(ConnectionInfo),
-    /// Asked in turn for the address of the primary, which is then connected to like `primary`.
+    /// The Sentinels are queried in order for the address of the primary. `primary` has the other connection settings.
     Sentinels {
         sentinels: Vec<ConnectionInfo>,
         name: String,
@@ -151,11 +151,11 @@ pub struct CacheConfig {
     pub(crate) retry_after: Duration,
     pub(crate) unfenced: Unfenced,
     lifetimes: [Option<Duration>; CachedKind::ALL.len()],
-    pub(crate) absence: Duration,
-    pub(crate) largest: usize,
+    pub(crate) negative_ttl: Duration,
+    pub(crate) max_value_bytes: usize,
     pub(crate) lease: Duration,
     pub(crate) lease_wait: Duration,
-    pub(crate) early: bool,
+    pub(crate) early_refresh: bool,
     pub(crate) near: Option<Near>,
     pub(crate) root_certificates: Option<Vec<u8>>,
     pub(crate) key: Option<[u8; 32]>,
@@ -166,7 +166,7 @@ pub struct CacheConfig {
 }
 
 impl CacheConfig {
-    /// A server, as a URL: `redis://`, `rediss://` for TLS, or `redis+unix://` for a socket; with user, password and
+    /// Creates the settings for one server, given as a URL: `redis://`, `rediss://` for TLS, or `redis+unix://` for a socket; with user, password and
     /// database where they are needed.
     ///
     /// A user of Redis (6.2 or later) needs the keys that begin with the [prefix](Self::prefix), and these commands:
@@ -178,16 +178,16 @@ impl CacheConfig {
     /// In a cluster `+cluster|keyslot +cluster|slots` as well, and on Sentinels `+sentinel|get-master-addr-by-name`.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if it is no such URL. The message does not repeat it, for its password's sake.
+    /// - [`Error::InvalidInput`] if the URL is not valid. The message does not contain the URL, which may have a password.
     pub fn new(url: &str) -> Result<Self> {
         Ok(Self::of(Servers::One(parse(url)?), 1))
     }
 
-    /// The primary that Sentinels know by this name. `primary` is a URL with the user, password, database and scheme
+    /// Creates the settings for the primary that Sentinels monitor under this name. `primary` is a URL with the user, password, database and scheme
     /// for it; its host and port do not matter.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] as in [`CacheConfig::new`].
+    /// - [`Error::InvalidInput`] as in [`CacheConfig::new`].
     pub fn sentinel(sentinels: &[&str], name: &str, primary: &str) -> Result<Self> {
         let servers = Servers::Sentinels {
             sentinels: parse_all(sentinels)?,
@@ -197,11 +197,11 @@ impl CacheConfig {
         Ok(Self::of(servers, 1))
     }
 
-    /// A cluster, of which these servers are asked for the others. Entries lie in 64 slots unless
-    /// [`shards`](Self::shards) says otherwise.
+    /// Creates the settings for a cluster. The given servers are queried for the others. Entries are spread over 64 slots
+    /// unless [`shards`](Self::shards) sets another number.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] as in [`CacheConfig::new`].
+    /// - [`Error::InvalidInput`] as in [`CacheConfig::new`].
     pub fn cluster(urls: &[&str]) -> Result<Self> {
         Ok(Self::of(Servers::Cluster(parse_all(urls)?), 64))
     }
@@ -216,11 +216,11 @@ impl CacheConfig {
             retry_after: Duration::from_millis(500),
             unfenced: Unfenced::default(),
             lifetimes: CachedKind::ALL.map(|kind| Some(kind.lifetime())),
-            absence: Duration::from_secs(30),
-            largest: 64 * 1024,
+            negative_ttl: Duration::from_secs(30),
+            max_value_bytes: 64 * 1024,
             lease: Duration::from_secs(5),
             lease_wait: Duration::from_millis(500),
-            early: true,
+            early_refresh: true,
             near: None,
             root_certificates: None,
             key: None,
@@ -231,118 +231,117 @@ impl CacheConfig {
         }
     }
 
-    /// What all keys begin with, so that applications can share a server. Processes that share a database must have
-    /// the same. Default: `wundr`.
+    /// Sets the prefix of all keys, so that applications can share a server. Processes that share a database must use the
+    /// same prefix. Default: `wundr`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Among how many hash tags the entries are spread; all processes must have the same number, at least 1. A write
-    /// takes one script for each tag that it touches. Default: 1, in a cluster 64.
+    /// Sets the number of hash tags over which the entries are spread. All processes must use the same number. A write calls
+    /// one script for each tag that it touches. Default: 1, in a cluster 64. Must be at least 1.
     pub fn shards(mut self, shards: u16) -> Self {
         self.shards = shards.max(1);
         self
     }
 
-    /// The time that opening a connection may take. Default: 500 ms. Must be between 1 ms and 24 days.
+    /// Sets the timeout for opening a connection. Default: 500 ms. Must be between 1 ms and 24 days.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The time that an answer may take. A read then goes to the database. Default: 250 ms. Must be between 1 ms and 24
+    /// Sets the timeout for a response. A read then goes to the database. Default: 250 ms. Must be between 1 ms and 24
     /// days.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
         self
     }
 
-    /// How long reads leave a server alone that did not answer; doubled with each further failure, up to 16 times.
-    /// Writes try it each time, since they need it. Default: 500 ms. Must be between 0 and 24 days.
+    /// Sets the time for which reads avoid a server that did not answer. It doubles with each further failure, up to 16
+    /// times. Writes try the server each time, because they depend on it. Default: 500 ms. Must be between 0 and 24 days.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = wait;
         self
     }
 
-    /// What a write does that cannot be fenced. Default: it fails before it is committed.
+    /// Sets the behavior of a write that cannot be fenced. Default: it fails before its commit.
     pub fn unfenced(mut self, unfenced: Unfenced) -> Self {
         self.unfenced = unfenced;
         self
     }
 
-    /// How long an entry lives at most, less up to a tenth by chance. For statistics and trends it is also how old they
-    /// may be. Default: a minute for those, and for users, sessions and the roles of members, which rights follow from;
-    /// 10 minutes for all others. Must be between 1 ms and 24 days.
+    /// Sets the longest lifetime of the entries of a kind. Each entry lives up to a tenth shorter, by chance. Statistics and
+    /// trends may be this old. Default: a minute for them, and for users, sessions and roles, which decide access; 10
+    /// minutes for all others. Must be between 1 ms and 24 days.
     pub fn lifetime(mut self, kind: CachedKind, lifetime: Duration) -> Self {
         self.lifetimes[kind as usize] = Some(lifetime);
         self
     }
 
-    /// Does not cache this kind. Other processes may; what this one writes they see all the same.
+    /// Disables the cache for a kind in this process. Its writes still invalidate the entries of other processes.
     pub fn without(mut self, kind: CachedKind) -> Self {
         self.lifetimes[kind as usize] = None;
         self
     }
 
-    /// The time for which it is remembered that there is no such row. Default: 30 s. Must be between 1 ms and 60 s.
-    pub fn absence(mut self, lifetime: Duration) -> Self {
-        self.absence = lifetime;
+    /// Sets the lifetime of negative entries, which record that there is no such row. Default: 30 s. Must be between 1 ms and 60 s.
+    pub fn negative_ttl(mut self, lifetime: Duration) -> Self {
+        self.negative_ttl = lifetime;
         self
     }
 
-    /// The largest value that is stored, in bytes. Default: 64 KiB.
-    pub fn largest_value(mut self, bytes: usize) -> Self {
-        self.largest = bytes;
+    /// Sets the size of the largest value that is stored, in bytes. Default: 64 KiB.
+    pub fn max_value_bytes(mut self, bytes: usize) -> Self {
+        self.max_value_bytes = bytes;
         self
     }
 
-    /// The time for which a reader may keep others from filling the entry that it fills. Default: 5 s. Must be between 1
+    /// Sets the lifetime of a lease, which keeps other readers from filling the same entry. Default: 5 s. Must be between 1
     /// ms and 24 days.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// How long a reader waits for another that fills the entry, before it reads the database itself; for one of this
-    /// process at least [`response_timeout`](Self::response_timeout). Default: 500 ms. Must be between 0 and 24 days.
+    /// Sets the time that a reader waits for another reader to fill the entry before it reads the database itself. For a
+    /// reader of the same process the wait is at least [`response_timeout`](Self::response_timeout). Default: 500 ms. Must be between 0 and 24 days.
     pub fn lease_wait(mut self, wait: Duration) -> Self {
         self.lease_wait = wait;
         self
     }
 
-    /// Whether an entry is now and then filled again shortly before its end, the more likely the longer that takes
-    /// ("XFetch": Vattani, Chierichetti, Lowenstein, *Optimal Probabilistic Cache Stampede Prevention*, 2015). Default:
-    /// yes.
+    /// Enables or disables the refresh of an entry shortly before its end, by chance. The probability rises with the time that
+    /// a refresh takes ("XFetch": Vattani, Chierichetti, Lowenstein, *Optimal Probabilistic Cache Stampede Prevention*, 2015). Default:
+    /// enabled.
     pub fn early_refresh(mut self, early: bool) -> Self {
-        self.early = early;
+        self.early_refresh = early;
         self
     }
 
-    /// Keeps values in the process as well, at most so many, each at most so long from when it was put there. Such a value
-    /// may be older than an acknowledged write by `staleness`, and by no more. What is effective in a scope is not put
-    /// together from such values, which are of different moments. A write of this process takes the entries that it
-    /// touches out. Sessions are not kept there. Default: off. `staleness` must be between 1 ms and 24 days.
+    /// Enables a near cache in the memory of the process, with at most `entries` values, each kept for at most `staleness`. A
+    /// read may then return a value that is older than an acknowledged write by up to `staleness`. Effective settings are not
+    /// assembled from such values, which were read at different moments. A write of this process removes the entries that it
+    /// touches. Sessions are not kept. Default: off. `staleness` must be between 1 ms and 24 days.
     pub fn near(mut self, entries: u64, staleness: Duration) -> Self {
         self.near = Some(Near { entries, staleness });
         self
     }
 
-    /// Seals all values with this key (XChaCha20-Poly1305), so that only processes that have it can write or read them.
-    /// All processes that share entries must have the same. Default: none, and then Redis is trusted like the database.
+    /// Encrypts all values with this key (XChaCha20-Poly1305), so that only processes that have the key can write or read
+    /// them. All processes that share entries must use the same key. Default: none; Redis is then trusted like the database.
     ///
-    /// With a key, who may write to Redis can make no value up, and none opens that was moved to another entry, database
-    /// or generation. See [the module](crate::cache#who-may-write-to-redis) for what can still be done.
+    /// With a key, a client with write access to Redis cannot forge a value, nor move one to another entry, database or
+    /// generation. See [the module](crate::cache#who-may-write-to-redis) for the attacks that remain.
     ///
-    /// 32 bytes from a random source of the operating system's; a password is no key. Entries under different keys lie
-    /// beside each other, so that a key can be changed process by process: each fills its own, and writes are seen by
-    /// all of them.
+    /// Use 32 bytes from a random source of the operating system, not a password. Entries under different keys coexist, so a
+    /// key can be changed process by process: each fills its own entries, and a write invalidates those of all keys.
     pub fn key(mut self, key: [u8; 32]) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// The certificates to trust for TLS, as PEM, in place of the system's.
+    /// Sets the root certificates for TLS, as PEM, in place of the system's.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificates = Some(pem.into());
         self
@@ -369,15 +368,18 @@ impl CacheConfig {
         let times = [
             ("connect_timeout", self.connect_timeout),
             ("response_timeout", self.response_timeout),
-            ("absence", self.absence),
+            ("negative_ttl", self.negative_ttl),
             ("lease", self.lease),
         ];
         let near = self.near.map(|near| ("near", near.staleness));
         for (name, time) in times.into_iter().chain(lifetimes).chain(near) {
             in_range(name, time)?;
         }
-        if self.absence > Duration::from_secs(60) {
-            return Err(Error::invalid("absence", "must be between 1 ms and 60 s"));
+        if self.negative_ttl > Duration::from_secs(60) {
+            return Err(Error::invalid(
+                "negative_ttl",
+                "must be between 1 ms and 60 s",
+            ));
         }
         for (name, time) in [
             ("retry_after", self.retry_after),
@@ -413,10 +415,10 @@ impl fmt::Debug for CacheConfig {
     }
 }
 
-/// A URL's mistakes are named without it: it may hold a password.
+/// Parses a URL. The error does not contain the URL, which may have a password.
 fn parse(url: &str) -> Result<ConnectionInfo> {
     url.into_connection_info()
-        .map_err(|_| Error::invalid("cache url", "is no URL of a Redis server"))
+        .map_err(|_| Error::invalid("cache url", "is not a URL of a Redis server"))
 }
 
 fn parse_all(urls: &[&str]) -> Result<Vec<ConnectionInfo>> {

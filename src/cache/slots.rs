@@ -1,4 +1,4 @@
-//! Which server of a cluster has a slot.
+//! The map from slots to the servers of a cluster.
 
 use redis::Value;
 
@@ -6,19 +6,19 @@ use super::script::text;
 
 type Address = (String, u16);
 
-/// Where a slot is, and which other servers the cluster has.
+/// The server of a slot, and all servers of the cluster.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Located {
     pub(crate) server: Address,
     pub(crate) others: Vec<Address>,
 }
 
-/// Whether a server that is announced is announced with its host.
+/// Checks whether a server is announced with its host.
 pub(crate) fn is_host(host: &str) -> bool {
     !host.is_empty() && host != "?"
 }
 
-/// Reads what `CLUSTER SLOTS` answers. A server that is announced without a host (NULL, empty or `?`, as
+/// Reads the reply to `CLUSTER SLOTS`. A server that is announced without a host (NULL, empty or `?`, as
 /// `cluster-preferred-endpoint-type` has it) is at the address that is announced beside, or else at the host that was
 /// `asked`.
 pub(crate) fn located(slots: Value, slot: i64, asked: &str) -> Option<Located> {
@@ -60,7 +60,7 @@ fn address(node: Value, asked: &str) -> Option<Address> {
         return None;
     };
     let port = u16::try_from(port).ok()?;
-    // The node's id, and then what else is known of it, by name.
+    // The node's id, and then its metadata as names and values.
     let beside = || {
         let more = match parts.nth(1)? {
             Value::Array(more) => more,

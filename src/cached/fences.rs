@@ -1,4 +1,24 @@
-//! The writers' side: what a transaction has touched is fenced before it is committed, and freed after.
+//! The writers' side of the protocol: fences around the entries that a transaction changes.
+//!
+//! **Idea.** Before its commit a transaction *fences* each entry that it changes: one script deletes the value and the lease,
+//! and adds the fence. After the commit another script removes the fence. While an entry is fenced, no lease is granted and
+//! no value is stored, so readers go to the database.
+//!
+//! **Invariant.** A value in the cache was read from the database when no fence of its entry was set, and no fence was set
+//! between that read and the fill. Therefore it contains every write that was acknowledged before.
+//!
+//! **Races.**
+//!
+//! - A reader read the old row before the fence was set, and fills after it: the fence has deleted the reader's lease, and
+//!   the fill is refused.
+//! - A reader reads the old row between the fence and the commit: it has no lease, and stores nothing.
+//! - The writer dies, is cancelled, or does not know the outcome of its commit: the fence stays. A reader removes it only
+//!   when PostgreSQL reports that the transaction has ended.
+//! - Redis loses the fence: it loses the epoch, and with it the generation. A new generation is opened for fills only when
+//!   all transactions that may have had a fence in an earlier one have ended.
+//!
+//! **Source.** The leases are those of Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013), section 3.2.1. The
+//! protocol is checked as a model in `tests/cache_model.rs`, and on real servers in `tests/cache_history`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,8 +42,8 @@ use crate::cache::{Unfenced, count, events};
 use crate::touched::Touched;
 use crate::{Error, Result};
 
-/// What stands in the cache between the begin of a commit and its end. Left there, it is removed by a reader who finds
-/// that the transaction has ended.
+/// The fences of one transaction. If the writer dies, a reader removes them once PostgreSQL reports the transaction as
+/// ended.
 pub(crate) struct Fences {
     token: String,
     entries: Vec<(u16, Arc<Attached>, Vec<String>)>,
@@ -31,12 +51,14 @@ pub(crate) struct Fences {
     everything: bool,
 }
 
-/// Takes what the transaction has touched out of the cache, and keeps it out until [`end`]. Kinds that this process does
-/// not cache are fenced too: others may. `own` is the transaction.
+/// Removes the entries that the transaction has changed from the cache, and keeps them out until [`end`]. Kinds that this
+/// process does not cache are fenced too, because other processes may cache them. `own` is the transaction.
 ///
 /// # Errors
-/// [`Error::Cache`] if that cannot be done and the settings forbid to go on, or what a question to the database has come
-/// to, which has ended the transaction: then it must not be committed.
+/// The transaction must not be committed after an error:
+///
+/// - [`Error::Cache`] if an entry cannot be fenced and the settings forbid an unfenced commit.
+/// - The error of a query to the database, which has aborted the transaction.
 #[repository]
 pub(crate) async fn fence(
     store: &Store,
@@ -61,7 +83,7 @@ pub(crate) async fn fence(
     let mut by_shard: HashMap<u16, Vec<&Name>> = HashMap::new();
     if fences.everything {
         let shards = 0..store.settings.shards;
-        // What has failed is tried again, and then it is known why.
+        // A failed shard is tried once more below, which gives the reason.
         let left_out = match shards.len() {
             1 => shards.collect(),
             _ => renew_at_once(store, own)
@@ -85,7 +107,7 @@ pub(crate) async fn fence(
     let mut has_failed = false;
     for (shard, names) in by_shard {
         let outcome = if has_failed && began.elapsed() > patience {
-            // Many shards that do not answer take no longer than one.
+            // Limits the total wait: many shards that do not answer take no longer than one.
             Err(Unusable::Resting)
         } else if fences.everything {
             renew(store, shard, own).await
@@ -97,7 +119,7 @@ pub(crate) async fn fence(
         has_failed |= outcome.is_err();
         if let Err(error) = outcome {
             if let Unusable::Database(error) = error {
-                // The transaction has failed with its question.
+                // The failed query has aborted the transaction.
                 end(store, fences).await;
                 return Err(error);
             }
@@ -120,15 +142,14 @@ pub(crate) async fn fence(
     Ok(fences)
 }
 
-/// A shard's connection, the entries that are fenced in it, and what it has answered.
+/// The outcome of the script `begin` in one shard.
 struct Begun {
     attached: Arc<Attached>,
     entries: Vec<String>,
     reply: Result<Reply, Unusable>,
 }
 
-/// Fences the entries of several shards, without waiting for one before the other is asked. Shards whose server is not
-/// known yet are left out.
+/// Fences the entries of several shards concurrently. Leaves out shards without a session.
 #[repository]
 async fn begin_at_once(
     store: &Store,
@@ -163,6 +184,7 @@ async fn begin_at_once(
         .collect()
 }
 
+/// Returns the names under which entries are fenced.
 fn entries(attached: &Attached, names: &[&Name]) -> Vec<String> {
     let entries = names.iter().map(|name| attached.names.entry(name));
     entries.collect()
@@ -178,7 +200,7 @@ async fn begin(
     own: &Source<'_>,
     mut first: Option<Begun>,
 ) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
-    // A server that was started anew has closed the connection, which is found out by the first call only.
+    // After a restart of the server the first call reports that the connection is closed.
     for attempt in 0..ATTEMPTS {
         let begun = match first.take() {
             Some(begun) => begun,
@@ -201,7 +223,7 @@ async fn begin(
             }
             Ok(Reply::Done(_)) => return Ok((shard, begun.attached, begun.entries)),
             Ok(_) => return Err(Unusable::Misunderstood),
-            // Asked again, it is given the script.
+            // The next attempt sends the script's text.
             Err(error) if error.is_unknown_script() => {}
             Err(error) => {
                 store.failed(shard, Some(&begun.attached), &error);
@@ -217,8 +239,8 @@ async fn begin(
 
 const ATTEMPTS: u32 = 3;
 
-/// Frees what was fenced: the transaction has ended, and who reads from now on sees what it has done. A failure is not
-/// the transaction's: a reader will find the fence and ask how the transaction has ended.
+/// Removes the fences of a transaction that has ended. A failure does not affect the transaction: a reader removes the
+/// fences later.
 #[repository]
 pub(crate) async fn end(store: &Store, fences: Fences) {
     #[cfg(feature = "cache-faults")]
@@ -246,6 +268,7 @@ pub(crate) async fn end(store: &Store, fences: Fences) {
     }
 }
 
+/// Removes the entries from the near cache, and rejects older values of them.
 fn forget_near(store: &Store, fences: &Fences) {
     if fences.everything {
         store.forget_all_near();

@@ -1,4 +1,4 @@
-//! Filling an entry: the right to do so, and what becomes of it.
+//! The lease to fill an entry, and the fill.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,31 +24,31 @@ use crate::sql::cache as question;
 use crate::sql::prepared;
 use crate::{Error, Result};
 
-/// A value that is to be read from the database, and stored if it may be.
+/// A pending fill: the caller reads the value from the database, and then calls [`settle`].
 pub(super) struct Fill<'s> {
     store: &'s Store,
     name: Name,
     lease: Option<Lease>,
     leading: Option<Leading>,
     began: Instant,
-    /// When that was, as the value is marked.
+    /// The time of the read, with which an encrypted value is marked.
     moment: u64,
 }
 
-/// The right to fill an entry; without a nonce for one that may be out of date, which anybody may fill.
+/// The lease of an entry. Without a nonce for kinds that may be out of date, which need no lease.
 pub(super) struct Lease {
     attached: Arc<Attached>,
     nonce: String,
 }
 
-/// What a round of looking up came to.
+/// The outcome of a request for a lease.
 pub(super) enum Round<T> {
     Found(T),
     Granted(Lease),
     Bypass,
 }
 
-/// Asks for the right to fill the entry, and waits a little for another who has it.
+/// Requests the lease of an entry. If another reader holds it, waits for that reader within a bound.
 #[repository]
 pub(super) async fn lease<T: Entry>(
     store: &Store,
@@ -97,7 +97,7 @@ async fn lease_in<T: Entry>(
                 match store.decoded(names, name, &bytes) {
                     Some(decoded) => return Ok(Round::Found(decoded.value)),
                     None if anew => return Ok(Round::Bypass),
-                    // As good as none: another takes its place.
+                    // A value that cannot be decoded is replaced.
                     None => anew = true,
                 }
             }
@@ -125,14 +125,14 @@ async fn lease_in<T: Entry>(
     }
 }
 
-/// How long to wait before looking again whether another reader has filled the entry: at first, and at most.
+/// The first and the longest wait before the next check whether another reader has filled the entry.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
 const LONGEST_WAIT: Duration = Duration::from_millis(32);
 
-/// From this age on a fence may have been left behind. Writers take that long seldom.
+/// The age in seconds from which a fence may be abandoned. Few writers take this long.
 const OLD: u64 = 2;
 
-/// Removes the fences of writers that have ended without doing so.
+/// Removes the fences of writers whose transactions have ended.
 #[repository]
 async fn clear(
     store: &Store,
@@ -153,15 +153,15 @@ async fn clear(
     Ok(())
 }
 
-/// How many writers of a shard are looked at by one sweep.
+/// The number of writers of a shard that one sweep examines.
 const SWEPT: &[u8] = b"256";
 
-/// Removes the fences of writers that have ended without doing so, also of entries that nobody reads.
+/// Removes the abandoned fences of all shards, including those of entries that no process reads.
 #[repository]
 pub(super) async fn sweep(store: &Store) {
     for shard in 0..store.settings.shards {
         if let Some(attached) = store.shard(shard).current() {
-            // What cannot be done now is done by a later one.
+            // A later sweep repeats what fails now.
             let _ = sweep_shard(store, &attached).await;
         }
     }
@@ -206,14 +206,14 @@ impl<'s> Fill<'s> {
     }
 }
 
-/// Stores what was read, if nothing came between, and returns it.
+/// Stores the value that was read, unless a write came between, and returns it.
 #[repository]
 pub(super) async fn settle<T: Entry>(fill: Fill<'_>, outcome: Result<T>) -> Result<T> {
     let longest = Duration::MAX;
     settle_for(fill, outcome, longest).await
 }
 
-/// [`settle`] for a value that ends at a time of its own.
+/// Does the same as [`settle`] for a value that lives for at most `longest`.
 #[repository]
 pub(super) async fn settle_for<T: Entry>(
     mut fill: Fill<'_>,
@@ -235,7 +235,7 @@ pub(super) async fn settle_for<T: Entry>(
     let lifetime = store.lifetime(&fill.name, &value).min(longest);
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::AfterRead).await;
-    // Who comes from now on must look for himself.
+    // Later readers must not join this flight.
     if let Some(leading) = &mut fill.leading
         && !injects!(store, LateWaiter)
     {
@@ -258,7 +258,7 @@ pub(super) async fn settle_for<T: Entry>(
     Ok(value)
 }
 
-/// Tells whether the value was current when it was stored.
+/// Stores the value, and returns whether the fill was accepted.
 #[repository]
 async fn store_value<T: Entry>(
     fill: &Fill<'_>,
@@ -311,13 +311,12 @@ async fn store_value<T: Entry>(
     }
 }
 
-/// Nothing is stored: the database could not be read.
+/// Ends a fill whose database read has failed. The drop of `fill` releases the lease.
 pub(super) fn give_up(fill: Fill<'_>, error: &Error) {
     fill.store.doubt(error);
 }
 
-/// Gives the right to fill back that was not used, be it that the reader has gone. Unheard, it ends by itself, as does
-/// that of a reader who goes while the value is on its way.
+/// Releases an unused lease, for example on cancellation. If the release is lost, the lease expires.
 impl Drop for Fill<'_> {
     fn drop(&mut self) {
         let Some(lease) = self.lease.take().filter(|lease| !lease.nonce.is_empty()) else {

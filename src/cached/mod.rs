@@ -9,7 +9,7 @@ use super::{flights, link};
 use crate::Result;
 use crate::cache::{CacheConfig, CacheMetrics};
 
-/// Answers from the cache, or from the database, and then the entry is filled.
+/// Returns a value from the cache, or else from the database, and fills the entry.
 #[repository]
 macro_rules! cached {
     ($self:ident, $name:expr, $load:expr) => {
@@ -20,7 +20,7 @@ macro_rules! cached {
     };
 }
 
-/// Answers for each id, in their order: what is cached by one command, the others by one query.
+/// Returns the rows of ids, in their order. One command reads those that are cached, and one query the others.
 #[repository]
 macro_rules! cached_many {
     ($self:ident, $ids:expr, $key:expr, $repository:ident) => {{
@@ -94,13 +94,13 @@ use store::Store;
 
 /// A [`Db`] with a cache in front of the repositories that are read far more than written.
 ///
-/// It is used like the [`Db`] in it, and gives the same repositories and the same transactions; what it does not cache
-/// is the `Db`'s own. Inside a transaction everything is read from the database. See [`cache`](crate::cache) for
+/// It is used like the [`Db`] in it, with the same repositories and transactions. Repositories that are not cached are those
+/// of the `Db`. Inside a transaction all reads go to the database. See [`cache`](crate::cache) for
 /// what is guaranteed.
 #[derive(Clone)]
 pub struct Cached(Arc<Inside>);
 
-/// What a [`Cached`] and its repositories share: one pointer is passed on with each call.
+/// The state that a [`Cached`] and its repositories share.
 struct Inside {
     db: Db,
     store: Arc<Store>,
@@ -138,11 +138,11 @@ impl Deref for Cached {
 
 #[repository]
 impl Cached {
-    /// Puts a cache in front of a database, which is reached when it is needed first. As long as it is not, reads go to
-    /// the database, and writes do what [`CacheConfig::unfenced`] says.
+    /// Creates a cache in front of a database. Redis is connected to on first use. While Redis cannot be reached, reads go to
+    /// the database, and writes follow [`CacheConfig::unfenced`].
     ///
     /// # Errors
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) if the settings are wrong.
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a setting is out of bounds.
     pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
         let store = Store::new(db.clone(), config)?;
         let db = db.behind(Arc::clone(&store));
@@ -164,12 +164,12 @@ impl Cached {
         })))
     }
 
-    /// What the cache has done so far.
+    /// Returns the counters of the cache.
     pub fn metrics(&self) -> CacheMetrics {
         self.0.store.counters.snapshot()
     }
 
-    /// The database, whose reads go past the cache. Its writes are fenced like those of this.
+    /// Returns the database. Its reads bypass the cache, and its writes are fenced.
     pub fn db(&self) -> &Db {
         &self.0.db
     }

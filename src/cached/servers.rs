@@ -1,4 +1,4 @@
-//! What is known of a shard: the connection to its server, and the generation that it is used under.
+//! The state of a shard: the connection to its server, and the generation in use.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,25 +15,24 @@ use crate::cache::name::Names;
 use crate::cache::script::{Reply, Step};
 use crate::cache::{count, events};
 
-/// A shard: where it is, once that was found out.
+/// The state of a shard.
 #[derive(Default)]
 pub(super) struct Shard {
     attached: Mutex<Option<Arc<Attached>>>,
     pub(super) gate: Gate,
-    /// How often the server was not reached.
+    /// The number of failed attempts to open a session.
     pub(super) failures: AtomicU64,
-    /// How many commits went on without their fences, and how many of those had done so when the last generation was
-    /// begun for it: as long as these differ, what is cached may be old. Two numbers, so that neither a future that is
-    /// dropped nor a commit that comes between is forgotten.
+    /// The number of commits without fences, and the number of those that the last new generation covers. While they differ,
+    /// cached values may be old. Two counters, so that neither a dropped future nor a concurrent commit is lost.
     pub(super) owed: AtomicU64,
     pub(super) paid: AtomicU64,
-    /// When it was last tried to open the generation.
+    /// The time of the last attempt to open the generation.
     opening: Mutex<Option<Instant>>,
-    /// The generations that were used here, the last one last. None but that may come again.
+    /// The generations used so far, newest last. Only the newest may be used again.
     used: Mutex<VecDeque<String>>,
 }
 
-/// A connection to the run of a server, and the names of the generation that goes with it.
+/// A session: a connection to one run of a server, and the keys of the generation in use there.
 pub(super) struct Attached {
     pub(super) link: Arc<Link>,
     pub(super) reads: Arc<Reads>,
@@ -41,16 +40,16 @@ pub(super) struct Attached {
     pub(super) names: Arc<Names>,
 }
 
-/// Why the cache cannot be used at the moment.
+/// The reason why the cache cannot be used at the moment.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
     #[error("{0}")]
     Redis(#[from] RedisError),
     #[error("the database: {0}")]
     Database(#[from] crate::Error),
-    #[error("it did not answer a moment ago")]
+    #[error("it did not answer recently")]
     Resting,
-    #[error("it answers what this version does not understand")]
+    #[error("its reply does not belong to this version of the protocol")]
     Misunderstood,
     #[error("its generation changes faster than it can be used")]
     Restless,
@@ -68,12 +67,12 @@ pub(super) enum Unusable {
 }
 
 impl Unusable {
-    /// Whether the shard's slot has moved to another server, or is about to.
+    /// Checks whether the shard's slot has moved to another server, or is being moved.
     pub(super) fn is_redirection(&self) -> bool {
         matches!(self, Self::Redis(error) if matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN")))
     }
 
-    /// The server that has the shard's slot. Without a host it is the one that has said so.
+    /// Returns the server to which the slot has moved. An empty host stands for the host of the responding server.
     pub(super) fn moved_to(&self) -> Option<(String, u16)> {
         let Self::Redis(error) = self else {
             return None;
@@ -85,17 +84,17 @@ impl Unusable {
         Some((host.to_owned(), port.parse().ok()?))
     }
 
-    /// Whether the server has not seen the script's text yet.
+    /// Checks whether the server does not have the script.
     pub(super) fn is_unknown_script(&self) -> bool {
         matches!(self, Self::Redis(error) if error.code() == Some("NOSCRIPT"))
     }
 
-    /// Whether a connection was lost that was good before: the server may be reached by another.
+    /// Checks whether an established connection was lost. The server may be reachable by a new one.
     pub(super) fn is_loss(&self) -> bool {
         matches!(self, Self::Redis(error) if error.is_connection_dropped())
     }
 
-    /// Whether the server cannot be used at all, or refuses this call alone.
+    /// Checks whether the connection must not be used again. `false` if only this call was rejected.
     pub(super) fn ends_link(&self) -> bool {
         match self {
             Self::Redis(error) => {
@@ -127,27 +126,31 @@ impl Shard {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends the session.
     pub(super) fn forget(&self) {
         *self.lock() = None;
     }
 
+    /// Returns the session.
     pub(super) fn current(&self) -> Option<Arc<Attached>> {
         self.lock().clone()
     }
 
-    /// What is cached may be old: a new generation is to be begun before it is used again.
+    /// Records a commit without fences: the shard needs a new generation before it is used again.
     pub(super) fn owe(&self) {
         let mut current = self.lock();
         self.owed.fetch_add(1, Ordering::Relaxed);
         *current = None;
     }
 
+    /// Checks whether a commit without fences is not covered by a new generation yet.
     pub(super) fn owes(&self) -> bool {
         AtomicU64::load(&self.owed, Ordering::Relaxed)
             != AtomicU64::load(&self.paid, Ordering::Relaxed)
     }
 
-    /// Notes that the generation is used, and tells whether it may be: one that was left for another has been put back.
+    /// Records the use of a generation, and returns whether it may be used. One that was replaced and put back must not be
+    /// used.
     pub(super) fn may_use(&self, generation: &str) -> bool {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         match used.iter().position(|known| known == generation) {
@@ -162,7 +165,7 @@ impl Shard {
         }
     }
 
-    /// Whether to try now to open the generation, which may take as long as the slowest transaction.
+    /// Checks whether an attempt to open the generation is due. Until it succeeds, as long as the slowest transaction may pass.
     pub(super) fn may_try_to_open(&self) -> bool {
         let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let is_time = opening.is_none_or(|last| last.elapsed() >= BETWEEN_TRIES);
@@ -174,11 +177,12 @@ impl Shard {
 }
 
 impl Store {
+    /// Returns the state of a shard.
     pub(super) fn shard(&self, shard: u16) -> &Shard {
         &self.shards[usize::from(shard)]
     }
 
-    /// Forgets what the shard was attached to, and tells whether it still was.
+    /// Ends a session of the shard, and returns whether it was the current one.
     pub(super) fn detach(&self, shard: u16, attached: &Arc<Attached>) -> bool {
         let mut current = self.shard(shard).lock();
         let is_current = current
@@ -190,7 +194,7 @@ impl Store {
         is_current
     }
 
-    /// The shard is used like this from now on, unless a commit has gone on without its fences meanwhile.
+    /// Makes a session the current one of the shard, unless a commit went on without its fences meanwhile.
     pub(super) fn attach(&self, shard: u16, attached: &Arc<Attached>) {
         self.breaker(shard).succeeded();
         self.told.forget();
@@ -201,23 +205,23 @@ impl Store {
         }
     }
 
-    /// Does not use a connection again.
+    /// Removes a connection, so that it is not used again.
     pub(super) fn unlink(&self, link: &Arc<Link>) {
         self.links().retain(|_, other| !Arc::ptr_eq(other, link));
     }
 
-    /// A call has failed: reads leave the server alone for a while if it is to blame. Who was late to find out that a
-    /// connection has ended says nothing about the one that is there in its place.
+    /// Records a failed call. If the server is the cause, reads avoid it for a time. An error on a connection that was already
+    /// replaced does not count against its replacement.
     pub(super) fn failed(&self, shard: u16, attached: Option<&Arc<Attached>>, error: &Unusable) {
         count(&self.counters.errors);
         if error.ends_link() {
-            // Whether the server is gone with the connection is found out by who opens the next.
+            // The next attempt to connect shows whether the server is gone, too.
             let is_news = match attached {
                 Some(attached) => {
                     self.unlink(&attached.link);
                     self.detach(shard, attached) && !error.is_loss() && !error.is_redirection()
                 }
-                // Where a slot is on its way, its server answers for the others.
+                // A server from which one slot is being moved still serves its other slots.
                 None => !error.is_redirection(),
             };
             if is_news && self.breaker(shard).failed(self.settings.retry_after) {
@@ -233,13 +237,13 @@ impl Store {
     }
 }
 
-/// How many generations of a shard are remembered.
+/// The number of generations of a shard that are recorded.
 const REMEMBERED: usize = 64;
 
-/// How long to wait before it is tried again to open a generation.
+/// The least time between two attempts to open a generation.
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
-/// Takes one step of the protocol on the shard's keys, and on those given.
+/// Calls one script of the protocol on the shard's keys and on `keys`.
 #[repository]
 pub(super) async fn step(
     store: &Store,
@@ -255,7 +259,7 @@ pub(super) async fn step(
     Reply::read(answer).ok_or(Unusable::Misunderstood)
 }
 
-/// Takes a step on several shards at once, by the script's name alone.
+/// Calls a script on several shards concurrently, by its SHA-1 alone.
 #[repository]
 pub(super) async fn step_all<'a>(
     store: &Store,
@@ -278,7 +282,7 @@ pub(super) async fn step_all<'a>(
     replies.collect()
 }
 
-/// Calls a script by its name, and by its text if the server has not seen that yet.
+/// Calls a script by its SHA-1, and by its text if the server does not have it.
 #[repository]
 pub(super) async fn call(
     store: &Store,

@@ -237,7 +237,7 @@ impl Store {
     pub(super) fn lifetime<T: Entry>(&self, name: &Name, value: &T) -> Duration {
         let lifetime = self.settings.lifetime_of(name.kind).unwrap_or_default();
         let longest = if value.is_absence() {
-            lifetime.min(self.settings.absence)
+            lifetime.min(self.settings.negative_ttl)
         } else {
             lifetime
         };
@@ -264,7 +264,7 @@ impl Store {
             let sealed = seal.seal(&names.value(name), times, &encoded);
             encoded = sealed.unwrap_or_default();
         }
-        let is_too_large = encoded.len() > self.settings.largest;
+        let is_too_large = encoded.len() > self.settings.max_value_bytes;
         if is_too_large {
             count(&self.counters.too_large);
         }
@@ -349,7 +349,7 @@ pub(super) async fn look_up<'s, T: Entry>(store: &'s Store, name: Name) -> Looku
     }
     confirm(store).await;
     match get(store, &name).await {
-        Ok(Some(decoded)) if !(decoded.is_due && store.settings.early) => {
+        Ok(Some(decoded)) if !(decoded.is_due && store.settings.early_refresh) => {
             hit(store, &name, decoded.value)
         }
         Ok(found) => boxed(take_turns(store, name, found)).await,
@@ -367,7 +367,7 @@ async fn take_turns<'s, T: Entry>(
 ) -> Lookup<'s, T> {
     for is_last in [false, true] {
         let due = match found.take() {
-            Some(decoded) if !(decoded.is_due && store.settings.early) => {
+            Some(decoded) if !(decoded.is_due && store.settings.early_refresh) => {
                 return hit(store, &name, decoded.value);
             }
             found => found.map(|decoded| decoded.value),

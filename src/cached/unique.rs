@@ -1,5 +1,5 @@
-//! Rows by a unique value: the cache holds the row's id under it, and the row itself, as it is now, says whether it
-//! still has the value. So such an entry need not be fenced; that there is no such row is not remembered.
+//! Secondary keys: the cache maps a unique value to the id of its row. The reader checks that the row still has the value, so
+//! such an entry needs no fence. A missing row is not recorded.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,10 +11,10 @@ use super::servers::Unusable;
 use super::store::{Store, admits, get};
 use crate::cache::name::Name;
 
-/// Which row has had the value, and in which form.
+/// The id of the row that had the value, and the value as it was stored.
 pub(super) type Seen<I> = Option<(I, String)>;
 
-/// The row that the value was last seen in.
+/// Returns the recorded row of a value.
 #[repository]
 pub(super) async fn last_seen<I>(store: &Store, name: &Name) -> Seen<I>
 where
@@ -27,14 +27,14 @@ where
     seen.and_then(|decoded| decoded.value)
 }
 
-/// Remembers which row has the value.
+/// Records the row of a value.
 #[repository]
 pub(super) async fn saw<I>(store: &Store, name: &Name, id: I, value: &str)
 where
     I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
     if admits(store, name) {
-        // Not remembered, it is asked again.
+        // Without the record, the next reader queries the database again.
         let _ = remember(store, name, Some((id, value.to_owned()))).await;
     }
 }

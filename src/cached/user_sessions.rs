@@ -1,4 +1,4 @@
-//! `public.user_sessions`, cached by the hash of the token, and sealed with it.
+//! `public.user_sessions`, cached by the hash of the token and encrypted with it.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ impl UserSessionRepository for CachedUserSessions {
                         let left = (session.expires_at - self.0.store.now()).to_std().ok()?;
                         Some((Form::sealed(session)?, left))
                     });
-                    // Tokens are not guessed: that there is no such session is not worth remembering.
+                    // Tokens are not guessed, so a negative entry would not be used.
                     let (sealed, left) = found.unwrap_or((Sealed(Vec::new()), Duration::ZERO));
                     boxed(settle_for(fill, Ok(sealed), left)).await?;
                     Ok(session)
@@ -61,7 +61,7 @@ impl UserSessionRepository for CachedUserSessions {
     }
 }
 
-/// What is sealed: all of a session but the hash that it is sealed with.
+/// The plaintext that is encrypted: a session without the hash of its token.
 #[derive(Serialize, Deserialize)]
 struct Form {
     id: UserSessionId,

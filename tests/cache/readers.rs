@@ -125,7 +125,7 @@ async fn entries_do_not_end_together_nor_absence_last_long() {
 #[both_engines]
 #[case]
 async fn a_value_that_is_too_large_is_read_and_not_stored() {
-    let pair = pair(shared().largest_value(1_000)).await;
+    let pair = pair(shared().max_value_bytes(1_000)).await;
     let ada = user(&pair.one).await.id;
     let preferences = serde_json::json!({ "text": "x".repeat(1_000) });
     let ada = pair

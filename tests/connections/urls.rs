@@ -941,7 +941,7 @@ async fn settings_of_the_cache_out_of_their_range_are_refused_by_both_engines() 
         ("lifetime", true, |cache, time| {
             cache.lifetime(CachedKind::Trend, time)
         }),
-        ("absence", true, |cache, time| cache.absence(time)),
+        ("negative_ttl", true, |cache, time| cache.negative_ttl(time)),
         ("lease", true, |cache, time| cache.lease(time)),
         ("lease_wait", false, |cache, time| cache.lease_wait(time)),
         ("near", true, |cache, time| cache.near(10, time)),

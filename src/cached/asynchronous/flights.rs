@@ -1,4 +1,4 @@
-//! Readers of one entry who wait for one of them.
+//! Single flight: of the concurrent readers of one entry, one reads it and the others wait for its value.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -9,12 +9,12 @@ use tokio::sync::watch;
 
 use crate::cache::name::Name;
 
-/// A value that is handed to all who have waited for it.
+/// A value that is shared with all followers.
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
 
 type Outcome = Option<Shared>;
 
-/// Who reads what at the moment.
+/// The reads in flight, by entry.
 #[derive(Clone, Default)]
 pub(crate) struct Flights(Arc<Mutex<HashMap<Name, watch::Receiver<Outcome>>>>);
 
@@ -23,7 +23,7 @@ pub(crate) enum Turn {
     Follow(Following),
 }
 
-/// The one who reads. Dropped without a value, it leaves the others to themselves.
+/// The reader that reads the entry. If it is dropped without a value, its followers receive none.
 pub(crate) struct Leading {
     flights: Flights,
     name: Name,
@@ -31,7 +31,7 @@ pub(crate) struct Leading {
     is_closed: bool,
 }
 
-/// One who waits for another. The other's future may be kept without being polled: it is waited for within a bound.
+/// A reader that waits for the leader. The wait is bounded, because the leader's future may be kept without being polled.
 pub(crate) struct Following {
     flights: Flights,
     name: Name,
@@ -43,7 +43,7 @@ impl Flights {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody joins the flight any more.
+    /// Ends the flight for readers that have not joined yet.
     fn close(&self, name: &Name, flight: &watch::Receiver<Outcome>) {
         let mut flights = self.lock();
         if flights
@@ -54,6 +54,7 @@ impl Flights {
         }
     }
 
+    /// Joins the flight of an entry, or begins one.
     pub(crate) fn join(&self, name: &Name) -> Turn {
         let mut flights = self.lock();
         if let Some(outcome) = flights.get(name) {
@@ -75,8 +76,7 @@ impl Flights {
 }
 
 impl Leading {
-    /// From now on nobody else joins. Only who has joined before the value is stored may have it: who comes later may
-    /// have seen a write acknowledged that came after.
+    /// Closes the flight for later readers. They may not share the value: a later write may have been acknowledged to them.
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
             self.is_closed = true;
@@ -84,6 +84,7 @@ impl Leading {
         }
     }
 
+    /// Gives the value to the followers.
     pub(crate) fn share(self, value: Shared) {
         self.outcome.send_replace(Some(value));
     }
@@ -96,8 +97,8 @@ impl Drop for Leading {
 }
 
 impl Following {
-    /// What the other has read; nothing if it could not be stored, or the other has gone or takes longer than `patience`.
-    /// Then who comes next does not wait for it again.
+    /// Waits for the leader's value. Returns `None` if it was not stored, or the leader has gone or takes longer than
+    /// `patience`. In the last case later readers do not join this flight.
     pub(crate) async fn wait(mut self, patience: Duration) -> Option<Shared> {
         let flight = self.outcome.clone();
         let outcome = self.outcome.wait_for(Option::is_some);

@@ -1,4 +1,4 @@
-//! Readers of one entry who wait for one of them.
+//! Single flight: of the concurrent readers of one entry, one reads it and the others wait for its value.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::cache::name::Name;
 
-/// A value that is handed to all who have waited for it.
+/// A value that is shared with all followers.
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
 
-/// Who reads what at the moment.
+/// The reads in flight, by entry.
 #[derive(Clone, Default)]
 pub(crate) struct Flights(Arc<Mutex<HashMap<Name, Arc<Flight>>>>);
 
@@ -32,7 +32,7 @@ pub(crate) enum Turn {
     Follow(Following),
 }
 
-/// The one who reads. Dropped without a value, it leaves the others to themselves.
+/// The reader that reads the entry. If it is dropped without a value, its followers receive none.
 pub(crate) struct Leading {
     flights: Flights,
     name: Name,
@@ -40,7 +40,7 @@ pub(crate) struct Leading {
     is_closed: bool,
 }
 
-/// One who waits for another, within a bound.
+/// A reader that waits for the leader, within a bound.
 pub(crate) struct Following {
     flights: Flights,
     name: Name,
@@ -52,7 +52,7 @@ impl Flights {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody joins the flight any more.
+    /// Ends the flight for readers that have not joined yet.
     fn close(&self, name: &Name, flight: &Arc<Flight>) {
         let mut flights = self.lock();
         if flights
@@ -63,6 +63,7 @@ impl Flights {
         }
     }
 
+    /// Joins the flight of an entry, or begins one.
     pub(crate) fn join(&self, name: &Name) -> Turn {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(name) {
@@ -88,7 +89,7 @@ impl Flight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first end counts.
+    /// Ends the flight. Only the first call has an effect.
     fn end(&self, value: Option<Shared>) {
         let mut state = self.lock();
         if matches!(*state, State::UnderWay) {
@@ -99,8 +100,7 @@ impl Flight {
 }
 
 impl Leading {
-    /// From now on nobody else joins. Only who has joined before the value is stored may have it: who comes later may
-    /// have seen a write acknowledged that came after.
+    /// Closes the flight for later readers. They may not share the value: a later write may have been acknowledged to them.
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
             self.is_closed = true;
@@ -108,6 +108,7 @@ impl Leading {
         }
     }
 
+    /// Gives the value to the followers.
     pub(crate) fn share(self, value: Shared) {
         self.flight.end(Some(value));
     }
@@ -121,8 +122,8 @@ impl Drop for Leading {
 }
 
 impl Following {
-    /// What the other has read; nothing if it could not be stored, or the other has gone or takes longer than `patience`.
-    /// Then who comes next does not wait for it again.
+    /// Waits for the leader's value. Returns `None` if it was not stored, or the leader has gone or takes longer than
+    /// `patience`. In the last case later readers do not join this flight.
     pub(crate) fn wait(self, patience: Duration) -> Option<Shared> {
         let is_under_way = |state: &mut State| matches!(state, State::UnderWay);
         let (state, _) = self
