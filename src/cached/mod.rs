@@ -46,7 +46,7 @@ macro_rules! injects {
 #[cfg(not(feature = "cache-faults"))]
 macro_rules! injects {
     ($store:expr, $fault:ident) => {
-        no_fault($store)
+        super::no_fault($store)
     };
 }
 
