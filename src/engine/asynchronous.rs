@@ -351,7 +351,7 @@ impl Db {
             return None;
         }
         found.usage.take();
-        Some(Pooled(connection))
+        Some(Pooled::new(connection))
     }
 
     async fn wait_for_connection(&self, patience: Duration) -> Result<Pooled> {
@@ -381,7 +381,7 @@ impl Db {
                             found.usage.retire();
                         } else {
                             found.usage.take();
-                            return Ok(Pooled(connection));
+                            return Ok(Pooled::new(connection));
                         }
                     }
                     // An older one was meant for a caller that has got another connection.

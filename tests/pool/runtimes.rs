@@ -148,6 +148,37 @@ fn a_database_is_made_cloned_and_dropped_without_a_runtime() {
     assert!(matches!(refused, Err(Error::Pool(_))), "{refused:?}");
 }
 
+/// Its place in the pool is filled again by a task, for which there has to be a runtime.
+#[test]
+fn a_connection_is_closed_without_a_runtime() {
+    let database = migrated_database().unwrap();
+    let config = Config::new(&database.url()).unwrap().min_idle(2);
+    let db = Db::lazy(config.max_connections(2)).unwrap();
+    let count = || async { db.users().count(&UserFilter::new()).await };
+    for is_over in [false, true] {
+        let runtime = runtime();
+        let mut transaction = Box::pin(db.transaction(async |tx| -> Result<()> {
+            tx.users().count(&UserFilter::new()).await?;
+            std::future::pending().await
+        }));
+        runtime.block_on(async {
+            let waiting = tokio::time::timeout(Duration::from_millis(300), &mut transaction);
+            assert!(waiting.await.is_err());
+        });
+        if is_over {
+            drop(runtime);
+            drop(transaction);
+        } else {
+            drop(transaction);
+            assert_eq!(runtime.block_on(count()).unwrap(), 0);
+        }
+    }
+    let last = runtime();
+    for _ in 0..3 {
+        assert_eq!(last.block_on(count()).unwrap(), 0);
+    }
+}
+
 /// Its idle connections belong to a runtime that has ended: no caller gets an error of theirs.
 #[test]
 fn a_database_goes_from_one_runtime_to_the_next() {

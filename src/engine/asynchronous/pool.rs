@@ -33,6 +33,8 @@ pub(super) struct Connection {
     pub(super) tls: Tls,
     pub(super) usage: Arc<Use>,
     pub(super) config: Arc<Config>,
+    /// The runtime that reads it.
+    runtime: tokio::runtime::Handle,
 }
 
 /// Why a connection could not be opened. The pool hands it out like a connection, so that the caller who waits is
@@ -78,7 +80,7 @@ impl Connection {
     }
 }
 
-type Found = bb8::PooledConnection<'static, Manager>;
+pub(super) type Found = bb8::PooledConnection<'static, Manager>;
 
 /// The pool, which is made by the first caller, since bb8 needs a runtime for that.
 ///
@@ -216,6 +218,7 @@ impl bb8::ManageConnection for Manager {
                     tls: self.connector.tls(),
                     usage,
                     config: Arc::clone(&self.config),
+                    runtime: tokio::runtime::Handle::current(),
                 }))
             }
             Err(error) => {
@@ -276,25 +279,47 @@ impl Drop for Asking {
     }
 }
 
-/// An open connection, which goes back to the pool when it is dropped.
-pub(super) struct Pooled(pub(super) bb8::PooledConnection<'static, Manager>);
+/// An open connection, which returns to the pool when it is dropped.
+pub(super) struct Pooled(Option<Found>);
+
+impl Pooled {
+    /// Wraps what the pool has handed out. It must not be a [`Refusal`].
+    pub(super) fn new(found: Found) -> Self {
+        Self(Some(found))
+    }
+}
 
 impl std::ops::Deref for Pooled {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        match &*self.0 {
-            Ok(connection) => connection,
-            Err(_) => unreachable!("a refusal does not leave checkout"),
+        match self.0.as_deref() {
+            Some(Ok(connection)) => connection,
+            _ => unreachable!("checkout hands out open connections"),
         }
     }
 }
 
 impl std::ops::DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut Connection {
-        match &mut *self.0 {
-            Ok(connection) => connection,
-            Err(_) => unreachable!("a refusal does not leave checkout"),
+        match self.0.as_deref_mut() {
+            Some(Ok(connection)) => connection,
+            _ => unreachable!("checkout hands out open connections"),
+        }
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let found = self.0.take();
+        // bb8 spawns a task to replace a closed connection, and panics without a runtime.
+        if let Some(Ok(connection)) = found.as_deref()
+            && let Err(error) = tokio::runtime::Handle::try_current()
+            && error.is_missing_context()
+        {
+            let runtime = connection.runtime.clone();
+            let _entered = runtime.enter();
+            drop(found);
         }
     }
 }
