@@ -24,7 +24,7 @@ impl<C> Limit<C> {
 
 /// A column with a bound. Found before [`Unlimited`] by method resolution.
 pub trait Limited {
-    /// The bound.
+    /// Returns the bound.
     fn characters(&self) -> Option<usize>;
 }
 
@@ -36,7 +36,7 @@ impl<C: SizeRestrictedColumn> Limited for Limit<C> {
 
 /// A column without a bound.
 pub trait Unlimited {
-    /// None.
+    /// Returns `None`.
     fn characters(&self) -> Option<usize> {
         None
     }
@@ -46,7 +46,7 @@ impl<C> Unlimited for &Limit<C> {}
 
 /// A value that a column may refuse.
 pub trait Storable {
-    /// What is wrong with the value, if anything.
+    /// Returns the problem of the value, if any.
     fn objection(&self, characters: Option<usize>) -> Option<String>;
 }
 
@@ -108,7 +108,7 @@ impl<T: Storable> Storable for Change<T> {
     }
 }
 
-/// How many digits stand before the decimal point.
+/// Returns the number of digits before the decimal point.
 fn whole_digits(value: &BigDecimal) -> i64 {
     i64::try_from(value.digits())
         .unwrap_or(i64::MAX)
@@ -129,7 +129,7 @@ impl Storable for BigDecimal {
 
 /// A number, or what may hold one.
 pub trait Number {
-    /// The number, if there is one.
+    /// Returns the number, if there is one.
     fn number(&self) -> Option<&BigDecimal>;
 }
 

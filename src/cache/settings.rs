@@ -332,7 +332,7 @@ impl CacheConfig {
     /// them. All processes that share entries must use the same key. Default: none; Redis is then trusted like the database.
     ///
     /// With a key, a client with write access to Redis cannot forge a value, nor move one to another entry, database or
-    /// generation. See [the module](crate::cache#who-may-write-to-redis) for the attacks that remain.
+    /// generation. See [the module](crate::cache#attackers-with-access-to-redis) for the attacks that remain.
     ///
     /// Use 32 bytes from a random source of the operating system, not a password. Entries under different keys coexist, so a
     /// key can be changed process by process: each fills its own entries, and a write invalidates those of all keys.

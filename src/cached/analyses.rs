@@ -13,7 +13,7 @@ use crate::{Analysis, AnalysisType, ProjectId};
 pub struct CachedAnalyses(Arc<Inside>);
 
 impl Cached {
-    /// The analyses. Their ingests begin at [`Analyses`], which this dereferences to.
+    /// Returns the analyses. Their ingests begin at [`Analyses`], which this dereferences to.
     pub fn analyses(&self) -> CachedAnalyses {
         CachedAnalyses(Arc::clone(&self.0))
     }

@@ -18,7 +18,7 @@ use crate::{
 pub struct CachedConfigurations(Arc<Inside>);
 
 impl Cached {
-    /// The settings.
+    /// Returns the settings.
     pub fn configurations(&self) -> CachedConfigurations {
         CachedConfigurations(Arc::clone(&self.0))
     }
@@ -77,7 +77,7 @@ impl ConfigurationRepository for CachedConfigurations {
 
 #[repository]
 impl CachedConfigurations {
-    /// What the scope has itself.
+    /// Returns the scope's own settings.
     async fn own(&self, scope: ConfigurationScope) -> Result<Vec<Configuration>> {
         cached!(
             self,
@@ -86,7 +86,7 @@ impl CachedConfigurations {
         )
     }
 
-    /// The settings that apply in the scope as they were at one moment, those of the narrowest scope first. `None` if the
+    /// Returns the settings that apply in the scope as they were at one moment, those of the narrowest scope first. `None` if the
     /// cache does not have all of them: then the database is to be asked for them by one query.
     async fn at_one_moment(
         &self,
@@ -165,7 +165,7 @@ impl CachedConfigurations {
     }
 }
 
-/// What the cache has of the settings that apply in a scope.
+/// The cached part of the settings that apply in a scope.
 enum Together {
     All(Vec<Vec<Configuration>>),
     /// Some are not there.

@@ -24,7 +24,7 @@ use crate::cache::{count, events};
 use crate::sql::cache as question;
 use crate::sql::prepared;
 
-/// The shard's server and generation, found out if need be.
+/// Returns the shard's server and generation, found out if need be.
 #[repository]
 pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
     if let Some(attached) = store.shard(shard).current() {
@@ -38,7 +38,7 @@ async fn attach_own(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable
     attached_by(store, shard, &store.db.source()).await
 }
 
-/// [`attached`] for who has a connection to the database already: it must not wait for another.
+/// As [`attached`], for a caller that has a connection to the database: it must not wait for another one.
 #[repository]
 pub(super) async fn attached_by(
     store: &Store,
@@ -59,7 +59,7 @@ pub(super) async fn attached_by(
         return Ok(attached);
     }
     if AtomicU64::load(&of_store.failures, Ordering::Relaxed) != failures {
-        // The one who was waited for has tried.
+        // The caller that was inside has tried, and failed.
         return Err(Unusable::Resting);
     }
     match attach(store, shard, &database, false).await {
@@ -75,7 +75,7 @@ pub(super) async fn attached_by(
     }
 }
 
-/// The shard is used like this from now on, unless the database has become another one meanwhile.
+/// Stores the session of the shard, unless the database has become another one meanwhile.
 fn keep(store: &Store, shard: u16, attached: &Arc<Attached>, database: &Database) {
     store.attach(shard, attached);
     // In this order: the database is forgotten before the shards.
@@ -170,7 +170,7 @@ async fn attach_on(
         })?;
         let attached = attaching.attached(store, answer);
         match attached {
-            // It was left for another, and somebody has put it back.
+            // The generation was left for another one, and has been put back.
             Ok(attached) if !store.shard(shard).may_use(&attached.names.generation) => {
                 if begins != Begins::IfNone {
                     return Err(Unusable::Restless);
@@ -187,7 +187,7 @@ async fn attach_on(
     }
 }
 
-/// Whether a call of `attach` begins a generation.
+/// The rule by which a call of `attach` begins a generation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Begins {
     /// If there is none that may be used.
@@ -265,7 +265,7 @@ struct Attaching {
     run: String,
     database: Database,
     begins: Begins,
-    /// What the shard owed when it was called.
+    /// The number of unfenced commits of the shard at the call.
     owed: u64,
     key: String,
     epochs: String,
@@ -407,7 +407,7 @@ pub(super) async fn open(
     Ok(false)
 }
 
-/// Which database it is, asked once, and again after its connections were lost.
+/// Returns the identity of the database. It is read once, and again after connections were lost.
 #[repository]
 async fn database(store: &Store, own: &Source<'_>) -> Result<Database, Unusable> {
     if let Some(database) = store.database() {

@@ -1,5 +1,5 @@
-//! Whether it is still the same database: a standby that has taken over may lack what was cached, and one that was restored
-//! is on an earlier timeline than the cache has seen.
+//! Checks that the database is still the same. A promoted standby may lack cached writes, and a restored database is on an
+//! earlier timeline than the cache has seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,22 +11,22 @@ use super::store::Store;
 use super::{Db, repository};
 use crate::usage::Usage;
 
-/// How often a store that is only read asks the database whether it is still the same.
+/// The interval at which a cache that is only read checks the identity of the database.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// How long to wait before it is asked again that has not answered.
+/// The delay before the check is repeated after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// For how long a lower timeline must have been seen before the cache begins anew on it.
+/// The time for which a lower timeline must be seen before the cache starts over on it.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
 
-/// For how long it holds that it was.
+/// The time for which that observation is valid.
 const HOLDS: Duration = Duration::from_secs(60);
 
-/// What is known of the database's timeline.
+/// The observed timeline of the database.
 pub(super) struct Lineage {
     start: Instant,
-    /// When it is to be asked for next, in milliseconds since the start.
+    /// The time of the next check, in milliseconds since the start.
     next: AtomicU64,
     ends: Ends,
     lower: Mutex<Option<Lower>>,
@@ -61,7 +61,7 @@ impl Lineage {
         self.usage.losses()
     }
 
-    /// The database has said which one it is, asked when there were this many losses.
+    /// Records that the database has identified itself, as of this number of losses.
     pub(super) fn is_settled(&self, losses: u64) {
         self.losses.store(losses, Ordering::Relaxed);
     }
@@ -85,7 +85,7 @@ impl Lineage {
         self.now() >= AtomicU64::load(&self.next, Ordering::Relaxed)
     }
 
-    /// One of those who come while it is due asks.
+    /// Returns `true` for one of the readers that arrive while a check is due.
     fn claim(&self) -> bool {
         let next = AtomicU64::load(&self.next, Ordering::Relaxed);
         let now = self.now();
@@ -101,14 +101,14 @@ impl Lineage {
         self.lower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection was lost: the next who reads asks.
+    /// Makes a check due for the next reader: a connection was lost.
     pub(super) fn doubt(&self) {
         if AtomicU64::load(&self.next, Ordering::Relaxed) != u64::MAX {
             self.next.store(0, Ordering::Relaxed);
         }
     }
 
-    /// The database has said that it is on this timeline.
+    /// Records that the database is on this timeline.
     pub(super) fn is_known(&self, timeline: &str) {
         self.ask_in(EVERY);
         let mut lower = self.lower();
@@ -120,7 +120,7 @@ impl Lineage {
         }
     }
 
-    /// The cache has seen a later timeline than this.
+    /// Records that the cache has seen a later timeline than this.
     pub(super) fn is_behind(&self, timeline: &str) {
         let mut lower = self.lower();
         if lower
@@ -135,7 +135,7 @@ impl Lineage {
         }
     }
 
-    /// This timeline is the database's, although the cache has seen a later one.
+    /// Accepts this timeline, although the cache has seen a later one.
     pub(super) fn allow(&self, timeline: &str) {
         let now = Instant::now();
         *self.lower() = Some(Lower {
@@ -145,7 +145,7 @@ impl Lineage {
         });
     }
 
-    /// Whether the timeline is allowed, or is seen for long enough.
+    /// Returns whether the timeline is allowed, and whether it has been seen for long enough.
     fn state_of(&self, timeline: &str) -> (bool, bool) {
         let lower = self.lower();
         let lower = lower.as_ref().filter(|lower| lower.timeline == timeline);
@@ -211,7 +211,8 @@ pub(crate) async fn look_again(store: Arc<Store>) {
     super::leases::sweep(&store).await;
 }
 
-/// Whether the database, asked on a connection of its own, is on this lower timeline for long enough to have been restored.
+/// Checks, on a connection of its own, whether the database has been on this lower timeline long enough to have been
+/// restored.
 #[repository]
 pub(super) async fn is_restored(store: &Store, database: &super::store::Database) -> bool {
     let (is_allowed, is_long_enough) = store.lineage.state_of(&database.timeline);

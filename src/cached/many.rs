@@ -20,7 +20,7 @@ use crate::cache::entry::Entry;
 use crate::cache::name::Name;
 use crate::cache::script::{FILL_ALL, LEASE_ALL, Reply};
 
-/// What is to be read from the database.
+/// The entries to read from the database.
 pub(super) struct Missing {
     /// The places of the entries that were not found, each entry once.
     pub(super) indices: Vec<usize>,
@@ -29,7 +29,7 @@ pub(super) struct Missing {
     same: Vec<usize>,
     leases: Vec<Leases>,
     began: Instant,
-    /// When that was, as the values are marked.
+    /// The same time in the form in which values carry it.
     moment: u64,
 }
 
@@ -153,7 +153,7 @@ async fn lease_all(
             }))
         }
         Reply::Closed(barrier) => {
-            // To be filled by the next who reads.
+            // The next reader fills it.
             open(store, shard, &attached, barrier).await?;
             Ok(None)
         }
@@ -250,7 +250,7 @@ impl Stored {
     }
 }
 
-/// The values of all these entries as they were at one moment; `None` if one is not there, or has changed meanwhile. The
+/// Returns the values of all these entries as they were at one moment; `None` if one is not there, or has changed meanwhile. The
 /// process's own memory is not looked at: what lies there is of different moments.
 ///
 /// # Errors
@@ -289,7 +289,7 @@ pub(super) async fn all_at_one_moment(
     Ok(Some(found))
 }
 
-/// The values in the order of the names; `None` if one is not there.
+/// Returns the values in the order of the names; `None` if one is not there.
 #[repository]
 async fn each(
     store: &Store,

@@ -174,10 +174,10 @@ impl Cached {
         &self.0.db
     }
 
-    /// Makes everything old that is cached of this database, in all processes: from the moment that this returns, what
-    /// was cached before is not read any more. What is cached from then on was read from the database after.
+    /// Invalidates everything that is cached of this database, in all processes. After this returns, no value is read that
+    /// was cached before, and what is cached later was read from the database later.
     ///
-    /// For an operator who has restored a backup, or has changed rows past this crate.
+    /// For use after a restored backup, or after changes of rows that did not go through this crate.
     ///
     /// # Errors
     /// [`Error::Cache`](crate::Error::Cache) if a server could not be reached, and [`Error::Connection`](crate::Error::Connection)

@@ -1,4 +1,4 @@
-//! `public.organization_members`: who is what, cached by organization and user.
+//! `public.organization_members`: roles, cached by organization and user.
 
 use super::leases::settle;
 use super::store::{Lookup, look_up};
@@ -12,7 +12,7 @@ use crate::{OrganizationId, OrganizationRole, UserId};
 pub struct CachedOrganizationMembers(Arc<Inside>);
 
 impl Cached {
-    /// The members of organizations.
+    /// Returns the members of organizations.
     pub fn organization_members(&self) -> CachedOrganizationMembers {
         CachedOrganizationMembers(Arc::clone(&self.0))
     }

@@ -15,7 +15,7 @@ use crate::{Organization, OrganizationId};
 pub struct CachedOrganizations(Arc<Inside>);
 
 impl Cached {
-    /// The organizations.
+    /// Returns the organizations.
     pub fn organizations(&self) -> CachedOrganizations {
         CachedOrganizations(Arc::clone(&self.0))
     }

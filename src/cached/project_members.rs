@@ -1,4 +1,4 @@
-//! `public.project_members`: who is what, cached by project and user.
+//! `public.project_members`: roles, cached by project and user.
 
 use super::leases::settle;
 use super::store::{Lookup, look_up};
@@ -12,7 +12,7 @@ use crate::{ProjectId, ProjectRole, UserId};
 pub struct CachedProjectMembers(Arc<Inside>);
 
 impl Cached {
-    /// The members of projects.
+    /// Returns the members of projects.
     pub fn project_members(&self) -> CachedProjectMembers {
         CachedProjectMembers(Arc::clone(&self.0))
     }

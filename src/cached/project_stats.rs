@@ -16,14 +16,14 @@ use crate::{ProjectId, ProjectStats};
 pub struct AgingProjectStats(Arc<Inside>);
 
 impl Cached {
-    /// The active projects' numbers, as old as they may be.
+    /// Returns the active projects' numbers, as old as they may be.
     pub fn project_stats(&self) -> AgingProjectStats {
         AgingProjectStats(Arc::clone(&self.0))
     }
 }
 
 impl AgingProjectStats {
-    /// How old an answer may be; zero if it is not cached.
+    /// Returns the largest age of a result; zero if results are not cached.
     pub fn max_age(&self) -> Duration {
         let settings = &self.0.store.settings;
         settings

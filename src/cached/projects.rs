@@ -13,7 +13,7 @@ use crate::{Project, ProjectId};
 pub struct CachedProjects(Arc<Inside>);
 
 impl Cached {
-    /// The projects.
+    /// Returns the projects.
     pub fn projects(&self) -> CachedProjects {
         CachedProjects(Arc::clone(&self.0))
     }

@@ -13,7 +13,7 @@ use crate::{SetupProfile, SetupProfileId};
 pub struct CachedSetupProfiles(Arc<Inside>);
 
 impl Cached {
-    /// The setup profiles.
+    /// Returns the setup profiles.
     pub fn setup_profiles(&self) -> CachedSetupProfiles {
         CachedSetupProfiles(Arc::clone(&self.0))
     }

@@ -64,7 +64,7 @@ pub(crate) struct Store {
 struct Clock {
     /// By how much it is ahead of this machine's.
     ahead: AtomicI64,
-    /// What it said when this store was made, as it is reckoned by a clock that never steps.
+    /// The server's time when this client was created, on the monotonic clock.
     at_start: AtomicI64,
     start: Instant,
 }
@@ -89,7 +89,7 @@ impl Clock {
         i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 
-    /// The later of what both clocks of this machine say. The one may be set back, the other stands still while the
+    /// Returns the later time of this machine's two clocks. The one may be set back, the other stands still while the
     /// machine sleeps; what has ended by either has ended.
     fn now(&self) -> DateTime<Utc> {
         let ahead = TimeDelta::microseconds(AtomicI64::load(&self.ahead, Ordering::Relaxed));
@@ -149,7 +149,7 @@ impl Store {
         }))
     }
 
-    /// What is known of the server that has the shard.
+    /// Returns the state of the server that holds the shard.
     pub(super) fn breaker(&self, shard: u16) -> &Breaker {
         &self.breakers[usize::from(shard) % self.breakers.len()]
     }
@@ -170,7 +170,7 @@ impl Store {
         self.clock.set(now);
     }
 
-    /// The time by the database's clock, as well as it is known here. A step of this machine's clock does not put it
+    /// Returns the time by the database's clock, as well as it is known here. A step of this machine's clock does not put it
     /// back.
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
@@ -188,7 +188,7 @@ impl Store {
         }
     }
 
-    /// From now on nothing is believed of the entry that was read from the database before this moment.
+    /// Rejects values of the entry that were read from the database before this moment.
     pub(super) fn distrust(&self, name: &Name, moment: u64) {
         if let Some(floors) = &self.floors {
             let known = floors.get(name).unwrap_or(0);
@@ -209,7 +209,7 @@ impl Store {
         }
     }
 
-    /// After the database's connections were lost it may be another one that answers.
+    /// Makes the identity of the database be checked after its connections were lost.
     pub(super) fn doubt(&self, error: &Error) {
         if matches!(error, Error::Connection { .. }) {
             self.forget_database();
@@ -223,7 +223,7 @@ impl Store {
         self.forget_all_near();
     }
 
-    /// A server of the database is on this timeline. If it is another than was thought, a standby has taken over.
+    /// Records that a server of the database is on this timeline. If it is a new one, a standby was promoted.
     pub(crate) fn is_on(&self, timeline: &str) {
         if self
             .database()
@@ -291,7 +291,7 @@ impl Store {
         }
     }
 
-    /// The value's bytes, where they are sealed only if it may be used.
+    /// Returns the value's bytes, where they are sealed only if it may be used.
     fn opened<'b>(
         &self,
         names: &Names,
@@ -317,7 +317,7 @@ impl Store {
     }
 }
 
-/// Of how many entries it is remembered when they were read last, to know older values that are put back.
+/// The number of entries whose last time is remembered, to detect older values that were put back.
 const FLOORS: u64 = 100_000;
 
 /// Lets a test delay the process between two steps.
@@ -329,7 +329,7 @@ pub(super) async fn failpoint(store: &Store, failpoint: Failpoint) {
     }
 }
 
-/// What the cache says.
+/// The outcome of a read of the cache.
 pub(super) enum Lookup<'s, T> {
     Hit(T),
     /// To be read from the database, and [settled](super::leases::settle) then.
@@ -357,8 +357,7 @@ pub(super) async fn look_up<'s, T: Entry>(store: &'s Store, name: Name) -> Looku
     }
 }
 
-/// Goes on when an entry was not found, or is due: one who looks it up fills it, and the others have what that one has
-/// read.
+/// Continues a look-up whose entry is absent or due: one reader fills it, and the others use its value.
 #[repository]
 async fn take_turns<'s, T: Entry>(
     store: &'s Store,
@@ -401,7 +400,7 @@ async fn take_turns<'s, T: Entry>(
                         return Lookup::Miss(Fill::new(store, name, Some(lease), Some(turn)));
                     }
                     (_, Some(value)) => return hit(store, &name, value),
-                    // Who waits for a read that cannot be shared is not made to wait longer.
+                    // The read cannot be shared: its followers do not wait any longer.
                     (Ok(Round::Bypass) | Err(_), None) => break,
                 }
             }
@@ -429,7 +428,7 @@ pub(super) fn near<T: Entry>(store: &Store, name: &Name) -> Option<T> {
     near.get(name)?.downcast_ref::<T>().cloned()
 }
 
-/// Whether the cache is to be asked at all.
+/// Checks whether the cache may be read for the entry.
 pub(super) fn admits(store: &Store, name: &Name) -> bool {
     store.settings.lifetime_of(name.kind).is_some()
         && store
@@ -512,7 +511,7 @@ async fn get_at_once(store: &Store, wanted: &[(u16, Vec<&Name>)]) -> Vec<Option<
     found.collect()
 }
 
-/// The values of entries of one shard, with the generation that they belong to, by one command.
+/// Returns the values of entries of one shard, with the generation that they belong to, by one command.
 #[repository]
 pub(super) async fn get_all(store: &Store, shard: u16, names: &[&Name]) -> Result<Found, Unusable> {
     for _ in 0..3 {

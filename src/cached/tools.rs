@@ -13,7 +13,7 @@ use crate::{Tool, ToolId};
 pub struct CachedTools(Arc<Inside>);
 
 impl Cached {
-    /// The tools.
+    /// Returns the tools.
     pub fn tools(&self) -> CachedTools {
         CachedTools(Arc::clone(&self.0))
     }

@@ -1,4 +1,4 @@
-//! Where the servers are: one, the primary that Sentinels know, or those of a cluster.
+//! The addresses of the servers: one server, the primary that Sentinel names, or the nodes of a cluster.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -21,8 +21,8 @@ use crate::cache::slots::{self, Located};
 pub(super) struct Nodes(Mutex<Vec<ConnectionInfo>>);
 
 impl Nodes {
-    /// Those to ask for the others: the one that has answered last, those that the settings name, those that were named
-    /// by one that has answered.
+    /// Returns the nodes to ask for the topology: the last one that responded, those of the settings, and those that
+    /// another node has named.
     fn candidates(&self, seeds: &[ConnectionInfo]) -> Vec<ConnectionInfo> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, others) = known.split_at(usize::from(!known.is_empty()));
@@ -36,7 +36,7 @@ impl Nodes {
         candidates
     }
 
-    /// This one has answered, and has named the others.
+    /// Records that this node has responded, and has named the others.
     fn learn(&self, answered: ConnectionInfo, others: Vec<ConnectionInfo>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *known = others;
@@ -48,7 +48,7 @@ impl Nodes {
 const TRIES: u32 = 8;
 
 impl Store {
-    /// Another server of those that the settings name, at this address.
+    /// Returns the settings of a server at another address.
     pub(super) fn at(&self, host: String, port: u16) -> ConnectionInfo {
         let like = match &self.settings.servers {
             Servers::One(server) => server,
@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-/// The connection to the server that has the shard.
+/// Returns the connection to the server that has the shard.
 #[repository]
 pub(super) async fn link_to(
     store: &Store,
@@ -108,7 +108,7 @@ pub(super) async fn link_to(
     link(store, server).await
 }
 
-/// The server of a cluster that has the key's slot, as the first says that knows one.
+/// Returns the node of a cluster that holds the slot of the key, as the first node with an entry reports it.
 #[repository]
 async fn locate(
     store: &Store,
@@ -152,7 +152,7 @@ async fn ask_for(store: &Store, server: &ConnectionInfo, key: &str) -> Result<Lo
     Ok(located.ok_or(RedisError::from(nobody))?)
 }
 
-/// The host of a server.
+/// Returns the host of a server.
 fn host_of(server: &ConnectionInfo) -> String {
     match server.addr() {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
@@ -161,7 +161,7 @@ fn host_of(server: &ConnectionInfo) -> String {
     }
 }
 
-/// The server that one of a cluster has named. Without a host it is the host of the one that was asked.
+/// Returns a node that another node has named. Without a host, it has the host of that other node.
 pub(super) fn named(store: &Store, asked: &Link, host: String, port: u16) -> ConnectionInfo {
     if slots::is_host(&host) {
         store.at(host, port)
@@ -170,7 +170,7 @@ pub(super) fn named(store: &Store, asked: &Link, host: String, port: u16) -> Con
     }
 }
 
-/// The answer of the first of these servers that gives one.
+/// Returns the response of the first node that responds.
 #[repository]
 async fn ask_first(
     store: &Store,
@@ -191,7 +191,7 @@ async fn ask_first(
     Err(last)
 }
 
-/// One connection for each server: several shards may lie on it.
+/// Returns the connection to a server. Several shards may share it.
 #[repository]
 pub(super) async fn link(store: &Store, server: ConnectionInfo) -> Result<Arc<Link>, Unusable> {
     let address = server.addr().to_string();

@@ -15,14 +15,14 @@ use crate::{ProjectId, TrendPoint};
 pub struct AgingTrends(Arc<Inside>);
 
 impl Cached {
-    /// The trends of metrics, as old as they may be.
+    /// Returns the trends of metrics, as old as they may be.
     pub fn trends(&self) -> AgingTrends {
         AgingTrends(Arc::clone(&self.0))
     }
 }
 
 impl AgingTrends {
-    /// How old an answer may be; zero if it is not cached.
+    /// Returns the largest age of a result; zero if results are not cached.
     pub fn max_age(&self) -> Duration {
         self.0
             .store

@@ -22,7 +22,7 @@ use crate::{UserId, UserSession, UserSessionId};
 pub struct CachedUserSessions(Arc<Inside>);
 
 impl Cached {
-    /// The sessions of users.
+    /// Returns the sessions of users.
     pub fn user_sessions(&self) -> CachedUserSessions {
         CachedUserSessions(Arc::clone(&self.0))
     }

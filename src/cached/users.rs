@@ -15,7 +15,7 @@ use crate::{User, UserId};
 pub struct CachedUsers(Arc<Inside>);
 
 impl Cached {
-    /// The users.
+    /// Returns the users.
     pub fn users(&self) -> CachedUsers {
         CachedUsers(Arc::clone(&self.0))
     }

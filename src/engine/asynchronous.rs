@@ -48,7 +48,7 @@ pub struct Db {
     pool: Arc<Places>,
     config: Arc<Config>,
     closed: Arc<AtomicBool>,
-    /// Tells those who wait for a connection that the database is closed.
+    /// Wakes the callers that wait for a connection when the database is closed.
     closing: Arc<Notify>,
     /// In front of it, for those of its clones that were given one.
     #[cfg(feature = "redis")]
@@ -66,7 +66,7 @@ impl fmt::Debug for Db {
 }
 
 impl Db {
-    /// A database whose connections are opened as they are needed, in the runtime that calls.
+    /// Creates a pool that opens its connections as they are needed, in the runtime of the caller.
     ///
     /// No runtime is needed for this, nor for a clone or a drop. A connection is read by the runtime in which it was
     /// opened: after that has ended, the next caller opens another one in its own.
@@ -93,7 +93,7 @@ impl Db {
         })
     }
 
-    /// A database that has answered.
+    /// Connects, and checks that the server responds.
     ///
     /// # Errors
     /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
@@ -105,7 +105,7 @@ impl Db {
         Ok(db)
     }
 
-    /// A database of its own for each caller of the URL, with the default settings.
+    /// Connects with default settings. Each call creates a new pool.
     ///
     /// # Errors
     /// As [`Db::connect`].
@@ -113,7 +113,7 @@ impl Db {
         Self::connect(Config::new(url)?).await
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -169,7 +169,7 @@ impl Db {
         while pool.state().connections > 0 && Instant::now() < deadline {
             let moment = Duration::from_millis(5);
             if pool.state().idle_connections > 0 {
-                // Checked out and given back, a connection of a closed pool is dropped. Somebody else may be faster.
+                // A connection of a closed pool is dropped when it is given back. Another caller may check it out first.
                 drop(tokio::time::timeout(moment, pool.get()).await);
             } else {
                 tokio::time::sleep(moment).await;
@@ -212,7 +212,7 @@ impl Db {
             .await
     }
 
-    /// [`Db::transaction`] with an isolation level, read-only or deferrable.
+    /// Runs [`Db::transaction`] with an isolation level, read-only or deferrable.
     ///
     /// # Errors
     /// As [`Db::transaction`]; [`Error::Serialization`] and [`Error::ReadOnly`] where the options bring them.
@@ -296,7 +296,7 @@ impl Db {
         }
     }
 
-    /// The same database, whose writes are fenced in the cache.
+    /// Returns the same pool with its writes fenced in the cache.
     #[cfg(feature = "redis")]
     pub(crate) fn behind(&self, cache: Arc<super::cached::store::Store>) -> Self {
         Self {
@@ -316,7 +316,7 @@ impl Db {
         false
     }
 
-    /// What the connections of the pool are used for.
+    /// Returns the use of the pool's connections.
     #[cfg(feature = "redis")]
     pub(crate) fn usage(&self) -> &Arc<Usage> {
         self.pool.usage()
@@ -334,7 +334,7 @@ impl Db {
         }
     }
 
-    /// A connection that nobody has to wait for: nearly always there is one.
+    /// Returns an idle connection without waiting. Nearly always there is one.
     fn idle(&self) -> Option<Pooled> {
         if AtomicBool::load(&self.closed, Ordering::Relaxed)
             || self.config.recycling == Recycling::Verified

@@ -59,11 +59,11 @@ impl fmt::Debug for Db {
     }
 }
 
-/// How often those who wait for a connection look whether the database was closed.
+/// The interval at which waiting callers check whether the database was closed.
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Db {
-    /// A database whose connections are opened as they are needed.
+    /// Creates a pool that opens its connections as they are needed.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or name a root certificate
@@ -86,7 +86,7 @@ impl Db {
         })
     }
 
-    /// A database that has answered.
+    /// Connects, and checks that the server responds.
     ///
     /// # Errors
     /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
@@ -96,7 +96,7 @@ impl Db {
         Ok(db)
     }
 
-    /// A database of its own for each caller of the URL, with the default settings.
+    /// Connects with default settings. Each call creates a new pool.
     ///
     /// # Errors
     /// As [`Db::connect`].
@@ -104,7 +104,7 @@ impl Db {
         Self::connect(Config::new(url)?)
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -204,7 +204,7 @@ impl Db {
         self.transaction_with(&TransactionOptions::new(), work)
     }
 
-    /// [`Db::transaction`] with an isolation level, read-only or deferrable.
+    /// Runs [`Db::transaction`] with an isolation level, read-only or deferrable.
     ///
     /// # Errors
     /// As [`Db::transaction`]; [`Error::Serialization`] and [`Error::ReadOnly`] where the options bring them.
@@ -269,7 +269,7 @@ impl Db {
         }
     }
 
-    /// The same database, whose writes are fenced in the cache.
+    /// Returns the same pool with its writes fenced in the cache.
     #[cfg(feature = "redis")]
     pub(crate) fn behind(&self, cache: Arc<super::cached::store::Store>) -> Self {
         Self {
@@ -289,7 +289,7 @@ impl Db {
         false
     }
 
-    /// What the connections of the pool are used for.
+    /// Returns the use of the pool's connections.
     #[cfg(feature = "redis")]
     pub(crate) fn usage(&self) -> &Arc<Usage> {
         self.pool.usage()
@@ -314,7 +314,7 @@ impl Db {
             let Some(patience) = limit.checked_sub(started.elapsed()) else {
                 return Err(usage.none_in_time(self.config.max_connections, started, limit));
             };
-            // Nobody tells those who wait that the database is closed: they look.
+            // There is no wake-up when the database is closed: waiting callers check.
             let Ok(mut connection) = self.pool.current().get_timeout(patience.min(LOOK)) else {
                 waits.get_or_insert_with(|| usage.waits());
                 self.pool.replace_lost();

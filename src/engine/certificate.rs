@@ -9,7 +9,7 @@ pub(super) struct Certificate<'c> {
     issuer: &'c [u8],
     subject: &'c [u8],
     validity: &'c [u8],
-    /// What follows the key: the extensions, if there are any.
+    /// The fields after the key: the extensions, if any.
     extensions: &'c [u8],
     /// The key with its algorithm.
     pub(super) key_info: &'c [u8],
@@ -145,7 +145,7 @@ impl<'c> Certificate<'c> {
     }
 }
 
-/// The seconds since 1970 of a time in either of the two forms.
+/// Returns a time of either form as seconds since 1970.
 fn moment(time: &Value<'_>) -> Option<i64> {
     const SHORT: u8 = 0x17;
     let text = std::str::from_utf8(time.content).ok()?;

@@ -1,4 +1,4 @@
-//! Which of several hosts is tried first.
+//! Orders the hosts of a URL for a connection attempt.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -13,7 +13,7 @@ use crate::config::{Session, Target};
 /// The time for which a host that failed is tried last.
 const SHUNNED: Duration = Duration::from_secs(5);
 
-/// How the hosts of a URL did when they were tried before.
+/// The outcomes of earlier attempts, by host.
 pub(crate) struct Choice {
     hosts: usize,
     is_random: bool,
@@ -40,7 +40,7 @@ impl Choice {
         self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The hosts in the order in which they are to be tried.
+    /// Returns the hosts in the order in which they are to be tried.
     pub(crate) fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.hosts).collect();
         if self.hosts == 1 {
@@ -72,7 +72,7 @@ impl Choice {
     }
 }
 
-/// What is asked of the servers, one round after the other: a standby that is preferred is looked for first.
+/// Returns the roles to look for, round by round: a preferred standby comes first.
 pub(crate) fn rounds(session: Session) -> &'static [Session] {
     match session {
         Session::Any => &[Session::Any],
@@ -84,7 +84,7 @@ pub(crate) fn rounds(session: Session) -> &'static [Session] {
     }
 }
 
-/// The refusals of hosts, as one error that names each.
+/// Returns the refusals of hosts, as one error that names each.
 ///
 /// It is a lasting one if one of them is. The hosts of a URL are servers of one database, with the same roles.
 pub(crate) fn refused(refusals: Vec<(String, Error)>) -> Error {

@@ -18,7 +18,7 @@ use crate::config::{ChannelBinding, Host, Session, Target, TlsMode, UNDERSTOOD_M
 use crate::engine::connection::Connection;
 use crate::{Config, Error, Result};
 
-/// What every connection of a pool is opened with: read once, not for each connection.
+/// The settings of every connection of a pool, read once.
 pub(crate) struct Connector {
     target: Arc<Target>,
     /// All but the host and the TLS.
@@ -31,7 +31,7 @@ pub(crate) struct Connector {
     is_direct: bool,
 }
 
-/// How bytes are kept from others on their way.
+/// The encryption of the connection.
 #[derive(Clone)]
 pub(crate) enum Tls {
     Off,
@@ -84,7 +84,7 @@ impl Connector {
         self.connect_for(None).await
     }
 
-    /// A connection, and what it hears once it listens.
+    /// Connects, and returns the connection with the receiver of its notifications.
     pub(crate) async fn connect_to_listen(
         &self,
     ) -> Result<(Connection, UnboundedReceiver<Notification>)> {
@@ -281,7 +281,7 @@ impl Connector {
 /// As diesel sets it: for SQL that writes times as text.
 const IN_UTC: &str = "SET TIME ZONE 'UTC'";
 
-/// What does not depend on the host.
+/// Returns the settings that do not depend on the host.
 pub(crate) fn driver(config: &Config) -> tokio_postgres::Config {
     let target = &config.target;
     let mut driver = tokio_postgres::Config::new();
@@ -320,7 +320,7 @@ pub(crate) fn driver(config: &Config) -> tokio_postgres::Config {
     driver
 }
 
-/// The addresses of a host; none for a socket of this machine.
+/// Returns the addresses of a host; none for a socket of this machine.
 async fn addresses(host: &Host) -> Result<Vec<Option<IpAddr>>> {
     if host.is_local() {
         return Ok(vec![None]);
@@ -390,7 +390,7 @@ where
     Ok(Connection::new(client, connection, listener))
 }
 
-/// Checks whether the server refuses who connects, or how: class 28 of its codes.
+/// Checks whether the server rejects the client's identity or authentication: SQLSTATE class 28.
 #[cfg(feature = "tls")]
 fn is_refusal(error: &tokio_postgres::Error) -> bool {
     error
@@ -409,7 +409,7 @@ impl Tls {
     }
 }
 
-/// A connection outside any pool.
+/// Opens a connection outside any pool.
 #[cfg(feature = "migrations")]
 pub(crate) async fn connect(config: &Config) -> Result<Connection> {
     Connector::new(config)?.connect().await

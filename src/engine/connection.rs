@@ -162,7 +162,7 @@ impl Connection {
         Box::pin(connection.send_for_only_row(connection.bind(query)))
     }
 
-    /// The rows that a query returns, as they come.
+    /// Runs a query, and returns its rows as a stream.
     pub(crate) fn rows<'c, Q>(
         connection: &mut &'c Self,
         query: &Q,

@@ -14,7 +14,7 @@ use super::choice::{Choice, refused, rounds};
 use crate::config::{Host, Root, Session, UNDERSTOOD_MESSAGES};
 use crate::{Config, Error, Result};
 
-/// What every connection of a pool is opened with.
+/// The settings of every connection of a pool.
 pub(crate) struct Connector {
     config: Config,
     choice: Choice,
@@ -76,7 +76,7 @@ impl Connector {
         Ok(connection)
     }
 
-    /// All that libpq would otherwise take from the environment or the home directory, so that it takes nothing else.
+    /// Returns all that libpq would otherwise take from the environment or the home directory, so that it takes nothing else.
     fn parameters(&self, host: &Host, session: Session) -> String {
         let (config, target) = (&self.config, &self.config.target);
         let tls = &target.tls;
@@ -188,7 +188,7 @@ impl Instrumentation for WithoutValues {
     }
 }
 
-/// The text before the values, as diesel shows the two.
+/// Returns the text before the values, as diesel shows the two.
 fn without_values(query: &dyn DebugQuery) -> String {
     let mut text = query.to_string();
     if let Some(at) = text.find(" -- binds:") {
@@ -212,7 +212,7 @@ impl Parameters {
     }
 }
 
-/// Where OpenSSL finds the certificates that the system trusts. libpq knows the word from version 16 on.
+/// Returns the place where OpenSSL finds the certificates that the system trusts. libpq knows the word from version 16 on.
 fn system_certificates() -> String {
     const USUAL: [&str; 5] = [
         "/etc/ssl/certs/ca-certificates.crt",

@@ -66,7 +66,7 @@ impl Connector {
         })
     }
 
-    /// The name that the server is called by and, where that is asked for, has to prove.
+    /// Returns the name of the server, which its certificate must prove if verification is on.
     pub(crate) fn name_for(&self, host: &Host, address: IpAddr) -> Result<String> {
         let name = ServerName::try_from(&*host.name);
         if self.checks_name {
@@ -91,7 +91,7 @@ impl Connector {
     }
 }
 
-/// The versions of TLS that are asked for. rustls has none before 1.2.
+/// Returns the requested versions of TLS. rustls has none before 1.2.
 fn versions(settings: &TlsSettings) -> Result<Vec<&'static rustls::SupportedProtocolVersion>> {
     let versions = [
         (TlsVersion::OneTwo, &rustls::version::TLS12),
@@ -110,7 +110,7 @@ fn versions(settings: &TlsSettings) -> Result<Vec<&'static rustls::SupportedProt
     Ok(versions)
 }
 
-/// The client's certificate, if there is one, with its key.
+/// Returns the client's certificate, if there is one, with its key.
 fn own_certificate(
     settings: &TlsSettings,
     provider: &CryptoProvider,
@@ -161,7 +161,7 @@ fn own_certificate(
     Ok(Some(CertifiedKey::new(chain, signer)))
 }
 
-/// All objects of a kind in a PEM file.
+/// Returns all objects of a kind in a PEM file.
 fn read<T: PemObject>(parameter: &'static str, file: &Path) -> Result<Vec<T>> {
     let invalid = |reason: &dyn Display| {
         Error::invalid(parameter, format_args!("{}: {reason}", file.display()))
@@ -176,7 +176,7 @@ fn read<T: PemObject>(parameter: &'static str, file: &Path) -> Result<Vec<T>> {
     Ok(objects)
 }
 
-/// What a server's certificate has to follow from.
+/// The trust that a server's certificate must derive from.
 #[derive(Debug)]
 struct Chain {
     verifier: Arc<WebPkiServerVerifier>,
@@ -217,7 +217,7 @@ impl Chain {
     }
 }
 
-/// The lists of certificates that are revoked. As for libpq, they need not be there.
+/// Returns the lists of certificates that are revoked. As for libpq, they need not be there.
 fn revoked(settings: &TlsSettings) -> Result<Vec<CertificateRevocationListDer<'static>>> {
     let mut lists = Vec::new();
     if let Some(file) = settings.revoked.as_deref().filter(|file| file.exists()) {
@@ -403,7 +403,7 @@ impl Attempt {
         self.is(|progress| matches!(progress, Progress::Done))
     }
 
-    /// The error of a connection, with what to do about a handshake that rustls cannot finish.
+    /// Returns the error of a connection, with what to do about a handshake that rustls cannot finish.
     pub(crate) fn explain(&self, error: tokio_postgres::Error) -> Error {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         match &*progress {
@@ -415,7 +415,7 @@ impl Attempt {
     }
 }
 
-/// What to do about a server that rustls does not get along with, but OpenSSL may.
+/// Returns a remedy for a server that rustls rejects and OpenSSL may accept.
 fn advice(error: &io::Error) -> Option<&'static str> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let text = format!("{error:?}");

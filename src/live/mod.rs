@@ -117,7 +117,7 @@ pub(crate) fn no_response(limit: Duration) -> Error {
     Error::broken_connection(&format!("the server has not answered within {limit:?}"))
 }
 
-/// An answer that a server may keep from a role.
+/// Turns the error of a server that denies the value to this role into `None`.
 pub(crate) fn unless_denied<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
@@ -126,7 +126,7 @@ pub(crate) fn unless_denied<T>(answer: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// The settings of a listener's connection. LISTEN has to stay with the connection, and a standby refuses it.
+/// Returns the settings of a listener's connection. LISTEN has to stay with the connection, and a standby refuses it.
 pub(crate) fn direct_config(config: &Config) -> Result<Config> {
     if config.behind_pgbouncer {
         return Err(Error::invalid(

@@ -74,8 +74,8 @@ pub(crate) struct TransactionId {
 pub(crate) const ENDED_BEFORE: &str = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= \
      $1::pg_catalog.text::pg_catalog.xid8 AS yes";
 
-/// Whether the transaction has ended, so that whoever reads from now on sees what it has done. `pg_xact_status` may say
-/// so a moment earlier.
+/// Checks whether the transaction has ended, so that later reads see its writes. `pg_xact_status` may report the end a
+/// moment too early.
 pub(crate) const HAS_ENDED: &str = "SELECT pg_catalog.pg_visible_in_snapshot($1::pg_catalog.text::pg_catalog.xid8, \
      pg_catalog.pg_current_snapshot()) AS yes";
 

@@ -8,12 +8,12 @@ use diesel::QueryResult;
 use diesel::pg::{Pg, PgQueryBuilder};
 use diesel::query_builder::{AstPass, QueryBuilder as _, QueryFragment};
 
-/// What a statement's text follows from: its type, and a number.
+/// The identity of a text: the type of the statement, and a number.
 pub(crate) type Shape = (TypeId, u64);
 
 static TEXTS: LazyLock<RwLock<HashMap<Shape, Arc<str>>>> = LazyLock::new(RwLock::default);
 
-/// How many texts are kept. An application that makes more shapes than this has them made again.
+/// The number of texts that are kept. Beyond it, texts are built again.
 const MOST: usize = 4096;
 
 /// Pushes the whole text of a statement. diesel's blocking engine finds what it has prepared by that, and making it takes

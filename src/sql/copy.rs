@@ -18,7 +18,7 @@ const ROWS_WORTH_A_COPY: usize = 1_000;
 /// How many bytes are made before the driver is given them.
 const BYTES_AT_ONCE: usize = 128 * 1024;
 
-/// Whether these rows go better by `COPY` than by `UNNEST`. Not where a column would have to be cast.
+/// Checks whether these rows go better by `COPY` than by `UNNEST`. Not where a column would have to be cast.
 pub(crate) fn is_worth_a_copy<N: NewRow>(rows: &[N]) -> bool {
     rows.len() >= ROWS_WORTH_A_COPY && N::COLUMNS.iter().all(|column| column.copied)
 }
@@ -140,14 +140,14 @@ impl<N: NewRow> QueryFragment<Pg> for CopyFrom<N> {
     }
 }
 
-/// The table's name.
+/// Returns the table's name.
 pub(crate) fn table<N: NewRow>() -> QueryResult<String> {
     let mut sql = PgQueryBuilder::new();
     N::Table::default().from_clause().to_sql(&mut sql, &Pg)?;
     Ok(sql.finish())
 }
 
-/// The table and its columns, as `COPY` wants them.
+/// Returns the table and its columns, as `COPY` wants them.
 pub(crate) fn copy_target<N: NewRow>() -> QueryResult<String> {
     let mut sql = PgQueryBuilder::new();
     sql.push_sql(&table::<N>()?);

@@ -9,7 +9,7 @@ use diesel::{Expression, QueryResult};
 use crate::Document;
 
 diesel::define_sql_function! {
-    /// Text in lower case.
+    /// Returns text in lower case.
     #[sql_name = "pg_catalog.lower"]
     fn lower(text: Text) -> Text;
 }
@@ -75,12 +75,12 @@ macro_rules! matches_text {
 }
 pub(crate) use matches_text;
 
-/// A LIKE pattern that matches what contains the text; its own wildcards are taken literally.
+/// Returns a LIKE pattern for values that contain the text. Wildcards in the text are escaped.
 pub(crate) fn containing(text: &str) -> String {
     format!("%{}%", escaped(text))
 }
 
-/// A LIKE pattern that matches what begins with the text.
+/// Returns a LIKE pattern for values that begin with the text.
 pub(crate) fn beginning_with(text: &str) -> String {
     format!("{}%", escaped(text))
 }

@@ -1,14 +1,13 @@
-//! The writes that could leave an organization or a project without an owner, and do not.
+//! Writes of members that never leave an organization or a project without an owner.
 //!
-//! Each is one statement, which takes an owner away only while it holds a lock on the row of another who stays:
-//! until its transaction ends, nobody can take that one away either. So of two owners who leave at once the second
-//! waits for the first and is refused, and that holds in a longer transaction and at every isolation level too.
+//! Each is one statement. It removes an owner only while it holds a lock on the row of another owner that stays: until
+//! its transaction ends, no other transaction can remove that one. If two owners leave at once, the second waits for the
+//! first and is refused. This also holds in longer transactions and at every isolation level.
 //!
-//! Locking is also what makes the other's row current. Under READ COMMITTED a statement sees what was committed
-//! before it began, but a row that it has to wait for is read again: an owner who has meanwhile gone is no
-//! longer among the owners. One who was meanwhile made owner is not yet seen, which can only make a write be refused.
-//! Owners are locked in the order of their ids, and before all other members, so that statements do not end in a
-//! deadlock.
+//! The lock also makes the other row current. Under READ COMMITTED a statement sees what was committed before it began,
+//! but it reads a row again for which it had to wait: a removed owner does not count any more. An owner that was added
+//! meanwhile is not yet visible, which can only refuse a write. Owners are locked in the order of their ids, and before
+//! all other members, which avoids deadlocks.
 
 use diesel::sql_types::BigInt;
 
@@ -28,7 +27,7 @@ pub trait Membership: NewRow {
     /// The rule's name, as if it was a constraint.
     const KEEPS_AN_OWNER: &'static str;
 
-    /// Why the last owner was not taken away.
+    /// Returns the error for the last owner.
     fn last_owner() -> Error {
         Error::Check(Constraint {
             table: Self::TABLE.to_owned(),
@@ -40,15 +39,15 @@ pub trait Membership: NewRow {
 
 type TargetOf<M> = Target<<M as NewRow>::Table, <M as NewRow>::Row>;
 
-/// `UPDATE` of the member whose id a query yields. There is no row if there is no such member, and none if it is the
-/// last owner, who would be one no more.
+/// `UPDATE` of the member whose id a query yields. Returns no row if there is no such member, or if it is the last
+/// owner and would cease to be one.
 pub struct ChangeMember<'a, M: Membership, Q> {
     id: Q,
     changes: &'a M::Changes,
     target: TargetOf<M>,
 }
 
-/// `INSERT ... ON CONFLICT DO UPDATE` of a member. There is no row if it is the last owner, who would be one no more.
+/// `INSERT ... ON CONFLICT DO UPDATE` of a member. Returns no row if the last owner would cease to be one.
 pub struct UpsertMember<'a, M: Membership> {
     new: &'a M,
     target: TargetOf<M>,
@@ -109,7 +108,7 @@ fn push_owners<'b, M: Membership>(
     Ok(())
 }
 
-/// Whether the row that is written is no owner's or another owner stays.
+/// Checks whether the row that is written is no owner's or another owner stays.
 fn push_owner_stays<'b, M: Membership>(
     target: &'b TargetOf<M>,
     out: &mut AstPass<'_, 'b, Pg>,

@@ -42,7 +42,7 @@ impl<N: NewRow> QueryFragment<Pg> for Given<'_, N> {
     }
 }
 
-/// The columns that an insert names.
+/// Returns the columns that an insert names.
 fn given<N: NewRow>(new: &N) -> impl Iterator<Item = usize> {
     (0..N::COLUMNS.len()).filter(|&index| new.is_given(index))
 }
@@ -186,7 +186,7 @@ pub trait NewRow: Sized + 'static {
 
     /// Turns rows into columns.
     fn columns(rows: &[Self]) -> Self::Columns<'_>;
-    /// Whether the column has a value, or none that it could have: `false` where the database's default stands in.
+    /// Checks whether the column has a value, or none that it could have: `false` where the database's default stands in.
     fn is_given(&self, index: usize) -> bool;
     /// Binds the value of one column.
     fn bind<'b>(&'b self, index: usize, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>;
@@ -223,11 +223,11 @@ pub trait Changes: 'static {
     /// The columns that can change.
     const COLUMNS: &'static [ChangedColumn];
 
-    /// Whether the column is to be set.
+    /// Checks whether the column is to be set.
     fn is_set(&self, index: usize) -> bool;
     /// Binds the column's new value, or NULL.
     fn bind<'b>(&'b self, index: usize, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>;
-    /// The `updated_at` that the row must still have, where the table has that column.
+    /// Returns the `updated_at` that the row must still have, where the table has that column.
     fn expected(&self) -> Option<&Option<DateTime<Utc>>>;
     /// Refuses what the database could only refuse without naming the column.
     ///
@@ -235,7 +235,7 @@ pub trait Changes: 'static {
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) with the column.
     fn check(&self) -> Result<()>;
 
-    /// Whether there is nothing to set.
+    /// Checks whether there is nothing to set.
     fn is_empty(&self) -> bool {
         (0..Self::COLUMNS.len()).all(|index| !self.is_set(index))
     }

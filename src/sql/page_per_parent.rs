@@ -20,7 +20,7 @@ pub struct PageOfEach<Q> {
     rows: Q,
 }
 
-/// A page for each parent, from a query that compares its parent with [`parent_id`].
+/// Returns a page for each parent, from a query that compares its parent with [`parent_id`].
 pub fn page_of_each<I: Copy + Into<Uuid>, Q>(ids: &[I], rows: Q) -> PageOfEach<Q> {
     let mut parents: Vec<Uuid> = ids.iter().map(|&id| id.into()).collect();
     // One that is asked for twice would get its rows twice.

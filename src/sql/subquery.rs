@@ -11,7 +11,7 @@ use diesel::{Expression, QueryResult, Selectable};
 
 use crate::decoding::undecodable_among;
 
-/// The columns of a row, for a query that stands in another: what `as_select` gives says of itself only whose they are.
+/// Returns the columns of a row, for a query that stands in another: what `as_select` gives says of itself only whose they are.
 pub(crate) fn columns_of<R: Selectable<Pg>>() -> R::SelectExpression {
     R::construct_selection()
 }

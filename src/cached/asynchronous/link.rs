@@ -26,8 +26,8 @@ pub(crate) struct Link {
     response_timeout: Duration,
 }
 
-/// How many commands may wait to be written. Sending one never waits for room: a future that did, and was kept without
-/// being polled, would keep the room that it was given.
+/// The number of commands that may wait to be written. Sending one never waits for room: a future that waits and is kept
+/// without being polled would hold its place.
 const COMMANDS: usize = 1 << 20;
 
 impl Link {
@@ -46,12 +46,12 @@ impl Link {
         })
     }
 
-    /// Where it leads to.
+    /// Returns the address of the server.
     pub(crate) fn server(&self) -> &ConnectionInfo {
         &self.server
     }
 
-    /// The server's run.
+    /// Returns the run id of the server.
     pub(crate) async fn greet(&self) -> RedisResult<String> {
         let mut connection = self.connection.clone();
         greeting::run_of(connection.send_packed_command(&greeting::command()).await?)
@@ -64,7 +64,7 @@ impl Link {
         unless_refused(answer)
     }
 
-    /// Calls a script whose answer nobody waits for.
+    /// Calls a script without waiting for its response.
     pub(crate) fn send_unheard(&self, command: Cmd) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let mut connection = self.connection.clone();
@@ -73,7 +73,7 @@ impl Link {
     }
 }
 
-/// The answers to commands that are sent at once.
+/// Returns the answers to commands that are sent at once.
 pub(crate) async fn send_all(
     commands: &[(&Link, Cmd)],
     counters: &Counters,
@@ -92,9 +92,9 @@ pub(crate) struct Gate {
 
 #[derive(Debug, Default)]
 struct Inside {
-    /// When the one that is inside has entered.
+    /// The time at which the present command has entered.
     since: Option<Instant>,
-    /// How many have entered so far.
+    /// The number of entries so far.
     entered: u64,
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn apart(store: Arc<Store>) {
     }
 }
 
-/// Counts what has ended, for those who wait for the next end.
+/// Counts operations that have ended, and wakes the callers that wait for the next end.
 pub(crate) struct Ends(watch::Sender<u64>);
 
 impl Default for Ends {
@@ -181,7 +181,7 @@ pub(crate) async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// What is done seldom, apart, so that what is done often need not make room for it.
+/// Boxes a rare future, so that it does not enlarge the frequent ones.
 pub(crate) fn boxed<'f, T>(
     work: impl Future<Output = T> + Send + 'f,
 ) -> Pin<Box<dyn Future<Output = T> + Send + 'f>> {

@@ -10,14 +10,14 @@ use crate::cache::Counters;
 use crate::cache::name::{Name, Names};
 use crate::cache::read::{self, Answer};
 
-/// How many commands are under way at once, before others are sent together.
+/// The number of commands in flight from which on reads are sent together.
 ///
 /// A reader sends by itself as long as fewer are under way. Readers that come then are sent together by a task: alone,
 /// each would cost a turn of the connection's task and of the server. They never wait for a reader, whose future may be
 /// kept without being polled, but for tasks alone.
 const AT_ONCE: u32 = 2;
 
-/// How many values are asked for by one command, unless one reader wants more.
+/// The number of values that one command reads, unless one reader wants more.
 const TOGETHER: usize = 128;
 
 /// The reads of one shard's entries.
@@ -58,12 +58,12 @@ impl Reads {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The values under these names, and whether they are of the generation that lives. What is answered was read after
+    /// Returns the values under these names, and whether they are of the generation that lives. What is answered was read after
     /// this was called.
     pub(crate) async fn read(self: &Arc<Self>, names: &[&Name]) -> RedisResult<Answer> {
         match self.join(names) {
             Place::Alone(turn) => {
-                // Apart, so that those who go with others need not make room for it.
+                // Boxed, so that it does not enlarge the future of readers that join others.
                 let answer = boxed(self.send(names.iter().copied())).await;
                 if let Err(error) = &answer {
                     self.refuse(error);
@@ -122,7 +122,7 @@ impl Reads {
         })
     }
 
-    /// A task that is to be started when the lock is given back.
+    /// Creates a task, to be started after the lock is released.
     fn task(self: &Arc<Self>, waiting: &mut Waiting) -> Task {
         waiting.tasks += 1;
         Task {
@@ -138,7 +138,7 @@ impl Reads {
         Answer::of(&self.names, answer)
     }
 
-    /// Those who wait need not find out for themselves, and wait for an answer once more.
+    /// Fails the waiting readers with the error, so that they do not wait for a response of their own.
     fn refuse(&self, error: &RedisError) {
         let readers = std::mem::take(&mut self.waiting().readers);
         for reader in readers {
@@ -160,14 +160,14 @@ impl Reads {
                 Ok(answer) => Ok(answer.next(reader.names.len())),
                 Err(error) => Err(error.clone()),
             };
-            // Who has gone meanwhile does not miss it.
+            // Fails if the reader has been dropped.
             let _ = reader.answer.send(own);
         }
     }
 }
 
 impl Waiting {
-    /// Those who wait and have not gone, as many as are asked for together.
+    /// Returns waiting readers that are still there, as many as one command reads.
     fn next(&mut self) -> Vec<Reader> {
         self.readers.retain(|reader| !reader.answer.is_closed());
         let mut values = 0;
@@ -192,7 +192,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut waiting = self.0.waiting();
         waiting.alone -= 1;
-        // As many as may be under way help those who wait.
+        // Starts a task for the waiting readers, within the number of commands in flight.
         let helps = !waiting.readers.is_empty() && waiting.alone + waiting.tasks < AT_ONCE;
         let task = helps.then(|| self.0.task(&mut waiting));
         drop(waiting);
@@ -200,7 +200,7 @@ impl Drop for Turn {
     }
 }
 
-/// A task that sends for those who wait, until nobody does.
+/// A task that sends commands for waiting readers until there are none.
 struct Task {
     reads: Arc<Reads>,
     round: u32,
@@ -236,7 +236,7 @@ impl Task {
 }
 
 impl Drop for Task {
-    /// A task that ends before its time does so with its runtime: those who wait are told.
+    /// Fails the waiting readers: a task ends early only with its runtime.
     fn drop(&mut self) {
         if self.is_over {
             return;

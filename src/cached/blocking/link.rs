@@ -24,7 +24,7 @@ pub(crate) struct Link {
     idle: Mutex<Vec<Connection>>,
 }
 
-/// How many are kept that nobody uses.
+/// The number of idle connections that are kept.
 const IDLE: usize = 16;
 
 impl Link {
@@ -40,12 +40,12 @@ impl Link {
         Ok(link)
     }
 
-    /// Where it leads to.
+    /// Returns the address of the server.
     pub(crate) fn server(&self) -> &ConnectionInfo {
         self.client.get_connection_info()
     }
 
-    /// The server's run.
+    /// Returns the run id of the server.
     pub(crate) fn greet(&self) -> RedisResult<String> {
         let idle = self.idle().pop();
         let mut connection = match idle {
@@ -57,7 +57,7 @@ impl Link {
         Ok(run)
     }
 
-    /// The run that the connection has reached, which must be that of the others.
+    /// Returns the run that the connection has reached, which must be that of the others.
     fn run_of(&self, connection: &mut Connection) -> RedisResult<String> {
         let run = greeting::run_of(connection.req_command(&greeting::command())?)?;
         if *self.run.get_or_init(|| run.clone()) == run {
@@ -70,7 +70,7 @@ impl Link {
     pub(crate) fn send(&self, command: &Cmd, counters: &Counters) -> RedisResult<Value> {
         let began = Instant::now();
         let mut connection = self.one()?;
-        // A connection whose answer did not come in time would give it to the next one who asks: it is closed.
+        // After a timeout the connection is closed: the late response would be matched to the next command.
         let answer = connection.req_command(command)?;
         self.keep(connection);
         counters.called(began.elapsed());
@@ -121,7 +121,7 @@ impl Link {
     }
 }
 
-/// The answers to commands that are sent before any of them is waited for, by one connection for each server. After one
+/// Returns the answers to commands that are sent before any of them is waited for, by one connection for each server. After one
 /// that has failed, its connection is not used further.
 pub(crate) fn send_all(commands: &[(&Link, Cmd)], counters: &Counters) -> Vec<RedisResult<Value>> {
     let began = Instant::now();
@@ -186,7 +186,7 @@ impl Reads {
         })
     }
 
-    /// The values under these names, and whether they are of the generation that lives.
+    /// Returns the values under these names, and whether they are of the generation that lives.
     pub(crate) fn read(&self, names: &[&Name]) -> RedisResult<Answer> {
         let command = read::command(&self.names, names.iter().copied());
         let answer = self.link.send(&command, &self.counters)?;
@@ -213,7 +213,7 @@ pub(crate) fn apart(store: Arc<Store>) {
     let _ = look.spawn(move || look_again(store));
 }
 
-/// Counts what has ended, for those who wait for the next end.
+/// Counts operations that have ended, and wakes the callers that wait for the next end.
 #[derive(Default)]
 pub(crate) struct Ends {
     ended: Mutex<u64>,
@@ -248,7 +248,7 @@ pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// What is done seldom; the async engine keeps it apart.
+/// Runs a rare operation; the async engine boxes it.
 pub(crate) fn boxed<T>(work: T) -> T {
     work
 }

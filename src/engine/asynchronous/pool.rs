@@ -37,14 +37,14 @@ pub(super) struct Connection {
     runtime: tokio::runtime::Handle,
 }
 
-/// Why a connection could not be opened. The pool hands it out like a connection, so that the caller who waits is
-/// told at once, not when the time for waiting is over.
+/// The reason why a connection could not be opened. The pool hands it out like a connection, so that the waiting caller
+/// receives it at once and not at the end of its timeout.
 pub(super) struct Refusal {
     pub(super) error: Error,
     pub(super) at: Instant,
 }
 
-/// How long a request to end a statement may take, its wait for a permit included, and how many there are at a time.
+/// The time that a cancel request may take, including its wait for a permit, and the number of such requests at a time.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 static CANCELLING: Semaphore = Semaphore::const_new(8);
 
@@ -65,7 +65,7 @@ impl Connection {
         }
     }
 
-    /// The error of a statement on it. A connection of no further use does not go back to the pool.
+    /// Returns the error of a statement on it. A connection of no further use does not go back to the pool.
     pub(super) fn failed(&self, error: diesel::result::Error, stage: Stage) -> Failure {
         let failure = Failure::of(error, stage);
         self.usage.note(&failure);
@@ -94,7 +94,7 @@ pub(super) struct Places {
 #[derive(Clone)]
 struct Numbered(u64, bb8::Pool<Manager>);
 
-/// How often a caller that waits looks whether its connection is being opened.
+/// The interval at which a waiting caller checks whether its connection is being opened.
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Places {
@@ -132,14 +132,14 @@ impl Places {
         })
     }
 
-    /// The pool, if a connection was ever asked for.
+    /// Returns the pool, if a connection was ever asked for.
     pub(super) fn current(&self) -> Option<bb8::Pool<Manager>> {
         let current = self.current.read();
         let current = current.unwrap_or_else(PoisonError::into_inner);
         current.as_ref().map(|Numbered(_, pool)| pool.clone())
     }
 
-    /// A connection that is free now.
+    /// Returns a connection that is free now.
     pub(super) fn try_get(&self) -> Option<Found> {
         let current = self.current.read();
         let current = current.unwrap_or_else(PoisonError::into_inner);
@@ -147,7 +147,7 @@ impl Places {
         pool.get_owned().now_or_never()?.ok()
     }
 
-    /// A connection, as soon as there is one.
+    /// Returns a connection, as soon as there is one.
     ///
     /// bb8 tells one caller of a connection that has come free. That one may be a future that its owner keeps without
     /// polling it, so that the others look for themselves.

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 pub struct Rows<'a, T>(BoxStream<'a, Result<T>>);
 
 impl<'a, T: Send + 'a> Rows<'a, T> {
-    /// Rows that can turn out to be unreadable. The first error ends what they were for.
+    /// Creates rows from fallible items. The first error ends the operation that reads them.
     pub fn fallible<I, E>(rows: I) -> Self
     where
         I: IntoIterator<Item = Result<T, E>>,
@@ -24,7 +24,7 @@ impl<'a, T: Send + 'a> Rows<'a, T> {
         Self(stream::iter(rows.map(|row| row.map_err(unreadable))).boxed())
     }
 
-    /// Rows that come over time, and that can turn out to be unreadable.
+    /// Creates rows from a stream of fallible items.
     pub fn stream<S, E>(rows: S) -> Self
     where
         S: Stream<Item = Result<T, E>> + Send + 'a,
@@ -37,12 +37,12 @@ impl<'a, T: Send + 'a> Rows<'a, T> {
         Self(stream::empty().boxed())
     }
 
-    /// These rows, then the others.
+    /// Appends other rows.
     pub(crate) fn chain(self, others: Self) -> Self {
         Self(self.0.chain(others.0).boxed())
     }
 
-    /// The next row. After the end there is none, however often it is asked for: every input is fused.
+    /// Returns the next row. After the end it returns `None` again and again: every input is fused.
     pub(crate) async fn next(&mut self) -> Option<Result<T>> {
         // An iterator always has its next row: what goes on beside it has its turns all the same.
         tokio::task::consume_budget().await;

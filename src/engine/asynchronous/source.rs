@@ -1,4 +1,4 @@
-//! Where a repository's statements run, and how.
+//! The connection, pool or transaction on which a repository runs its statements.
 
 use std::any::TypeId;
 use std::fmt;
@@ -29,7 +29,7 @@ use crate::sql::{
 use crate::transaction::{Hold, TransactionOptions};
 use crate::{Error, Result};
 
-/// Where a repository's statements run.
+/// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
 pub(crate) enum Source<'a> {
     Pool(Db),
@@ -47,7 +47,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// How a statement uses the transaction.
+    /// Returns the way in which a statement uses the transaction.
     fn hold(&self) -> Hold {
         match self {
             Source::Part(_) => Hold::Within,
@@ -84,7 +84,7 @@ impl<'t> Running<'t> {
         })
     }
 
-    /// The first rows of a stream have come: what is sent from now on is done after its query.
+    /// Ends the exclusive part of a stream, whose first rows have arrived: later statements are executed after its query.
     fn begin_stream(&mut self) {
         if self.hold == Hold::Shared {
             self.tx.occupancy.begin_stream();
@@ -103,7 +103,7 @@ impl<'t> Running<'t> {
 }
 
 impl Lease {
-    /// The only row of a query that always has one.
+    /// Returns the only row of a query that always has one.
     pub(super) async fn one<Q, R>(self, query: Q) -> Result<R>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
@@ -151,7 +151,7 @@ macro_rules! run {
 // An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which rustc cannot. A boxed
 // future also spares the compiler a seventh of its work on this crate.
 impl<'a> Source<'a> {
-    /// Every row of a query.
+    /// Returns every row of a query.
     pub(crate) fn load<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
@@ -164,7 +164,7 @@ impl<'a> Source<'a> {
         )
     }
 
-    /// What comes of each row of a query that is decoded as `R`.
+    /// Returns the outcome of decoding each row of a query as `R`.
     pub(crate) fn try_each<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<Tried>>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
@@ -177,7 +177,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The only row of a query, if there is one.
+    /// Returns the only row of a query, if there is one.
     pub(crate) fn first<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Option<R>>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
@@ -190,7 +190,7 @@ impl<'a> Source<'a> {
         )
     }
 
-    /// The only row of a query that always has one.
+    /// Returns the only row of a query that always has one.
     pub(crate) fn one<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<R>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
@@ -203,7 +203,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The row as it was inserted.
+    /// Inserts a row, and returns it.
     pub(crate) fn insert<'f, N>(&'f self, new: &'f N) -> BoxFuture<'f, Result<N::Row>>
     where
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
@@ -216,7 +216,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The row as it was inserted, or as it is after an update.
+    /// Inserts a row or updates the existing one, and returns it.
     pub(crate) fn upsert<'f, N>(&'f self, new: &'f N) -> BoxFuture<'f, Result<N::Row>>
     where
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
@@ -229,7 +229,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The row as it is after an update, if there is one.
+    /// Updates a row, and returns it if it exists.
     pub(crate) fn update<'f, C>(
         &'f self,
         id: C::Id,
@@ -267,7 +267,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// How many rows a statement has written.
+    /// Returns the number of rows that a statement has written.
     pub(crate) fn execute<'f, Q>(&'f self, statement: Q) -> BoxFuture<'f, Result<usize>>
     where
         Q: QueryFragment<Pg> + QueryId + Send + 'f,
@@ -300,7 +300,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The rows of a query as they come.
+    /// Returns the rows of a query as they come.
     pub(crate) fn stream<'q, Q, R>(&self, query: Q) -> RowStream<'q, R>
     where
         'a: 'q,
@@ -312,7 +312,7 @@ impl<'a> Source<'a> {
         let (sender, mut receiver) = tokio::sync::mpsc::channel::<Result<Vec<R>>>(1);
         let producer = async move {
             if let Err(error) = source.send_rows(query, &sender).await {
-                // Nobody is left to hear of it if this fails.
+                // If this fails, the receiver has been dropped.
                 let _ = sender.send(Err(error)).await;
             }
         };
@@ -387,7 +387,7 @@ where
     Ok(())
 }
 
-/// Every row of an answer, which is read to its end whatever becomes of its rows.
+/// Returns every row of a result. The result is read to its end even if a row cannot be decoded.
 async fn all<S, R: FromSqlRow<S, Pg> + 'static>(
     rows: impl Future<Output = QueryResult<ResultStream>>,
 ) -> QueryResult<Vec<R>> {
@@ -404,7 +404,7 @@ async fn all<S, R: FromSqlRow<S, Pg> + 'static>(
     outcome
 }
 
-/// What comes of each row of an answer.
+/// Returns the outcome of decoding each row of a result.
 async fn each_tried<S, R: FromSqlRow<S, Pg> + 'static>(
     rows: impl Future<Output = QueryResult<ResultStream>>,
 ) -> QueryResult<Vec<Tried>> {
@@ -412,7 +412,7 @@ async fn each_tried<S, R: FromSqlRow<S, Pg> + 'static>(
     rows.map_ok(|row| tried::<S, R>(&row)).try_collect().await
 }
 
-/// The only row of an answer, if there is one.
+/// Returns the only row of a result, if there is one.
 async fn only<S, R: FromSqlRow<S, Pg> + 'static>(
     row: impl Future<Output = QueryResult<Option<PgRow>>>,
 ) -> QueryResult<Option<R>> {
@@ -423,7 +423,7 @@ async fn one<R>(row: impl Future<Output = QueryResult<Option<R>>>) -> QueryResul
     row.await?.ok_or(diesel::result::Error::NotFound)
 }
 
-/// How many rows of a stream are decoded at a time, of those that have come.
+/// The number of rows of a stream that are decoded ahead, of those that have arrived.
 const ROWS_AHEAD: usize = 128;
 
 /// Rows, one after the other, as the server sends them.
@@ -437,7 +437,7 @@ const ROWS_AHEAD: usize = 128;
 pub struct RowStream<'a, T>(BoxStream<'a, Result<T>>);
 
 impl<T: Send + 'static> RowStream<'_, T> {
-    /// A stream that holds nothing but an error.
+    /// Returns a stream that holds nothing but an error.
     #[must_use]
     pub fn failed(error: Error) -> Self {
         Self(stream::once(async { Err(error) }).boxed())

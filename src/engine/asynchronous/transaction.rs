@@ -27,25 +27,25 @@ use crate::transaction::{
 };
 use crate::{Error, Result};
 
-/// A transaction. Its repositories see what it has written, and nobody else does until it is committed.
+/// A transaction. Its writes are visible to its own repositories only, until it is committed.
 ///
-/// [`Db::transaction`](super::Db::transaction) begins and ends one. Dropped unfinished, it is rolled back and its
-/// connection closed.
+/// [`Db::transaction`](super::Db::transaction) begins and ends one. If it is dropped unfinished, it is rolled back and
+/// its connection is closed.
 ///
 /// # Calls at the same time
-/// Statements may be awaited at once, with `join!` and its like: they are sent one after the other without waiting for
-/// the answers. A stream that has begun may be kept beside other calls: see [`RowStream`](crate::RowStream).
+/// Statements may be awaited together, with `join!` and the like: they are pipelined. A stream that has begun may be kept
+/// beside other calls: see [`RowStream`](crate::RowStream).
 ///
-/// Two kinds of calls have the transaction to themselves: a unit of several statements, such as
-/// [`Ingest::run`](crate::Ingest::run), and a `COPY`, by which `create_many` writes 1,000 rows and more if nothing else
-/// is under way. A call that is made beside one of them fails with [`Error::InUse`], and so does a unit that is begun
-/// beside a statement. Nothing is sent of a call that fails so: the transaction goes on, and its other calls are not
-/// affected. No call waits for another, since a future that is kept without being polled would make it wait for ever.
+/// Two kinds of calls need the transaction for themselves: a unit of several statements, such as
+/// [`Ingest::run`](crate::Ingest::run), and a `COPY`, by which `create_many` writes 1,000 rows and more if no other call
+/// is in progress. A call beside one of them fails with [`Error::InUse`], and so does a unit that is begun beside a
+/// statement. Nothing of a call that fails so is sent: the transaction and its other calls are not affected. No call waits
+/// for another: a future that is kept without being polled could make it wait for ever.
 ///
-/// # Futures that are dropped
-/// A statement whose future is dropped before its end leaves it open whether it was done. The transaction cannot be
-/// committed then, unless a savepoint around the statement is rolled back. A `COPY` that is dropped closes the
-/// connection, and the transaction with it.
+/// # Cancel safety
+/// If the future of a statement is dropped before its end, the statement may or may not have been executed. The
+/// transaction cannot be committed then, unless a savepoint around the statement is rolled back. A `COPY` that is dropped
+/// closes the connection, and the transaction with it.
 pub struct Tx {
     pub(super) connection: Pooled,
     /// The calls that use it now.
@@ -60,7 +60,7 @@ pub struct Tx {
     pub(super) is_lent: bool,
     /// Savepoints that were begun and have not ended.
     pub(super) savepoints: u32,
-    /// What of that was written which may be cached.
+    /// The cache keys of the rows that were written.
     pub(super) notes: Notes,
     #[cfg(feature = "redis")]
     pub(super) cache: Option<std::sync::Arc<super::super::cached::store::Store>>,
@@ -190,7 +190,7 @@ impl Tx {
         self.notes.add(what);
     }
 
-    /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
+    /// Returns the connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
     /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
     ///
     /// What is left of the session ends with the transaction: before the commit, deferred constraints are checked, and
@@ -370,8 +370,7 @@ impl Tx {
         };
     }
 
-    /// Undoes what was written. Where that fails, or would have to wait for a statement that nobody waits for, closing
-    /// the connection undoes it.
+    /// Rolls back. If that fails, or would have to wait for an abandoned statement, the connection is closed instead.
     pub(super) async fn rollback(mut self) {
         let is_at_rest = self.savepoints == 0
             && !*self.unfinished.get_mut()

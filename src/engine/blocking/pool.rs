@@ -31,7 +31,7 @@ pub(super) struct Manager {
 pub(super) struct Connection {
     pub(super) inner: PgConnection,
     pub(super) usage: Arc<Use>,
-    /// How many statements are prepared on it.
+    /// The number of statements prepared on it.
     prepared: Arc<AtomicU32>,
     pub(super) config: Arc<Config>,
 }
@@ -53,8 +53,8 @@ impl Instrumentation for Counting {
     }
 }
 
-/// Why a connection could not be opened. The pool hands it out like a connection, so that the caller who waits is
-/// told at once, not when the time for waiting is over.
+/// The reason why a connection could not be opened. The pool hands it out like a connection, so that the waiting caller
+/// receives it at once and not at the end of its timeout.
 pub(super) struct Refusal {
     pub(super) error: Error,
     pub(super) at: Instant,

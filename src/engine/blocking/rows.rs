@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub struct Rows<'a, T>(Box<dyn Iterator<Item = Result<T>> + 'a>);
 
 impl<'a, T: 'a> Rows<'a, T> {
-    /// Rows that can turn out to be unreadable. The first error ends what they were for.
+    /// Creates rows from fallible items. The first error ends the operation that reads them.
     pub fn fallible<I, E>(rows: I) -> Self
     where
         I: IntoIterator<Item = Result<T, E>>,
@@ -28,12 +28,12 @@ impl<'a, T: 'a> Rows<'a, T> {
         Self(Box::new(std::iter::empty()))
     }
 
-    /// These rows, then the others.
+    /// Appends other rows.
     pub(crate) fn chain(self, others: Self) -> Self {
         Self(Box::new(self.0.chain(others.0)))
     }
 
-    /// The next row. After the end there is none, however often it is asked for: every input is fused.
+    /// Returns the next row. After the end it returns `None` again and again: every input is fused.
     pub(crate) fn next(&mut self) -> Option<Result<T>> {
         self.0.next()
     }

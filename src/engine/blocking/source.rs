@@ -1,4 +1,4 @@
-//! Where a repository's statements run, and how.
+//! The connection, pool or transaction on which a repository runs its statements.
 
 use diesel::QueryResult;
 use diesel::connection::{DefaultLoadingMode, LoadConnection};
@@ -20,7 +20,7 @@ use crate::sql::{
 };
 use crate::transaction::{Hold, TransactionOptions};
 
-/// Where a repository's statements run.
+/// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
 pub(crate) enum Source<'a> {
     Pool(Db),
@@ -30,10 +30,10 @@ pub(crate) enum Source<'a> {
     Part(&'a Tx),
 }
 
-/// What a statement that returns a row of this type says of its columns.
+/// The SQL type of the columns of a row.
 type SelectedOf<R> = SqlTypeOf<AsSelect<R, Pg>>;
 
-/// The first row of a query, if there is one.
+/// Returns the first row of a query, if there is one.
 fn only<S, Q, R>(connection: &mut PgConnection, query: Q) -> QueryResult<Option<R>>
 where
     Q: AsQuery<Query: QueryFragment<Pg> + QueryId>,
@@ -44,7 +44,7 @@ where
     rows.next().map(|row| decoded(&row?)).transpose()
 }
 
-/// Both, which came one after the other.
+/// Returns both values.
 pub(crate) fn at_once<A, B>(first: A, second: B) -> (A, B) {
     (first, second)
 }
@@ -65,7 +65,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Every row of a query.
+    /// Returns every row of a query.
     pub(crate) fn load<Q, R>(&self, query: Q) -> Result<Vec<R>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,
@@ -78,7 +78,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// What comes of each row of a query that is decoded as `R`.
+    /// Returns the outcome of decoding each row of a query as `R`.
     pub(crate) fn try_each<Q, R>(&self, query: Q) -> Result<Vec<Tried>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,
@@ -91,7 +91,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// The only row of a query, if there is one.
+    /// Returns the only row of a query, if there is one.
     pub(crate) fn first<Q, R>(&self, query: Q) -> Result<Option<R>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,
@@ -111,7 +111,7 @@ impl<'a> Source<'a> {
         self.first(query)
     }
 
-    /// The only row of a query that always has one.
+    /// Returns the only row of a query that always has one.
     pub(crate) fn one<Q, R>(&self, query: Q) -> Result<R>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,
@@ -130,7 +130,7 @@ impl<'a> Source<'a> {
         self.run(|connection| only(connection, query)?.ok_or(diesel::result::Error::NotFound))
     }
 
-    /// The row as it was inserted.
+    /// Inserts a row, and returns it.
     pub(crate) fn insert<N>(&self, new: &N) -> Result<N::Row>
     where
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg>>,
@@ -143,7 +143,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The row as it was inserted, or as it is after an update.
+    /// Inserts a row or updates the existing one, and returns it.
     pub(crate) fn upsert<N>(&self, new: &N) -> Result<N::Row>
     where
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg>>,
@@ -152,7 +152,7 @@ impl<'a> Source<'a> {
         self.only(upsert(new))
     }
 
-    /// The row as it is after an update, if there is one.
+    /// Updates a row, and returns it if it exists.
     pub(crate) fn update<C>(&self, id: C::Id, changes: &C) -> Result<Option<C::Row>>
     where
         C: Changes<Row: FromSqlRow<RowOf<C>, Pg>>,
@@ -161,7 +161,7 @@ impl<'a> Source<'a> {
         self.run(|connection| only(connection, update(id, changes)))
     }
 
-    /// How many rows a statement has written.
+    /// Returns the number of rows that a statement has written.
     pub(crate) fn execute<Q>(&self, statement: Q) -> Result<usize>
     where
         Q: QueryFragment<Pg> + QueryId,

@@ -25,15 +25,15 @@ use crate::transaction::{Hold, Occupancy, already_failed, is_first_failure, save
 use crate::usage::Use;
 use crate::{Error, Result};
 
-/// A transaction. Its repositories see what it has written, and nobody else does until it is committed.
+/// A transaction. Its writes are visible to its own repositories only, until it is committed.
 ///
-/// [`Db::transaction`](super::Db::transaction) begins and ends one. Dropped unfinished, it is rolled back and its
-/// connection closed.
+/// [`Db::transaction`](super::Db::transaction) begins and ends one. If it is dropped unfinished, it is rolled back and
+/// its connection is closed.
 ///
 /// # Calls at the same time
-/// One thread uses it at a time. A call that is made while another thread runs a statement, or is within a unit of
-/// several statements such as [`Ingest::run`](crate::blocking::Ingest::run), fails with [`Error::InUse`]. Nothing is sent of it:
-/// the transaction goes on, and its other calls are not affected. No call waits for another.
+/// One thread uses it at a time. A call fails with [`Error::InUse`] while another thread runs a statement, or is within a
+/// unit of several statements such as [`Ingest::run`](crate::blocking::Ingest::run). Nothing of it is sent: the
+/// transaction and its other calls are not affected. No call waits for another.
 pub struct Tx {
     /// The calls that use it now.
     pub(super) occupancy: Occupancy,
@@ -46,7 +46,7 @@ pub struct Tx {
     pub(super) unheard: bool,
     /// Savepoints that were begun and have not ended.
     pub(super) savepoints: u32,
-    /// What of that was written which may be cached.
+    /// The cache keys of the rows that were written.
     pub(super) notes: Notes,
     #[cfg(feature = "redis")]
     pub(super) cache: Option<std::sync::Arc<super::super::cached::store::Store>>,
@@ -105,7 +105,7 @@ impl Tx {
         E: From<Error>,
         F: FnOnce(&mut Tx) -> Result<R, E>,
     {
-        // Counted first: if `work` panics and somebody catches it, the transaction must not be committed.
+        // Counted first: if `work` panics and the panic is caught, the transaction must not be committed.
         self.savepoints += 1;
         let level = self.savepoints;
         if let Err(error) = AnsiTransactionManager::begin_transaction(&mut self.connection().inner)
@@ -145,7 +145,7 @@ impl Tx {
         self.notes.add(what);
     }
 
-    /// The connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
+    /// Returns the connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
     /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
     ///
     /// What is left of the session ends with the transaction: before the commit, deferred constraints are checked, and

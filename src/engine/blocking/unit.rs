@@ -48,7 +48,7 @@ impl<'a> Unit<'a> {
         Self::begin_with(source, TransactionOptions::of_a_unit(), BEGIN_PART)
     }
 
-    /// A unit that is not ended by the idle-in-transaction limit. In a transaction of the caller's that limit has to be
+    /// Begins a unit that is not ended by the idle-in-transaction limit. In a transaction of the caller's that limit has to be
     /// [restored](Self::restore_idle_limit).
     pub(crate) fn begin_that_may_pause(source: &Source<'a>) -> Result<Self> {
         let options = TransactionOptions::of_a_unit_that_may_pause();
@@ -83,7 +83,7 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// Where the unit's statements run.
+    /// Returns the executor of the unit.
     pub(crate) fn source(&self) -> Source<'_> {
         Source::Part(self.tx())
     }
