@@ -126,15 +126,15 @@ mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timestamp;
-#[cfg_attr(
-    not(feature = "redis"),
-    allow(dead_code, reason = "only a cache reads the notes")
-)]
-mod touched;
 mod tracking;
 mod transaction;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod usage;
+#[cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "only a cache reads the notes")
+)]
+mod write_set;
 
 #[cfg(feature = "async")]
 pub use diesel_async;
@@ -199,7 +199,7 @@ mod asynchronous {
     #[cfg(feature = "redis")]
     pub use cached::*;
     pub use engine::{BoxFuture, Db, RowStream, Rows, Tx, TxFn, TxFnOnce};
-    pub(crate) use engine::{Source, Unit, at_once};
+    pub(crate) use engine::{Executor, UnitOfWork, at_once};
     pub use live::Live;
     pub use repositories::*;
     pub use wundr_db_macros::asynchronous as repository;
@@ -237,7 +237,7 @@ pub mod blocking {
     #[cfg(feature = "redis")]
     pub use cached::*;
     pub use engine::{Db, Rows, Tx};
-    pub(crate) use engine::{Source, Unit, at_once};
+    pub(crate) use engine::{Executor, UnitOfWork, at_once};
     pub use live::Live;
     pub use repositories::*;
     pub use wundr_db_macros::blocking as repository;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::CachedKind;
-use crate::touched::Key;
+use crate::write_set::Key;
 use crate::{ConfigurationScope, ProjectId};
 
 /// The identity of a cached entry: its kind and its id.
@@ -227,7 +227,7 @@ pub(crate) fn digest(value: &str) -> String {
 mod tests {
     use super::{Name, Names};
     use crate::cache::CachedKind;
-    use crate::touched::Key;
+    use crate::write_set::Key;
     use crate::{ProjectId, UserId};
 
     /// Processes of other versions fence the same entries, so the key and the shard of an entry must not change.

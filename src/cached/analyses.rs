@@ -5,7 +5,7 @@ use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::entry::Latest;
 use crate::cache::name::Name;
-use crate::touched::Key;
+use crate::write_set::Key;
 use crate::{Analysis, AnalysisType, ProjectId};
 
 /// The [`AnalysisRepository`] behind the cache: finds the newest analysis of a project and type.

@@ -8,7 +8,7 @@ use super::many::all_at_one_moment;
 use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::name::Name;
-use crate::touched::Key;
+use crate::write_set::Key;
 use crate::{
     ConfigCategory, Configuration, ConfigurationScope, OrganizationId, Project, ProjectId,
 };

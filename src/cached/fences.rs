@@ -17,7 +17,7 @@
 //! - Redis loses the fence: it loses the epoch, and with it the generation. A new generation is opened for fills only when
 //!   all transactions that may have had a fence in an earlier one have ended.
 //!
-//! **Source.** The leases are those of Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013), section 3.2.1. The
+//! **Executor.** The leases are those of Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013), section 3.2.1. The
 //! protocol is checked as a model in `tests/cache_model.rs`, and on real servers in `tests/cache_history`.
 
 use std::collections::HashMap;
@@ -33,13 +33,13 @@ use super::servers::{Attached, Unusable, step, step_all};
 use super::store::Store;
 #[cfg(feature = "cache-faults")]
 use super::store::failpoint;
-use super::{Source, repository};
+use super::{Executor, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
 use crate::cache::name::Name;
 use crate::cache::script::{BEGIN, END, Reply};
 use crate::cache::{Unfenced, count, events};
-use crate::touched::Touched;
+use crate::write_set::WriteSet;
 use crate::{Error, Result};
 
 /// The fences of one transaction. If the writer dies, a reader removes them once PostgreSQL reports the transaction as
@@ -62,9 +62,9 @@ pub(crate) struct Fences {
 #[repository]
 pub(crate) async fn fence(
     store: &Store,
-    touched: &Touched,
+    touched: &WriteSet,
     transaction: &str,
-    own: &Source<'_>,
+    own: &Executor<'_>,
 ) -> Result<Fences> {
     let names: Vec<Name> = touched.keys().map(Name::from).collect();
     let mut fences = Fences {
@@ -197,7 +197,7 @@ async fn begin(
     names: &[&Name],
     token: &str,
     transaction: &str,
-    own: &Source<'_>,
+    own: &Executor<'_>,
     mut first: Option<Begun>,
 ) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
     // After a restart of the server the first call reports that the connection is closed.

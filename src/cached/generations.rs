@@ -15,7 +15,7 @@ use super::servers::{Attached, Unusable, call, step};
 use super::store::failpoint;
 use super::store::{Database, Store};
 use super::topology::{link, link_to, named};
-use super::{Source, repository};
+use super::{Executor, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
 use crate::cache::name::Names;
@@ -35,7 +35,7 @@ pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>,
 
 #[repository]
 async fn attach_own(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
-    attached_by(store, shard, &store.db.source()).await
+    attached_by(store, shard, &store.db.executor()).await
 }
 
 /// As [`attached`], for a caller that has a connection to the database: it must not wait for another one.
@@ -43,7 +43,7 @@ async fn attach_own(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable
 pub(super) async fn attached_by(
     store: &Store,
     shard: u16,
-    own: &Source<'_>,
+    own: &Executor<'_>,
 ) -> Result<Arc<Attached>, Unusable> {
     let of_store = store.shard(shard);
     if let Some(attached) = of_store.current() {
@@ -89,7 +89,7 @@ fn keep(store: &Store, shard: u16, attached: &Arc<Attached>, database: &Database
 
 /// Begins a new generation of the shard: everything that it holds is old.
 #[repository]
-pub(super) async fn renew(store: &Store, shard: u16, own: &Source<'_>) -> Result<(), Unusable> {
+pub(super) async fn renew(store: &Store, shard: u16, own: &Executor<'_>) -> Result<(), Unusable> {
     let database = database(store, own).await?;
     let renewed = match store.shard(shard).current() {
         Some(known) => {
@@ -200,7 +200,7 @@ enum Begins {
 /// Begins new generations of all shards: everything that they hold is old.
 #[repository]
 pub(super) async fn forget_everything(store: &Store) -> crate::Result<()> {
-    let own = store.db.source();
+    let own = store.db.executor();
     store.forget_all_near();
     // Asked for, and so no accident, if the timeline is a lower one.
     store.forget_database();
@@ -223,7 +223,7 @@ pub(super) async fn forget_everything(store: &Store) -> crate::Result<()> {
 /// As [`renew`] for all shards, without waiting for one before the other is asked. Tells which were left out: their
 /// servers are not known yet, or have not done it.
 #[repository]
-pub(super) async fn renew_at_once(store: &Store, own: &Source<'_>) -> Result<Vec<u16>, Unusable> {
+pub(super) async fn renew_at_once(store: &Store, own: &Executor<'_>) -> Result<Vec<u16>, Unusable> {
     let database = database(store, own).await?;
     let (mut asked, mut left_out) = (Vec::new(), Vec::new());
     for shard in 0..store.settings.shards {
@@ -386,7 +386,7 @@ pub(super) async fn open(
         None => {
             // Asked for when the generation is there: no transaction begins to commit under an earlier one any more.
             let next = prepared(diesel::sql_query(question::NEXT));
-            let next: question::TransactionId = store.db.source().one(next).await?;
+            let next: question::TransactionId = store.db.executor().one(next).await?;
             let next = next.id.unwrap_or_default();
             #[cfg(feature = "cache-faults")]
             failpoint(store, Failpoint::BeforeBarrier).await;
@@ -398,7 +398,7 @@ pub(super) async fn open(
         }
     };
     let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
-    let ended: question::Answer = store.db.source().one(ended).await?;
+    let ended: question::Answer = store.db.executor().one(ended).await?;
     if ended.yes || injects!(store, NoBarrier) {
         step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
         events::opened(&attached.names.generation);
@@ -409,7 +409,7 @@ pub(super) async fn open(
 
 /// Returns the identity of the database. It is read once, and again after connections were lost.
 #[repository]
-async fn database(store: &Store, own: &Source<'_>) -> Result<Database, Unusable> {
+async fn database(store: &Store, own: &Executor<'_>) -> Result<Database, Unusable> {
     if let Some(database) = store.database() {
         return Ok(database);
     }
@@ -424,7 +424,7 @@ async fn database(store: &Store, own: &Source<'_>) -> Result<Database, Unusable>
 
 /// Asks which database it is, and what its clock says.
 #[repository]
-pub(super) async fn ask(store: &Store, own: &Source<'_>) -> Result<Database, Unusable> {
+pub(super) async fn ask(store: &Store, own: &Executor<'_>) -> Result<Database, Unusable> {
     let began = Instant::now();
     let identity = prepared(diesel::sql_query(question::IDENTITY));
     let identity: question::Identity = own.one(identity).await?;

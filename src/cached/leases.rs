@@ -142,7 +142,7 @@ async fn clear(
 ) -> Result<(), Unusable> {
     for fence in fences.iter().filter(|fence| fence.age >= OLD) {
         let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&fence.transaction);
-        let has_ended: question::Answer = store.db.source().one(prepared(has_ended)).await?;
+        let has_ended: question::Answer = store.db.executor().one(prepared(has_ended)).await?;
         if has_ended.yes || injects!(store, FenceExpires) {
             let arguments = [fence.token.as_bytes(), b""];
             step(store, attached, &END, &[entry], &arguments).await?;
@@ -176,7 +176,7 @@ async fn sweep_shard(store: &Store, attached: &Attached) -> Result<(), Unusable>
     };
     for writer in writers {
         let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&writer.transaction);
-        let has_ended: question::Answer = store.db.source().one(prepared(has_ended)).await?;
+        let has_ended: question::Answer = store.db.executor().one(prepared(has_ended)).await?;
         if has_ended.yes {
             let entries: Vec<&str> = writer.entries.iter().map(String::as_str).collect();
             let arguments = [writer.token.as_bytes(), writer.number.as_bytes()];

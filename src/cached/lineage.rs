@@ -201,7 +201,7 @@ async fn confirm_now(store: &Store) {
 pub(crate) async fn look_again(store: Arc<Store>) {
     let known = store.database();
     // One that does not answer is asked again soon; until then what is cached is as good as before.
-    if let (Some(known), Ok(found)) = (known, ask(&store, &store.db.source()).await) {
+    if let (Some(known), Ok(found)) = (known, ask(&store, &store.db.executor()).await) {
         if known.name != found.name || known.timeline != found.timeline {
             store.forget_database();
         }
@@ -227,7 +227,7 @@ pub(super) async fn is_restored(store: &Store, database: &super::store::Database
     let Ok(fresh) = Db::lazy(config) else {
         return false;
     };
-    let found = ask(store, &fresh.source()).await;
+    let found = ask(store, &fresh.executor()).await;
     let is_same =
         found.is_ok_and(|found| found.name == database.name && found.timeline == database.timeline);
     if is_same {

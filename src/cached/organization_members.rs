@@ -4,7 +4,7 @@ use super::leases::settle;
 use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::name::Name;
-use crate::touched::Key;
+use crate::write_set::Key;
 use crate::{OrganizationId, OrganizationRole, UserId};
 
 /// The [`OrganizationMemberRepository`] behind the cache: finds the role of a user.

@@ -5,7 +5,7 @@ use super::many::{look_up_all, settle_all};
 use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::name::Name;
-use crate::touched::Key;
+use crate::write_set::Key;
 use crate::{Tool, ToolId};
 
 /// The [`ToolRepository`] behind the cache: finds by id.

@@ -13,7 +13,7 @@ use super::*;
 use crate::cache::entry::Sealed;
 use crate::cache::name::Name;
 use crate::cache::sealed::{seal, unseal};
-use crate::touched::Key;
+use crate::write_set::Key;
 use crate::{UserId, UserSession, UserSessionId};
 
 /// The [`UserSessionRepository`] behind the cache: finds by the hash of a token. A session that has expired by the

@@ -7,7 +7,7 @@ use super::unique::{last_seen, saw};
 use super::*;
 use crate::cache::CachedKind;
 use crate::cache::name::Name;
-use crate::touched::Key;
+use crate::write_set::Key;
 use crate::{User, UserId};
 
 /// The [`UserRepository`] behind the cache: finds by id and by address.

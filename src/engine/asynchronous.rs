@@ -14,28 +14,28 @@ use crate::config::Recycling;
 use crate::engine::connect::Connector;
 use crate::health::{Health, PROBE, PoolState, Probe};
 use crate::sql::prepared;
-use crate::touched::Notes;
 use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice};
 use crate::usage::Usage;
+use crate::write_set::Notes;
 use crate::{Advice, Config, Error, Result};
 
+#[path = "asynchronous/executor.rs"]
+mod executor;
 #[path = "asynchronous/pool.rs"]
 mod pool;
 #[path = "asynchronous/rows.rs"]
 mod rows;
-#[path = "asynchronous/source.rs"]
-mod source;
 #[path = "asynchronous/transaction.rs"]
 mod transaction;
-#[path = "asynchronous/unit.rs"]
-mod unit;
+#[path = "asynchronous/unit_of_work.rs"]
+mod unit_of_work;
 
+pub use executor::RowStream;
+pub(crate) use executor::{Executor, at_once};
 use pool::{Lease, Manager, Places, Pooled};
 pub use rows::Rows;
-pub use source::RowStream;
-pub(crate) use source::{Source, at_once};
 pub use transaction::{Tx, TxFn, TxFnOnce};
-pub(crate) use unit::Unit;
+pub(crate) use unit_of_work::UnitOfWork;
 
 /// The future that a repository's method returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -322,8 +322,8 @@ impl Db {
         self.pool.usage()
     }
 
-    pub(crate) fn source(&self) -> Source<'static> {
-        Source::Pool(self.clone())
+    pub(crate) fn executor(&self) -> Executor<'static> {
+        Executor::Pool(self.clone())
     }
 
     async fn checkout(&self) -> Result<Pooled> {

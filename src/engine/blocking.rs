@@ -12,29 +12,29 @@ use crate::config::Recycling;
 use crate::engine::libpq::Connector;
 use crate::health::{Health, PROBE, PoolState, Probe};
 use crate::sql::prepared;
-use crate::touched::Notes;
 use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice};
 use crate::usage::Usage;
+use crate::write_set::Notes;
 use crate::{Advice, Config, Error, Result};
 
 #[path = "blocking/copy.rs"]
 mod copy;
+#[path = "blocking/executor.rs"]
+mod executor;
 #[path = "blocking/pool.rs"]
 mod pool;
 #[path = "blocking/rows.rs"]
 mod rows;
-#[path = "blocking/source.rs"]
-mod source;
 #[path = "blocking/transaction.rs"]
 mod transaction;
-#[path = "blocking/unit.rs"]
-mod unit;
+#[path = "blocking/unit_of_work.rs"]
+mod unit_of_work;
 
+pub(crate) use executor::{Executor, at_once};
 use pool::{Manager, Places, Pooled, proven};
 pub use rows::Rows;
-pub(crate) use source::{Source, at_once};
 pub use transaction::Tx;
-pub(crate) use unit::Unit;
+pub(crate) use unit_of_work::UnitOfWork;
 
 /// A database: a pool of connections, shared by its clones.
 ///
@@ -295,8 +295,8 @@ impl Db {
         self.pool.usage()
     }
 
-    pub(crate) fn source(&self) -> Source<'static> {
-        Source::Pool(self.clone())
+    pub(crate) fn executor(&self) -> Executor<'static> {
+        Executor::Pool(self.clone())
     }
 
     fn checkout(&self) -> Result<Pooled> {

@@ -241,5 +241,5 @@ orders! {
     }
 }
 
-crate::touched::touches!(Analysis, NewAnalysis => |analysis| crate::touched::Key::LatestAnalysis(analysis.project_id, analysis.r#type));
-crate::touched::touches!((ProjectId, AnalysisType) => |of| crate::touched::Key::LatestAnalysis(of.0, of.1));
+crate::write_set::touches!(Analysis, NewAnalysis => |analysis| crate::write_set::Key::LatestAnalysis(analysis.project_id, analysis.r#type));
+crate::write_set::touches!((ProjectId, AnalysisType) => |of| crate::write_set::Key::LatestAnalysis(of.0, of.1));

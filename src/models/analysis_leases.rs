@@ -36,8 +36,8 @@ pub struct Claim {
     pub lease: Lease,
 }
 
-impl crate::touched::Touches for Claim {
-    fn touch(&self, touched: &mut crate::touched::Touched) {
+impl crate::write_set::Touches for Claim {
+    fn touch(&self, touched: &mut crate::write_set::WriteSet) {
         self.analysis.touch(touched);
     }
 }

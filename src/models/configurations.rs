@@ -326,8 +326,8 @@ orders! {
     }
 }
 
-crate::touched::touches!(Configuration, NewConfiguration => |row| crate::touched::Key::Configurations(scope_of(row.organization_id, row.project_id)));
-crate::touched::touches!((Option<OrganizationId>, Option<ProjectId>) => |of| crate::touched::Key::Configurations(scope_of(of.0, of.1)));
+crate::write_set::touches!(Configuration, NewConfiguration => |row| crate::write_set::Key::Configurations(scope_of(row.organization_id, row.project_id)));
+crate::write_set::touches!((Option<OrganizationId>, Option<ProjectId>) => |of| crate::write_set::Key::Configurations(scope_of(of.0, of.1)));
 
 fn scope_of(
     organization: Option<OrganizationId>,

@@ -137,4 +137,4 @@ orders! {
     }
 }
 
-crate::touched::touches!(OrganizationMember, NewOrganizationMember => |member| crate::touched::Key::OrganizationMember(member.organization_id, member.user_id));
+crate::write_set::touches!(OrganizationMember, NewOrganizationMember => |member| crate::write_set::Key::OrganizationMember(member.organization_id, member.user_id));

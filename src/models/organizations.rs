@@ -137,4 +137,4 @@ orders! {
     }
 }
 
-crate::touched::touches!(Organization, NewOrganization => |organization| crate::touched::Key::Organization(organization.id));
+crate::write_set::touches!(Organization, NewOrganization => |organization| crate::write_set::Key::Organization(organization.id));

@@ -135,4 +135,4 @@ orders! {
     }
 }
 
-crate::touched::touches!(ProjectMember, NewProjectMember => |member| crate::touched::Key::ProjectMember(member.project_id, member.user_id));
+crate::write_set::touches!(ProjectMember, NewProjectMember => |member| crate::write_set::Key::ProjectMember(member.project_id, member.user_id));

@@ -226,4 +226,4 @@ orders! {
     }
 }
 
-crate::touched::touches!(Project, NewProject => |project| crate::touched::Key::Project(project.id));
+crate::write_set::touches!(Project, NewProject => |project| crate::write_set::Key::Project(project.id));

@@ -229,5 +229,5 @@ orders! {
     }
 }
 
-crate::touched::touches!(SetupProfile, NewSetupProfile => |profile| crate::touched::Key::SetupProfile(profile.id));
-crate::touched::touches!(SetupProfileId => |id| crate::touched::Key::SetupProfile(*id));
+crate::write_set::touches!(SetupProfile, NewSetupProfile => |profile| crate::write_set::Key::SetupProfile(profile.id));
+crate::write_set::touches!(SetupProfileId => |id| crate::write_set::Key::SetupProfile(*id));

@@ -350,5 +350,5 @@ mod tests {
     }
 }
 
-crate::touched::touches!(Tool, NewTool => |tool| crate::touched::Key::Tool(tool.id));
-crate::touched::touches!(ToolId => |id| crate::touched::Key::Tool(*id));
+crate::write_set::touches!(Tool, NewTool => |tool| crate::write_set::Key::Tool(tool.id));
+crate::write_set::touches!(ToolId => |id| crate::write_set::Key::Tool(*id));

@@ -190,4 +190,4 @@ orders! {
     }
 }
 
-crate::touched::touches!(UserSession, NewUserSession => |session| crate::touched::Key::UserSession(session.token_hash.clone()));
+crate::write_set::touches!(UserSession, NewUserSession => |session| crate::write_set::Key::UserSession(session.token_hash.clone()));

@@ -171,4 +171,4 @@ orders! {
     }
 }
 
-crate::touched::touches!(User, NewUser => |user| crate::touched::Key::User(user.id));
+crate::write_set::touches!(User, NewUser => |user| crate::write_set::Key::User(user.id));

@@ -10,7 +10,7 @@ use crate::schema::analysis::analyses;
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
 use crate::sql::{Changes as _, NewRow as _, delete_matching};
-use crate::touched::Key;
+use crate::write_set::Key;
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,
     AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis, Page, Paged,
@@ -233,24 +233,24 @@ pub trait AnalysisRepository: Send + Sync {
 
 /// The [`AnalysisRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Analyses<'a>(Source<'a>);
+pub struct Analyses<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the analyses.
     pub fn analyses(&self) -> Analyses<'static> {
-        Analyses(self.source())
+        Analyses(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the analyses within this transaction.
     pub fn analyses(&self) -> Analyses<'_> {
-        Analyses(self.source())
+        Analyses(self.executor())
     }
 }
 
 impl<'a> Analyses<'a> {
-    pub(super) fn source(&self) -> Source<'a> {
+    pub(super) fn executor(&self) -> Executor<'a> {
         self.0.clone()
     }
 }
@@ -262,7 +262,7 @@ impl Analyses<'_> {
         step.check()?;
         for _ in 0..MOST_TRIES {
             let taken =
-                steady!(self, source => source.first(Transition::new(By::Anybody(id), &step)));
+                steady!(self, executor => executor.first(Transition::new(By::Anybody(id), &step)));
             if let Some(analysis) = taken? {
                 return Ok(analysis);
             }
@@ -285,7 +285,7 @@ impl Analyses<'_> {
     async fn take_held(&self, lease: &Lease, step: Step) -> Result<Analysis> {
         step.check()?;
         let taken =
-            steady!(self, source => source.first(Transition::new(By::Holder(lease), &step)));
+            steady!(self, executor => executor.first(Transition::new(By::Holder(lease), &step)));
         match taken? {
             Some(analysis) => Ok(analysis),
             None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
@@ -298,13 +298,13 @@ impl AnalysisRepository for Analyses<'_> {
     async fn create(&self, new: NewAnalysis) -> Result<Analysis> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewAnalysis]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
@@ -402,7 +402,7 @@ impl AnalysisRepository for Analyses<'_> {
     async fn update(&self, id: AnalysisId, changes: AnalysisChanges) -> Result<Analysis> {
         changes.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().update(id, &changes).await;
+        let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
             Some(row) => Ok(row),
             None => Err(Error::not_updated(
@@ -440,7 +440,7 @@ impl AnalysisRepository for Analyses<'_> {
         lease_for: Duration,
     ) -> Result<Option<Claim>> {
         let claim = ClaimNext::new(types, worker, lease_for)?;
-        steady!(self, source => source.first(claim.clone()))
+        steady!(self, executor => executor.first(claim.clone()))
     }
 
     async fn renew(
@@ -451,7 +451,7 @@ impl AnalysisRepository for Analyses<'_> {
     ) -> Result<Lease> {
         let renewal = Renew::new(lease, lease_for, progress)?;
         let id = lease.analysis_id;
-        match steady!(self, source => renew(&source, renewal, id), _renewed => &true)? {
+        match steady!(self, executor => renew(&executor, renewal, id), _renewed => &true)? {
             Some(lease) => Ok(lease),
             None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
         }
@@ -471,13 +471,13 @@ impl AnalysisRepository for Analyses<'_> {
 
     async fn requeue_abandoned(&self, attempts: u32) -> Result<Vec<Claim>> {
         let statement = RequeueAbandoned::new(attempts)?;
-        steady!(self, source => source.load(statement.clone()))
+        steady!(self, executor => executor.load(statement.clone()))
     }
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {
         let statement = diesel::delete(analyses::table.find(id)).returning(LATEST);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(statement).await;
+        let outcome = write.executor().first(statement).await;
         let deleted: Option<Latest> = write.finish(outcome).await?;
         Ok(deleted.is_some())
     }
@@ -486,7 +486,7 @@ impl AnalysisRepository for Analyses<'_> {
         let ids = filter.query().select(analyses::id);
         let statement = delete_matching(analyses::table, ids).returning(LATEST);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().load(statement).await;
+        let outcome = write.executor().load(statement).await;
         let deleted: Vec<Latest> = write.finish(outcome).await?;
         Ok(deleted.len())
     }
@@ -498,14 +498,18 @@ const LATEST: (analyses::project_id, analyses::r#type) = (analyses::project_id, 
 
 /// Renews a lease, and records the cache entries that its progress makes stale.
 #[repository]
-async fn renew(source: &Source<'_>, renewal: Renew<'_>, id: AnalysisId) -> Result<Option<Lease>> {
-    let lease = source.first(renewal).await?;
-    if source.takes_notes() {
+async fn renew(
+    executor: &Executor<'_>,
+    renewal: Renew<'_>,
+    id: AnalysisId,
+) -> Result<Option<Lease>> {
+    let lease = executor.first(renewal).await?;
+    if executor.takes_notes() {
         let of = analyses::table
             .find(id)
             .select((analyses::project_id, analyses::r#type));
-        let of: Option<(ProjectId, AnalysisType)> = source.first(of).await?;
-        source.touch(&of.map(|(project, r#type)| Key::LatestAnalysis(project, r#type)));
+        let of: Option<(ProjectId, AnalysisType)> = executor.first(of).await?;
+        executor.touch(&of.map(|(project, r#type)| Key::LatestAnalysis(project, r#type)));
     }
     Ok(lease)
 }

@@ -204,19 +204,19 @@ pub trait AnalysisIssueRepository: Send + Sync {
 
 /// The [`AnalysisIssueRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct AnalysisIssues<'a>(Source<'a>);
+pub struct AnalysisIssues<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the issues.
     pub fn analysis_issues(&self) -> AnalysisIssues<'static> {
-        AnalysisIssues(self.source())
+        AnalysisIssues(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the issues within this transaction.
     pub fn analysis_issues(&self) -> AnalysisIssues<'_> {
-        AnalysisIssues(self.source())
+        AnalysisIssues(self.executor())
     }
 }
 

@@ -103,19 +103,19 @@ pub trait AnalysisMetricRepository: Send + Sync {
 
 /// The [`AnalysisMetricRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct AnalysisMetrics<'a>(Source<'a>);
+pub struct AnalysisMetrics<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the metrics.
     pub fn analysis_metrics(&self) -> AnalysisMetrics<'static> {
-        AnalysisMetrics(self.source())
+        AnalysisMetrics(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the metrics within this transaction.
     pub fn analysis_metrics(&self) -> AnalysisMetrics<'_> {
-        AnalysisMetrics(self.source())
+        AnalysisMetrics(self.executor())
     }
 }
 

@@ -88,19 +88,19 @@ pub trait AnalysisResultRepository: Send + Sync {
 
 /// The [`AnalysisResultRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct AnalysisResults<'a>(Source<'a>);
+pub struct AnalysisResults<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the file results.
     pub fn analysis_results(&self) -> AnalysisResults<'static> {
-        AnalysisResults(self.source())
+        AnalysisResults(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the file results within this transaction.
     pub fn analysis_results(&self) -> AnalysisResults<'_> {
-        AnalysisResults(self.source())
+        AnalysisResults(self.executor())
     }
 }
 

@@ -97,19 +97,19 @@ pub trait AuditLogRepository: Send + Sync {
 
 /// The [`AuditLogRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct AuditLogs<'a>(Source<'a>);
+pub struct AuditLogs<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the audit log.
     pub fn audit_logs(&self) -> AuditLogs<'static> {
-        AuditLogs(self.source())
+        AuditLogs(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the audit log within this transaction.
     pub fn audit_logs(&self) -> AuditLogs<'_> {
-        AuditLogs(self.source())
+        AuditLogs(self.executor())
     }
 }
 

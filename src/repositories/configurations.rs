@@ -160,19 +160,19 @@ pub trait ConfigurationRepository: Send + Sync {
 
 /// The [`ConfigurationRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Configurations<'a>(Source<'a>);
+pub struct Configurations<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the settings.
     pub fn configurations(&self) -> Configurations<'static> {
-        Configurations(self.source())
+        Configurations(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the settings within this transaction.
     pub fn configurations(&self) -> Configurations<'_> {
-        Configurations(self.source())
+        Configurations(self.executor())
     }
 }
 
@@ -192,20 +192,20 @@ impl ConfigurationRepository for Configurations<'_> {
     async fn create(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewConfiguration]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().upsert(&new).await;
+        let outcome = write.executor().upsert(&new).await;
         write.finish(outcome).await
     }
 
@@ -357,7 +357,7 @@ impl ConfigurationRepository for Configurations<'_> {
     ) -> Result<Configuration> {
         changes.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().update(id, &changes).await;
+        let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
             Some(row) => Ok(row),
             None => Err(Error::not_updated(
@@ -383,7 +383,7 @@ impl ConfigurationRepository for Configurations<'_> {
     async fn delete(&self, id: ConfigurationId) -> Result<bool> {
         let statement = diesel::delete(configurations::table.find(id)).returning(OWNER);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(statement).await;
+        let outcome = write.executor().first(statement).await;
         let deleted: Option<Owner> = write.finish(outcome).await?;
         Ok(deleted.is_some())
     }
@@ -392,7 +392,7 @@ impl ConfigurationRepository for Configurations<'_> {
         let ids = filter.query().select(configurations::id);
         let statement = delete_matching(configurations::table, ids).returning(OWNER);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().load(statement).await;
+        let outcome = write.executor().load(statement).await;
         let deleted: Vec<Owner> = write.finish(outcome).await?;
         Ok(deleted.len())
     }

@@ -45,19 +45,19 @@ type Answer = (
 
 /// The [`DashboardRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Dashboards<'a>(Source<'a>);
+pub struct Dashboards<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of dashboards.
     pub fn dashboard(&self) -> Dashboards<'static> {
-        Dashboards(self.source())
+        Dashboards(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of dashboards within this transaction.
     pub fn dashboard(&self) -> Dashboards<'_> {
-        Dashboards(self.source())
+        Dashboards(self.executor())
     }
 }
 

@@ -109,19 +109,19 @@ pub trait DependencyGraphRepository: Send + Sync {
 
 /// The [`DependencyGraphRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct DependencyGraphs<'a>(Source<'a>);
+pub struct DependencyGraphs<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the dependency graphs.
     pub fn dependency_graphs(&self) -> DependencyGraphs<'static> {
-        DependencyGraphs(self.source())
+        DependencyGraphs(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the dependency graphs within this transaction.
     pub fn dependency_graphs(&self) -> DependencyGraphs<'_> {
-        DependencyGraphs(self.source())
+        DependencyGraphs(self.executor())
     }
 }
 

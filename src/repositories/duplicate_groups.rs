@@ -95,19 +95,19 @@ pub trait DuplicateGroupRepository: Send + Sync {
 
 /// The [`DuplicateGroupRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct DuplicateGroups<'a>(Source<'a>);
+pub struct DuplicateGroups<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the groups of duplicates.
     pub fn duplicate_groups(&self) -> DuplicateGroups<'static> {
-        DuplicateGroups(self.source())
+        DuplicateGroups(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the groups of duplicates within this transaction.
     pub fn duplicate_groups(&self) -> DuplicateGroups<'_> {
-        DuplicateGroups(self.source())
+        DuplicateGroups(self.executor())
     }
 }
 

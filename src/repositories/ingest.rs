@@ -22,7 +22,7 @@ use crate::{
 /// are written, or [`Rows`]. A second call of the same method adds rows.
 #[must_use = "nothing is stored until `run` is called"]
 pub struct Ingest<'a> {
-    source: Source<'a>,
+    executor: Executor<'a>,
     target: Target,
     replacing: bool,
     results: Rows<'a, NewAnalysisResult>,
@@ -86,7 +86,7 @@ impl<'a> Analyses<'a> {
     where
         'a: 'i,
     {
-        Ingest::new(self.source(), Target::New(Box::new(new)))
+        Ingest::new(self.executor(), Target::New(Box::new(new)))
     }
 
     /// Creates an ingest of the findings of a running analysis, which completes the analysis.
@@ -94,7 +94,7 @@ impl<'a> Analyses<'a> {
     where
         'a: 'i,
     {
-        Ingest::new(self.source(), Target::Running(id))
+        Ingest::new(self.executor(), Target::Running(id))
     }
 
     /// Creates an ingest of the findings of a claimed analysis, which completes the analysis. Only
@@ -103,14 +103,14 @@ impl<'a> Analyses<'a> {
     where
         'a: 'i,
     {
-        Ingest::new(self.source(), Target::Claimed(lease.clone()))
+        Ingest::new(self.executor(), Target::Claimed(lease.clone()))
     }
 }
 
 impl<'a> Ingest<'a> {
-    fn new(source: Source<'a>, target: Target) -> Self {
+    fn new(executor: Executor<'a>, target: Target) -> Self {
         Self {
-            source,
+            executor,
             target,
             replacing: false,
             results: Rows::none(),
@@ -203,22 +203,22 @@ impl<'a> Ingest<'a> {
     /// - [`Error::IllegalTransition`] if it is not running
     /// - [`Error::LeaseLost`] if the analysis is claimed and the lease is lost
     pub async fn run(self) -> Result<Ingested> {
-        let unit = Unit::begin_that_may_pause(&self.source).await?;
+        let unit = UnitOfWork::begin_that_may_pause(&self.executor).await?;
         let outcome = write(self, &unit).await;
         if let Ok(ingested) = &outcome {
-            unit.source().touch(&ingested.analysis);
+            unit.executor().touch(&ingested.analysis);
         }
         unit.end(outcome).await
     }
 }
 
 #[repository]
-async fn write(ingest: Ingest<'_>, unit: &Unit<'_>) -> Result<Ingested> {
-    let source = unit.source();
+async fn write(ingest: Ingest<'_>, unit: &UnitOfWork<'_>) -> Result<Ingested> {
+    let executor = unit.executor();
     let analysis = match ingest.target {
-        Target::New(new) => create(&source, *new, ingest.replacing).await?,
-        Target::Running(id) => lock_running(&source, id).await?,
-        Target::Claimed(lease) => lock_claimed(&source, &lease).await?,
+        Target::New(new) => create(&executor, *new, ingest.replacing).await?,
+        Target::Running(id) => lock_running(&executor, id).await?,
+        Target::Claimed(lease) => lock_claimed(&executor, &lease).await?,
     };
     let mut writer = Writer {
         unit,
@@ -238,13 +238,17 @@ async fn write(ingest: Ingest<'_>, unit: &Unit<'_>) -> Result<Ingested> {
     let summary = summary.unwrap_or_else(|| Json::Typed(tally.summary()));
     crate::checks::check(&summary, "summary", None)?;
     let completion = Completion::new(analysis.id, summary);
-    let analysis = source.one(completion).await?;
+    let analysis = executor.one(completion).await?;
     unit.restore_idle_limit().await?;
     Ok(Ingested { analysis, counts })
 }
 
 #[repository]
-async fn create(source: &Source<'_>, mut new: NewAnalysis, replacing: bool) -> Result<Analysis> {
+async fn create(
+    executor: &Executor<'_>,
+    mut new: NewAnalysis,
+    replacing: bool,
+) -> Result<Analysis> {
     if new.completed_at.is_some() {
         new.status = Some(AnalysisStatus::Completed);
         new.progress = Some(100);
@@ -256,29 +260,29 @@ async fn create(source: &Source<'_>, mut new: NewAnalysis, replacing: bool) -> R
     if replacing {
         // The deletion of an analysis keeps its graphs, but this ingest writes them again.
         let graphs = dependency_graphs::table.filter(dependency_graphs::analysis_id.eq(new.id));
-        source.execute(diesel::delete(graphs)).await?;
+        executor.execute(diesel::delete(graphs)).await?;
         let replaced = diesel::delete(analyses::table.find(new.id));
         let replaced = replaced.returning(Analysis::as_returning());
-        let replaced: Option<Analysis> = source.first(replaced).await?;
-        source.touch(&replaced);
+        let replaced: Option<Analysis> = executor.first(replaced).await?;
+        executor.touch(&replaced);
     }
-    source.insert(&new).await
+    executor.insert(&new).await
 }
 
 #[repository]
-async fn lock(source: &Source<'_>, id: AnalysisId) -> Result<Analysis> {
+async fn lock(executor: &Executor<'_>, id: AnalysisId) -> Result<Analysis> {
     let query = analyses::table
         .find(id)
         .for_no_key_update()
         .select(Analysis::as_select());
-    let analysis = source.first(query).await?;
+    let analysis = executor.first(query).await?;
     analysis.ok_or(Error::NotFound { what: "Analysis" })
 }
 
 /// Locks a running analysis, with or without a lease.
 #[repository]
-async fn lock_running(source: &Source<'_>, id: AnalysisId) -> Result<Analysis> {
-    let analysis = lock(source, id).await?;
+async fn lock_running(executor: &Executor<'_>, id: AnalysisId) -> Result<Analysis> {
+    let analysis = lock(executor, id).await?;
     match analysis.status {
         AnalysisStatus::Running => Ok(analysis),
         status => Err(Error::illegal_transition(
@@ -293,20 +297,20 @@ async fn lock_running(source: &Source<'_>, id: AnalysisId) -> Result<Analysis> {
 /// Locks an analysis that the holder of this lease runs. While the analysis is locked, the lease
 /// cannot change.
 #[repository]
-async fn lock_claimed(source: &Source<'_>, lease: &Lease) -> Result<Analysis> {
-    let analysis = lock(source, lease.analysis_id).await?;
+async fn lock_claimed(executor: &Executor<'_>, lease: &Lease) -> Result<Analysis> {
+    let analysis = lock(executor, lease.analysis_id).await?;
     let fence = analysis_leases::table
         .find(lease.analysis_id)
         .select(analysis_leases::fence);
-    if source.first(fence).await? == Some(lease.fence) {
+    if executor.first(fence).await? == Some(lease.fence) {
         return Ok(analysis);
     }
-    Err(lost(source.first(Holder(lease.analysis_id)).await?))
+    Err(lost(executor.first(Holder(lease.analysis_id)).await?))
 }
 
 /// Writes the rows of one analysis, table by table.
 struct Writer<'u, 'a> {
-    unit: &'u Unit<'u>,
+    unit: &'u UnitOfWork<'u>,
     analysis: &'u Analysis,
     counts: IngestCounts,
     tally: Tally,
@@ -368,7 +372,7 @@ where
 
 /// Writes a chunk. If the server refuses it, a binary search finds the row that is the cause.
 #[repository]
-async fn insert_chunk<N>(unit: &Unit<'_>, first: usize, chunk: &[N]) -> Result<()>
+async fn insert_chunk<N>(unit: &UnitOfWork<'_>, first: usize, chunk: &[N]) -> Result<()>
 where
     N: Part + Send + Sync,
     for<'r> InsertMany<'r, N>: Send,

@@ -118,19 +118,19 @@ pub trait IntegrationRepository: Send + Sync {
 
 /// The [`IntegrationRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Integrations<'a>(Source<'a>);
+pub struct Integrations<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the integrations.
     pub fn integrations(&self) -> Integrations<'static> {
-        Integrations(self.source())
+        Integrations(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the integrations within this transaction.
     pub fn integrations(&self) -> Integrations<'_> {
-        Integrations(self.source())
+        Integrations(self.executor())
     }
 }
 

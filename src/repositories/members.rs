@@ -5,7 +5,7 @@ use diesel::query_builder::{QueryFragment, QueryId};
 
 use super::*;
 use crate::sql::{Membership, RemoveMembers, Removed, remove_members as statement};
-use crate::touched::Touches;
+use crate::write_set::Touches;
 use crate::{Error, Result};
 
 /// Removes the members that `members` selects, all or none, and returns their number. `touched` is
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// - [`Error::Check`] if a parent would be left without an owner
 #[repository]
 pub(super) async fn remove_members<M, Q, T>(
-    source: &Source<'_>,
+    executor: &Executor<'_>,
     members: Q,
     touched: T,
 ) -> Result<usize>
@@ -25,8 +25,8 @@ where
     T: Touches + Send,
     RemoveMembers<M, Q>: QueryId + Send,
 {
-    let write = Write::begin(source).await?;
-    let outcome: Result<Removed> = write.source().one(statement::<M, Q>(members)).await;
+    let write = Write::begin(executor).await?;
+    let outcome: Result<Removed> = write.executor().one(statement::<M, Q>(members)).await;
     let touched = |removed: &Removed| (removed.2 > 0).then_some(touched);
     let (_, ownerless, removed) = write.finish_touching(outcome, touched).await?;
     if ownerless > 0 {

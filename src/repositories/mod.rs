@@ -1,7 +1,7 @@
 //! The repositories: a trait and its implementation on PostgreSQL for each table.
 //!
 //! This folder is compiled twice: for the async engine ([`crate`]) and for the blocking engine
-//! ([`crate::blocking`]). The attribute `#[repository]` and the `Source` of `super` make the
+//! ([`crate::blocking`]). The attribute `#[repository]` and the `Executor` of `super` make the
 //! difference.
 
 use super::*;
@@ -21,16 +21,16 @@ const MOST_TRIES: usize = 16;
 /// `READ COMMITTED` transaction.
 #[repository]
 macro_rules! steady {
-    ($self:ident, plain $source:ident => $statement:expr) => {{
+    ($self:ident, plain $executor:ident => $statement:expr) => {{
         let outcome = {
-            let $source = $self.0.clone();
+            let $executor = $self.0.clone();
             $statement.await
         };
         match outcome {
-            Err(crate::Error::Serialization) if matches!($self.0, Source::Pool(_)) => {
-                let unit = Unit::begin(&$self.0).await?;
+            Err(crate::Error::Serialization) if matches!($self.0, Executor::Pool(_)) => {
+                let unit = UnitOfWork::begin(&$self.0).await?;
                 let outcome = {
-                    let $source = unit.source();
+                    let $executor = unit.executor();
                     $statement.await
                 };
                 unit.end(outcome).await
@@ -38,26 +38,26 @@ macro_rules! steady {
             outcome => outcome,
         }
     }};
-    ($self:ident, $source:ident => $statement:expr) => {
-        steady!($self, $source => $statement, outcome => outcome)
+    ($self:ident, $executor:ident => $statement:expr) => {
+        steady!($self, $executor => $statement, outcome => outcome)
     };
-    ($self:ident, $source:ident => $statement:expr, $outcome:ident => $touched:expr) => {{
+    ($self:ident, $executor:ident => $statement:expr, $outcome:ident => $touched:expr) => {{
         let write = Write::begin(&$self.0).await?;
         let outcome = {
-            let $source = write.source();
+            let $executor = write.executor();
             $statement.await
         };
         if let Ok($outcome) = &outcome {
-            write.source().touch($touched);
+            write.executor().touch($touched);
         }
         match write.end(outcome).await {
-            Err(crate::Error::Serialization) if matches!($self.0, Source::Pool(_)) => {
-                let unit = Unit::begin(&$self.0).await?;
+            Err(crate::Error::Serialization) if matches!($self.0, Executor::Pool(_)) => {
+                let unit = UnitOfWork::begin(&$self.0).await?;
                 let outcome = {
-                    let $source = unit.source();
+                    let $executor = unit.executor();
                     let outcome = $statement.await;
                     if let Ok($outcome) = &outcome {
-                        $source.touch($touched);
+                        $executor.touch($touched);
                     }
                     outcome
                 };

@@ -5,7 +5,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::schema::public::organization_members;
 use crate::sql::{Changes as _, Membership as _, NewRow as _, change_member, upsert_member};
-use crate::touched::{Everything, Key};
+use crate::write_set::{Everything, Key};
 use crate::{
     Error, NewOrganizationMember, OrganizationId, OrganizationMember, OrganizationMemberChanges,
     OrganizationMemberFilter, OrganizationMemberId, OrganizationMemberOrder, OrganizationRole,
@@ -165,19 +165,19 @@ pub trait OrganizationMemberRepository: Send + Sync {
 
 /// The [`OrganizationMemberRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct OrganizationMembers<'a>(Source<'a>);
+pub struct OrganizationMembers<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the members of organizations.
     pub fn organization_members(&self) -> OrganizationMembers<'static> {
-        OrganizationMembers(self.source())
+        OrganizationMembers(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the members of organizations within this transaction.
     pub fn organization_members(&self) -> OrganizationMembers<'_> {
-        OrganizationMembers(self.source())
+        OrganizationMembers(self.executor())
     }
 }
 
@@ -197,20 +197,20 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
     async fn create(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(upsert_member(&new)).await;
+        let outcome = write.executor().first(upsert_member(&new)).await;
         write
             .finish(outcome)
             .await?
@@ -342,7 +342,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .select(organization_members::id);
         let write = Write::begin(&self.0).await?;
         let outcome = write
-            .source()
+            .executor()
             .first(change_member::<NewOrganizationMember, _>(member, &changes))
             .await;
         let changed = write.finish(outcome).await;
@@ -368,7 +368,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .select(organization_members::id);
         let write = Write::begin(&self.0).await?;
         let outcome = write
-            .source()
+            .executor()
             .first(change_member::<NewOrganizationMember, _>(member, &changes))
             .await;
         let changed = write.finish(outcome).await;

@@ -6,7 +6,7 @@ use super::*;
 use crate::schema::public::{organization_members, organizations, projects};
 use crate::sql::functions::merged;
 use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
-use crate::touched::{Everything, Key};
+use crate::write_set::{Everything, Key};
 use crate::{
     Document, Error, NewOrganization, Organization, OrganizationChanges, OrganizationFilter,
     OrganizationId, OrganizationOrder, OrganizationRole, Page, Paged, ProjectId, Result,
@@ -113,19 +113,19 @@ pub trait OrganizationRepository: Send + Sync {
 
 /// The [`OrganizationRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Organizations<'a>(Source<'a>);
+pub struct Organizations<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the organizations.
     pub fn organizations(&self) -> Organizations<'static> {
-        Organizations(self.source())
+        Organizations(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the organizations within this transaction.
     pub fn organizations(&self) -> Organizations<'_> {
-        Organizations(self.source())
+        Organizations(self.executor())
     }
 }
 
@@ -134,20 +134,20 @@ impl OrganizationRepository for Organizations<'_> {
     async fn create(&self, new: NewOrganization) -> Result<Organization> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewOrganization]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewOrganization) -> Result<Organization> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().upsert(&new).await;
+        let outcome = write.executor().upsert(&new).await;
         write.finish(outcome).await
     }
 
@@ -221,7 +221,7 @@ impl OrganizationRepository for Organizations<'_> {
     ) -> Result<Organization> {
         changes.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().update(id, &changes).await;
+        let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
             Some(row) => Ok(row),
             None => Err(Error::not_updated(
@@ -251,7 +251,7 @@ impl OrganizationRepository for Organizations<'_> {
             .set(merged)
             .returning(Organization::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(prepared(statement)).await;
+        let outcome = write.executor().first(prepared(statement)).await;
         write.finish(outcome).await?.ok_or(Error::NotFound {
             what: "Organization",
         })
@@ -259,7 +259,7 @@ impl OrganizationRepository for Organizations<'_> {
 
     async fn delete(&self, id: OrganizationId) -> Result<bool> {
         let write = Write::begin(&self.0).await?;
-        let outcome = delete_organization(&write.source(), id).await;
+        let outcome = delete_organization(&write.executor(), id).await;
         write.finish(outcome).await
     }
 
@@ -267,7 +267,7 @@ impl OrganizationRepository for Organizations<'_> {
         let ids = filter.query().select(organizations::id);
         let statement = delete_matching(organizations::table, ids);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().execute(statement).await;
+        let outcome = write.executor().execute(statement).await;
         write
             .finish_touching(outcome, |deleted| (*deleted > 0).then_some(Everything))
             .await
@@ -277,28 +277,28 @@ impl OrganizationRepository for Organizations<'_> {
 /// Deletes an organization, and records the cache entries that become stale. While the organization
 /// is locked, no new row can refer to it.
 #[repository]
-async fn delete_organization(source: &Source<'_>, id: OrganizationId) -> Result<bool> {
-    if source.takes_notes() {
+async fn delete_organization(executor: &Executor<'_>, id: OrganizationId) -> Result<bool> {
+    if executor.takes_notes() {
         let organization = organizations::table
             .find(id)
             .select(organizations::id)
             .for_update();
-        source.first::<_, OrganizationId>(organization).await?;
+        executor.first::<_, OrganizationId>(organization).await?;
         let members = organization_members::table
             .filter(organization_members::organization_id.eq(id))
             .select(organization_members::user_id);
-        for user in source.load::<_, UserId>(members).await? {
-            source.touch(&Key::OrganizationMember(id, user));
+        for user in executor.load::<_, UserId>(members).await? {
+            executor.touch(&Key::OrganizationMember(id, user));
         }
         let projects = projects::table
             .filter(projects::organization_id.eq(id))
             .select(projects::id);
-        for project in source.load::<_, ProjectId>(projects).await? {
-            touch_project(source, project).await?;
+        for project in executor.load::<_, ProjectId>(projects).await? {
+            touch_project(executor, project).await?;
         }
-        source.touch(&Key::Configurations(id.into()));
-        source.touch(&Key::Organization(id));
+        executor.touch(&Key::Configurations(id.into()));
+        executor.touch(&Key::Organization(id));
     }
     let statement = diesel::delete(organizations::table.find(id));
-    Ok(source.execute(statement).await? == 1)
+    Ok(executor.execute(statement).await? == 1)
 }

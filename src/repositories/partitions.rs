@@ -82,19 +82,19 @@ pub trait PartitionRepository: Send + Sync {
 
 /// The [`PartitionRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Partitions<'a>(Source<'a>);
+pub struct Partitions<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the monthly partitions of the logs.
     pub fn partitions(&self) -> Partitions<'static> {
-        Partitions(self.source())
+        Partitions(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the monthly partitions of the logs within this transaction.
     pub fn partitions(&self) -> Partitions<'_> {
-        Partitions(self.source())
+        Partitions(self.executor())
     }
 }
 
@@ -103,7 +103,7 @@ impl Partitions<'_> {
     /// holds.
     fn lock_timeout(&self) -> Option<&'static str> {
         match self.0 {
-            Source::Pool(_) => Some(LOCK_TIMEOUT),
+            Executor::Pool(_) => Some(LOCK_TIMEOUT),
             _ => None,
         }
     }
@@ -135,7 +135,7 @@ impl Partitions<'_> {
         let (ahead, now): (Vec<_>, Vec<_>) = (months(ahead), months(now));
         let made = self.make_each(log, &now).await?;
         let spared = match self.0 {
-            Source::Pool(_) => Spared::new(log, &ahead),
+            Executor::Pool(_) => Spared::new(log, &ahead),
             // The CHECK must be committed before it is validated.
             _ => None,
         };
@@ -155,11 +155,11 @@ impl Partitions<'_> {
 
     /// Validates the CHECK, which reads the whole default partition.
     async fn validate(&self, spared: &Spared) -> Result<()> {
-        let unit = Unit::begin(&self.0).await?;
-        let source = unit.source();
+        let unit = UnitOfWork::begin(&self.0).await?;
+        let executor = unit.executor();
         let unlimited = sql_query("SET LOCAL statement_timeout = 0");
-        let outcome = match source.execute(unlimited).await {
-            Ok(_) => source.execute(sql_query(spared.validate())).await,
+        let outcome = match executor.execute(unlimited).await {
+            Ok(_) => executor.execute(sql_query(spared.validate())).await,
             Err(error) => Err(error),
         };
         unit.end(outcome.map(drop)).await

@@ -5,7 +5,7 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 use super::*;
 use crate::schema::public::project_members;
 use crate::sql::{Changes as _, Membership as _, NewRow as _, change_member, upsert_member};
-use crate::touched::{Everything, Key};
+use crate::write_set::{Everything, Key};
 use crate::{
     Error, NewProjectMember, Page, Paged, ProjectId, ProjectMember, ProjectMemberChanges,
     ProjectMemberFilter, ProjectMemberId, ProjectMemberOrder, ProjectRole, Result, UserId,
@@ -151,19 +151,19 @@ pub trait ProjectMemberRepository: Send + Sync {
 
 /// The [`ProjectMemberRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct ProjectMembers<'a>(Source<'a>);
+pub struct ProjectMembers<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the members of projects.
     pub fn project_members(&self) -> ProjectMembers<'static> {
-        ProjectMembers(self.source())
+        ProjectMembers(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the members of projects within this transaction.
     pub fn project_members(&self) -> ProjectMembers<'_> {
-        ProjectMembers(self.source())
+        ProjectMembers(self.executor())
     }
 }
 
@@ -183,20 +183,20 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
     async fn create(&self, new: NewProjectMember) -> Result<ProjectMember> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewProjectMember]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewProjectMember) -> Result<ProjectMember> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(upsert_member(&new)).await;
+        let outcome = write.executor().first(upsert_member(&new)).await;
         write
             .finish(outcome)
             .await?
@@ -313,7 +313,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         let member = project_members::table.find(id).select(project_members::id);
         let write = Write::begin(&self.0).await?;
         let outcome = write
-            .source()
+            .executor()
             .first(change_member::<NewProjectMember, _>(member, &changes))
             .await;
         let changed = write.finish(outcome).await;
@@ -339,7 +339,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .select(project_members::id);
         let write = Write::begin(&self.0).await?;
         let outcome = write
-            .source()
+            .executor()
             .first(change_member::<NewProjectMember, _>(member, &changes))
             .await;
         let changed = write.finish(outcome).await;

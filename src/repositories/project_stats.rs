@@ -37,19 +37,19 @@ const MANY: usize = 64;
 
 /// The [`ProjectStatsRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct ProjectStatsView<'a>(pub(super) Source<'a>);
+pub struct ProjectStatsView<'a>(pub(super) Executor<'a>);
 
 impl Db {
     /// Returns the repository of the statistics of active projects.
     pub fn project_stats(&self) -> ProjectStatsView<'static> {
-        ProjectStatsView(self.source())
+        ProjectStatsView(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the statistics of active projects within this transaction.
     pub fn project_stats(&self) -> ProjectStatsView<'_> {
-        ProjectStatsView(self.source())
+        ProjectStatsView(self.executor())
     }
 }
 

@@ -11,7 +11,7 @@ use super::*;
 use crate::schema::public::{organization_members, project_members, projects};
 use crate::sql::functions::merged;
 use crate::sql::{Changes as _, NewRow as _, columns_of, delete_matching, prepared};
-use crate::touched::{Everything, Key};
+use crate::write_set::{Everything, Key};
 use crate::{
     AnalysisType, Document, Error, NewProject, OrganizationId, OrganizationRole, Page, Paged,
     Project, ProjectChanges, ProjectFilter, ProjectId, ProjectOrder, ProjectStatus,
@@ -175,19 +175,19 @@ pub trait ProjectRepository: Send + Sync {
 
 /// The [`ProjectRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Projects<'a>(pub(super) Source<'a>);
+pub struct Projects<'a>(pub(super) Executor<'a>);
 
 impl Db {
     /// Returns the repository of projects.
     pub fn projects(&self) -> Projects<'static> {
-        Projects(self.source())
+        Projects(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of projects within this transaction.
     pub fn projects(&self) -> Projects<'_> {
-        Projects(self.source())
+        Projects(self.executor())
     }
 }
 
@@ -224,13 +224,13 @@ impl ProjectRepository for Projects<'_> {
     async fn create(&self, new: NewProject) -> Result<Project> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewProject]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
@@ -327,7 +327,7 @@ impl ProjectRepository for Projects<'_> {
     async fn update(&self, id: ProjectId, changes: ProjectChanges) -> Result<Project> {
         changes.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().update(id, &changes).await;
+        let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
             Some(row) => Ok(row),
             None => Err(Error::not_updated(
@@ -344,7 +344,7 @@ impl ProjectRepository for Projects<'_> {
             .set(projects::status.eq(ProjectStatus::Archived))
             .returning(Project::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(prepared(statement)).await;
+        let outcome = write.executor().first(prepared(statement)).await;
         match write.finish(outcome).await? {
             Some(project) => Ok(project),
             None if self.exists(id).await? => Err(Error::illegal_transition(
@@ -374,7 +374,7 @@ impl ProjectRepository for Projects<'_> {
             .set(now)
             .returning(Project::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(prepared(statement)).await;
+        let outcome = write.executor().first(prepared(statement)).await;
         write
             .finish(outcome)
             .await?
@@ -391,7 +391,7 @@ impl ProjectRepository for Projects<'_> {
             .set(merged)
             .returning(Project::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(prepared(statement)).await;
+        let outcome = write.executor().first(prepared(statement)).await;
         write
             .finish(outcome)
             .await?
@@ -400,7 +400,7 @@ impl ProjectRepository for Projects<'_> {
 
     async fn delete(&self, id: ProjectId) -> Result<bool> {
         let write = Write::begin(&self.0).await?;
-        let outcome = delete_project(&write.source(), id).await;
+        let outcome = delete_project(&write.executor(), id).await;
         write.finish(outcome).await
     }
 
@@ -408,7 +408,7 @@ impl ProjectRepository for Projects<'_> {
         let ids = filter.query().select(projects::id);
         let statement = delete_matching(projects::table, ids);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().execute(statement).await;
+        let outcome = write.executor().execute(statement).await;
         write
             .finish_touching(outcome, |deleted| (*deleted > 0).then_some(Everything))
             .await
@@ -417,30 +417,30 @@ impl ProjectRepository for Projects<'_> {
 
 /// Deletes a project, and records the cache entries that become stale.
 #[repository]
-async fn delete_project(source: &Source<'_>, id: ProjectId) -> Result<bool> {
-    if source.takes_notes() {
-        touch_project(source, id).await?;
+async fn delete_project(executor: &Executor<'_>, id: ProjectId) -> Result<bool> {
+    if executor.takes_notes() {
+        touch_project(executor, id).await?;
     }
     let statement = diesel::delete(projects::table.find(id));
-    Ok(source.execute(statement).await? == 1)
+    Ok(executor.execute(statement).await? == 1)
 }
 
 /// Records the cache entries of a project and of its rows. The project stays locked, so that no new
 /// row can refer to it.
 #[repository]
-pub(super) async fn touch_project(source: &Source<'_>, id: ProjectId) -> Result<()> {
+pub(super) async fn touch_project(executor: &Executor<'_>, id: ProjectId) -> Result<()> {
     let project = projects::table.find(id).select(projects::id).for_update();
-    source.first::<_, ProjectId>(project).await?;
+    executor.first::<_, ProjectId>(project).await?;
     let members = project_members::table
         .filter(project_members::project_id.eq(id))
         .select(project_members::user_id);
-    for user in source.load::<_, UserId>(members).await? {
-        source.touch(&Key::ProjectMember(id, user));
+    for user in executor.load::<_, UserId>(members).await? {
+        executor.touch(&Key::ProjectMember(id, user));
     }
     for &r#type in AnalysisType::ALL {
-        source.touch(&Key::LatestAnalysis(id, r#type));
+        executor.touch(&Key::LatestAnalysis(id, r#type));
     }
-    source.touch(&Key::Configurations(id.into()));
-    source.touch(&Key::Project(id));
+    executor.touch(&Key::Configurations(id.into()));
+    executor.touch(&Key::Project(id));
     Ok(())
 }

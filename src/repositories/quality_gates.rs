@@ -27,19 +27,19 @@ pub trait QualityGateRepository: Send + Sync {
 
 /// The [`QualityGateRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct QualityGates<'a>(Source<'a>);
+pub struct QualityGates<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the quality gates.
     pub fn quality_gates(&self) -> QualityGates<'static> {
-        QualityGates(self.source())
+        QualityGates(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the quality gates within this transaction.
     pub fn quality_gates(&self) -> QualityGates<'_> {
-        QualityGates(self.source())
+        QualityGates(self.executor())
     }
 }
 

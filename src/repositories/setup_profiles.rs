@@ -128,19 +128,19 @@ pub trait SetupProfileRepository: Send + Sync {
 
 /// The [`SetupProfileRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct SetupProfiles<'a>(Source<'a>);
+pub struct SetupProfiles<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the setup profiles.
     pub fn setup_profiles(&self) -> SetupProfiles<'static> {
-        SetupProfiles(self.source())
+        SetupProfiles(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the setup profiles within this transaction.
     pub fn setup_profiles(&self) -> SetupProfiles<'_> {
-        SetupProfiles(self.source())
+        SetupProfiles(self.executor())
     }
 }
 
@@ -149,13 +149,13 @@ impl SetupProfileRepository for SetupProfiles<'_> {
     async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewSetupProfile]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
@@ -261,7 +261,7 @@ impl SetupProfileRepository for SetupProfiles<'_> {
     ) -> Result<SetupProfile> {
         changes.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().update(id, &changes).await;
+        let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
             Some(row) => Ok(row),
             None => Err(Error::not_updated(
@@ -276,7 +276,7 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         let statement =
             diesel::delete(setup_profiles::table.find(id)).returning(setup_profiles::id);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(statement).await;
+        let outcome = write.executor().first(statement).await;
         let deleted: Option<SetupProfileId> = write.finish(outcome).await?;
         Ok(deleted.is_some())
     }
@@ -285,7 +285,7 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         let ids = filter.query().select(setup_profiles::id);
         let statement = delete_matching(setup_profiles::table, ids).returning(setup_profiles::id);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().load(statement).await;
+        let outcome = write.executor().load(statement).await;
         let deleted: Vec<SetupProfileId> = write.finish(outcome).await?;
         Ok(deleted.len())
     }

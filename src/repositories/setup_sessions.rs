@@ -143,19 +143,19 @@ pub trait SetupSessionRepository: Send + Sync {
 
 /// The [`SetupSessionRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct SetupSessions<'a>(Source<'a>);
+pub struct SetupSessions<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the setup sessions.
     pub fn setup_sessions(&self) -> SetupSessions<'static> {
-        SetupSessions(self.source())
+        SetupSessions(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the setup sessions within this transaction.
     pub fn setup_sessions(&self) -> SetupSessions<'_> {
-        SetupSessions(self.source())
+        SetupSessions(self.executor())
     }
 }
 
@@ -164,7 +164,8 @@ impl SetupSessions<'_> {
     /// Makes a transition, or returns the reason why it is refused.
     async fn take(&self, id: SetupSessionId, action: SessionAction) -> Result<SetupSession> {
         for _ in 0..MOST_TRIES {
-            let taken = steady!(self, plain source => source.first(TakeSession::new(id, action)));
+            let taken =
+                steady!(self, plain executor => executor.first(TakeSession::new(id, action)));
             if let Some(session) = taken? {
                 return Ok(session);
             }

@@ -135,19 +135,19 @@ pub trait SetupStepRepository: Send + Sync {
 
 /// The [`SetupStepRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct SetupSteps<'a>(Source<'a>);
+pub struct SetupSteps<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the setup steps.
     pub fn setup_steps(&self) -> SetupSteps<'static> {
-        SetupSteps(self.source())
+        SetupSteps(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the setup steps within this transaction.
     pub fn setup_steps(&self) -> SetupSteps<'_> {
-        SetupSteps(self.source())
+        SetupSteps(self.executor())
     }
 }
 
@@ -157,7 +157,7 @@ impl SetupSteps<'_> {
     async fn take(&self, id: SetupStepId, action: StepAction) -> Result<SetupStep> {
         action.check()?;
         for _ in 0..MOST_TRIES {
-            let taken = steady!(self, plain source => source.first(TakeStep::new(id, &action)));
+            let taken = steady!(self, plain executor => executor.first(TakeStep::new(id, &action)));
             if let Some(step) = taken? {
                 return Ok(step);
             }

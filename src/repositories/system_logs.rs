@@ -80,19 +80,19 @@ pub trait SystemLogRepository: Send + Sync {
 
 /// The [`SystemLogRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct SystemLogs<'a>(Source<'a>);
+pub struct SystemLogs<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the system log.
     pub fn system_logs(&self) -> SystemLogs<'static> {
-        SystemLogs(self.source())
+        SystemLogs(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the system log within this transaction.
     pub fn system_logs(&self) -> SystemLogs<'_> {
-        SystemLogs(self.source())
+        SystemLogs(self.executor())
     }
 }
 

@@ -107,19 +107,19 @@ pub trait ToolRepository: Send + Sync {
 
 /// The [`ToolRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Tools<'a>(Source<'a>);
+pub struct Tools<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the tools.
     pub fn tools(&self) -> Tools<'static> {
-        Tools(self.source())
+        Tools(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the tools within this transaction.
     pub fn tools(&self) -> Tools<'_> {
-        Tools(self.source())
+        Tools(self.executor())
     }
 }
 
@@ -128,13 +128,13 @@ impl ToolRepository for Tools<'_> {
     async fn create(&self, new: NewTool) -> Result<Tool> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewTool]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
@@ -206,7 +206,7 @@ impl ToolRepository for Tools<'_> {
     async fn update(&self, id: ToolId, changes: ToolChanges) -> Result<Tool> {
         changes.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().update(id, &changes).await;
+        let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
             Some(row) => Ok(row),
             None => Err(Error::not_updated("Tool", &changes, self.exists(id).await?)),
@@ -216,7 +216,7 @@ impl ToolRepository for Tools<'_> {
     async fn delete(&self, id: ToolId) -> Result<bool> {
         let statement = diesel::delete(tools::table.find(id)).returning(tools::id);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(statement).await;
+        let outcome = write.executor().first(statement).await;
         let deleted: Option<ToolId> = write.finish(outcome).await?;
         Ok(deleted.is_some())
     }
@@ -225,7 +225,7 @@ impl ToolRepository for Tools<'_> {
         let ids = filter.query().select(tools::id);
         let statement = delete_matching(tools::table, ids).returning(tools::id);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().load(statement).await;
+        let outcome = write.executor().load(statement).await;
         let deleted: Vec<ToolId> = write.finish(outcome).await?;
         Ok(deleted.len())
     }

@@ -30,19 +30,19 @@ pub trait TrendRepository: Send + Sync {
 
 /// The [`TrendRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Trends<'a>(pub(super) Source<'a>);
+pub struct Trends<'a>(pub(super) Executor<'a>);
 
 impl Db {
     /// Returns the repository of the trends of metrics.
     pub fn trends(&self) -> Trends<'static> {
-        Trends(self.source())
+        Trends(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the trends of metrics within this transaction.
     pub fn trends(&self) -> Trends<'_> {
-        Trends(self.source())
+        Trends(self.executor())
     }
 }
 

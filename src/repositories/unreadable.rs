@@ -18,7 +18,7 @@ const ROWS: i64 = 100;
 /// Tries all rows of a table, in the order of their keys.
 #[repository]
 macro_rules! unreadable_in {
-    ($source:ident, $found:ident, $limit:ident, $variant:ident, $schema:ident.$table:ident, $row:ident) => {{
+    ($executor:ident, $found:ident, $limit:ident, $variant:ident, $schema:ident.$table:ident, $row:ident) => {{
         let mut last: Option<Uuid> = None;
         loop {
             let mut query = $schema::$table::table
@@ -29,7 +29,7 @@ macro_rules! unreadable_in {
             if let Some(last) = last {
                 query = query.filter($schema::$table::id.gt(last));
             }
-            let rows = $source.try_each::<_, $row>(query).await?;
+            let rows = $executor.try_each::<_, $row>(query).await?;
             let is_last = rows.len() < 100;
             for row in rows {
                 // Without its key the next page cannot be requested.
@@ -74,12 +74,15 @@ impl Db {
                 format_args!("{limit} is not within 1 and {MAX_LIMIT}"),
             ));
         }
-        let (source, limit) = (self.source(), usize::try_from(limit).unwrap_or(usize::MAX));
+        let (executor, limit) = (
+            self.executor(),
+            usize::try_from(limit).unwrap_or(usize::MAX),
+        );
         let mut found = Vec::new();
         macro_rules! tables {
             ($($variant:ident $schema:ident.$table:ident $row:ident),* $(,)?) => {
                 match table {
-                    $(Table::$variant => unreadable_in!(source, found, limit, $variant, $schema.$table, $row),)*
+                    $(Table::$variant => unreadable_in!(executor, found, limit, $variant, $schema.$table, $row),)*
                 }
             };
         }

@@ -6,7 +6,7 @@ use diesel::sql_types::Timestamptz;
 use super::*;
 use crate::schema::public::user_sessions;
 use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
-use crate::touched::Key;
+use crate::write_set::Key;
 use crate::{
     Error, NewUserSession, Page, Paged, Result, UserId, UserSession, UserSessionChanges,
     UserSessionFilter, UserSessionId, UserSessionOrder,
@@ -117,19 +117,19 @@ pub trait UserSessionRepository: Send + Sync {
 
 /// The [`UserSessionRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct UserSessions<'a>(Source<'a>);
+pub struct UserSessions<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the sessions of users.
     pub fn user_sessions(&self) -> UserSessions<'static> {
-        UserSessions(self.source())
+        UserSessions(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the sessions of users within this transaction.
     pub fn user_sessions(&self) -> UserSessions<'_> {
-        UserSessions(self.source())
+        UserSessions(self.executor())
     }
 }
 
@@ -138,13 +138,13 @@ impl UserSessionRepository for UserSessions<'_> {
     async fn create(&self, new: NewUserSession) -> Result<UserSession> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewUserSession]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
@@ -238,7 +238,7 @@ impl UserSessionRepository for UserSessions<'_> {
 
     async fn update(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession> {
         let write = Write::begin(&self.0).await?;
-        let outcome = UserSessions(write.source()).change(id, changes).await;
+        let outcome = UserSessions(write.executor()).change(id, changes).await;
         write.finish(outcome).await
     }
 
@@ -248,7 +248,7 @@ impl UserSessionRepository for UserSessions<'_> {
             .set(now)
             .returning(UserSession::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(prepared(statement)).await;
+        let outcome = write.executor().first(prepared(statement)).await;
         write.finish(outcome).await?.ok_or(Error::NotFound {
             what: "UserSession",
         })
@@ -258,7 +258,7 @@ impl UserSessionRepository for UserSessions<'_> {
         let statement = diesel::delete(user_sessions::table.find(id));
         let statement = statement.returning(user_sessions::token_hash);
         let write = Write::begin(&self.0).await?;
-        let outcome: Result<Option<String>> = write.source().first(statement).await;
+        let outcome: Result<Option<String>> = write.executor().first(statement).await;
         let key_of = |hash: &Option<String>| hash.clone().map(Key::UserSession);
         let deleted = write.finish_touching(outcome, key_of).await?;
         Ok(deleted.is_some())
@@ -268,7 +268,7 @@ impl UserSessionRepository for UserSessions<'_> {
         let of_user = user_sessions::table.filter(user_sessions::user_id.eq(user_id));
         let statement = diesel::delete(of_user).returning(user_sessions::token_hash);
         let write = Write::begin(&self.0).await?;
-        let outcome: Result<Vec<String>> = write.source().load(statement).await;
+        let outcome: Result<Vec<String>> = write.executor().load(statement).await;
         let deleted = write
             .finish_touching(outcome, |hashes| keys_of(hashes))
             .await?;
@@ -295,7 +295,7 @@ impl UserSessionRepository for UserSessions<'_> {
         let statement = delete_matching(user_sessions::table, ids);
         let statement = statement.returning(user_sessions::token_hash);
         let write = Write::begin(&self.0).await?;
-        let outcome: Result<Vec<String>> = write.source().load(statement).await;
+        let outcome: Result<Vec<String>> = write.executor().load(statement).await;
         let deleted = write
             .finish_touching(outcome, |hashes| keys_of(hashes))
             .await?;
@@ -317,7 +317,7 @@ impl UserSessions<'_> {
         }
         changes.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().update(id, &changes).await;
+        let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
             Some(row) => Ok(row),
             None => Err(Error::not_updated(

@@ -9,7 +9,7 @@ use super::*;
 use crate::schema::public::{organization_members, project_members, user_sessions, users};
 use crate::sql::functions::{folded, merged};
 use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
-use crate::touched::{Everything, Key};
+use crate::write_set::{Everything, Key};
 use crate::{
     Document, Error, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges,
     UserFilter, UserId, UserOrder,
@@ -113,19 +113,19 @@ pub trait UserRepository: Send + Sync {
 
 /// The [`UserRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Users<'a>(Source<'a>);
+pub struct Users<'a>(Executor<'a>);
 
 impl Db {
     /// Returns the repository of the users.
     pub fn users(&self) -> Users<'static> {
-        Users(self.source())
+        Users(self.executor())
     }
 }
 
 impl Tx {
     /// Returns the repository of the users within this transaction.
     pub fn users(&self) -> Users<'_> {
-        Users(self.source())
+        Users(self.executor())
     }
 }
 
@@ -134,20 +134,20 @@ impl UserRepository for Users<'_> {
     async fn create(&self, new: NewUser) -> Result<User> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert(&new).await;
+        let outcome = write.executor().insert(&new).await;
         write.finish(outcome).await
     }
 
     async fn create_many(&self, new: &[NewUser]) -> Result<usize> {
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().insert_all(new).await;
+        let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
     }
 
     async fn upsert(&self, new: NewUser) -> Result<User> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().upsert(&new).await;
+        let outcome = write.executor().upsert(&new).await;
         write.finish(outcome).await
     }
 
@@ -205,7 +205,7 @@ impl UserRepository for Users<'_> {
     async fn update(&self, id: UserId, changes: UserChanges) -> Result<User> {
         changes.check()?;
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().update(id, &changes).await;
+        let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
             Some(row) => Ok(row),
             None => Err(Error::not_updated("User", &changes, self.exists(id).await?)),
@@ -223,7 +223,7 @@ impl UserRepository for Users<'_> {
             .set(now)
             .returning(User::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(prepared(statement)).await;
+        let outcome = write.executor().first(prepared(statement)).await;
         write
             .finish(outcome)
             .await?
@@ -240,7 +240,7 @@ impl UserRepository for Users<'_> {
             .set(merged)
             .returning(User::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().first(prepared(statement)).await;
+        let outcome = write.executor().first(prepared(statement)).await;
         write
             .finish(outcome)
             .await?
@@ -249,7 +249,7 @@ impl UserRepository for Users<'_> {
 
     async fn delete(&self, id: UserId) -> Result<bool> {
         let write = Write::begin(&self.0).await?;
-        let outcome = delete_user(&write.source(), id).await;
+        let outcome = delete_user(&write.executor(), id).await;
         write.finish(outcome).await
     }
 
@@ -257,7 +257,7 @@ impl UserRepository for Users<'_> {
         let ids = filter.query().select(users::id);
         let statement = delete_matching(users::table, ids);
         let write = Write::begin(&self.0).await?;
-        let outcome = write.source().execute(statement).await;
+        let outcome = write.executor().execute(statement).await;
         write
             .finish_touching(outcome, |deleted| (*deleted > 0).then_some(Everything))
             .await
@@ -267,33 +267,33 @@ impl UserRepository for Users<'_> {
 /// Deletes a user, and records the cache entries that become stale. While the user is locked, no
 /// new row can refer to it.
 #[repository]
-async fn delete_user(source: &Source<'_>, id: UserId) -> Result<bool> {
-    if source.takes_notes() {
+async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
+    if executor.takes_notes() {
         let user = users::table.find(id).select(users::id).for_update();
-        source.first::<_, UserId>(user).await?;
+        executor.first::<_, UserId>(user).await?;
         // Locked: a concurrent rotation of a token would move its session to a hash that is not
         // recorded here.
         let sessions = user_sessions::table
             .filter(user_sessions::user_id.eq(id))
             .select(user_sessions::token_hash)
             .for_update();
-        for token_hash in source.load::<_, String>(sessions).await? {
-            source.touch(&Key::UserSession(token_hash));
+        for token_hash in executor.load::<_, String>(sessions).await? {
+            executor.touch(&Key::UserSession(token_hash));
         }
         let organizations = organization_members::table
             .filter(organization_members::user_id.eq(id))
             .select(organization_members::organization_id);
-        for organization in source.load::<_, OrganizationId>(organizations).await? {
-            source.touch(&Key::OrganizationMember(organization, id));
+        for organization in executor.load::<_, OrganizationId>(organizations).await? {
+            executor.touch(&Key::OrganizationMember(organization, id));
         }
         let projects = project_members::table
             .filter(project_members::user_id.eq(id))
             .select(project_members::project_id);
-        for project in source.load::<_, ProjectId>(projects).await? {
-            source.touch(&Key::ProjectMember(project, id));
+        for project in executor.load::<_, ProjectId>(projects).await? {
+            executor.touch(&Key::ProjectMember(project, id));
         }
-        source.touch(&Key::User(id));
+        executor.touch(&Key::User(id));
     }
     let statement = diesel::delete(users::table.find(id));
-    Ok(source.execute(statement).await? == 1)
+    Ok(executor.execute(statement).await? == 1)
 }

@@ -2,33 +2,35 @@
 
 use super::*;
 use crate::Result;
-use crate::touched::Touches;
+use crate::write_set::Touches;
 
 /// A write of a table whose rows may be cached.
 ///
 /// With a cache it runs in its own unit of work, since its cache entries are fenced before the
 /// commit. Without a cache, and in the caller's transaction, it runs as it is.
 pub(super) enum Write<'s, 'a> {
-    Plain(&'s Source<'a>),
-    Fenced(Unit<'a>),
+    Plain(&'s Executor<'a>),
+    Fenced(UnitOfWork<'a>),
 }
 
 #[repository]
 impl<'s, 'a> Write<'s, 'a> {
     /// Begins a write.
     #[unboxed]
-    pub(super) async fn begin(source: &'s Source<'a>) -> Result<Self> {
-        match source {
-            Source::Pool(db) if db.has_cache() => Ok(Self::Fenced(Unit::begin(source).await?)),
-            _ => Ok(Self::Plain(source)),
+    pub(super) async fn begin(executor: &'s Executor<'a>) -> Result<Self> {
+        match executor {
+            Executor::Pool(db) if db.has_cache() => {
+                Ok(Self::Fenced(UnitOfWork::begin(executor).await?))
+            }
+            _ => Ok(Self::Plain(executor)),
         }
     }
 
     /// Returns where the write's statements run.
-    pub(super) fn source(&self) -> Source<'_> {
+    pub(super) fn executor(&self) -> Executor<'_> {
         match self {
-            Self::Plain(source) => (*source).clone(),
-            Self::Fenced(unit) => unit.source(),
+            Self::Plain(executor) => (*executor).clone(),
+            Self::Fenced(unit) => unit.executor(),
         }
     }
 
@@ -36,7 +38,7 @@ impl<'s, 'a> Write<'s, 'a> {
     #[unboxed]
     pub(super) async fn finish<T: Touches + Send>(self, outcome: Result<T>) -> Result<T> {
         if let Ok(written) = &outcome {
-            self.source().touch(written);
+            self.executor().touch(written);
         }
         // Not by `end`: its future would hold another copy of the row.
         match self {
@@ -54,7 +56,7 @@ impl<'s, 'a> Write<'s, 'a> {
         touched: impl FnOnce(&T) -> W + Send,
     ) -> Result<T> {
         if let Ok(written) = &outcome {
-            self.source().touch(&touched(written));
+            self.executor().touch(&touched(written));
         }
         self.end(outcome).await
     }
@@ -69,7 +71,7 @@ impl<'s, 'a> Write<'s, 'a> {
     }
 }
 
-impl Source<'_> {
+impl Executor<'_> {
     /// Records the cache entries that a write makes stale.
     pub(super) fn touch(&self, what: &(impl Touches + ?Sized)) {
         if let Some(tx) = self.tx() {
@@ -80,7 +82,7 @@ impl Source<'_> {
     /// Returns `true` if writes are fenced.
     pub(super) fn has_cache(&self) -> bool {
         match self {
-            Source::Pool(db) => db.has_cache(),
+            Executor::Pool(db) => db.has_cache(),
             another => another.takes_notes(),
         }
     }

@@ -9,9 +9,9 @@ use futures_util::stream::{FuturesOrdered, StreamExt};
 
 #[cfg(feature = "redis")]
 use super::super::cached;
-use super::Source;
+use super::Executor;
+use super::executor::Running;
 use super::pool::Pooled;
-use super::source::Running;
 use crate::engine::connection::Connection;
 use crate::error::{Stage, Verdict};
 #[cfg(feature = "redis")]
@@ -20,11 +20,11 @@ use crate::sql::copy::is_worth_a_copy;
 #[cfg(feature = "redis")]
 use crate::sql::prepared;
 use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
-use crate::touched::{Everything, Notes, Touches};
 use crate::transaction::{
     Hold, Occupancy, PROOF_OF_HEALTH, already_failed, is_first_failure, savepoint_abandoned,
     statement_abandoned,
 };
+use crate::write_set::{Everything, Notes, Touches};
 use crate::{Error, Result};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
@@ -120,8 +120,8 @@ where
 }
 
 impl Tx {
-    pub(crate) fn source(&self) -> Source<'_> {
-        Source::Tx(self)
+    pub(crate) fn executor(&self) -> Executor<'_> {
+        Executor::Tx(self)
     }
 
     /// Runs a part of the transaction that can fail alone: an error, returned or a statement's own, undoes what the
@@ -255,7 +255,7 @@ impl Tx {
         N: NewRow + Sync,
         for<'r> crate::sql::InsertMany<'r, N>: Send,
     {
-        let source = Source::Part(self);
+        let executor = Executor::Part(self);
         let mut chunks = rows.chunks(ROWS_PER_STATEMENT);
         let mut under_way = FuturesOrdered::new();
         let mut written = Ok(0);
@@ -265,7 +265,7 @@ impl Tx {
                 && written.is_ok()
                 && let Some(chunk) = chunks.next()
             {
-                under_way.push_back(source.execute(insert_many(chunk)));
+                under_way.push_back(executor.execute(insert_many(chunk)));
             }
             // After an error, too: no statement is to be left under way.
             match (under_way.next().await, &mut written) {
@@ -351,13 +351,13 @@ impl Tx {
             return Ok(None);
         };
         let own = prepared(diesel::sql_query(question::OWN));
-        let own: question::Own = self.source().one(own).await?;
+        let own: question::Own = self.executor().one(own).await?;
         // Without an id it has written nothing.
         let (Some(id), Some(timeline)) = (own.id, own.timeline) else {
             return Ok(None);
         };
         cache.is_on(&timeline);
-        let fences = cached::fences::fence(&cache, &touched, &id, &self.source()).await?;
+        let fences = cached::fences::fence(&cache, &touched, &id, &self.executor()).await?;
         Ok(Some(fences))
     }
 

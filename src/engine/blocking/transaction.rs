@@ -10,7 +10,7 @@ use diesel::pg::PgConnection;
 
 #[cfg(feature = "redis")]
 use super::super::cached;
-use super::Source;
+use super::Executor;
 use super::copy::copy;
 use super::pool::{Connection, Pooled};
 use crate::error::{Failure, Stage, Verdict};
@@ -20,9 +20,9 @@ use crate::sql::copy::is_worth_a_copy;
 #[cfg(feature = "redis")]
 use crate::sql::prepared;
 use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
-use crate::touched::{Everything, Notes, Touches};
 use crate::transaction::{Hold, Occupancy, already_failed, is_first_failure, savepoint_abandoned};
 use crate::usage::Use;
+use crate::write_set::{Everything, Notes, Touches};
 use crate::{Error, Result};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
@@ -91,8 +91,8 @@ impl Drop for Held<'_> {
 }
 
 impl Tx {
-    pub(crate) fn source(&self) -> Source<'_> {
-        Source::Tx(self)
+    pub(crate) fn executor(&self) -> Executor<'_> {
+        Executor::Tx(self)
     }
 
     /// Runs a part of the transaction that can fail alone: an error, returned or a statement's own, undoes what the
@@ -228,7 +228,7 @@ impl Tx {
         }
         let mut written = 0;
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {
-            written += Source::Part(self).execute(insert_many(chunk))?;
+            written += Executor::Part(self).execute(insert_many(chunk))?;
         }
         Ok(written)
     }
@@ -306,13 +306,13 @@ impl Tx {
             return Ok(None);
         };
         let own = prepared(diesel::sql_query(question::OWN));
-        let own: question::Own = self.source().one(own)?;
+        let own: question::Own = self.executor().one(own)?;
         // Without an id it has written nothing.
         let (Some(id), Some(timeline)) = (own.id, own.timeline) else {
             return Ok(None);
         };
         cache.is_on(&timeline);
-        let fences = cached::fences::fence(&cache, &touched, &id, &self.source())?;
+        let fences = cached::fences::fence(&cache, &touched, &id, &self.executor())?;
         Ok(Some(fences))
     }
 

@@ -22,7 +22,7 @@ use crate::transaction::{Hold, TransactionOptions};
 
 /// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
-pub(crate) enum Source<'a> {
+pub(crate) enum Executor<'a> {
     Pool(Db),
     /// A transaction, beside other calls.
     Tx(&'a Tx),
@@ -49,19 +49,19 @@ pub(crate) fn at_once<A, B>(first: A, second: B) -> (A, B) {
     (first, second)
 }
 
-impl<'a> Source<'a> {
+impl<'a> Executor<'a> {
     pub(crate) fn tx(&self) -> Option<&'a Tx> {
         match *self {
-            Source::Pool(_) => None,
-            Source::Tx(tx) | Source::Part(tx) => Some(tx),
+            Executor::Pool(_) => None,
+            Executor::Tx(tx) | Executor::Part(tx) => Some(tx),
         }
     }
 
     fn run<T>(&self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
         match self {
-            Source::Pool(db) => db.checkout()?.run(statement),
-            Source::Tx(tx) => tx.run(Hold::Shared, statement),
-            Source::Part(tx) => tx.run(Hold::Within, statement),
+            Executor::Pool(db) => db.checkout()?.run(statement),
+            Executor::Tx(tx) => tx.run(Hold::Shared, statement),
+            Executor::Part(tx) => tx.run(Hold::Within, statement),
         }
     }
 
@@ -175,15 +175,15 @@ impl<'a> Source<'a> {
             row.check()?;
         }
         match self {
-            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
+            Executor::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
                 let tx = db.begin(&TransactionOptions::new())?;
                 let written = tx.insert_bulk(rows, Hold::Alone);
                 tx.end(written)
             }
-            Source::Pool(_) if rows.is_empty() => Ok(0),
-            Source::Pool(_) => self.execute(insert_many(rows)),
-            Source::Tx(tx) => tx.insert_bulk(rows, Hold::Alone),
-            Source::Part(tx) => tx.insert_bulk(rows, Hold::Within),
+            Executor::Pool(_) if rows.is_empty() => Ok(0),
+            Executor::Pool(_) => self.execute(insert_many(rows)),
+            Executor::Tx(tx) => tx.insert_bulk(rows, Hold::Alone),
+            Executor::Part(tx) => tx.insert_bulk(rows, Hold::Within),
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::{Error, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
-pub(crate) enum Source<'a> {
+pub(crate) enum Executor<'a> {
     Pool(Db),
     /// A transaction, beside other calls.
     Tx(&'a Tx),
@@ -39,18 +39,18 @@ pub(crate) enum Source<'a> {
     Part(&'a Tx),
 }
 
-impl<'a> Source<'a> {
+impl<'a> Executor<'a> {
     pub(crate) fn tx(&self) -> Option<&'a Tx> {
         match *self {
-            Source::Pool(_) => None,
-            Source::Tx(tx) | Source::Part(tx) => Some(tx),
+            Executor::Pool(_) => None,
+            Executor::Tx(tx) | Executor::Part(tx) => Some(tx),
         }
     }
 
     /// Returns the way in which a statement uses the transaction.
     fn hold(&self) -> Hold {
         match self {
-            Source::Part(_) => Hold::Within,
+            Executor::Part(_) => Hold::Within,
             _ => Hold::Shared,
         }
     }
@@ -129,9 +129,9 @@ impl Drop for Running<'_> {
 
 /// Runs one statement, which is given a connection. Dropped inside a transaction, it leaves a mark on that.
 macro_rules! run {
-    ($source:expr, $connection:ident => $statement:expr) => {
-        match $source {
-            Source::Pool(db) => {
+    ($executor:expr, $connection:ident => $statement:expr) => {
+        match $executor {
+            Executor::Pool(db) => {
                 let lease = db.lease().await?;
                 let outcome = {
                     let mut $connection = &lease.connection.inner;
@@ -139,8 +139,8 @@ macro_rules! run {
                 };
                 lease.settle(outcome)
             }
-            Source::Tx(tx) | Source::Part(tx) => {
-                let running = Running::begin(tx, $source.hold(), &tx.unfinished)?;
+            Executor::Tx(tx) | Executor::Part(tx) => {
+                let running = Running::begin(tx, $executor.hold(), &tx.unfinished)?;
                 let mut $connection = &tx.connection.inner;
                 running.settle($statement.await)
             }
@@ -150,7 +150,7 @@ macro_rules! run {
 
 // An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which rustc cannot. A boxed
 // future also spares the compiler a seventh of its work on this crate.
-impl<'a> Source<'a> {
+impl<'a> Executor<'a> {
     /// Returns every row of a query.
     pub(crate) fn load<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
     where
@@ -288,15 +288,15 @@ impl<'a> Source<'a> {
             row.check()?;
         }
         match self {
-            Source::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
+            Executor::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
                 let tx = db.begin(&TransactionOptions::new()).await?;
                 let written = tx.insert_bulk(rows, Hold::Alone).await;
                 tx.end(written).await
             }
-            Source::Pool(_) if rows.is_empty() => Ok(0),
-            Source::Pool(_) => Source::execute(self, insert_many(rows)).await,
-            Source::Tx(tx) => tx.insert_bulk(rows, Hold::Alone).await,
-            Source::Part(tx) => tx.insert_bulk(rows, Hold::Within).await,
+            Executor::Pool(_) if rows.is_empty() => Ok(0),
+            Executor::Pool(_) => Executor::execute(self, insert_many(rows)).await,
+            Executor::Tx(tx) => tx.insert_bulk(rows, Hold::Alone).await,
+            Executor::Part(tx) => tx.insert_bulk(rows, Hold::Within).await,
         }
     }
 
@@ -308,10 +308,10 @@ impl<'a> Source<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'q,
     {
-        let (source, query) = (self.clone(), query.as_query());
+        let (executor, query) = (self.clone(), query.as_query());
         let (sender, mut receiver) = tokio::sync::mpsc::channel::<Result<Vec<R>>>(1);
         let producer = async move {
-            if let Err(error) = source.send_rows(query, &sender).await {
+            if let Err(error) = executor.send_rows(query, &sender).await {
                 // If this fails, the receiver has been dropped.
                 let _ = sender.send(Err(error)).await;
             }
@@ -344,12 +344,12 @@ impl<'a> Source<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
         match self {
-            Source::Pool(db) => {
+            Executor::Pool(db) => {
                 let lease = db.lease().await?;
                 let sent = send_rows(query, &lease.connection.inner, sender, || ()).await;
                 lease.settle(sent)
             }
-            Source::Tx(tx) | Source::Part(tx) => {
+            Executor::Tx(tx) | Executor::Part(tx) => {
                 let mut running = Running::begin(tx, self.hold(), &tx.unheard)?;
                 let begun = || running.begin_stream();
                 let sent = send_rows(query, &tx.connection.inner, sender, begun).await;

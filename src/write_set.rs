@@ -33,12 +33,12 @@ const MOST: usize = 1_000;
 
 /// The entries that a transaction invalidates.
 #[derive(Debug, Default)]
-pub(crate) struct Touched {
+pub(crate) struct WriteSet {
     keys: HashSet<Key>,
     everything: bool,
 }
 
-impl Touched {
+impl WriteSet {
     pub(crate) fn add(&mut self, key: Key) {
         if !self.everything {
             self.keys.insert(key);
@@ -69,7 +69,7 @@ impl Touched {
 
 /// The recorder of a transaction's written entries, which is off without a cache.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(Option<Mutex<Touched>>);
+pub(crate) struct Notes(Option<Mutex<WriteSet>>);
 
 impl Notes {
     pub(crate) fn new(has_cache: bool) -> Self {
@@ -87,7 +87,7 @@ impl Notes {
     }
 
     /// Returns the recorded entries, if there are any.
-    pub(crate) fn take(&mut self) -> Option<Touched> {
+    pub(crate) fn take(&mut self) -> Option<WriteSet> {
         let touched = self.0.take()?;
         let touched = touched.into_inner().unwrap_or_else(PoisonError::into_inner);
         (!touched.is_empty()).then_some(touched)
@@ -96,42 +96,42 @@ impl Notes {
 
 /// A result or an argument of a write that determines the entries that the write invalidates.
 pub(crate) trait Touches {
-    fn touch(&self, touched: &mut Touched);
+    fn touch(&self, touched: &mut WriteSet);
 }
 
 impl<T: Touches + ?Sized> Touches for &T {
-    fn touch(&self, touched: &mut Touched) {
+    fn touch(&self, touched: &mut WriteSet) {
         (*self).touch(touched);
     }
 }
 
 impl<T: Touches> Touches for Option<T> {
-    fn touch(&self, touched: &mut Touched) {
+    fn touch(&self, touched: &mut WriteSet) {
         self.iter().for_each(|row| row.touch(touched));
     }
 }
 
 impl<T: Touches> Touches for [T] {
-    fn touch(&self, touched: &mut Touched) {
+    fn touch(&self, touched: &mut WriteSet) {
         self.iter().for_each(|row| row.touch(touched));
     }
 }
 
 impl<T: Touches> Touches for Vec<T> {
-    fn touch(&self, touched: &mut Touched) {
+    fn touch(&self, touched: &mut WriteSet) {
         self.as_slice().touch(touched);
     }
 }
 
 impl Touches for Key {
-    fn touch(&self, touched: &mut Touched) {
+    fn touch(&self, touched: &mut WriteSet) {
         touched.add(self.clone());
     }
 }
 
 /// The entries of either variant.
 impl<A: Touches, B: Touches> Touches for Result<A, B> {
-    fn touch(&self, touched: &mut Touched) {
+    fn touch(&self, touched: &mut WriteSet) {
         match self {
             Ok(one) => one.touch(touched),
             Err(other) => other.touch(touched),
@@ -141,7 +141,7 @@ impl<A: Touches, B: Touches> Touches for Result<A, B> {
 
 /// The result of a write whose entries were recorded before.
 impl Touches for bool {
-    fn touch(&self, _: &mut Touched) {}
+    fn touch(&self, _: &mut WriteSet) {}
 }
 
 /// A write whose entries cannot be enumerated.
@@ -149,7 +149,7 @@ impl Touches for bool {
 pub(crate) struct Everything;
 
 impl Touches for Everything {
-    fn touch(&self, touched: &mut Touched) {
+    fn touch(&self, touched: &mut WriteSet) {
         touched.everything();
     }
 }
@@ -157,8 +157,8 @@ impl Touches for Everything {
 /// Declares the entry in which a row, or a new row, is cached.
 macro_rules! touches {
     ($($row:ty),+ => |$self:ident| $key:expr) => {$(
-        impl crate::touched::Touches for $row {
-            fn touch(&self, touched: &mut crate::touched::Touched) {
+        impl crate::write_set::Touches for $row {
+            fn touch(&self, touched: &mut crate::write_set::WriteSet) {
                 let $self = self;
                 touched.add($key);
             }
@@ -169,12 +169,12 @@ pub(crate) use touches;
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, MOST, Touched};
+    use super::{Key, MOST, WriteSet};
     use crate::UserId;
 
     #[test]
     fn too_many_entries_invalidate_the_whole_cache() {
-        let mut touched = Touched::default();
+        let mut touched = WriteSet::default();
         assert!(touched.is_empty());
         for _ in 0..MOST {
             touched.add(Key::User(UserId::new()));

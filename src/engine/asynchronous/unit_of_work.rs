@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use diesel_async::SimpleAsyncConnection;
 
-use super::source::Running;
-use super::{BoxFuture, Source, Tx};
+use super::executor::Running;
+use super::{BoxFuture, Executor, Tx};
 use crate::sql::NewRow;
 use crate::transaction::{
     BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, Hold, RESTORE_IDLE_LIMIT, TransactionOptions,
@@ -13,22 +13,24 @@ use crate::transaction::{
 use crate::{Error, Result};
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
-pub(crate) enum Unit<'a> {
+pub(crate) enum UnitOfWork<'a> {
     Own(Box<Tx>),
     Part(Running<'a>),
 }
 
 // Boxed: a write that needs no unit of its own has one in its future as well, and is not to be larger for that.
-impl<'a> Unit<'a> {
-    pub(crate) fn begin<'f>(source: &'f Source<'a>) -> BoxFuture<'f, Result<Self>> {
-        Self::begin_with(source, TransactionOptions::of_a_unit(), BEGIN_PART)
+impl<'a> UnitOfWork<'a> {
+    pub(crate) fn begin<'f>(executor: &'f Executor<'a>) -> BoxFuture<'f, Result<Self>> {
+        Self::begin_with(executor, TransactionOptions::of_a_unit(), BEGIN_PART)
     }
 
     /// Begins a unit that is not ended by the idle-in-transaction limit. In a transaction of the caller's that limit has to be
     /// [restored](Self::restore_idle_limit).
-    pub(crate) fn begin_that_may_pause<'f>(source: &'f Source<'a>) -> BoxFuture<'f, Result<Self>> {
+    pub(crate) fn begin_that_may_pause<'f>(
+        executor: &'f Executor<'a>,
+    ) -> BoxFuture<'f, Result<Self>> {
         let options = TransactionOptions::of_a_unit_that_may_pause();
-        Self::begin_with(source, options, BEGIN_PART_THAT_MAY_PAUSE)
+        Self::begin_with(executor, options, BEGIN_PART_THAT_MAY_PAUSE)
     }
 
     /// Has the limit of the caller's transaction count again.
@@ -40,16 +42,16 @@ impl<'a> Unit<'a> {
     }
 
     fn begin_with<'f>(
-        source: &'f Source<'a>,
+        executor: &'f Executor<'a>,
         options: TransactionOptions,
         begin_part: &'static str,
     ) -> BoxFuture<'f, Result<Self>> {
         Box::pin(async move {
-            match source {
-                Source::Pool(db) => Ok(Self::Own(Box::new(db.begin(&options).await?))),
-                Source::Tx(tx) => Self::begin_part(tx, Hold::Alone, begin_part).await,
+            match executor {
+                Executor::Pool(db) => Ok(Self::Own(Box::new(db.begin(&options).await?))),
+                Executor::Tx(tx) => Self::begin_part(tx, Hold::Alone, begin_part).await,
                 // Within another unit. The server takes the name for the savepoint that was made last.
-                Source::Part(tx) => Self::begin_part(tx, Hold::Within, begin_part).await,
+                Executor::Part(tx) => Self::begin_part(tx, Hold::Within, begin_part).await,
             }
         })
     }
@@ -68,8 +70,8 @@ impl<'a> Unit<'a> {
     }
 
     /// Returns the executor of the unit.
-    pub(crate) fn source(&self) -> Source<'_> {
-        Source::Part(self.tx())
+    pub(crate) fn executor(&self) -> Executor<'_> {
+        Executor::Part(self.tx())
     }
 
     /// Inserts rows; a failure leaves the unit as it was before.

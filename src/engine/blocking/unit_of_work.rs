@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use diesel::connection::SimpleConnection as _;
 
 use super::transaction::Held;
-use super::{Source, Tx};
+use super::{Executor, Tx};
 use crate::Result;
 use crate::sql::NewRow;
 use crate::transaction::{
@@ -13,7 +13,7 @@ use crate::transaction::{
 };
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
-pub(crate) enum Unit<'a> {
+pub(crate) enum UnitOfWork<'a> {
     Own(Box<Tx>),
     Part(Part<'a>),
 }
@@ -43,16 +43,16 @@ impl Drop for Part<'_> {
     }
 }
 
-impl<'a> Unit<'a> {
-    pub(crate) fn begin(source: &Source<'a>) -> Result<Self> {
-        Self::begin_with(source, TransactionOptions::of_a_unit(), BEGIN_PART)
+impl<'a> UnitOfWork<'a> {
+    pub(crate) fn begin(executor: &Executor<'a>) -> Result<Self> {
+        Self::begin_with(executor, TransactionOptions::of_a_unit(), BEGIN_PART)
     }
 
     /// Begins a unit that is not ended by the idle-in-transaction limit. In a transaction of the caller's that limit has to be
     /// [restored](Self::restore_idle_limit).
-    pub(crate) fn begin_that_may_pause(source: &Source<'a>) -> Result<Self> {
+    pub(crate) fn begin_that_may_pause(executor: &Executor<'a>) -> Result<Self> {
         let options = TransactionOptions::of_a_unit_that_may_pause();
-        Self::begin_with(source, options, BEGIN_PART_THAT_MAY_PAUSE)
+        Self::begin_with(executor, options, BEGIN_PART_THAT_MAY_PAUSE)
     }
 
     /// Has the limit of the caller's transaction count again.
@@ -64,15 +64,15 @@ impl<'a> Unit<'a> {
     }
 
     fn begin_with(
-        source: &Source<'a>,
+        executor: &Executor<'a>,
         options: TransactionOptions,
         begin_part: &str,
     ) -> Result<Self> {
-        match source {
-            Source::Pool(db) => Ok(Self::Own(Box::new(db.begin(&options)?))),
-            Source::Tx(tx) => Ok(Self::Part(Part::begin(tx, Hold::Alone, begin_part)?)),
+        match executor {
+            Executor::Pool(db) => Ok(Self::Own(Box::new(db.begin(&options)?))),
+            Executor::Tx(tx) => Ok(Self::Part(Part::begin(tx, Hold::Alone, begin_part)?)),
             // Within another unit. The server takes the name for the savepoint that was made last.
-            Source::Part(tx) => Ok(Self::Part(Part::begin(tx, Hold::Within, begin_part)?)),
+            Executor::Part(tx) => Ok(Self::Part(Part::begin(tx, Hold::Within, begin_part)?)),
         }
     }
 
@@ -84,8 +84,8 @@ impl<'a> Unit<'a> {
     }
 
     /// Returns the executor of the unit.
-    pub(crate) fn source(&self) -> Source<'_> {
-        Source::Part(self.tx())
+    pub(crate) fn executor(&self) -> Executor<'_> {
+        Executor::Part(self.tx())
     }
 
     /// Inserts rows; a failure leaves the unit as it was before.
