@@ -553,7 +553,8 @@ mod tests {
     fn a_clock_that_is_set_back_does_not_lengthen_a_session() {
         let clock = Clock::new();
         clock.set(Utc::now() + TimeDelta::minutes(5));
-        let end = clock.now() - TimeDelta::microseconds(1);
+        // A second, since the two clocks are not read at the same moment.
+        let end = clock.now() - TimeDelta::seconds(1);
         let hour = TimeDelta::hours(1).num_microseconds().unwrap();
         // As if this machine's clock was an hour behind from now on: the session has ended all the same.
         clock.ahead.fetch_sub(hour, Ordering::Relaxed);
