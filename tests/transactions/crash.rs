@@ -165,6 +165,8 @@ async fn ended_sessions_are_replaced_in_the_async_engine() {
     for (recycling, failures_of_each) in [(Recycling::Fast, 1), (Recycling::Verified, 0)] {
         let database = wundr_db::testing::migrated_database().unwrap();
         let config = Config::new(&database.url()).unwrap().recycling(recycling);
+        // No more than are held: one that is being opened when the sessions end would be refused.
+        let config = config.max_connections(IDLE_CONNECTIONS);
         let db = Db::connect(config).await.unwrap();
         let all_hold_one = Arc::new(tokio::sync::Barrier::new(IDLE_CONNECTIONS as usize));
         let hold = || async {
@@ -212,6 +214,8 @@ fn ended_sessions_are_replaced_in_the_blocking_engine() {
     for (recycling, failures_of_each) in [(Recycling::Fast, 1), (Recycling::Verified, 0)] {
         let database = wundr_db::testing::migrated_database().unwrap();
         let config = Config::new(&database.url()).unwrap().recycling(recycling);
+        // No more than are held: one that is being opened when the sessions end would be refused.
+        let config = config.max_connections(IDLE_CONNECTIONS);
         let db = Db::connect(config).unwrap();
         let all_hold_one = std::sync::Barrier::new(IDLE_CONNECTIONS as usize);
         let hold = || {
