@@ -181,20 +181,20 @@ mod asynchronous {
     #[cfg(feature = "redis")]
     #[path = "cached/mod.rs"]
     mod cached;
+    #[cfg(feature = "redis")]
+    #[path = "cached/asynchronous/connection.rs"]
+    mod connection;
     #[path = "engine/asynchronous.rs"]
     mod engine;
-    #[cfg(feature = "redis")]
-    #[path = "cached/asynchronous/flights.rs"]
-    mod flights;
-    #[cfg(feature = "redis")]
-    #[path = "cached/asynchronous/link.rs"]
-    mod link;
     #[path = "live/listener.rs"]
     mod listener;
     #[path = "live/asynchronous.rs"]
     mod live;
     #[path = "repositories/mod.rs"]
     mod repositories;
+    #[cfg(feature = "redis")]
+    #[path = "cached/asynchronous/single_flight.rs"]
+    mod single_flight;
 
     #[cfg(feature = "redis")]
     pub use cached::*;
@@ -217,20 +217,20 @@ pub mod blocking {
     #[cfg(feature = "redis")]
     #[path = "cached/mod.rs"]
     mod cached;
+    #[cfg(feature = "redis")]
+    #[path = "cached/blocking/connection.rs"]
+    mod connection;
     #[path = "engine/blocking.rs"]
     mod engine;
-    #[cfg(feature = "redis")]
-    #[path = "cached/blocking/flights.rs"]
-    mod flights;
-    #[cfg(feature = "redis")]
-    #[path = "cached/blocking/link.rs"]
-    mod link;
     #[path = "live/listener.rs"]
     mod listener;
     #[path = "live/blocking.rs"]
     mod live;
     #[path = "repositories/mod.rs"]
     mod repositories;
+    #[cfg(feature = "redis")]
+    #[path = "cached/blocking/single_flight.rs"]
+    mod single_flight;
 
     #[cfg(feature = "migrations")]
     pub use crate::migrations::blocking as migrations;

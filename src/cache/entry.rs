@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::de::{self, DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::name::Name;
+use super::keys::EntryKey;
 use crate::Analysis;
 
 /// The version of the encoding of all cached values, a part of each key.
@@ -95,7 +95,7 @@ pub(crate) struct Decoded<T> {
 
 /// Encodes a value that took `cost` to read and expires after `lifetime`.
 pub(crate) fn encode<T: Serialize>(
-    name: &Name,
+    name: &EntryKey,
     value: &T,
     cost: Duration,
     lifetime: Duration,
@@ -114,7 +114,10 @@ pub(crate) fn encode<T: Serialize>(
 ///
 /// # Errors
 /// The reason if the bytes are not a value of this entry.
-pub(crate) fn decode<T: DeserializeOwned>(name: &Name, bytes: &[u8]) -> Result<Decoded<T>, String> {
+pub(crate) fn decode<T: DeserializeOwned>(
+    name: &EntryKey,
+    bytes: &[u8],
+) -> Result<Decoded<T>, String> {
     let head = bytes.first_chunk::<HEAD>().filter(|head| head[0] == MAGIC);
     let Some(head) = head else {
         return Err("the header of a cached value is missing".to_owned());
@@ -158,7 +161,7 @@ mod tests {
     use serde::de::{DeserializeOwned, Error as _, Visitor};
     use serde_json::json;
 
-    use super::{Decoded, Name, SCHEMA, decode, encode};
+    use super::{Decoded, EntryKey, SCHEMA, decode, encode};
     use crate::cache::CachedKind;
     use crate::{
         Analysis, AnalysisSummary, Configuration, Json, Organization, Project, ProjectId,
@@ -166,8 +169,8 @@ mod tests {
         TrendPoint, User, UserId,
     };
 
-    fn name() -> Name {
-        Name::of_unique(CachedKind::User, "ada@example.org")
+    fn name() -> EntryKey {
+        EntryKey::of_unique(CachedKind::User, "ada@example.org")
     }
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -191,7 +194,7 @@ mod tests {
             assert!(decode::<Option<String>>(&name(), bad).is_err(), "{bad:?}");
         }
         assert!(decode::<Option<u8>>(&name(), &good).is_err());
-        let another = Name::of_unique(CachedKind::User, "eve@example.org");
+        let another = EntryKey::of_unique(CachedKind::User, "eve@example.org");
         assert!(decode::<Option<String>>(&another, &good).is_err());
     }
 
@@ -276,7 +279,7 @@ mod tests {
             form::<ProjectStats>(),
             form::<TrendPoint>(),
         ];
-        let forms = crate::cache::name::digest(&forms.join("\n"));
+        let forms = crate::cache::keys::digest(&forms.join("\n"));
         let advice = "a cached type has other fields: give SCHEMA another value, and put both here";
         assert_eq!(
             (SCHEMA, forms.as_str()),

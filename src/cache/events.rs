@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Warnings that are logged once while their condition lasts.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct LogOnce {
     undecodable: AtomicBool,
     refused: AtomicBool,
     unnamed_cluster: AtomicBool,
@@ -60,7 +60,7 @@ pub(crate) fn unfenced(error: &impl fmt::Display) {
     event!(warn, error = %error, "committed without a fence; other processes may read older values");
 }
 
-impl Told {
+impl LogOnce {
     /// Logs that a value could not be decoded. Such a value is treated as missing.
     pub(crate) fn undecodable(&self, key: &str, reason: &str) {
         if !self.undecodable.swap(true, Ordering::Relaxed) {

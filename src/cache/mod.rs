@@ -105,18 +105,18 @@
 //! sealed with a key that is derived from that hash. Settings are stored as in the database; those marked `is_encrypted` are
 //! as the application has encrypted them. Everything else is stored as in its row.
 
-pub(crate) mod breaker;
+pub(crate) mod circuit_breaker;
+pub(crate) mod encryption;
 pub(crate) mod entry;
 pub(crate) mod events;
 #[cfg(feature = "cache-faults")]
 mod faults;
-pub(crate) mod greeting;
+pub(crate) mod keys;
 mod latencies;
 mod metrics;
-pub(crate) mod name;
-pub(crate) mod read;
-pub(crate) mod script;
-pub(crate) mod sealed;
+pub(crate) mod mget;
+pub(crate) mod scripts;
+pub(crate) mod server_info;
 mod settings;
 pub(crate) mod slots;
 

@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::script::text;
+use super::scripts::text;
 
 type Address = (String, u16);
 

@@ -1,10 +1,10 @@
 //! `analysis.analyses`: the newest of a project and type are cached.
 
-use super::leases::settle;
+use super::lease::settle;
 use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::entry::Latest;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{Analysis, AnalysisType, ProjectId};
 
@@ -55,7 +55,7 @@ impl CachedAnalyses {
     async fn newest(&self, project_id: ProjectId, r#type: AnalysisType) -> Result<Latest> {
         cached!(
             self,
-            Name::from(&Key::LatestAnalysis(project_id, r#type)),
+            EntryKey::from(&Key::LatestAnalysis(project_id, r#type)),
             self.read(project_id, r#type)
         )
     }

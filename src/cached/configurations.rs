@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
-use super::leases::settle;
-use super::many::all_at_one_moment;
+use super::batch::all_at_one_moment;
+use super::lease::settle;
 use super::store::{Lookup, look_up};
 use super::*;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{
     ConfigCategory, Configuration, ConfigurationScope, OrganizationId, Project, ProjectId,
@@ -81,7 +81,7 @@ impl CachedConfigurations {
     async fn own(&self, scope: ConfigurationScope) -> Result<Vec<Configuration>> {
         cached!(
             self,
-            Name::from(&Key::Configurations(scope)),
+            EntryKey::from(&Key::Configurations(scope)),
             self.0.configurations.own(scope)
         )
     }
@@ -127,9 +127,9 @@ impl CachedConfigurations {
         scopes: &[ConfigurationScope],
     ) -> Together {
         let names = scopes.iter().map(|&scope| Key::Configurations(scope));
-        let mut names: Vec<Name> = names.map(|key| Name::from(&key)).collect();
+        let mut names: Vec<EntryKey> = names.map(|key| EntryKey::from(&key)).collect();
         if let ConfigurationScope::Project(id) = scope {
-            names.push(Name::from(&Key::Project(id)));
+            names.push(EntryKey::from(&Key::Project(id)));
         }
         let store = &self.0.store;
         let mut found = match all_at_one_moment(store, &names).await {

@@ -27,17 +27,17 @@ use std::time::Instant;
 use uuid::Uuid;
 
 #[cfg(feature = "cache-faults")]
-use super::generations::attached;
-use super::generations::{attached_by, renew, renew_at_once};
-use super::servers::{Attached, Unusable, step, step_all};
-use super::store::Store;
+use super::generation::attached;
+use super::generation::{attached_by, renew, renew_at_once};
+use super::servers::{ShardSession, Unusable, step, step_all};
+use super::store::CacheClient;
 #[cfg(feature = "cache-faults")]
 use super::store::failpoint;
 use super::{Executor, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
-use crate::cache::name::Name;
-use crate::cache::script::{BEGIN, END, Reply};
+use crate::cache::keys::EntryKey;
+use crate::cache::scripts::{BEGIN, END, Reply};
 use crate::cache::{Unfenced, count, events};
 use crate::write_set::WriteSet;
 use crate::{Error, Result};
@@ -46,8 +46,8 @@ use crate::{Error, Result};
 /// ended.
 pub(crate) struct Fences {
     token: String,
-    entries: Vec<(u16, Arc<Attached>, Vec<String>)>,
-    names: Vec<Name>,
+    entries: Vec<(u16, Arc<ShardSession>, Vec<String>)>,
+    names: Vec<EntryKey>,
     everything: bool,
 }
 
@@ -61,12 +61,12 @@ pub(crate) struct Fences {
 /// - The error of a query to the database, which has aborted the transaction.
 #[repository]
 pub(crate) async fn fence(
-    store: &Store,
+    store: &CacheClient,
     touched: &WriteSet,
     transaction: &str,
     own: &Executor<'_>,
 ) -> Result<Fences> {
-    let names: Vec<Name> = touched.keys().map(Name::from).collect();
+    let names: Vec<EntryKey> = touched.keys().map(EntryKey::from).collect();
     let mut fences = Fences {
         token: Uuid::now_v7().simple().to_string(),
         entries: Vec::new(),
@@ -80,7 +80,7 @@ pub(crate) async fn fence(
     if injects!(store, DeleteAfterCommitOnly) {
         return Ok(fences);
     }
-    let mut by_shard: HashMap<u16, Vec<&Name>> = HashMap::new();
+    let mut by_shard: HashMap<u16, Vec<&EntryKey>> = HashMap::new();
     if fences.everything {
         let shards = 0..store.settings.shards;
         // A failed shard is tried once more below, which gives the reason.
@@ -131,7 +131,7 @@ pub(crate) async fn fence(
                 Unfenced::Proceed => {
                     count(&store.counters.unfenced);
                     events::unfenced(&error);
-                    store.shard(shard).owe();
+                    store.shard(shard).record_unfenced_commit();
                 }
             }
         }
@@ -144,7 +144,7 @@ pub(crate) async fn fence(
 
 /// The outcome of the script `begin` in one shard.
 struct Begun {
-    attached: Arc<Attached>,
+    attached: Arc<ShardSession>,
     entries: Vec<String>,
     reply: Result<Reply, Unusable>,
 }
@@ -152,8 +152,8 @@ struct Begun {
 /// Fences the entries of several shards concurrently. Leaves out shards without a session.
 #[repository]
 async fn begin_at_once(
-    store: &Store,
-    by_shard: &HashMap<u16, Vec<&Name>>,
+    store: &CacheClient,
+    by_shard: &HashMap<u16, Vec<&EntryKey>>,
     token: &str,
     transaction: &str,
 ) -> HashMap<u16, Begun> {
@@ -185,21 +185,21 @@ async fn begin_at_once(
 }
 
 /// Returns the names under which entries are fenced.
-fn entries(attached: &Attached, names: &[&Name]) -> Vec<String> {
+fn entries(attached: &ShardSession, names: &[&EntryKey]) -> Vec<String> {
     let entries = names.iter().map(|name| attached.names.entry(name));
     entries.collect()
 }
 
 #[repository]
 async fn begin(
-    store: &Store,
+    store: &CacheClient,
     shard: u16,
-    names: &[&Name],
+    names: &[&EntryKey],
     token: &str,
     transaction: &str,
     own: &Executor<'_>,
     mut first: Option<Begun>,
-) -> Result<(u16, Arc<Attached>, Vec<String>), Unusable> {
+) -> Result<(u16, Arc<ShardSession>, Vec<String>), Unusable> {
     // After a restart of the server the first call reports that the connection is closed.
     for attempt in 0..ATTEMPTS {
         let begun = match first.take() {
@@ -242,7 +242,7 @@ const ATTEMPTS: u32 = 3;
 /// Removes the fences of a transaction that has ended. A failure does not affect the transaction: a reader removes the
 /// fences later.
 #[repository]
-pub(crate) async fn end(store: &Store, fences: Fences) {
+pub(crate) async fn end(store: &CacheClient, fences: Fences) {
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::BeforeEnd).await;
     forget_near(store, &fences);
@@ -269,7 +269,7 @@ pub(crate) async fn end(store: &Store, fences: Fences) {
 }
 
 /// Removes the entries from the near cache, and rejects older values of them.
-fn forget_near(store: &Store, fences: &Fences) {
+fn forget_near(store: &CacheClient, fences: &Fences) {
     if fences.everything {
         store.forget_all_near();
     }
@@ -283,7 +283,7 @@ fn forget_near(store: &Store, fences: &Fences) {
 /// Deletes after the commit, without fences. Deliberately incorrect: the tests have to detect it.
 #[cfg(feature = "cache-faults")]
 #[repository]
-async fn delete(store: &Store, fences: &Fences) {
+async fn delete(store: &CacheClient, fences: &Fences) {
     for name in &fences.names {
         if let Ok(attached) = attached(store, name.shard(store.settings.shards)).await {
             let mut command = redis::cmd("DEL");

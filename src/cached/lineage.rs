@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::generations::ask;
-use super::link::{Ends, apart, boxed};
-use super::store::Store;
+use super::connection::{Ends, apart, boxed};
+use super::generation::ask;
+use super::store::CacheClient;
 use super::{Db, repository};
 use crate::usage::Usage;
 
@@ -102,7 +102,7 @@ impl Lineage {
     }
 
     /// Makes a check due for the next reader: a connection was lost.
-    pub(super) fn doubt(&self) {
+    pub(super) fn on_database_error(&self) {
         if AtomicU64::load(&self.next, Ordering::Relaxed) != u64::MAX {
             self.next.store(0, Ordering::Relaxed);
         }
@@ -163,7 +163,7 @@ impl Lineage {
     clippy::unit_arg,
     reason = "only the async engine has something to box"
 )]
-pub(super) async fn confirm(store: &Store) {
+pub(super) async fn confirm(store: &CacheClient) {
     heed_losses(store);
     if store.lineage.is_due() {
         boxed(confirm_now(store)).await;
@@ -172,14 +172,14 @@ pub(super) async fn confirm(store: &Store) {
 
 /// After a connection was lost, nothing that is cached is believed before the database has said which one it is: a standby
 /// may have taken over that lacks it.
-pub(super) fn heed_losses(store: &Store) {
+pub(super) fn heed_losses(store: &CacheClient) {
     if store.lineage.is_unsettled() {
         store.forget_database();
     }
 }
 
 #[repository]
-async fn confirm_now(store: &Store) {
+async fn confirm_now(store: &CacheClient) {
     if !store.lineage.claim() {
         return;
     }
@@ -198,7 +198,7 @@ async fn confirm_now(store: &Store) {
 
 /// Asks the database whether it is still the same, and removes the fences that writers have left.
 #[repository]
-pub(crate) async fn look_again(store: Arc<Store>) {
+pub(crate) async fn look_again(store: Arc<CacheClient>) {
     let known = store.database();
     // One that does not answer is asked again soon; until then what is cached is as good as before.
     if let (Some(known), Ok(found)) = (known, ask(&store, &store.db.executor()).await) {
@@ -208,13 +208,13 @@ pub(crate) async fn look_again(store: Arc<Store>) {
         store.lineage.is_known(&found.timeline);
     }
     store.lineage.ends.end();
-    super::leases::sweep(&store).await;
+    super::lease::sweep(&store).await;
 }
 
 /// Checks, on a connection of its own, whether the database has been on this lower timeline long enough to have been
 /// restored.
 #[repository]
-pub(super) async fn is_restored(store: &Store, database: &super::store::Database) -> bool {
+pub(super) async fn is_restored(store: &CacheClient, database: &super::store::Database) -> bool {
     let (is_allowed, is_long_enough) = store.lineage.state_of(&database.timeline);
     if is_allowed {
         return true;

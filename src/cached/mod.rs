@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::*;
-use super::{flights, link};
+use super::{connection, single_flight};
 use crate::Result;
 use crate::cache::{CacheConfig, CacheMetrics};
 
@@ -15,7 +15,7 @@ macro_rules! cached {
     ($self:ident, $name:expr, $load:expr) => {
         match look_up(&$self.0.store, $name).await {
             Lookup::Hit(value) => Ok(value),
-            Lookup::Miss(fill) => super::link::boxed(settle(fill, $load.await)).await,
+            Lookup::Miss(fill) => super::connection::boxed(settle(fill, $load.await)).await,
         }
     };
 }
@@ -24,12 +24,12 @@ macro_rules! cached {
 #[repository]
 macro_rules! cached_many {
     ($self:ident, $ids:expr, $key:expr, $repository:ident) => {{
-        let names: Vec<Name> = $ids.iter().map(|&id| Name::from(&$key(id))).collect();
+        let names: Vec<EntryKey> = $ids.iter().map(|&id| EntryKey::from(&$key(id))).collect();
         let (mut found, missing) = look_up_all(&$self.0.store, &names).await;
         if !missing.indices.is_empty() {
             let ids: Vec<_> = missing.indices.iter().map(|&index| $ids[index]).collect();
             let rows = $self.0.$repository.find_many(&ids).await;
-            let rows = rows.inspect_err(|error| $self.0.store.doubt(error))?;
+            let rows = rows.inspect_err(|error| $self.0.store.on_database_error(error))?;
             settle_all(&$self.0.store, missing, rows, &mut found).await;
         }
         Ok(found.into_iter().map(Option::unwrap_or_default).collect())
@@ -51,29 +51,29 @@ macro_rules! injects {
 }
 
 #[cfg(not(feature = "cache-faults"))]
-const fn no_fault(_: &Store) -> bool {
+const fn no_fault(_: &CacheClient) -> bool {
     false
 }
 
 mod analyses;
+mod batch;
 mod configurations;
 pub(crate) mod fences;
-mod generations;
-mod leases;
+mod generation;
+mod lease;
 pub(crate) mod lineage;
-mod many;
 mod organization_members;
 mod organizations;
 mod project_members;
 mod project_stats;
 mod projects;
+mod secondary_key;
 mod servers;
 mod setup_profiles;
 pub(crate) mod store;
 mod tools;
 mod topology;
 mod trends;
-mod unique;
 mod user_sessions;
 mod users;
 
@@ -90,7 +90,7 @@ pub use trends::AgingTrends;
 pub use user_sessions::CachedUserSessions;
 pub use users::CachedUsers;
 
-use store::Store;
+use store::CacheClient;
 
 /// A [`Db`] with a cache in front of the repositories that are read far more than written.
 ///
@@ -103,7 +103,7 @@ pub struct Cached(Arc<Inside>);
 /// The state that a [`Cached`] and its repositories share.
 struct Inside {
     db: Db,
-    store: Arc<Store>,
+    store: Arc<CacheClient>,
     analyses: Analyses<'static>,
     configurations: Configurations<'static>,
     organization_members: OrganizationMembers<'static>,
@@ -144,7 +144,7 @@ impl Cached {
     /// # Errors
     /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a setting is out of bounds.
     pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
-        let store = Store::new(db.clone(), config)?;
+        let store = CacheClient::new(db.clone(), config)?;
         let db = db.behind(Arc::clone(&store));
         Ok(Self(Arc::new(Inside {
             analyses: db.analyses(),
@@ -183,6 +183,6 @@ impl Cached {
     /// [`Error::Cache`](crate::Error::Cache) if a server could not be reached, and [`Error::Connection`](crate::Error::Connection)
     /// and its like of the database: then some of it may still be read. It can be called again.
     pub async fn forget_everything(&self) -> Result<()> {
-        generations::forget_everything(&self.0.store).await
+        generation::forget_everything(&self.0.store).await
     }
 }

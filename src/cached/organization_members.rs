@@ -1,9 +1,9 @@
 //! `public.organization_members`: roles, cached by organization and user.
 
-use super::leases::settle;
+use super::lease::settle;
 use super::store::{Lookup, look_up};
 use super::*;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{OrganizationId, OrganizationRole, UserId};
 
@@ -31,7 +31,7 @@ impl OrganizationMemberRepository for CachedOrganizationMembers {
     ) -> Result<Option<OrganizationRole>> {
         cached!(
             self,
-            Name::from(&Key::OrganizationMember(organization_id, user_id)),
+            EntryKey::from(&Key::OrganizationMember(organization_id, user_id)),
             self.0
                 .organization_members
                 .role_of(organization_id, user_id)

@@ -1,12 +1,12 @@
 //! `public.organizations`, cached by id and by slug.
 
-use super::leases::settle;
-use super::many::{look_up_all, settle_all};
+use super::batch::{look_up_all, settle_all};
+use super::lease::settle;
+use super::secondary_key::{lookup, remember};
 use super::store::{Lookup, look_up};
-use super::unique::{last_seen, saw};
 use super::*;
 use crate::cache::CachedKind;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{Organization, OrganizationId};
 
@@ -30,7 +30,7 @@ impl OrganizationRepository for CachedOrganizations {
     async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {
         cached!(
             self,
-            Name::from(&Key::Organization(id)),
+            EntryKey::from(&Key::Organization(id)),
             self.0.organizations.find(id)
         )
     }
@@ -40,8 +40,8 @@ impl OrganizationRepository for CachedOrganizations {
     }
 
     async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>> {
-        let name = Name::of_unique(CachedKind::Organization, slug);
-        if let Some((id, as_stored)) = last_seen(&self.0.store, &name).await
+        let name = EntryKey::of_unique(CachedKind::Organization, slug);
+        if let Some((id, as_stored)) = lookup(&self.0.store, &name).await
             && let Some(organization) = self.find(id).await?
             && organization.slug == as_stored
         {
@@ -49,7 +49,7 @@ impl OrganizationRepository for CachedOrganizations {
         }
         let organization = self.0.organizations.find_by_slug(slug).await?;
         if let Some(organization) = &organization {
-            saw(&self.0.store, &name, organization.id, &organization.slug).await;
+            remember(&self.0.store, &name, organization.id, &organization.slug).await;
         }
         Ok(organization)
     }

@@ -1,9 +1,9 @@
 //! `public.project_members`: roles, cached by project and user.
 
-use super::leases::settle;
+use super::lease::settle;
 use super::store::{Lookup, look_up};
 use super::*;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{ProjectId, ProjectRole, UserId};
 
@@ -27,7 +27,7 @@ impl ProjectMemberRepository for CachedProjectMembers {
     async fn role_of(&self, project_id: ProjectId, user_id: UserId) -> Result<Option<ProjectRole>> {
         cached!(
             self,
-            Name::from(&Key::ProjectMember(project_id, user_id)),
+            EntryKey::from(&Key::ProjectMember(project_id, user_id)),
             self.0.project_members.role_of(project_id, user_id)
         )
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::leases::settle;
+use super::lease::settle;
 use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::CachedKind;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::{ProjectId, ProjectStats};
 
 /// The [`ProjectStatsRepository`] behind the cache. What it finds of one project may be out of date by
@@ -39,6 +39,6 @@ impl ProjectStatsRepository for AgingProjectStats {
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<ProjectStats>> {
-        cached!(self, Name::of_stats(id), self.0.project_stats.find(id))
+        cached!(self, EntryKey::of_stats(id), self.0.project_stats.find(id))
     }
 }

@@ -1,10 +1,10 @@
 //! `public.projects`, cached by id.
 
-use super::leases::settle;
-use super::many::{look_up_all, settle_all};
+use super::batch::{look_up_all, settle_all};
+use super::lease::settle;
 use super::store::{Lookup, look_up};
 use super::*;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{Project, ProjectId};
 
@@ -28,7 +28,7 @@ impl ProjectRepository for CachedProjects {
     async fn find(&self, id: ProjectId) -> Result<Option<Project>> {
         cached!(
             self,
-            Name::from(&Key::Project(id)),
+            EntryKey::from(&Key::Project(id)),
             self.0.projects.find(id)
         )
     }

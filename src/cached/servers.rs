@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, RedisError, RedisResult, Value};
 
-use super::link::{Gate, Link, Reads, send_all};
+use super::connection::{Gate, MgetBatcher, RedisConnection, send_all};
 use super::repository;
-use super::store::Store;
+use super::store::CacheClient;
 use crate::Result;
-use crate::cache::name::Names;
-use crate::cache::script::{Reply, Step};
+use crate::cache::keys::KeySpace;
+use crate::cache::scripts::{Reply, Step};
 use crate::cache::{count, events};
 
 /// The state of a shard.
 #[derive(Default)]
 pub(super) struct Shard {
-    attached: Mutex<Option<Arc<Attached>>>,
+    attached: Mutex<Option<Arc<ShardSession>>>,
     pub(super) gate: Gate,
     /// The number of failed attempts to open a session.
     pub(super) failures: AtomicU64,
     /// The number of commits without fences, and the number of those that the last new generation covers. While they differ,
     /// cached values may be old. Two counters, so that neither a dropped future nor a concurrent commit is lost.
-    pub(super) owed: AtomicU64,
-    pub(super) paid: AtomicU64,
+    pub(super) unfenced_commits: AtomicU64,
+    pub(super) covered_commits: AtomicU64,
     /// The time of the last attempt to open the generation.
     opening: Mutex<Option<Instant>>,
     /// The generations used so far, newest last. Only the newest may be used again.
@@ -33,11 +33,11 @@ pub(super) struct Shard {
 }
 
 /// A session: a connection to one run of a server, and the keys of the generation in use there.
-pub(super) struct Attached {
-    pub(super) link: Arc<Link>,
-    pub(super) reads: Arc<Reads>,
+pub(super) struct ShardSession {
+    pub(super) link: Arc<RedisConnection>,
+    pub(super) reads: Arc<MgetBatcher>,
     pub(super) run: String,
-    pub(super) names: Arc<Names>,
+    pub(super) names: Arc<KeySpace>,
 }
 
 /// The reason why the cache cannot be used at the moment.
@@ -122,7 +122,7 @@ impl Unusable {
 }
 
 impl Shard {
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Attached>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<ShardSession>>> {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,21 +132,21 @@ impl Shard {
     }
 
     /// Returns the session.
-    pub(super) fn current(&self) -> Option<Arc<Attached>> {
+    pub(super) fn current(&self) -> Option<Arc<ShardSession>> {
         self.lock().clone()
     }
 
     /// Records a commit without fences: the shard needs a new generation before it is used again.
-    pub(super) fn owe(&self) {
+    pub(super) fn record_unfenced_commit(&self) {
         let mut current = self.lock();
-        self.owed.fetch_add(1, Ordering::Relaxed);
+        self.unfenced_commits.fetch_add(1, Ordering::Relaxed);
         *current = None;
     }
 
     /// Checks whether a commit without fences is not covered by a new generation yet.
-    pub(super) fn owes(&self) -> bool {
-        AtomicU64::load(&self.owed, Ordering::Relaxed)
-            != AtomicU64::load(&self.paid, Ordering::Relaxed)
+    pub(super) fn has_uncovered_commits(&self) -> bool {
+        AtomicU64::load(&self.unfenced_commits, Ordering::Relaxed)
+            != AtomicU64::load(&self.covered_commits, Ordering::Relaxed)
     }
 
     /// Records the use of a generation, and returns whether it may be used. One that was replaced and put back must not be
@@ -176,14 +176,14 @@ impl Shard {
     }
 }
 
-impl Store {
+impl CacheClient {
     /// Returns the state of a shard.
     pub(super) fn shard(&self, shard: u16) -> &Shard {
         &self.shards[usize::from(shard)]
     }
 
     /// Ends a session of the shard, and returns whether it was the current one.
-    pub(super) fn detach(&self, shard: u16, attached: &Arc<Attached>) -> bool {
+    pub(super) fn detach(&self, shard: u16, attached: &Arc<ShardSession>) -> bool {
         let mut current = self.shard(shard).lock();
         let is_current = current
             .as_ref()
@@ -195,24 +195,29 @@ impl Store {
     }
 
     /// Makes a session the current one of the shard, unless a commit went on without its fences meanwhile.
-    pub(super) fn attach(&self, shard: u16, attached: &Arc<Attached>) {
+    pub(super) fn attach(&self, shard: u16, attached: &Arc<ShardSession>) {
         self.breaker(shard).succeeded();
-        self.told.forget();
+        self.log_once.forget();
         let shard = self.shard(shard);
         let mut current = shard.lock();
-        if !shard.owes() {
+        if !shard.has_uncovered_commits() {
             *current = Some(Arc::clone(attached));
         }
     }
 
     /// Removes a connection, so that it is not used again.
-    pub(super) fn unlink(&self, link: &Arc<Link>) {
+    pub(super) fn unlink(&self, link: &Arc<RedisConnection>) {
         self.links().retain(|_, other| !Arc::ptr_eq(other, link));
     }
 
     /// Records a failed call. If the server is the cause, reads avoid it for a time. An error on a connection that was already
     /// replaced does not count against its replacement.
-    pub(super) fn failed(&self, shard: u16, attached: Option<&Arc<Attached>>, error: &Unusable) {
+    pub(super) fn failed(
+        &self,
+        shard: u16,
+        attached: Option<&Arc<ShardSession>>,
+        error: &Unusable,
+    ) {
         count(&self.counters.errors);
         if error.ends_link() {
             // The next attempt to connect shows whether the server is gone, too.
@@ -228,11 +233,11 @@ impl Store {
                 events::unreachable(error);
             }
         } else if !matches!(error, Unusable::Resting | Unusable::Database(_)) {
-            self.told.refused(error);
+            self.log_once.refused(error);
         }
     }
 
-    pub(super) fn links(&self) -> MutexGuard<'_, HashMap<String, Arc<Link>>> {
+    pub(super) fn links(&self) -> MutexGuard<'_, HashMap<String, Arc<RedisConnection>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -246,8 +251,8 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// Calls one script of the protocol on the shard's keys and on `keys`.
 #[repository]
 pub(super) async fn step(
-    store: &Store,
-    attached: &Attached,
+    store: &CacheClient,
+    attached: &ShardSession,
     step: &Step,
     keys: &[&str],
     arguments: &[&[u8]],
@@ -262,12 +267,12 @@ pub(super) async fn step(
 /// Calls a script on several shards concurrently, by its SHA-1 alone.
 #[repository]
 pub(super) async fn step_all<'a>(
-    store: &Store,
+    store: &CacheClient,
     step: &Step,
-    shards: impl Iterator<Item = (&'a Attached, &'a [String])>,
+    shards: impl Iterator<Item = (&'a ShardSession, &'a [String])>,
     arguments: &[&[u8]],
 ) -> Vec<Result<Reply, Unusable>> {
-    let commands: Vec<(&Link, Cmd)> = shards
+    let commands: Vec<(&RedisConnection, Cmd)> = shards
         .map(|(attached, entries)| {
             let names = &attached.names;
             let mut keys = vec![names.generation_key.as_str(), names.epoch.as_str()];
@@ -285,8 +290,8 @@ pub(super) async fn step_all<'a>(
 /// Calls a script by its SHA-1, and by its text if the server does not have it.
 #[repository]
 pub(super) async fn call(
-    store: &Store,
-    link: &Link,
+    store: &CacheClient,
+    link: &RedisConnection,
     step: &Step,
     keys: &[&str],
     arguments: &[&[u8]],

@@ -1,10 +1,10 @@
 //! `setup.setup_profiles`, cached by id.
 
-use super::leases::settle;
-use super::many::{look_up_all, settle_all};
+use super::batch::{look_up_all, settle_all};
+use super::lease::settle;
 use super::store::{Lookup, look_up};
 use super::*;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{SetupProfile, SetupProfileId};
 
@@ -28,7 +28,7 @@ impl SetupProfileRepository for CachedSetupProfiles {
     async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>> {
         cached!(
             self,
-            Name::from(&Key::SetupProfile(id)),
+            EntryKey::from(&Key::SetupProfile(id)),
             self.0.setup_profiles.find(id)
         )
     }

@@ -7,22 +7,22 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::flights::{Flights, Turn};
-use super::generations::attached;
-use super::leases::{Fill, Round, lease};
+use super::connection::{RedisConnection, boxed, send_all};
+use super::generation::attached;
+use super::lease::{Fill, LeaseOutcome, lease};
 use super::lineage::{Lineage, confirm, heed_losses};
-use super::link::{Link, boxed, send_all};
-use super::servers::{Attached, Shard, Unusable};
+use super::servers::{Shard, ShardSession, Unusable};
+use super::single_flight::{Flight, SingleFlight};
 use super::topology::Nodes;
 use super::{Db, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
-use crate::cache::breaker::Breaker;
+use crate::cache::circuit_breaker::CircuitBreaker;
+use crate::cache::encryption::{Seal, Times};
 use crate::cache::entry::{self, Decoded, Entry};
-use crate::cache::events::{self, Told};
-use crate::cache::name::{Name, Names};
-use crate::cache::read::{self, Answer};
-use crate::cache::sealed::{Seal, Times};
+use crate::cache::events::{self, LogOnce};
+use crate::cache::keys::{EntryKey, KeySpace};
+use crate::cache::mget::{self, Answer};
 use crate::cache::{CacheConfig, Counters, Servers, count};
 use crate::{Error, Result};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -35,14 +35,14 @@ pub(super) struct Database {
 }
 
 /// The cache of one process.
-pub(crate) struct Store {
+pub(crate) struct CacheClient {
     pub(super) settings: CacheConfig,
     /// The database, without a cache.
     pub(super) db: Db,
     pub(super) shards: Vec<Shard>,
-    pub(super) links: Mutex<HashMap<String, Arc<Link>>>,
+    pub(super) links: Mutex<HashMap<String, Arc<RedisConnection>>>,
     /// One for the server, and where there are several one for each shard: each may lie elsewhere.
-    breakers: Vec<Breaker>,
+    breakers: Vec<CircuitBreaker>,
     pub(super) nodes: Nodes,
     pub(super) lineage: Lineage,
     /// This store, for what goes on beside its callers.
@@ -51,11 +51,11 @@ pub(crate) struct Store {
     pub(super) schema: Arc<str>,
     seal: Option<Seal>,
     /// By entry: what was read from the database before this moment is not to be believed. Kept only with a key.
-    floors: Option<moka::sync::Cache<Name, u64>>,
+    floors: Option<moka::sync::Cache<EntryKey, u64>>,
     pub(super) counters: Arc<Counters>,
-    pub(super) told: Told,
-    flights: Flights,
-    near: Option<moka::sync::Cache<Name, Arc<dyn Any + Send + Sync>>>,
+    pub(super) log_once: LogOnce,
+    single_flight: SingleFlight,
+    near: Option<moka::sync::Cache<EntryKey, Arc<dyn Any + Send + Sync>>>,
     database: Mutex<Option<Database>>,
     clock: Clock,
 }
@@ -103,7 +103,7 @@ impl Clock {
     }
 }
 
-impl Store {
+impl CacheClient {
     pub(super) fn new(db: Db, settings: CacheConfig) -> Result<Arc<Self>> {
         settings.check()?;
         let breakers = match settings.servers {
@@ -133,7 +133,7 @@ impl Store {
             settings,
             db,
             links: Mutex::default(),
-            breakers: (0..breakers).map(|_| Breaker::default()).collect(),
+            breakers: (0..breakers).map(|_| CircuitBreaker::default()).collect(),
             nodes: Nodes::default(),
             lineage,
             me: Weak::clone(me),
@@ -141,8 +141,8 @@ impl Store {
             seal,
             floors,
             counters: Arc::default(),
-            told: Told::default(),
-            flights: Flights::default(),
+            log_once: LogOnce::default(),
+            single_flight: SingleFlight::default(),
             near,
             database: Mutex::default(),
             clock: Clock::new(),
@@ -150,7 +150,7 @@ impl Store {
     }
 
     /// Returns the state of the server that holds the shard.
-    pub(super) fn breaker(&self, shard: u16) -> &Breaker {
+    pub(super) fn breaker(&self, shard: u16) -> &CircuitBreaker {
         &self.breakers[usize::from(shard) % self.breakers.len()]
     }
 
@@ -189,7 +189,7 @@ impl Store {
     }
 
     /// Rejects values of the entry that were read from the database before this moment.
-    pub(super) fn distrust(&self, name: &Name, moment: u64) {
+    pub(super) fn distrust(&self, name: &EntryKey, moment: u64) {
         if let Some(floors) = &self.floors {
             let known = floors.get(name).unwrap_or(0);
             floors.insert(name.clone(), moment.max(known));
@@ -197,7 +197,7 @@ impl Store {
     }
 
     /// Takes an entry out of this process's own memory.
-    pub(super) fn forget_near(&self, name: &Name) {
+    pub(super) fn forget_near(&self, name: &EntryKey) {
         if let Some(near) = &self.near {
             near.invalidate(name);
         }
@@ -210,10 +210,10 @@ impl Store {
     }
 
     /// Makes the identity of the database be checked after its connections were lost.
-    pub(super) fn doubt(&self, error: &Error) {
+    pub(super) fn on_database_error(&self, error: &Error) {
         if matches!(error, Error::Connection { .. }) {
             self.forget_database();
-            self.lineage.doubt();
+            self.lineage.on_database_error();
         }
     }
 
@@ -234,7 +234,7 @@ impl Store {
     }
 
     /// For how long the value may live, less up to a tenth, so that entries do not end together.
-    pub(super) fn lifetime<T: Entry>(&self, name: &Name, value: &T) -> Duration {
+    pub(super) fn lifetime<T: Entry>(&self, name: &EntryKey, value: &T) -> Duration {
         let lifetime = self.settings.lifetime_of(name.kind).unwrap_or_default();
         let longest = if value.is_absence() {
             lifetime.min(self.settings.negative_ttl)
@@ -247,8 +247,8 @@ impl Store {
     /// The milliseconds and the bytes to store; 0 and none for a value that is not to be stored.
     pub(super) fn encoded<T: Entry>(
         &self,
-        names: &Names,
-        name: &Name,
+        names: &KeySpace,
+        name: &EntryKey,
         value: &T,
         read: u64,
         cost: Duration,
@@ -276,8 +276,8 @@ impl Store {
 
     pub(super) fn decoded<T: Entry>(
         &self,
-        names: &Names,
-        name: &Name,
+        names: &KeySpace,
+        name: &EntryKey,
         bytes: &[u8],
     ) -> Option<Decoded<T>> {
         let decoded = self.opened(names, name, bytes);
@@ -285,7 +285,7 @@ impl Store {
             Ok(decoded) => Some(decoded),
             Err(reason) => {
                 count(&self.counters.undecodable);
-                self.told.undecodable(name.kind.word(), &reason);
+                self.log_once.undecodable(name.kind.word(), &reason);
                 None
             }
         }
@@ -294,8 +294,8 @@ impl Store {
     /// Returns the value's bytes, where they are sealed only if it may be used.
     fn opened<'b>(
         &self,
-        names: &Names,
-        name: &Name,
+        names: &KeySpace,
+        name: &EntryKey,
         bytes: &'b [u8],
     ) -> Result<Cow<'b, [u8]>, String> {
         let (Some(seal), Some(floors)) = (&self.seal, &self.floors) else {
@@ -323,22 +323,22 @@ const FLOORS: u64 = 100_000;
 /// Lets a test delay the process between two steps.
 #[cfg(feature = "cache-faults")]
 #[repository]
-pub(super) async fn failpoint(store: &Store, failpoint: Failpoint) {
+pub(super) async fn failpoint(store: &CacheClient, failpoint: Failpoint) {
     if let Some(hook) = store.settings.failpoint_hook {
-        super::link::pause(hook(failpoint)).await;
+        super::connection::pause(hook(failpoint)).await;
     }
 }
 
 /// The outcome of a read of the cache.
 pub(super) enum Lookup<'s, T> {
     Hit(T),
-    /// To be read from the database, and [settled](super::leases::settle) then.
+    /// To be read from the database, and [settled](super::lease::settle) then.
     Miss(Fill<'s>),
 }
 
 /// Looks an entry up.
 #[repository]
-pub(super) async fn look_up<'s, T: Entry>(store: &'s Store, name: Name) -> Lookup<'s, T> {
+pub(super) async fn look_up<'s, T: Entry>(store: &'s CacheClient, name: EntryKey) -> Lookup<'s, T> {
     if let Some(value) = near(store, &name) {
         count(&store.counters.near_hits);
         events::entry(name.kind.word(), "near hit");
@@ -360,8 +360,8 @@ pub(super) async fn look_up<'s, T: Entry>(store: &'s Store, name: Name) -> Looku
 /// Continues a look-up whose entry is absent or due: one reader fills it, and the others use its value.
 #[repository]
 async fn take_turns<'s, T: Entry>(
-    store: &'s Store,
-    name: Name,
+    store: &'s CacheClient,
+    name: EntryKey,
     mut found: Option<Decoded<T>>,
 ) -> Lookup<'s, T> {
     for is_last in [false, true] {
@@ -371,9 +371,9 @@ async fn take_turns<'s, T: Entry>(
             }
             found => found.map(|decoded| decoded.value),
         };
-        match store.flights.join(&name) {
+        match store.single_flight.join(&name) {
             // An entry that is due is filled by one; the others have its value.
-            Turn::Follow(following) => match due {
+            Flight::Follower(following) => match due {
                 Some(value) => return hit(store, &name, value),
                 None => {
                     let settings = &store.settings;
@@ -387,11 +387,11 @@ async fn take_turns<'s, T: Entry>(
                     }
                 }
             },
-            Turn::Lead(turn) => {
+            Flight::Leader(turn) => {
                 let round = lease(store, &name, due.is_some()).await;
                 match (round, due) {
-                    (Ok(Round::Found(value)), _) => return hit(store, &name, value),
-                    (Ok(Round::Granted(lease)), due) => {
+                    (Ok(LeaseOutcome::Found(value)), _) => return hit(store, &name, value),
+                    (Ok(LeaseOutcome::Granted(lease)), due) => {
                         if due.is_some() {
                             count(&store.counters.early_refreshes);
                         }
@@ -401,7 +401,7 @@ async fn take_turns<'s, T: Entry>(
                     }
                     (_, Some(value)) => return hit(store, &name, value),
                     // The read cannot be shared: its followers do not wait any longer.
-                    (Ok(Round::Bypass) | Err(_), None) => break,
+                    (Ok(LeaseOutcome::Bypass) | Err(_), None) => break,
                 }
             }
         }
@@ -416,34 +416,34 @@ async fn take_turns<'s, T: Entry>(
     bypass(store, name)
 }
 
-fn bypass<T>(store: &Store, name: Name) -> Lookup<'_, T> {
+fn bypass<T>(store: &CacheClient, name: EntryKey) -> Lookup<'_, T> {
     count(&store.counters.bypasses);
     events::entry(name.kind.word(), "bypass");
     Lookup::Miss(Fill::new(store, name, None, None))
 }
 
-pub(super) fn near<T: Entry>(store: &Store, name: &Name) -> Option<T> {
+pub(super) fn near<T: Entry>(store: &CacheClient, name: &EntryKey) -> Option<T> {
     let near = store.near.as_ref()?;
     heed_losses(store);
     near.get(name)?.downcast_ref::<T>().cloned()
 }
 
 /// Checks whether the cache may be read for the entry.
-pub(super) fn admits(store: &Store, name: &Name) -> bool {
+pub(super) fn admits(store: &CacheClient, name: &EntryKey) -> bool {
     store.settings.lifetime_of(name.kind).is_some()
         && store
             .breaker(name.shard(store.settings.shards))
             .admits(store.settings.retry_after)
 }
 
-fn hit<'s, T: Entry>(store: &'s Store, name: &Name, value: T) -> Lookup<'s, T> {
+fn hit<'s, T: Entry>(store: &'s CacheClient, name: &EntryKey, value: T) -> Lookup<'s, T> {
     count(&store.counters.hits);
     events::entry(name.kind.word(), "hit");
     keep_near(store, name, &value);
     Lookup::Hit(value)
 }
 
-pub(super) fn keep_near<T: Entry>(store: &Store, name: &Name, value: &T) {
+pub(super) fn keep_near<T: Entry>(store: &CacheClient, name: &EntryKey, value: &T) {
     if let Some(near) = &store.near
         && T::MAY_BE_NEAR
     {
@@ -453,8 +453,8 @@ pub(super) fn keep_near<T: Entry>(store: &Store, name: &Name, value: &T) {
 
 #[repository]
 pub(super) async fn get<T: Entry>(
-    store: &Store,
-    name: &Name,
+    store: &CacheClient,
+    name: &EntryKey,
 ) -> Result<Option<Decoded<T>>, Unusable> {
     let shard = name.shard(store.settings.shards);
     let found = get_all(store, shard, &[name]).await?;
@@ -464,14 +464,17 @@ pub(super) async fn get<T: Entry>(
 
 /// The values of entries of one shard, and the generation that they are of.
 pub(super) struct Found {
-    pub(super) attached: Arc<Attached>,
+    pub(super) attached: Arc<ShardSession>,
     pub(super) values: Vec<Option<Vec<u8>>>,
 }
 
 /// [`get_all`] for several shards, without waiting for one before the other is asked. There is nothing for those whose
 /// server cannot be used, nor for those behind them that would have to be waited for.
 #[repository]
-pub(super) async fn get_each(store: &Store, wanted: &[(u16, Vec<&Name>)]) -> Vec<Option<Found>> {
+pub(super) async fn get_each(
+    store: &CacheClient,
+    wanted: &[(u16, Vec<&EntryKey>)],
+) -> Vec<Option<Found>> {
     let mut found = match wanted {
         [_] => vec![None],
         _ => get_at_once(store, wanted).await,
@@ -488,15 +491,15 @@ pub(super) async fn get_each(store: &Store, wanted: &[(u16, Vec<&Name>)]) -> Vec
 }
 
 #[repository]
-async fn get_at_once(store: &Store, wanted: &[(u16, Vec<&Name>)]) -> Vec<Option<Found>> {
+async fn get_at_once(store: &CacheClient, wanted: &[(u16, Vec<&EntryKey>)]) -> Vec<Option<Found>> {
     let attached = wanted
         .iter()
         .map(|(shard, _)| store.shard(*shard).current());
-    let attached: Vec<Option<Arc<Attached>>> = attached.collect();
+    let attached: Vec<Option<Arc<ShardSession>>> = attached.collect();
     let mut commands = Vec::new();
     for ((_, names), attached) in wanted.iter().zip(&attached) {
         if let Some(attached) = attached {
-            let command = read::command(&attached.names, names.iter().copied());
+            let command = mget::command(&attached.names, names.iter().copied());
             commands.push((&*attached.link, command));
         }
     }
@@ -513,7 +516,11 @@ async fn get_at_once(store: &Store, wanted: &[(u16, Vec<&Name>)]) -> Vec<Option<
 
 /// Returns the values of entries of one shard, with the generation that they belong to, by one command.
 #[repository]
-pub(super) async fn get_all(store: &Store, shard: u16, names: &[&Name]) -> Result<Found, Unusable> {
+pub(super) async fn get_all(
+    store: &CacheClient,
+    shard: u16,
+    names: &[&EntryKey],
+) -> Result<Found, Unusable> {
     for _ in 0..3 {
         let attached = attached(store, shard).await?;
         let answer = attached.reads.read(names).await;

@@ -1,10 +1,10 @@
 //! `setup.tools`, cached by id.
 
-use super::leases::settle;
-use super::many::{look_up_all, settle_all};
+use super::batch::{look_up_all, settle_all};
+use super::lease::settle;
 use super::store::{Lookup, look_up};
 use super::*;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{Tool, ToolId};
 
@@ -26,7 +26,7 @@ impl ToolRepository for CachedTools {
     }
 
     async fn find(&self, id: ToolId) -> Result<Option<Tool>> {
-        cached!(self, Name::from(&Key::Tool(id)), self.0.tools.find(id))
+        cached!(self, EntryKey::from(&Key::Tool(id)), self.0.tools.find(id))
     }
 
     async fn find_many(&self, ids: &[ToolId]) -> Result<Vec<Option<Tool>>> {

@@ -7,13 +7,13 @@ use redis::{
     Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value,
 };
 
-use super::link::Link;
+use super::connection::RedisConnection;
 use super::repository;
 use super::servers::Unusable;
-use super::store::{Database, Store};
+use super::store::{CacheClient, Database};
 use crate::Result;
 use crate::cache::Servers;
-use crate::cache::name::Names;
+use crate::cache::keys::KeySpace;
 use crate::cache::slots::{self, Located};
 
 /// Servers of a cluster that the settings need not name.
@@ -47,7 +47,7 @@ impl Nodes {
 /// For how many times the patience of one connection a server is looked for.
 const TRIES: u32 = 8;
 
-impl Store {
+impl CacheClient {
     /// Returns the settings of a server at another address.
     pub(super) fn at(&self, host: String, port: u16) -> ConnectionInfo {
         let like = match &self.settings.servers {
@@ -78,10 +78,10 @@ impl Store {
 /// Returns the connection to the server that has the shard.
 #[repository]
 pub(super) async fn link_to(
-    store: &Store,
+    store: &CacheClient,
     shard: u16,
     database: &Database,
-) -> Result<Arc<Link>, Unusable> {
+) -> Result<Arc<RedisConnection>, Unusable> {
     let server = match &store.settings.servers {
         Servers::One(server) => server.clone(),
         Servers::Sentinels {
@@ -101,7 +101,7 @@ pub(super) async fn link_to(
             at(primary, host, port)
         }
         Servers::Cluster(seeds) => {
-            let (key, _) = Names::of_shard(&store.settings.prefix, shard, &database.name);
+            let (key, _) = KeySpace::of_shard(&store.settings.prefix, shard, &database.name);
             locate(store, seeds, &key).await?
         }
     };
@@ -111,7 +111,7 @@ pub(super) async fn link_to(
 /// Returns the node of a cluster that holds the slot of the key, as the first node with an entry reports it.
 #[repository]
 async fn locate(
-    store: &Store,
+    store: &CacheClient,
     seeds: &[ConnectionInfo],
     key: &str,
 ) -> Result<ConnectionInfo, Unusable> {
@@ -136,8 +136,12 @@ async fn locate(
 }
 
 #[repository]
-async fn ask_for(store: &Store, server: &ConnectionInfo, key: &str) -> Result<Located, Unusable> {
-    let link = Link::open(store.client(server.clone())?, &store.settings).await?;
+async fn ask_for(
+    store: &CacheClient,
+    server: &ConnectionInfo,
+    key: &str,
+) -> Result<Located, Unusable> {
+    let link = RedisConnection::open(store.client(server.clone())?, &store.settings).await?;
     let mut command = redis::cmd("CLUSTER");
     let command = command.arg("KEYSLOT").arg(key);
     let slot = link.send(command, &store.counters).await?;
@@ -162,7 +166,7 @@ fn host_of(server: &ConnectionInfo) -> String {
 }
 
 /// Returns a node that another node has named. Without a host, it has the host of that other node.
-pub(super) fn named(store: &Store, asked: &Link, host: String, port: u16) -> ConnectionInfo {
+pub(super) fn named(store: &CacheClient, asked: &RedisConnection, host: String, port: u16) -> ConnectionInfo {
     if slots::is_host(&host) {
         store.at(host, port)
     } else {
@@ -173,16 +177,17 @@ pub(super) fn named(store: &Store, asked: &Link, host: String, port: u16) -> Con
 /// Returns the response of the first node that responds.
 #[repository]
 async fn ask_first(
-    store: &Store,
+    store: &CacheClient,
     servers: &[ConnectionInfo],
     command: &Cmd,
 ) -> Result<Value, Unusable> {
     let mut last = Unusable::Resting;
     for server in servers {
-        let answer = match Link::open(store.client(server.clone())?, &store.settings).await {
-            Ok(link) => link.send(command, &store.counters).await,
-            Err(error) => Err(error),
-        };
+        let answer =
+            match RedisConnection::open(store.client(server.clone())?, &store.settings).await {
+                Ok(link) => link.send(command, &store.counters).await,
+                Err(error) => Err(error),
+            };
         match answer {
             Ok(answer) => return Ok(answer),
             Err(error) => last = error.into(),
@@ -193,13 +198,16 @@ async fn ask_first(
 
 /// Returns the connection to a server. Several shards may share it.
 #[repository]
-pub(super) async fn link(store: &Store, server: ConnectionInfo) -> Result<Arc<Link>, Unusable> {
+pub(super) async fn link(
+    store: &CacheClient,
+    server: ConnectionInfo,
+) -> Result<Arc<RedisConnection>, Unusable> {
     let address = server.addr().to_string();
     let known = store.links().get(&address).cloned();
     if let Some(link) = known {
         return Ok(link);
     }
-    let link = Arc::new(Link::open(store.client(server)?, &store.settings).await?);
+    let link = Arc::new(RedisConnection::open(store.client(server)?, &store.settings).await?);
     store.links().insert(address, Arc::clone(&link));
     Ok(link)
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::leases::settle;
+use super::lease::settle;
 use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::CachedKind;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::{ProjectId, TrendPoint};
 
 /// The [`TrendRepository`] behind the cache. A metric's trend may be out of date by [`max_age`](Self::max_age), and by
@@ -46,7 +46,7 @@ impl TrendRepository for AgingTrends {
     ) -> Result<Vec<TrendPoint>> {
         cached!(
             self,
-            Name::of_trend(project_id, metric_name, days_back),
+            EntryKey::of_trend(project_id, metric_name, days_back),
             self.0.trends.of_metric(project_id, metric_name, days_back)
         )
     }

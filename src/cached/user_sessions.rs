@@ -6,13 +6,14 @@ use chrono::{DateTime, Utc};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use super::leases::{give_up, settle_for};
-use super::link::boxed;
+use super::connection::boxed;
+use super::lease::{give_up, settle_for};
 use super::store::{Lookup, look_up};
 use super::*;
+use crate::cache::encryption::{seal, unseal};
 use crate::cache::entry::Sealed;
-use crate::cache::name::Name;
-use crate::cache::sealed::{seal, unseal};
+use crate::cache::keys::EntryKey;
+use crate::cache::encryption::{seal, unseal};
 use crate::write_set::Key;
 use crate::{UserId, UserSession, UserSessionId};
 
@@ -35,9 +36,9 @@ impl UserSessionRepository for CachedUserSessions {
     }
 
     async fn find_by_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>> {
-        let name = Name::from(&Key::UserSession(token_hash.to_owned()));
+        let name = EntryKey::from(&Key::UserSession(token_hash.to_owned()));
         match look_up::<Sealed>(&self.0.store, name).await {
-            Lookup::Hit(sealed) => match Form::unsealed(token_hash, &sealed) {
+            Lookup::Hit(sealed) => match SessionPlaintext::unsealed(token_hash, &sealed) {
                 Some(session) if session.expires_at > self.0.store.now() => Ok(Some(session)),
                 _ => self.0.user_sessions.find_by_token_hash(token_hash).await,
             },
@@ -45,7 +46,7 @@ impl UserSessionRepository for CachedUserSessions {
                 Ok(session) => {
                     let found = session.as_ref().and_then(|session| {
                         let left = (session.expires_at - self.0.store.now()).to_std().ok()?;
-                        Some((Form::sealed(session)?, left))
+                        Some((SessionPlaintext::sealed(session)?, left))
                     });
                     // Tokens are not guessed, so a negative entry would not be used.
                     let (sealed, left) = found.unwrap_or((Sealed(Vec::new()), Duration::ZERO));
@@ -63,7 +64,7 @@ impl UserSessionRepository for CachedUserSessions {
 
 /// The plaintext that is encrypted: a session without the hash of its token.
 #[derive(Serialize, Deserialize)]
-struct Form {
+struct SessionPlaintext {
     id: UserSessionId,
     user_id: UserId,
     refresh_token_hash: Option<String>,
@@ -77,7 +78,7 @@ struct Form {
     ip_address: Option<IpNetwork>,
 }
 
-impl Form {
+impl SessionPlaintext {
     fn sealed(session: &UserSession) -> Option<Sealed> {
         let form = Self {
             id: session.id,

@@ -1,12 +1,12 @@
 //! `public.users`, cached by id and by address.
 
-use super::leases::settle;
-use super::many::{look_up_all, settle_all};
+use super::batch::{look_up_all, settle_all};
+use super::lease::settle;
+use super::secondary_key::{lookup, remember};
 use super::store::{Lookup, look_up};
-use super::unique::{last_seen, saw};
 use super::*;
 use crate::cache::CachedKind;
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{User, UserId};
 
@@ -28,7 +28,7 @@ impl UserRepository for CachedUsers {
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>> {
-        cached!(self, Name::from(&Key::User(id)), self.0.users.find(id))
+        cached!(self, EntryKey::from(&Key::User(id)), self.0.users.find(id))
     }
 
     async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>> {
@@ -36,8 +36,8 @@ impl UserRepository for CachedUsers {
     }
 
     async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
-        let name = Name::of_unique(CachedKind::User, email);
-        if let Some((id, as_stored)) = last_seen(&self.0.store, &name).await
+        let name = EntryKey::of_unique(CachedKind::User, email);
+        if let Some((id, as_stored)) = lookup(&self.0.store, &name).await
             && let Some(user) = self.find(id).await?
             && user.email == as_stored
         {
@@ -45,7 +45,7 @@ impl UserRepository for CachedUsers {
         }
         let user = self.0.users.find_by_email(email).await?;
         if let Some(user) = &user {
-            saw(&self.0.store, &name, user.id, &user.email).await;
+            remember(&self.0.store, &name, user.id, &user.email).await;
         }
         Ok(user)
     }

@@ -52,7 +52,7 @@ pub struct Db {
     closing: Arc<Notify>,
     /// In front of it, for those of its clones that were given one.
     #[cfg(feature = "redis")]
-    cache: Option<Arc<super::cached::store::Store>>,
+    cache: Option<Arc<super::cached::store::CacheClient>>,
 }
 
 impl fmt::Debug for Db {
@@ -298,7 +298,7 @@ impl Db {
 
     /// Returns the same pool with its writes fenced in the cache.
     #[cfg(feature = "redis")]
-    pub(crate) fn behind(&self, cache: Arc<super::cached::store::Store>) -> Self {
+    pub(crate) fn behind(&self, cache: Arc<super::cached::store::CacheClient>) -> Self {
         Self {
             cache: Some(cache),
             ..self.clone()

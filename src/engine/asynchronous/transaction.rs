@@ -63,7 +63,7 @@ pub struct Tx {
     /// The cache keys of the rows that were written.
     pub(super) notes: Notes,
     #[cfg(feature = "redis")]
-    pub(super) cache: Option<std::sync::Arc<super::super::cached::store::Store>>,
+    pub(super) cache: Option<std::sync::Arc<super::super::cached::store::CacheClient>>,
     /// A savepoint was being begun or ended when its future was dropped.
     pub(super) adrift: bool,
     pub(super) ended: bool,

@@ -49,7 +49,7 @@ pub struct Tx {
     /// The cache keys of the rows that were written.
     pub(super) notes: Notes,
     #[cfg(feature = "redis")]
-    pub(super) cache: Option<std::sync::Arc<super::super::cached::store::Store>>,
+    pub(super) cache: Option<std::sync::Arc<super::super::cached::store::CacheClient>>,
     pub(super) ended: bool,
 }
 

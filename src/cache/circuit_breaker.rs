@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// A circuit breaker. After a failure it rejects reads for a time, which doubles with each further failure.
 #[derive(Debug, Default)]
-pub(crate) struct Breaker {
+pub(crate) struct CircuitBreaker {
     state: Mutex<State>,
     /// `false` as long as `state` need not be locked: every read checks the breaker.
     has_failed: AtomicBool,
@@ -23,7 +23,7 @@ struct State {
 /// The longest wait, as a multiple of the first.
 const LONGEST: u32 = 16;
 
-impl Breaker {
+impl CircuitBreaker {
     /// Checks whether a call may be made. After the wait one caller is admitted; the others are admitted once its call has
     /// succeeded.
     pub(crate) fn admits(&self, wait: Duration) -> bool {
@@ -72,11 +72,11 @@ impl Breaker {
 mod tests {
     use std::time::Duration;
 
-    use super::Breaker;
+    use super::CircuitBreaker;
 
     #[test]
     fn a_failure_keeps_callers_away_until_one_has_tried() {
-        let breaker = Breaker::default();
+        let breaker = CircuitBreaker::default();
         let hour = Duration::from_secs(3600);
         assert!(breaker.admits(hour));
         assert!(breaker.failed(Duration::ZERO));
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn calls_that_fail_together_count_once() {
-        let breaker = Breaker::default();
+        let breaker = CircuitBreaker::default();
         let wait = Duration::from_millis(50);
         for _ in 0..100 {
             breaker.failed(wait);

@@ -8,14 +8,14 @@ use redis::{
 };
 
 use super::cached::lineage::look_again;
-use super::cached::store::Store;
-use crate::cache::name::{Name, Names};
-use crate::cache::read::{self, Answer};
-use crate::cache::script::unless_refused;
-use crate::cache::{CacheConfig, Counters, greeting};
+use super::cached::store::CacheClient;
+use crate::cache::keys::{EntryKey, KeySpace};
+use crate::cache::mget::{self, Answer};
+use crate::cache::scripts::unless_refused;
+use crate::cache::{CacheConfig, Counters, server_info};
 
 /// Connections, one for each thread that asks at the same time, all to the same run of the server.
-pub(crate) struct Link {
+pub(crate) struct RedisConnection {
     client: Client,
     /// Known once it was asked for.
     run: OnceLock<String>,
@@ -27,7 +27,7 @@ pub(crate) struct Link {
 /// The number of idle connections that are kept.
 const IDLE: usize = 16;
 
-impl Link {
+impl RedisConnection {
     pub(crate) fn open(client: Client, settings: &CacheConfig) -> RedisResult<Self> {
         let link = Self {
             client,
@@ -46,7 +46,7 @@ impl Link {
     }
 
     /// Returns the run id of the server.
-    pub(crate) fn greet(&self) -> RedisResult<String> {
+    pub(crate) fn server_info(&self) -> RedisResult<String> {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -59,7 +59,7 @@ impl Link {
 
     /// Returns the run that the connection has reached, which must be that of the others.
     fn run_of(&self, connection: &mut Connection) -> RedisResult<String> {
-        let run = greeting::run_of(connection.req_command(&greeting::command())?)?;
+        let run = server_info::run_of(connection.req_command(&server_info::command())?)?;
         if *self.run.get_or_init(|| run.clone()) == run {
             Ok(run)
         } else {
@@ -123,9 +123,12 @@ impl Link {
 
 /// Returns the answers to commands that are sent before any of them is waited for, by one connection for each server. After one
 /// that has failed, its connection is not used further.
-pub(crate) fn send_all(commands: &[(&Link, Cmd)], counters: &Counters) -> Vec<RedisResult<Value>> {
+pub(crate) fn send_all(
+    commands: &[(&RedisConnection, Cmd)],
+    counters: &Counters,
+) -> Vec<RedisResult<Value>> {
     let began = Instant::now();
-    let mut connections: Vec<(&Link, RedisResult<Connection>)> = Vec::new();
+    let mut connections: Vec<(&RedisConnection, RedisResult<Connection>)> = Vec::new();
     let mut places = Vec::with_capacity(commands.len());
     for (link, command) in commands {
         let known = connections
@@ -171,14 +174,18 @@ pub(crate) fn send_all(commands: &[(&Link, Cmd)], counters: &Counters) -> Vec<Re
 }
 
 /// The reads of one shard's entries.
-pub(crate) struct Reads {
-    link: Arc<Link>,
-    names: Arc<Names>,
+pub(crate) struct MgetBatcher {
+    link: Arc<RedisConnection>,
+    names: Arc<KeySpace>,
     counters: Arc<Counters>,
 }
 
-impl Reads {
-    pub(crate) fn new(link: Arc<Link>, names: Arc<Names>, counters: Arc<Counters>) -> Arc<Self> {
+impl MgetBatcher {
+    pub(crate) fn new(
+        link: Arc<RedisConnection>,
+        names: Arc<KeySpace>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             link,
             names,
@@ -187,8 +194,8 @@ impl Reads {
     }
 
     /// Returns the values under these names, and whether they are of the generation that lives.
-    pub(crate) fn read(&self, names: &[&Name]) -> RedisResult<Answer> {
-        let command = read::command(&self.names, names.iter().copied());
+    pub(crate) fn read(&self, names: &[&EntryKey]) -> RedisResult<Answer> {
+        let command = mget::command(&self.names, names.iter().copied());
         let answer = self.link.send(&command, &self.counters)?;
         Answer::of(&self.names, answer)
     }
@@ -207,7 +214,7 @@ impl Gate {
 
 /// Looks beside its callers whether the database is still the same. In a thread of its own: the database may take long to
 /// answer.
-pub(crate) fn apart(store: Arc<Store>) {
+pub(crate) fn apart(store: Arc<CacheClient>) {
     let look = std::thread::Builder::new().name("wundr-db cache".to_owned());
     // Without a thread it is tried again by a later caller.
     let _ = look.spawn(move || look_again(store));

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redis::{ErrorKind, RedisError, RedisResult};
 use tokio::sync::oneshot;
 
-use super::{Link, boxed};
+use super::{RedisConnection, boxed};
 use crate::cache::Counters;
-use crate::cache::name::{Name, Names};
-use crate::cache::read::{self, Answer};
+use crate::cache::keys::{EntryKey, KeySpace};
+use crate::cache::mget::{self, Answer};
 
 /// The number of commands in flight from which on reads are sent together.
 ///
@@ -21,9 +21,9 @@ const AT_ONCE: u32 = 2;
 const TOGETHER: usize = 128;
 
 /// The reads of one shard's entries.
-pub(crate) struct Reads {
-    link: Arc<Link>,
-    names: Arc<Names>,
+pub(crate) struct MgetBatcher {
+    link: Arc<RedisConnection>,
+    names: Arc<KeySpace>,
     counters: Arc<Counters>,
     waiting: Mutex<Waiting>,
 }
@@ -40,12 +40,16 @@ struct Waiting {
 }
 
 struct Reader {
-    names: Vec<Name>,
+    names: Vec<EntryKey>,
     answer: oneshot::Sender<RedisResult<Answer>>,
 }
 
-impl Reads {
-    pub(crate) fn new(link: Arc<Link>, names: Arc<Names>, counters: Arc<Counters>) -> Arc<Self> {
+impl MgetBatcher {
+    pub(crate) fn new(
+        link: Arc<RedisConnection>,
+        names: Arc<KeySpace>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             link,
             names,
@@ -60,18 +64,18 @@ impl Reads {
 
     /// Returns the values under these names, and whether they are of the generation that lives. What is answered was read after
     /// this was called.
-    pub(crate) async fn read(self: &Arc<Self>, names: &[&Name]) -> RedisResult<Answer> {
+    pub(crate) async fn read(self: &Arc<Self>, names: &[&EntryKey]) -> RedisResult<Answer> {
         match self.join(names) {
-            Place::Alone(turn) => {
+            Dispatch::Direct(permit) => {
                 // Boxed, so that it does not enlarge the future of readers that join others.
                 let answer = boxed(self.send(names.iter().copied())).await;
                 if let Err(error) = &answer {
                     self.refuse(error);
                 }
-                drop(turn);
+                drop(permit);
                 answer
             }
-            Place::WithOthers(answer) => boxed(self.wait(answer)).await,
+            Dispatch::Batched(answer) => boxed(self.wait(answer)).await,
         }
     }
 
@@ -96,29 +100,29 @@ impl Reads {
         }
     }
 
-    fn join(self: &Arc<Self>, names: &[&Name]) -> Place {
-        if let Some(turn) = self.turn(&mut self.waiting()) {
-            return Place::Alone(turn);
+    fn join(self: &Arc<Self>, names: &[&EntryKey]) -> Dispatch {
+        if let Some(permit) = self.permit(&mut self.waiting()) {
+            return Dispatch::Direct(permit);
         }
         let (answer, receiver) = oneshot::channel();
         let names = names.iter().map(|name| (*name).clone()).collect();
         let reader = Reader { names, answer };
         let mut waiting = self.waiting();
         // One may have ended meanwhile.
-        if let Some(turn) = self.turn(&mut waiting) {
-            return Place::Alone(turn);
+        if let Some(permit) = self.permit(&mut waiting) {
+            return Dispatch::Direct(permit);
         }
         waiting.readers.push(reader);
         let task = (waiting.tasks == 0).then(|| self.task(&mut waiting));
         drop(waiting);
         task.into_iter().for_each(Task::start);
-        Place::WithOthers(receiver)
+        Dispatch::Batched(receiver)
     }
 
-    fn turn(self: &Arc<Self>, waiting: &mut Waiting) -> Option<Turn> {
+    fn permit(self: &Arc<Self>, waiting: &mut Waiting) -> Option<Permit> {
         (waiting.alone + waiting.tasks < AT_ONCE).then(|| {
             waiting.alone += 1;
-            Turn(Arc::clone(self))
+            Permit(Arc::clone(self))
         })
     }
 
@@ -132,8 +136,8 @@ impl Reads {
         }
     }
 
-    async fn send(&self, names: impl Iterator<Item = &Name> + Clone) -> RedisResult<Answer> {
-        let command = read::command(&self.names, names);
+    async fn send(&self, names: impl Iterator<Item = &EntryKey> + Clone) -> RedisResult<Answer> {
+        let command = mget::command(&self.names, names);
         let answer = self.link.send(&command, &self.counters).await?;
         Answer::of(&self.names, answer)
     }
@@ -180,15 +184,15 @@ impl Waiting {
     }
 }
 
-enum Place {
-    Alone(Turn),
-    WithOthers(oneshot::Receiver<RedisResult<Answer>>),
+enum Dispatch {
+    Direct(Permit),
+    Batched(oneshot::Receiver<RedisResult<Answer>>),
 }
 
 /// A command that a reader has sent by itself.
-struct Turn(Arc<Reads>);
+struct Permit(Arc<MgetBatcher>);
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut waiting = self.0.waiting();
         waiting.alone -= 1;
@@ -202,7 +206,7 @@ impl Drop for Turn {
 
 /// A task that sends commands for waiting readers until there are none.
 struct Task {
-    reads: Arc<Reads>,
+    reads: Arc<MgetBatcher>,
     round: u32,
     is_over: bool,
 }

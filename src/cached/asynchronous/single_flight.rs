@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 
 /// A value that is shared with all followers.
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
@@ -16,35 +16,35 @@ type Outcome = Option<Shared>;
 
 /// The reads in flight, by entry.
 #[derive(Clone, Default)]
-pub(crate) struct Flights(Arc<Mutex<HashMap<Name, watch::Receiver<Outcome>>>>);
+pub(crate) struct SingleFlight(Arc<Mutex<HashMap<EntryKey, watch::Receiver<Outcome>>>>);
 
-pub(crate) enum Turn {
-    Lead(Leading),
-    Follow(Following),
+pub(crate) enum Flight {
+    Leader(Leader),
+    Follower(Follower),
 }
 
 /// The reader that reads the entry. If it is dropped without a value, its followers receive none.
-pub(crate) struct Leading {
-    flights: Flights,
-    name: Name,
+pub(crate) struct Leader {
+    flights: SingleFlight,
+    name: EntryKey,
     outcome: watch::Sender<Outcome>,
     is_closed: bool,
 }
 
 /// A reader that waits for the leader. The wait is bounded, because the leader's future may be kept without being polled.
-pub(crate) struct Following {
-    flights: Flights,
-    name: Name,
+pub(crate) struct Follower {
+    flights: SingleFlight,
+    name: EntryKey,
     outcome: watch::Receiver<Outcome>,
 }
 
-impl Flights {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, watch::Receiver<Outcome>>> {
+impl SingleFlight {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EntryKey, watch::Receiver<Outcome>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the flight for readers that have not joined yet.
-    fn close(&self, name: &Name, flight: &watch::Receiver<Outcome>) {
+    fn close(&self, name: &EntryKey, flight: &watch::Receiver<Outcome>) {
         let mut flights = self.lock();
         if flights
             .get(name)
@@ -55,10 +55,10 @@ impl Flights {
     }
 
     /// Joins the flight of an entry, or begins one.
-    pub(crate) fn join(&self, name: &Name) -> Turn {
+    pub(crate) fn join(&self, name: &EntryKey) -> Flight {
         let mut flights = self.lock();
         if let Some(outcome) = flights.get(name) {
-            return Turn::Follow(Following {
+            return Flight::Follower(Follower {
                 flights: self.clone(),
                 name: name.clone(),
                 outcome: outcome.clone(),
@@ -66,7 +66,7 @@ impl Flights {
         }
         let (sender, receiver) = watch::channel(None);
         flights.insert(name.clone(), receiver);
-        Turn::Lead(Leading {
+        Flight::Leader(Leader {
             flights: self.clone(),
             name: name.clone(),
             outcome: sender,
@@ -75,7 +75,7 @@ impl Flights {
     }
 }
 
-impl Leading {
+impl Leader {
     /// Closes the flight for later readers. They may not share the value: a later write may have been acknowledged to them.
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
@@ -90,13 +90,13 @@ impl Leading {
     }
 }
 
-impl Drop for Leading {
+impl Drop for Leader {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl Following {
+impl Follower {
     /// Waits for the leader's value. Returns `None` if it was not stored, or the leader has gone or takes longer than
     /// `patience`. In the last case later readers do not join this flight.
     pub(crate) async fn wait(mut self, patience: Duration) -> Option<Shared> {

@@ -2,7 +2,7 @@
 
 use redis::{Cmd, ErrorKind, RedisResult, Value};
 
-use super::script::{text, unless_refused};
+use super::scripts::{text, unless_refused};
 
 /// Returns the command that asks for them.
 pub(crate) fn command() -> Cmd {

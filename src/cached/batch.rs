@@ -7,24 +7,24 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::generations::{attached, open};
+use super::generation::{attached, open};
 use super::lineage::confirm;
 use super::repository;
-use super::servers::{Attached, Unusable, step};
+use super::servers::{ShardSession, Unusable, step};
 #[cfg(feature = "cache-faults")]
 use super::store::failpoint;
-use super::store::{Found, Store, admits, get_each, keep_near, near};
+use super::store::{CacheClient, Found, admits, get_each, keep_near, near};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
 use crate::cache::entry::Entry;
-use crate::cache::name::Name;
-use crate::cache::script::{FILL_ALL, LEASE_ALL, Reply};
+use crate::cache::keys::EntryKey;
+use crate::cache::scripts::{FILL_ALL, LEASE_ALL, Reply};
 
 /// The entries to read from the database.
 pub(super) struct Missing {
     /// The places of the entries that were not found, each entry once.
     pub(super) indices: Vec<usize>,
-    names: Vec<Name>,
+    names: Vec<EntryKey>,
     /// For places that ask for the same entry: the place that is read.
     same: Vec<usize>,
     leases: Vec<Leases>,
@@ -36,7 +36,7 @@ pub(super) struct Missing {
 /// The right to fill some entries of one shard.
 struct Leases {
     shard: u16,
-    attached: Arc<Attached>,
+    attached: Arc<ShardSession>,
     nonce: String,
     indices: Vec<usize>,
 }
@@ -44,11 +44,11 @@ struct Leases {
 /// Looks several entries up.
 #[repository]
 pub(super) async fn look_up_all<T: Entry>(
-    store: &Store,
-    names: &[Name],
+    store: &CacheClient,
+    names: &[EntryKey],
 ) -> (Vec<Option<T>>, Missing) {
     let mut found: Vec<Option<T>> = names.iter().map(|name| near(store, name)).collect();
-    let mut first_place: HashMap<&Name, usize> = HashMap::new();
+    let mut first_place: HashMap<&EntryKey, usize> = HashMap::new();
     let same: Vec<usize> = names
         .iter()
         .enumerate()
@@ -65,7 +65,7 @@ pub(super) async fn look_up_all<T: Entry>(
         }
     }
     let mut leases = Vec::new();
-    let wanted: Vec<(u16, Vec<&Name>)> = by_shard
+    let wanted: Vec<(u16, Vec<&EntryKey>)> = by_shard
         .iter()
         .map(|(&shard, indices)| (shard, indices.iter().map(|&index| &names[index]).collect()))
         .collect();
@@ -123,9 +123,9 @@ pub(super) async fn look_up_all<T: Entry>(
 
 #[repository]
 async fn lease_all(
-    store: &Store,
+    store: &CacheClient,
     shard: u16,
-    names: &[Name],
+    names: &[EntryKey],
     indices: Vec<usize>,
 ) -> Result<Option<Leases>, Unusable> {
     let attached = attached(store, shard).await?;
@@ -167,7 +167,7 @@ async fn lease_all(
 /// Stores what was read for the places that were missing, where nothing came between, and puts it in its places.
 #[repository]
 pub(super) async fn settle_all<T: Entry>(
-    store: &Store,
+    store: &CacheClient,
     missing: Missing,
     values: Vec<T>,
     found: &mut [Option<T>],
@@ -191,7 +191,7 @@ pub(super) async fn settle_all<T: Entry>(
 
 #[repository]
 async fn fill_all<T: Entry>(
-    store: &Store,
+    store: &CacheClient,
     leases: &Leases,
     missing: &Missing,
     found: &[Option<T>],
@@ -239,12 +239,12 @@ async fn fill_all<T: Entry>(
 
 /// A value as it lies in the cache.
 pub(super) struct Stored {
-    attached: Arc<Attached>,
+    attached: Arc<ShardSession>,
     bytes: Vec<u8>,
 }
 
 impl Stored {
-    pub(super) fn decoded<T: Entry>(&self, store: &Store, name: &Name) -> Option<T> {
+    pub(super) fn decoded<T: Entry>(&self, store: &CacheClient, name: &EntryKey) -> Option<T> {
         let decoded = store.decoded(&self.attached.names, name, &self.bytes);
         decoded.map(|decoded| decoded.value)
     }
@@ -257,14 +257,14 @@ impl Stored {
 /// The cache cannot be asked for one of them.
 #[repository]
 pub(super) async fn all_at_one_moment(
-    store: &Store,
-    names: &[Name],
+    store: &CacheClient,
+    names: &[EntryKey],
 ) -> Result<Option<Vec<Stored>>, Unusable> {
     if !names.iter().all(|name| admits(store, name)) {
         return Err(Unusable::Resting);
     }
     confirm(store).await;
-    let mut by_shard: Vec<(u16, Vec<&Name>)> = Vec::new();
+    let mut by_shard: Vec<(u16, Vec<&EntryKey>)> = Vec::new();
     for name in names {
         let shard = name.shard(store.settings.shards);
         match by_shard.iter_mut().find(|(other, _)| *other == shard) {
@@ -292,11 +292,11 @@ pub(super) async fn all_at_one_moment(
 /// Returns the values in the order of the names; `None` if one is not there.
 #[repository]
 async fn each(
-    store: &Store,
-    names: &[Name],
-    by_shard: &[(u16, Vec<&Name>)],
+    store: &CacheClient,
+    names: &[EntryKey],
+    by_shard: &[(u16, Vec<&EntryKey>)],
 ) -> Result<Option<Vec<Stored>>, Unusable> {
-    let mut stored: HashMap<&Name, Stored> = HashMap::new();
+    let mut stored: HashMap<&EntryKey, Stored> = HashMap::new();
     let found = get_each(store, by_shard).await;
     for ((_, names), found) in by_shard.iter().zip(found) {
         let Some(Found { attached, values }) = found else {

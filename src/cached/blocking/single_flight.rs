@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::cache::name::Name;
+use crate::cache::keys::EntryKey;
 
 /// A value that is shared with all followers.
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
 
 /// The reads in flight, by entry.
 #[derive(Clone, Default)]
-pub(crate) struct Flights(Arc<Mutex<HashMap<Name, Arc<Flight>>>>);
+pub(crate) struct SingleFlight(Arc<Mutex<HashMap<EntryKey, Arc<FlightState>>>>);
 
 #[derive(Default)]
-struct Flight {
+struct FlightState {
     state: Mutex<State>,
     ended: Condvar,
 }
@@ -27,33 +27,33 @@ enum State {
     Ended(Option<Shared>),
 }
 
-pub(crate) enum Turn {
-    Lead(Leading),
-    Follow(Following),
+pub(crate) enum Flight {
+    Leader(Leader),
+    Follower(Follower),
 }
 
 /// The reader that reads the entry. If it is dropped without a value, its followers receive none.
-pub(crate) struct Leading {
-    flights: Flights,
-    name: Name,
-    flight: Arc<Flight>,
+pub(crate) struct Leader {
+    flights: SingleFlight,
+    name: EntryKey,
+    flight: Arc<FlightState>,
     is_closed: bool,
 }
 
 /// A reader that waits for the leader, within a bound.
-pub(crate) struct Following {
-    flights: Flights,
-    name: Name,
-    flight: Arc<Flight>,
+pub(crate) struct Follower {
+    flights: SingleFlight,
+    name: EntryKey,
+    flight: Arc<FlightState>,
 }
 
-impl Flights {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Flight>>> {
+impl SingleFlight {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EntryKey, Arc<FlightState>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the flight for readers that have not joined yet.
-    fn close(&self, name: &Name, flight: &Arc<Flight>) {
+    fn close(&self, name: &EntryKey, flight: &Arc<FlightState>) {
         let mut flights = self.lock();
         if flights
             .get(name)
@@ -64,18 +64,18 @@ impl Flights {
     }
 
     /// Joins the flight of an entry, or begins one.
-    pub(crate) fn join(&self, name: &Name) -> Turn {
+    pub(crate) fn join(&self, name: &EntryKey) -> Flight {
         let mut flights = self.lock();
         if let Some(flight) = flights.get(name) {
-            return Turn::Follow(Following {
+            return Flight::Follower(Follower {
                 flights: self.clone(),
                 name: name.clone(),
                 flight: Arc::clone(flight),
             });
         }
-        let flight = Arc::<Flight>::default();
+        let flight = Arc::<FlightState>::default();
         flights.insert(name.clone(), Arc::clone(&flight));
-        Turn::Lead(Leading {
+        Flight::Leader(Leader {
             flights: self.clone(),
             name: name.clone(),
             flight,
@@ -84,7 +84,7 @@ impl Flights {
     }
 }
 
-impl Flight {
+impl FlightState {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,7 +99,7 @@ impl Flight {
     }
 }
 
-impl Leading {
+impl Leader {
     /// Closes the flight for later readers. They may not share the value: a later write may have been acknowledged to them.
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
@@ -114,14 +114,14 @@ impl Leading {
     }
 }
 
-impl Drop for Leading {
+impl Drop for Leader {
     fn drop(&mut self) {
         self.close();
         self.flight.end(None);
     }
 }
 
-impl Following {
+impl Follower {
     /// Waits for the leader's value. Returns `None` if it was not stored, or the leader has gone or takes longer than
     /// `patience`. In the last case later readers do not join this flight.
     pub(crate) fn wait(self, patience: Duration) -> Option<Shared> {

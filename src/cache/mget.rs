@@ -2,11 +2,14 @@
 
 use redis::{Cmd, ErrorKind, RedisResult, Value};
 
-use super::name::{Name, Names};
-use super::script;
+use super::keys::{EntryKey, KeySpace};
+use super::scripts;
 
 /// Returns the command that reads the shard's generation and values in one atomic step.
-pub(crate) fn command<'n>(names: &Names, wanted: impl Iterator<Item = &'n Name> + Clone) -> Cmd {
+pub(crate) fn command<'n>(
+    names: &KeySpace,
+    wanted: impl Iterator<Item = &'n EntryKey> + Clone,
+) -> Cmd {
     let count = wanted.clone().count();
     let room = names.generation_key.len() + count * (names.generation_key.len() + 96);
     let mut command = Cmd::with_capacity(count + 2, room);
@@ -31,7 +34,7 @@ impl Answer {
     ///
     /// # Errors
     /// The reply is not an array.
-    pub(crate) fn of(names: &Names, answer: Value) -> RedisResult<Self> {
+    pub(crate) fn of(names: &KeySpace, answer: Value) -> RedisResult<Self> {
         let Value::Array(values) = answer else {
             let not_understood = "the reply to MGET is not an array";
             return Err((ErrorKind::Parse, not_understood).into());
@@ -39,8 +42,8 @@ impl Answer {
         // Not collected: `collect` would reuse the larger allocation of the reply.
         let mut found = Vec::with_capacity(values.len());
         let mut values = values.into_iter();
-        let generation = values.next().and_then(script::bytes);
-        found.extend(values.map(script::bytes));
+        let generation = values.next().and_then(scripts::bytes);
+        found.extend(values.map(scripts::bytes));
         Ok(Self {
             is_current: generation.is_some_and(|found| found == names.generation.as_bytes()),
             values: found,

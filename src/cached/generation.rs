@@ -8,25 +8,28 @@ use diesel::sql_types::Text;
 use redis::{Cmd, Value};
 use uuid::Uuid;
 
+use super::connection::{MgetBatcher, RedisConnection, boxed, send_all};
 use super::lineage::is_restored;
-use super::link::{Link, Reads, boxed, send_all};
-use super::servers::{Attached, Unusable, call, step};
+use super::servers::{ShardSession, Unusable, call, step};
 #[cfg(feature = "cache-faults")]
 use super::store::failpoint;
-use super::store::{Database, Store};
+use super::store::{CacheClient, Database};
 use super::topology::{link, link_to, named};
 use super::{Executor, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
-use crate::cache::name::Names;
-use crate::cache::script::{self, ATTACH, Attach, BARRIER, OPEN, Reply};
+use crate::cache::keys::KeySpace;
+use crate::cache::scripts::{self, ATTACH, Attach, BARRIER, OPEN, Reply};
 use crate::cache::{count, events};
 use crate::sql::cache as question;
 use crate::sql::prepared;
 
 /// Returns the shard's server and generation, found out if need be.
 #[repository]
-pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
+pub(super) async fn attached(
+    store: &CacheClient,
+    shard: u16,
+) -> Result<Arc<ShardSession>, Unusable> {
     if let Some(attached) = store.shard(shard).current() {
         return Ok(attached);
     }
@@ -34,17 +37,17 @@ pub(super) async fn attached(store: &Store, shard: u16) -> Result<Arc<Attached>,
 }
 
 #[repository]
-async fn attach_own(store: &Store, shard: u16) -> Result<Arc<Attached>, Unusable> {
+async fn attach_own(store: &CacheClient, shard: u16) -> Result<Arc<ShardSession>, Unusable> {
     attached_by(store, shard, &store.db.executor()).await
 }
 
 /// As [`attached`], for a caller that has a connection to the database: it must not wait for another one.
 #[repository]
 pub(super) async fn attached_by(
-    store: &Store,
+    store: &CacheClient,
     shard: u16,
     own: &Executor<'_>,
-) -> Result<Arc<Attached>, Unusable> {
+) -> Result<Arc<ShardSession>, Unusable> {
     let of_store = store.shard(shard);
     if let Some(attached) = of_store.current() {
         return Ok(attached);
@@ -76,7 +79,7 @@ pub(super) async fn attached_by(
 }
 
 /// Stores the session of the shard, unless the database has become another one meanwhile.
-fn keep(store: &Store, shard: u16, attached: &Arc<Attached>, database: &Database) {
+fn keep(store: &CacheClient, shard: u16, attached: &Arc<ShardSession>, database: &Database) {
     store.attach(shard, attached);
     // In this order: the database is forgotten before the shards.
     let is_same = store
@@ -89,7 +92,7 @@ fn keep(store: &Store, shard: u16, attached: &Arc<Attached>, database: &Database
 
 /// Begins a new generation of the shard: everything that it holds is old.
 #[repository]
-pub(super) async fn renew(store: &Store, shard: u16, own: &Executor<'_>) -> Result<(), Unusable> {
+pub(super) async fn renew(store: &CacheClient, shard: u16, own: &Executor<'_>) -> Result<(), Unusable> {
     let database = database(store, own).await?;
     let renewed = match store.shard(shard).current() {
         Some(known) => {
@@ -114,13 +117,13 @@ pub(super) async fn renew(store: &Store, shard: u16, own: &Executor<'_>) -> Resu
 
 #[repository]
 async fn attach(
-    store: &Store,
+    store: &CacheClient,
     shard: u16,
     database: &Database,
     anew: bool,
-) -> Result<Arc<Attached>, Unusable> {
+) -> Result<Arc<ShardSession>, Unusable> {
     let mut server = link_to(store, shard, database).await?;
-    let run = match server.greet().await {
+    let run = match server.server_info().await {
         Ok(run) => run,
         // A connection that has ended unnoticed is no reason to fail.
         Err(error) => {
@@ -129,7 +132,7 @@ async fn attach(
                 return Err(error.into());
             }
             server = link_to(store, shard, database).await?;
-            server.greet().await?
+            server.server_info().await?
         }
     };
     let attached = attach_on(store, shard, database, anew, Arc::clone(&server), run).await;
@@ -138,19 +141,19 @@ async fn attach(
     };
     // The server that was asked where the slot is has not heard yet that it has moved.
     let server = link(store, named(store, &server, host, port)).await?;
-    let run = server.greet().await?;
+    let run = server.server_info().await?;
     attach_on(store, shard, database, anew, server, run).await
 }
 
 #[repository]
 async fn attach_on(
-    store: &Store,
+    store: &CacheClient,
     shard: u16,
     database: &Database,
     anew: bool,
-    link: Arc<Link>,
+    link: Arc<RedisConnection>,
     run: String,
-) -> Result<Arc<Attached>, Unusable> {
+) -> Result<Arc<ShardSession>, Unusable> {
     let mut begins = if anew { Begins::Anew } else { Begins::IfNone };
     loop {
         let attaching = Attaching::new(
@@ -199,7 +202,7 @@ enum Begins {
 
 /// Begins new generations of all shards: everything that they hold is old.
 #[repository]
-pub(super) async fn forget_everything(store: &Store) -> crate::Result<()> {
+pub(super) async fn forget_everything(store: &CacheClient) -> crate::Result<()> {
     let own = store.db.executor();
     store.forget_all_near();
     // Asked for, and so no accident, if the timeline is a lower one.
@@ -223,7 +226,7 @@ pub(super) async fn forget_everything(store: &Store) -> crate::Result<()> {
 /// As [`renew`] for all shards, without waiting for one before the other is asked. Tells which were left out: their
 /// servers are not known yet, or have not done it.
 #[repository]
-pub(super) async fn renew_at_once(store: &Store, own: &Executor<'_>) -> Result<Vec<u16>, Unusable> {
+pub(super) async fn renew_at_once(store: &CacheClient, own: &Executor<'_>) -> Result<Vec<u16>, Unusable> {
     let database = database(store, own).await?;
     let (mut asked, mut left_out) = (Vec::new(), Vec::new());
     for shard in 0..store.settings.shards {
@@ -236,7 +239,7 @@ pub(super) async fn renew_at_once(store: &Store, own: &Executor<'_>) -> Result<V
             None => left_out.push(shard),
         }
     }
-    let commands: Vec<(&Link, Cmd)> = asked
+    let commands: Vec<(&RedisConnection, Cmd)> = asked
         .iter()
         .map(|attaching| {
             let command = ATTACH.by_name(&[&attaching.key], &attaching.arguments(store));
@@ -261,7 +264,7 @@ pub(super) async fn renew_at_once(store: &Store, own: &Executor<'_>) -> Result<V
 /// A call of the script that tells a shard's generation, or begins one.
 struct Attaching {
     shard: u16,
-    link: Arc<Link>,
+    link: Arc<RedisConnection>,
     run: String,
     database: Database,
     begins: Begins,
@@ -275,17 +278,18 @@ struct Attaching {
 
 impl Attaching {
     fn new(
-        store: &Store,
+        store: &CacheClient,
         shard: u16,
         database: &Database,
         begins: Begins,
-        link: Arc<Link>,
+        link: Arc<RedisConnection>,
         run: String,
     ) -> Self {
-        let (key, epochs) = Names::of_shard(&store.settings.prefix, shard, &database.name);
-        let owed = AtomicU64::load(&store.shard(shard).owed, Ordering::Relaxed);
+        let (key, epochs) = KeySpace::of_shard(&store.settings.prefix, shard, &database.name);
+        let unfenced_commits =
+            AtomicU64::load(&store.shard(shard).unfenced_commits, Ordering::Relaxed);
         let begins = match begins {
-            Begins::IfNone if store.shard(shard).owes() => Begins::Anew,
+            Begins::IfNone if store.shard(shard).has_uncovered_commits() => Begins::Anew,
             begins => begins,
         };
         Self {
@@ -294,7 +298,7 @@ impl Attaching {
             run,
             database: database.clone(),
             begins,
-            owed,
+            unfenced_commits,
             key,
             epochs,
             proposal: Uuid::now_v7().simple().to_string(),
@@ -302,7 +306,7 @@ impl Attaching {
         }
     }
 
-    fn arguments(&self, store: &Store) -> [&[u8]; 6] {
+    fn arguments(&self, store: &CacheClient) -> [&[u8]; 6] {
         [
             if injects!(store, RestoredSnapshotAccepted) {
                 b"any"
@@ -321,8 +325,8 @@ impl Attaching {
         ]
     }
 
-    fn attached(self, store: &Store, answer: Value) -> Result<Arc<Attached>, Unusable> {
-        let generation = match script::attached(answer).ok_or(Unusable::Misunderstood)? {
+    fn attached(self, store: &CacheClient, answer: Value) -> Result<Arc<ShardSession>, Unusable> {
+        let generation = match scripts::attached(answer).ok_or(Unusable::Misunderstood)? {
             Attach::To(generation) => generation,
             Attach::Outdated(known) => {
                 store.forget_database();
@@ -339,8 +343,8 @@ impl Attaching {
             events::lower_timeline(&self.database.timeline);
         }
         if self.begins != Begins::IfNone {
-            let paid = &store.shard(self.shard).paid;
-            paid.fetch_max(self.owed, Ordering::Relaxed);
+            let covered_commits = &store.shard(self.shard).covered_commits;
+            covered_commits.fetch_max(self.unfenced_commits, Ordering::Relaxed);
         }
         if generation == self.proposal {
             count(&store.counters.generations);
@@ -350,7 +354,7 @@ impl Attaching {
         }
         let application = &store.settings.prefix;
         let schema = self.schema;
-        let names = Names::new(
+        let names = KeySpace::new(
             application,
             self.shard,
             &self.database.name,
@@ -359,8 +363,8 @@ impl Attaching {
         );
         let names = Arc::new(names);
         let counters = Arc::clone(&store.counters);
-        let reads = Reads::new(Arc::clone(&self.link), Arc::clone(&names), counters);
-        Ok(Arc::new(Attached {
+        let reads = MgetBatcher::new(Arc::clone(&self.link), Arc::clone(&names), counters);
+        Ok(Arc::new(ShardSession {
             link: self.link,
             reads,
             run: self.run,
@@ -373,9 +377,9 @@ impl Attaching {
 /// Tells whether it may be.
 #[repository]
 pub(super) async fn open(
-    store: &Store,
+    store: &CacheClient,
     shard: u16,
-    attached: &Attached,
+    attached: &ShardSession,
     barrier: Option<String>,
 ) -> Result<bool, Unusable> {
     if !store.shard(shard).may_try_to_open() {
@@ -409,7 +413,7 @@ pub(super) async fn open(
 
 /// Returns the identity of the database. It is read once, and again after connections were lost.
 #[repository]
-async fn database(store: &Store, own: &Executor<'_>) -> Result<Database, Unusable> {
+async fn database(store: &CacheClient, own: &Executor<'_>) -> Result<Database, Unusable> {
     if let Some(database) = store.database() {
         return Ok(database);
     }
@@ -424,7 +428,7 @@ async fn database(store: &Store, own: &Executor<'_>) -> Result<Database, Unusabl
 
 /// Asks which database it is, and what its clock says.
 #[repository]
-pub(super) async fn ask(store: &Store, own: &Executor<'_>) -> Result<Database, Unusable> {
+pub(super) async fn ask(store: &CacheClient, own: &Executor<'_>) -> Result<Database, Unusable> {
     let began = Instant::now();
     let identity = prepared(diesel::sql_query(question::IDENTITY));
     let identity: question::Identity = own.one(identity).await?;
@@ -436,11 +440,11 @@ pub(super) async fn ask(store: &Store, own: &Executor<'_>) -> Result<Database, U
         let cluster: question::Cluster = own.one(cluster).await?;
         cluster.id
     } else {
-        store.told.unnamed_cluster();
+        store.log_once.unnamed_cluster();
         String::new()
     };
     Ok(Database {
-        name: crate::cache::name::digest(&format!("{cluster}:{}", identity.database)).into(),
+        name: crate::cache::keys::digest(&format!("{cluster}:{}", identity.database)).into(),
         timeline: identity.timeline.into(),
     })
 }

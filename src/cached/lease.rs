@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use diesel::sql_types::Text;
 use uuid::Uuid;
 
-use super::flights::Leading;
-use super::generations::{attached, open};
-use super::link::pause;
+use super::connection::pause;
+use super::generation::{attached, open};
 use super::repository;
-use super::servers::{Attached, Unusable, step};
+use super::servers::{ShardSession, Unusable, step};
+use super::single_flight::Leader;
 #[cfg(feature = "cache-faults")]
 use super::store::failpoint;
-use super::store::{Store, keep_near};
+use super::store::{CacheClient, keep_near};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
 use crate::cache::entry::Entry;
-use crate::cache::name::Name;
-use crate::cache::script::{END, FILL, Fence, LEASE, RELEASE, Reply, SWEEP};
+use crate::cache::keys::EntryKey;
+use crate::cache::scripts::{END, FILL, Fence, LEASE, RELEASE, Reply, SWEEP};
 use crate::cache::{count, events};
 use crate::sql::cache as question;
 use crate::sql::prepared;
@@ -26,10 +26,10 @@ use crate::{Error, Result};
 
 /// A pending fill: the caller reads the value from the database, and then calls [`settle`].
 pub(super) struct Fill<'s> {
-    store: &'s Store,
-    name: Name,
+    store: &'s CacheClient,
+    name: EntryKey,
     lease: Option<Lease>,
-    leading: Option<Leading>,
+    leading: Option<Leader>,
     began: Instant,
     /// The time of the read, with which an encrypted value is marked.
     moment: u64,
@@ -37,12 +37,12 @@ pub(super) struct Fill<'s> {
 
 /// The lease of an entry. Without a nonce for kinds that may be out of date, which need no lease.
 pub(super) struct Lease {
-    attached: Arc<Attached>,
+    attached: Arc<ShardSession>,
     nonce: String,
 }
 
 /// The outcome of a request for a lease.
-pub(super) enum Round<T> {
+pub(super) enum LeaseOutcome<T> {
     Found(T),
     Granted(Lease),
     Bypass,
@@ -51,10 +51,10 @@ pub(super) enum Round<T> {
 /// Requests the lease of an entry. If another reader holds it, waits for that reader within a bound.
 #[repository]
 pub(super) async fn lease<T: Entry>(
-    store: &Store,
-    name: &Name,
+    store: &CacheClient,
+    name: &EntryKey,
     anew: bool,
-) -> Result<Round<T>, Unusable> {
+) -> Result<LeaseOutcome<T>, Unusable> {
     let shard = name.shard(store.settings.shards);
     let attached = attached(store, shard).await?;
     let outcome = lease_in::<T>(store, name, anew, &attached).await;
@@ -63,15 +63,15 @@ pub(super) async fn lease<T: Entry>(
 
 #[repository]
 async fn lease_in<T: Entry>(
-    store: &Store,
-    name: &Name,
+    store: &CacheClient,
+    name: &EntryKey,
     mut anew: bool,
-    attached: &Arc<Attached>,
-) -> Result<Round<T>, Unusable> {
+    attached: &Arc<ShardSession>,
+) -> Result<LeaseOutcome<T>, Unusable> {
     if name.kind.is_aging() {
         let attached = Arc::clone(attached);
         let nonce = String::new();
-        return Ok(Round::Granted(Lease { attached, nonce }));
+        return Ok(LeaseOutcome::Granted(Lease { attached, nonce }));
     }
     let shard = name.shard(store.settings.shards);
     let nonce = Uuid::now_v7().simple().to_string();
@@ -91,12 +91,12 @@ async fn lease_in<T: Entry>(
         match step(store, attached, &LEASE, &keys, &arguments).await? {
             Reply::Granted => {
                 let attached = Arc::clone(attached);
-                return Ok(Round::Granted(Lease { attached, nonce }));
+                return Ok(LeaseOutcome::Granted(Lease { attached, nonce }));
             }
             Reply::Value(bytes) => {
                 match store.decoded(names, name, &bytes) {
-                    Some(decoded) => return Ok(Round::Found(decoded.value)),
-                    None if anew => return Ok(Round::Bypass),
+                    Some(decoded) => return Ok(LeaseOutcome::Found(decoded.value)),
+                    None if anew => return Ok(LeaseOutcome::Bypass),
                     // A value that cannot be decoded is replaced.
                     None => anew = true,
                 }
@@ -105,20 +105,20 @@ async fn lease_in<T: Entry>(
                 pause(wait).await;
                 wait = wait.saturating_mul(2).min(LONGEST_WAIT);
             }
-            Reply::Held => return Ok(Round::Bypass),
+            Reply::Held => return Ok(LeaseOutcome::Bypass),
             Reply::Closed(barrier) => {
                 if has_opened || !open(store, shard, attached, barrier).await? {
-                    return Ok(Round::Bypass);
+                    return Ok(LeaseOutcome::Bypass);
                 }
                 has_opened = true;
             }
             Reply::Fenced(fences) => {
                 clear(store, attached, keys[0], &fences).await?;
-                return Ok(Round::Bypass);
+                return Ok(LeaseOutcome::Bypass);
             }
             Reply::Lost => {
                 store.detach(shard, attached);
-                return Ok(Round::Bypass);
+                return Ok(LeaseOutcome::Bypass);
             }
             _ => return Err(Unusable::Misunderstood),
         }
@@ -135,8 +135,8 @@ const OLD: u64 = 2;
 /// Removes the fences of writers whose transactions have ended.
 #[repository]
 async fn clear(
-    store: &Store,
-    attached: &Attached,
+    store: &CacheClient,
+    attached: &ShardSession,
     entry: &str,
     fences: &[Fence],
 ) -> Result<(), Unusable> {
@@ -158,7 +158,7 @@ const SWEPT: &[u8] = b"256";
 
 /// Removes the abandoned fences of all shards, including those of entries that no process reads.
 #[repository]
-pub(super) async fn sweep(store: &Store) {
+pub(super) async fn sweep(store: &CacheClient) {
     for shard in 0..store.settings.shards {
         if let Some(attached) = store.shard(shard).current() {
             // A later sweep repeats what fails now.
@@ -168,7 +168,7 @@ pub(super) async fn sweep(store: &Store) {
 }
 
 #[repository]
-async fn sweep_shard(store: &Store, attached: &Attached) -> Result<(), Unusable> {
+async fn sweep_shard(store: &CacheClient, attached: &ShardSession) -> Result<(), Unusable> {
     let old = OLD.to_string();
     let arguments = [old.as_bytes(), SWEPT];
     let Reply::Left(writers) = step(store, attached, &SWEEP, &[], &arguments).await? else {
@@ -190,10 +190,10 @@ async fn sweep_shard(store: &Store, attached: &Attached) -> Result<(), Unusable>
 
 impl<'s> Fill<'s> {
     pub(super) fn new(
-        store: &'s Store,
-        name: Name,
+        store: &'s CacheClient,
+        name: EntryKey,
         lease: Option<Lease>,
-        leading: Option<Leading>,
+        leading: Option<Leader>,
     ) -> Self {
         Self {
             store,
@@ -313,7 +313,7 @@ async fn store_value<T: Entry>(
 
 /// Ends a fill whose database read has failed. The drop of `fill` releases the lease.
 pub(super) fn give_up(fill: Fill<'_>, error: &Error) {
-    fill.store.doubt(error);
+    fill.store.on_database_error(error);
 }
 
 /// Releases an unused lease, for example on cancellation. If the release is lost, the lease expires.

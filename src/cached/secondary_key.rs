@@ -5,42 +5,46 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-use super::generations::attached;
+use super::generation::attached;
 use super::repository;
 use super::servers::Unusable;
-use super::store::{Store, admits, get};
-use crate::cache::name::Name;
+use super::store::{CacheClient, admits, get};
+use crate::cache::keys::EntryKey;
 
 /// The id of the row that had the value, and the value as it was stored.
-pub(super) type Seen<I> = Option<(I, String)>;
+pub(super) type SecondaryKey<I> = Option<(I, String)>;
 
 /// Returns the recorded row of a value.
 #[repository]
-pub(super) async fn last_seen<I>(store: &Store, name: &Name) -> Seen<I>
+pub(super) async fn lookup<I>(store: &CacheClient, name: &EntryKey) -> SecondaryKey<I>
 where
     I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
     if !admits(store, name) {
         return None;
     }
-    let seen = get::<Seen<I>>(store, name).await.ok().flatten();
+    let seen = get::<SecondaryKey<I>>(store, name).await.ok().flatten();
     seen.and_then(|decoded| decoded.value)
 }
 
 /// Records the row of a value.
 #[repository]
-pub(super) async fn saw<I>(store: &Store, name: &Name, id: I, value: &str)
+pub(super) async fn remember<I>(store: &CacheClient, name: &EntryKey, id: I, value: &str)
 where
     I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
     if admits(store, name) {
         // Without the record, the next reader queries the database again.
-        let _ = remember(store, name, Some((id, value.to_owned()))).await;
+        let _ = store_id(store, name, Some((id, value.to_owned()))).await;
     }
 }
 
 #[repository]
-async fn remember<I>(store: &Store, name: &Name, seen: Seen<I>) -> Result<(), Unusable>
+async fn store_id<I>(
+    store: &CacheClient,
+    name: &EntryKey,
+    seen: SecondaryKey<I>,
+) -> Result<(), Unusable>
 where
     I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {

@@ -18,7 +18,7 @@ use crate::{ConfigurationScope, ProjectId};
 
 /// The identity of a cached entry: its kind and its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Name {
+pub(crate) struct EntryKey {
     pub(crate) kind: CachedKind,
     id: Id,
 }
@@ -45,7 +45,7 @@ impl Id {
     }
 }
 
-impl Name {
+impl EntryKey {
     fn new(kind: CachedKind, id: impl ToString) -> Self {
         let id = Id::Text(id.to_string());
         Self { kind, id }
@@ -100,7 +100,7 @@ fn mixed(hash: u64, next: u64) -> u64 {
     (hash ^ next).wrapping_mul(0x0100_0000_01b3)
 }
 
-impl From<&Key> for Name {
+impl From<&Key> for EntryKey {
     fn from(key: &Key) -> Self {
         match key {
             Key::User(id) => Self::of_row(CachedKind::User, id.as_uuid()),
@@ -136,7 +136,7 @@ impl From<&Key> for Name {
 
 /// The keys of one shard in one database and generation.
 #[derive(Debug)]
-pub(crate) struct Names {
+pub(crate) struct KeySpace {
     prefix: String,
     pub(crate) generation_key: String,
     pub(crate) generation: String,
@@ -145,7 +145,7 @@ pub(crate) struct Names {
     pub(crate) schema: Arc<str>,
 }
 
-impl Names {
+impl KeySpace {
     /// Returns the key of the shard's generation, and the prefix of the keys of its epochs.
     pub(crate) fn of_shard(application: &str, shard: u16, database: &str) -> (String, String) {
         let prefix = format!("{application}:{{{shard}}}:{database}:");
@@ -170,37 +170,37 @@ impl Names {
     }
 
     /// Returns the name under which the entry is fenced. The key of its value begins with it.
-    pub(crate) fn entry(&self, name: &Name) -> String {
+    pub(crate) fn entry(&self, name: &EntryKey) -> String {
         let mut buffer = buffer();
         let [parts @ .., _] = self.parts(name, &mut buffer);
         parts.concat()
     }
 
     /// Returns the key of the entry's value.
-    pub(crate) fn value(&self, name: &Name) -> String {
+    pub(crate) fn value(&self, name: &EntryKey) -> String {
         self.parts(name, &mut buffer()).concat()
     }
 
     /// Returns [`value`](Self::value) as an argument of a command, without an allocation.
-    pub(crate) fn key<'n>(&'n self, name: &'n Name) -> ValueKey<'n> {
+    pub(crate) fn key<'n>(&'n self, name: &'n EntryKey) -> ValueKey<'n> {
         ValueKey { names: self, name }
     }
 
-    fn parts<'p>(&'p self, name: &'p Name, buffer: &'p mut Buffer) -> [&'p str; 6] {
+    fn parts<'p>(&'p self, name: &'p EntryKey, buffer: &'p mut Buffer) -> [&'p str; 6] {
         let id = name.id.text(buffer);
         [&self.prefix, name.kind.word(), ":", id, ":", &self.schema]
     }
 
     /// Returns the key of the entry's lease.
-    pub(crate) fn lease(&self, name: &Name) -> String {
+    pub(crate) fn lease(&self, name: &EntryKey) -> String {
         format!("{}:lease", self.value(name))
     }
 }
 
 /// The key of a value, written into a command part by part.
 pub(crate) struct ValueKey<'n> {
-    names: &'n Names,
-    name: &'n Name,
+    names: &'n KeySpace,
+    name: &'n EntryKey,
 }
 
 impl ToRedisArgs for ValueKey<'_> {
@@ -225,7 +225,7 @@ pub(crate) fn digest(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, Names};
+    use super::{EntryKey, KeySpace};
     use crate::cache::CachedKind;
     use crate::write_set::Key;
     use crate::{ProjectId, UserId};
@@ -234,8 +234,8 @@ mod tests {
     #[test]
     fn an_entry_has_the_same_key_in_every_version() {
         let id = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057");
-        let name = Name::from(&Key::Project(ProjectId::from(id)));
-        let names = Names::new("wundr", 0, "db", "g".to_owned(), "2".into());
+        let name = EntryKey::from(&Key::Project(ProjectId::from(id)));
+        let names = KeySpace::new("wundr", 0, "db", "g".to_owned(), "2".into());
         let entry = "wundr:{0}:db:g:project:01890a5d-ac96-774b-bcce-b302099a8057:";
         assert_eq!(names.entry(&name), entry);
         assert_eq!(name.shard(16), 9);
@@ -255,11 +255,11 @@ mod tests {
         let id = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057");
         let next = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8058");
         let marks = [
-            Name::from(&Key::Project(ProjectId::from(id))),
-            Name::from(&Key::Project(ProjectId::from(next))),
-            Name::from(&Key::User(UserId::from(id))),
-            Name::of_stats(ProjectId::from(id)),
-            Name::of_unique(CachedKind::User, "ada@example.org"),
+            EntryKey::from(&Key::Project(ProjectId::from(id))),
+            EntryKey::from(&Key::Project(ProjectId::from(next))),
+            EntryKey::from(&Key::User(UserId::from(id))),
+            EntryKey::of_stats(ProjectId::from(id)),
+            EntryKey::of_unique(CachedKind::User, "ada@example.org"),
         ]
         .map(|name| name.hash());
         for (index, mark) in marks.iter().enumerate() {

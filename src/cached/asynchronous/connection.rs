@@ -10,17 +10,17 @@ use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, RedisResult, Val
 use tokio::sync::{Notify, watch};
 
 use super::cached::lineage::look_again;
-use super::cached::store::Store;
-use crate::cache::script::unless_refused;
-use crate::cache::{CacheConfig, Counters, greeting};
+use super::cached::store::CacheClient;
+use crate::cache::scripts::unless_refused;
+use crate::cache::{CacheConfig, Counters, server_info};
 
-mod reads;
+mod mget_batcher;
 
-pub(crate) use reads::Reads;
+pub(crate) use mget_batcher::MgetBatcher;
 
 /// A connection, shared by all tasks, whose commands are sent without waiting for each other. It ends with the server's
 /// process, so that all its answers come from one run.
-pub(crate) struct Link {
+pub(crate) struct RedisConnection {
     connection: MultiplexedConnection,
     server: ConnectionInfo,
     response_timeout: Duration,
@@ -30,7 +30,7 @@ pub(crate) struct Link {
 /// without being polled would hold its place.
 const COMMANDS: usize = 1 << 20;
 
-impl Link {
+impl RedisConnection {
     pub(crate) async fn open(client: Client, settings: &CacheConfig) -> RedisResult<Self> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(settings.connect_timeout))
@@ -52,9 +52,13 @@ impl Link {
     }
 
     /// Returns the run id of the server.
-    pub(crate) async fn greet(&self) -> RedisResult<String> {
+    pub(crate) async fn server_info(&self) -> RedisResult<String> {
         let mut connection = self.connection.clone();
-        greeting::run_of(connection.send_packed_command(&greeting::command()).await?)
+        server_info::run_of(
+            connection
+                .send_packed_command(&server_info::command())
+                .await?,
+        )
     }
 
     pub(crate) async fn send(&self, command: &Cmd, counters: &Counters) -> RedisResult<Value> {
@@ -75,7 +79,7 @@ impl Link {
 
 /// Returns the answers to commands that are sent at once.
 pub(crate) async fn send_all(
-    commands: &[(&Link, Cmd)],
+    commands: &[(&RedisConnection, Cmd)],
     counters: &Counters,
 ) -> Vec<RedisResult<Value>> {
     let commands = commands.iter();
@@ -145,7 +149,7 @@ impl Drop for Entered<'_> {
 
 /// Looks beside its callers whether the database is still the same. In a task of its own: a caller's future may be kept
 /// without being polled.
-pub(crate) fn apart(store: Arc<Store>) {
+pub(crate) fn apart(store: Arc<CacheClient>) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(look_again(store));
     }
