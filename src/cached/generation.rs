@@ -92,7 +92,11 @@ fn keep(store: &CacheClient, shard: u16, attached: &Arc<ShardSession>, database:
 
 /// Begins a new generation of the shard: everything that it holds is old.
 #[repository]
-pub(super) async fn renew(store: &CacheClient, shard: u16, own: &Executor<'_>) -> Result<(), Unusable> {
+pub(super) async fn renew(
+    store: &CacheClient,
+    shard: u16,
+    own: &Executor<'_>,
+) -> Result<(), Unusable> {
     let database = database(store, own).await?;
     let renewed = match store.shard(shard).current() {
         Some(known) => {
@@ -226,7 +230,10 @@ pub(super) async fn forget_everything(store: &CacheClient) -> crate::Result<()> 
 /// As [`renew`] for all shards, without waiting for one before the other is asked. Tells which were left out: their
 /// servers are not known yet, or have not done it.
 #[repository]
-pub(super) async fn renew_at_once(store: &CacheClient, own: &Executor<'_>) -> Result<Vec<u16>, Unusable> {
+pub(super) async fn renew_at_once(
+    store: &CacheClient,
+    own: &Executor<'_>,
+) -> Result<Vec<u16>, Unusable> {
     let database = database(store, own).await?;
     let (mut asked, mut left_out) = (Vec::new(), Vec::new());
     for shard in 0..store.settings.shards {

@@ -166,7 +166,12 @@ fn host_of(server: &ConnectionInfo) -> String {
 }
 
 /// Returns a node that another node has named. Without a host, it has the host of that other node.
-pub(super) fn named(store: &CacheClient, asked: &RedisConnection, host: String, port: u16) -> ConnectionInfo {
+pub(super) fn named(
+    store: &CacheClient,
+    asked: &RedisConnection,
+    host: String,
+    port: u16,
+) -> ConnectionInfo {
     if slots::is_host(&host) {
         store.at(host, port)
     } else {

@@ -11,9 +11,9 @@ use super::lease::{give_up, settle_for};
 use super::store::{Lookup, look_up};
 use super::*;
 use crate::cache::encryption::{seal, unseal};
+use crate::cache::encryption::{seal, unseal};
 use crate::cache::entry::Sealed;
 use crate::cache::keys::EntryKey;
-use crate::cache::encryption::{seal, unseal};
 use crate::write_set::Key;
 use crate::{UserId, UserSession, UserSessionId};
 
