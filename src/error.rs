@@ -11,7 +11,7 @@ use diesel::result::{
 use uuid::Uuid;
 
 use crate::Table;
-use crate::decoding::Undecodable;
+use crate::mapping::decoding::Undecodable;
 
 mod connection_end;
 

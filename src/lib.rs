@@ -97,39 +97,24 @@ extern crate self as wundr_db;
 
 #[cfg(feature = "redis")]
 pub mod cache;
-mod change;
-#[doc(hidden)]
-pub mod checks;
 mod config;
-mod decimal;
-mod decoding;
-mod enums;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod engine;
 mod error;
-mod gate;
-mod health;
-mod ids;
-mod json;
-mod lenient;
-mod lifecycle;
 mod live;
+mod mapping;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod models;
-mod page;
-mod partitions;
+mod pagination;
 pub mod schema;
-mod secret;
-mod setup_lifecycle;
-#[doc(hidden)]
-pub mod sql;
-mod table;
+mod sql;
+mod tables;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod timestamp;
-mod tracking;
 mod transaction;
-#[cfg(any(feature = "async", feature = "blocking"))]
-mod usage;
+mod types;
+mod validation;
 #[cfg_attr(
     not(feature = "redis"),
     allow(dead_code, reason = "only a cache reads the notes")
@@ -140,115 +125,40 @@ mod write_set;
 pub use diesel_async;
 pub use {bigdecimal, chrono, diesel, ipnetwork, serde_json, uuid};
 
-pub use change::Change;
 pub use config::{Config, Keepalives, Recycling};
-pub use decoding::Unreadable;
-pub use enums::*;
 pub use error::{Advice, Constraint, Error, Fate, Result, SqlState};
-pub use gate::{
-    Bound, ConditionVerdict, GateCondition, GateVerdict, Missing, QualityGate, Reference,
-};
-pub use health::{Health, PoolState};
-pub use ids::*;
-pub use json::{Document, Fields, Json};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
+pub use mapping::decoding::Unreadable;
 pub use models::*;
-pub use page::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
-pub use partitions::{LogTable, Partition, PartitionHealth};
-pub use secret::Secret;
-pub use table::Table;
-pub use tracking::{TrackedIssue, Tracking};
+pub use pagination::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
+pub use tables::Table;
 pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
+pub use types::{Change, Document, Fields, Json, Secret, enums::*, ids::*};
 
-#[cfg(any(feature = "async", feature = "blocking"))]
-mod engine {
-    #[cfg(all(feature = "async", feature = "tls"))]
-    mod certificate;
-    pub(crate) mod choice;
-    #[cfg(feature = "async")]
-    pub(crate) mod connect;
-    #[cfg(feature = "async")]
-    pub(crate) mod connection;
-    #[cfg(feature = "blocking")]
-    pub(crate) mod libpq;
-    #[cfg(all(feature = "async", feature = "tls"))]
-    pub(crate) mod tls;
+/// The items that the derives' code names. They are not part of the public interface.
+#[doc(hidden)]
+pub mod __private {
+    pub mod sql {
+        pub use crate::sql::{ChangedColumn, Changes, Column, NewRow, Replaced, Wire, prepared};
+    }
+    pub mod validation {
+        pub use crate::validation::{Limit, Limited, Unlimited, check, check_number};
+    }
 }
 
 #[cfg(feature = "async")]
-#[path = ""]
-mod asynchronous {
-    #[cfg(feature = "redis")]
-    #[path = "cached/mod.rs"]
-    mod cached;
-    #[cfg(feature = "redis")]
-    #[path = "cached/asynchronous/connection.rs"]
-    mod connection;
-    #[path = "engine/asynchronous.rs"]
-    mod engine;
-    #[path = "live/listener.rs"]
-    mod listener;
-    #[path = "live/asynchronous.rs"]
-    mod live;
-    #[path = "repositories/mod.rs"]
-    mod repositories;
-    #[cfg(feature = "redis")]
-    #[path = "cached/asynchronous/single_flight.rs"]
-    mod single_flight;
-
-    #[cfg(feature = "redis")]
-    pub use cached::*;
-    pub use engine::{BoxFuture, Db, RowStream, Rows, Tx, TxFn, TxFnOnce};
-    pub(crate) use engine::{Executor, UnitOfWork, at_once};
-    pub use live::Live;
-    pub use repositories::*;
-    pub use wundr_db_macros::asynchronous as repository;
-}
-#[cfg(feature = "async")]
-pub use asynchronous::*;
+pub use engine::asynchronous::*;
+#[cfg(feature = "blocking")]
+pub use engine::blocking;
 #[cfg(feature = "async")]
 pub use engine::connection::Connection;
-
-#[cfg(feature = "blocking")]
-#[path = ""]
-pub mod blocking {
-    //! The same repositories without a runtime: every name of the crate's root that is `async` there.
-
-    #[cfg(feature = "redis")]
-    #[path = "cached/mod.rs"]
-    mod cached;
-    #[cfg(feature = "redis")]
-    #[path = "cached/blocking/connection.rs"]
-    mod connection;
-    #[path = "engine/blocking.rs"]
-    mod engine;
-    #[path = "live/listener.rs"]
-    mod listener;
-    #[path = "live/blocking.rs"]
-    mod live;
-    #[path = "repositories/mod.rs"]
-    mod repositories;
-    #[cfg(feature = "redis")]
-    #[path = "cached/blocking/single_flight.rs"]
-    mod single_flight;
-
-    #[cfg(feature = "migrations")]
-    pub use crate::migrations::blocking as migrations;
-    #[cfg(feature = "redis")]
-    pub use cached::*;
-    pub use engine::{Db, Rows, Tx};
-    pub(crate) use engine::{Executor, UnitOfWork, at_once};
-    pub use live::Live;
-    pub use repositories::*;
-    pub use wundr_db_macros::blocking as repository;
-}
 
 #[cfg(all(doc, not(doctest)))]
 pub mod recipe {
     //! How to add a table, shown on `users`: what stands in its two files, and why.
     //!
     //! Before the files: a migration with its `down.sql`, the table in `src/schema.rs` (a test holds it against the
-    //! database), the id in `src/ids.rs`. After them: a line in `models/mod.rs` and `repositories/mod.rs`, and a
+    //! database), the id in `src/types/ids.rs`. After them: a line in `models/mod.rs` and `repositories/mod.rs`, and a
     //! contract in `tests/contracts`, which runs on both engines.
     //!
     //! # The model

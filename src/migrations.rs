@@ -468,7 +468,7 @@ mod asynchronous {
     type Connection = AsyncConnectionWrapper<Driven>;
 
     async fn open(config: &Config) -> Result<Driven> {
-        crate::engine::connect::connect(&super::without_limits(config)).await
+        crate::engine::connection::connect::connect(&super::without_limits(config)).await
     }
 
     async fn pause(time: Duration) {

@@ -205,17 +205,17 @@ fn checks(table: &Path, fields: &[&Field]) -> TokenStream {
         let column = field.column();
         match (&field.options.precision, &field.options.scale) {
             (Some(precision), Some(scale)) => quote! {
-                ::wundr_db::checks::check_number(&self.#name, #column, #precision, #scale)?;
+                ::wundr_db::__private::validation::check_number(&self.#name, #column, #precision, #scale)?;
             },
             _ => quote! {
-                ::wundr_db::checks::check(&self.#name, #column, (&Limit::<#table::#name>::NEW).characters())?;
+                ::wundr_db::__private::validation::check(&self.#name, #column, (&Limit::<#table::#name>::NEW).characters())?;
             },
         }
     });
     quote! {
         #[allow(unused_imports, clippy::needless_borrow)]
         fn check(&self) -> ::wundr_db::Result<()> {
-            use ::wundr_db::checks::{Limit, Limited as _, Unlimited as _};
+            use ::wundr_db::__private::validation::{Limit, Limited as _, Unlimited as _};
             #(#checks)*
             ::core::result::Result::Ok(())
         }
@@ -268,12 +268,12 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             quote!(Always)
         };
         quote! {
-            ::wundr_db::sql::Column {
+            ::wundr_db::__private::sql::Column {
                 name: #column,
-                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::CAST,
+                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::CAST,
                 default: #default,
-                replaced: ::wundr_db::sql::Replaced::#replaced,
-                copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::COPIED,
+                replaced: ::wundr_db::__private::sql::Replaced::#replaced,
+                copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::COPIED,
             }
         }
     });
@@ -291,7 +291,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             .iter()
             .map(|field| {
                 let name = &field.name;
-                let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::#sent);
+                let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::#sent);
                 match field.options.or {
                     Some(_) => quote!(::diesel::sql_types::Nullable<#wire>),
                     None => wire,
@@ -324,11 +324,11 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     Ok(quote! {
         #constructors
 
-        impl ::wundr_db::sql::NewRow for #name {
+        impl ::wundr_db::__private::sql::NewRow for #name {
             type Row = #row;
             type Table = #table::table;
             type Columns<'a> = (#(::std::vec::Vec<&'a #types>,)*);
-            const COLUMNS: &'static [::wundr_db::sql::Column] = &[#(#columns),*];
+            const COLUMNS: &'static [::wundr_db::__private::sql::Column] = &[#(#columns),*];
             const CONFLICT: ::core::option::Option<&'static str> = #conflict;
 
             fn columns(rows: &[Self]) -> Self::Columns<'_> {
@@ -386,9 +386,9 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
     let columns = changed.iter().map(|field| {
         let (name, column) = (&field.name, field.column());
         quote! {
-            ::wundr_db::sql::ChangedColumn {
+            ::wundr_db::__private::sql::ChangedColumn {
                 name: #column,
-                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::CAST,
+                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::CAST,
             }
         }
     });
@@ -396,7 +396,7 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
     let names = changed.iter().map(|field| &field.name).collect::<Vec<_>>();
     let wires = changed.iter().map(|field| {
         let name = &field.name;
-        let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::sql::Wire>::Sql);
+        let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::Sql);
         if field.is("Change") {
             wire
         } else {
@@ -428,11 +428,11 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
             #(#setters)*
         }
 
-        impl ::wundr_db::sql::Changes for #name {
+        impl ::wundr_db::__private::sql::Changes for #name {
             type Row = #row;
             type Id = #id;
             type Table = #table::table;
-            const COLUMNS: &'static [::wundr_db::sql::ChangedColumn] = &[#(#columns),*];
+            const COLUMNS: &'static [::wundr_db::__private::sql::ChangedColumn] = &[#(#columns),*];
 
             fn is_set(&self, index: usize) -> bool {
                 match index {

@@ -260,7 +260,7 @@ mod tests {
         assert!(!of_url.contains("keepalives_interval"), "{of_url}");
         #[cfg(feature = "async")]
         {
-            let driver = crate::engine::connect::driver(&config);
+            let driver = crate::engine::connection::connect::driver(&config);
             let user_timeout = driver.get_tcp_user_timeout().copied();
             assert_eq!(user_timeout, Some(Duration::from_secs(2)));
             assert_eq!(driver.get_keepalives_idle(), Duration::from_secs(7));

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::analysis::analyses;
 use crate::{
     AnalysisId, AnalysisStatus, AnalysisType, Change, Document, Fields, Json, Project, ProjectId,
@@ -49,20 +49,20 @@ pub struct Analysis {
     /// The reason of the failure.
     pub error_message: Option<String>,
     /// The time at which the run began.
-    #[serde(with = "crate::timestamp::optional", default)]
-    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
+    #[serde(with = "crate::types::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub started_at: Option<DateTime<Utc>>,
     /// The time at which the run ended, successfully or not. It is `None` without `started_at`, and never before it.
-    #[serde(with = "crate::timestamp::optional", default)]
-    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
+    #[serde(with = "crate::types::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub completed_at: Option<DateTime<Utc>>,
     /// The duration of the run in seconds, at least 1. It is set if `completed_at` is.
     pub duration_seconds: Option<i32>,
     /// The user that requested the run.
     pub created_by: UserId,
     /// The time at which the row was created.
-    #[serde(with = "crate::timestamp")]
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[serde(with = "crate::types::timestamp")]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 
@@ -83,7 +83,7 @@ pub struct AnalysisSummary {
 impl<'de> Deserialize<'de> for AnalysisSummary {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut extra = Fields::deserialize(deserializer)?;
-        let overall_score = crate::json::take(&mut extra, "overallScore")?;
+        let overall_score = crate::types::json::take(&mut extra, "overallScore")?;
         Ok(Self {
             overall_score: overall_score.unwrap_or_default(),
             extra,

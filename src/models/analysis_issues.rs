@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::analysis::analysis_issues;
 use crate::{
     Analysis, AnalysisId, AnalysisIssueId, Change, IssueSeverity, IssueStatus, IssueType, UserId,
@@ -61,12 +61,12 @@ pub struct AnalysisIssue {
     /// The status.
     pub status: IssueStatus,
     /// The time at which it was resolved, ignored or marked as a false positive. It is `None` for an open issue.
-    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub resolved_at: Option<DateTime<Utc>>,
     /// The user that resolved it, ignored it or marked it as a false positive. It is `None` for an open issue.
     pub resolved_by: Option<UserId>,
     /// The time at which the row was created.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

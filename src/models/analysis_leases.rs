@@ -22,7 +22,7 @@ pub struct Lease {
     /// noticed.
     pub fence: i64,
     /// The time at which the lease expires unless it is renewed, by the database's clock.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub expires_at: DateTime<Utc>,
 }
 

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::analysis::analysis_metrics;
 use crate::{Analysis, AnalysisId, AnalysisMetricId, Change, MetricCategory, TrendDirection};
 
@@ -34,8 +34,8 @@ pub struct AnalysisMetric {
     /// The name of the metric.
     pub metric_name: String,
     /// The value, with 4 decimals. It is `None`, too, if another client has stored NaN.
-    #[diesel(deserialize_as = crate::lenient::Finite)]
-    #[serde(default, deserialize_with = "crate::decimal::read")]
+    #[diesel(deserialize_as = crate::types::lenient::Finite)]
+    #[serde(default, deserialize_with = "crate::types::decimal::read")]
     pub metric_value: Option<BigDecimal>,
     /// The value's unit.
     pub metric_unit: Option<String>,
@@ -46,7 +46,7 @@ pub struct AnalysisMetric {
     /// The trend, as the application judges it.
     pub trend_direction: Option<TrendDirection>,
     /// The time at which the row was created.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 
@@ -86,7 +86,7 @@ pub struct AnalysisMetricChanges {
     pub metric_name: Option<String>,
     /// New value, within the bounds of [`NewAnalysisMetric::metric_value`].
     #[row(precision = 12, scale = 4)]
-    #[serde(default, deserialize_with = "crate::decimal::read")]
+    #[serde(default, deserialize_with = "crate::types::decimal::read")]
     pub metric_value: Change<BigDecimal>,
     /// New unit.
     pub metric_unit: Change<String>,

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::analysis::analysis_results;
 use crate::{Analysis, AnalysisId, AnalysisResultId, Change, Document, Fields, Json};
 
@@ -41,7 +41,7 @@ pub struct AnalysisResult {
     /// The file's dependencies.
     pub dependencies: Json<Vec<String>>,
     /// The time at which the row was created.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

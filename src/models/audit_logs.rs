@@ -9,7 +9,7 @@ use uuid::Uuid;
 use wundr_db_macros::{Filter, NewRow};
 
 use super::User;
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::audit::audit_logs;
 use crate::{AuditAction, AuditLogId, Document, Organization, OrganizationId, UserId};
 
@@ -53,7 +53,7 @@ pub struct AuditLog {
     /// The client program of the request.
     pub user_agent: Option<String>,
     /// The time of the action. Its month in UTC determines the partition.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::public::projects;
 use crate::schema::setup::configurations;
 use crate::{
@@ -165,12 +165,12 @@ pub struct Configuration {
     /// The user that created it.
     pub created_by: UserId,
     /// The time at which the row was created.
-    #[serde(with = "crate::timestamp")]
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[serde(with = "crate::types::timestamp")]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// The time of the last change, set by the database. It increases strictly.
-    #[serde(with = "crate::timestamp")]
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[serde(with = "crate::types::timestamp")]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
 

@@ -46,7 +46,7 @@ pub struct DashboardMember {
     /// The user's role in the project.
     pub role: ProjectRole,
     /// The time at which the user became a member.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub added_at: DateTime<Utc>,
 }
 
@@ -131,7 +131,7 @@ impl DashboardOptions {
             ));
         }
         for name in &self.metric_names {
-            crate::checks::check(name, "metric_names", None)?;
+            crate::validation::check(name, "metric_names", None)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::analysis::dependency_graphs;
 use crate::{Analysis, AnalysisId, Change, DependencyGraphId, Document, Project, ProjectId};
 
@@ -38,7 +38,7 @@ pub struct DependencyGraph {
     /// Additional data, in the application's own format.
     pub metadata: Document,
     /// The time at which the row was created.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

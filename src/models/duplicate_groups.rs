@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::analysis::duplicate_groups;
 use crate::{Analysis, AnalysisId, DuplicateGroupId, Fields, Json};
 
@@ -35,14 +35,14 @@ pub struct DuplicateGroup {
     /// Hash of the code.
     pub hash: String,
     /// The similarity of the places in percent, 0 to 100, with 2 decimals.
-    #[serde(deserialize_with = "crate::decimal::read")]
+    #[serde(deserialize_with = "crate::types::decimal::read")]
     pub similarity_percentage: BigDecimal,
     /// The number of duplicated lines.
     pub total_lines: i32,
     /// The places where the code occurs.
     pub files: Json<Vec<DuplicateFile>>,
     /// The time at which the row was created.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 
@@ -68,9 +68,9 @@ impl<'de> Deserialize<'de> for DuplicateFile {
         use serde::de::Error as _;
         let mut extra = Fields::deserialize(deserializer)?;
         let missing = D::Error::missing_field;
-        let path = crate::json::take(&mut extra, "path")?.ok_or_else(|| missing("path"))?;
-        let start_line = crate::json::take(&mut extra, "startLine")?;
-        let end_line = crate::json::take(&mut extra, "endLine")?;
+        let path = crate::types::json::take(&mut extra, "path")?.ok_or_else(|| missing("path"))?;
+        let start_line = crate::types::json::take(&mut extra, "startLine")?;
+        let end_line = crate::types::json::take(&mut extra, "endLine")?;
         Ok(Self {
             path,
             start_line: start_line.ok_or_else(|| missing("startLine"))?,
@@ -125,7 +125,7 @@ pub struct DuplicateGroupChanges {
     pub hash: Option<String>,
     /// New similarity, within the bounds of [`NewDuplicateGroup::similarity_percentage`].
     #[row(precision = 5, scale = 2)]
-    #[serde(default, deserialize_with = "crate::decimal::read")]
+    #[serde(default, deserialize_with = "crate::types::decimal::read")]
     pub similarity_percentage: Option<BigDecimal>,
     /// New number of lines.
     pub total_lines: Option<i32>,
@@ -148,7 +148,7 @@ pub struct DuplicateGroupFilter {
 ///
 /// A few bytes, such as `1e100000`, can be a number with a hundred thousand digits, which takes a second to send.
 fn within_percent(bound: &BigDecimal) -> BigDecimal {
-    if crate::decimal::is_bounded(bound) {
+    if crate::types::decimal::is_bounded(bound) {
         return bound.clone();
     }
     let digits = i64::try_from(bound.digits()).unwrap_or(i64::MAX);

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::setup::integrations;
 use crate::{
     Change, Document, IntegrationId, IntegrationType, Organization, OrganizationId, Project,
@@ -54,17 +54,17 @@ pub struct Integration {
     /// True if it is in use.
     pub is_enabled: bool,
     /// The time at which the last synchronization ended, successfully or not.
-    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub last_sync_at: Option<DateTime<Utc>>,
     /// The outcome of the last synchronization.
     pub sync_status: SyncStatus,
     /// The user that created it.
     pub created_by: UserId,
     /// The time at which the row was created.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// The time of the last change, set by the database. It increases strictly.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
 

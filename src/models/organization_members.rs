@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::public::organization_members;
 use crate::sql::Membership;
 use crate::{
@@ -38,7 +38,7 @@ pub struct OrganizationMember {
     /// The user's role in the organization.
     pub role: OrganizationRole,
     /// The time at which the user became a member.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub joined_at: DateTime<Utc>,
     /// The user that invited this one.
     pub invited_by: Option<UserId>,

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::public::project_members;
 use crate::sql::Membership;
 use crate::{Change, Project, ProjectId, ProjectMemberId, ProjectRole, User, UserId};
@@ -36,7 +36,7 @@ pub struct ProjectMember {
     /// The user's role in the project.
     pub role: ProjectRole,
     /// The time at which the user was added.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub added_at: DateTime<Utc>,
     /// The user that added this one.
     pub added_by: Option<UserId>,

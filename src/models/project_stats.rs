@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::Filter;
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::cache::project_stats;
 use crate::schema::public::projects;
 use crate::{OrganizationId, ProjectId, ProjectStatus};
@@ -29,12 +29,12 @@ pub struct ProjectStats {
     /// The number of completed analyses.
     pub completed_analyses: i64,
     /// The time at which the last analysis ended, successfully or not.
-    #[serde(with = "crate::timestamp::optional", default)]
-    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
+    #[serde(with = "crate::types::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub last_analysis_at: Option<DateTime<Utc>>,
     /// The mean of `overallScore` in the summaries of completed analyses. A score that is not a number does not
     /// count.
-    #[serde(default, deserialize_with = "crate::decimal::read")]
+    #[serde(default, deserialize_with = "crate::types::decimal::read")]
     pub avg_quality_score: Option<BigDecimal>,
     /// The number of members.
     pub member_count: i64,

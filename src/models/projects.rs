@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::public::projects;
 use crate::{
     Change, Document, Organization, OrganizationId, ProjectId, ProjectStatus, ProjectVisibility,
@@ -52,16 +52,16 @@ pub struct Project {
     /// The user that created it.
     pub created_by: UserId,
     /// The time at which the row was created.
-    #[serde(with = "crate::timestamp")]
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[serde(with = "crate::types::timestamp")]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// The time of the last change, set by the database. It increases strictly.
-    #[serde(with = "crate::timestamp")]
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[serde(with = "crate::types::timestamp")]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
     /// The time of the last analysis, if there was one.
-    #[serde(with = "crate::timestamp::optional", default)]
-    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
+    #[serde(with = "crate::types::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub last_analyzed_at: Option<DateTime<Utc>>,
 }
 

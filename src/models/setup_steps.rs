@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::setup::setup_steps;
 use crate::{Change, SetupSession, SetupSessionId, SetupStepId, StepStatus};
 
@@ -47,15 +47,15 @@ pub struct SetupStep {
     /// The reason of the failure.
     pub error_message: Option<String>,
     /// The time at which the run began.
-    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub started_at: Option<DateTime<Utc>>,
     /// The time at which the run ended.
-    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub completed_at: Option<DateTime<Utc>>,
     /// The duration of the run, in seconds.
     pub duration_seconds: Option<i32>,
     /// The time at which the row was created.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

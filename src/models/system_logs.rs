@@ -8,7 +8,7 @@ use uuid::Uuid;
 use wundr_db_macros::{Filter, NewRow};
 
 use super::User;
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::audit::system_logs;
 use crate::{Document, LogLevel, SystemLogId, UserId};
 
@@ -47,7 +47,7 @@ pub struct SystemLog {
     /// The user on whose behalf the service acted.
     pub user_id: Option<UserId>,
     /// The time of the event. Its month in UTC determines the partition.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
 }
 

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::setup::tools;
 use crate::{Change, Document, Error, Platform, Result, ToolCategory, ToolId};
 
@@ -44,22 +44,22 @@ pub struct Tool {
     /// The schema of the tool's settings, in the application's own format.
     pub configuration_schema: Option<Document>,
     /// The platforms on which the tool can be installed.
-    #[diesel(deserialize_as = crate::lenient::Elements<Platform>)]
+    #[diesel(deserialize_as = crate::types::lenient::Elements<Platform>)]
     pub supported_platforms: Vec<Platform>,
     /// The names of the tools that must be installed first.
-    #[diesel(deserialize_as = crate::lenient::Elements<String>)]
+    #[diesel(deserialize_as = crate::types::lenient::Elements<String>)]
     pub dependencies: Option<Vec<String>>,
     /// Additional data, in the application's own format.
     pub metadata: Document,
     /// True if the tool is offered. An inactive tool keeps its row.
     pub is_active: bool,
     /// The time at which the row was created.
-    #[serde(with = "crate::timestamp")]
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[serde(with = "crate::types::timestamp")]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// The time of the last change, set by the database. It increases strictly.
-    #[serde(with = "crate::timestamp")]
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[serde(with = "crate::types::timestamp")]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
 

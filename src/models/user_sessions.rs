@@ -12,7 +12,7 @@ use ipnetwork::IpNetwork;
 use serde::Serialize;
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::public::user_sessions;
 use crate::{Change, User, UserId, UserSessionId};
 
@@ -32,13 +32,13 @@ pub struct UserSession {
     #[serde(skip)]
     pub refresh_token_hash: Option<String>,
     /// The time from which on the session is no longer valid.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub expires_at: DateTime<Utc>,
     /// The time at which the row was created.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// The time of the last use.
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub last_used_at: DateTime<Utc>,
     /// The name that the client gives itself.
     pub user_agent: Option<String>,

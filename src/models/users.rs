@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
-use crate::page::orders;
+use crate::pagination::orders;
 use crate::schema::public::users;
 use crate::{Change, Document, UserId, UserRole};
 
@@ -34,16 +34,16 @@ pub struct User {
     /// True if the address was confirmed.
     pub email_verified: bool,
     /// The time of the last login, if there was one.
-    #[serde(with = "crate::timestamp::optional", default)]
-    #[diesel(deserialize_as = crate::timestamp::MaybeTime)]
+    #[serde(with = "crate::types::timestamp::optional", default)]
+    #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub last_login_at: Option<DateTime<Utc>>,
     /// The time at which the row was created.
-    #[serde(with = "crate::timestamp")]
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[serde(with = "crate::types::timestamp")]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub created_at: DateTime<Utc>,
     /// The time of the last change, set by the database. It increases strictly.
-    #[serde(with = "crate::timestamp")]
-    #[diesel(deserialize_as = crate::timestamp::AnyTime)]
+    #[serde(with = "crate::types::timestamp")]
+    #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
     pub updated_at: DateTime<Utc>,
 }
 

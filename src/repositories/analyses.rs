@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::lifecycle::{By, Step, Transition};
+use crate::models::analysis_lifecycle::{By, Step, Transition};
 use crate::schema::analysis::analyses;
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};

@@ -236,7 +236,7 @@ async fn write(ingest: Ingest<'_>, unit: &UnitOfWork<'_>) -> Result<Ingested> {
 
     let summary = ingest.summary.or_else(|| analysis.summary.clone());
     let summary = summary.unwrap_or_else(|| Json::Typed(tally.summary()));
-    crate::checks::check(&summary, "summary", None)?;
+    crate::validation::check(&summary, "summary", None)?;
     let completion = Completion::new(analysis.id, summary);
     let analysis = executor.one(completion).await?;
     unit.restore_idle_limit().await?;

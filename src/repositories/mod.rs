@@ -5,7 +5,7 @@
 //! difference.
 
 use super::*;
-use crate::page::Order as _;
+use crate::pagination::Order as _;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
 use members::remove_members;
 use writing::Write;
@@ -91,7 +91,7 @@ macro_rules! page {
             $self,
             $row,
             page,
-            crate::page::Order::start(page, $rows)?,
+            crate::pagination::Order::start(page, $rows)?,
             $total
         )
     }};
@@ -104,7 +104,7 @@ macro_rules! list_log {
         let (filter, page) = ($filter, $page);
         let rows = filter.query().select(crate::sql::columns_of::<$row>());
         if filter.names_times_only() {
-            let rows = crate::page::Order::sort(page, rows)?;
+            let rows = crate::pagination::Order::sort(page, rows)?;
             let rows = crate::sql::at_most(page.rows_to_fetch()?, rows);
             answer!($self, $row, page, rows, filter.query().count())
         } else {
@@ -141,7 +141,7 @@ macro_rules! list_of {
             .query()
             .filter($table::$parent.eq(parent_id($table::$parent)))
             .select(crate::sql::columns_of::<$row>());
-        let query = page_of_each(ids, crate::page::Order::start(page, rows)?);
+        let query = page_of_each(ids, crate::pagination::Order::start(page, rows)?);
         let (rows, totals) = if page.wants_total() {
             let children = filter.query().filter($table::$parent.eq_any(ids));
             let totals = crate::sql::CountBy::new(children.select($table::$parent));

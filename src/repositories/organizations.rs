@@ -245,7 +245,7 @@ impl OrganizationRepository for Organizations<'_> {
         if !settings.is_object() {
             return Err(Error::invalid("settings", "is not a JSON object"));
         }
-        crate::checks::check(&settings, "settings", None)?;
+        crate::validation::check(&settings, "settings", None)?;
         let merged = organizations::settings.eq(merged(organizations::settings, settings));
         let statement = diesel::update(organizations::table.find(id))
             .set(merged)

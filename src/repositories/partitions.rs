@@ -5,7 +5,7 @@ use diesel::sql_query;
 use diesel::sql_types::{Bool, Date, Integer, Nullable, Text};
 
 use super::*;
-use crate::partitions::{
+use crate::models::partitions::{
     Answer, IS_THERE, LIST, LOCK_TIMEOUT, LogTable, MAKE, MISSING, MOST_MONTHS_AHEAD, MissingMonth,
     Number, Partition, PartitionHealth, PartitionRow, Spared, with_lock_timeout,
 };

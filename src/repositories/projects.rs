@@ -385,7 +385,7 @@ impl ProjectRepository for Projects<'_> {
         if !configuration.is_object() {
             return Err(Error::invalid("configuration", "is not a JSON object"));
         }
-        crate::checks::check(&configuration, "configuration", None)?;
+        crate::validation::check(&configuration, "configuration", None)?;
         let merged = projects::configuration.eq(merged(projects::configuration, configuration));
         let statement = diesel::update(projects::table.find(id))
             .set(merged)

@@ -3,8 +3,8 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::models::setup_lifecycle::{AppendLog, SessionAction, TakeSession};
 use crate::schema::setup::setup_sessions;
-use crate::setup_lifecycle::{AppendLog, SessionAction, TakeSession};
 use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     Document, Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession,
@@ -307,7 +307,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
 
     async fn append_log(&self, id: SetupSessionId, entry: Document) -> Result<()> {
         let entry = entry.in_array();
-        crate::checks::check(&entry, "logs", None)?;
+        crate::validation::check(&entry, "logs", None)?;
         let statement = AppendLog::Session(id, &entry);
         match self.0.execute(statement).await? {
             0 => Err(Error::NotFound {

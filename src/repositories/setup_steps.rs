@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::models::setup_lifecycle::{AppendLog, StepAction, TakeStep};
 use crate::schema::setup::{setup_sessions, setup_steps};
-use crate::setup_lifecycle::{AppendLog, StepAction, TakeStep};
 use crate::sql::{Changes as _, NewRow as _, delete_matching};
 use crate::{
     Error, NewSetupStep, Page, Paged, Result, SetupSessionId, SetupStep, SetupStepChanges,
@@ -285,7 +285,7 @@ impl SetupStepRepository for SetupSteps<'_> {
     }
 
     async fn append_log(&self, id: SetupStepId, text: &str) -> Result<()> {
-        crate::checks::check(&text.to_owned(), "logs", None)?;
+        crate::validation::check(&text.to_owned(), "logs", None)?;
         match self.0.execute(AppendLog::Step(id, text)).await? {
             0 => Err(Error::NotFound { what: "SetupStep" }),
             _ => Ok(()),

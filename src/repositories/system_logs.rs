@@ -4,7 +4,7 @@ use chrono::Utc;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::partitions::{InMonths, when_run, window};
+use crate::models::partitions::{InMonths, when_run, window};
 use crate::schema::audit::system_logs;
 use crate::sql::NewRow as _;
 use crate::{

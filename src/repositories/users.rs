@@ -234,7 +234,7 @@ impl UserRepository for Users<'_> {
         if !preferences.is_object() {
             return Err(Error::invalid("preferences", "is not a JSON object"));
         }
-        crate::checks::check(&preferences, "preferences", None)?;
+        crate::validation::check(&preferences, "preferences", None)?;
         let merged = users::preferences.eq(merged(users::preferences, preferences));
         let statement = diesel::update(users::table.find(id))
             .set(merged)

@@ -62,7 +62,7 @@ impl<'a> ClaimNext<'a> {
         if types.is_empty() {
             return Err(Error::invalid("types", "must not be empty"));
         }
-        crate::checks::check(&worker.to_owned(), "worker", None)?;
+        crate::validation::check(&worker.to_owned(), "worker", None)?;
         Ok(Self {
             types: types.iter().map(|r#type| r#type.as_str()).collect(),
             worker,
@@ -132,7 +132,7 @@ impl<'a> Renew<'a> {
         progress: Option<i32>,
     ) -> Result<Self> {
         if let Some(percent) = progress {
-            crate::lifecycle::Step::Progress(percent).check()?;
+            crate::models::analysis_lifecycle::Step::Progress(percent).check()?;
         }
         Ok(Self {
             lease,
@@ -236,7 +236,7 @@ impl QueryFragment<Pg> for RequeueAbandoned {
              CASE times WHEN 1 THEN 'left by its worker, ' ELSE 'left by ' || times || ' workers, the last of them ' END \
              || lost.worker",
         );
-        crate::lifecycle::push_end_if_started(&mut out);
+        crate::models::analysis_lifecycle::push_end_if_started(&mut out);
         out.push_sql(" FROM lost JOIN counted USING (analysis_id) WHERE analyses.id = lost.analysis_id AND times >= ");
         out.push_bind_param::<Integer, _>(&self.attempts)?;
         out.push_sql(" RETURNING ");

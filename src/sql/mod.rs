@@ -81,8 +81,8 @@ travels_as_itself!(
 );
 
 impl Wire for sql_types::Timestamptz {
-    type Sql = crate::timestamp::Moment;
-    type Many = crate::timestamp::Moment;
+    type Sql = crate::types::timestamp::Moment;
+    type Many = crate::types::timestamp::Moment;
 }
 
 macro_rules! travels_as_text_array {
@@ -309,16 +309,15 @@ mod upsert;
 pub use cacheable::prepared;
 use cached_text::{Shape, push_text};
 pub(crate) use count_by::CountBy;
-pub use delete::{DeleteMatching, DeleteReturning, delete_matching};
+pub use delete::delete_matching;
 pub(crate) use literal_limit::at_most;
 pub use membership::{
     Membership, RemoveMembers, Removed, change_member, remove_members, upsert_member,
 };
 pub(crate) use page_per_parent::pages_of_each;
-pub use page_per_parent::{PageOfEach, page_of_each, parent_id};
+pub use page_per_parent::{page_of_each, parent_id};
 pub(crate) use subquery::{Rows, RowsOf, ValueOf, columns_of};
 #[cfg(feature = "blocking")]
-pub use typed::Typed;
 #[cfg(feature = "blocking")]
 pub(crate) use typed::{Found, found};
 #[cfg(feature = "async")]
@@ -326,9 +325,11 @@ pub(crate) use update::NewValues;
 #[cfg(any(feature = "async", feature = "blocking"))]
 pub(crate) use update::RowOf;
 use update::push_update;
-pub use update::{Update, update};
+pub use update::update;
+#[cfg(feature = "async")]
+pub use upsert::Upsert;
 use upsert::push_on_conflict;
-pub use upsert::{Upsert, upsert};
+pub use upsert::upsert;
 
 /// Pushes `separator` before every element but the first.
 fn separate(out: &mut AstPass<'_, '_, Pg>, index: usize, separator: &str) {

@@ -10,7 +10,7 @@ use diesel::sql_types::{self, Array, SqlType};
 use diesel::{QueryResult, dsl};
 use uuid::Uuid;
 
-use crate::page::Order;
+use crate::pagination::Order;
 use crate::{Page, Paged};
 
 /// `SELECT ... FROM parents CROSS JOIN LATERAL (a page of the parent's rows)`: no more is read for any parent than its

@@ -7,8 +7,8 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Uuid};
 
 use super::finding_matching::{Compared, VERDICTS, holds_for, push_matching};
-use crate::gate::Measurements;
-use crate::tracking::check_projects;
+use crate::models::quality_gates::Measurements;
+use crate::models::tracking::check_projects;
 use crate::{
     AnalysisId, Error, GateCondition, GateVerdict, ProjectId, QualityGate, Reference, Result,
 };
@@ -100,7 +100,7 @@ impl<'a> Measure<'a> {
 
 /// Parses a score. Other clients may have stored it as text.
 fn number(text: &str) -> Option<BigDecimal> {
-    crate::decimal::parse(text.trim())
+    crate::types::decimal::parse(text.trim())
 }
 
 /// Writes the number of `source`'s findings by severity.

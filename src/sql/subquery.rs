@@ -9,7 +9,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Record, SqlType};
 use diesel::{Expression, QueryResult, Selectable};
 
-use crate::decoding::undecodable_among;
+use crate::mapping::decoding::undecodable_among;
 
 /// Returns the columns of a row, for a query that stands in another: what `as_select` gives says of itself only whose they are.
 pub(crate) fn columns_of<R: Selectable<Pg>>() -> R::SelectExpression {

@@ -6,7 +6,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Binary, Nullable, Uuid};
 
 use super::finding_matching::{Compared, VERDICTS, holds_for, push_matching};
-use crate::tracking::check_projects;
+use crate::models::tracking::check_projects;
 use crate::{AnalysisId, AnalysisIssueId, Error, ProjectId, Result, TrackedIssue, Tracking};
 
 /// The statement that matches the findings and carries verdicts over.

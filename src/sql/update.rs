@@ -48,7 +48,7 @@ impl<C: Changes> QueryFragment<Pg> for NewValues<'_, C> {
         }
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
         if let Some(Some(expected)) = self.changes.expected() {
-            out.push_bind_param::<crate::timestamp::Moment, _>(expected)?;
+            out.push_bind_param::<crate::types::timestamp::Moment, _>(expected)?;
         }
         Ok(())
     }
@@ -98,7 +98,7 @@ impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
         if let Some(Some(expected)) = self.changes.expected() {
             out.push_sql(" AND \"updated_at\" = ");
-            out.push_bind_param::<crate::timestamp::Moment, _>(expected)?;
+            out.push_bind_param::<crate::types::timestamp::Moment, _>(expected)?;
         }
         if !is_empty {
             out.push_sql(" RETURNING ");

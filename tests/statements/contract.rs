@@ -3,7 +3,7 @@ use std::sync::Mutex;
 
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
-use wundr_db::sql::prepared;
+use wundr_db::__private::sql::prepared;
 use wundr_db::{
     AnalysisId, AnalysisType, NewAnalysis, NewProject, NewUser, Page, ProjectId, Result, UserId,
 };

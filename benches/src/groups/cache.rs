@@ -23,6 +23,9 @@ const HEAD: usize = 21;
 /// The number of cached rows.
 const ROWS: usize = 512;
 
+/// The prefix of the keys of encrypted values.
+const SEALED: &str = "sealed";
+
 /// A Redis server with cached projects, and the contenders that read them.
 #[derive(Clone)]
 struct Setting {
@@ -31,6 +34,8 @@ struct Setting {
     cached: Cached,
     blocking: blocking::Cached,
     near: Cached,
+    /// All values are encrypted.
+    sealed: Cached,
     bare: redis::aio::MultiplexedConnection,
     ids: Arc<Vec<ProjectId>>,
     /// The key of each project's value.
@@ -54,6 +59,10 @@ impl Setting {
             db.clone(),
             config()?.near(10_000, Duration::from_secs(3600)),
         )?;
+        let sealed = Cached::new(
+            db.clone(),
+            config()?.prefix(SEALED).key([7; 32]),
+        )?;
         let blocking = blocking::Cached::new(to.wundr_blocking()?, config()?)?;
         let client = redis::Client::open(url.as_str())?;
         let bare = world
@@ -65,6 +74,7 @@ impl Setting {
             cached,
             blocking,
             near,
+            sealed,
             bare,
             ids: ids.into(),
             keys: Arc::default(),
@@ -77,10 +87,12 @@ impl Setting {
         for id in std::iter::once(&self.ids[0]).chain(self.ids.iter()) {
             self.cached.projects().find(*id).await?;
             self.near.projects().find(*id).await?;
+            self.sealed.projects().find(*id).await?;
         }
         let mut found = HashMap::new();
         let keys: Vec<String> = self.bare.keys("*:project:*").await?;
-        for key in keys {
+        let plain = |key: &String| !key.starts_with(SEALED);
+        for key in keys.into_iter().filter(plain) {
             let id = key
                 .rsplit(':')
                 .nth(1)
@@ -159,6 +171,7 @@ fn hits(world: &mut World, name: &'static str, tasks: usize, operations: usize) 
     );
     let repositories = [
         ("wundr_async", Reader::Cached(setting.cached.clone())),
+        ("wundr_sealed", Reader::Cached(setting.sealed.clone())),
         ("wundr_near", Reader::Cached(setting.near.clone())),
         ("uncached", Reader::Plain(setting.db.clone())),
     ];

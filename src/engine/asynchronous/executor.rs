@@ -19,8 +19,8 @@ use futures_util::stream::{
 
 use super::pool::Lease;
 use super::{BoxFuture, Db, Tx};
-use crate::decoding::{Tried, decoded, tried};
 use crate::engine::connection::{Connection, PgRow, ResultStream};
+use crate::mapping::decoding::{Tried, decoded, tried};
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::{
     Changes, Given, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Upsert, Values,

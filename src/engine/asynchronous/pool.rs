@@ -12,10 +12,10 @@ use futures_util::future::{self, Either, FutureExt as _};
 use tokio::sync::Semaphore;
 
 use crate::config::Recycling;
-use crate::engine::connect::{Connector, Tls};
+use crate::engine::connection::connect::{Connector, Tls};
+use crate::engine::usage::{Usage, Use};
 use crate::error::{Failure, Stage, Verdict};
 use crate::transaction::PROOF_OF_HEALTH;
-use crate::usage::{Usage, Use};
 use crate::{Config, Error, Result};
 
 /// Opens connections and tells which may be used again.

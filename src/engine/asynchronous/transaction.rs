@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 use futures_util::stream::{FuturesOrdered, StreamExt};
 
-#[cfg(feature = "redis")]
-use super::super::cached;
 use super::Executor;
 use super::executor::Running;
 use super::pool::Pooled;
+#[cfg(feature = "redis")]
+use super::protocol;
 use crate::engine::connection::Connection;
 use crate::error::{Stage, Verdict};
 #[cfg(feature = "redis")]
@@ -63,7 +63,7 @@ pub struct Tx {
     /// The cache keys of the rows that were written.
     pub(super) notes: Notes,
     #[cfg(feature = "redis")]
-    pub(super) cache: Option<std::sync::Arc<super::super::cached::store::CacheClient>>,
+    pub(super) cache: Option<std::sync::Arc<super::protocol::client::CacheClient>>,
     /// A savepoint was being begun or ended when its future was dropped.
     pub(super) adrift: bool,
     pub(super) ended: bool,
@@ -339,14 +339,14 @@ impl Tx {
         let outcome = outcome.map_err(|failure| failure.error);
         #[cfg(feature = "redis")]
         if let (Some(fences), Some(cache), true) = (fences, &self.cache, self.ended) {
-            cached::fences::end(cache, fences).await;
+            protocol::fences::end(cache, fences).await;
         }
         outcome
     }
 
     /// Fences what was written, if there is a cache and something was.
     #[cfg(feature = "redis")]
-    async fn fence(&mut self) -> Result<Option<cached::fences::Fences>> {
+    async fn fence(&mut self) -> Result<Option<protocol::fences::Fences>> {
         let (Some(cache), Some(touched)) = (self.cache.clone(), self.notes.take()) else {
             return Ok(None);
         };
@@ -357,7 +357,7 @@ impl Tx {
             return Ok(None);
         };
         cache.is_on(&timeline);
-        let fences = cached::fences::fence(&cache, &touched, &id, &self.executor()).await?;
+        let fences = protocol::fences::fence(&cache, &touched, &id, &self.executor()).await?;
         Ok(Some(fences))
     }
 

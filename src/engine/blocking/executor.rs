@@ -12,7 +12,7 @@ use diesel::query_dsl::methods::ExecuteDsl;
 
 use super::{Db, Tx};
 use crate::Result;
-use crate::decoding::{Tried, decoded, tried};
+use crate::mapping::decoding::{Tried, decoded, tried};
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::{
     Changes, Found, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf, found, insert, insert_many,

@@ -8,11 +8,12 @@ use diesel::QueryResult;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 use diesel::pg::PgConnection;
 
-#[cfg(feature = "redis")]
-use super::super::cached;
 use super::Executor;
 use super::copy::copy;
 use super::pool::{Connection, Pooled};
+#[cfg(feature = "redis")]
+use super::protocol;
+use crate::engine::usage::Use;
 use crate::error::{Failure, Stage, Verdict};
 #[cfg(feature = "redis")]
 use crate::sql::cache as question;
@@ -21,7 +22,6 @@ use crate::sql::copy::is_worth_a_copy;
 use crate::sql::prepared;
 use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
 use crate::transaction::{Hold, Occupancy, already_failed, is_first_failure, savepoint_abandoned};
-use crate::usage::Use;
 use crate::write_set::{Everything, Notes, Touches};
 use crate::{Error, Result};
 
@@ -49,7 +49,7 @@ pub struct Tx {
     /// The cache keys of the rows that were written.
     pub(super) notes: Notes,
     #[cfg(feature = "redis")]
-    pub(super) cache: Option<std::sync::Arc<super::super::cached::store::CacheClient>>,
+    pub(super) cache: Option<std::sync::Arc<super::protocol::client::CacheClient>>,
     pub(super) ended: bool,
 }
 
@@ -294,14 +294,14 @@ impl Tx {
         });
         #[cfg(feature = "redis")]
         if let (Some(fences), Some(cache), true) = (fences, &self.cache, self.ended) {
-            cached::fences::end(cache, fences);
+            protocol::fences::end(cache, fences);
         }
         outcome
     }
 
     /// Fences what was written, if there is a cache and something was.
     #[cfg(feature = "redis")]
-    fn fence(&mut self) -> Result<Option<cached::fences::Fences>> {
+    fn fence(&mut self) -> Result<Option<protocol::fences::Fences>> {
         let (Some(cache), Some(touched)) = (self.cache.clone(), self.notes.take()) else {
             return Ok(None);
         };
@@ -312,7 +312,7 @@ impl Tx {
             return Ok(None);
         };
         cache.is_on(&timeline);
-        let fences = cached::fences::fence(&cache, &touched, &id, &self.executor())?;
+        let fences = protocol::fences::fence(&cache, &touched, &id, &self.executor())?;
         Ok(Some(fences))
     }
 

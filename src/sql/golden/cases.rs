@@ -5,14 +5,14 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use super::Registry;
-use crate::lifecycle::{By, Step, Transition};
+use crate::models::analysis_lifecycle::{By, Step, Transition};
+use crate::models::partitions::{self, InMonths, LogTable, Spared};
+use crate::models::setup_lifecycle::{AppendLog, SessionAction, StepAction, TakeSession, TakeStep};
 use crate::models::*;
-use crate::page::Order;
-use crate::partitions::{self, InMonths, LogTable, Spared};
+use crate::pagination::Order;
 use crate::schema::analysis::analysis_issues;
 use crate::schema::audit::audit_logs;
 use crate::schema::public::{organization_members, projects, user_sessions, users};
-use crate::setup_lifecycle::{AppendLog, SessionAction, StepAction, TakeSession, TakeStep};
 use crate::sql::CountBy;
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_issues::ResolveMatching;
@@ -194,7 +194,7 @@ fn add_parts(registry: &mut Registry) {
         &audit_logs::table.filter(months).select(audit_logs::id),
     );
 
-    let beyond = crate::page::Beyond {
+    let beyond = crate::pagination::Beyond {
         table: diesel::QuerySource::from_clause(&users::table),
         column: users::created_at,
         id: UserId::new().into(),
@@ -347,7 +347,7 @@ fn add_texts(registry: &mut Registry) {
     let months = ["2024-01-01".parse().unwrap(), "2024-03-01".parse().unwrap()];
     let spared = Spared::new(tables, &months).unwrap();
     for (name, types, sql) in [
-        ("health", "", crate::health::PROBE),
+        ("health", "", crate::models::health::PROBE),
         ("cache_database_identity", "", question::IDENTITY),
         ("cache_cluster_identity", "", question::CLUSTER),
         ("cache_next_transaction", "", question::NEXT),

@@ -1,0 +1,313 @@
+//! Reading several entries at once: one command for what is there, one query and two scripts for what is not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use uuid::Uuid;
+
+#[cfg(feature = "cache-faults")]
+use super::client::failpoint;
+use super::client::{CacheClient, Found, admits, get_each, keep_near, near};
+use super::generation::{attached, open};
+use super::lineage::confirm;
+use super::repository;
+use super::servers::{ShardSession, Unusable, step};
+#[cfg(feature = "cache-faults")]
+use crate::cache::Failpoint;
+use crate::cache::entry::Entry;
+use crate::cache::keys::EntryKey;
+use crate::cache::scripts::{FILL_ALL, LEASE_ALL, Reply};
+
+/// The entries to read from the database.
+pub(crate) struct Missing {
+    /// The places of the entries that were not found, each entry once.
+    pub(crate) indices: Vec<usize>,
+    names: Vec<EntryKey>,
+    /// For places that ask for the same entry: the place that is read.
+    same: Vec<usize>,
+    leases: Vec<Leases>,
+    began: Instant,
+    /// The same time in the form in which values carry it.
+    moment: u64,
+}
+
+/// The right to fill some entries of one shard.
+struct Leases {
+    shard: u16,
+    attached: Arc<ShardSession>,
+    nonce: String,
+    indices: Vec<usize>,
+}
+
+/// Looks several entries up.
+#[repository]
+pub(crate) async fn look_up_all<T: Entry>(
+    store: &CacheClient,
+    names: &[EntryKey],
+) -> (Vec<Option<T>>, Missing) {
+    let mut found: Vec<Option<T>> = names.iter().map(|name| near(store, name)).collect();
+    let mut first_place: HashMap<&EntryKey, usize> = HashMap::new();
+    let same: Vec<usize> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| *first_place.entry(name).or_insert(index))
+        .collect();
+    let near_hits = found.iter().filter(|value| value.is_some()).count();
+    let mut by_shard: HashMap<u16, Vec<usize>> = HashMap::new();
+    for (index, name) in names.iter().enumerate() {
+        if found[index].is_none() && same[index] == index && admits(store, name) {
+            by_shard
+                .entry(name.shard(store.settings.shards))
+                .or_default()
+                .push(index);
+        }
+    }
+    let mut leases = Vec::new();
+    let wanted: Vec<(u16, Vec<&EntryKey>)> = by_shard
+        .iter()
+        .map(|(&shard, indices)| (shard, indices.iter().map(|&index| &names[index]).collect()))
+        .collect();
+    if !wanted.is_empty() {
+        confirm(store).await;
+    }
+    let values = get_each(store, &wanted).await;
+    for ((shard, indices), values) in by_shard.into_iter().zip(values) {
+        let Some(Found { attached, values }) = values else {
+            continue;
+        };
+        for (&index, value) in indices.iter().zip(values) {
+            let decoded =
+                value.and_then(|bytes| store.decoded::<T>(&attached.names, &names[index], &bytes));
+            found[index] = decoded.map(|decoded| {
+                keep_near(store, &names[index], &decoded.value);
+                decoded.value
+            });
+        }
+        let missing: Vec<usize> = indices
+            .into_iter()
+            .filter(|&index| found[index].is_none())
+            .collect();
+        if !missing.is_empty() {
+            leases.extend(lease_all(store, shard, names, missing).await.ok().flatten());
+        }
+    }
+    for index in 0..names.len() {
+        if found[index].is_none() {
+            found[index] = found[same[index]].clone();
+        }
+    }
+    let indices: Vec<usize> = (0..names.len())
+        .filter(|&index| found[index].is_none() && same[index] == index)
+        .collect();
+    let hits = found.iter().filter(|value| value.is_some()).count() - near_hits;
+    let counters = &store.counters;
+    counters
+        .near_hits
+        .fetch_add(near_hits as u64, Ordering::Relaxed);
+    counters.hits.fetch_add(hits as u64, Ordering::Relaxed);
+    counters
+        .misses
+        .fetch_add(indices.len() as u64, Ordering::Relaxed);
+    let missing = Missing {
+        indices,
+        names: names.to_vec(),
+        same,
+        leases,
+        began: Instant::now(),
+        moment: store.moment(),
+    };
+    (found, missing)
+}
+
+#[repository]
+async fn lease_all(
+    store: &CacheClient,
+    shard: u16,
+    names: &[EntryKey],
+    indices: Vec<usize>,
+) -> Result<Option<Leases>, Unusable> {
+    let attached = attached(store, shard).await?;
+    let nonce = Uuid::now_v7().simple().to_string();
+    let milliseconds = store.settings.lease.as_millis().max(1).to_string();
+    let entries: Vec<String> = indices
+        .iter()
+        .map(|&index| attached.names.entry(&names[index]))
+        .collect();
+    let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let schema = &attached.names.schema;
+    let arguments = [nonce.as_bytes(), milliseconds.as_bytes(), schema.as_bytes()];
+    let reply = step(store, &attached, &LEASE_ALL, &keys, &arguments).await;
+    match reply.inspect_err(|error| store.failed(shard, Some(&attached), error))? {
+        Reply::Each(granted) => {
+            let granted = indices
+                .into_iter()
+                .zip(granted)
+                .filter(|(_, granted)| *granted);
+            Ok(Some(Leases {
+                shard,
+                nonce,
+                indices: granted.map(|(index, _)| index).collect(),
+                attached,
+            }))
+        }
+        Reply::Closed(barrier) => {
+            // The next reader fills it.
+            open(store, shard, &attached, barrier).await?;
+            Ok(None)
+        }
+        _ => {
+            store.detach(shard, &attached);
+            Ok(None)
+        }
+    }
+}
+
+/// Stores what was read for the places that were missing, where nothing came between, and puts it in its places.
+#[repository]
+pub(crate) async fn settle_all<T: Entry>(
+    store: &CacheClient,
+    missing: Missing,
+    values: Vec<T>,
+    found: &mut [Option<T>],
+) {
+    for (&index, value) in missing.indices.iter().zip(values) {
+        found[index] = Some(value);
+        store.distrust(&missing.names[index], missing.moment);
+    }
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::BeforeFill).await;
+    for leases in &missing.leases {
+        // What cannot be stored was read all the same.
+        let _ = fill_all(store, leases, &missing, found).await;
+    }
+    for index in 0..found.len() {
+        if found[index].is_none() {
+            found[index] = found[missing.same[index]].clone();
+        }
+    }
+}
+
+#[repository]
+async fn fill_all<T: Entry>(
+    store: &CacheClient,
+    leases: &Leases,
+    missing: &Missing,
+    found: &[Option<T>],
+) -> Result<(), Unusable> {
+    let attached = &leases.attached;
+    let mut entries = Vec::new();
+    let mut values = Vec::new();
+    let cost = missing.began.elapsed();
+    for &index in &leases.indices {
+        if let Some(value) = &found[index] {
+            let name = &missing.names[index];
+            entries.push(attached.names.entry(name));
+            let lifetime = store.lifetime(name, value);
+            values.push(store.encoded(
+                &attached.names,
+                name,
+                value,
+                missing.moment,
+                cost,
+                lifetime,
+            ));
+        }
+    }
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let mut arguments = vec![leases.nonce.as_bytes(), attached.names.schema.as_bytes()];
+    for (milliseconds, value) in &values {
+        arguments.extend([milliseconds.as_bytes(), &value[..]]);
+    }
+    let reply = step(store, attached, &FILL_ALL, &keys, &arguments).await;
+    let reply = reply.inspect_err(|error| store.failed(leases.shard, Some(attached), error))?;
+    if let Reply::Each(filled) = reply {
+        let stored = filled.iter().filter(|filled| **filled).count() as u64;
+        store.counters.fills.fetch_add(stored, Ordering::Relaxed);
+        let refused = filled.len() as u64 - stored;
+        store
+            .counters
+            .fills_refused
+            .fetch_add(refused, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// A value as it lies in the cache.
+pub(crate) struct Stored {
+    attached: Arc<ShardSession>,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    pub(crate) fn decoded<T: Entry>(&self, store: &CacheClient, name: &EntryKey) -> Option<T> {
+        let decoded = store.decoded(&self.attached.names, name, &self.bytes);
+        decoded.map(|decoded| decoded.value)
+    }
+}
+
+/// Returns the values of all these entries as they were at one moment; `None` if one is not there, or has changed meanwhile. The
+/// process's own memory is not looked at: what lies there is of different moments.
+///
+/// # Errors
+/// The cache cannot be asked for one of them.
+#[repository]
+pub(crate) async fn all_at_one_moment(
+    store: &CacheClient,
+    names: &[EntryKey],
+) -> Result<Option<Vec<Stored>>, Unusable> {
+    if !names.iter().all(|name| admits(store, name)) {
+        return Err(Unusable::Resting);
+    }
+    confirm(store).await;
+    let mut by_shard: Vec<(u16, Vec<&EntryKey>)> = Vec::new();
+    for name in names {
+        let shard = name.shard(store.settings.shards);
+        match by_shard.iter_mut().find(|(other, _)| *other == shard) {
+            Some((_, names)) => names.push(name),
+            None => by_shard.push((shard, vec![name])),
+        }
+    }
+    let Some(found) = each(store, names, &by_shard).await? else {
+        return Ok(None);
+    };
+    if by_shard.len() > 1 {
+        // Several commands. What has not changed between the first reading and the second was there between them.
+        let again = each(store, names, &by_shard).await?;
+        let is_same = again.is_some_and(|again| {
+            let mut both = found.iter().zip(&again);
+            both.all(|(first, second)| first.bytes == second.bytes)
+        });
+        if !is_same {
+            return Ok(None);
+        }
+    }
+    Ok(Some(found))
+}
+
+/// Returns the values in the order of the names; `None` if one is not there.
+#[repository]
+async fn each(
+    store: &CacheClient,
+    names: &[EntryKey],
+    by_shard: &[(u16, Vec<&EntryKey>)],
+) -> Result<Option<Vec<Stored>>, Unusable> {
+    let mut stored: HashMap<&EntryKey, Stored> = HashMap::new();
+    let found = get_each(store, by_shard).await;
+    for ((_, names), found) in by_shard.iter().zip(found) {
+        let Some(Found { attached, values }) = found else {
+            return Err(Unusable::Resting);
+        };
+        for (&name, bytes) in names.iter().zip(values) {
+            if let Some(bytes) = bytes {
+                let attached = Arc::clone(&attached);
+                stored.insert(name, Stored { attached, bytes });
+            }
+        }
+    }
+    Ok(names.iter().map(|name| stored.remove(name)).collect())
+}

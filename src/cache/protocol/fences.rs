@@ -1,0 +1,294 @@
+//! The writers' side of the protocol: fences around the entries that a transaction changes.
+//!
+//! **Idea.** Before its commit a transaction *fences* each entry that it changes: one script deletes the value and the lease,
+//! and adds the fence. After the commit another script removes the fence. While an entry is fenced, no lease is granted and
+//! no value is stored, so readers go to the database.
+//!
+//! **Invariant.** A value in the cache was read from the database when no fence of its entry was set, and no fence was set
+//! between that read and the fill. Therefore it contains every write that was acknowledged before.
+//!
+//! **Races.**
+//!
+//! - A reader read the old row before the fence was set, and fills after it: the fence has deleted the reader's lease, and
+//!   the fill is refused.
+//! - A reader reads the old row between the fence and the commit: it has no lease, and stores nothing.
+//! - The writer dies, is cancelled, or does not know the outcome of its commit: the fence stays. A reader removes it only
+//!   when PostgreSQL reports that the transaction has ended.
+//! - Redis loses the fence: it loses the epoch, and with it the generation. A new generation is opened for fills only when
+//!   all transactions that may have had a fence in an earlier one have ended.
+//!
+//! **Executor.** The leases are those of Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013), section 3.2.1. The
+//! protocol is checked as a model in `tests/cache_model.rs`, and on real servers in `tests/cache_history`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use super::client::CacheClient;
+#[cfg(feature = "cache-faults")]
+use super::client::failpoint;
+#[cfg(feature = "cache-faults")]
+use super::generation::attached;
+use super::generation::{attached_by, renew, renew_at_once};
+use super::servers::{ShardSession, Unusable, step, step_all};
+use super::{Executor, repository};
+#[cfg(feature = "cache-faults")]
+use crate::cache::Failpoint;
+use crate::cache::keys::EntryKey;
+use crate::cache::scripts::{BEGIN, END, Reply};
+use crate::cache::{Unfenced, count, events};
+use crate::write_set::WriteSet;
+use crate::{Error, Result};
+
+/// The fences of one transaction. If the writer dies, a reader removes them once PostgreSQL reports the transaction as
+/// ended.
+pub(crate) struct Fences {
+    token: String,
+    entries: Vec<(u16, Arc<ShardSession>, Vec<String>)>,
+    names: Vec<EntryKey>,
+    everything: bool,
+}
+
+/// Removes the entries that the transaction has changed from the cache, and keeps them out until [`end`]. Kinds that this
+/// process does not cache are fenced too, because other processes may cache them. `own` is the transaction.
+///
+/// # Errors
+/// The transaction must not be committed after an error:
+///
+/// - [`Error::Cache`] if an entry cannot be fenced and the settings forbid an unfenced commit.
+/// - The error of a query to the database, which has aborted the transaction.
+#[repository]
+pub(crate) async fn fence(
+    store: &CacheClient,
+    touched: &WriteSet,
+    transaction: &str,
+    own: &Executor<'_>,
+) -> Result<Fences> {
+    let names: Vec<EntryKey> = touched.keys().map(EntryKey::from).collect();
+    let mut fences = Fences {
+        token: Uuid::now_v7().simple().to_string(),
+        entries: Vec::new(),
+        names,
+        everything: touched.is_everything(),
+    };
+    forget_near(store, &fences);
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::BeforeFence).await;
+    #[cfg(feature = "cache-faults")]
+    if injects!(store, DeleteAfterCommitOnly) {
+        return Ok(fences);
+    }
+    let mut by_shard: HashMap<u16, Vec<&EntryKey>> = HashMap::new();
+    if fences.everything {
+        let shards = 0..store.settings.shards;
+        // A failed shard is tried once more below, which gives the reason.
+        let left_out = match shards.len() {
+            1 => shards.collect(),
+            _ => renew_at_once(store, own)
+                .await
+                .unwrap_or_else(|_| shards.collect()),
+        };
+        by_shard.extend(left_out.into_iter().map(|shard| (shard, Vec::new())));
+    } else {
+        for name in &fences.names {
+            let shard = name.shard(store.settings.shards);
+            by_shard.entry(shard).or_default().push(name);
+        }
+    }
+    let mut answers = if fences.everything {
+        HashMap::new()
+    } else {
+        begin_at_once(store, &by_shard, &fences.token, transaction).await
+    };
+    let began = Instant::now();
+    let patience = store.settings.connect_timeout + store.settings.response_timeout;
+    let mut has_failed = false;
+    for (shard, names) in by_shard {
+        let outcome = if has_failed && began.elapsed() > patience {
+            // Limits the total wait: many shards that do not answer take no longer than one.
+            Err(Unusable::Resting)
+        } else if fences.everything {
+            renew(store, shard, own).await
+        } else {
+            let first = answers.remove(&shard);
+            let begun = begin(store, shard, &names, &fences.token, transaction, own, first).await;
+            begun.map(|entries| fences.entries.push(entries))
+        };
+        has_failed |= outcome.is_err();
+        if let Err(error) = outcome {
+            if let Unusable::Database(error) = error {
+                // The failed query has aborted the transaction.
+                end(store, fences).await;
+                return Err(error);
+            }
+            match store.settings.unfenced {
+                Unfenced::FailBeforeCommit => {
+                    end(store, fences).await;
+                    return Err(Error::Cache(error.to_string()));
+                }
+                Unfenced::Proceed => {
+                    count(&store.counters.unfenced);
+                    events::unfenced(&error);
+                    store.shard(shard).record_unfenced_commit();
+                }
+            }
+        }
+    }
+    count(&store.counters.fences);
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::BeforeCommit).await;
+    Ok(fences)
+}
+
+/// The outcome of the script `begin` in one shard.
+struct Begun {
+    attached: Arc<ShardSession>,
+    entries: Vec<String>,
+    reply: Result<Reply, Unusable>,
+}
+
+/// Fences the entries of several shards concurrently. Leaves out shards without a session.
+#[repository]
+async fn begin_at_once(
+    store: &CacheClient,
+    by_shard: &HashMap<u16, Vec<&EntryKey>>,
+    token: &str,
+    transaction: &str,
+) -> HashMap<u16, Begun> {
+    if by_shard.len() < 2 {
+        return HashMap::new();
+    }
+    let mut asked = Vec::new();
+    for (&shard, names) in by_shard {
+        if let Some(attached) = store.shard(shard).current() {
+            asked.push((shard, entries(&attached, names), attached));
+        }
+    }
+    let arguments = [token.as_bytes(), transaction.as_bytes()];
+    let calls = asked
+        .iter()
+        .map(|(_, entries, attached)| (&**attached, &entries[..]));
+    let replies = step_all(store, &BEGIN, calls, &arguments).await;
+    let asked = asked.into_iter().zip(replies);
+    asked
+        .map(|((shard, entries, attached), reply)| {
+            let begun = Begun {
+                attached,
+                entries,
+                reply,
+            };
+            (shard, begun)
+        })
+        .collect()
+}
+
+/// Returns the names under which entries are fenced.
+fn entries(attached: &ShardSession, names: &[&EntryKey]) -> Vec<String> {
+    let entries = names.iter().map(|name| attached.names.entry(name));
+    entries.collect()
+}
+
+#[repository]
+async fn begin(
+    store: &CacheClient,
+    shard: u16,
+    names: &[&EntryKey],
+    token: &str,
+    transaction: &str,
+    own: &Executor<'_>,
+    mut first: Option<Begun>,
+) -> Result<(u16, Arc<ShardSession>, Vec<String>), Unusable> {
+    // After a restart of the server the first call reports that the connection is closed.
+    for attempt in 0..ATTEMPTS {
+        let begun = match first.take() {
+            Some(begun) => begun,
+            None => {
+                let attached = attached_by(store, shard, own).await?;
+                let entries = entries(&attached, names);
+                let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+                let arguments = [token.as_bytes(), transaction.as_bytes()];
+                let reply = step(store, &attached, &BEGIN, &keys, &arguments).await;
+                Begun {
+                    attached,
+                    entries,
+                    reply,
+                }
+            }
+        };
+        match begun.reply {
+            Ok(Reply::Lost) => {
+                store.detach(shard, &begun.attached);
+            }
+            Ok(Reply::Done(_)) => return Ok((shard, begun.attached, begun.entries)),
+            Ok(_) => return Err(Unusable::Misunderstood),
+            // The next attempt sends the script's text.
+            Err(error) if error.is_unknown_script() => {}
+            Err(error) => {
+                store.failed(shard, Some(&begun.attached), &error);
+                let is_elsewhere = error.is_loss() || error.is_redirection();
+                if attempt + 1 == ATTEMPTS || !is_elsewhere {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Err(Unusable::Restless)
+}
+
+const ATTEMPTS: u32 = 3;
+
+/// Removes the fences of a transaction that has ended. A failure does not affect the transaction: a reader removes the
+/// fences later.
+#[repository]
+pub(crate) async fn end(store: &CacheClient, fences: Fences) {
+    #[cfg(feature = "cache-faults")]
+    failpoint(store, Failpoint::BeforeEnd).await;
+    forget_near(store, &fences);
+    #[cfg(feature = "cache-faults")]
+    if injects!(store, DeleteAfterCommitOnly) {
+        return delete(store, &fences).await;
+    }
+    let arguments = [fences.token.as_bytes(), b"own"];
+    let calls = fences.entries.iter();
+    let calls = calls.map(|(_, attached, entries)| (&**attached, &entries[..]));
+    let ended = step_all(store, &END, calls, &arguments).await;
+    for ((shard, attached, entries), ended) in fences.entries.iter().zip(ended) {
+        let ended = match ended {
+            Err(error) if error.is_unknown_script() => {
+                let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+                step(store, attached, &END, &keys, &arguments).await
+            }
+            ended => ended,
+        };
+        if let Err(error) = ended {
+            store.failed(*shard, Some(attached), &error);
+        }
+    }
+}
+
+/// Removes the entries from the near cache, and rejects older values of them.
+fn forget_near(store: &CacheClient, fences: &Fences) {
+    if fences.everything {
+        store.forget_all_near();
+    }
+    let now = store.moment();
+    for name in &fences.names {
+        store.forget_near(name);
+        store.distrust(name, now);
+    }
+}
+
+/// Deletes after the commit, without fences. Deliberately incorrect: the tests have to detect it.
+#[cfg(feature = "cache-faults")]
+#[repository]
+async fn delete(store: &CacheClient, fences: &Fences) {
+    for name in &fences.names {
+        if let Ok(attached) = attached(store, name.shard(store.settings.shards)).await {
+            let mut command = redis::cmd("DEL");
+            command.arg(attached.names.value(name));
+            let _ = attached.link.send(&command, &store.counters).await;
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The protocol between readers, writers and Redis: leases, fences and generations, compiled for each engine.
+//!
+//! `docs/cache-protocol.md` describes it, and `tests/cache_model.rs` is its model.
+
+use super::*;
+
+/// Checks whether a fault is injected. Without the feature `cache-faults` that is `false`.
+#[cfg(feature = "cache-faults")]
+macro_rules! injects {
+    ($store:expr, $fault:ident) => {
+        $store.settings.injected_fault == Some(crate::cache::InjectedFault::$fault)
+    };
+}
+#[cfg(not(feature = "cache-faults"))]
+macro_rules! injects {
+    ($store:expr, $fault:ident) => {
+        super::no_fault($store)
+    };
+}
+
+#[cfg(not(feature = "cache-faults"))]
+const fn no_fault(_: &client::CacheClient) -> bool {
+    false
+}
+
+pub(crate) mod batch;
+pub(crate) mod client;
+pub(crate) mod fences;
+pub(crate) mod generation;
+pub(crate) mod lease;
+pub(crate) mod lineage;
+pub(crate) mod secondary_key;
+pub(crate) mod servers;
+pub(crate) mod topology;

@@ -1,0 +1,72 @@
+//! Secondary keys: the cache maps a unique value to the id of its row. The reader checks that the row still has the value, so
+//! such an entry needs no fence. A missing row is not recorded.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+use super::client::{CacheClient, admits, get};
+use super::generation::attached;
+use super::repository;
+use super::servers::Unusable;
+use crate::cache::keys::EntryKey;
+
+/// The id of the row that had the value, and the value as it was stored.
+pub(crate) type SecondaryKey<I> = Option<(I, String)>;
+
+/// Returns the recorded row of a value.
+#[repository]
+pub(crate) async fn lookup<I>(store: &CacheClient, name: &EntryKey) -> SecondaryKey<I>
+where
+    I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    if !admits(store, name) {
+        return None;
+    }
+    let seen = get::<SecondaryKey<I>>(store, name).await.ok().flatten();
+    seen.and_then(|decoded| decoded.value)
+}
+
+/// Records the row of a value.
+#[repository]
+pub(crate) async fn remember<I>(store: &CacheClient, name: &EntryKey, id: I, value: &str)
+where
+    I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    if admits(store, name) {
+        // Without the record, the next reader queries the database again.
+        let _ = store_id(store, name, Some((id, value.to_owned()))).await;
+    }
+}
+
+#[repository]
+async fn store_id<I>(
+    store: &CacheClient,
+    name: &EntryKey,
+    seen: SecondaryKey<I>,
+) -> Result<(), Unusable>
+where
+    I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let shard = name.shard(store.settings.shards);
+    let attached = attached(store, shard).await?;
+    let (milliseconds, bytes) = store.encoded(
+        &attached.names,
+        name,
+        &seen,
+        store.moment(),
+        Duration::ZERO,
+        store.lifetime(name, &seen),
+    );
+    let mut command = redis::cmd("SET");
+    command
+        .arg(attached.names.value(name))
+        .arg(bytes)
+        .arg("PX")
+        .arg(milliseconds);
+    let stored = attached.link.send(&command, &store.counters).await;
+    stored
+        .map_err(Unusable::from)
+        .inspect_err(|error| store.failed(shard, Some(&attached), error))?;
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! The addresses of the servers: one server, the primary that Sentinel names, or the nodes of a cluster.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use redis::{
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value,
+};
+
+use super::cache_io::RedisConnection;
+use super::client::{CacheClient, Database};
+use super::repository;
+use super::servers::Unusable;
+use crate::Result;
+use crate::cache::Servers;
+use crate::cache::keys::KeySpace;
+use crate::cache::slots::{self, Located};
+
+/// Servers of a cluster that the settings need not name.
+#[derive(Default)]
+pub(crate) struct Nodes(Mutex<Vec<ConnectionInfo>>);
+
+impl Nodes {
+    /// Returns the nodes to ask for the topology: the last one that responded, those of the settings, and those that
+    /// another node has named.
+    fn candidates(&self, seeds: &[ConnectionInfo]) -> Vec<ConnectionInfo> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, others) = known.split_at(usize::from(!known.is_empty()));
+        let mut candidates: Vec<ConnectionInfo> = Vec::new();
+        for server in last.iter().chain(seeds).chain(others) {
+            let is_new = |other: &ConnectionInfo| other.addr() != server.addr();
+            if candidates.iter().all(is_new) {
+                candidates.push(server.clone());
+            }
+        }
+        candidates
+    }
+
+    /// Records that this node has responded, and has named the others.
+    fn learn(&self, answered: ConnectionInfo, others: Vec<ConnectionInfo>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = others;
+        known.insert(0, answered);
+    }
+}
+
+/// For how many times the patience of one connection a server is looked for.
+const TRIES: u32 = 8;
+
+impl CacheClient {
+    /// Returns the settings of a server at another address.
+    pub(crate) fn at(&self, host: String, port: u16) -> ConnectionInfo {
+        let like = match &self.settings.servers {
+            Servers::One(server) => server,
+            Servers::Sentinels { primary, .. } => primary,
+            Servers::Cluster(seeds) => &seeds[0],
+        };
+        at(like, host, port)
+    }
+
+    fn client(&self, server: ConnectionInfo) -> RedisResult<Client> {
+        #[cfg(feature = "tls")]
+        if matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
+            // Without a provider of cryptography rustls panics. One that the application has chosen stays.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            if let Some(certificates) = &self.settings.root_certificates {
+                let certificates = redis::TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(certificates.clone()),
+                };
+                return Client::build_with_tls(server, certificates);
+            }
+        }
+        Client::open(server)
+    }
+}
+
+/// Returns the connection to the server that has the shard.
+#[repository]
+pub(crate) async fn link_to(
+    store: &CacheClient,
+    shard: u16,
+    database: &Database,
+) -> Result<Arc<RedisConnection>, Unusable> {
+    let server = match &store.settings.servers {
+        Servers::One(server) => server.clone(),
+        Servers::Sentinels {
+            sentinels,
+            name,
+            primary,
+        } => {
+            let mut command = redis::cmd("SENTINEL");
+            command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+            let answer = ask_first(store, sentinels, &command).await?;
+            let address: Option<(String, u16)> =
+                redis::from_redis_value(answer).map_err(RedisError::from)?;
+            let (host, port) = address.ok_or(RedisError::from((
+                ErrorKind::MasterNameNotFoundBySentinel,
+                "the Sentinels know no primary of this name",
+            )))?;
+            at(primary, host, port)
+        }
+        Servers::Cluster(seeds) => {
+            let (key, _) = KeySpace::of_shard(&store.settings.prefix, shard, &database.name);
+            locate(store, seeds, &key).await?
+        }
+    };
+    link(store, server).await
+}
+
+/// Returns the node of a cluster that holds the slot of the key, as the first node with an entry reports it.
+#[repository]
+async fn locate(
+    store: &CacheClient,
+    seeds: &[ConnectionInfo],
+    key: &str,
+) -> Result<ConnectionInfo, Unusable> {
+    let began = Instant::now();
+    let patience = store.settings.connect_timeout.saturating_mul(TRIES);
+    let mut last = Unusable::Resting;
+    for server in store.nodes.candidates(seeds) {
+        match ask_for(store, &server, key).await {
+            Ok(Located { server: at, others }) => {
+                let at = store.at(at.0, at.1);
+                let others = others.into_iter().map(|(host, port)| store.at(host, port));
+                store.nodes.learn(server, others.collect());
+                return Ok(at);
+            }
+            Err(error) => last = error,
+        }
+        if began.elapsed() > patience {
+            break;
+        }
+    }
+    Err(last)
+}
+
+#[repository]
+async fn ask_for(
+    store: &CacheClient,
+    server: &ConnectionInfo,
+    key: &str,
+) -> Result<Located, Unusable> {
+    let link = RedisConnection::open(store.client(server.clone())?, &store.settings).await?;
+    let mut command = redis::cmd("CLUSTER");
+    let command = command.arg("KEYSLOT").arg(key);
+    let slot = link.send(command, &store.counters).await?;
+    let slot: i64 = redis::from_redis_value(slot).map_err(RedisError::from)?;
+    let mut command = redis::cmd("CLUSTER");
+    let slots = link.send(command.arg("SLOTS"), &store.counters).await?;
+    let located = slots::located(slots, slot, &host_of(server));
+    let nobody = (
+        ErrorKind::ClusterConnectionNotFound,
+        "no server of the cluster has the slot",
+    );
+    Ok(located.ok_or(RedisError::from(nobody))?)
+}
+
+/// Returns the host of a server.
+fn host_of(server: &ConnectionInfo) -> String {
+    match server.addr() {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+        // One that is reached by a socket does not say where it can be reached otherwise.
+        _ => "localhost".to_owned(),
+    }
+}
+
+/// Returns a node that another node has named. Without a host, it has the host of that other node.
+pub(crate) fn named(
+    store: &CacheClient,
+    asked: &RedisConnection,
+    host: String,
+    port: u16,
+) -> ConnectionInfo {
+    if slots::is_host(&host) {
+        store.at(host, port)
+    } else {
+        store.at(host_of(asked.server()), port)
+    }
+}
+
+/// Returns the response of the first node that responds.
+#[repository]
+async fn ask_first(
+    store: &CacheClient,
+    servers: &[ConnectionInfo],
+    command: &Cmd,
+) -> Result<Value, Unusable> {
+    let mut last = Unusable::Resting;
+    for server in servers {
+        let answer =
+            match RedisConnection::open(store.client(server.clone())?, &store.settings).await {
+                Ok(link) => link.send(command, &store.counters).await,
+                Err(error) => Err(error),
+            };
+        match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+/// Returns the connection to a server. Several shards may share it.
+#[repository]
+pub(crate) async fn link(
+    store: &CacheClient,
+    server: ConnectionInfo,
+) -> Result<Arc<RedisConnection>, Unusable> {
+    let address = server.addr().to_string();
+    let known = store.links().get(&address).cloned();
+    if let Some(link) = known {
+        return Ok(link);
+    }
+    let link = Arc::new(RedisConnection::open(store.client(server)?, &store.settings).await?);
+    store.links().insert(address, Arc::clone(&link));
+    Ok(link)
+}
+
+fn at(like: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
+    let address = match like.addr() {
+        ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    like.clone().set_addr(address)
+}

@@ -1,0 +1,40 @@
+//! `public.organization_members`: roles, cached by organization and user.
+
+use super::protocol::client::{Lookup, look_up};
+use super::protocol::lease::settle;
+use super::*;
+use crate::cache::keys::EntryKey;
+use crate::write_set::Key;
+use crate::{OrganizationId, OrganizationRole, UserId};
+
+/// The [`OrganizationMemberRepository`] behind the cache: finds the role of a user.
+#[derive(Clone)]
+pub struct CachedOrganizationMembers(Arc<Inside>);
+
+impl Cached {
+    /// Returns the members of organizations.
+    pub fn organization_members(&self) -> CachedOrganizationMembers {
+        CachedOrganizationMembers(Arc::clone(&self.0))
+    }
+}
+
+#[repository]
+impl OrganizationMemberRepository for CachedOrganizationMembers {
+    fn inner(&self) -> Option<&dyn OrganizationMemberRepository> {
+        Some(&self.0.organization_members)
+    }
+
+    async fn role_of(
+        &self,
+        organization_id: OrganizationId,
+        user_id: UserId,
+    ) -> Result<Option<OrganizationRole>> {
+        cached!(
+            self,
+            EntryKey::from(&Key::OrganizationMember(organization_id, user_id)),
+            self.0
+                .organization_members
+                .role_of(organization_id, user_id)
+        )
+    }
+}

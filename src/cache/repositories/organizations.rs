@@ -1,0 +1,56 @@
+//! `public.organizations`, cached by id and by slug.
+
+use super::protocol::batch::{look_up_all, settle_all};
+use super::protocol::client::{Lookup, look_up};
+use super::protocol::lease::settle;
+use super::protocol::secondary_key::{lookup, remember};
+use super::*;
+use crate::cache::CachedKind;
+use crate::cache::keys::EntryKey;
+use crate::write_set::Key;
+use crate::{Organization, OrganizationId};
+
+/// The [`OrganizationRepository`] behind the cache: finds by id and by slug.
+#[derive(Clone)]
+pub struct CachedOrganizations(Arc<Inside>);
+
+impl Cached {
+    /// Returns the organizations.
+    pub fn organizations(&self) -> CachedOrganizations {
+        CachedOrganizations(Arc::clone(&self.0))
+    }
+}
+
+#[repository]
+impl OrganizationRepository for CachedOrganizations {
+    fn inner(&self) -> Option<&dyn OrganizationRepository> {
+        Some(&self.0.organizations)
+    }
+
+    async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {
+        cached!(
+            self,
+            EntryKey::from(&Key::Organization(id)),
+            self.0.organizations.find(id)
+        )
+    }
+
+    async fn find_many(&self, ids: &[OrganizationId]) -> Result<Vec<Option<Organization>>> {
+        cached_many!(self, ids, Key::Organization, organizations)
+    }
+
+    async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>> {
+        let name = EntryKey::of_unique(CachedKind::Organization, slug);
+        if let Some((id, as_stored)) = lookup(&self.0.store, &name).await
+            && let Some(organization) = self.find(id).await?
+            && organization.slug == as_stored
+        {
+            return Ok(Some(organization));
+        }
+        let organization = self.0.organizations.find_by_slug(slug).await?;
+        if let Some(organization) = &organization {
+            remember(&self.0.store, &name, organization.id, &organization.slug).await;
+        }
+        Ok(organization)
+    }
+}

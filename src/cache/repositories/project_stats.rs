@@ -1,0 +1,44 @@
+//! `cache.project_stats`: numbers that are as old as their lifetime allows.
+
+use std::time::Duration;
+
+use super::protocol::client::{Lookup, look_up};
+use super::protocol::lease::settle;
+use super::*;
+use crate::cache::CachedKind;
+use crate::cache::keys::EntryKey;
+use crate::{ProjectId, ProjectStats};
+
+/// The [`ProjectStatsRepository`] behind the cache. What it finds of one project may be out of date by
+/// [`max_age`](Self::max_age), and by no more: such numbers depend on too many rows to be fenced. Lists and counts come
+/// from the database.
+#[derive(Clone)]
+pub struct AgingProjectStats(Arc<Inside>);
+
+impl Cached {
+    /// Returns the active projects' numbers, as old as they may be.
+    pub fn project_stats(&self) -> AgingProjectStats {
+        AgingProjectStats(Arc::clone(&self.0))
+    }
+}
+
+impl AgingProjectStats {
+    /// Returns the largest age of a result; zero if results are not cached.
+    pub fn max_age(&self) -> Duration {
+        let settings = &self.0.store.settings;
+        settings
+            .lifetime_of(CachedKind::ProjectStats)
+            .unwrap_or_default()
+    }
+}
+
+#[repository]
+impl ProjectStatsRepository for AgingProjectStats {
+    fn inner(&self) -> Option<&dyn ProjectStatsRepository> {
+        Some(&self.0.project_stats)
+    }
+
+    async fn find(&self, id: ProjectId) -> Result<Option<ProjectStats>> {
+        cached!(self, EntryKey::of_stats(id), self.0.project_stats.find(id))
+    }
+}

@@ -1,0 +1,53 @@
+//! Trends of metrics, as old as their lifetime allows.
+
+use std::time::Duration;
+
+use super::protocol::client::{Lookup, look_up};
+use super::protocol::lease::settle;
+use super::*;
+use crate::cache::CachedKind;
+use crate::cache::keys::EntryKey;
+use crate::{ProjectId, TrendPoint};
+
+/// The [`TrendRepository`] behind the cache. A metric's trend may be out of date by [`max_age`](Self::max_age), and by
+/// no more: it depends on too many rows to be fenced. Trends of several metrics at once come from the database.
+#[derive(Clone)]
+pub struct AgingTrends(Arc<Inside>);
+
+impl Cached {
+    /// Returns the trends of metrics, as old as they may be.
+    pub fn trends(&self) -> AgingTrends {
+        AgingTrends(Arc::clone(&self.0))
+    }
+}
+
+impl AgingTrends {
+    /// Returns the largest age of a result; zero if results are not cached.
+    pub fn max_age(&self) -> Duration {
+        self.0
+            .store
+            .settings
+            .lifetime_of(CachedKind::Trend)
+            .unwrap_or_default()
+    }
+}
+
+#[repository]
+impl TrendRepository for AgingTrends {
+    fn inner(&self) -> Option<&dyn TrendRepository> {
+        Some(&self.0.trends)
+    }
+
+    async fn of_metric(
+        &self,
+        project_id: ProjectId,
+        metric_name: &str,
+        days_back: i32,
+    ) -> Result<Vec<TrendPoint>> {
+        cached!(
+            self,
+            EntryKey::of_trend(project_id, metric_name, days_back),
+            self.0.trends.of_metric(project_id, metric_name, days_back)
+        )
+    }
+}

@@ -1,0 +1,52 @@
+//! `public.users`, cached by id and by address.
+
+use super::protocol::batch::{look_up_all, settle_all};
+use super::protocol::client::{Lookup, look_up};
+use super::protocol::lease::settle;
+use super::protocol::secondary_key::{lookup, remember};
+use super::*;
+use crate::cache::CachedKind;
+use crate::cache::keys::EntryKey;
+use crate::write_set::Key;
+use crate::{User, UserId};
+
+/// The [`UserRepository`] behind the cache: finds by id and by address.
+#[derive(Clone)]
+pub struct CachedUsers(Arc<Inside>);
+
+impl Cached {
+    /// Returns the users.
+    pub fn users(&self) -> CachedUsers {
+        CachedUsers(Arc::clone(&self.0))
+    }
+}
+
+#[repository]
+impl UserRepository for CachedUsers {
+    fn inner(&self) -> Option<&dyn UserRepository> {
+        Some(&self.0.users)
+    }
+
+    async fn find(&self, id: UserId) -> Result<Option<User>> {
+        cached!(self, EntryKey::from(&Key::User(id)), self.0.users.find(id))
+    }
+
+    async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>> {
+        cached_many!(self, ids, Key::User, users)
+    }
+
+    async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
+        let name = EntryKey::of_unique(CachedKind::User, email);
+        if let Some((id, as_stored)) = lookup(&self.0.store, &name).await
+            && let Some(user) = self.find(id).await?
+            && user.email == as_stored
+        {
+            return Ok(Some(user));
+        }
+        let user = self.0.users.find_by_email(email).await?;
+        if let Some(user) = &user {
+            remember(&self.0.store, &name, user.id, &user.email).await;
+        }
+        Ok(user)
+    }
+}

@@ -1,0 +1,433 @@
+//! The async engine: diesel-async on tokio, connections kept by bb8.
+
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use diesel_async::AnsiTransactionManager;
+use futures_util::future::{self, Either};
+use tokio::sync::Notify;
+
+use super::executor::Executor;
+use super::pool::{Lease, Manager, Places, Pooled};
+use super::transaction::{Tx, TxFn, TxFnOnce};
+use crate::config::Recycling;
+use crate::engine::connection::connect::Connector;
+use crate::engine::usage::Usage;
+use crate::models::health::{Health, PROBE, PoolState, Probe};
+use crate::sql::prepared;
+use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice};
+use crate::write_set::Notes;
+use crate::{Advice, Config, Error, Result};
+
+/// The future that a repository's method returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A database: a pool of connections, shared by its clones.
+///
+/// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.
+#[derive(Clone)]
+pub struct Db {
+    pool: Arc<Places>,
+    config: Arc<Config>,
+    closed: Arc<AtomicBool>,
+    /// Wakes the callers that wait for a connection when the database is closed.
+    closing: Arc<Notify>,
+    /// In front of it, for those of its clones that were given one.
+    #[cfg(feature = "redis")]
+    cache: Option<Arc<super::protocol::client::CacheClient>>,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Db")
+            .field("config", &self.config)
+            .field("pool", &self.pool())
+            .finish()
+    }
+}
+
+impl Db {
+    /// Creates a pool that opens its connections as they are needed, in the runtime of the caller.
+    ///
+    /// No runtime is needed for this, nor for a clone or a drop. A connection is read by the runtime in which it was
+    /// opened: after that has ended, the next caller opens another one in its own.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or name a certificate that
+    /// cannot be read.
+    pub fn lazy(config: Config) -> Result<Self> {
+        let config = Arc::new(config);
+        let closed = Arc::new(AtomicBool::new(false));
+        let manager = Manager {
+            connector: Arc::new(Connector::new(&config)?),
+            config: Arc::clone(&config),
+            closed: Arc::clone(&closed),
+            usage: Usage::new(),
+        };
+        Ok(Self {
+            pool: Arc::new(Places::new(manager)),
+            config,
+            closed,
+            closing: Arc::default(),
+            #[cfg(feature = "redis")]
+            cache: None,
+        })
+    }
+
+    /// Connects, and checks that the server responds.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
+    pub async fn connect(config: Config) -> Result<Self> {
+        let db = Self::lazy(config)?;
+        let (started, patience) = (Instant::now(), db.config.acquire_timeout);
+        let lease = db.lease_within(patience).await?;
+        db.probe(lease, started).await?;
+        Ok(db)
+    }
+
+    /// Connects with default settings. Each call creates a new pool.
+    ///
+    /// # Errors
+    /// As [`Db::connect`].
+    pub async fn connect_to(url: &str) -> Result<Self> {
+        Self::connect(Config::new(url)?).await
+    }
+
+    /// Returns the settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the state of the pool, without asking the server.
+    pub fn pool(&self) -> PoolState {
+        self.pool.usage().state(self.config.max_connections)
+    }
+
+    /// Asks the server for a sign of life, by a connection of the pool. Takes no longer than
+    /// [`Config::health_timeout`].
+    ///
+    /// # Errors
+    /// - [`Error::Pool`] if all connections are in use for that long, which says nothing of the server; or if the
+    ///   database is closed.
+    /// - [`Error::Connection`] if no connection could be opened, or one was lost.
+    /// - [`Error::Timeout`] if the server did not answer.
+    pub async fn health(&self) -> Result<Health> {
+        let (started, patience) = (Instant::now(), self.config.health_timeout);
+        let lease = self.lease_within(patience).await?;
+        // A connection that was got at the last moment is still to be asked.
+        let left = patience.saturating_sub(started.elapsed());
+        let left = left.max(patience / 20);
+        match tokio::time::timeout(left, self.probe(lease, started)).await {
+            Ok(health) => health,
+            Err(_) => Err(Error::Timeout(format!(
+                "the server did not answer within {patience:?}"
+            ))),
+        }
+    }
+
+    async fn probe(&self, lease: Lease, started: Instant) -> Result<Health> {
+        let probe: Probe = lease.one(prepared(diesel::sql_query(PROBE))).await?;
+        let state = self.pool();
+        Ok(Health {
+            round_trip: started.elapsed(),
+            server_version: probe.server_version,
+            is_standby: probe.is_standby,
+            connections: state.connections,
+            idle_connections: state.idle_connections(),
+        })
+    }
+
+    /// Refuses further work with [`Error::Pool`] and closes the connections: idle ones now, the others when what
+    /// runs on them ends. Waits for that, at most as long as the acquire timeout; tells how many are still open.
+    pub async fn close(&self) -> u32 {
+        self.closed.store(true, Ordering::Relaxed);
+        self.closing.notify_waiters();
+        let deadline = Instant::now() + self.config.acquire_timeout;
+        let Some(pool) = self.pool.current() else {
+            return 0;
+        };
+        while pool.state().connections > 0 && Instant::now() < deadline {
+            let moment = Duration::from_millis(5);
+            if pool.state().idle_connections > 0 {
+                // A connection of a closed pool is dropped when it is given back. Another caller may check it out first.
+                drop(tokio::time::timeout(moment, pool.get()).await);
+            } else {
+                tokio::time::sleep(moment).await;
+            }
+        }
+        pool.state().connections
+    }
+
+    /// Runs `work` in a transaction, which is committed if it returns `Ok` and rolled back otherwise.
+    ///
+    /// The future can be spawned. If it is dropped, or `work` panics, nothing of the transaction is left.
+    ///
+    /// ```no_run
+    /// # async fn example(db: wundr_db::Db) -> wundr_db::Result<()> {
+    /// use wundr_db::{NewOrganization, NewUser, OrganizationRepository, UserRepository};
+    ///
+    /// let (ada, lab) = db
+    ///     .transaction(async |tx| -> wundr_db::Result<_> {
+    ///         let ada = tx.users().create(NewUser::new("ada@example.org", "Ada")).await?;
+    ///         let lab = tx.organizations().create(NewOrganization::new("Lab", "lab")).await?;
+    ///         Ok((ada, lab))
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What `work` returns; [`Error::Pool`] and [`Error::Connection`] as ever; [`Error::Other`] with SQLSTATE 25P02
+    /// if `work` returns `Ok` although one of its statements failed, since the server has undone all of it.
+    pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        E: From<Error> + Send,
+        R: Send,
+        for<'t> F: AsyncFnOnce(&'t mut Tx) -> Result<R, E>
+            + TxFnOnce<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send,
+    {
+        self.transaction_with(&TransactionOptions::new(), work)
+            .await
+    }
+
+    /// Runs [`Db::transaction`] with an isolation level, read-only or deferrable.
+    ///
+    /// # Errors
+    /// As [`Db::transaction`]; [`Error::Serialization`] and [`Error::ReadOnly`] where the options bring them.
+    pub async fn transaction_with<R, E, F>(
+        &self,
+        options: &TransactionOptions,
+        work: F,
+    ) -> Result<R, E>
+    where
+        E: From<Error> + Send,
+        R: Send,
+        for<'t> F: AsyncFnOnce(&'t mut Tx) -> Result<R, E>
+            + TxFnOnce<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send,
+    {
+        let mut tx = self.begin(options).await?;
+        let outcome = work(&mut tx).await;
+        tx.end(outcome).await
+    }
+
+    /// [`Db::transaction_with`], done again while it fails to serialize or is ended to break a deadlock, after a
+    /// wait with jitter. `work` may run several times: what it does outside the database must allow that.
+    ///
+    /// # Errors
+    /// As [`Db::transaction_with`]; the last try's error if none succeeded.
+    pub async fn transaction_retrying<R, E, F>(
+        &self,
+        options: &TransactionOptions,
+        retry: &Retry,
+        work: F,
+    ) -> Result<R, E>
+    where
+        E: From<Error> + Retryable + Send,
+        R: Send,
+        for<'t> F: AsyncFn(&'t mut Tx) -> Result<R, E>
+            + TxFn<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send
+            + Sync,
+    {
+        let mut tries = Tries::begin();
+        loop {
+            let (error, advice) = match self.attempt(options, &work).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            let Some(wait) = retry.next(&mut tries, advice) else {
+                return Err(error);
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt<R, E, F>(
+        &self,
+        options: &TransactionOptions,
+        work: &F,
+    ) -> Result<R, (E, Advice)>
+    where
+        E: From<Error> + Retryable + Send,
+        R: Send,
+        for<'t> F: AsyncFn(&'t mut Tx) -> Result<R, E>
+            + TxFn<&'t mut Tx, Result<R, E>, Future: Send>
+            + Send
+            + Sync,
+    {
+        let mut tx = self.begin(options).await.map_err(with_advice)?;
+        match work(&mut tx).await {
+            Ok(value) => {
+                tx.commit().await.map_err(with_advice)?;
+                Ok(value)
+            }
+            Err(error) => {
+                tx.rollback().await;
+                // Another server would not take the write either.
+                let advice = match error.advice() {
+                    Advice::AgainElsewhere if options.is_read_only() => Advice::Never,
+                    advice => advice,
+                };
+                Err((error, advice))
+            }
+        }
+    }
+
+    /// Returns the same pool with its writes fenced in the cache.
+    #[cfg(feature = "redis")]
+    pub(crate) fn behind(&self, cache: Arc<super::protocol::client::CacheClient>) -> Self {
+        Self {
+            cache: Some(cache),
+            ..self.clone()
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn has_cache(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    #[cfg(not(feature = "redis"))]
+    #[allow(clippy::unused_self)]
+    pub(crate) fn has_cache(&self) -> bool {
+        false
+    }
+
+    /// Returns the use of the pool's connections.
+    #[cfg(feature = "redis")]
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        self.pool.usage()
+    }
+
+    pub(crate) fn executor(&self) -> Executor<'static> {
+        Executor::Pool(self.clone())
+    }
+
+    pub(super) async fn checkout(&self) -> Result<Pooled> {
+        match self.idle() {
+            Some(connection) => Ok(connection),
+            // Boxed, so that it takes no room in the future of each statement.
+            None => Box::pin(self.wait_for_connection(self.config.acquire_timeout)).await,
+        }
+    }
+
+    /// Returns an idle connection without waiting. Nearly always there is one.
+    fn idle(&self) -> Option<Pooled> {
+        if AtomicBool::load(&self.closed, Ordering::Relaxed)
+            || self.config.recycling == Recycling::Verified
+        {
+            return None;
+        }
+        let mut connection = self.pool.try_get()?;
+        let found = connection.as_mut().ok()?;
+        if found.inner.has_ended() {
+            found.usage.lose();
+            return None;
+        }
+        if found.usage.is_over() {
+            return None;
+        }
+        found.usage.take();
+        Some(Pooled::new(connection))
+    }
+
+    async fn wait_for_connection(&self, patience: Duration) -> Result<Pooled> {
+        let started = Instant::now();
+        let usage = self.pool.usage();
+        let _waits = usage.waits();
+        let exhausted = || usage.none_in_time(self.config.max_connections, started, patience);
+        // Made before the first look, it tells of whatever closes the database after that.
+        let closing = pin!(self.closing.notified());
+        let waiting = pin!(async {
+            loop {
+                if AtomicBool::load(&self.closed, Ordering::Relaxed) {
+                    return Err(Error::closed());
+                }
+                let mut connection = self.pool.get().await.map_err(|error| match error {
+                    bb8::RunError::User(error) => error,
+                    bb8::RunError::TimedOut => exhausted(),
+                })?;
+                match &mut *connection {
+                    Ok(found) => {
+                        // Waited for until the database was closed, or closed by the server.
+                        if found.inner.has_ended() {
+                            found.usage.lose();
+                        } else if AtomicBool::load(&self.closed, Ordering::Relaxed)
+                            || found.usage.is_over()
+                        {
+                            found.usage.retire();
+                        } else {
+                            found.usage.take();
+                            return Ok(Pooled::new(connection));
+                        }
+                    }
+                    // An older one was meant for a caller that has got another connection.
+                    Err(refusal) if refusal.at >= started => {
+                        return Err(std::mem::replace(&mut refusal.error, Error::closed()));
+                    }
+                    Err(_) => {}
+                }
+            }
+        });
+        let waiting = future::select(waiting, closing);
+        match tokio::time::timeout(patience, waiting).await {
+            Ok(Either::Left((outcome, _))) => outcome,
+            Ok(Either::Right(_)) => Err(Error::closed()),
+            Err(_) => Err(exhausted()),
+        }
+    }
+
+    async fn lease_within(&self, patience: Duration) -> Result<Lease> {
+        let connection = match self.idle() {
+            Some(connection) => connection,
+            None => Box::pin(self.wait_for_connection(patience)).await?,
+        };
+        Ok(Lease {
+            connection,
+            settled: false,
+        })
+    }
+
+    pub(super) async fn lease(&self) -> Result<Lease> {
+        Ok(Lease {
+            connection: self.checkout().await?,
+            settled: false,
+        })
+    }
+
+    pub(super) async fn begin(&self, options: &TransactionOptions) -> Result<Tx> {
+        let connection = self.checkout().await?;
+        let mut tx = Tx {
+            connection,
+            occupancy: Occupancy::default(),
+            failed: AtomicBool::new(false),
+            unfinished: AtomicBool::new(false),
+            unheard: AtomicBool::new(false),
+            is_lent: false,
+            savepoints: 0,
+            notes: Notes::new(self.has_cache()),
+            #[cfg(feature = "redis")]
+            cache: self.cache.clone(),
+            adrift: false,
+            ended: false,
+        };
+        if options.is_read_only() {
+            tx.connection.usage.set_read_only();
+        }
+        let begin = options.begin();
+        let begun =
+            AnsiTransactionManager::begin_transaction_sql(&mut tx.connection.inner, &begin).await;
+        match begun {
+            Ok(()) => Ok(tx),
+            Err(error) => Err(tx.failed(error)),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Live progress in the async engine: a stream.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use futures_util::stream::Stream;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_postgres::Notification;
+
+use super::{Db, listener, repository};
+use crate::engine::connection::Connection;
+use crate::engine::connection::connect::Connector;
+use crate::live::{
+    EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline,
+    direct_config, no_response, unless_denied,
+};
+use crate::{AnalysisId, Config, Error, Result};
+
+/// The connection of a listener.
+pub(super) struct ListenerConnection {
+    connector: Connector,
+    connection: Connection,
+    notifications: UnboundedReceiver<Notification>,
+    heartbeat: Duration,
+}
+
+/// Waits for a response within the limit.
+async fn in_time<T>(
+    limit: Duration,
+    answer: impl Future<Output = diesel::QueryResult<T>>,
+) -> Result<T> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(no_response(limit)),
+    }
+}
+
+#[repository]
+impl ListenerConnection {
+    pub(super) async fn open(&mut self) -> Result<()> {
+        (self.connection, self.notifications) = self.connector.connect_to_listen().await?;
+        Ok(())
+    }
+
+    pub(super) async fn listen(&mut self) -> Result<()> {
+        in_time(self.heartbeat, self.connection.batch_execute(LISTEN)).await
+    }
+
+    pub(super) fn heartbeat(&self) -> Duration {
+        self.heartbeat
+    }
+
+    pub(super) async fn pause(&self, time: Duration) -> () {
+        tokio::time::sleep(time).await
+    }
+
+    /// Returns the payloads that have arrived. Waits for the first of them, for at most this time.
+    pub(super) async fn notifications(&mut self, timeout: Duration) -> Result<Vec<String>> {
+        let mut notifications = Vec::new();
+        let waiting = self.notifications.recv_many(&mut notifications, 1000);
+        match tokio::time::timeout(timeout, waiting).await {
+            Ok(0) => Err(Error::broken_connection("the server closed the connection")),
+            Ok(_) => Ok(notifications
+                .iter()
+                .map(|one| one.payload().to_owned())
+                .collect()),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) async fn followed(&mut self, page: FollowedIds) -> Result<Vec<AnalysisId>> {
+        in_time(self.heartbeat * 2, page.load(&mut self.connection)).await
+    }
+
+    pub(super) async fn states(&mut self, states: StatesOf) -> Result<Vec<LiveAnalysis>> {
+        in_time(self.heartbeat * 2, states.load(&mut self.connection)).await
+    }
+
+    pub(super) async fn now(&mut self) -> Result<DateTime<Utc>> {
+        in_time(self.heartbeat, Now.get_result(&mut self.connection)).await
+    }
+
+    /// Returns the timeline, or `None` if this role may not read it.
+    pub(super) async fn timeline(&mut self) -> Result<Option<String>> {
+        let timeline = Timeline.get_result(&mut self.connection);
+        unless_denied(in_time(self.heartbeat, timeline).await)
+    }
+}
+
+/// A stream of the changes of followed analyses. It does not end.
+///
+/// It begins with one [`Changed`](LiveEvent::Changed) for each analysis that is pending or running, and then
+/// [`Resumed`](LiveEvent::Resumed). If the connection is lost, it yields [`Missed`](LiveEvent::Missed), connects again
+/// (at least once a second for 30 s, then every 5 s), reads the followed analyses and yields
+/// [`Resumed`](LiveEvent::Resumed). A server that does not respond is noticed within twice [`Config::heartbeat`], 10 s
+/// by default. Of several hosts, the primary is followed.
+///
+/// The queue holds some thousand events at most, one for each analysis, however slow the reader is. The connection is
+/// not one of the pool. It is closed when the stream is dropped.
+pub struct Live {
+    queue: Arc<EventQueue>,
+    listener: tokio::task::AbortHandle,
+}
+
+impl Live {
+    /// Connects and begins to listen, in a task of the current runtime.
+    ///
+    /// # Errors
+    /// - [`Error::Connection`] if the server cannot be reached;
+    /// - [`Error::InvalidInput`] if the settings lead to a PgBouncer or are wrong.
+    pub async fn follow(config: &Config, follow: Follow) -> Result<Self> {
+        let config = direct_config(config)?;
+        let connector = Connector::new(&config)?;
+        let (connection, notifications) = connector.connect_to_listen().await?;
+        let connection = ListenerConnection {
+            connector,
+            connection,
+            notifications,
+            heartbeat: config.heartbeat,
+        };
+        let queue = Arc::<EventQueue>::default();
+        let listening = tokio::spawn(listener::listen(connection, follow, Arc::clone(&queue)));
+        Ok(Self {
+            queue,
+            listener: listening.abort_handle(),
+        })
+    }
+
+    /// Returns the number of events that wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.queue.close();
+        self.listener.abort();
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Live")
+            .field("waiting", &self.waiting())
+            .finish()
+    }
+}
+
+impl Stream for Live {
+    type Item = LiveEvent;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<LiveEvent>> {
+        self.queue.poll(context).map(Some)
+    }
+}
+
+impl Db {
+    /// Follows analyses by a connection of its own to the same server: see [`Live`].
+    ///
+    /// PgBouncer does not deliver notifications: behind one, use [`Live::follow`] with the settings of a direct
+    /// connection. Each change of an analysis's status or progress sends a NOTIFY, with or without followers, and its
+    /// commit takes a lock of the whole database cluster for that; `docs/operations.md` says how to switch it off.
+    ///
+    /// # Errors
+    /// As [`Live::follow`].
+    pub async fn follow(&self, follow: Follow) -> Result<Live> {
+        Live::follow(self.config(), follow).await
+    }
+}

@@ -1,0 +1,363 @@
+//! The blocking engine: diesel on libpq, connections kept by r2d2. No runtime is needed.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use diesel::RunQueryDsl as _;
+use diesel::connection::AnsiTransactionManager;
+
+use super::executor::Executor;
+use super::pool::{Manager, Places, Pooled, proven};
+use super::transaction::Tx;
+use crate::config::Recycling;
+use crate::engine::libpq::Connector;
+use crate::engine::usage::Usage;
+use crate::models::health::{Health, PROBE, PoolState, Probe};
+use crate::sql::prepared;
+use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice};
+use crate::write_set::Notes;
+use crate::{Advice, Config, Error, Result};
+
+/// A database: a pool of connections, shared by its clones.
+///
+/// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.
+#[derive(Clone)]
+pub struct Db {
+    pool: Arc<Places>,
+    config: Arc<Config>,
+    closed: Arc<AtomicBool>,
+    /// In front of it, for those of its clones that were given one.
+    #[cfg(feature = "redis")]
+    cache: Option<Arc<super::protocol::client::CacheClient>>,
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Db")
+            .field("config", &self.config)
+            .field("pool", &self.pool())
+            .finish()
+    }
+}
+
+/// The interval at which waiting callers check whether the database was closed.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Db {
+    /// Creates a pool that opens its connections as they are needed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or name a root certificate
+    /// that is not there.
+    pub fn lazy(config: Config) -> Result<Self> {
+        let config = Arc::new(config);
+        let closed = Arc::new(AtomicBool::new(false));
+        let manager = Manager {
+            connector: Arc::new(Connector::new(&config)?),
+            config: Arc::clone(&config),
+            closed: Arc::clone(&closed),
+            usage: Usage::new(),
+        };
+        Ok(Self {
+            pool: Arc::new(Places::new(manager)),
+            config,
+            closed,
+            #[cfg(feature = "redis")]
+            cache: None,
+        })
+    }
+
+    /// Connects, and checks that the server responds.
+    ///
+    /// # Errors
+    /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
+    pub fn connect(config: Config) -> Result<Self> {
+        let db = Self::lazy(config)?;
+        db.probe(db.config.acquire_timeout)?;
+        Ok(db)
+    }
+
+    /// Connects with default settings. Each call creates a new pool.
+    ///
+    /// # Errors
+    /// As [`Db::connect`].
+    pub fn connect_to(url: &str) -> Result<Self> {
+        Self::connect(Config::new(url)?)
+    }
+
+    /// Returns the settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the state of the pool, without asking the server.
+    pub fn pool(&self) -> PoolState {
+        self.pool.usage().state(self.config.max_connections)
+    }
+
+    /// Asks the server for a sign of life, by a connection of the pool. Takes little longer than
+    /// [`Config::health_timeout`].
+    ///
+    /// A thread of its own asks, which waits on for a server that does not answer.
+    ///
+    /// # Errors
+    /// - [`Error::Pool`] if all connections are in use for that long, which says nothing of the server; or if the
+    ///   database is closed.
+    /// - [`Error::Connection`] if no connection could be opened, or one was lost.
+    /// - [`Error::Timeout`] if the server did not answer.
+    pub fn health(&self) -> Result<Health> {
+        let patience = self.config.health_timeout;
+        let (sender, receiver) = mpsc::channel();
+        let db = self.clone();
+        let probing = std::thread::Builder::new().name("wundr-db health".to_owned());
+        probing
+            .spawn(move || {
+                // The caller may have stopped waiting.
+                let _ = sender.send(db.probe(patience));
+            })
+            .map_err(Error::connection)?;
+        // A little more, so that the reason comes if none could be had.
+        match receiver.recv_timeout(patience.saturating_add(patience / 20)) {
+            Ok(health) => health,
+            Err(_) => Err(Error::Timeout(format!(
+                "the server did not answer within {patience:?}"
+            ))),
+        }
+    }
+
+    fn probe(&self, patience: Duration) -> Result<Health> {
+        let started = Instant::now();
+        let mut connection = self.checkout_within(patience)?;
+        let probe = prepared(diesel::sql_query(PROBE));
+        let probe: Probe = connection.run(|connection| probe.get_result(connection))?;
+        drop(connection);
+        let state = self.pool();
+        Ok(Health {
+            round_trip: started.elapsed(),
+            server_version: probe.server_version,
+            is_standby: probe.is_standby,
+            connections: state.connections,
+            idle_connections: state.idle_connections(),
+        })
+    }
+
+    /// Refuses further work with [`Error::Pool`] and closes the connections: idle ones now, the others when what
+    /// runs on them ends. Waits for that, at most as long as the acquire timeout; tells how many are still open.
+    pub fn close(&self) -> u32 {
+        self.closed.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + self.config.acquire_timeout;
+        let pool = self.pool.current();
+        while pool.state().connections > 0 && Instant::now() < deadline {
+            // Checked out and given back, a connection of a closed pool is dropped.
+            if pool.try_get().is_none() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        pool.state().connections
+    }
+
+    /// Runs `work` in a transaction, which is committed if it returns `Ok` and rolled back otherwise.
+    ///
+    /// If `work` panics, nothing of the transaction is left.
+    ///
+    /// ```no_run
+    /// # fn example(db: wundr_db::blocking::Db) -> wundr_db::Result<()> {
+    /// use wundr_db::blocking::{OrganizationRepository, UserRepository};
+    /// use wundr_db::{NewOrganization, NewUser};
+    ///
+    /// let (ada, lab) = db.transaction(|tx| -> wundr_db::Result<_> {
+    ///     let ada = tx.users().create(NewUser::new("ada@example.org", "Ada"))?;
+    ///     let lab = tx.organizations().create(NewOrganization::new("Lab", "lab"))?;
+    ///     Ok((ada, lab))
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What `work` returns; [`Error::Pool`] and [`Error::Connection`] as ever; [`Error::Other`] with SQLSTATE 25P02
+    /// if `work` returns `Ok` although one of its statements failed, since the server has undone all of it.
+    pub fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        E: From<Error>,
+        F: FnOnce(&mut Tx) -> Result<R, E>,
+    {
+        self.transaction_with(&TransactionOptions::new(), work)
+    }
+
+    /// Runs [`Db::transaction`] with an isolation level, read-only or deferrable.
+    ///
+    /// # Errors
+    /// As [`Db::transaction`]; [`Error::Serialization`] and [`Error::ReadOnly`] where the options bring them.
+    pub fn transaction_with<R, E, F>(&self, options: &TransactionOptions, work: F) -> Result<R, E>
+    where
+        E: From<Error>,
+        F: FnOnce(&mut Tx) -> Result<R, E>,
+    {
+        let mut tx = self.begin(options)?;
+        let outcome = work(&mut tx);
+        tx.end(outcome)
+    }
+
+    /// [`Db::transaction_with`], done again while it fails to serialize or is ended to break a deadlock, after a
+    /// wait with jitter. `work` may run several times: what it does outside the database must allow that.
+    ///
+    /// # Errors
+    /// As [`Db::transaction_with`]; the last try's error if none succeeded.
+    pub fn transaction_retrying<R, E, F>(
+        &self,
+        options: &TransactionOptions,
+        retry: &Retry,
+        work: F,
+    ) -> Result<R, E>
+    where
+        E: From<Error> + Retryable,
+        F: Fn(&mut Tx) -> Result<R, E>,
+    {
+        let mut tries = Tries::begin();
+        loop {
+            let (error, advice) = match self.attempt(options, &work) {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            let Some(wait) = retry.next(&mut tries, advice) else {
+                return Err(error);
+            };
+            std::thread::sleep(wait);
+        }
+    }
+
+    fn attempt<R, E, F>(&self, options: &TransactionOptions, work: &F) -> Result<R, (E, Advice)>
+    where
+        E: From<Error> + Retryable,
+        F: Fn(&mut Tx) -> Result<R, E>,
+    {
+        let mut tx = self.begin(options).map_err(with_advice)?;
+        match work(&mut tx) {
+            Ok(value) => {
+                tx.commit().map_err(with_advice)?;
+                Ok(value)
+            }
+            Err(error) => {
+                tx.rollback();
+                // Another server would not take the write either.
+                let advice = match error.advice() {
+                    Advice::AgainElsewhere if options.is_read_only() => Advice::Never,
+                    advice => advice,
+                };
+                Err((error, advice))
+            }
+        }
+    }
+
+    /// Returns the same pool with its writes fenced in the cache.
+    #[cfg(feature = "redis")]
+    pub(crate) fn behind(&self, cache: Arc<super::protocol::client::CacheClient>) -> Self {
+        Self {
+            cache: Some(cache),
+            ..self.clone()
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn has_cache(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    #[cfg(not(feature = "redis"))]
+    #[allow(clippy::unused_self)]
+    pub(crate) fn has_cache(&self) -> bool {
+        false
+    }
+
+    /// Returns the use of the pool's connections.
+    #[cfg(feature = "redis")]
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        self.pool.usage()
+    }
+
+    pub(crate) fn executor(&self) -> Executor<'static> {
+        Executor::Pool(self.clone())
+    }
+
+    pub(super) fn checkout(&self) -> Result<Pooled> {
+        self.checkout_within(self.config.acquire_timeout)
+    }
+
+    fn checkout_within(&self, limit: Duration) -> Result<Pooled> {
+        let started = Instant::now();
+        let usage = self.pool.usage();
+        let mut waits = None;
+        loop {
+            if AtomicBool::load(&self.closed, Ordering::Relaxed) {
+                return Err(Error::closed());
+            }
+            let Some(patience) = limit.checked_sub(started.elapsed()) else {
+                return Err(usage.none_in_time(self.config.max_connections, started, limit));
+            };
+            // There is no wake-up when the database is closed: waiting callers check.
+            let Ok(mut connection) = self.pool.current().get_timeout(patience.min(LOOK)) else {
+                waits.get_or_insert_with(|| usage.waits());
+                self.pool.replace_lost();
+                continue;
+            };
+            match &mut *connection {
+                // Waited for until the database was closed.
+                Ok(found) if AtomicBool::load(&self.closed, Ordering::Relaxed) => {
+                    found.usage.retire();
+                }
+                Ok(found) if found.usage.is_over() => {}
+                Ok(found) => {
+                    found.usage.take();
+                    found.trim()?;
+                    if found.usage.is_over() {
+                        continue;
+                    }
+                    if self.config.recycling == Recycling::Fast {
+                        return Ok(Pooled(connection));
+                    }
+                    if let Some(connection) = proven(connection, patience) {
+                        return Ok(Pooled(connection));
+                    }
+                }
+                // An older one was meant for a caller that has got another connection.
+                Err(refusal) if refusal.at >= started => {
+                    return Err(std::mem::replace(&mut refusal.error, Error::closed()));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn begin(&self, options: &TransactionOptions) -> Result<Tx> {
+        let connection = self.checkout()?;
+        if options.is_read_only() {
+            connection.usage.set_read_only();
+        }
+        let mut tx = Tx {
+            occupancy: Occupancy::default(),
+            usage: Arc::clone(&connection.usage),
+            connection: Mutex::new(connection),
+            failed: AtomicBool::new(false),
+            unheard: false,
+            savepoints: 0,
+            notes: Notes::new(self.has_cache()),
+            #[cfg(feature = "redis")]
+            cache: self.cache.clone(),
+            ended: false,
+        };
+        let begin = options.begin();
+        let begun =
+            AnsiTransactionManager::begin_transaction_sql(&mut tx.connection().inner, &begin);
+        match begun {
+            Ok(()) => {
+                tx.usage.answered();
+                Ok(tx)
+            }
+            Err(error) => Err(tx.failed(error)),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The same repositories without a runtime: every name of the crate's root that is `async` there.
+
+// These folders are compiled once for each engine: see `docs/architecture.md`, "One source, two engines".
+#[cfg(feature = "redis")]
+#[path = "../../cache/repositories/mod.rs"]
+mod cached;
+#[path = "../../live/listener.rs"]
+mod listener;
+#[cfg(feature = "redis")]
+#[path = "../../cache/protocol/mod.rs"]
+mod protocol;
+#[path = "../../repositories/mod.rs"]
+mod repositories;
+
+#[cfg(feature = "redis")]
+mod cache_io;
+mod copy;
+mod db;
+mod executor;
+mod live;
+mod pool;
+mod rows;
+mod transaction;
+mod unit_of_work;
+
+#[cfg(feature = "migrations")]
+pub use crate::migrations::blocking as migrations;
+#[cfg(feature = "redis")]
+pub use cached::*;
+pub use db::Db;
+pub(crate) use executor::{Executor, at_once};
+pub use live::Live;
+pub use repositories::*;
+pub use rows::Rows;
+pub use transaction::Tx;
+pub(crate) use unit_of_work::UnitOfWork;
+pub use wundr_db_macros::blocking as repository;

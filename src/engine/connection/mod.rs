@@ -1,0 +1,524 @@
+//! A connection of the async engine: diesel's queries on tokio-postgres.
+//!
+//! diesel-async has such a connection, too. This one gives access to the client, for `COPY`. It builds the text of a
+//! statement only once. It costs less: it holds no lock across an await and spawns no task. See
+//! `docs/decisions/0002-own-connection.md`.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Context;
+use std::time::Duration;
+
+use bytes::Bytes;
+use diesel::connection::{
+    CacheSize, Instrumentation, InstrumentationEvent, StrQueryHelper, get_default_instrumentation,
+};
+use diesel::pg::{Pg, PgQueryBuilder};
+use diesel::query_builder::{AsQuery, QueryBuilder as _, QueryFragment, QueryId};
+use diesel::result::DatabaseErrorKind;
+use diesel::row::{Field, Row as _};
+use diesel::{ConnectionError, ConnectionResult, QueryResult};
+use diesel_async::pooled_connection::PoolableConnection;
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, SimpleAsyncConnection,
+    TransactionManager as _,
+};
+use futures_util::{SinkExt as _, TryStreamExt as _};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_postgres::tls::TlsStream;
+use tokio_postgres::{CancelToken, Client, CopyInSink, Notification, SimpleQueryMessage, Socket};
+
+use crate::Config;
+use crate::engine::connection::connect::Connector;
+use crate::sql::NewRow;
+use crate::sql::copy::{Copied, Defaults, copy_from, prospect, table};
+
+#[cfg(feature = "tls")]
+mod certificate;
+pub(crate) mod connect;
+mod driver;
+mod error;
+mod read_ahead;
+mod response_timeout;
+mod result_stream;
+mod statement_cache;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+mod waiters;
+
+use driver::{Driver, Operation};
+use read_ahead::ResultReader;
+pub use result_stream::{PgRow, ResultStream};
+pub(crate) use statement_cache::FixedKey;
+use statement_cache::{Bind, BoundStatement, Prepared, StatementCache};
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+type Row<'c> = BoxFuture<'c, QueryResult<Option<PgRow>>>;
+
+/// A connection of the async engine, on which diesel-async's `RunQueryDsl` works.
+///
+/// [`Tx::connection_mut`](crate::Tx::connection_mut) lends one.
+pub struct Connection {
+    client: Arc<Client>,
+    statements: Arc<StatementCache>,
+    transaction: AnsiTransactionManager,
+    /// The lock only makes it `Sync`.
+    instrumentation: Mutex<Option<Box<dyn Instrumentation>>>,
+    driver: Arc<Driver>,
+    /// The driver may match a response to the wrong statement.
+    is_desynchronized: AtomicBool,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.close();
+    }
+}
+
+impl Connection {
+    pub(crate) fn new<S>(
+        client: Client,
+        connection: tokio_postgres::Connection<Socket, S>,
+        listener: Option<UnboundedSender<Notification>>,
+    ) -> Self
+    where
+        S: TlsStream + Unpin + Send + 'static,
+    {
+        Self {
+            client: Arc::new(client),
+            statements: Arc::default(),
+            transaction: AnsiTransactionManager::default(),
+            instrumentation: Mutex::new(get_default_instrumentation()),
+            driver: Driver::new(connection, listener),
+            is_desynchronized: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns the token that cancels a running statement of this connection.
+    pub(crate) fn cancel_token(&self) -> CancelToken {
+        self.client.cancel_token()
+    }
+
+    /// Applies the settings of the session. Returns whether the server is a standby, and whether it refuses writes. Takes
+    /// one round trip.
+    pub(crate) async fn set_up_session(&self, settings: &str) -> QueryResult<(bool, bool)> {
+        const ROLE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
+             pg_catalog.current_setting('transaction_read_only')";
+        let query = format!("{settings}; {ROLE}");
+        let sending = pin!(self.client()?.simple_query(&query));
+        let outcome = Operation::on(&self.driver).drive(sending).await;
+        let messages = outcome.map_err(|error| self.driver.diesel_error(&error))?;
+        let rows = messages.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        // The settings may return rows as well. The role is last.
+        let role = rows.last().map(|row| (row.try_get(0), row.try_get(1)));
+        match role {
+            Some((Ok(is_standby), Ok(is_read_only))) => {
+                Ok((is_standby == Some("t"), is_read_only == Some("on")))
+            }
+            _ => Err(diesel::result::Error::NotFound),
+        }
+    }
+
+    fn client(&self) -> QueryResult<&Client> {
+        if self.is_desynchronized.load(Ordering::Relaxed) {
+            let message = "the connection was lost with a COPY".to_owned();
+            return Err(diesel::result::Error::DatabaseError(
+                DatabaseErrorKind::ClosedConnection,
+                Box::new(message),
+            ));
+        }
+        if self.client.is_closed() {
+            return Err(self.driver.ended());
+        }
+        Ok(&self.client)
+    }
+
+    /// Binds a query, and reports it to the instrumentation.
+    fn bind<Q>(&self, query: &Q) -> QueryResult<BoundStatement>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+    {
+        let mut bound = self.statements.bind(query)?;
+        bound.instrumented_sql = self.instrument_start(query);
+        Ok(bound)
+    }
+
+    /// Returns the only row of a query. Takes the connection as the traits for `&Connection` do.
+    pub(crate) fn row<'c, Q>(connection: &mut &'c Self, query: &Q) -> Row<'c>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+    {
+        let connection = *connection;
+        Box::pin(connection.send_for_only_row(connection.bind(query)))
+    }
+
+    /// Runs a query, and returns its rows as a stream.
+    pub(crate) fn rows<'c, Q>(
+        connection: &mut &'c Self,
+        query: &Q,
+    ) -> BoxFuture<'c, QueryResult<ResultStream>>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+    {
+        let connection = *connection;
+        Box::pin(connection.send(connection.bind(query)))
+    }
+
+    /// As [`row`](Self::row), for a query whose text follows from `shape`, and which binds `values`.
+    pub(crate) fn row_shaped<'c>(
+        connection: &mut &'c Self,
+        query: &dyn QueryFragment<Pg>,
+        values: &dyn QueryFragment<Pg>,
+        shape: FixedKey,
+    ) -> Row<'c> {
+        let connection = *connection;
+        let bound = connection.statements.bind_with_key(query, values, shape);
+        let bound = bound.map(|mut bound| {
+            bound.instrumented_sql = connection.instrument_start(query);
+            bound
+        });
+        Box::pin(connection.send_for_only_row(bound))
+    }
+
+    fn instrument_start(&self, query: &dyn QueryFragment<Pg>) -> Option<String> {
+        let mut instrumentation = locked(&self.instrumentation);
+        let listener = instrumentation.as_mut()?;
+        let mut sql = PgQueryBuilder::new();
+        query.to_sql(&mut sql, &Pg).ok()?;
+        let sql = sql.finish();
+        let helper = StrQueryHelper::new(&sql);
+        listener.on_connection_event(InstrumentationEvent::start_query(&helper));
+        Some(sql)
+    }
+
+    /// Reports the outcome of a query to the instrumentation, as far as it is known at the first response.
+    fn instrument_end<T>(&self, instrumented_sql: Option<String>, outcome: &QueryResult<T>) {
+        if let Some(sql) = instrumented_sql {
+            let mut instrumentation = locked(&self.instrumentation);
+            let (helper, error) = (StrQueryHelper::new(&sql), outcome.as_ref().err());
+            instrumentation.on_connection_event(InstrumentationEvent::finish_query(&helper, error));
+        }
+    }
+
+    async fn prepared(&self, bound: &mut BoundStatement) -> QueryResult<Prepared> {
+        self.statements
+            .of(self.client()?, &self.driver, bound)
+            .await
+    }
+
+    async fn send(&self, bound: QueryResult<BoundStatement>) -> QueryResult<ResultStream> {
+        let mut bound = bound?;
+        let mut operation = Operation::on(&self.driver);
+        let instrumented_sql = bound.instrumented_sql.take();
+        let outcome = async {
+            self.client()?;
+            let (client, statements) = (Arc::clone(&self.client), Arc::clone(&self.statements));
+            let driver = Arc::clone(&self.driver);
+            // Owns all that it needs: other operations of the connection poll it as well.
+            let sending = Box::pin(async move {
+                let prepared = statements.of(&client, &driver, &mut bound).await?;
+                let Prepared { statement, types } = prepared;
+                let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
+                let rows = client.query_raw(&statement, binds).await;
+                Ok((rows.map_err(|error| driver.diesel_error(&error))?, types))
+            });
+            let incoming = ResultReader::new(&self.driver, sending);
+            let begun = |context: &mut Context<'_>| incoming.poll_begun(context);
+            let types = poll_fn(|context| operation.poll(context, begun)).await?;
+            Ok((incoming, types))
+        };
+        let outcome = outcome.await;
+        self.instrument_end(instrumented_sql, &outcome);
+        outcome.map(|(incoming, types)| ResultStream::new(incoming, types, operation))
+    }
+
+    async fn send_for_only_row(
+        &self,
+        bound: QueryResult<BoundStatement>,
+    ) -> QueryResult<Option<PgRow>> {
+        let mut bound = bound?;
+        let mut operation = Operation::on(&self.driver);
+        let outcome = operation.drive(pin!(self.send_for_row(&mut bound))).await;
+        self.instrument_end(bound.instrumented_sql, &outcome);
+        outcome
+    }
+
+    async fn send_for_row(&self, bound: &mut BoundStatement) -> QueryResult<Option<PgRow>> {
+        let Prepared { statement, types } = self.prepared(bound).await?;
+        let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
+        // Boxed by itself: both futures are then small enough for the fast path of the allocator.
+        let rows = Box::pin(self.client.query_raw(&statement, binds)).await;
+        let rows = rows.map_err(|error| self.driver.diesel_error(&error))?;
+        let (mut rows, mut only) = (pin!(rows), None);
+        // To the end of the response: only then is an autocommitted statement committed.
+        while let Some(row) = rows.try_next().await.transpose() {
+            let row = row.map_err(|error| self.driver.diesel_error(&error))?;
+            only.get_or_insert(row);
+        }
+        Ok(only.map(|row| PgRow::new(row, types)))
+    }
+
+    async fn count(&self, bound: QueryResult<BoundStatement>) -> QueryResult<usize> {
+        let mut bound = bound?;
+        let mut operation = Operation::on(&self.driver);
+        let outcome = operation.drive(pin!(self.send_counting(&mut bound))).await;
+        self.instrument_end(bound.instrumented_sql, &outcome);
+        outcome
+    }
+
+    async fn send_counting(&self, bound: &mut BoundStatement) -> QueryResult<usize> {
+        let Prepared { statement, .. } = self.prepared(bound).await?;
+        let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
+        self.written(self.client.execute_raw(&statement, binds).await)
+    }
+
+    fn written(&self, outcome: Result<u64, tokio_postgres::Error>) -> QueryResult<usize> {
+        let rows = outcome.map_err(|error| self.driver.diesel_error(&error))?;
+        usize::try_from(rows)
+            .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))
+    }
+
+    /// Writes rows by `COPY`, all or none. Returns `None` if the table or the role does not allow it.
+    pub(crate) async fn copy<N>(&self, rows: &[N]) -> QueryResult<Option<usize>>
+    where
+        N: NewRow + Sync,
+    {
+        let bound = self.statements.bind(&prospect::<N>());
+        let record = self.send(bound).await?.try_next().await?;
+        let field = record.as_ref().and_then(|record| record.get(0));
+        let record = field.as_ref().and_then(Field::value);
+        let record = record.map(|value| value.as_bytes());
+        let Some(defaults) = Defaults::of::<N>(record.unwrap_or_default())? else {
+            return Ok(None);
+        };
+        // A COPY that is refused at its start costs the connection: the lock is waited for here instead.
+        let lock = format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", table::<N>()?);
+        (&mut &*self).batch_execute(&lock).await?;
+        let bound = self.statements.bind(&copy_from::<N>())?;
+        let mut operation = Operation::on(&self.driver);
+        let copying = self.send_copying(bound, Copied::new(rows, &defaults));
+        operation.drive(pin!(copying)).await.map(Some)
+    }
+
+    async fn send_copying<N>(
+        &self,
+        mut bound: BoundStatement,
+        copied: Copied<'_, N>,
+    ) -> QueryResult<usize>
+    where
+        N: NewRow + Sync,
+    {
+        let Prepared { statement, .. } = self.prepared(&mut bound).await?;
+        let mut doubt = CopyInDoubt {
+            connection: self,
+            is_over: false,
+        };
+        let server = match self.client()?.copy_in::<_, Bytes>(&statement).await {
+            Ok(server) => server,
+            // The driver ends the COPY in any case. The server responds to that as well, and the driver would match the
+            // response to the next statement.
+            Err(error) => return Err(self.driver.diesel_error(&error)),
+        };
+        let outcome = self.send_rows(server, copied).await;
+        doubt.is_over = outcome.is_ok() || self.is_synchronized().await;
+        outcome
+    }
+
+    async fn send_rows<N>(
+        &self,
+        server: CopyInSink<Bytes>,
+        mut copied: Copied<'_, N>,
+    ) -> QueryResult<usize>
+    where
+        N: NewRow + Sync,
+    {
+        let refused = |error| self.driver.diesel_error(&error);
+        let (mut server, mut buffer) = (pin!(server), Vec::new());
+        while copied.fill(&mut buffer)? {
+            let bytes = Bytes::from(std::mem::take(&mut buffer));
+            server.send(bytes).await.map_err(refused)?;
+        }
+        self.written(server.finish().await)
+    }
+
+    /// Checks whether responses and statements still match. The server responds to an empty statement even in a failed
+    /// transaction.
+    async fn is_synchronized(&self) -> bool {
+        let response = self.client.simple_query("").await;
+        response.is_ok_and(|messages| messages.len() == 1)
+    }
+}
+
+/// A COPY that the server may have refused. Dropped in that state, it closes the connection: the server responds twice to
+/// a COPY that it refuses at its start, and every later response would be matched to the next statement.
+struct CopyInDoubt<'c> {
+    connection: &'c Connection,
+    is_over: bool,
+}
+
+impl Drop for CopyInDoubt<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connection
+                .is_desynchronized
+                .store(true, Ordering::Relaxed);
+            self.connection.driver.close();
+        }
+    }
+}
+
+impl SimpleAsyncConnection for &Connection {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        let executing = pin!(self.client()?.batch_execute(query));
+        let outcome = Operation::on(&self.driver).drive(executing).await;
+        outcome.map_err(|error| self.driver.diesel_error(&error))
+    }
+}
+
+impl SimpleAsyncConnection for Connection {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        SimpleAsyncConnection::batch_execute(&mut &*self, query).await
+    }
+}
+
+/// Statements of one connection that are awaited together are pipelined.
+impl<'a> AsyncConnectionCore for &'a Connection {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'a, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = BoxFuture<'a, QueryResult<ResultStream>>;
+    type Stream<'conn, 'query> = ResultStream;
+    type Row<'conn, 'query> = PgRow;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let bound = self.bind(&source.as_query());
+        Box::pin(self.send(bound))
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let bound = self.bind(&source);
+        Box::pin(self.count(bound))
+    }
+}
+
+impl AsyncConnectionCore for Connection {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<ResultStream>>;
+    type Stream<'conn, 'query> = ResultStream;
+    type Row<'conn, 'query> = PgRow;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let bound = self.bind(&source.as_query());
+        Box::pin(self.send(bound))
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let bound = self.bind(&source);
+        Box::pin(self.count(bound))
+    }
+}
+
+impl AsyncConnection for Connection {
+    type TransactionManager = AnsiTransactionManager;
+
+    async fn establish(database_url: &str) -> ConnectionResult<Self> {
+        let refused = |error: crate::Error| ConnectionError::BadConnection(error.to_string());
+        let config = Config::new(database_url).map_err(refused)?;
+        let connector = Connector::new(&config).map_err(refused)?;
+        connector.connect().await.map_err(refused)
+    }
+
+    fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
+        &mut self.transaction
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        let instrumentation = self.instrumentation.get_mut();
+        instrumentation.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Receives events of transactions and queries. Bind values are never passed on.
+    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
+        self.instrumentation = Mutex::new(Some(Box::new(instrumentation)));
+    }
+
+    /// Has no effect: [`Config`] bounds the number of prepared statements.
+    fn set_prepared_statement_cache_size(&mut self, _: CacheSize) {}
+}
+
+impl Connection {
+    /// Checks whether the connection is closed, as far as that is known without a round trip.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.driver.catch_up();
+        self.is_broken()
+    }
+}
+
+impl Connection {
+    /// Checks whether the server has refused a statement because it writes.
+    pub(crate) fn has_been_refused_writes(&self) -> bool {
+        self.driver.is_read_only()
+    }
+
+    /// Sets the response timeout and the number of statements that are kept prepared.
+    pub(crate) fn limit(&mut self, response_timeout: Option<Duration>, statements: usize) {
+        if let Some(timeout) = response_timeout {
+            self.driver.set_response_timeout(timeout);
+        }
+        self.statements.set_capacity(statements);
+    }
+
+    /// Checks whether the response timeout has closed the connection.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.driver.has_timed_out()
+    }
+
+    /// Drops the prepared statements and the type OIDs.
+    pub(crate) fn forget_statements(&self) {
+        self.statements.forget();
+    }
+}
+
+impl PoolableConnection for Connection {
+    fn is_broken(&mut self) -> bool {
+        AnsiTransactionManager::is_broken_transaction_manager(self)
+            || self.client.is_closed()
+            || self.driver.is_unusable()
+            || *self.is_desynchronized.get_mut()
+    }
+}

@@ -1,0 +1,14 @@
+//! The two engines: pools, transactions and the execution of statements.
+//!
+//! The async engine has its own connection on tokio-postgres. The blocking engine has diesel's on libpq.
+
+#[cfg(feature = "async")]
+pub(crate) mod asynchronous;
+#[cfg(feature = "blocking")]
+pub mod blocking;
+pub(crate) mod choice;
+#[cfg(feature = "async")]
+pub(crate) mod connection;
+#[cfg(feature = "blocking")]
+pub(crate) mod libpq;
+pub(crate) mod usage;

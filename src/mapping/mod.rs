@@ -1,0 +1,3 @@
+//! The mapping between rows of the database and structs.
+
+pub(crate) mod decoding;

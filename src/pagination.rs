@@ -1,0 +1,551 @@
+//! Keyset pagination.
+//!
+//! Pages neither repeat nor skip a row while others write, and cost the same at the end of a table
+//! as at its beginning. A caller requests a page by a [`Page`] and receives a [`Paged`]. A
+//! [`Cursor`] marks where a page begins: it contains the sort key and the id of the adjacent row.
+
+use diesel::expression::{AppearsOnTable, ValidGrouping, is_aggregate};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::{Column, Expression, QueryResult, sql_types};
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bigdecimal::BigDecimal;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::types::timestamp::{AnyTime, from_micros};
+use crate::{Error, IssueSeverity, Result};
+
+/// The default number of rows on a page.
+pub const DEFAULT_LIMIT: u32 = 20;
+/// The largest number of rows on a page.
+pub const MAX_LIMIT: u32 = 100;
+
+/// A request for a part of a list: up to `limit` rows after or before a cursor, in the order `O`.
+///
+/// ```
+/// use wundr_db::{Page, UserOrder};
+///
+/// let page = Page::new().limit(50).order(UserOrder::Name).with_total();
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<O> {
+    limit: u32,
+    order: O,
+    start: Start,
+    with_total: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Start {
+    First,
+    Last,
+    After(Cursor),
+    Before(Cursor),
+}
+
+impl<O: Default> Default for Page<O> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<O: Default> Page<O> {
+    /// Creates a request for the first 20 rows in the list's default order.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            limit: DEFAULT_LIMIT,
+            order: O::default(),
+            start: Start::First,
+            with_total: false,
+        }
+    }
+}
+
+impl<O> Page<O> {
+    /// Sets the largest number of rows. Default: 20. Must be between 1 and 100, which is checked
+    /// when the page is read.
+    #[must_use]
+    pub fn limit(self, limit: u32) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Sets the order.
+    #[must_use]
+    pub fn order(self, order: O) -> Self {
+        Self { order, ..self }
+    }
+
+    /// Requests the rows that follow the cursor's row.
+    #[must_use]
+    pub fn after(self, cursor: Cursor) -> Self {
+        Self {
+            start: Start::After(cursor),
+            ..self
+        }
+    }
+
+    /// Requests the rows that precede the cursor's row, in the list's order.
+    #[must_use]
+    pub fn before(self, cursor: Cursor) -> Self {
+        Self {
+            start: Start::Before(cursor),
+            ..self
+        }
+    }
+
+    /// Requests the last rows of the list, in the list's order.
+    #[must_use]
+    pub fn last(self) -> Self {
+        Self {
+            start: Start::Last,
+            ..self
+        }
+    }
+
+    /// Requests the number of all rows that the filter matches, too.
+    ///
+    /// The same statement counts them, so that the page and the total are of one snapshot. Counting
+    /// makes the statement slower.
+    #[must_use]
+    pub fn with_total(self) -> Self {
+        Self {
+            with_total: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn sort(&self) -> &O {
+        &self.order
+    }
+
+    pub(crate) fn wants_total(&self) -> bool {
+        self.with_total
+    }
+
+    pub(crate) fn cursor(&self) -> Option<&Cursor> {
+        match &self.start {
+            Start::After(cursor) | Start::Before(cursor) => Some(cursor),
+            Start::First | Start::Last => None,
+        }
+    }
+
+    pub(crate) fn is_backward(&self) -> bool {
+        matches!(self.start, Start::Last | Start::Before(_))
+    }
+
+    /// Returns the number of rows to fetch: one more than the limit, which shows whether there is a
+    /// further page.
+    pub(crate) fn rows_to_fetch(&self) -> Result<i64> {
+        if (1..=MAX_LIMIT).contains(&self.limit) {
+            Ok(i64::from(self.limit) + 1)
+        } else {
+            Err(Error::invalid(
+                "limit",
+                format_args!("must be between 1 and {MAX_LIMIT}, is {}", self.limit),
+            ))
+        }
+    }
+
+    /// Builds the page from the fetched rows, which are in the order of the query.
+    pub(crate) fn answer<T>(
+        &self,
+        mut rows: Vec<T>,
+        total: Option<i64>,
+        cursor_of: impl Fn(&T) -> Cursor,
+    ) -> Paged<T> {
+        let further = rows.len() > self.limit as usize;
+        rows.truncate(self.limit as usize);
+        let backward = self.is_backward();
+        if backward {
+            rows.reverse();
+        }
+        let came_from = self.cursor().is_some();
+        let (has_previous, has_next) = if backward {
+            (further, came_from)
+        } else {
+            (came_from, further)
+        };
+        let previous = rows.first().filter(|_| has_previous).map(&cursor_of);
+        let next = rows.last().filter(|_| has_next).map(&cursor_of);
+        Paged {
+            items: rows,
+            previous,
+            next,
+            total,
+        }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Paged<T> {
+    /// The rows, in the list's order.
+    pub items: Vec<T>,
+    /// The cursor of the preceding page, for [`Page::before`], if there may be one.
+    pub previous: Option<Cursor>,
+    /// The cursor of the following page, for [`Page::after`], if there may be one.
+    pub next: Option<Cursor>,
+    /// The number of rows that the filter matches, if it was requested.
+    pub total: Option<i64>,
+}
+
+/// The longest text that is parsed as a cursor, in bytes.
+const LONGEST: usize = 4_096;
+
+/// A position in a list in one order, as opaque, URL-safe text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    sort: String,
+    key: Key,
+    id: Uuid,
+}
+
+/// The value of a sort column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Key {
+    /// An integer, or a time in microseconds since 1970, which is PostgreSQL's resolution.
+    Integer(i64),
+    Text(String),
+}
+
+/// A type of the columns that lists can be sorted by.
+pub(crate) trait SortKey: Sized {
+    /// The type of the value that a query compares the column with.
+    type Bound;
+
+    fn to_key(&self) -> Key;
+    fn from_key(key: &Key) -> Option<Self::Bound>;
+
+    /// Checks whether the key also stands for greater keys, which a row of this crate cannot
+    /// represent.
+    fn is_last(_: &Key) -> bool {
+        false
+    }
+}
+
+impl SortKey for DateTime<Utc> {
+    type Bound = AnyTime;
+
+    fn to_key(&self) -> Key {
+        Key::Integer(self.timestamp_micros())
+    }
+
+    fn from_key(key: &Key) -> Option<Self::Bound> {
+        match key {
+            Key::Integer(microseconds) => from_micros(*microseconds).map(AnyTime),
+            Key::Text(_) => None,
+        }
+    }
+
+    fn is_last(key: &Key) -> bool {
+        *key == DateTime::<Utc>::MAX_UTC.to_key()
+    }
+}
+
+impl SortKey for String {
+    type Bound = Self;
+
+    fn to_key(&self) -> Key {
+        Key::Text(self.clone())
+    }
+
+    fn from_key(key: &Key) -> Option<Self::Bound> {
+        match key {
+            Key::Text(text) => Some(text.clone()),
+            Key::Integer(_) => None,
+        }
+    }
+}
+
+impl SortKey for i32 {
+    type Bound = Self;
+
+    fn to_key(&self) -> Key {
+        Key::Integer((*self).into())
+    }
+
+    fn from_key(key: &Key) -> Option<Self::Bound> {
+        match key {
+            Key::Integer(integer) => (*integer).try_into().ok(),
+            Key::Text(_) => None,
+        }
+    }
+}
+
+impl SortKey for i64 {
+    type Bound = Self;
+
+    fn to_key(&self) -> Key {
+        Key::Integer(*self)
+    }
+
+    fn from_key(key: &Key) -> Option<Self::Bound> {
+        match key {
+            Key::Integer(integer) => Some(*integer),
+            Key::Text(_) => None,
+        }
+    }
+}
+
+/// Implements [`SortKey`] for types that are represented by their text.
+///
+/// Cursors come from outside. The function that parses the text must bound more than its length,
+/// since a few bytes can denote a number with a hundred thousand digits.
+macro_rules! sorted_by_text {
+    ($($type:ty: $read:expr),* $(,)?) => {$(
+        impl SortKey for $type {
+                type Bound = Self;
+
+            fn to_key(&self) -> Key {
+                Key::Text(self.to_string())
+            }
+
+            fn from_key(key: &Key) -> Option<Self::Bound> {
+                match key {
+                    Key::Text(text) => $read(text),
+                    Key::Integer(_) => None,
+                }
+            }
+        }
+    )*};
+}
+sorted_by_text!(
+    BigDecimal: crate::types::decimal::parse,
+    IssueSeverity: IssueSeverity::read,
+);
+
+impl Cursor {
+    pub(crate) fn new(sort: &str, key: &impl SortKey, id: impl Into<Uuid>) -> Self {
+        Self {
+            sort: sort.to_owned(),
+            key: key.to_key(),
+            id: id.into(),
+        }
+    }
+
+    /// Checks whether the key also stands for greater keys.
+    pub(crate) fn is_at_last<K: SortKey, I>(&self, _: impl Fn() -> Option<(K, I)>) -> bool {
+        K::is_last(&self.key)
+    }
+
+    /// Returns the id of the cursor's row, whose position is looked up.
+    pub(crate) const fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Returns the key and the id if the cursor was made for this sort column.
+    pub(crate) fn position<K: SortKey, I: From<Uuid>>(
+        &self,
+        sort: &str,
+        _: impl Fn() -> Option<(K, I)>,
+    ) -> Result<(K::Bound, I)> {
+        if self.sort != sort {
+            return Err(Error::invalid(
+                "cursor",
+                format_args!("made for the order {}, used for {sort}", self.sort),
+            ));
+        }
+        let key = K::from_key(&self.key)
+            .ok_or_else(|| Error::invalid("cursor", "its key has the wrong type"))?;
+        Ok((key, I::from(self.id)))
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let json =
+            serde_json::to_vec(&(&self.sort, &self.key, &self.id)).map_err(|_| fmt::Error)?;
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(json))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Error;
+
+    /// Parses a cursor of at most 4,096 bytes.
+    fn from_str(text: &str) -> Result<Self> {
+        if text.len() > LONGEST {
+            return Err(Error::invalid(
+                "cursor",
+                format_args!("is longer than {LONGEST} bytes"),
+            ));
+        }
+        let json = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|error| Error::invalid("cursor", error))?;
+        let (sort, key, id) =
+            serde_json::from_slice(&json).map_err(|error| Error::invalid("cursor", error))?;
+        Ok(Self { sort, key, id })
+    }
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Declares the orders in which a table's rows are listed.
+macro_rules! orders {
+    (
+        $(#[$doc:meta])*
+        $order:ident of $row:ident in $table:ident {
+            $($(#[$value_doc:meta])* $value:ident = $column:ident $direction:ident),* $(,)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+        #[non_exhaustive]
+        pub enum $order {
+            $($(#[$value_doc])* $value,)*
+        }
+
+        impl $order {
+            /// Returns the position of a row in a list of this order, for
+            /// [`Page::after`](crate::Page::after) and [`Page::before`](crate::Page::before).
+            #[must_use]
+            pub fn cursor_of(self, row: &$row) -> $crate::Cursor {
+                match self {
+                    $(Self::$value => $crate::Cursor::new(stringify!($table.$column), &row.$column, row.id),)*
+                }
+            }
+        }
+
+        impl $crate::pagination::Order for $order {
+            type Row = $row;
+            type Query<'q> = $table::BoxedQuery<
+                'q, diesel::pg::Pg,
+                diesel::dsl::SqlTypeOf<<$row as diesel::Selectable<diesel::pg::Pg>>::SelectExpression>,
+            >;
+
+            fn start<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
+                use diesel::QueryDsl;
+                Ok(Self::sort(page, rows)?.limit(page.rows_to_fetch()?))
+            }
+
+            fn sort<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
+                use diesel::{ExpressionMethods, IntoSql, QueryDsl};
+                Ok(match page.sort() {
+                    $(Self::$value => {
+                        type SortKeyAndId = diesel::sql_types::Record<(
+                            diesel::dsl::SqlTypeOf<$table::$column>, diesel::sql_types::Uuid,
+                        )>;
+                        let ascending = stringify!($direction) == "asc";
+                        let position = match page.cursor() {
+                            Some(cursor) => {
+                                Some(cursor.position(stringify!($table.$column), || None::<&$row>.map(|row| (row.$column.clone(), row.id)))?)
+                            }
+                            None => None,
+                        };
+                        let ascends = ascending != page.is_backward();
+                        if let Some(cursor) = page.cursor().filter(|cursor| {
+                            cursor.is_at_last(|| None::<&$row>.map(|row| (row.$column.clone(), row.id)))
+                        }) {
+                            let beyond = $crate::pagination::Beyond {
+                                table: diesel::QuerySource::from_clause(&$table::table),
+                                column: $table::$column,
+                                id: cursor.id(),
+                                ascends,
+                            };
+                            let rows = rows.filter(beyond);
+                            return Ok(if ascends {
+                                rows.order(($table::$column.asc(), $table::id.asc()))
+                            } else {
+                                rows.order(($table::$column.desc(), $table::id.desc()))
+                            });
+                        }
+                        match (position, ascends) {
+                            (None, true) => rows.order(($table::$column.asc(), $table::id.asc())),
+                            (None, false) => rows.order(($table::$column.desc(), $table::id.desc())),
+                            (Some(place), true) => rows
+                                .filter(($table::$column, $table::id).into_sql::<SortKeyAndId>().gt(place))
+                                .order(($table::$column.asc(), $table::id.asc())),
+                            (Some(place), false) => rows
+                                .filter(($table::$column, $table::id).into_sql::<SortKeyAndId>().lt(place))
+                                .order(($table::$column.desc(), $table::id.desc())),
+                        }
+                    })*
+                })
+            }
+
+            fn cursor(&self, row: &$row) -> $crate::Cursor {
+                self.cursor_of(row)
+            }
+        }
+    };
+}
+pub(crate) use orders;
+
+/// A condition for the rows on one side of a row whose time is later than those of `chrono`.
+///
+/// The cursor contains the latest time of `chrono` instead, as the row does. The condition therefore
+/// looks up the row's time: otherwise, rows after such a row would be repeated or skipped. The time
+/// of a row that has since been deleted counts as `infinity`.
+pub(crate) struct Beyond<T, C> {
+    pub(crate) table: T,
+    pub(crate) column: C,
+    pub(crate) id: Uuid,
+    pub(crate) ascends: bool,
+}
+
+impl<T, C> Expression for Beyond<T, C> {
+    type SqlType = sql_types::Bool;
+}
+
+impl<T, C, S> AppearsOnTable<S> for Beyond<T, C> {}
+
+impl<T, C, G> ValidGrouping<G> for Beyond<T, C> {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl<T: QueryFragment<Pg>, C: Column + QueryFragment<Pg>> QueryFragment<Pg> for Beyond<T, C> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(");
+        self.column.walk_ast(out.reborrow())?;
+        out.push_sql(", ");
+        self.table.walk_ast(out.reborrow())?;
+        out.push_sql(if self.ascends { ".id) > (" } else { ".id) < (" });
+        out.push_sql("COALESCE((SELECT place.");
+        out.push_identifier(C::NAME)?;
+        out.push_sql(" FROM ");
+        self.table.walk_ast(out.reborrow())?;
+        out.push_sql(" AS place WHERE place.id = ");
+        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
+        out.push_sql(" AND place.");
+        out.push_identifier(C::NAME)?;
+        out.push_sql(" >= '262142-12-31 23:59:59.999999+00'), 'infinity'), ");
+        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// An order of pages.
+pub(crate) trait Order: Sized {
+    type Row;
+    type Query<'q>;
+
+    /// Sorts the rows and selects those after the page's cursor, up to the page's limit.
+    ///
+    /// The sort column and the id are compared as one record. An index on both finds the position
+    /// however far into the list it is, and however many rows share the sort column's value.
+    fn start<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
+    /// Sorts and selects the rows as [`start`](Self::start) does, without a limit.
+    fn sort<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
+    fn cursor(&self, row: &Self::Row) -> Cursor;
+}

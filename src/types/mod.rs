@@ -1,0 +1,14 @@
+//! The types of columns.
+
+pub(crate) mod change;
+pub(crate) mod decimal;
+pub(crate) mod enums;
+pub(crate) mod ids;
+pub(crate) mod json;
+pub(crate) mod lenient;
+pub(crate) mod secret;
+pub(crate) mod timestamp;
+
+pub use change::Change;
+pub use json::{Document, Fields, Json};
+pub use secret::Secret;
