@@ -159,7 +159,7 @@ pub mod recipe {
     //!
     //! Before the files: a migration with its `down.sql`, the table in `src/schema.rs` (a test holds it against the
     //! database), the id in `src/types/ids.rs`. After them: a line in `models/mod.rs` and `repositories/mod.rs`, and a
-    //! contract in `tests/contracts`, which runs on both engines.
+    //! contract in `tests/contracts/tables`, which runs on both engines.
     //!
     //! # The model
     //!

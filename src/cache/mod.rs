@@ -67,7 +67,7 @@
 //! # Protocol
 //!
 //! `docs/cache-protocol.md` in the repository describes leases, fences and generations, and why no read is stale.
-//! `tests/cache_model.rs` is a model of the protocol, of which every state is checked. `tests/cache_history` checks the
+//! `tests/cache_model` is a model of the protocol, of which every state is checked. `tests/cache_history` checks the
 //! guarantee on real servers that are killed, stopped and flushed meanwhile.
 //!
 //! # Servers

@@ -7,7 +7,7 @@
 //! BLESS_SQL=1 cargo test --lib sql::golden
 //! ```
 //!
-//! A test in `tests/statements.rs` has a migrated database prepare every file.
+//! A test in `tests/database/statements.rs` has a migrated database prepare every file.
 
 mod cases;
 mod format;

@@ -9,8 +9,8 @@ mod checker;
 mod ending;
 mod event;
 mod nemesis;
-#[path = "../observer/mod.rs"]
 #[allow(dead_code, reason = "this program uses a part of it")]
+#[path = "../support/observer.rs"]
 mod observer;
 mod random;
 mod servers;

@@ -226,7 +226,6 @@ mod asynchronous {
     use std::pin::Pin;
     use wundr_db::{repository as both_engines, *};
 
-    #[path = "operations.rs"]
     mod operations;
     use operations::{Plan, read, write};
 
@@ -378,7 +377,6 @@ mod blocking {
     use wundr_db::Result;
     use wundr_db::blocking::{repository as both_engines, *};
 
-    #[path = "operations.rs"]
     pub mod operations;
     use operations::{Plan, read, write};
 

@@ -18,7 +18,7 @@
 //!   all transactions that may have had a fence in an earlier one have ended.
 //!
 //! **Executor.** The leases are those of Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013), section 3.2.1. The
-//! protocol is checked as a model in `tests/cache_model.rs`, and on real servers in `tests/cache_history`.
+//! protocol is checked as a model in `tests/cache_model`, and on real servers in `tests/cache_history`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

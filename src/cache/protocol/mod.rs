@@ -1,6 +1,6 @@
 //! The protocol between readers, writers and Redis: leases, fences and generations, compiled for each engine.
 //!
-//! `docs/cache-protocol.md` describes it, and `tests/cache_model.rs` is its model.
+//! `docs/cache-protocol.md` describes it, and `tests/cache_model` is its model.
 
 use super::*;
 

@@ -18,8 +18,8 @@
 //!    is polled once more after [`Waiters::drive`] has registered it as a driver; what arrives later falls under 1.
 //! 4. *A driver is dropped.* [`DriverGuard`]'s drop wakes the other waiters if anything was counted meanwhile.
 //!
-//! `tests/waiters.rs` compiles this file with loom's `Mutex` and checks every order of its steps. The count that is
-//! compared before parking is the technique of an eventcount (Vyukov).
+//! `tests/contracts/waiters.rs` compiles this file with loom's `Mutex` and checks every order of its steps. The count
+//! that is compared before parking is the technique of an eventcount (Vyukov).
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};

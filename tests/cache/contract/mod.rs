@@ -1,0 +1,29 @@
+use super::*;
+use crate::servers::{self, REDIS, Raw, Turnstile};
+use crate::wire::Wire;
+use wundr_db::cache::{CacheConfig, CachedKind, Unfenced};
+use wundr_db::testing::{PostgresServer, Proxy, RedisServer, migrated_database};
+use wundr_db::{
+    AnalysisId, AnalysisSummary, AnalysisType, Config, ConfigCategory, ConfigurationScope, Error,
+    Json, MetricCategory, NewAnalysis, NewAnalysisMetric, NewConfiguration, NewOrganization,
+    NewOrganizationMember, NewProject, NewProjectMember, NewSetupProfile, NewTool, NewUser,
+    NewUserSession, OrganizationRole, Platform, Project, ProjectChanges, ProjectFilter, ProjectId,
+    ProjectRole, Result, SetupCategory, SubscriptionPlan, ToolCategory, ToolId, User, UserChanges,
+    UserId, UserRole, UserSessionChanges,
+};
+
+include!("../pair.rs");
+
+mod caches;
+mod doubles;
+mod events;
+mod faults;
+mod foreign;
+mod origin;
+mod reach;
+mod readers;
+mod sealed;
+mod sessions;
+mod settings;
+mod transactions;
+mod turns;

@@ -1,0 +1,51 @@
+//! What every repository promises holds behind the cache as well: the same contracts, on both engines.
+
+use std::sync::LazyLock;
+
+use wundr_db::cache::CacheConfig;
+use wundr_db::testing::RedisServer;
+
+/// One server for all tests: each has a database of its own, and so keys of its own.
+static REDIS: LazyLock<RedisServer> = LazyLock::new(|| RedisServer::start().unwrap());
+
+fn cache() -> CacheConfig {
+    CacheConfig::new(&REDIS.url()).unwrap()
+}
+
+#[path = ""]
+mod asynchronous {
+    use crate::observer::Observer;
+    use tokio::test as case;
+    use wundr_db::testing::{TestDatabase, migrated_database};
+    use wundr_db::{repository as both_engines, *};
+
+    /// A database of the test's own, behind the cache.
+    async fn database() -> (Cached, TestDatabase) {
+        let database = migrated_database().unwrap();
+        let db = Db::connect_to(&database.url()).await.unwrap();
+        (Cached::new(db, super::cache()).unwrap(), database)
+    }
+
+    include!("../engines/asynchronous.rs");
+
+    mod tables;
+}
+
+#[path = ""]
+mod blocking {
+    use crate::observer::Observer;
+    use core::prelude::v1::test as case;
+    use wundr_db::blocking::{repository as both_engines, *};
+    use wundr_db::testing::{TestDatabase, migrated_database};
+
+    /// A database of the test's own, behind the cache.
+    fn database() -> (Cached, TestDatabase) {
+        let database = migrated_database().unwrap();
+        let db = Db::connect_to(&database.url()).unwrap();
+        (Cached::new(db, super::cache()).unwrap(), database)
+    }
+
+    include!("../engines/blocking.rs");
+
+    mod tables;
+}

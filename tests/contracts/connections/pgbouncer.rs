@@ -1,0 +1,161 @@
+use wundr_db::testing::{TestDatabase, migrated_database};
+use wundr_db::{Config, Error, NewUser, Result, UserFilter, blocking};
+
+use crate::pgbouncer::{PgBouncer, SERVER_CONNECTIONS, follows_statements};
+
+const TASKS: usize = 50;
+const ROUNDS: usize = 20;
+
+fn user(task: usize, round: usize) -> NewUser {
+    NewUser::new(format!("{task}-{round}@x"), "x")
+}
+
+/// Some of everything, many times, side by side; the errors.
+async fn load_async(config: Config) -> Vec<Error> {
+    use wundr_db::{Db, UserRepository};
+    let db = Db::lazy(config).unwrap();
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let db = db.clone();
+            tokio::spawn(async move {
+                let mut errors = Vec::new();
+                for round in 0..ROUNDS {
+                    let outcome = db
+                        .transaction(async |tx| -> Result<_> {
+                            let created = tx.users().create(user(task, round)).await?;
+                            tx.users().set_active(created.id, false).await?;
+                            tx.users().find(created.id).await
+                        })
+                        .await;
+                    errors.extend(outcome.err());
+                    errors.extend(
+                        db.users()
+                            .count(&UserFilter::new().is_active(false))
+                            .await
+                            .err(),
+                    );
+                }
+                errors
+            })
+        })
+        .collect();
+    let mut errors = Vec::new();
+    for task in tasks {
+        errors.extend(task.await.unwrap());
+    }
+    errors
+}
+
+fn load_blocking(config: Config) -> Vec<Error> {
+    use wundr_db::blocking::{Db, UserRepository};
+    let db = Db::lazy(config).unwrap();
+    let work = |task| {
+        let mut errors = Vec::new();
+        for round in 0..ROUNDS {
+            let outcome = db.transaction(|tx| -> Result<_> {
+                let created = tx.users().create(user(task, round))?;
+                tx.users().set_active(created.id, false)?;
+                tx.users().find(created.id)
+            });
+            errors.extend(outcome.err());
+            errors.extend(db.users().count(&UserFilter::new().is_active(false)).err());
+        }
+        errors
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..TASKS)
+            .map(|task| scope.spawn(move || work(task)))
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+fn count(database: &TestDatabase) -> i64 {
+    use wundr_db::blocking::UserRepository;
+    let db = blocking::Db::connect_to(&database.url()).unwrap();
+    db.users().count(&UserFilter::new()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_tasks_work_behind_it_in_the_best_mode_of_its_version() {
+    let mode = if follows_statements() {
+        "transaction"
+    } else {
+        "session"
+    };
+    let bouncer = PgBouncer::start(mode);
+    // In session mode a client keeps its server connection.
+    let connections = if follows_statements() {
+        TASKS
+    } else {
+        SERVER_CONNECTIONS
+    } as u32;
+
+    let database = migrated_database().unwrap();
+    let config = bouncer.config(&database).behind_pgbouncer();
+    let errors = load_async(config.clone().max_connections(connections)).await;
+    assert!(
+        errors.is_empty(),
+        "{} errors, first {:?}",
+        errors.len(),
+        errors[0]
+    );
+    assert_eq!(count(&database), (TASKS * ROUNDS) as i64);
+
+    let database = migrated_database().unwrap();
+    let config = bouncer.config(&database).behind_pgbouncer();
+    let errors =
+        tokio::task::spawn_blocking(move || load_blocking(config.max_connections(connections)));
+    let errors = errors.await.unwrap();
+    assert!(
+        errors.is_empty(),
+        "{} errors, first {:?}",
+        errors.len(),
+        errors[0]
+    );
+    assert_eq!(count(&database), (TASKS * ROUNDS) as i64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_one_in_transaction_mode_is_told_by_the_error() {
+    if follows_statements() {
+        return; // Then the other test covers transaction mode.
+    }
+    let bouncer = PgBouncer::start("transaction");
+    let database = migrated_database().unwrap();
+    let config = bouncer.config(&database).behind_pgbouncer();
+    let mut errors = load_async(config.clone()).await;
+    errors.extend(
+        tokio::task::spawn_blocking(move || load_blocking(config))
+            .await
+            .unwrap(),
+    );
+    let tells = |error: &Error| matches!(error, Error::Connection { message, .. } if message.contains("must be version 1.21 or later"));
+    assert!(errors.iter().any(tells), "{errors:?}");
+}
+
+#[tokio::test]
+async fn without_the_setting_the_error_names_it() {
+    let bouncer = PgBouncer::start("session");
+    let database = migrated_database().unwrap();
+    let errors = [
+        wundr_db::Db::connect(bouncer.config(&database))
+            .await
+            .unwrap_err(),
+        blocking::Db::connect(bouncer.config(&database)).unwrap_err(),
+    ];
+    for error in errors {
+        match error {
+            Error::Connection { message, .. } => {
+                assert!(
+                    message.contains("use Config::behind_pgbouncer"),
+                    "{message}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,386 @@
+use std::time::Duration;
+
+use super::*;
+use crate::observer::Observer;
+use wundr_db::{
+    Config, Constraint, Error, NewUser, Result, TransactionOptions, UserChanges, UserFilter, UserId,
+};
+
+#[both_engines]
+async fn database_with(settings: impl FnOnce(Config) -> Config) -> (Db, Observer, TestDatabase) {
+    let database = migrated_database().unwrap();
+    let config = settings(Config::new(&database.url()).unwrap());
+    let db = Db::connect(config).await.unwrap();
+    (db, Observer::of(&database.url()), database)
+}
+
+/// The error of statements that the server is to refuse.
+#[both_engines]
+async fn refusal(db: &Db, statements: &str) -> Error {
+    db.transaction(async |tx| -> Result<()> {
+        Ok(tx.connection_mut().batch_execute(statements).await?)
+    })
+    .await
+    .unwrap_err()
+}
+
+fn names(constraint: &Constraint) -> (&str, &str) {
+    (&constraint.table, &constraint.name)
+}
+
+const TABLES: &str = "
+    CREATE DOMAIN public.percentage AS int CONSTRAINT within_100 CHECK (VALUE <= 100);
+    CREATE DOMAIN public.named AS text NOT NULL;
+    CREATE TABLE public.parent (id int PRIMARY KEY, size int NOT NULL CONSTRAINT positive CHECK (size > 0));
+    CREATE TABLE public.child (
+        id int PRIMARY KEY, parent int CONSTRAINT child_of REFERENCES public.parent,
+        short varchar(3), amount numeric(4, 2), share public.percentage, label public.named DEFAULT '-', path text
+    );
+    CREATE INDEX child_path ON public.child (path);
+    CREATE TABLE public.parted (day int NOT NULL) PARTITION BY RANGE (day);
+    CREATE TABLE public.spans (span int4range, CONSTRAINT apart EXCLUDE USING gist (span WITH &&));
+    INSERT INTO public.parent VALUES (1, 1);
+    INSERT INTO public.child VALUES (1, 1);
+    INSERT INTO public.spans VALUES ('[1,5)');
+";
+
+#[both_engines]
+#[case]
+async fn a_broken_constraint_is_named_with_its_table() {
+    let (db, mut observer, _database) = database_with(|config| config).await;
+    observer.run(TABLES);
+
+    match refusal(&db, "INSERT INTO public.parent VALUES (1, 2)").await {
+        Error::Unique(constraint) => {
+            assert_eq!(names(&constraint), ("parent", "parent_pkey"));
+            assert_eq!(
+                constraint.detail.as_deref(),
+                Some("Key (id)=(1) already exists.")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    match refusal(&db, "INSERT INTO public.spans VALUES ('[3,9)')").await {
+        Error::Unique(constraint) => assert_eq!(names(&constraint), ("spans", "apart")),
+        other => panic!("{other:?}"),
+    }
+    let missing_parent = "INSERT INTO public.child VALUES (2, 9)";
+    let wanted_parent = "DELETE FROM public.parent";
+    for statement in [missing_parent, wanted_parent] {
+        match refusal(&db, statement).await {
+            Error::ForeignKey(constraint) => assert_eq!(names(&constraint), ("child", "child_of")),
+            other => panic!("{other:?}"),
+        }
+    }
+    match refusal(&db, "INSERT INTO public.parent VALUES (2, 0)").await {
+        Error::Check(constraint) => assert_eq!(names(&constraint), ("parent", "positive")),
+        other => panic!("{other:?}"),
+    }
+    match refusal(&db, "UPDATE public.child SET share = 101").await {
+        Error::Check(constraint) => {
+            assert_eq!(names(&constraint), ("", "within_100"));
+            assert_eq!(constraint.to_string(), "within_100");
+        }
+        other => panic!("{other:?}"),
+    }
+    match refusal(&db, "INSERT INTO public.parent VALUES (2, NULL)").await {
+        Error::NotNull { table, column } => {
+            assert_eq!((table.as_str(), column.as_str()), ("parent", "size"))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[both_engines]
+#[case]
+async fn a_value_that_cannot_be_stored_is_invalid_input() {
+    let (db, mut observer, _database) = database_with(|config| config).await;
+    observer.run(TABLES);
+    // Text that cannot be compressed, of 32 bytes for each.
+    let path_of = |number: u32| {
+        format!(
+            "INSERT INTO public.child (id, path) \
+             SELECT 2, string_agg(md5(n::text), '') FROM generate_series(1, {number}) n"
+        )
+    };
+    let (long_path, longer_path) = (path_of(150), path_of(300));
+    let expected = [
+        ("UPDATE public.child SET short = 'long'", "value"),
+        ("UPDATE public.child SET amount = 100", "value"),
+        ("UPDATE public.child SET id = 3000000000", "value"),
+        ("SELECT 32767::smallint + 1::smallint", "value"),
+        ("SELECT '{\"a\": \"\\u0000\"}'::jsonb", "value"),
+        ("SELECT 'x'::int", "value"),
+        ("SELECT 'x'::public.user_role", "value"),
+        ("UPDATE public.child SET label = NULL", "named"),
+        ("INSERT INTO public.parted VALUES (1)", "parted"),
+        (&*long_path, "child_path"),
+        // Of this one the server does not say which index it is.
+        (&*longer_path, "index"),
+    ];
+    for (statement, expected) in expected {
+        match refusal(&db, statement).await {
+            Error::InvalidInput { field, reason } => {
+                assert_eq!(field, expected, "{statement}");
+                assert!(reason.len() > 10, "{reason}");
+            }
+            other => panic!("{statement}: {other:?}"),
+        }
+    }
+    let zero = db.users().create(NewUser::new("a@x", "\0")).await;
+    assert!(matches!(zero, Err(Error::InvalidInput { field, .. }) if field == "name"));
+    let sought = db.users().find_by_email("\0").await;
+    assert!(
+        matches!(sought, Err(Error::InvalidInput { .. })),
+        "{sought:?}"
+    );
+}
+
+#[both_engines]
+#[case]
+async fn a_row_that_is_gone_or_has_changed_is_told_apart() {
+    let (db, _observer, _database) = database_with(|config| config).await;
+    let ada = db.users().create(NewUser::new("a@x", "a")).await.unwrap();
+    let rename = UserChanges::new().name("b");
+
+    let gone = db.users().update(UserId::new(), rename.clone()).await;
+    assert!(matches!(gone, Err(Error::NotFound { what: "User" })));
+    db.users().update(ada.id, rename.clone()).await.unwrap();
+    let stale = db
+        .users()
+        .update(ada.id, rename.unchanged_since(ada.updated_at))
+        .await;
+    assert!(matches!(stale, Err(Error::StaleWrite { what: "User" })));
+}
+
+#[both_engines]
+#[case]
+async fn conflicts_and_time_limits_have_variants_of_their_own() {
+    let (db, mut observer, database) =
+        database_with(|config| config.statement_timeout(Duration::from_millis(300))).await;
+    observer.run(TABLES);
+
+    // What a real conflict looks like is `transactions`'s; here it is the codes that count.
+    for (code, message, is_expected) in [
+        (
+            "40001",
+            "could not serialize access due to read/write dependencies",
+            (|error| matches!(error, Error::Serialization)) as fn(&Error) -> bool,
+        ),
+        ("40001", "in any language", |error| {
+            matches!(error, Error::Serialization)
+        }),
+        ("40P01", "deadlock detected", |error| {
+            matches!(error, Error::Deadlock)
+        }),
+        ("25006", "in any language", |error| {
+            matches!(error, Error::ReadOnly)
+        }),
+        // A server in another language whose role may not change that.
+        ("40P01", "Verklemmung entdeckt", |error| {
+            matches!(error, Error::Other { sqlstate: None, .. })
+        }),
+    ] {
+        let raise = format!(
+            "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}', MESSAGE = '{message}'; END $$"
+        );
+        let error = refusal(&db, &raise).await;
+        assert!(is_expected(&error), "{message}: {error:?}");
+    }
+
+    let is_timeout = |error: &Error| matches!(error, Error::Timeout(_));
+    let slow = refusal(&db, "SELECT pg_sleep(30)").await;
+    assert!(is_timeout(&slow), "{slow:?}");
+    let mut holder = Observer::of(&database.url());
+    holder.run("BEGIN; LOCK TABLE public.parent");
+    let locked = refusal(
+        &db,
+        "SET LOCAL lock_timeout = 50; SELECT FROM public.parent",
+    )
+    .await;
+    assert!(is_timeout(&locked), "{locked:?}");
+    let refused = refusal(&db, "LOCK TABLE public.parent NOWAIT").await;
+    assert!(is_timeout(&refused), "{refused:?}");
+
+    let read_only = db
+        .transaction_with(&TransactionOptions::new().read_only(), async |tx| {
+            tx.users().create(NewUser::new("a@x", "a")).await
+        })
+        .await;
+    assert!(matches!(read_only, Err(Error::ReadOnly)));
+}
+
+#[both_engines]
+#[case]
+async fn what_has_no_variant_has_its_code_where_that_is_known() {
+    let (db, _observer, _database) = database_with(|config| config).await;
+    for (statement, expected) in [
+        ("SELECT 1/0", Some("22012")),
+        ("SELECT FROM public.nowhere", None),
+    ] {
+        match refusal(&db, statement).await {
+            Error::Other { sqlstate, message } => {
+                assert_eq!(sqlstate.map(|state| state.as_str()), expected, "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[both_engines]
+#[case]
+async fn a_value_of_another_schema_is_an_error_that_names_its_column() {
+    let (db, mut observer, _database) = database_with(|config| config).await;
+    let ada = db.users().create(NewUser::new("a@x", "a")).await.unwrap();
+    observer.run("ALTER TABLE public.users ALTER COLUMN name TYPE bytea USING '\\xff'");
+
+    for outcome in [
+        db.users().find(ada.id).await.map(drop),
+        db.users().find_many(&[ada.id]).await.map(drop),
+    ] {
+        match outcome {
+            Err(Error::Decode { column, .. }) => assert_eq!(column.as_deref(), Some("name")),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 1);
+}
+
+#[both_engines]
+#[case]
+async fn a_server_that_is_not_there_or_refuses_is_a_connection_error_at_once() {
+    let server = PostgresServer::builder().listen_tcp().start().unwrap();
+    let hba = server.data_dir().join("pg_hba.conf");
+    std::fs::write(
+        &hba,
+        "local all all trust\nhost all all all scram-sha-256\n",
+    )
+    .unwrap();
+    let mut observer = Observer::of(&server.url("postgres"));
+    observer.run("SELECT pg_reload_conf(); CREATE ROLE app LOGIN PASSWORD 'right'");
+    let with_password = |password: &str| {
+        let url = server.tcp_url("postgres").unwrap();
+        url.replace("postgres@", &format!("app:{password}@"))
+    };
+    Db::connect_to(&with_password("right")).await.unwrap();
+
+    let socket = server.url("postgres");
+    let nowhere = server.url("nowhere");
+    for (url, said) in [
+        (with_password("wrong"), "password authentication failed"),
+        (nowhere, "\"nowhere\" does not exist"),
+    ] {
+        for lazily in [false, true] {
+            let config = Config::new(&url).unwrap();
+            let started = std::time::Instant::now();
+            let error = if lazily {
+                Db::lazy(config).unwrap().health().await.unwrap_err()
+            } else {
+                Db::connect(config).await.unwrap_err()
+            };
+            match &error {
+                Error::Connection { message, .. } => assert!(message.contains(said), "{message}"),
+                other => panic!("{other:?}"),
+            }
+            assert!(!format!("{error:?} {error}").contains("wrong"));
+            assert!(started.elapsed() < Duration::from_secs(5));
+        }
+    }
+
+    let db = Db::connect_to(&socket).await.unwrap();
+    server.kill().unwrap();
+    for _ in 0..3 {
+        let error = db.health().await.unwrap_err();
+        assert!(matches!(error, Error::Connection { .. }), "{error:?}");
+    }
+    server.restart().unwrap();
+    db.health().await.unwrap();
+}
+
+#[both_engines]
+#[case]
+async fn an_ended_session_is_a_connection_error() {
+    let (db, mut observer, _database) = database_with(|config| config.max_connections(1)).await;
+
+    let ended = refusal(&db, "SELECT pg_terminate_backend(pg_backend_pid())").await;
+    assert!(matches!(ended, Error::Connection { .. }), "{ended:?}");
+    let between_statements = db
+        .transaction(async |tx| {
+            tx.users().create(NewUser::new("a@x", "a")).await?;
+            observer.run(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            );
+            tx.users().create(NewUser::new("b@x", "b")).await
+        })
+        .await;
+    assert!(
+        matches!(between_statements, Err(Error::Connection { .. })),
+        "{between_statements:?}"
+    );
+    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+}
+
+#[both_engines]
+#[case]
+async fn a_pool_that_has_none_left_or_is_closed_says_so() {
+    let (db, _observer, _database) = database_with(|config| {
+        config
+            .max_connections(1)
+            .acquire_timeout(Duration::from_millis(100))
+    })
+    .await;
+
+    let exhausted = db
+        .transaction(async |tx| {
+            tx.users().create(NewUser::new("a@x", "a")).await?;
+            db.users().count(&UserFilter::new()).await
+        })
+        .await;
+    match exhausted {
+        Err(Error::Pool(reason)) => assert!(reason.contains("100ms"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+    assert_eq!(db.close().await, 0);
+    let closed = db.users().count(&UserFilter::new()).await;
+    assert!(matches!(closed, Err(Error::Pool(reason)) if reason == "closed"));
+}
+
+/// A constraint that is looked at when the transaction is committed: for a single statement, when its rows have been
+/// sent already.
+pub(super) const LATE: &str = "
+    CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE 'too late' USING ERRCODE = 'check_violation', TABLE = 'users', CONSTRAINT = 'late';
+    END $$;
+    CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE OR DELETE ON public.users
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.refuse();
+";
+
+#[both_engines]
+#[case]
+async fn what_is_refused_at_the_commit_was_not_done() {
+    let (db, mut observer, _database) = database_with(|config| config.max_connections(1)).await;
+    let users = db.users();
+    let ada = NewUser::new("ada@example.org", "Ada");
+    let ada = users.create(ada).await.unwrap();
+    observer.run(LATE);
+
+    fn late<T: std::fmt::Debug>(outcome: Result<T>) {
+        match outcome {
+            Err(Error::Check(constraint)) => assert_eq!(names(&constraint), ("users", "late")),
+            other => panic!("{other:?}"),
+        }
+    }
+    let bob = || NewUser::new("bob@example.org", "Bob");
+    late(users.create(bob()).await);
+    late(users.upsert(bob()).await);
+    late(users.create_many(&[bob()]).await);
+    late(users.update(ada.id, UserChanges::new().name("Eve")).await);
+    late(users.set_active(ada.id, false).await);
+    late(users.delete(ada.id).await);
+    // The connection takes what comes next for what it is.
+    assert_eq!(users.find(ada.id).await.unwrap(), Some(ada));
+    assert_eq!(users.count(&UserFilter::new()).await.unwrap(), 1);
+}

@@ -1,0 +1,18 @@
+//! What every repository, transaction and connection promises, on both engines: each contract is written once and
+//! mounted in both.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cached;
+mod calls;
+mod connections;
+mod doubles;
+mod errors;
+mod live;
+mod pool;
+mod repositories;
+mod transactions;
+mod waiters;
+
+use support::{hostile, observer, pgbouncer, subscriber};

@@ -1,0 +1,60 @@
+//! The connections of a pool: which of them go, how long anything waits for one, and what an error says of both.
+
+#[path = "pool"]
+mod asynchronous {
+    use std::time::Duration;
+
+    use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
+    use tokio::test as case;
+    use wundr_db::testing::{Pair, Proxy, ProxyMode, TestDatabase, migrated_database};
+    use wundr_db::{repository as both_engines, *};
+
+    /// Runs work side by side, and returns what it made.
+    async fn side_by_side<T: Send + 'static>(
+        number: usize,
+        work: impl AsyncFn(usize) -> T + Send + Sync + 'static,
+    ) -> Vec<T> {
+        futures_util::future::join_all((0..number).map(|n| work(n))).await
+    }
+
+    async fn pause() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+
+    mod contract;
+    mod runtimes;
+    mod sessions;
+}
+
+#[path = "pool"]
+mod blocking {
+    use std::time::Duration;
+
+    use core::prelude::v1::test as case;
+    use diesel::RunQueryDsl as _;
+    use diesel::connection::SimpleConnection as _;
+    use wundr_db::blocking::{repository as both_engines, *};
+    use wundr_db::testing::{Pair, Proxy, ProxyMode, TestDatabase, migrated_database};
+
+    /// Runs work side by side, and returns what it made.
+    fn side_by_side<T: Send>(
+        number: usize,
+        work: impl Fn(usize) -> T + Send + Sync + 'static,
+    ) -> Vec<T> {
+        std::thread::scope(|scope| {
+            let work = &work;
+            let threads: Vec<_> = (0..number).map(|n| scope.spawn(move || work(n))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        })
+    }
+
+    fn pause() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+
+    mod contract;
+    mod sessions;
+}

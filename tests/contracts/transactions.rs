@@ -1,0 +1,79 @@
+//! What a transaction promises: all or nothing, whatever fails, panics or is dropped in it.
+
+mod crash;
+
+#[path = "transactions"]
+mod asynchronous {
+    use crate::observer::Observer;
+    use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
+    use tokio::test as case;
+    use wundr_db::testing::{TestDatabase, migrated_database};
+    use wundr_db::{repository as both_engines, *};
+
+    /// A database of the test's own, with a pool of so many connections and somebody who looks on.
+    async fn database(connections: u32) -> (Db, Observer, TestDatabase) {
+        let database = migrated_database().unwrap();
+        let config = Config::new(&database.url())
+            .unwrap()
+            .max_connections(connections);
+        let db = Db::connect(config).await.unwrap();
+        (db, Observer::of(&database.url()), database)
+    }
+
+    /// What is left of work that panics.
+    async fn panicking(db: Db) {
+        let work = tokio::spawn(async move {
+            db.transaction(async |tx| -> Result<_> {
+                tx.users().create(NewUser::new("a@x", "a")).await?;
+                if tx.users().count(&UserFilter::new()).await? > 0 {
+                    panic!("on purpose");
+                }
+                Ok(())
+            })
+            .await
+        });
+        assert!(work.await.unwrap_err().is_panic());
+    }
+
+    mod at_once;
+    mod contract;
+    mod dropped;
+}
+
+#[path = "transactions"]
+mod blocking {
+    use crate::observer::Observer;
+    use core::prelude::v1::test as case;
+    use diesel::RunQueryDsl;
+    use diesel::connection::SimpleConnection as _;
+    use wundr_db::blocking::{repository as both_engines, *};
+    use wundr_db::testing::{TestDatabase, migrated_database};
+    use wundr_db::{Config, NewUser, Result, UserFilter};
+
+    /// A database of the test's own, with a pool of so many connections and somebody who looks on.
+    fn database(connections: u32) -> (Db, Observer, TestDatabase) {
+        let database = migrated_database().unwrap();
+        let config = Config::new(&database.url())
+            .unwrap()
+            .max_connections(connections);
+        let db = Db::connect(config).unwrap();
+        (db, Observer::of(&database.url()), database)
+    }
+
+    /// What is left of work that panics.
+    fn panicking(db: Db) {
+        let work = std::thread::spawn(move || {
+            db.transaction(|tx| -> Result<_> {
+                tx.users().create(NewUser::new("a@x", "a"))?;
+                if tx.users().count(&UserFilter::new())? > 0 {
+                    panic!("on purpose");
+                }
+                Ok(())
+            })
+        });
+        assert!(work.join().is_err());
+    }
+
+    mod contract;
+    mod threads;
+}

@@ -1,0 +1,17 @@
+//! The schema, the migrations, and the statements that the crate sends.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod changes;
+mod ingest;
+mod instrumentation;
+mod migrations;
+mod pages;
+mod readers;
+mod rights;
+mod schema;
+mod statements;
+mod tracking;
+
+use support::{catalog, observer, wire};
