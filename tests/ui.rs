@@ -54,6 +54,9 @@ fn normalized(messages: &str) -> Vec<String> {
             is_own = place.starts_with("tests/");
             let end = place.find(".rs").map_or(place.len(), |end| end + 3);
             let place = if is_own { place } else { &place[..end] };
+            // The folder is mounted in the module of each engine.
+            let place = place.replace("engine/asynchronous/../../", "");
+            let place = place.replace("engine/blocking/../../", "");
             return format!("--> {place}");
         }
         match text.trim_start_matches(|c: char| c.is_ascii_digit()) {
