@@ -11,12 +11,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::keys::EntryKey;
 use crate::Analysis;
 
-/// The version of the encoding of all cached values, a part of each key.
-///
-/// A change of a cached type's fields needs a new version. Processes with different versions then run side by side, and
-/// neither reads the other's values.
-pub(crate) const SCHEMA: &str = "3";
-
 const MAGIC: u8 = 0xC5;
 const HEAD: usize = 21;
 
@@ -161,8 +155,9 @@ mod tests {
     use serde::de::{DeserializeOwned, Error as _, Visitor};
     use serde_json::json;
 
-    use super::{Decoded, EntryKey, SCHEMA, decode, encode};
+    use super::{Decoded, EntryKey, decode, encode};
     use crate::cache::CachedKind;
+    use crate::cache::keys::ENTRY_FORMAT;
     use crate::{
         Analysis, AnalysisSummary, Configuration, Json, Organization, Project, ProjectId,
         ProjectStats, ProjectStatus, ProjectVisibility, RepositoryProvider, SetupProfile, Tool,
@@ -267,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_form_needs_another_schema() {
+    fn a_changed_type_needs_another_entry_format() {
         let forms = [
             form::<User>(),
             form::<Organization>(),
@@ -280,9 +275,10 @@ mod tests {
             form::<TrendPoint>(),
         ];
         let forms = crate::cache::keys::digest(&forms.join("\n"));
-        let advice = "a cached type has other fields: give SCHEMA another value, and put both here";
+        let advice =
+            "a cached type has other fields: give ENTRY_FORMAT another value, and put both here";
         assert_eq!(
-            (SCHEMA, forms.as_str()),
+            (ENTRY_FORMAT, forms.as_str()),
             ("3", "6eaadf55038b732d3333cf01d1dc1cf1"),
             "{advice}"
         );

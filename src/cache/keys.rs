@@ -16,6 +16,12 @@ use super::CachedKind;
 use crate::write_set::Key;
 use crate::{ConfigurationScope, ProjectId};
 
+/// The version of the encoding of all cached values, a part of each key.
+///
+/// A change of a cached type's fields needs a new version. Processes with different versions then run side by side, and
+/// neither reads the other's values.
+pub(crate) const ENTRY_FORMAT: &str = "3";
+
 /// The identity of a cached entry: its kind and its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct EntryKey {

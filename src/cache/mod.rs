@@ -106,24 +106,26 @@
 //! as the application has encrypted them. Everything else is stored as in its row.
 
 pub(crate) mod circuit_breaker;
+mod config;
 pub(crate) mod encryption;
 pub(crate) mod entry;
 pub(crate) mod events;
 #[cfg(feature = "cache-faults")]
 mod faults;
 pub(crate) mod keys;
+mod kinds;
 mod latencies;
 mod metrics;
 pub(crate) mod mget;
 pub(crate) mod scripts;
 pub(crate) mod server_info;
-mod settings;
 pub(crate) mod slots;
 
+pub(crate) use config::Servers;
+pub use config::{CacheConfig, Unfenced};
 #[cfg(feature = "cache-faults")]
 pub use faults::{Failpoint, FailpointHook, InjectedFault};
+pub use kinds::CachedKind;
 pub use latencies::Latencies;
 pub use metrics::CacheMetrics;
 pub(crate) use metrics::{Counters, count};
-pub(crate) use settings::Servers;
-pub use settings::{CacheConfig, CachedKind, Unfenced};

@@ -7,13 +7,16 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
+use super::call::step;
+use super::client::{CacheClient, admits, keep_near};
+use super::confirm::confirm;
 #[cfg(feature = "cache-faults")]
-use super::client::failpoint;
-use super::client::{CacheClient, Found, admits, get_each, keep_near, near};
+use super::failpoint::failpoint;
 use super::generation::{attached, open};
-use super::lineage::confirm;
+use super::lookup::{Found, get_each, near};
 use super::repository;
-use super::servers::{ShardSession, Unusable, step};
+use super::shard::ShardSession;
+use super::unavailable::Unusable;
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
 use crate::cache::entry::Entry;
@@ -138,7 +141,7 @@ async fn lease_all(
     let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
     let schema = &attached.names.schema;
     let arguments = [nonce.as_bytes(), milliseconds.as_bytes(), schema.as_bytes()];
-    let reply = step(store, &attached, &LEASE_ALL, &keys, &arguments).await;
+    let reply = step(&store.counters, &attached, &LEASE_ALL, &keys, &arguments).await;
     match reply.inspect_err(|error| store.failed(shard, Some(&attached), error))? {
         Reply::Each(granted) => {
             let granted = indices
@@ -223,7 +226,7 @@ async fn fill_all<T: Entry>(
     for (milliseconds, value) in &values {
         arguments.extend([milliseconds.as_bytes(), &value[..]]);
     }
-    let reply = step(store, attached, &FILL_ALL, &keys, &arguments).await;
+    let reply = step(&store.counters, attached, &FILL_ALL, &keys, &arguments).await;
     let reply = reply.inspect_err(|error| store.failed(leases.shard, Some(attached), error))?;
     if let Reply::Each(filled) = reply {
         let stored = filled.iter().filter(|filled| **filled).count() as u64;

@@ -1,31 +1,28 @@
-//! Reading through the cache: look up, or read the database and fill.
+//! The cache of one process: its settings, connections and state.
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::cache_io::single_flight::{Flight, SingleFlight};
-use super::cache_io::{RedisConnection, boxed, send_all};
-use super::generation::attached;
-use super::lease::{Fill, LeaseOutcome, lease};
-use super::lineage::{Lineage, confirm, heed_losses};
-use super::servers::{Shard, ShardSession, Unusable};
-use super::topology::Nodes;
-use super::{Db, repository};
-#[cfg(feature = "cache-faults")]
-use crate::cache::Failpoint;
+use chrono::{DateTime, TimeDelta, Utc};
+use redis::ConnectionInfo;
+
+use super::Db;
+use super::cache_io::RedisConnection;
+use super::cache_io::single_flight::SingleFlight;
+use super::lineage::Lineage;
+use super::shard::{Shard, ShardSession};
+use super::unavailable::Unusable;
 use crate::cache::circuit_breaker::CircuitBreaker;
 use crate::cache::encryption::{Seal, Times};
 use crate::cache::entry::{self, Decoded, Entry};
 use crate::cache::events::{self, LogOnce};
-use crate::cache::keys::{EntryKey, KeySpace};
-use crate::cache::mget::{self, Answer};
+use crate::cache::keys::{ENTRY_FORMAT, EntryKey, KeySpace};
 use crate::cache::{CacheConfig, Counters, Servers, count};
 use crate::{Error, Result};
-use chrono::{DateTime, TimeDelta, Utc};
 
 /// The database, as it is told from others.
 #[derive(Clone)]
@@ -43,7 +40,8 @@ pub(crate) struct CacheClient {
     pub(crate) links: Mutex<HashMap<String, Arc<RedisConnection>>>,
     /// One for the server, and where there are several one for each shard: each may lie elsewhere.
     breakers: Vec<CircuitBreaker>,
-    pub(crate) nodes: Nodes,
+    /// The nodes of a cluster that other nodes have named, the last one that responded first.
+    pub(crate) nodes: Mutex<Vec<ConnectionInfo>>,
     pub(crate) lineage: Lineage,
     /// This store, for what goes on beside its callers.
     pub(crate) me: Weak<Self>,
@@ -54,8 +52,8 @@ pub(crate) struct CacheClient {
     floors: Option<moka::sync::Cache<EntryKey, u64>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) log_once: LogOnce,
-    single_flight: SingleFlight,
-    near: Option<moka::sync::Cache<EntryKey, Arc<dyn Any + Send + Sync>>>,
+    pub(crate) single_flight: SingleFlight,
+    pub(crate) near: Option<moka::sync::Cache<EntryKey, Arc<dyn Any + Send + Sync>>>,
     database: Mutex<Option<Database>>,
     clock: Clock,
 }
@@ -112,8 +110,8 @@ impl CacheClient {
         };
         let seal = settings.key.as_ref().map(Seal::new);
         let schema = match &seal {
-            Some(seal) => format!("{}.{}", entry::SCHEMA, seal.mark).into(),
-            None => entry::SCHEMA.into(),
+            Some(seal) => format!("{}.{}", ENTRY_FORMAT, seal.mark).into(),
+            None => ENTRY_FORMAT.into(),
         };
         let floors = seal.as_ref().map(|_| {
             moka::sync::Cache::builder()
@@ -134,7 +132,7 @@ impl CacheClient {
             db,
             links: Mutex::default(),
             breakers: (0..breakers).map(|_| CircuitBreaker::default()).collect(),
-            nodes: Nodes::default(),
+            nodes: Mutex::default(),
             lineage,
             me: Weak::clone(me),
             schema,
@@ -317,116 +315,63 @@ impl CacheClient {
     }
 }
 
+impl CacheClient {
+    /// Returns the state of a shard.
+    pub(crate) fn shard(&self, shard: u16) -> &Shard {
+        &self.shards[usize::from(shard)]
+    }
+
+    /// Ends a session of the shard, and returns whether it was the current one.
+    pub(crate) fn detach(&self, shard: u16, attached: &Arc<ShardSession>) -> bool {
+        self.shard(shard).detach(attached)
+    }
+
+    /// Makes a session the current one of the shard, unless a commit went on without its fences meanwhile.
+    pub(crate) fn attach(&self, shard: u16, attached: &Arc<ShardSession>) {
+        self.breaker(shard).succeeded();
+        self.log_once.forget();
+        self.shard(shard).attach(attached);
+    }
+
+    /// Removes a connection, so that it is not used again.
+    pub(crate) fn unlink(&self, link: &Arc<RedisConnection>) {
+        self.links().retain(|_, other| !Arc::ptr_eq(other, link));
+    }
+
+    /// Records a failed call. If the server is the cause, reads avoid it for a time. An error on a connection that was already
+    /// replaced does not count against its replacement.
+    pub(crate) fn failed(
+        &self,
+        shard: u16,
+        attached: Option<&Arc<ShardSession>>,
+        error: &Unusable,
+    ) {
+        count(&self.counters.errors);
+        if error.ends_link() {
+            // The next attempt to connect shows whether the server is gone, too.
+            let is_news = match attached {
+                Some(attached) => {
+                    self.unlink(&attached.link);
+                    self.detach(shard, attached) && !error.is_loss() && !error.is_redirection()
+                }
+                // A server from which one slot is being moved still serves its other slots.
+                None => !error.is_redirection(),
+            };
+            if is_news && self.breaker(shard).failed(self.settings.retry_after) {
+                events::unreachable(error);
+            }
+        } else if !matches!(error, Unusable::Resting | Unusable::Database(_)) {
+            self.log_once.refused(error);
+        }
+    }
+
+    pub(crate) fn links(&self) -> MutexGuard<'_, HashMap<String, Arc<RedisConnection>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The number of entries whose last time is remembered, to detect older values that were put back.
 const FLOORS: u64 = 100_000;
-
-/// Lets a test delay the process between two steps.
-#[cfg(feature = "cache-faults")]
-#[repository]
-pub(crate) async fn failpoint(store: &CacheClient, failpoint: Failpoint) {
-    if let Some(hook) = store.settings.failpoint_hook {
-        super::cache_io::pause(hook(failpoint)).await;
-    }
-}
-
-/// The outcome of a read of the cache.
-pub(crate) enum Lookup<'s, T> {
-    Hit(T),
-    /// To be read from the database, and [settled](super::lease::settle) then.
-    Miss(Fill<'s>),
-}
-
-/// Looks an entry up.
-#[repository]
-pub(crate) async fn look_up<'s, T: Entry>(store: &'s CacheClient, name: EntryKey) -> Lookup<'s, T> {
-    if let Some(value) = near(store, &name) {
-        count(&store.counters.near_hits);
-        events::entry(name.kind.word(), "near hit");
-        return Lookup::Hit(value);
-    }
-    if !admits(store, &name) {
-        return bypass(store, name);
-    }
-    confirm(store).await;
-    match get(store, &name).await {
-        Ok(Some(decoded)) if !(decoded.is_due && store.settings.early_refresh) => {
-            hit(store, &name, decoded.value)
-        }
-        Ok(found) => boxed(take_turns(store, name, found)).await,
-        Err(_) => bypass(store, name),
-    }
-}
-
-/// Continues a look-up whose entry is absent or due: one reader fills it, and the others use its value.
-#[repository]
-async fn take_turns<'s, T: Entry>(
-    store: &'s CacheClient,
-    name: EntryKey,
-    mut found: Option<Decoded<T>>,
-) -> Lookup<'s, T> {
-    for is_last in [false, true] {
-        let due = match found.take() {
-            Some(decoded) if !(decoded.is_due && store.settings.early_refresh) => {
-                return hit(store, &name, decoded.value);
-            }
-            found => found.map(|decoded| decoded.value),
-        };
-        match store.single_flight.join(&name) {
-            // An entry that is due is filled by one; the others have its value.
-            Flight::Follower(following) => match due {
-                Some(value) => return hit(store, &name, value),
-                None => {
-                    let settings = &store.settings;
-                    let patience = settings.lease_wait.max(settings.response_timeout);
-                    let shared = following.wait(patience).await;
-                    let shared = shared.and_then(|value| value.downcast_ref::<T>().cloned());
-                    if let Some(value) = shared {
-                        count(&store.counters.shared);
-                        events::entry(name.kind.word(), "shared");
-                        return Lookup::Hit(value);
-                    }
-                }
-            },
-            Flight::Leader(turn) => {
-                let round = lease(store, &name, due.is_some()).await;
-                match (round, due) {
-                    (Ok(LeaseOutcome::Found(value)), _) => return hit(store, &name, value),
-                    (Ok(LeaseOutcome::Granted(lease)), due) => {
-                        if due.is_some() {
-                            count(&store.counters.early_refreshes);
-                        }
-                        count(&store.counters.misses);
-                        events::entry(name.kind.word(), "miss");
-                        return Lookup::Miss(Fill::new(store, name, Some(lease), Some(turn)));
-                    }
-                    (_, Some(value)) => return hit(store, &name, value),
-                    // The read cannot be shared: its followers do not wait any longer.
-                    (Ok(LeaseOutcome::Bypass) | Err(_), None) => break,
-                }
-            }
-        }
-        if is_last || !admits(store, &name) {
-            break;
-        }
-        match get(store, &name).await {
-            Ok(again) => found = again,
-            Err(_) => break,
-        }
-    }
-    bypass(store, name)
-}
-
-fn bypass<T>(store: &CacheClient, name: EntryKey) -> Lookup<'_, T> {
-    count(&store.counters.bypasses);
-    events::entry(name.kind.word(), "bypass");
-    Lookup::Miss(Fill::new(store, name, None, None))
-}
-
-pub(crate) fn near<T: Entry>(store: &CacheClient, name: &EntryKey) -> Option<T> {
-    let near = store.near.as_ref()?;
-    heed_losses(store);
-    near.get(name)?.downcast_ref::<T>().cloned()
-}
 
 /// Checks whether the cache may be read for the entry.
 pub(crate) fn admits(store: &CacheClient, name: &EntryKey) -> bool {
@@ -436,116 +381,12 @@ pub(crate) fn admits(store: &CacheClient, name: &EntryKey) -> bool {
             .admits(store.settings.retry_after)
 }
 
-fn hit<'s, T: Entry>(store: &'s CacheClient, name: &EntryKey, value: T) -> Lookup<'s, T> {
-    count(&store.counters.hits);
-    events::entry(name.kind.word(), "hit");
-    keep_near(store, name, &value);
-    Lookup::Hit(value)
-}
-
 pub(crate) fn keep_near<T: Entry>(store: &CacheClient, name: &EntryKey, value: &T) {
     if let Some(near) = &store.near
         && T::MAY_BE_NEAR
     {
         near.insert(name.clone(), Arc::new(value.clone()));
     }
-}
-
-#[repository]
-pub(crate) async fn get<T: Entry>(
-    store: &CacheClient,
-    name: &EntryKey,
-) -> Result<Option<Decoded<T>>, Unusable> {
-    let shard = name.shard(store.settings.shards);
-    let found = get_all(store, shard, &[name]).await?;
-    let bytes = found.values.into_iter().next().flatten();
-    Ok(bytes.and_then(|bytes| store.decoded(&found.attached.names, name, &bytes)))
-}
-
-/// The values of entries of one shard, and the generation that they are of.
-pub(crate) struct Found {
-    pub(crate) attached: Arc<ShardSession>,
-    pub(crate) values: Vec<Option<Vec<u8>>>,
-}
-
-/// [`get_all`] for several shards, without waiting for one before the other is asked. There is nothing for those whose
-/// server cannot be used, nor for those behind them that would have to be waited for.
-#[repository]
-pub(crate) async fn get_each(
-    store: &CacheClient,
-    wanted: &[(u16, Vec<&EntryKey>)],
-) -> Vec<Option<Found>> {
-    let mut found = match wanted {
-        [_] => vec![None],
-        _ => get_at_once(store, wanted).await,
-    };
-    for ((shard, names), found) in wanted.iter().zip(&mut found) {
-        if found.is_none() {
-            match get_all(store, *shard, names).await {
-                Ok(values) => *found = Some(values),
-                Err(_) => break,
-            }
-        }
-    }
-    found
-}
-
-#[repository]
-async fn get_at_once(store: &CacheClient, wanted: &[(u16, Vec<&EntryKey>)]) -> Vec<Option<Found>> {
-    let attached = wanted
-        .iter()
-        .map(|(shard, _)| store.shard(*shard).current());
-    let attached: Vec<Option<Arc<ShardSession>>> = attached.collect();
-    let mut commands = Vec::new();
-    for ((_, names), attached) in wanted.iter().zip(&attached) {
-        if let Some(attached) = attached {
-            let command = mget::command(&attached.names, names.iter().copied());
-            commands.push((&*attached.link, command));
-        }
-    }
-    let mut answers = send_all(&commands, &store.counters).await.into_iter();
-    let found = attached.iter().map(|attached| {
-        let attached = Arc::clone(attached.as_ref()?);
-        let answer = Answer::of(&attached.names, answers.next()?.ok()?).ok()?;
-        let counts = answer.is_current || injects!(store, HitIgnoresGeneration);
-        let values = answer.values;
-        counts.then_some(Found { attached, values })
-    });
-    found.collect()
-}
-
-/// Returns the values of entries of one shard, with the generation that they belong to, by one command.
-#[repository]
-pub(crate) async fn get_all(
-    store: &CacheClient,
-    shard: u16,
-    names: &[&EntryKey],
-) -> Result<Found, Unusable> {
-    for _ in 0..3 {
-        let attached = attached(store, shard).await?;
-        let answer = attached.reads.read(names).await;
-        let answer = match answer.map_err(Unusable::from) {
-            Ok(answer) => answer,
-            Err(error) => {
-                store.failed(shard, Some(&attached), &error);
-                if error.is_loss() || error.is_redirection() {
-                    continue;
-                }
-                return Err(error);
-            }
-        };
-        if answer.is_current || injects!(store, HitIgnoresGeneration) {
-            let values = answer.values;
-            return Ok(Found { attached, values });
-        }
-        let outdated = answer.values.iter().flatten().count();
-        store
-            .counters
-            .stale_prevented
-            .fetch_add(outdated as u64, Ordering::Relaxed);
-        store.detach(shard, &attached);
-    }
-    Err(Unusable::Restless)
 }
 
 #[cfg(test)]

@@ -26,13 +26,15 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
+use super::call::{step, step_all};
 use super::client::CacheClient;
 #[cfg(feature = "cache-faults")]
-use super::client::failpoint;
+use super::failpoint::failpoint;
 #[cfg(feature = "cache-faults")]
 use super::generation::attached;
 use super::generation::{attached_by, renew, renew_at_once};
-use super::servers::{ShardSession, Unusable, step, step_all};
+use super::shard::ShardSession;
+use super::unavailable::Unusable;
 use super::{Executor, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
@@ -170,7 +172,7 @@ async fn begin_at_once(
     let calls = asked
         .iter()
         .map(|(_, entries, attached)| (&**attached, &entries[..]));
-    let replies = step_all(store, &BEGIN, calls, &arguments).await;
+    let replies = step_all(&store.counters, &BEGIN, calls, &arguments).await;
     let asked = asked.into_iter().zip(replies);
     asked
         .map(|((shard, entries, attached), reply)| {
@@ -209,7 +211,7 @@ async fn begin(
                 let entries = entries(&attached, names);
                 let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
                 let arguments = [token.as_bytes(), transaction.as_bytes()];
-                let reply = step(store, &attached, &BEGIN, &keys, &arguments).await;
+                let reply = step(&store.counters, &attached, &BEGIN, &keys, &arguments).await;
                 Begun {
                     attached,
                     entries,
@@ -253,12 +255,12 @@ pub(crate) async fn end(store: &CacheClient, fences: Fences) {
     let arguments = [fences.token.as_bytes(), b"own"];
     let calls = fences.entries.iter();
     let calls = calls.map(|(_, attached, entries)| (&**attached, &entries[..]));
-    let ended = step_all(store, &END, calls, &arguments).await;
+    let ended = step_all(&store.counters, &END, calls, &arguments).await;
     for ((shard, attached, entries), ended) in fences.entries.iter().zip(ended) {
         let ended = match ended {
             Err(error) if error.is_unknown_script() => {
                 let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-                step(store, attached, &END, &keys, &arguments).await
+                step(&store.counters, attached, &END, &keys, &arguments).await
             }
             ended => ended,
         };

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use diesel::sql_types::Text;
 use redis::{Cmd, Value};
 use uuid::Uuid;
 
 use super::cache_io::{MgetBatcher, RedisConnection, boxed, send_all};
-#[cfg(feature = "cache-faults")]
-use super::client::failpoint;
+use super::call::{call, step};
 use super::client::{CacheClient, Database};
-use super::lineage::is_restored;
-use super::servers::{ShardSession, Unusable, call, step};
+#[cfg(feature = "cache-faults")]
+use super::failpoint::failpoint;
+use super::identity::{database, is_restored};
+use super::shard::ShardSession;
 use super::topology::{link, link_to, named};
+use super::unavailable::Unusable;
 use super::{Executor, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
@@ -169,7 +170,14 @@ async fn attach_on(
             run.clone(),
         );
         let key = attaching.key.as_str();
-        let answer = call(store, &link, &ATTACH, &[key], &attaching.arguments(store)).await;
+        let answer = call(
+            &store.counters,
+            &link,
+            &ATTACH,
+            &[key],
+            &attaching.arguments(store),
+        )
+        .await;
         let answer = answer.inspect_err(|error| {
             if error.is_connection_dropped() {
                 store.unlink(&link);
@@ -401,7 +409,7 @@ pub(crate) async fn open(
             let next = next.id.unwrap_or_default();
             #[cfg(feature = "cache-faults")]
             failpoint(store, Failpoint::BeforeBarrier).await;
-            match step(store, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
+            match step(&store.counters, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
                 Reply::Barrier(barrier) => barrier,
                 Reply::Lost => return Ok(false),
                 _ => return Err(Unusable::Misunderstood),
@@ -411,47 +419,9 @@ pub(crate) async fn open(
     let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
     let ended: question::Answer = store.db.executor().one(ended).await?;
     if ended.yes || injects!(store, NoBarrier) {
-        step(store, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
+        step(&store.counters, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
         events::opened(&attached.names.generation);
         return Ok(true);
     }
     Ok(false)
-}
-
-/// Returns the identity of the database. It is read once, and again after connections were lost.
-#[repository]
-async fn database(store: &CacheClient, own: &Executor<'_>) -> Result<Database, Unusable> {
-    if let Some(database) = store.database() {
-        return Ok(database);
-    }
-    let losses = store.lineage.losses();
-    let database = ask(store, own).await?;
-    // The question itself may have opened the first connection after a loss; the next reader asks once more then.
-    store.lineage.is_settled(losses);
-    store.set_database(Some(database.clone()));
-    store.lineage.is_known(&database.timeline);
-    Ok(database)
-}
-
-/// Asks which database it is, and what its clock says.
-#[repository]
-pub(crate) async fn ask(store: &CacheClient, own: &Executor<'_>) -> Result<Database, Unusable> {
-    let began = Instant::now();
-    let identity = prepared(diesel::sql_query(question::IDENTITY));
-    let identity: question::Identity = own.one(identity).await?;
-    // It was asked for its clock in the middle of this time, as well as is known.
-    let since = chrono::TimeDelta::from_std(began.elapsed() / 2).unwrap_or_default();
-    store.set_clock(identity.now + since);
-    let cluster = if identity.tells_cluster {
-        let cluster = prepared(diesel::sql_query(question::CLUSTER));
-        let cluster: question::Cluster = own.one(cluster).await?;
-        cluster.id
-    } else {
-        store.log_once.unnamed_cluster();
-        String::new()
-    };
-    Ok(Database {
-        name: crate::cache::keys::digest(&format!("{cluster}:{}", identity.database)).into(),
-        timeline: identity.timeline.into(),
-    })
 }

@@ -1,14 +1,11 @@
-//! Checks that the database is still the same. A promoted standby may lack cached writes, and a restored database is on an
-//! earlier timeline than the cache has seen.
+//! The timeline of the database, as it was observed. A promoted standby may lack cached writes, and a restored database is
+//! on an earlier timeline than the cache has seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::cache_io::{Ends, apart, boxed};
-use super::client::CacheClient;
-use super::generation::ask;
-use super::{Db, repository};
+use super::cache_io::Ends;
 use crate::engine::usage::Usage;
 
 /// The interval at which a cache that is only read checks the identity of the database.
@@ -28,7 +25,7 @@ pub(crate) struct Lineage {
     start: Instant,
     /// The time of the next check, in milliseconds since the start.
     next: AtomicU64,
-    ends: Ends,
+    pub(crate) ends: Ends,
     lower: Mutex<Option<Lower>>,
     /// The connections that the database is asked by, and how many losses it had when it was asked last.
     usage: Arc<Usage>,
@@ -67,7 +64,7 @@ impl Lineage {
     }
 
     /// Checks whether a connection was lost, or another was opened after that, since the database was asked last.
-    fn is_unsettled(&self) -> bool {
+    pub(crate) fn is_unsettled(&self) -> bool {
         self.usage.losses() != AtomicU64::load(&self.losses, Ordering::Relaxed)
     }
 
@@ -81,12 +78,12 @@ impl Lineage {
             .store(self.now().saturating_add(wait), Ordering::Relaxed);
     }
 
-    fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.now() >= AtomicU64::load(&self.next, Ordering::Relaxed)
     }
 
     /// Returns `true` for one of the readers that arrive while a check is due.
-    fn claim(&self) -> bool {
+    pub(crate) fn claim(&self) -> bool {
         let next = AtomicU64::load(&self.next, Ordering::Relaxed);
         let now = self.now();
         let again = now.saturating_add(u64::try_from(AGAIN.as_millis()).unwrap_or(u64::MAX));
@@ -146,7 +143,7 @@ impl Lineage {
     }
 
     /// Returns whether the timeline is allowed, and whether it has been seen for long enough.
-    fn state_of(&self, timeline: &str) -> (bool, bool) {
+    pub(crate) fn state_of(&self, timeline: &str) -> (bool, bool) {
         let lower = self.lower();
         let lower = lower.as_ref().filter(|lower| lower.timeline == timeline);
         lower.map_or((false, false), |lower| {
@@ -154,84 +151,4 @@ impl Lineage {
             (is_allowed, lower.since.elapsed() >= LONG_ENOUGH)
         })
     }
-}
-
-/// Has the database asked now and then whether it is still the same, so that a process that only reads what is cached
-/// notices that a standby has taken over. It is asked beside the readers; one of them waits for the answer, within a bound.
-#[repository]
-#[allow(
-    clippy::unit_arg,
-    reason = "only the async engine has something to box"
-)]
-pub(crate) async fn confirm(store: &CacheClient) {
-    heed_losses(store);
-    if store.lineage.is_due() {
-        boxed(confirm_now(store)).await;
-    }
-}
-
-/// After a connection was lost, nothing that is cached is believed before the database has said which one it is: a standby
-/// may have taken over that lacks it.
-pub(crate) fn heed_losses(store: &CacheClient) {
-    if store.lineage.is_unsettled() {
-        store.forget_database();
-    }
-}
-
-#[repository]
-async fn confirm_now(store: &CacheClient) {
-    if !store.lineage.claim() {
-        return;
-    }
-    let Some(me) = store.me.upgrade() else {
-        return;
-    };
-    if store.database().is_none() {
-        // It is asked for anyway.
-        return;
-    }
-    let before = store.lineage.ends.seen();
-    apart(me);
-    let patience = store.settings.connect_timeout;
-    store.lineage.ends.wait(before, patience).await;
-}
-
-/// Asks the database whether it is still the same, and removes the fences that writers have left.
-#[repository]
-pub(crate) async fn look_again(store: Arc<CacheClient>) {
-    let known = store.database();
-    // One that does not answer is asked again soon; until then what is cached is as good as before.
-    if let (Some(known), Ok(found)) = (known, ask(&store, &store.db.executor()).await) {
-        if known.name != found.name || known.timeline != found.timeline {
-            store.forget_database();
-        }
-        store.lineage.is_known(&found.timeline);
-    }
-    store.lineage.ends.end();
-    super::lease::sweep(&store).await;
-}
-
-/// Checks, on a connection of its own, whether the database has been on this lower timeline long enough to have been
-/// restored.
-#[repository]
-pub(crate) async fn is_restored(store: &CacheClient, database: &super::client::Database) -> bool {
-    let (is_allowed, is_long_enough) = store.lineage.state_of(&database.timeline);
-    if is_allowed {
-        return true;
-    }
-    if !is_long_enough {
-        return false;
-    }
-    // None of the pool's: one that leads to a server that was taken over from would say the same for ever.
-    let config = store.db.config().clone().max_connections(1).min_idle(0);
-    let Ok(fresh) = Db::lazy(config) else {
-        return false;
-    };
-    let found = ask(store, &fresh.executor()).await;
-    let is_same =
-        found.is_ok_and(|found| found.name == database.name && found.timeline == database.timeline);
-    if is_same {
-        store.lineage.allow(&database.timeline);
-    }
-    is_same
 }

@@ -23,12 +23,31 @@ const fn no_fault(_: &client::CacheClient) -> bool {
     false
 }
 
-pub(crate) mod batch;
+// In the order of their imports: each module uses those above it.
+mod unavailable;
+
+mod lineage;
+
+mod shard;
+
 pub(crate) mod client;
-pub(crate) mod fences;
+
+mod call;
+#[cfg(feature = "cache-faults")]
+mod failpoint;
+mod identity;
+mod topology;
+
+mod abandoned_fences;
+mod confirm;
 pub(crate) mod generation;
-pub(crate) mod lease;
-pub(crate) mod lineage;
+
+mod lease;
+
+pub(crate) mod fill;
+
+pub(crate) mod fences;
+pub(crate) mod lookup;
+
+pub(crate) mod batch;
 pub(crate) mod secondary_key;
-pub(crate) mod servers;
-pub(crate) mod topology;

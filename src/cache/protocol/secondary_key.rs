@@ -5,10 +5,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-use super::client::{CacheClient, admits, get};
+use super::client::{CacheClient, admits};
 use super::generation::attached;
+use super::lookup::get;
 use super::repository;
-use super::servers::Unusable;
+use super::unavailable::Unusable;
 use crate::cache::keys::EntryKey;
 
 /// The id of the row that had the value, and the value as it was stored.

@@ -1,6 +1,6 @@
 //! The addresses of the servers: one server, the primary that Sentinel names, or the nodes of a cluster.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use redis::{
@@ -10,21 +10,20 @@ use redis::{
 use super::cache_io::RedisConnection;
 use super::client::{CacheClient, Database};
 use super::repository;
-use super::servers::Unusable;
+use super::unavailable::Unusable;
 use crate::Result;
 use crate::cache::Servers;
 use crate::cache::keys::KeySpace;
 use crate::cache::slots::{self, Located};
 
-/// Servers of a cluster that the settings need not name.
-#[derive(Default)]
-pub(crate) struct Nodes(Mutex<Vec<ConnectionInfo>>);
+/// For how many times the patience of one connection a server is looked for.
+const TRIES: u32 = 8;
 
-impl Nodes {
-    /// Returns the nodes to ask for the topology: the last one that responded, those of the settings, and those that
-    /// another node has named.
+impl CacheClient {
+    /// Returns the nodes of a cluster to query for the topology: the last one that responded, those of the settings, and
+    /// those that another node has named.
     fn candidates(&self, seeds: &[ConnectionInfo]) -> Vec<ConnectionInfo> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, others) = known.split_at(usize::from(!known.is_empty()));
         let mut candidates: Vec<ConnectionInfo> = Vec::new();
         for server in last.iter().chain(seeds).chain(others) {
@@ -38,16 +37,11 @@ impl Nodes {
 
     /// Records that this node has responded, and has named the others.
     fn learn(&self, answered: ConnectionInfo, others: Vec<ConnectionInfo>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         *known = others;
         known.insert(0, answered);
     }
-}
 
-/// For how many times the patience of one connection a server is looked for.
-const TRIES: u32 = 8;
-
-impl CacheClient {
     /// Returns the settings of a server at another address.
     pub(crate) fn at(&self, host: String, port: u16) -> ConnectionInfo {
         let like = match &self.settings.servers {
@@ -118,12 +112,12 @@ async fn locate(
     let began = Instant::now();
     let patience = store.settings.connect_timeout.saturating_mul(TRIES);
     let mut last = Unusable::Resting;
-    for server in store.nodes.candidates(seeds) {
+    for server in store.candidates(seeds) {
         match ask_for(store, &server, key).await {
             Ok(Located { server: at, others }) => {
                 let at = store.at(at.0, at.1);
                 let others = others.into_iter().map(|(host, port)| store.at(host, port));
-                store.nodes.learn(server, others.collect());
+                store.learn(server, others.collect());
                 return Ok(at);
             }
             Err(error) => last = error,

@@ -1,7 +1,7 @@
 //! `analysis.analyses`: the newest of a project and type are cached.
 
-use super::protocol::client::{Lookup, look_up};
-use super::protocol::lease::settle;
+use super::protocol::fill::settle;
+use super::protocol::lookup::{Lookup, look_up};
 use super::*;
 use crate::cache::entry::Latest;
 use crate::cache::keys::EntryKey;

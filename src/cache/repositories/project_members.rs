@@ -1,7 +1,7 @@
 //! `public.project_members`: roles, cached by project and user.
 
-use super::protocol::client::{Lookup, look_up};
-use super::protocol::lease::settle;
+use super::protocol::fill::settle;
+use super::protocol::lookup::{Lookup, look_up};
 use super::*;
 use crate::cache::keys::EntryKey;
 use crate::write_set::Key;

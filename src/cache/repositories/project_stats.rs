@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::protocol::client::{Lookup, look_up};
-use super::protocol::lease::settle;
+use super::protocol::fill::settle;
+use super::protocol::lookup::{Lookup, look_up};
 use super::*;
 use crate::cache::CachedKind;
 use crate::cache::keys::EntryKey;

@@ -1,8 +1,8 @@
 //! `public.projects`, cached by id.
 
 use super::protocol::batch::{look_up_all, settle_all};
-use super::protocol::client::{Lookup, look_up};
-use super::protocol::lease::settle;
+use super::protocol::fill::settle;
+use super::protocol::lookup::{Lookup, look_up};
 use super::*;
 use crate::cache::keys::EntryKey;
 use crate::write_set::Key;

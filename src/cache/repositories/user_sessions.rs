@@ -7,8 +7,8 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::cache_io::boxed;
-use super::protocol::client::{Lookup, look_up};
-use super::protocol::lease::{give_up, settle_for};
+use super::protocol::fill::{give_up, settle_for};
+use super::protocol::lookup::{Lookup, look_up};
 use super::*;
 use crate::cache::encryption::{seal, unseal};
 use crate::cache::entry::Sealed;

@@ -1,8 +1,8 @@
 //! `public.users`, cached by id and by address.
 
 use super::protocol::batch::{look_up_all, settle_all};
-use super::protocol::client::{Lookup, look_up};
-use super::protocol::lease::settle;
+use super::protocol::fill::settle;
+use super::protocol::lookup::{Lookup, look_up};
 use super::protocol::secondary_key::{lookup, remember};
 use super::*;
 use crate::cache::CachedKind;

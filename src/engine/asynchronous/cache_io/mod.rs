@@ -9,8 +9,6 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, RedisResult, Value};
 use tokio::sync::{Notify, watch};
 
-use super::protocol::client::CacheClient;
-use super::protocol::lineage::look_again;
 use crate::cache::scripts::unless_refused;
 use crate::cache::{CacheConfig, Counters, server_info};
 
@@ -148,11 +146,14 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Looks beside its callers whether the database is still the same. In a task of its own: a caller's future may be kept
-/// without being polled.
-pub(crate) fn apart(store: Arc<CacheClient>) {
+/// Starts work on `state` in a task of its own, because a caller's future may be kept without being polled. Without a
+/// runtime nothing is started.
+pub(crate) fn apart<S, F>(state: Arc<S>, work: impl FnOnce(Arc<S>) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(look_again(store));
+        runtime.spawn(work(state));
     }
 }
 

@@ -7,8 +7,6 @@ use redis::{
     Client, Cmd, Connection, ConnectionInfo, ConnectionLike as _, ErrorKind, RedisResult, Value,
 };
 
-use super::protocol::client::CacheClient;
-use super::protocol::lineage::look_again;
 use crate::cache::keys::{EntryKey, KeySpace};
 use crate::cache::mget::{self, Answer};
 use crate::cache::scripts::unless_refused;
@@ -214,12 +212,15 @@ impl Gate {
     }
 }
 
-/// Looks beside its callers whether the database is still the same. In a thread of its own: the database may take long to
-/// answer.
-pub(crate) fn apart(store: Arc<CacheClient>) {
-    let look = std::thread::Builder::new().name("wundr-db cache".to_owned());
-    // Without a thread it is tried again by a later caller.
-    let _ = look.spawn(move || look_again(store));
+/// Starts work on `state` in a thread of its own, because the database may take long to answer. Without a thread nothing is
+/// started.
+pub(crate) fn apart<S: Send + Sync + 'static>(
+    state: Arc<S>,
+    work: impl FnOnce(Arc<S>) + Send + 'static,
+) {
+    let thread = std::thread::Builder::new().name("wundr-db cache".to_owned());
+    // A later caller tries again.
+    let _ = thread.spawn(move || work(state));
 }
 
 /// Counts operations that have ended, and wakes the callers that wait for the next end.

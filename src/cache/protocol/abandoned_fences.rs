@@ -1,0 +1,74 @@
+//! Removes the fences of writers that did not remove them, once PostgreSQL reports the end of their transactions.
+
+use diesel::sql_types::Text;
+
+use super::call::step;
+use super::client::CacheClient;
+use super::repository;
+use super::shard::ShardSession;
+use super::unavailable::Unusable;
+use crate::Result;
+use crate::cache::scripts::{END, Fence, Reply, SWEEP};
+use crate::cache::{count, events};
+use crate::sql::cache as question;
+use crate::sql::prepared;
+
+/// The age in seconds from which a fence may be abandoned. Few writers take this long.
+const OLD: u64 = 2;
+
+/// Removes the fences of writers whose transactions have ended.
+#[repository]
+pub(crate) async fn clear(
+    store: &CacheClient,
+    attached: &ShardSession,
+    entry: &str,
+    fences: &[Fence],
+) -> Result<(), Unusable> {
+    for fence in fences.iter().filter(|fence| fence.age >= OLD) {
+        let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&fence.transaction);
+        let has_ended: question::Answer = store.db.executor().one(prepared(has_ended)).await?;
+        if has_ended.yes || injects!(store, FenceExpires) {
+            let arguments = [fence.token.as_bytes(), b""];
+            step(&store.counters, attached, &END, &[entry], &arguments).await?;
+            count(&store.counters.fences_cleared);
+            events::cleared(&fence.transaction);
+        }
+    }
+    Ok(())
+}
+
+/// The number of writers of a shard that one sweep examines.
+const SWEPT: &[u8] = b"256";
+
+/// Removes the abandoned fences of all shards, including those of entries that no process reads.
+#[repository]
+pub(crate) async fn sweep(store: &CacheClient) {
+    for shard in 0..store.settings.shards {
+        if let Some(attached) = store.shard(shard).current() {
+            // A later sweep repeats what fails now.
+            let _ = sweep_shard(store, &attached).await;
+        }
+    }
+}
+
+#[repository]
+async fn sweep_shard(store: &CacheClient, attached: &ShardSession) -> Result<(), Unusable> {
+    let old = OLD.to_string();
+    let arguments = [old.as_bytes(), SWEPT];
+    let Reply::Left(writers) = step(&store.counters, attached, &SWEEP, &[], &arguments).await?
+    else {
+        return Ok(());
+    };
+    for writer in writers {
+        let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&writer.transaction);
+        let has_ended: question::Answer = store.db.executor().one(prepared(has_ended)).await?;
+        if has_ended.yes {
+            let entries: Vec<&str> = writer.entries.iter().map(String::as_str).collect();
+            let arguments = [writer.token.as_bytes(), writer.number.as_bytes()];
+            step(&store.counters, attached, &END, &entries, &arguments).await?;
+            count(&store.counters.fences_cleared);
+            events::cleared(&writer.transaction);
+        }
+    }
+    Ok(())
+}

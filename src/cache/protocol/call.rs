@@ -1,0 +1,69 @@
+//! Calls of the protocol's scripts.
+
+use redis::{Cmd, RedisResult, Value};
+
+use super::cache_io::{RedisConnection, send_all};
+use super::repository;
+use super::shard::ShardSession;
+use super::unavailable::Unusable;
+use crate::Result;
+use crate::cache::Counters;
+use crate::cache::scripts::{Reply, Step};
+
+/// Calls one script of the protocol on the shard's keys and on `keys`.
+#[repository]
+pub(crate) async fn step(
+    counters: &Counters,
+    attached: &ShardSession,
+    step: &Step,
+    keys: &[&str],
+    arguments: &[&[u8]],
+) -> Result<Reply, Unusable> {
+    let names = &attached.names;
+    let keys = [&[names.generation_key.as_str(), names.epoch.as_str()], keys].concat();
+    let arguments = [&[names.generation.as_bytes()], arguments].concat();
+    let answer = call(counters, &attached.link, step, &keys, &arguments).await?;
+    Reply::read(answer).ok_or(Unusable::Misunderstood)
+}
+
+/// Calls a script on several shards concurrently, by its SHA-1 alone.
+#[repository]
+pub(crate) async fn step_all<'a>(
+    counters: &Counters,
+    step: &Step,
+    shards: impl Iterator<Item = (&'a ShardSession, &'a [String])>,
+    arguments: &[&[u8]],
+) -> Vec<Result<Reply, Unusable>> {
+    let commands: Vec<(&RedisConnection, Cmd)> = shards
+        .map(|(attached, entries)| {
+            let names = &attached.names;
+            let mut keys = vec![names.generation_key.as_str(), names.epoch.as_str()];
+            keys.extend(entries.iter().map(String::as_str));
+            let arguments = [&[names.generation.as_bytes()], arguments].concat();
+            (&*attached.link, step.by_name(&keys, &arguments))
+        })
+        .collect();
+    let answers = send_all(&commands, counters).await;
+    let answers = answers.into_iter();
+    let replies = answers.map(|answer| Reply::read(answer?).ok_or(Unusable::Misunderstood));
+    replies.collect()
+}
+
+/// Calls a script by its SHA-1, and by its text if the server does not have it.
+#[repository]
+pub(crate) async fn call(
+    counters: &Counters,
+    link: &RedisConnection,
+    step: &Step,
+    keys: &[&str],
+    arguments: &[&[u8]],
+) -> RedisResult<Value> {
+    let by_name = step.by_name(keys, arguments);
+    match link.send(&by_name, counters).await {
+        Err(error) if error.code() == Some("NOSCRIPT") => {
+            let by_text = step.by_text(keys, arguments);
+            link.send(&by_text, counters).await
+        }
+        answer => answer,
+    }
+}

@@ -1,0 +1,64 @@
+//! Checks that the database is still the same while cached values are read.
+
+use std::sync::Arc;
+
+use super::abandoned_fences::sweep;
+use super::cache_io::{apart, boxed};
+use super::client::CacheClient;
+use super::identity::ask;
+use super::repository;
+
+/// Has the database asked now and then whether it is still the same, so that a process that only reads what is cached
+/// notices that a standby has taken over. It is asked beside the readers; one of them waits for the answer, within a bound.
+#[repository]
+#[allow(
+    clippy::unit_arg,
+    reason = "only the async engine has something to box"
+)]
+pub(crate) async fn confirm(store: &CacheClient) {
+    heed_losses(store);
+    if store.lineage.is_due() {
+        boxed(confirm_now(store)).await;
+    }
+}
+
+/// After a connection was lost, nothing that is cached is believed before the database has said which one it is: a standby
+/// may have taken over that lacks it.
+pub(crate) fn heed_losses(store: &CacheClient) {
+    if store.lineage.is_unsettled() {
+        store.forget_database();
+    }
+}
+
+#[repository]
+async fn confirm_now(store: &CacheClient) {
+    if !store.lineage.claim() {
+        return;
+    }
+    let Some(me) = store.me.upgrade() else {
+        return;
+    };
+    if store.database().is_none() {
+        // It is asked for anyway.
+        return;
+    }
+    let before = store.lineage.ends.seen();
+    apart(me, look_again);
+    let patience = store.settings.connect_timeout;
+    store.lineage.ends.wait(before, patience).await;
+}
+
+/// Asks the database whether it is still the same, and removes the fences that writers have left.
+#[repository]
+pub(crate) async fn look_again(store: Arc<CacheClient>) {
+    let known = store.database();
+    // One that does not answer is asked again soon; until then what is cached is as good as before.
+    if let (Some(known), Ok(found)) = (known, ask(&store, &store.db.executor()).await) {
+        if known.name != found.name || known.timeline != found.timeline {
+            store.forget_database();
+        }
+        store.lineage.is_known(&found.timeline);
+    }
+    store.lineage.ends.end();
+    sweep(&store).await;
+}

@@ -1,0 +1,223 @@
+//! Looking entries up: from the near cache, from Redis, or from the database with a fill.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::cache_io::single_flight::Flight;
+use super::cache_io::{boxed, send_all};
+use super::client::{CacheClient, admits, keep_near};
+use super::confirm::{confirm, heed_losses};
+use super::fill::Fill;
+use super::generation::attached;
+use super::lease::{LeaseOutcome, lease};
+use super::repository;
+use super::shard::ShardSession;
+use super::unavailable::Unusable;
+use crate::Result;
+use crate::cache::entry::{Decoded, Entry};
+use crate::cache::keys::EntryKey;
+use crate::cache::mget::{self, Answer};
+use crate::cache::{count, events};
+
+/// The outcome of a read of the cache.
+pub(crate) enum Lookup<'s, T> {
+    Hit(T),
+    /// To be read from the database, and [settled](super::lease::settle) then.
+    Miss(Fill<'s>),
+}
+
+/// Looks an entry up.
+#[repository]
+pub(crate) async fn look_up<'s, T: Entry>(store: &'s CacheClient, name: EntryKey) -> Lookup<'s, T> {
+    if let Some(value) = near(store, &name) {
+        count(&store.counters.near_hits);
+        events::entry(name.kind.word(), "near hit");
+        return Lookup::Hit(value);
+    }
+    if !admits(store, &name) {
+        return bypass(store, name);
+    }
+    confirm(store).await;
+    match get(store, &name).await {
+        Ok(Some(decoded)) if !(decoded.is_due && store.settings.early_refresh) => {
+            hit(store, &name, decoded.value)
+        }
+        Ok(found) => boxed(take_turns(store, name, found)).await,
+        Err(_) => bypass(store, name),
+    }
+}
+
+/// Continues a look-up whose entry is absent or due: one reader fills it, and the others use its value.
+#[repository]
+async fn take_turns<'s, T: Entry>(
+    store: &'s CacheClient,
+    name: EntryKey,
+    mut found: Option<Decoded<T>>,
+) -> Lookup<'s, T> {
+    for is_last in [false, true] {
+        let due = match found.take() {
+            Some(decoded) if !(decoded.is_due && store.settings.early_refresh) => {
+                return hit(store, &name, decoded.value);
+            }
+            found => found.map(|decoded| decoded.value),
+        };
+        match store.single_flight.join(&name) {
+            // An entry that is due is filled by one; the others have its value.
+            Flight::Follower(following) => match due {
+                Some(value) => return hit(store, &name, value),
+                None => {
+                    let settings = &store.settings;
+                    let patience = settings.lease_wait.max(settings.response_timeout);
+                    let shared = following.wait(patience).await;
+                    let shared = shared.and_then(|value| value.downcast_ref::<T>().cloned());
+                    if let Some(value) = shared {
+                        count(&store.counters.shared);
+                        events::entry(name.kind.word(), "shared");
+                        return Lookup::Hit(value);
+                    }
+                }
+            },
+            Flight::Leader(turn) => {
+                let round = lease(store, &name, due.is_some()).await;
+                match (round, due) {
+                    (Ok(LeaseOutcome::Found(value)), _) => return hit(store, &name, value),
+                    (Ok(LeaseOutcome::Granted(lease)), due) => {
+                        if due.is_some() {
+                            count(&store.counters.early_refreshes);
+                        }
+                        count(&store.counters.misses);
+                        events::entry(name.kind.word(), "miss");
+                        return Lookup::Miss(Fill::new(store, name, Some(lease), Some(turn)));
+                    }
+                    (_, Some(value)) => return hit(store, &name, value),
+                    // The read cannot be shared: its followers do not wait any longer.
+                    (Ok(LeaseOutcome::Bypass) | Err(_), None) => break,
+                }
+            }
+        }
+        if is_last || !admits(store, &name) {
+            break;
+        }
+        match get(store, &name).await {
+            Ok(again) => found = again,
+            Err(_) => break,
+        }
+    }
+    bypass(store, name)
+}
+
+fn bypass<T>(store: &CacheClient, name: EntryKey) -> Lookup<'_, T> {
+    count(&store.counters.bypasses);
+    events::entry(name.kind.word(), "bypass");
+    Lookup::Miss(Fill::new(store, name, None, None))
+}
+
+pub(crate) fn near<T: Entry>(store: &CacheClient, name: &EntryKey) -> Option<T> {
+    let near = store.near.as_ref()?;
+    heed_losses(store);
+    near.get(name)?.downcast_ref::<T>().cloned()
+}
+
+fn hit<'s, T: Entry>(store: &'s CacheClient, name: &EntryKey, value: T) -> Lookup<'s, T> {
+    count(&store.counters.hits);
+    events::entry(name.kind.word(), "hit");
+    keep_near(store, name, &value);
+    Lookup::Hit(value)
+}
+
+#[repository]
+pub(crate) async fn get<T: Entry>(
+    store: &CacheClient,
+    name: &EntryKey,
+) -> Result<Option<Decoded<T>>, Unusable> {
+    let shard = name.shard(store.settings.shards);
+    let found = get_all(store, shard, &[name]).await?;
+    let bytes = found.values.into_iter().next().flatten();
+    Ok(bytes.and_then(|bytes| store.decoded(&found.attached.names, name, &bytes)))
+}
+
+/// The values of entries of one shard, and the generation that they are of.
+pub(crate) struct Found {
+    pub(crate) attached: Arc<ShardSession>,
+    pub(crate) values: Vec<Option<Vec<u8>>>,
+}
+
+/// [`get_all`] for several shards, without waiting for one before the other is asked. There is nothing for those whose
+/// server cannot be used, nor for those behind them that would have to be waited for.
+#[repository]
+pub(crate) async fn get_each(
+    store: &CacheClient,
+    wanted: &[(u16, Vec<&EntryKey>)],
+) -> Vec<Option<Found>> {
+    let mut found = match wanted {
+        [_] => vec![None],
+        _ => get_at_once(store, wanted).await,
+    };
+    for ((shard, names), found) in wanted.iter().zip(&mut found) {
+        if found.is_none() {
+            match get_all(store, *shard, names).await {
+                Ok(values) => *found = Some(values),
+                Err(_) => break,
+            }
+        }
+    }
+    found
+}
+
+#[repository]
+async fn get_at_once(store: &CacheClient, wanted: &[(u16, Vec<&EntryKey>)]) -> Vec<Option<Found>> {
+    let attached = wanted
+        .iter()
+        .map(|(shard, _)| store.shard(*shard).current());
+    let attached: Vec<Option<Arc<ShardSession>>> = attached.collect();
+    let mut commands = Vec::new();
+    for ((_, names), attached) in wanted.iter().zip(&attached) {
+        if let Some(attached) = attached {
+            let command = mget::command(&attached.names, names.iter().copied());
+            commands.push((&*attached.link, command));
+        }
+    }
+    let mut answers = send_all(&commands, &store.counters).await.into_iter();
+    let found = attached.iter().map(|attached| {
+        let attached = Arc::clone(attached.as_ref()?);
+        let answer = Answer::of(&attached.names, answers.next()?.ok()?).ok()?;
+        let counts = answer.is_current || injects!(store, HitIgnoresGeneration);
+        let values = answer.values;
+        counts.then_some(Found { attached, values })
+    });
+    found.collect()
+}
+
+/// Returns the values of entries of one shard, with the generation that they belong to, by one command.
+#[repository]
+pub(crate) async fn get_all(
+    store: &CacheClient,
+    shard: u16,
+    names: &[&EntryKey],
+) -> Result<Found, Unusable> {
+    for _ in 0..3 {
+        let attached = attached(store, shard).await?;
+        let answer = attached.reads.read(names).await;
+        let answer = match answer.map_err(Unusable::from) {
+            Ok(answer) => answer,
+            Err(error) => {
+                store.failed(shard, Some(&attached), &error);
+                if error.is_loss() || error.is_redirection() {
+                    continue;
+                }
+                return Err(error);
+            }
+        };
+        if answer.is_current || injects!(store, HitIgnoresGeneration) {
+            let values = answer.values;
+            return Ok(Found { attached, values });
+        }
+        let outdated = answer.values.iter().flatten().count();
+        store
+            .counters
+            .stale_prevented
+            .fetch_add(outdated as u64, Ordering::Relaxed);
+        store.detach(shard, &attached);
+    }
+    Err(Unusable::Restless)
+}

@@ -1,0 +1,86 @@
+//! The reasons why the cache cannot be used at the moment.
+
+use std::sync::Arc;
+
+use redis::RedisError;
+
+/// The reason why the cache cannot be used at the moment.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error("{0}")]
+    Redis(#[from] RedisError),
+    #[error("the database: {0}")]
+    Database(#[from] crate::Error),
+    #[error("it did not answer recently")]
+    Resting,
+    #[error("its reply does not belong to this version of the protocol")]
+    Misunderstood,
+    #[error("its generation changes faster than it can be used")]
+    Restless,
+    #[error(
+        "the database is on timeline {own}, but the cache has seen the later timeline {known} of it: either the URL leads \
+         to a server that another has taken over from, or the database was restored to an earlier state. In the latter \
+         case the cache begins anew when it has found the same for 10 s, at once by Cached::forget_everything(), or when \
+         the keys that begin with \"{keys}\" are deleted"
+    )]
+    Outdated {
+        own: Arc<str>,
+        known: String,
+        keys: String,
+    },
+}
+
+impl Unusable {
+    /// Checks whether the shard's slot has moved to another server, or is being moved.
+    pub(crate) fn is_redirection(&self) -> bool {
+        matches!(self, Self::Redis(error) if matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN")))
+    }
+
+    /// Returns the server to which the slot has moved. An empty host stands for the host of the responding server.
+    pub(crate) fn moved_to(&self) -> Option<(String, u16)> {
+        let Self::Redis(error) = self else {
+            return None;
+        };
+        if error.code() != Some("MOVED") {
+            return None;
+        }
+        let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+        Some((host.to_owned(), port.parse().ok()?))
+    }
+
+    /// Checks whether the server does not have the script.
+    pub(crate) fn is_unknown_script(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.code() == Some("NOSCRIPT"))
+    }
+
+    /// Checks whether an established connection was lost. The server may be reachable by a new one.
+    pub(crate) fn is_loss(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.is_connection_dropped())
+    }
+
+    /// Checks whether the connection must not be used again. `false` if only this call was rejected.
+    pub(crate) fn ends_link(&self) -> bool {
+        match self {
+            Self::Redis(error) => {
+                error.is_io_error()
+                    || error.is_unrecoverable_error()
+                    || matches!(
+                        error.code(),
+                        Some(
+                            "MOVED"
+                                | "ASK"
+                                | "TRYAGAIN"
+                                | "CLUSTERDOWN"
+                                | "MASTERDOWN"
+                                | "READONLY"
+                                | "LOADING"
+                                | "NOAUTH"
+                                | "WRONGPASS"
+                        )
+                    )
+            }
+            Self::Misunderstood => true,
+            Self::Database(_) | Self::Resting | Self::Restless | Self::Outdated { .. } => false,
+        }
+    }
+}
