@@ -98,6 +98,8 @@ extern crate self as wundr_db;
 #[cfg(feature = "redis")]
 pub mod cache;
 mod config;
+#[cfg(feature = "crypto")]
+mod crypto;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod engine;
 mod error;
@@ -126,6 +128,8 @@ pub use diesel_async;
 pub use {bigdecimal, chrono, diesel, ipnetwork, serde_json, uuid};
 
 pub use config::{Config, Keepalives, Recycling};
+#[cfg(feature = "crypto")]
+pub use crypto::{RefreshToken, SessionKeys, SessionToken};
 pub use error::{Advice, Constraint, Error, Fate, Result, SqlState};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use mapping::decoding::Unreadable;

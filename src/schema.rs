@@ -79,6 +79,29 @@ pub mod public {
 
     diesel::table! {
         use diesel::sql_types::*;
+
+        public.user_session_families (session_id) {
+            session_id -> Uuid,
+            ends_at -> Timestamptz,
+            #[max_length = 255]
+            predecessor_hash -> Nullable<Varchar>,
+            predecessor_until -> Nullable<Timestamptz>,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
+
+        public.rotated_refresh_tokens (token_hash) {
+            #[max_length = 255]
+            token_hash -> Varchar,
+            session_id -> Uuid,
+            expires_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
         use super::sql_types::*;
 
         public.organizations (id) {

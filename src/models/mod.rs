@@ -21,6 +21,8 @@ mod project_members;
 mod project_stats;
 mod projects;
 pub(crate) mod quality_gates;
+#[cfg(feature = "crypto")]
+mod sessions;
 pub(crate) mod setup_lifecycle;
 mod setup_profiles;
 mod setup_sessions;
@@ -55,6 +57,8 @@ pub use projects::*;
 pub use quality_gates::{
     Bound, ConditionVerdict, GateCondition, GateVerdict, Missing, QualityGate, Reference,
 };
+#[cfg(feature = "crypto")]
+pub use sessions::*;
 pub use setup_profiles::*;
 pub use setup_sessions::*;
 pub use setup_steps::*;

@@ -106,6 +106,20 @@ pub struct UserChanges {
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
+impl NewUser {
+    /// Checks whether an upsert may deactivate the user or change its role, which ends its sessions.
+    pub(crate) fn ends_sessions(&self) -> bool {
+        self.is_active == Some(false) || self.role.is_some()
+    }
+}
+
+impl UserChanges {
+    /// Checks whether an update may deactivate the user or change its role, which ends its sessions.
+    pub(crate) fn ends_sessions(&self) -> bool {
+        self.is_active == Some(false) || self.role.is_some()
+    }
+}
+
 /// A filter for users. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct UserFilter {

@@ -175,6 +175,8 @@ mod project_members;
 mod project_stats;
 mod projects;
 mod quality_gates;
+#[cfg(feature = "crypto")]
+mod sessions;
 mod setup_profiles;
 mod setup_sessions;
 mod setup_steps;
@@ -204,6 +206,8 @@ pub use project_members::*;
 pub use project_stats::*;
 pub use projects::*;
 pub use quality_gates::*;
+#[cfg(feature = "crypto")]
+pub use sessions::*;
 pub use setup_profiles::*;
 pub use setup_sessions::*;
 pub use setup_steps::*;

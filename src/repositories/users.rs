@@ -147,6 +147,14 @@ impl UserRepository for Users<'_> {
     async fn upsert(&self, new: NewUser) -> Result<User> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
+        if new.ends_sessions() && write.executor().takes_notes() {
+            let user = users::table
+                .filter(folded(users::email).eq(folded((&new.email).into_sql::<Text>())))
+                .select(users::id);
+            if let Some(id) = write.executor().first::<_, UserId>(user).await? {
+                record_sessions(&write.executor(), id).await?;
+            }
+        }
         let outcome = write.executor().upsert(&new).await;
         write.finish(outcome).await
     }
@@ -205,6 +213,9 @@ impl UserRepository for Users<'_> {
     async fn update(&self, id: UserId, changes: UserChanges) -> Result<User> {
         changes.check()?;
         let write = Write::begin(&self.0).await?;
+        if changes.ends_sessions() {
+            record_sessions(&write.executor(), id).await?;
+        }
         let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
             Some(row) => Ok(row),
@@ -271,15 +282,7 @@ async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
     if executor.takes_notes() {
         let user = users::table.find(id).select(users::id).for_update();
         executor.first::<_, UserId>(user).await?;
-        // Locked: a concurrent rotation of a token would move its session to a hash that is not
-        // recorded here.
-        let sessions = user_sessions::table
-            .filter(user_sessions::user_id.eq(id))
-            .select(user_sessions::token_hash)
-            .for_update();
-        for token_hash in executor.load::<_, String>(sessions).await? {
-            executor.touch(&Key::UserSession(token_hash));
-        }
+        record_sessions_of_locked(executor, id).await?;
         let organizations = organization_members::table
             .filter(organization_members::user_id.eq(id))
             .select(organization_members::organization_id);
@@ -296,4 +299,30 @@ async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
     }
     let statement = diesel::delete(users::table.find(id));
     Ok(executor.execute(statement).await? == 1)
+}
+
+/// Records the cache entries of a user's sessions, which a write of the user may end. While the user
+/// is locked, no session is opened for it.
+#[repository]
+async fn record_sessions(executor: &Executor<'_>, id: UserId) -> Result<()> {
+    if executor.takes_notes() {
+        let user = users::table.find(id).select(users::id).for_no_key_update();
+        executor.first::<_, UserId>(user).await?;
+        record_sessions_of_locked(executor, id).await?;
+    }
+    Ok(())
+}
+
+/// Records the cache entries of the sessions of a user that is locked. The sessions are locked, too:
+/// a concurrent rotation of a token would move its session to a hash that is not recorded here.
+#[repository]
+async fn record_sessions_of_locked(executor: &Executor<'_>, id: UserId) -> Result<()> {
+    let sessions = user_sessions::table
+        .filter(user_sessions::user_id.eq(id))
+        .select(user_sessions::token_hash)
+        .for_update();
+    for token_hash in executor.load::<_, String>(sessions).await? {
+        executor.touch(&Key::UserSession(token_hash));
+    }
+    Ok(())
 }

@@ -299,6 +299,8 @@ mod membership;
 mod page_per_parent;
 pub(crate) mod project_stats;
 pub(crate) mod quality_gates;
+#[cfg(feature = "crypto")]
+pub(crate) mod sessions;
 mod subquery;
 pub(crate) mod tracking;
 pub(crate) mod trends;

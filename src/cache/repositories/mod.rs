@@ -43,6 +43,8 @@ mod organizations;
 mod project_members;
 mod project_stats;
 mod projects;
+#[cfg(feature = "crypto")]
+mod sessions;
 mod setup_profiles;
 mod tools;
 mod trends;

@@ -37,6 +37,8 @@ use crate::{
 };
 
 pub(super) fn add_all(registry: &mut Registry) {
+    #[cfg(feature = "crypto")]
+    add_sessions(registry);
     add_writes(registry);
     add_memberships(registry);
     add_parts(registry);
@@ -310,6 +312,36 @@ fn add_lifecycles(registry: &mut Registry) {
         "append_setup_step_log",
         &AppendLog::Step(SetupStepId::new(), "line"),
     );
+}
+
+#[cfg(feature = "crypto")]
+fn add_sessions(registry: &mut Registry) {
+    use crate::sql::sessions::{
+        Accepted, End, Ended, NewTokens, Open, PruneRotated, Rotate, Touch,
+    };
+    let client = SessionClient::new();
+    let tokens = NewTokens::new("token", "refresh", &client, &SessionPolicy::new());
+    registry.add("open_session", &Open::new(UserId::new(), tokens.clone()));
+    for (name, accepted) in [
+        ("rotate_session", Accepted::Current),
+        ("rotate_session_again", Accepted::Predecessor),
+    ] {
+        registry.add(name, &Rotate::new(accepted, "presented", tokens.clone()));
+    }
+    let id = crate::UserSessionId::new();
+    for (name, ended) in [
+        (
+            "end_session_of_rotated_token",
+            Ended::OfRotated("presented".to_owned()),
+        ),
+        ("end_session", Ended::One(id)),
+        ("end_other_sessions", Ended::OthersThan(id)),
+        ("end_sessions_of_user", Ended::OfUser(UserId::new())),
+    ] {
+        registry.add(name, &End::new(ended, &client, true));
+    }
+    registry.add("touch_session", &Touch::new(id, Duration::from_secs(300)));
+    registry.add("prune_rotated_tokens", &PruneRotated(10));
 }
 
 fn add_comparisons(registry: &mut Registry) {

@@ -7,9 +7,10 @@ use wundr_db::{
     AnalysisId, AnalysisSummary, AnalysisType, Config, ConfigCategory, ConfigurationScope, Error,
     Json, MetricCategory, NewAnalysis, NewAnalysisMetric, NewConfiguration, NewOrganization,
     NewOrganizationMember, NewProject, NewProjectMember, NewSetupProfile, NewTool, NewUser,
-    NewUserSession, OrganizationRole, Platform, Project, ProjectChanges, ProjectFilter, ProjectId,
-    ProjectRole, Result, SetupCategory, SubscriptionPlan, ToolCategory, ToolId, User, UserChanges,
-    UserId, UserRole, UserSessionChanges,
+    NewUserSession, OpenSession, OrganizationRole, Platform, Project, ProjectChanges,
+    ProjectFilter, ProjectId, ProjectRole, Refreshed, Result, SessionClient, SessionKeys,
+    SessionPolicy, SetupCategory, SubscriptionPlan, ToolCategory, ToolId, User, UserChanges,
+    UserFilter, UserId, UserRole, UserSessionChanges,
 };
 
 include!("../pair.rs");

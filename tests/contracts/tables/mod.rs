@@ -27,6 +27,7 @@ mod project_members;
 mod project_stats;
 mod projects;
 mod quality_gates;
+mod sessions;
 mod setup_lifecycle;
 mod setup_profiles;
 mod setup_sessions;

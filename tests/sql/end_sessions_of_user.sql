@@ -1,0 +1,16 @@
+-- (uuid, uuid, inet, text, bool)
+WITH ended AS (
+  DELETE FROM public.user_sessions
+  WHERE user_id = $1
+  RETURNING id, user_id, token_hash
+), recorded AS (
+  INSERT INTO audit.audit_logs (id, user_id, action, resource_type, resource_id, metadata, ip_address,
+      user_agent)
+  SELECT $2, user_id, 'logout', 'user', user_id, pg_catalog.jsonb_build_object('sessions', pg_catalog.count(*)),
+      $3, $4
+  FROM ended
+  WHERE $5
+  GROUP BY user_id
+)
+SELECT id, user_id, token_hash
+FROM ended
