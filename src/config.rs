@@ -97,6 +97,9 @@ pub struct Config {
     pub(crate) unacknowledged_timeout: Option<Duration>,
     pub(crate) heartbeat: Duration,
     search_path: Vec<String>,
+    /// The values of `PGDATESTYLE` and `PGGEQO`.
+    date_style: Option<String>,
+    geqo: Option<String>,
 }
 
 /// TCP keepalive settings, by which the operating system detects a lost server.
@@ -176,7 +179,8 @@ impl Config {
     /// `PGCONNECT_TIMEOUT`, `PGTARGETSESSIONATTRS`, `PGLOADBALANCEHOSTS`, `PGCHANNELBINDING`,
     /// `PGSSLMODE`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`, `PGSSLCRL`, `PGSSLCRLDIR`,
     /// `PGSSLSNI`, `PGSSLMINPROTOCOLVERSION`, `PGSSLMAXPROTOCOLVERSION`, `PGGSSENCMODE`,
-    /// `PGREQUIREPEER`, `PGKRBSRVNAME`, `PGSERVICE` and `PGPASSFILE`. Others come from the files
+    /// `PGREQUIREPEER`, `PGKRBSRVNAME`, `PGSERVICE`, `PGPASSFILE`, `PGDATESTYLE` and `PGGEQO`.
+    /// `PGREQUIREAUTH` is rejected, as only one engine could honor it. Others come from the files
     /// `~/.pgpass`, `~/.pg_service.conf` and `~/.postgresql/`. All are read once, by this function.
     /// [`without_environment`](Self::without_environment) reads none of them.
     ///
@@ -186,6 +190,9 @@ impl Config {
     ///
     /// Settings in `options`, such as `-c statement_timeout=5s`, take precedence over those made
     /// here, except for the [`search_path`](Self::search_path).
+    ///
+    /// Every session has the time zone UTC, and the `DateStyle` of `PGDATESTYLE`, else of
+    /// `options`, else `ISO, MDY`.
     ///
     /// `sslmode` has no effect on Unix sockets, which have no TLS. Without a host, the server's
     /// socket in `/var/run/postgresql` is used, or in `/tmp` if there is no such directory.
@@ -202,13 +209,26 @@ impl Config {
         }
         files::read_service(&mut given)?;
         given.complete(files::variable)?;
-        Self::of(&given, true)
+        // As libpq, which leaves a setting alone if its variable says so.
+        let setting = |variable| {
+            let value = files::variable(variable)?;
+            Ok::<_, Error>(value.filter(|value| !value.eq_ignore_ascii_case("default")))
+        };
+        Ok(Self {
+            date_style: setting("PGDATESTYLE")?,
+            geqo: setting("PGGEQO")?,
+            ..Self::of(&given, true)?
+        })
     }
 
     /// Creates settings from a URL alone.
     ///
     /// Reads neither the environment nor a file in the home directory, except for the file of a
     /// `service` that the URL names.
+    ///
+    /// libpq sends `PGDATESTYLE`, `PGGEQO` and `PGTZ` nevertheless when the blocking engine
+    /// connects. Each session sets these settings to its own values after that. With a value that
+    /// the server rejects, the blocking engine cannot connect.
     ///
     /// # Errors
     /// As [`Config::new`].
@@ -263,6 +283,8 @@ impl Config {
                 .unwrap_or(Some(Duration::from_secs(10))),
             heartbeat: Duration::from_secs(5),
             search_path: Vec::new(),
+            date_style: None,
+            geqo: None,
         };
         config.check()?;
         Ok(config)
@@ -630,7 +652,71 @@ impl Config {
             true => String::new(),
             false => format!("; {UNDERSTOOD_MESSAGES}"),
         };
-        format!("{RESTORING}; SET application_name = E'{name}'{messages}")
+        let settings = self.settings();
+        format!("{RESTORING}; SET application_name = E'{name}'; {settings}{messages}")
+    }
+
+    /// Returns the SQL that gives a session the settings which libpq would take from the
+    /// environment.
+    ///
+    /// libpq sends them whatever its parameters are, and they take precedence over `options`. Both
+    /// engines run this SQL, so that their sessions are equal.
+    pub(crate) fn settings(&self) -> String {
+        let quoted = |value: &str| value.replace('\\', r"\\").replace('\'', "''");
+        // A value that gives only the style or only the order keeps the other one.
+        let mut settings = "SET DateStyle = 'ISO, MDY'".to_owned();
+        let date_style = self.date_style.clone();
+        if let Some(date_style) = date_style.or_else(|| self.option("datestyle")) {
+            settings.push_str(&format!("; SET DateStyle = E'{}'", quoted(&date_style)));
+        }
+        // PgBouncer does not restore this setting for the next client of a server connection.
+        if !self.behind_pgbouncer {
+            let mut geqo = self.geqo.clone();
+            if geqo.is_none() && std::env::var_os("PGGEQO").is_some() {
+                geqo = Some(self.option("geqo").unwrap_or_else(|| "on".to_owned()));
+            }
+            if let Some(geqo) = geqo {
+                settings.push_str(&format!("; SET geqo = E'{}'", quoted(&geqo)));
+            }
+        }
+        settings
+    }
+
+    /// Returns the value that the URL's `options` give to a setting, by the server's rules.
+    fn option(&self, name: &str) -> Option<String> {
+        let mut arguments = vec![String::new()];
+        let mut characters = self.target.options.chars();
+        while let Some(character) = characters.next() {
+            let is_escaped = character == '\\';
+            let character = if is_escaped {
+                characters.next()
+            } else {
+                Some(character)
+            };
+            match (character, arguments.last_mut()) {
+                (Some(space), _) if !is_escaped && space.is_ascii_whitespace() => {
+                    arguments.push(String::new());
+                }
+                (Some(character), Some(argument)) => argument.push(character),
+                _ => {}
+            }
+        }
+        arguments.retain(|argument| !argument.is_empty());
+        let mut arguments = arguments.into_iter();
+        let mut value = None;
+        while let Some(argument) = arguments.next() {
+            let setting = match argument.strip_prefix("-c") {
+                Some("") => arguments.next(),
+                Some(setting) => Some(setting.to_owned()),
+                None => argument.strip_prefix("--").map(str::to_owned),
+            };
+            if let Some((found, text)) = setting.as_deref().and_then(|set| set.split_once('='))
+                && found.replace('-', "_").eq_ignore_ascii_case(name)
+            {
+                value = Some(text.to_owned());
+            }
+        }
+        value
     }
 
     /// Returns the session settings that are sent at its start.

@@ -331,6 +331,11 @@ fn reject_unsupported(given: &Given) -> Result<()> {
             "must not be require: the async engine has no GSS encryption",
         ),
         ("requirepeer", &[""], "is not supported by the async engine"),
+        (
+            "require_auth",
+            &[""],
+            "is not supported by the async engine",
+        ),
         ("gsslib", &["", "gssapi"], "is not supported"),
         (
             "replication",

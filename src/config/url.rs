@@ -4,8 +4,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::{Error, Result};
 
-/// The parameters of libpq 15 that a URL may set, and `load_balance_hosts` of libpq 16. Each is
-/// paired with the environment variable of its default, or with an empty string.
+/// The parameters of libpq 15 that a URL may set, and `load_balance_hosts` and `require_auth` of
+/// libpq 16. Each is paired with the environment variable of its default, or with an empty string.
 const PARAMETERS: &[(&str, &str)] = &[
     ("application_name", "PGAPPNAME"),
     ("channel_binding", "PGCHANNELBINDING"),
@@ -28,6 +28,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("password", "PGPASSWORD"),
     ("port", "PGPORT"),
     ("replication", ""),
+    ("require_auth", "PGREQUIREAUTH"),
     ("requirepeer", "PGREQUIREPEER"),
     ("service", "PGSERVICE"),
     ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),

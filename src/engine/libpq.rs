@@ -68,11 +68,14 @@ impl Connector {
         if let Some(listener) = default_instrumentation() {
             connection.set_instrumentation(listener);
         }
+        let mut settings = self.config.settings();
         if !self.config.behind_pgbouncer {
-            connection
-                .batch_execute(UNDERSTOOD_MESSAGES)
-                .map_err(Error::connection)?;
+            settings.push_str("; ");
+            settings.push_str(UNDERSTOOD_MESSAGES);
         }
+        connection
+            .batch_execute(&settings)
+            .map_err(Error::connection)?;
         Ok(connection)
     }
 
@@ -155,7 +158,46 @@ impl Connector {
         parameters.add("ssl_min_protocol_version", tls.oldest.as_str());
         let newest = tls.newest.map_or("", |newest| newest.as_str());
         parameters.add("ssl_max_protocol_version", newest);
+        let is_set = |variable: &str| std::env::var_os(variable).is_some();
+        for (name, value) in newer_parameters(is_set, is_known) {
+            parameters.add(name, value);
+        }
         parameters.0
+    }
+}
+
+/// The parameters that libpq has only from version 16, 17 or 18 on: variable, name and the value
+/// that is libpq's default.
+const NEWER_PARAMETERS: &[(&str, &str, &str)] = &[
+    ("PGREQUIREAUTH", "require_auth", ""),
+    ("PGLOADBALANCEHOSTS", "load_balance_hosts", "disable"),
+    ("PGSSLCERTMODE", "sslcertmode", "allow"),
+    ("PGGSSDELEGATION", "gssdelegation", "0"),
+    ("PGSSLNEGOTIATION", "sslnegotiation", "postgres"),
+    ("PGMINPROTOCOLVERSION", "min_protocol_version", "3.0"),
+    ("PGMAXPROTOCOLVERSION", "max_protocol_version", "3.0"),
+];
+
+/// Returns the newer parameters that have to be given: libpq has them, and would otherwise take
+/// their values from the environment.
+fn newer_parameters(
+    is_set: impl Fn(&str) -> bool,
+    is_known: impl Fn(&str) -> bool,
+) -> Vec<(&'static str, &'static str)> {
+    let newer = NEWER_PARAMETERS.iter();
+    let needed = newer.filter(|(variable, name, _)| is_set(variable) && is_known(name));
+    needed.map(|&(_, name, value)| (name, value)).collect()
+}
+
+/// Checks whether this libpq has a parameter.
+///
+/// libpq rejects an unknown parameter before it connects. The host is a directory that does not
+/// exist, so that nothing is connected to if the parameter is known.
+fn is_known(parameter: &str) -> bool {
+    let parameters = format!("host={NO_FILE} hostaddr='' user=u dbname=d {parameter}=''");
+    match PgConnection::establish(&parameters) {
+        Ok(_) => true,
+        Err(error) => !error.to_string().contains(&format!("\"{parameter}\"")),
     }
 }
 
@@ -290,6 +332,22 @@ mod tests {
         ] {
             assert!(off.contains(part), "no {part} in {off}");
         }
+    }
+
+    #[test]
+    fn libpq_is_asked_which_parameters_it_has() {
+        assert!(is_known("requirepeer"));
+        assert!(is_known("application_name"));
+        assert!(!is_known("no_such_parameter"));
+        let none = newer_parameters(|_| false, |_| true);
+        assert_eq!(none, []);
+        let is_set = |variable: &str| ["PGREQUIREAUTH", "PGLOADBALANCEHOSTS"].contains(&variable);
+        assert_eq!(newer_parameters(is_set, |_| false), []);
+        let needed = newer_parameters(is_set, |_| true);
+        assert_eq!(
+            needed,
+            [("require_auth", ""), ("load_balance_hosts", "disable")]
+        );
     }
 
     #[test]

@@ -27,8 +27,8 @@ pub(crate) struct Connector {
     choice: Choice,
     /// For each host.
     timeout: Option<Duration>,
-    /// Session settings stay with the connection.
-    is_direct: bool,
+    /// The SQL that every session begins with.
+    settings: String,
 }
 
 /// The encryption of the connection.
@@ -66,13 +66,18 @@ impl Connector {
             #[cfg(not(feature = "tls"))]
             _ => return Err(Error::invalid("sslmode", "needs the feature `tls`")),
         };
+        let mut settings = format!("{IN_UTC}; {}", config.settings());
+        if !config.behind_pgbouncer {
+            settings.push_str("; ");
+            settings.push_str(UNDERSTOOD_MESSAGES);
+        }
         Ok(Self {
             driver: driver(config),
             tls,
             choice: Choice::new(&target),
             target,
             timeout: config.connect_timeout,
-            is_direct: !config.behind_pgbouncer,
+            settings,
         })
     }
 
@@ -194,19 +199,15 @@ impl Connector {
                 self.over_tcp(driver, host, address, listener).await?
             }
         };
-        let settings = if self.is_direct {
-            format!("{IN_UTC}; {UNDERSTOOD_MESSAGES}")
-        } else {
-            IN_UTC.to_owned()
-        };
+        let settings = &*self.settings;
         if session == Session::Any {
             connection
-                .batch_execute(&settings)
+                .batch_execute(settings)
                 .await
                 .map_err(Error::connection)?;
         } else {
             let (is_standby, is_read_only) = connection
-                .set_up_session(&settings)
+                .set_up_session(settings)
                 .await
                 .map_err(Error::connection)?;
             fits(session, is_standby, is_read_only)?;

@@ -19,7 +19,8 @@ use crate::observer::Observer;
 const WHERE: &str = "SELECT concat_ws('|', current_setting('cluster_name'), \
      CASE WHEN inet_server_addr() IS NULL THEN 'socket' ELSE host(inet_server_addr()) END, session_user, \
      current_database(), regexp_replace(current_setting('application_name'), '^(psql|wundr-db)$', 'usual'), \
-     current_setting('work_mem'), current_setting('client_encoding')) AS said";
+     current_setting('work_mem'), current_setting('client_encoding'), current_setting('DateStyle'), \
+     current_setting('geqo')) AS said";
 
 #[derive(QueryableByName)]
 struct Said {
@@ -239,22 +240,33 @@ fn answers_another_process() {
 async fn said_to_async(config: Config) -> wundr_db::Result<String> {
     use diesel_async::RunQueryDsl;
     let db = wundr_db::Db::lazy(config)?;
-    db.transaction(async |tx| -> wundr_db::Result<String> {
-        let said: Said = diesel::sql_query(WHERE)
-            .get_result(tx.connection_mut())
-            .await?;
-        Ok(said.said)
-    })
-    .await
+    let mut answers = Vec::new();
+    // The second time on a connection whose session was restored.
+    for _ in 0..2 {
+        let answer = db.transaction(async |tx| -> wundr_db::Result<String> {
+            let said: Said = diesel::sql_query(WHERE)
+                .get_result(tx.connection_mut())
+                .await?;
+            Ok(said.said)
+        });
+        answers.push(answer.await?);
+    }
+    answers.dedup();
+    Ok(answers.join(" and then "))
 }
 
 fn said_to_blocking(config: Config) -> wundr_db::Result<String> {
     use diesel::RunQueryDsl;
     let db = blocking::Db::lazy(config)?;
-    db.transaction(|tx| -> wundr_db::Result<String> {
-        let said: Said = diesel::sql_query(WHERE).get_result(tx.connection_mut())?;
-        Ok(said.said)
-    })
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.push(db.transaction(|tx| -> wundr_db::Result<String> {
+            let said: Said = diesel::sql_query(WHERE).get_result(tx.connection_mut())?;
+            Ok(said.said)
+        })?);
+    }
+    answers.dedup();
+    Ok(answers.join(" and then "))
 }
 
 type Case = (&'static [(&'static str, &'static str)], &'static str);
@@ -539,6 +551,38 @@ const CASES: &[Case] = &[
     ),
     // The environment.
     (
+        &[],
+        "postgres://bob:secret@127.0.0.1:{A}/wundr?options=-c%20datestyle%3DSQL,\\%20DMY%20--geqo%3Doff",
+    ),
+    (
+        &[("PGDATESTYLE", "German, DMY"), ("PGGEQO", "off")],
+        "postgres://bob:secret@127.0.0.1:{A}/wundr",
+    ),
+    (
+        &[("PGDATESTYLE", "German, DMY"), ("PGGEQO", "off")],
+        "postgres://bob:secret@127.0.0.1:{A}/wundr?options=-c%20datestyle%3DSQL%20-cgeqo%3Don",
+    ),
+    (
+        &[("PGDATESTYLE", "Default"), ("PGGEQO", "default")],
+        "postgres://bob:secret@127.0.0.1:{A}/wundr?options=-c%20datestyle%3DSQL%20-cgeqo%3Doff",
+    ),
+    (
+        &[("PGDATESTYLE", "it's \\ none")],
+        "postgres://bob:secret@127.0.0.1:{A}/wundr",
+    ),
+    (
+        &[("PGGEQO", "perhaps")],
+        "postgres://bob:secret@127.0.0.1:{A}/wundr",
+    ),
+    (
+        &[("PGGEQO", "")],
+        "postgres://bob:secret@127.0.0.1:{A}/wundr",
+    ),
+    (
+        &[("PGTZ", "Asia/Tokyo")],
+        "postgres://bob:secret@127.0.0.1:{A}/wundr",
+    ),
+    (
         &[("PGUSER", "bob"), ("PGPASSWORD", "secret")],
         "postgres://127.0.0.1:{A}/wundr",
     ),
@@ -736,6 +780,11 @@ fn without_the_environment_a_url_stands_alone() {
         ("PGREQUIREPEER", "nobody".to_owned()),
         ("PGGSSENCMODE", "require".to_owned()),
         ("PGPASSFILE", servers.fill("{home}/other.pgpass")),
+        ("PGDATESTYLE", "German".to_owned()),
+        ("PGTZ", "Asia/Tokyo".to_owned()),
+        ("PGGEQO", "off".to_owned()),
+        ("PGREQUIREAUTH", "none".to_owned()),
+        ("PGLOADBALANCEHOSTS", "random".to_owned()),
     ];
     let urls = [
         servers.fill("postgres://bob:secret@127.0.0.1:{A}/wundr"),
@@ -743,12 +792,17 @@ fn without_the_environment_a_url_stands_alone() {
         servers.fill("postgres://bob:secret@127.0.0.1:{A}"),
         // The password file and the environment's password are not read.
         servers.fill("postgres://bob@127.0.0.1:{B}/wundr"),
+        servers.fill(
+            "postgres://bob@{adir}:{A}/wundr?options=-cDateStyle%3DSQL%20-c%20geqo%3Doff%20--geqo%3Dno",
+        ),
     ];
+    let usual = |place: &str| Some(format!("alpha|{place}|usual|4MB|UTF8|ISO, MDY|on"));
     let expected = [
-        Some("alpha|127.0.0.1|bob|wundr|usual|4MB|UTF8".to_owned()),
-        Some("alpha|socket|bob|wundr|usual|4MB|UTF8".to_owned()),
-        Some("alpha|127.0.0.1|bob|bob|usual|4MB|UTF8".to_owned()),
+        usual("127.0.0.1|bob|wundr"),
+        usual("socket|bob|wundr"),
+        usual("127.0.0.1|bob|bob"),
         None,
+        Some("alpha|socket|bob|wundr|usual|4MB|UTF8|SQL, MDY|off".to_owned()),
     ];
     let answers = servers.engines(&variables, &urls, "without_environment");
     for ((url, expected), (asked, blocked)) in urls.iter().zip(expected).zip(answers) {
@@ -764,6 +818,7 @@ fn what_one_engine_could_not_follow_is_refused_in_both() {
         "ssl=yes",
         "gssencmode=require",
         "requirepeer=postgres",
+        "require_auth=scram-sha-256",
         "replication=database",
         "client_encoding=LATIN1",
         "sslrootcert=system&sslmode=verify-ca",
