@@ -10,6 +10,7 @@ use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::PoolableConnection as _;
 use futures_util::future::{self, Either, FutureExt as _};
 use tokio::sync::Semaphore;
+use tokio_postgres::CancelToken;
 
 use crate::config::Recycling;
 use crate::engine::connection::connect::{Connector, Tls};
@@ -48,20 +49,55 @@ pub(super) struct Refusal {
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 static CANCELLING: Semaphore = Semaphore::const_new(8);
 
+/// A request to end a statement.
+///
+/// Dropped before it was sent, because there is no runtime or the runtime ends, it is sent by a thread of its own. The
+/// statement would otherwise keep its locks until `statement_timeout` ends it: the server does not look for the end of a
+/// connection while it executes a statement.
+struct CancelRequest(Option<(Tls, CancelToken)>);
+
+impl CancelRequest {
+    async fn send(mut self) {
+        let sending = async {
+            let _permit = CANCELLING.acquire().await;
+            if let Some((tls, token)) = self.0.clone() {
+                tls.cancel(token).await
+            } else {
+                Ok(())
+            }
+        };
+        // If the request is lost, statement_timeout ends the statement.
+        let _ = tokio::time::timeout(CANCEL_LIMIT, sending).await;
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelRequest {
+    fn drop(&mut self) {
+        let Some(request) = self.0.take() else {
+            return;
+        };
+        // Without a thread or a runtime, the request is lost.
+        let _ = std::thread::Builder::new()
+            .name("wundr-db-cancel".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                if let Ok(runtime) = runtime {
+                    runtime.block_on(Self(Some(request)).send());
+                }
+            });
+    }
+}
+
 impl Connection {
     /// Ends what the server still does for a caller that has gone, and keeps the connection from being used again.
     pub(super) fn abandon(&mut self) {
         self.usage.retire();
-        let (tls, token) = (self.tls.clone(), self.inner.cancel_token());
+        let request = CancelRequest(Some((self.tls.clone(), self.inner.cancel_token())));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let cancelling = async {
-                    let _permit = CANCELLING.acquire().await;
-                    tls.cancel(token).await
-                };
-                // If the request is lost, statement_timeout ends the statement.
-                let _ = tokio::time::timeout(CANCEL_LIMIT, cancelling).await;
-            });
+            runtime.spawn(request.send());
         }
     }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Instant;
 
 use super::*;
+use crate::observer::{Observer, SOMEBODY_WAITS};
 use tokio::runtime::{Builder, Runtime};
 use wundr_db::{Error, Result};
 
@@ -177,6 +178,51 @@ fn a_connection_is_closed_without_a_runtime() {
     for _ in 0..3 {
         assert_eq!(last.block_on(count()).unwrap(), 0);
     }
+}
+
+/// Dropped outside of a runtime, with a runtime, and after it. The server would go on for the 30 s of its limit.
+#[test]
+fn a_dropped_statement_ends_in_the_server_without_a_runtime() {
+    let database = migrated_database().unwrap();
+    let mut lock = Observer::of(&database.url());
+    lock.run("BEGIN; LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE");
+    let mut observer = Observer::of(&database.url());
+    let db = Db::lazy(Config::new(&database.url()).unwrap()).unwrap();
+    for (way, is_within) in (0..3).flat_map(|way| [(way, false), (way, true)]) {
+        let runtime = runtime();
+        let counting = {
+            let db = db.clone();
+            async move {
+                let filter = UserFilter::new();
+                if is_within {
+                    db.transaction(async |tx| tx.users().count(&UserFilter::new()).await)
+                        .await
+                } else {
+                    db.users().count(&filter).await
+                }
+            }
+        };
+        let mut counting = Box::pin(counting);
+        let waits = observer.eventually(SOMEBODY_WAITS);
+        if way == 1 {
+            let _spawned = runtime.spawn(counting);
+            runtime.block_on(waits);
+            drop(runtime);
+        } else {
+            let waits = Box::pin(waits);
+            drop(runtime.block_on(futures_util::future::select(&mut counting, waits)));
+            let runtime = (way == 0).then_some(runtime);
+            drop(counting);
+            // Kept, and not driven.
+            observer.until(&format!("NOT {SOMEBODY_WAITS}"));
+            drop(runtime);
+        }
+        observer.until(&format!("NOT {SOMEBODY_WAITS}"));
+    }
+    lock.run("ROLLBACK");
+    let runtime = runtime();
+    let count = async { db.users().count(&UserFilter::new()).await };
+    assert_eq!(runtime.block_on(count).unwrap(), 0);
 }
 
 /// Its idle connections belong to a runtime that has ended: no caller gets an error of theirs.
