@@ -36,6 +36,9 @@ use crate::{Error, Result};
 /// Statements may be awaited together, with `join!` and the like: they are pipelined. A stream that has begun may be kept
 /// beside other calls: see [`RowStream`](crate::RowStream).
 ///
+/// A statement whose future was polled once is executed, and its response is read, while other calls are awaited. Its
+/// future may be kept without being polled. It holds the response in memory until it is awaited or dropped.
+///
 /// Two kinds of calls need the transaction for themselves: a unit of several statements, such as
 /// [`Ingest::run`](crate::Ingest::run), and a `COPY`, by which `create_many` writes 1,000 rows and more if no other call
 /// is in progress. A call beside one of them fails with [`Error::InUse`], and so does a unit that is begun beside a

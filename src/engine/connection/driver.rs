@@ -120,6 +120,13 @@ impl Driver {
         self.waiters.is_io_ready()
     }
 
+    /// Returns the number of complete responses whose owners wait for them without polling.
+    pub(super) fn answered(&self) -> usize {
+        let mut context = Context::from_waker(&self.response_waker);
+        self.unread.read_ahead(&mut context);
+        self.unread.answered()
+    }
+
     /// Handles what has arrived without an operation.
     pub(super) fn catch_up(&self) {
         if self.waiters.take_io_ready() {

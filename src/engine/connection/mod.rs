@@ -49,7 +49,7 @@ pub(crate) mod tls;
 mod waiters;
 
 use driver::{Driver, Operation};
-use read_ahead::ResultReader;
+use read_ahead::{Outcome, ResultReader};
 pub use result_stream::{PgRow, ResultStream};
 pub(crate) use statement_cache::FixedKey;
 use statement_cache::{Bind, BoundStatement, Prepared, StatementCache};
@@ -176,7 +176,7 @@ impl Connection {
         Q: QueryFragment<Pg> + QueryId,
     {
         let connection = *connection;
-        Box::pin(connection.send(connection.bind(query)))
+        Box::pin(connection.send_for_rows(connection.bind(query)))
     }
 
     /// As [`row`](Self::row), for a query whose text follows from `shape`, and which binds `values`.
@@ -215,82 +215,61 @@ impl Connection {
         }
     }
 
-    async fn prepared(&self, bound: &mut BoundStatement) -> QueryResult<Prepared> {
-        self.statements
-            .of(self.client()?, &self.driver, bound)
-            .await
+    /// Sends a statement whose response is read on while its owner does not poll it.
+    fn send(&self, mut bound: BoundStatement) -> QueryResult<ResultReader> {
+        self.client()?;
+        let (client, statements) = (Arc::clone(&self.client), Arc::clone(&self.statements));
+        let driver = Arc::clone(&self.driver);
+        // Owns all that it needs: other operations of the connection poll it as well.
+        let sending = Box::pin(async move {
+            let prepared = statements.of(&client, &driver, &mut bound).await?;
+            let Prepared { statement, types } = prepared;
+            let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
+            let rows = client.query_raw(&statement, binds).await;
+            Ok((rows.map_err(|error| driver.diesel_error(&error))?, types))
+        });
+        Ok(ResultReader::new(&self.driver, sending))
     }
 
-    async fn send(&self, bound: QueryResult<BoundStatement>) -> QueryResult<ResultStream> {
+    async fn send_for_rows(&self, bound: QueryResult<BoundStatement>) -> QueryResult<ResultStream> {
         let mut bound = bound?;
-        let mut operation = Operation::on(&self.driver);
         let instrumented_sql = bound.instrumented_sql.take();
         let outcome = async {
-            self.client()?;
-            let (client, statements) = (Arc::clone(&self.client), Arc::clone(&self.statements));
-            let driver = Arc::clone(&self.driver);
-            // Owns all that it needs: other operations of the connection poll it as well.
-            let sending = Box::pin(async move {
-                let prepared = statements.of(&client, &driver, &mut bound).await?;
-                let Prepared { statement, types } = prepared;
-                let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
-                let rows = client.query_raw(&statement, binds).await;
-                Ok((rows.map_err(|error| driver.diesel_error(&error))?, types))
-            });
-            let incoming = ResultReader::new(&self.driver, sending);
-            let begun = |context: &mut Context<'_>| incoming.poll_begun(context);
+            let reader = self.send(bound)?;
+            let mut operation = Operation::on(&self.driver);
+            let begun = |context: &mut Context<'_>| reader.poll_begun(context);
             let types = poll_fn(|context| operation.poll(context, begun)).await?;
-            Ok((incoming, types))
+            Ok(ResultStream::new(reader, types, operation))
         };
         let outcome = outcome.await;
         self.instrument_end(instrumented_sql, &outcome);
-        outcome.map(|(incoming, types)| ResultStream::new(incoming, types, operation))
+        outcome
+    }
+
+    /// Sends a statement and reads its response to the end: only then is an autocommitted statement committed.
+    async fn send_for_outcome(&self, bound: QueryResult<BoundStatement>) -> QueryResult<Outcome> {
+        let mut bound = bound?;
+        let instrumented_sql = bound.instrumented_sql.take();
+        let outcome = async {
+            let reader = self.send(bound)?;
+            let mut operation = Operation::on(&self.driver);
+            poll_fn(|context| operation.poll(context, |context| reader.poll_outcome(context))).await
+        };
+        let outcome = outcome.await;
+        self.instrument_end(instrumented_sql, &outcome);
+        outcome
     }
 
     async fn send_for_only_row(
         &self,
         bound: QueryResult<BoundStatement>,
     ) -> QueryResult<Option<PgRow>> {
-        let mut bound = bound?;
-        let mut operation = Operation::on(&self.driver);
-        let outcome = operation.drive(pin!(self.send_for_row(&mut bound))).await;
-        self.instrument_end(bound.instrumented_sql, &outcome);
-        outcome
-    }
-
-    async fn send_for_row(&self, bound: &mut BoundStatement) -> QueryResult<Option<PgRow>> {
-        let Prepared { statement, types } = self.prepared(bound).await?;
-        let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
-        // Boxed by itself: both futures are then small enough for the fast path of the allocator.
-        let rows = Box::pin(self.client.query_raw(&statement, binds)).await;
-        let rows = rows.map_err(|error| self.driver.diesel_error(&error))?;
-        let (mut rows, mut only) = (pin!(rows), None);
-        // To the end of the response: only then is an autocommitted statement committed.
-        while let Some(row) = rows.try_next().await.transpose() {
-            let row = row.map_err(|error| self.driver.diesel_error(&error))?;
-            only.get_or_insert(row);
-        }
-        Ok(only.map(|row| PgRow::new(row, types)))
+        let Outcome { row, types, .. } = self.send_for_outcome(bound).await?;
+        Ok(row.map(|row| PgRow::new(row, types)))
     }
 
     async fn count(&self, bound: QueryResult<BoundStatement>) -> QueryResult<usize> {
-        let mut bound = bound?;
-        let mut operation = Operation::on(&self.driver);
-        let outcome = operation.drive(pin!(self.send_counting(&mut bound))).await;
-        self.instrument_end(bound.instrumented_sql, &outcome);
-        outcome
-    }
-
-    async fn send_counting(&self, bound: &mut BoundStatement) -> QueryResult<usize> {
-        let Prepared { statement, .. } = self.prepared(bound).await?;
-        let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
-        self.written(self.client.execute_raw(&statement, binds).await)
-    }
-
-    fn written(&self, outcome: Result<u64, tokio_postgres::Error>) -> QueryResult<usize> {
-        let rows = outcome.map_err(|error| self.driver.diesel_error(&error))?;
-        usize::try_from(rows)
-            .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))
+        rows_written(self.send_for_outcome(bound).await?.written)
     }
 
     /// Writes rows by `COPY`, all or none. Returns `None` if the table or the role does not allow it.
@@ -299,7 +278,7 @@ impl Connection {
         N: NewRow + Sync,
     {
         let bound = self.statements.bind(&prospect::<N>());
-        let record = self.send(bound).await?.try_next().await?;
+        let record = self.send_for_rows(bound).await?.try_next().await?;
         let field = record.as_ref().and_then(|record| record.get(0));
         let record = field.as_ref().and_then(Field::value);
         let record = record.map(|value| value.as_bytes());
@@ -323,7 +302,9 @@ impl Connection {
     where
         N: NewRow + Sync,
     {
-        let Prepared { statement, .. } = self.prepared(&mut bound).await?;
+        let client = self.client()?;
+        let prepared = self.statements.of(client, &self.driver, &mut bound);
+        let Prepared { statement, .. } = prepared.await?;
         let mut doubt = CopyInDoubt {
             connection: self,
             is_over: false,
@@ -353,7 +334,7 @@ impl Connection {
             let bytes = Bytes::from(std::mem::take(&mut buffer));
             server.send(bytes).await.map_err(refused)?;
         }
-        self.written(server.finish().await)
+        rows_written(server.finish().await.map_err(refused)?)
     }
 
     /// Checks whether responses and statements still match. The server responds to an empty statement even in a failed
@@ -362,6 +343,12 @@ impl Connection {
         let response = self.client.simple_query("").await;
         response.is_ok_and(|messages| messages.len() == 1)
     }
+}
+
+/// Converts the number of rows that a statement has written.
+fn rows_written(rows: u64) -> QueryResult<usize> {
+    usize::try_from(rows)
+        .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))
 }
 
 /// A COPY that the server may have refused. Dropped in that state, it closes the connection: the server responds twice to
@@ -410,7 +397,7 @@ impl<'a> AsyncConnectionCore for &'a Connection {
         T::Query: QueryFragment<Pg> + QueryId + 'query,
     {
         let bound = self.bind(&source.as_query());
-        Box::pin(self.send(bound))
+        Box::pin(self.send_for_rows(bound))
     }
 
     fn execute_returning_count<'conn, 'query, T>(
@@ -438,7 +425,7 @@ impl AsyncConnectionCore for Connection {
         T::Query: QueryFragment<Pg> + QueryId + 'query,
     {
         let bound = self.bind(&source.as_query());
-        Box::pin(self.send(bound))
+        Box::pin(self.send_for_rows(bound))
     }
 
     fn execute_returning_count<'conn, 'query, T>(

@@ -1,7 +1,8 @@
-//! Results of many rows, which are read on while their owners do not poll them.
+//! Results, which are read on while their owners do not poll them.
 //!
-//! tokio-postgres stops reading from the server until the rows that it has read are taken. An operation that waits for
-//! another response therefore takes them, and keeps them for their owner.
+//! tokio-postgres keeps two parts of a response, and then stops reading from the server until its receiver takes them.
+//! The receiver may be a future that its owner keeps without polling it. An operation that waits for another response
+//! therefore goes on with all statements of the connection, and keeps their results for their owners.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -28,6 +29,19 @@ pub(super) struct PendingResult {
     types: Option<Types>,
     /// Rows that were read ahead.
     rows: VecDeque<Row>,
+    /// The first row, for an owner that waits for the whole response.
+    first: Option<Row>,
+    /// The number of rows that the statement has written. Known at its end.
+    written: u64,
+    /// The owner waited at its last poll.
+    is_awaited: bool,
+}
+
+/// The result of a statement that has at most one row.
+pub(super) struct Outcome {
+    pub(super) row: Option<Row>,
+    pub(super) types: Types,
+    pub(super) written: u64,
 }
 
 enum Phase {
@@ -45,6 +59,9 @@ impl PendingResult {
             phase: Phase::Sending(sending),
             types: None,
             rows: VecDeque::new(),
+            first: None,
+            written: 0,
+            is_awaited: false,
         }
     }
 
@@ -80,6 +97,7 @@ impl PendingResult {
         };
         let row = ready!(rows.as_mut().poll_next(context));
         if !matches!(row, Some(Ok(_))) {
+            self.written = rows.rows_affected().unwrap_or_default();
             self.phase = Phase::Ended(None);
         }
         Poll::Ready(row)
@@ -90,6 +108,37 @@ impl PendingResult {
             Some(row) => Poll::Ready(Some(Ok(row))),
             None => self.poll_next_row(context),
         }
+    }
+
+    /// Polls for the end of the response, of which the first row is kept.
+    fn poll_outcome(
+        &mut self,
+        context: &mut Context<'_>,
+        driver: &Driver,
+    ) -> Poll<QueryResult<Outcome>> {
+        let types = match ready!(self.poll_begun(context)) {
+            Ok(types) => types,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        loop {
+            match ready!(self.poll_row(context)) {
+                Some(Ok(row)) if self.first.is_none() => self.first = Some(row),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(driver.diesel_error(&error))),
+                None => break,
+            }
+        }
+        let (row, written) = (self.first.take(), self.written);
+        Poll::Ready(Ok(Outcome {
+            row,
+            types,
+            written,
+        }))
+    }
+
+    /// Checks whether the owner has yet to take a response that is complete.
+    fn is_answered(&self) -> bool {
+        self.is_awaited && matches!(self.phase, Phase::Failed(_) | Phase::Ended(_))
     }
 
     /// Takes the rows that have arrived. Returns whether there were any.
@@ -134,6 +183,19 @@ impl PendingResults {
     /// Takes the rows that have arrived for all of them. Returns whether there were any: then the I/O can go on.
     pub(super) fn read_ahead(&self, context: &mut Context<'_>) -> bool {
         let mut is_any = false;
+        self.for_each(|result| is_any |= result.read_ahead(context));
+        is_any
+    }
+
+    /// Returns the number of complete responses whose owners have waited for them and not polled since.
+    pub(super) fn answered(&self) -> usize {
+        let mut answered = 0;
+        self.for_each(|result| answered += usize::from(result.is_answered()));
+        answered
+    }
+
+    /// Visits the results that are not being polled.
+    fn for_each(&self, mut visit: impl FnMut(&mut PendingResult)) {
         let mut index = self.number.load(Ordering::Acquire);
         while index > 0 {
             index -= 1;
@@ -148,10 +210,9 @@ impl PendingResults {
                 Err(TryLockError::WouldBlock) => None,
             };
             if let Some(mut reading) = reading {
-                is_any |= reading.read_ahead(context);
+                visit(&mut reading);
             }
         }
-        is_any
     }
 }
 
@@ -173,11 +234,23 @@ impl ResultReader {
 
     /// Waits until the server executes the statement or has refused it.
     pub(super) fn poll_begun(&self, context: &mut Context<'_>) -> Poll<QueryResult<Types>> {
-        locked(&self.result).poll_begun(context)
+        self.poll(|result| result.poll_begun(context))
     }
 
     pub(super) fn poll_row(&self, context: &mut Context<'_>) -> Poll<Option<Result<Row, Error>>> {
-        locked(&self.result).poll_row(context)
+        self.poll(|result| result.poll_row(context))
+    }
+
+    /// Waits for the end of the response.
+    pub(super) fn poll_outcome(&self, context: &mut Context<'_>) -> Poll<QueryResult<Outcome>> {
+        self.poll(|result| result.poll_outcome(context, &self.driver))
+    }
+
+    fn poll<T>(&self, poll: impl FnOnce(&mut PendingResult) -> Poll<T>) -> Poll<T> {
+        let mut result = locked(&self.result);
+        let outcome = poll(&mut result);
+        result.is_awaited = outcome.is_pending();
+        outcome
     }
 }
 

@@ -111,6 +111,12 @@ impl Watch {
             }
             silent_for += step;
             if silent_for >= limit {
+                // An operation whose owner does not poll it still counts itself when its response has arrived.
+                let answered = driver.answered();
+                if timeout.waiters.load(Ordering::SeqCst) <= answered {
+                    silent_for = Duration::ZERO;
+                    continue;
+                }
                 timeout.has_ended.store(true, Ordering::Relaxed);
                 driver.close();
                 return;

@@ -80,7 +80,7 @@ async fn a_refused_commit_is_an_error_after_a_bulk_insert_was_dropped_beside_a_r
     let (db, mut observer, _proxy, _database) = slow_database().await;
     observer.run(REFUSES);
     db.users().create(user("taken")).await.unwrap();
-    for round in 0..5 {
+    for round in 0..40 {
         let many = users(round, 1_500);
         let outcome = db
             .transaction(async |tx| -> Result<()> {
@@ -91,8 +91,10 @@ async fn a_refused_commit_is_an_error_after_a_bulk_insert_was_dropped_beside_a_r
                         let (some, taken) = (UserId::new(), user("taken"));
                         let users = tx.users();
                         let fails = async {
-                            users.find(some).await?;
-                            users.find(some).await?;
+                            // The refusal comes at any time of the insert.
+                            for _ in 0..round % 10 {
+                                users.find(some).await?;
+                            }
                             users.create(taken).await
                         };
                         tokio::try_join!(fails, users.create_many(&many))
@@ -116,11 +118,14 @@ async fn a_copy_that_may_have_been_refused_is_never_followed_by_a_commit() {
     observer.run(REFUSES);
     let many = users("u", 1_000);
     let mut ended = 0;
-    for polls in 0..200 {
+    for round in 0..400 {
+        // Dropped after any number of polls, and then not at all: where the second answer is cut off from the next one,
+        // it would be taken for that.
+        let polls = if ended < 5 { round } else { 1_000 };
         let mut is_done = false;
         let outcome = db
             .transaction(async |tx| -> Result<()> {
-                let new = NewOrganization::new("refused", format!("o{polls}"));
+                let new = NewOrganization::new("refused", format!("o{round}"));
                 tx.organizations().create(new).await?;
                 let copied = tx
                     .savepoint(async |tx| -> Result<()> {
@@ -140,7 +145,7 @@ async fn a_copy_that_may_have_been_refused_is_never_followed_by_a_commit() {
         assert!(outcome.is_err(), "after {polls} polls");
         assert_eq!(observer.count("public.organizations"), 0);
         ended += usize::from(is_done);
-        if ended == 5 {
+        if ended == 60 {
             return;
         }
     }
@@ -393,4 +398,149 @@ async fn a_stream_of_rows_is_not_polled_after_its_end() {
         let stored = format!("analysis.analysis_issues WHERE analysis_id = '{id}'");
         assert_eq!(observer.count(&stored), 2 * rows);
     }
+}
+
+type Kept<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+
+/// Polls a future once, and keeps it.
+fn begun<'f, T>(future: impl Future<Output = T> + Send + 'f) -> Kept<'f, T> {
+    let mut future = Box::pin(future);
+    begin(future.as_mut());
+    future
+}
+
+/// The driver keeps two parts of a response. With a third, it stops reading from the server until they are taken.
+#[tokio::test]
+async fn a_statement_goes_on_beside_statements_that_are_kept() {
+    const ROUNDS: usize = 12;
+    let (db, mut observer, proxy, _database) = slow_database().await;
+    let ada = db.users().create(user("ada")).await.unwrap();
+    for round in 0..ROUNDS {
+        let pause = Duration::from_millis(2);
+        let seed = u64::try_from(round).unwrap();
+        proxy.set(ProxyMode::Split { pause, seed }).unwrap();
+        let work = db.transaction(async |tx| -> Result<()> {
+            let users = tx.users();
+            let gone = users.create(user(format!("gone-{round}"))).await?.id;
+            let (filter, page) = (UserFilter::new(), Page::new().with_total());
+            let ids = [ada.id, gone];
+            let new = users.create(user(format!("new-{round}")));
+            let changes = UserChanges::new().name(round.to_string());
+            // Each way in which a result is read. In the first round, all are still to be prepared.
+            let kept = (
+                begun(users.find(ada.id)),
+                begun(new),
+                begun(users.update(ada.id, changes)),
+                begun(users.delete(gone)),
+                begun(users.count(&filter)),
+                begun(users.find_many(&ids)),
+                begun(users.list(&filter, &page)),
+            );
+            for other in 0..3 {
+                users.create(user(format!("other-{round}-{other}"))).await?;
+            }
+            assert!(users.exists(ada.id).await?);
+            // Each has its own answer, whatever was answered meanwhile. The order of those that are to be prepared is open.
+            assert_eq!(kept.0.await?.map(|user| user.id), Some(ada.id));
+            let new = kept.1.await?;
+            assert_eq!(new.email, format!("new-{round}@example.org"));
+            assert_eq!(kept.2.await?.name, round.to_string());
+            assert!(kept.3.await?);
+            kept.4.await?;
+            assert!(kept.5.await?[0].is_some());
+            assert!(kept.6.await?.total.is_some());
+            Ok(())
+        });
+        timeout(PATIENCE, work).await.expect("waits").unwrap();
+    }
+    assert_eq!(observer.count("public.users"), 1 + 4 * ROUNDS);
+}
+
+#[tokio::test]
+async fn a_transaction_whose_statement_was_kept_to_its_end_is_not_committed() {
+    let (db, mut observer, _proxy, _database) = slow_database().await;
+    for is_forgotten in [false, true] {
+        for round in 0..6 {
+            let work = db.transaction(async |tx| -> Result<()> {
+                let users = tx.users();
+                let kept = begun(users.create(user(format!("kept-{round}"))));
+                users.create(user(format!("other-{round}"))).await?;
+                if is_forgotten {
+                    std::mem::forget(kept);
+                }
+                Ok(())
+            });
+            let outcome = timeout(PATIENCE, work).await.expect("waits");
+            assert!(outcome.unwrap_err().to_string().contains("left unfinished"));
+            // What a savepoint has undone is no longer in doubt.
+            let work = db.transaction(async |tx| -> Result<()> {
+                let undone: Result<()> = tx
+                    .savepoint(async |tx| {
+                        let users = tx.users();
+                        let kept = begun(users.create(user(format!("kept-{round}"))));
+                        users.create(user(format!("other-{round}"))).await?;
+                        drop(kept);
+                        Ok(())
+                    })
+                    .await;
+                assert!(undone.is_err());
+                tx.users()
+                    .create(user(format!("{is_forgotten}-{round}")))
+                    .await?;
+                Ok(())
+            });
+            timeout(PATIENCE, work).await.expect("waits").unwrap();
+        }
+    }
+    assert_eq!(observer.count("public.users"), 12);
+    let kept = "public.users WHERE email ~ '^(kept|other)'";
+    assert_eq!(observer.count(kept), 0);
+}
+
+/// The transaction is dropped with what is kept, and its connection is replaced.
+#[tokio::test]
+async fn a_transaction_that_is_dropped_with_statements_that_are_kept_leaves_nothing() {
+    let (db, mut observer, _proxy, _database) = slow_database().await;
+    for round in 0..6 {
+        let mut work = Box::pin(db.transaction(async |tx| -> Result<()> {
+            let users = tx.users();
+            let kept = begun(users.create(user(format!("kept-{round}"))));
+            users.create(user(format!("other-{round}"))).await?;
+            std::future::pending::<()>().await;
+            drop(kept);
+            Ok(())
+        }));
+        let moment = Duration::from_millis(10 * round);
+        assert!(timeout(moment, &mut work).await.is_err());
+        drop(work);
+        let (users, filter) = (db.users(), UserFilter::new());
+        let count = users.count(&filter);
+        assert_eq!(timeout(PATIENCE, count).await.expect("waits").unwrap(), 0);
+    }
+    assert_eq!(observer.count("public.users"), 0);
+}
+
+/// Its response has arrived, read by another statement, and no other is due.
+#[tokio::test]
+async fn a_response_that_its_owner_does_not_take_is_no_silence_of_the_server() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let database = migrated_database().unwrap();
+    let config = Config::new(&database.url()).unwrap().max_connections(1);
+    let db = Db::connect(config.response_timeout(LIMIT)).await.unwrap();
+    db.transaction(async |tx| -> Result<()> {
+        let (users, filter, ids) = (tx.users(), UserFilter::new(), [UserId::new()]);
+        let created = begun(users.create(user("kept")));
+        let found = begun(users.find_many(&ids));
+        let streamed = begun(users.stream(&filter).collect::<Vec<_>>());
+        users.create(user("other")).await?;
+        tokio::time::sleep(3 * LIMIT).await;
+        users.create(user("late")).await?;
+        assert_eq!(created.await?.email, "kept@example.org");
+        assert_eq!(found.await?, [None]);
+        // It may be executed after the others: it had to be prepared.
+        assert!((1..=3).contains(&streamed.await.len()));
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
