@@ -34,9 +34,8 @@ macro_rules! tables {
                 }
             }
 
-            /// Returns the table whose rows are read as `R`, alone or as a page with its total.
-            pub(crate) fn of<R: 'static>() -> Option<Self> {
-                let row = TypeId::of::<R>();
+            /// Returns the table whose rows are read as this type, alone or as a page with its total.
+            pub(crate) fn of(row: TypeId) -> Option<Self> {
                 $(
                     if row == TypeId::of::<$row>() || row == TypeId::of::<(Rows<$row>, i64)>() {
                         return Some(Self::$name);

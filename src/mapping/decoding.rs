@@ -4,6 +4,8 @@
 //! table or the row. A row that could not be decoded is therefore decoded a second time by a
 //! wrapper that records field accesses: the column is the one that was read last.
 
+use std::any::TypeId;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::error::Error as StdError;
 use std::fmt;
@@ -56,33 +58,42 @@ pub(crate) fn decoded<'r, S, R>(row: &impl Row<'r, Pg>) -> QueryResult<R>
 where
     R: FromSqlRow<S, Pg> + 'static,
 {
-    R::build_from_row(row).map_err(|cause| {
-        let undecodable = Undecodable::of::<S, R>(row, &*cause);
-        #[cfg(feature = "tracing")]
-        undecodable.report();
-        DeserializationError(Box::new(undecodable))
-    })
+    R::build_from_row(row)
+        .map_err(|cause| Undecodable::of(Record::of(row), RowType::of::<S, R>(), &*cause).logged())
+}
+
+/// The type as which a row is decoded, without the type: the second decoding is then compiled once.
+#[derive(Clone, Copy)]
+struct RowType {
+    id: TypeId,
+    decode: fn(&Record<'_>),
+}
+
+impl RowType {
+    fn of<S, R>() -> Self
+    where
+        R: FromSqlRow<S, Pg> + 'static,
+    {
+        Self {
+            id: TypeId::of::<R>(),
+            decode: |record| drop(R::build_from_row(record)),
+        }
+    }
 }
 
 impl Undecodable {
     #[cold]
-    fn of<'r, S, R>(row: &impl Row<'r, Pg>, cause: &(dyn StdError + 'static)) -> Self
-    where
-        R: FromSqlRow<S, Pg> + 'static,
-    {
+    fn of(row: Record<'_>, decoded_as: RowType, cause: &(dyn StdError + 'static)) -> Self {
         let mut causes = std::iter::successors(Some(cause), |&cause| cause.source());
         if let Some(found) = causes.find_map(|cause| cause.downcast_ref::<Self>()) {
             // The error is about a row within a value of this row.
             return found.clone();
         }
-        let recording = RecordingRow {
-            row,
-            last: Cell::new(None),
-        };
-        let _ = R::build_from_row(&recording);
-        let table = Table::of::<R>();
-        let field = recording.last.get().and_then(|index| row.get(index));
-        let column = field.and_then(|field| field.field_name().map(str::to_owned));
+        row.last_read.set(None);
+        (decoded_as.decode)(&row);
+        let table = Table::of(decoded_as.id);
+        let field = row.last_read.get().and_then(|index| row.fields.get(index));
+        let column = field.and_then(|field| field.name.as_deref().map(str::to_owned));
         let is_secret = match (table, &column) {
             (Some(table), Some(column)) => table.is_secret(column),
             _ => false,
@@ -94,10 +105,17 @@ impl Undecodable {
         };
         Self {
             table,
-            id: key(row),
+            id: row.key(),
             column,
             reason,
         }
+    }
+
+    /// Logs the row, and returns its error.
+    fn logged(self) -> diesel::result::Error {
+        #[cfg(feature = "tracing")]
+        self.report();
+        DeserializationError(Box::new(self))
     }
 
     #[cfg(feature = "tracing")]
@@ -113,13 +131,6 @@ impl Undecodable {
     }
 }
 
-/// Returns the key of a row that has one.
-fn key<'r>(row: &impl Row<'r, Pg>) -> Option<Uuid> {
-    let field = row.get(RowIndex::<&str>::idx(row, "id")?)?;
-    let value = field.value()?;
-    Uuid::from_slice(value.as_bytes()).ok()
-}
-
 /// The result of trying to decode a row.
 pub(crate) struct Tried {
     pub(crate) id: Option<Uuid>,
@@ -132,77 +143,23 @@ where
     R: FromSqlRow<S, Pg> + 'static,
 {
     let refused = R::build_from_row(row).err();
+    let record = Record::of(row);
     Tried {
-        id: key(row),
-        refused: refused.map(|cause| Undecodable::of::<S, R>(row, &*cause)),
-    }
-}
-
-/// A row that records the index of the field that was read last.
-struct RecordingRow<'w, W> {
-    row: &'w W,
-    last: Cell<Option<usize>>,
-}
-
-impl<W> RowSealed for RecordingRow<'_, W> {}
-
-impl<W: RowIndex<usize>> RowIndex<usize> for RecordingRow<'_, W> {
-    fn idx(&self, index: usize) -> Option<usize> {
-        self.row.idx(index)
-    }
-}
-
-impl<'n, W: RowIndex<&'n str>> RowIndex<&'n str> for RecordingRow<'_, W> {
-    fn idx(&self, name: &'n str) -> Option<usize> {
-        self.row.idx(name)
-    }
-}
-
-impl<'a, W: Row<'a, Pg>> Row<'a, Pg> for RecordingRow<'_, W> {
-    type InnerPartialRow = Self;
-    type Field<'f>
-        = W::Field<'f>
-    where
-        'a: 'f,
-        Self: 'f;
-
-    fn field_count(&self) -> usize {
-        self.row.field_count()
-    }
-
-    fn get<'f, I>(&'f self, index: I) -> Option<Self::Field<'f>>
-    where
-        'a: 'f,
-        Self: RowIndex<I>,
-    {
-        let index = self.idx(index)?;
-        self.last.set(Some(index));
-        self.row.get(index)
-    }
-
-    fn partial_row(&self, range: Range<usize>) -> PartialRow<'_, Self> {
-        PartialRow::new(self, range)
+        id: record.key(),
+        refused: refused.map(|cause| Undecodable::of(record, RowType::of::<S, R>(), &*cause)),
     }
 }
 
 /// Returns the error of the first row in an array of records that cannot be decoded.
 #[cold]
-pub(crate) fn undecodable_among<S, R>(mut array: &[u8]) -> Option<Undecodable>
+pub(crate) fn undecodable_among<S, R>(array: &[u8]) -> Option<Undecodable>
 where
     R: FromSqlRow<S, Pg> + 'static,
 {
-    let names = Table::of::<R>().map(Table::columns).unwrap_or_default();
-    let dimensions = usize::try_from(take(&mut array)?).ok()?;
-    for _ in 0..2 + 2 * dimensions {
-        take(&mut array)?;
-    }
-    while let Some(record) = take_value(&mut array)? {
-        let row = Record::read(record, &names)?;
-        if let Err(cause) = R::build_from_row(&row) {
-            return Some(Undecodable::of::<S, R>(&row, &*cause));
-        }
-        if array.is_empty() {
-            break;
+    let names = Table::of(TypeId::of::<R>()).map(Table::columns);
+    for record in Record::all(array, &names.unwrap_or_default()) {
+        if let Err(cause) = R::build_from_row(&record) {
+            return Some(Undecodable::of(record, RowType::of::<S, R>(), &*cause));
         }
     }
     None
@@ -225,29 +182,75 @@ fn take_value<'b>(bytes: &mut &'b [u8]) -> Option<Option<&'b [u8]>> {
     Some(Some(value))
 }
 
-/// A value of a composite type, as a row.
+/// A row or a value of a composite type, which records the field that was read last.
 struct Record<'v> {
     fields: Vec<RecordField<'v>>,
+    last_read: Cell<Option<usize>>,
 }
 
 struct RecordField<'v> {
-    name: Option<&'v str>,
+    name: Option<Cow<'v, str>>,
     number: NonZeroU32,
-    value: Option<&'v [u8]>,
+    value: Option<Cow<'v, [u8]>>,
 }
 
 impl<'v> Record<'v> {
+    /// Copies a row.
+    fn of<'r>(row: &impl Row<'r, Pg>) -> Self {
+        let fields = (0..row.field_count()).filter_map(|index| {
+            let field = row.get(index)?;
+            let value = field.value();
+            Some(RecordField {
+                name: field.field_name().map(|name| Cow::Owned(name.to_owned())),
+                number: value.as_ref().map_or(NonZeroU32::MIN, PgValue::get_oid),
+                value: value.map(|value| Cow::Owned(value.as_bytes().to_vec())),
+            })
+        });
+        Self::new(fields.collect())
+    }
+
+    const fn new(fields: Vec<RecordField<'v>>) -> Self {
+        Self {
+            fields,
+            last_read: Cell::new(None),
+        }
+    }
+
+    /// Reads the records of an array, as far as they can be read.
+    fn all(mut array: &'v [u8], names: &'v [String]) -> Vec<Self> {
+        let mut records = Vec::new();
+        let mut read = || {
+            let dimensions = usize::try_from(take(&mut array)?).ok()?;
+            for _ in 0..2 + 2 * dimensions {
+                take(&mut array)?;
+            }
+            while !array.is_empty() {
+                let record = take_value(&mut array)??;
+                records.push(Self::read(record, names)?);
+            }
+            Some(())
+        };
+        let _ = read();
+        records
+    }
+
     fn read(mut bytes: &'v [u8], names: &'v [String]) -> Option<Self> {
         let count = usize::try_from(take(&mut bytes)?).ok()?;
         let mut fields = Vec::new();
         for index in 0..count {
             fields.push(RecordField {
-                name: names.get(index).map(String::as_str),
+                name: names.get(index).map(|name| Cow::Borrowed(name.as_str())),
                 number: NonZeroU32::new(take(&mut bytes)?.cast_unsigned())?,
-                value: take_value(&mut bytes)?,
+                value: take_value(&mut bytes)?.map(Cow::Borrowed),
             });
         }
-        Some(Self { fields })
+        Some(Self::new(fields))
+    }
+
+    /// Returns the key of a row that has one.
+    fn key(&self) -> Option<Uuid> {
+        let field = self.fields.get(RowIndex::<&str>::idx(self, "id")?)?;
+        Uuid::from_slice(field.value.as_deref()?).ok()
     }
 }
 
@@ -262,7 +265,7 @@ impl RowIndex<usize> for Record<'_> {
 impl<'n> RowIndex<&'n str> for Record<'_> {
     fn idx(&self, name: &'n str) -> Option<usize> {
         let mut fields = self.fields.iter();
-        fields.position(|field| field.name == Some(name))
+        fields.position(|field| field.name.as_deref() == Some(name))
     }
 }
 
@@ -283,7 +286,9 @@ impl<'a> Row<'a, Pg> for Record<'_> {
         'a: 'f,
         Self: RowIndex<I>,
     {
-        self.fields.get(self.idx(index)?)
+        let index = self.idx(index)?;
+        self.last_read.set(Some(index));
+        self.fields.get(index)
     }
 
     fn partial_row(&self, range: Range<usize>) -> PartialRow<'_, Self> {
@@ -293,10 +298,10 @@ impl<'a> Row<'a, Pg> for Record<'_> {
 
 impl<'f> Field<'f, Pg> for &'f RecordField<'f> {
     fn field_name(&self) -> Option<&str> {
-        self.name
+        self.name.as_deref()
     }
 
     fn value(&self) -> Option<PgValue<'_>> {
-        Some(PgValue::new(self.value?, &self.number))
+        Some(PgValue::new(self.value.as_deref()?, &self.number))
     }
 }

@@ -92,9 +92,13 @@ impl<'t> Running<'t> {
         }
     }
 
-    pub(super) fn settle<T>(mut self, outcome: QueryResult<T>) -> Result<T> {
+    pub(super) fn settle<T>(self, outcome: QueryResult<T>) -> Result<T> {
+        Call::Tx(self).settle(outcome)
+    }
+
+    fn failed(mut self, error: diesel::result::Error) -> Error {
         self.settled = true;
-        outcome.map_err(|error| self.tx.failed(error))
+        self.tx.failed(error)
     }
 
     pub(super) fn done(mut self) {
@@ -110,11 +114,9 @@ impl Lease {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
         let query = query.as_query();
-        let outcome = {
-            let mut connection = &self.connection.inner;
-            one(only(Connection::row(&mut connection, &query))).await
-        };
-        self.settle(outcome)
+        let call = Call::Pool(self);
+        let row = Connection::row(&mut call.connection(), &query).await;
+        call.settle(one(only(row)))
     }
 }
 
@@ -127,30 +129,60 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Runs one statement, which is given a connection. Dropped inside a transaction, it leaves a mark on that.
-macro_rules! run {
-    ($executor:expr, $connection:ident => $statement:expr) => {
-        match $executor {
-            Executor::Pool(db) => {
-                let lease = db.lease().await?;
-                let outcome = {
-                    let mut $connection = &lease.connection.inner;
-                    $statement.await
-                };
-                lease.settle(outcome)
-            }
-            Executor::Tx(tx) | Executor::Part(tx) => {
-                let running = Running::begin(tx, $executor.hold(), &tx.unfinished)?;
-                let mut $connection = &tx.connection.inner;
-                running.settle($statement.await)
-            }
+/// A call, with the connection that it uses. Dropped before it is [settled](Self::settle), it leaves a mark on its
+/// transaction, or closes the connection.
+enum Call<'t> {
+    Pool(Lease),
+    Tx(Running<'t>),
+}
+
+// What differs from statement to statement stays apart, so that this is compiled once.
+impl Call<'_> {
+    fn connection(&self) -> &Connection {
+        match self {
+            Call::Pool(lease) => &lease.connection.inner,
+            Call::Tx(running) => &running.tx.connection.inner,
         }
-    };
+    }
+
+    fn settle<T>(self, outcome: QueryResult<T>) -> Result<T> {
+        match outcome {
+            Ok(value) => {
+                self.done();
+                Ok(value)
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn done(self) {
+        match self {
+            Call::Pool(lease) => lease.done(),
+            Call::Tx(running) => running.done(),
+        }
+    }
+
+    fn failed(self, error: diesel::result::Error) -> Error {
+        match self {
+            Call::Pool(lease) => lease.failed(error),
+            Call::Tx(running) => running.failed(error),
+        }
+    }
 }
 
 // An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which rustc cannot. A boxed
 // future also spares the compiler a seventh of its work on this crate.
 impl<'a> Executor<'a> {
+    /// Begins a call: waits for a connection of the pool, or enters the transaction.
+    async fn begin_call(&self) -> Result<Call<'_>> {
+        match self {
+            Executor::Pool(db) => db.lease().await.map(Call::Pool),
+            Executor::Tx(tx) | Executor::Part(tx) => {
+                Running::begin(tx, self.hold(), &tx.unfinished).map(Call::Tx)
+            }
+        }
+    }
+
     /// Returns every row of a query.
     pub(crate) fn load<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
     where
@@ -159,9 +191,17 @@ impl<'a> Executor<'a> {
         Q::Query: 'f,
     {
         let query = query.as_query();
-        Box::pin(
-            async move { run!(self, connection => all(Connection::rows(&mut connection, &query))) },
-        )
+        Box::pin(async move {
+            let call = self.begin_call().await?;
+            let mut rows = Vec::new();
+            let mut take = |row: &PgRow| {
+                rows.push(decoded(row)?);
+                Ok(())
+            };
+            let sent = Connection::rows(&mut call.connection(), &query);
+            let outcome = each_row(sent, &mut take).await;
+            call.settle(outcome.map(|()| rows))
+        })
     }
 
     /// Returns the outcome of decoding each row of a query as `R`.
@@ -173,7 +213,15 @@ impl<'a> Executor<'a> {
     {
         let query = query.as_query();
         Box::pin(async move {
-            run!(self, connection => each_tried::<_, R>(Connection::rows(&mut connection, &query)))
+            let call = self.begin_call().await?;
+            let mut outcomes = Vec::new();
+            let mut take = |row: &PgRow| {
+                outcomes.push(tried::<_, R>(row));
+                Ok(())
+            };
+            let sent = Connection::rows(&mut call.connection(), &query);
+            let outcome = each_row(sent, &mut take).await;
+            call.settle(outcome.map(|()| outcomes))
         })
     }
 
@@ -185,9 +233,11 @@ impl<'a> Executor<'a> {
         Q::Query: 'f,
     {
         let query = query.as_query();
-        Box::pin(
-            async move { run!(self, connection => only(Connection::row(&mut connection, &query))) },
-        )
+        Box::pin(async move {
+            let call = self.begin_call().await?;
+            let row = Connection::row(&mut call.connection(), &query).await;
+            call.settle(only(row))
+        })
     }
 
     /// Returns the only row of a query that always has one.
@@ -199,7 +249,9 @@ impl<'a> Executor<'a> {
     {
         let query = query.as_query();
         Box::pin(async move {
-            run!(self, connection => one(only(Connection::row(&mut connection, &query))))
+            let call = self.begin_call().await?;
+            let row = Connection::row(&mut call.connection(), &query).await;
+            call.settle(one(only(row)))
         })
     }
 
@@ -209,10 +261,14 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            run!(self, connection => {
+            let call = self.begin_call().await?;
+            let sent = {
                 let insert = insert(new);
-                one(only(Connection::row_shaped(&mut connection, &insert, &Given(new), insert.shape())))
-            })
+                let mut connection = call.connection();
+                Connection::row_shaped(&mut connection, &insert, &Given(new), insert.shape())
+            };
+            let row = sent.await;
+            call.settle(one(only(row)))
         })
     }
 
@@ -222,10 +278,14 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            run!(self, connection => {
+            let call = self.begin_call().await?;
+            let sent = {
                 let shape = (TypeId::of::<Upsert<'static, N>>(), 0);
-                one(only(Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)))
-            })
+                let mut connection = call.connection();
+                Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)
+            };
+            let row = sent.await;
+            call.settle(one(only(row)))
         })
     }
 
@@ -239,11 +299,15 @@ impl<'a> Executor<'a> {
         C: Changes<Id: Send + Sync, Row: FromSqlRow<RowOf<C>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            run!(self, connection => {
+            let call = self.begin_call().await?;
+            let sent = {
                 let update = update(id, changes);
                 let values = NewValues { id, changes };
-                only(Connection::row_shaped(&mut connection, &update, &values, update.shape()))
-            })
+                let mut connection = call.connection();
+                Connection::row_shaped(&mut connection, &update, &values, update.shape())
+            };
+            let row = sent.await;
+            call.settle(only(row))
         })
     }
 
@@ -260,10 +324,14 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
         Box::pin(async move {
-            run!(self, connection => {
+            let call = self.begin_call().await?;
+            let sent = {
                 let shape = (TypeId::of::<Q>(), shape);
-                only(Connection::row_shaped(&mut connection, &query, &query, shape))
-            })
+                let mut connection = call.connection();
+                Connection::row_shaped(&mut connection, &query, &query, shape)
+            };
+            let row = sent.await;
+            call.settle(only(row))
         })
     }
 
@@ -273,7 +341,13 @@ impl<'a> Executor<'a> {
         Q: QueryFragment<Pg> + QueryId + Send + 'f,
     {
         Box::pin(async move {
-            run!(self, connection => diesel_async::methods::ExecuteDsl::execute(statement, &mut connection))
+            let call = self.begin_call().await?;
+            let sent = {
+                let mut connection = call.connection();
+                diesel_async::methods::ExecuteDsl::execute(statement, &mut connection)
+            };
+            let outcome = sent.await;
+            call.settle(outcome)
         })
     }
 
@@ -345,9 +419,9 @@ impl<'a> Executor<'a> {
     {
         match self {
             Executor::Pool(db) => {
-                let lease = db.lease().await?;
-                let sent = send_rows(query, &lease.connection.inner, sender, || ()).await;
-                lease.settle(sent)
+                let call = Call::Pool(db.lease().await?);
+                let sent = send_rows(query, call.connection(), sender, || ()).await;
+                call.settle(sent)
             }
             Executor::Tx(tx) | Executor::Part(tx) => {
                 let mut running = Running::begin(tx, self.hold(), &tx.unheard)?;
@@ -387,40 +461,30 @@ where
     Ok(())
 }
 
-/// Returns every row of a result. The result is read to its end even if a row cannot be decoded.
-async fn all<S, R: FromSqlRow<S, Pg> + 'static>(
-    rows: impl Future<Output = QueryResult<ResultStream>>,
-) -> QueryResult<Vec<R>> {
-    let mut answer = rows.await?;
-    let mut outcome = Ok(Vec::new());
-    while let Some(row) = answer.try_next().await? {
-        if let Ok(rows) = &mut outcome {
-            match decoded(&row) {
-                Ok(row) => rows.push(row),
-                Err(error) => outcome = Err(error),
-            }
+/// Passes every row of a result to `take`, until that fails. The result is read to its end in any case.
+async fn each_row(
+    rows: BoxFuture<'_, QueryResult<ResultStream>>,
+    take: &mut (dyn FnMut(&PgRow) -> QueryResult<()> + Send),
+) -> QueryResult<()> {
+    let mut rows = rows.await?;
+    let mut outcome = Ok(());
+    while let Some(row) = rows.try_next().await? {
+        if outcome.is_ok() {
+            outcome = take(&row);
         }
     }
     outcome
 }
 
-/// Returns the outcome of decoding each row of a result.
-async fn each_tried<S, R: FromSqlRow<S, Pg> + 'static>(
-    rows: impl Future<Output = QueryResult<ResultStream>>,
-) -> QueryResult<Vec<Tried>> {
-    let rows = rows.await?;
-    rows.map_ok(|row| tried::<S, R>(&row)).try_collect().await
-}
-
-/// Returns the only row of a result, if there is one.
-async fn only<S, R: FromSqlRow<S, Pg> + 'static>(
-    row: impl Future<Output = QueryResult<Option<PgRow>>>,
+/// Decodes the only row of a result, if there is one.
+fn only<S, R: FromSqlRow<S, Pg> + 'static>(
+    row: QueryResult<Option<PgRow>>,
 ) -> QueryResult<Option<R>> {
-    row.await?.map(|row| decoded(&row)).transpose()
+    row?.map(|row| decoded(&row)).transpose()
 }
 
-async fn one<R>(row: impl Future<Output = QueryResult<Option<R>>>) -> QueryResult<R> {
-    row.await?.ok_or(diesel::result::Error::NotFound)
+fn one<R>(row: QueryResult<Option<R>>) -> QueryResult<R> {
+    row?.ok_or(diesel::result::Error::NotFound)
 }
 
 /// The number of rows of a stream that are decoded ahead, of those that have arrived.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use diesel::QueryResult;
 use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::PoolableConnection as _;
 use futures_util::future::{self, Either, FutureExt as _};
@@ -367,13 +366,15 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn settle<T>(mut self, outcome: QueryResult<T>) -> Result<T> {
+    pub(super) fn done(mut self) {
         self.settled = true;
-        outcome.map_err(|error| {
-            let error = self.connection.failed(error, Stage::Alone).error;
-            self.connection.abandon_if_silent();
-            error
-        })
+    }
+
+    pub(super) fn failed(mut self, error: diesel::result::Error) -> Error {
+        self.settled = true;
+        let error = self.connection.failed(error, Stage::Alone).error;
+        self.connection.abandon_if_silent();
+        error
     }
 }
 

@@ -10,8 +10,9 @@ use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
 use diesel::query_dsl::CompatibleType;
 use diesel::query_dsl::methods::ExecuteDsl;
 
+use super::pool::Pooled;
+use super::transaction::TxCall;
 use super::{Db, Tx};
-use crate::Result;
 use crate::mapping::decoding::{Tried, decoded, tried};
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::{
@@ -19,6 +20,7 @@ use crate::sql::{
     update, upsert,
 };
 use crate::transaction::{Hold, TransactionOptions};
+use crate::{Error, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
@@ -44,6 +46,29 @@ where
     rows.next().map(|row| decoded(&row?)).transpose()
 }
 
+/// A call, with the connection that it uses.
+enum Call<'t> {
+    Pool(Pooled),
+    Tx(TxCall<'t>),
+}
+
+// What differs from statement to statement stays apart, so that this is compiled once.
+impl Call<'_> {
+    fn connection(&mut self) -> &mut PgConnection {
+        match self {
+            Call::Pool(connection) => &mut connection.inner,
+            Call::Tx(call) => call.connection(),
+        }
+    }
+
+    fn failed(self, error: diesel::result::Error) -> Error {
+        match self {
+            Call::Pool(connection) => connection.failed(error),
+            Call::Tx(call) => call.failed(error),
+        }
+    }
+}
+
 /// Returns both values.
 pub(crate) fn at_once<A, B>(first: A, second: B) -> (A, B) {
     (first, second)
@@ -57,12 +82,18 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn run<T>(&self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
+    /// Begins a call: waits for a connection of the pool, or enters the transaction.
+    fn begin_call(&self) -> Result<Call<'_>> {
         match self {
-            Executor::Pool(db) => db.checkout()?.run(statement),
-            Executor::Tx(tx) => tx.run(Hold::Shared, statement),
-            Executor::Part(tx) => tx.run(Hold::Within, statement),
+            Executor::Pool(db) => db.checkout().map(Call::Pool),
+            Executor::Tx(tx) => tx.enter(Hold::Shared).map(Call::Tx),
+            Executor::Part(tx) => tx.enter(Hold::Within).map(Call::Tx),
         }
+    }
+
+    fn run<T>(&self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
+        let mut call = self.begin_call()?;
+        statement(call.connection()).map_err(|error| call.failed(error))
     }
 
     /// Returns every row of a query.

@@ -241,10 +241,13 @@ impl Connection {
         &mut self,
         statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T> {
-        statement(&mut self.inner).map_err(|error| {
-            let failure = Failure::of(error, Stage::Alone);
-            self.usage.note(&failure);
-            failure.error
-        })
+        statement(&mut self.inner).map_err(|error| self.failed(error))
+    }
+
+    /// Notes the error of a statement outside a transaction.
+    pub(super) fn failed(&self, error: diesel::result::Error) -> Error {
+        let failure = Failure::of(error, Stage::Alone);
+        self.usage.note(&failure);
+        failure.error
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use diesel::QueryResult;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
@@ -90,6 +90,30 @@ impl Drop for Held<'_> {
     }
 }
 
+/// A call within a transaction, with the connection.
+pub(super) struct TxCall<'t> {
+    // Released before the transaction is left.
+    connection: MutexGuard<'t, Pooled>,
+    held: Held<'t>,
+}
+
+impl TxCall<'_> {
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection.inner
+    }
+
+    pub(super) fn failed(self, error: diesel::result::Error) -> Error {
+        self.held.tx.usage.answered();
+        self.held.tx.failed(error)
+    }
+}
+
+impl Drop for TxCall<'_> {
+    fn drop(&mut self) {
+        self.held.tx.usage.answered();
+    }
+}
+
 impl Tx {
     pub(crate) fn executor(&self) -> Executor<'_> {
         Executor::Tx(self)
@@ -169,13 +193,9 @@ impl Tx {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a statement. A transaction is used by one thread at a time; a second one is refused instead of made to wait.
-    pub(super) fn run<T>(
-        &self,
-        hold: Hold,
-        statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
-    ) -> Result<T> {
-        let _held = Held::enter(self, hold)?;
+    /// Begins a call. A transaction is used by one thread at a time; a second one is refused instead of made to wait.
+    pub(super) fn enter(&self, hold: Hold) -> Result<TxCall<'_>> {
+        let held = Held::enter(self, hold)?;
         let mut connection = match self.connection.try_lock() {
             Ok(connection) => {
                 self.usage.ask();
@@ -191,9 +211,17 @@ impl Tx {
         if !self.is_of_the_caller() {
             connection.trim().inspect_err(|_| self.set_failed())?;
         }
-        let outcome = statement(&mut connection.inner);
-        self.usage.answered();
-        outcome.map_err(|error| self.failed(error))
+        Ok(TxCall { connection, held })
+    }
+
+    /// Runs a statement.
+    pub(super) fn run<T>(
+        &self,
+        hold: Hold,
+        statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T> {
+        let mut call = self.enter(hold)?;
+        statement(call.connection()).map_err(|error| call.failed(error))
     }
 
     fn has_failed(&self) -> bool {
