@@ -162,7 +162,7 @@ pub mod recipe {
     //! How to add a table, shown on `users`: what stands in its two files, and why.
     //!
     //! Before the files: a migration with its `down.sql`, the table in `src/schema.rs` (a test holds it against the
-    //! database), the id in `src/types/ids.rs`. After them: a line in `models/mod.rs` and `repositories/mod.rs`, and a
+    //! database), the entry in `src/tables.rs`. After them: a line in `models/mod.rs` and `repositories/mod.rs`, and a
     //! contract in `tests/contracts/tables`, which runs on both engines.
     //!
     //! # The model

@@ -10,8 +10,41 @@ use diesel::query_builder::{QueryBuilder as _, QueryFragment};
 use crate::sql::Rows;
 use crate::*;
 
+/// Calls a macro with the list of the tables. Everything that needs all of them takes them from here.
+///
+/// An entry has the accessor on `Db` and `Tx`, the repository, the row, the row to be created, the key, the name with
+/// its schema, and the columns that contain secrets.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __for_each_table {
+    ($then:ident) => {
+        $then! {
+            users: Users, User, NewUser, UserId, "public.users", [];
+            user_sessions: UserSessions, UserSession, NewUserSession, UserSessionId, "public.user_sessions", ["token_hash", "refresh_token_hash"];
+            organizations: Organizations, Organization, NewOrganization, OrganizationId, "public.organizations", [];
+            organization_members: OrganizationMembers, OrganizationMember, NewOrganizationMember, OrganizationMemberId, "public.organization_members", [];
+            projects: Projects, Project, NewProject, ProjectId, "public.projects", [];
+            project_members: ProjectMembers, ProjectMember, NewProjectMember, ProjectMemberId, "public.project_members", [];
+            analyses: Analyses, Analysis, NewAnalysis, AnalysisId, "analysis.analyses", [];
+            analysis_results: AnalysisResults, AnalysisResult, NewAnalysisResult, AnalysisResultId, "analysis.analysis_results", [];
+            analysis_issues: AnalysisIssues, AnalysisIssue, NewAnalysisIssue, AnalysisIssueId, "analysis.analysis_issues", [];
+            analysis_metrics: AnalysisMetrics, AnalysisMetric, NewAnalysisMetric, AnalysisMetricId, "analysis.analysis_metrics", [];
+            dependency_graphs: DependencyGraphs, DependencyGraph, NewDependencyGraph, DependencyGraphId, "analysis.dependency_graphs", [];
+            duplicate_groups: DuplicateGroups, DuplicateGroup, NewDuplicateGroup, DuplicateGroupId, "analysis.duplicate_groups", [];
+            setup_profiles: SetupProfiles, SetupProfile, NewSetupProfile, SetupProfileId, "setup.setup_profiles", [];
+            setup_sessions: SetupSessions, SetupSession, NewSetupSession, SetupSessionId, "setup.setup_sessions", [];
+            setup_steps: SetupSteps, SetupStep, NewSetupStep, SetupStepId, "setup.setup_steps", [];
+            tools: Tools, Tool, NewTool, ToolId, "setup.tools", [];
+            configurations: Configurations, Configuration, NewConfiguration, ConfigurationId, "setup.configurations", ["value"];
+            integrations: Integrations, Integration, NewIntegration, IntegrationId, "setup.integrations", ["credentials", "webhook_secret"];
+            audit_logs: AuditLogs, AuditLog, NewAuditLog, AuditLogId, "audit.audit_logs", [];
+            system_logs: SystemLogs, SystemLog, NewSystemLog, SystemLogId, "audit.system_logs", [];
+        }
+    };
+}
+
 macro_rules! tables {
-    ($($name:ident of $row:ident = $table:literal, $secret:expr;)*) => {
+    ($($accessor:ident: $name:ident, $row:ident, $new:ident, $id:ident, $table:literal, $secret:tt;)*) => {
         /// A table of the design.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -63,28 +96,7 @@ macro_rules! tables {
     };
 }
 
-tables! {
-    Users of User = "public.users", [];
-    UserSessions of UserSession = "public.user_sessions", ["token_hash", "refresh_token_hash"];
-    Organizations of Organization = "public.organizations", [];
-    OrganizationMembers of OrganizationMember = "public.organization_members", [];
-    Projects of Project = "public.projects", [];
-    ProjectMembers of ProjectMember = "public.project_members", [];
-    Analyses of Analysis = "analysis.analyses", [];
-    AnalysisResults of AnalysisResult = "analysis.analysis_results", [];
-    AnalysisIssues of AnalysisIssue = "analysis.analysis_issues", [];
-    AnalysisMetrics of AnalysisMetric = "analysis.analysis_metrics", [];
-    DependencyGraphs of DependencyGraph = "analysis.dependency_graphs", [];
-    DuplicateGroups of DuplicateGroup = "analysis.duplicate_groups", [];
-    SetupProfiles of SetupProfile = "setup.setup_profiles", [];
-    SetupSessions of SetupSession = "setup.setup_sessions", [];
-    SetupSteps of SetupStep = "setup.setup_steps", [];
-    Tools of Tool = "setup.tools", [];
-    Configurations of Configuration = "setup.configurations", ["value"];
-    Integrations of Integration = "setup.integrations", ["credentials", "webhook_secret"];
-    AuditLogs of AuditLog = "audit.audit_logs", [];
-    SystemLogs of SystemLog = "audit.system_logs", [];
-}
+__for_each_table!(tables);
 
 impl fmt::Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

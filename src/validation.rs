@@ -181,63 +181,13 @@ pub fn check_number(
 
 macro_rules! always_storable {
     ($($type:ty),* $(,)?) => {$(
-        impl Storable for $type {
+        impl $crate::validation::Storable for $type {
             fn objection(&self, _: Option<usize>) -> Option<String> {
                 None
             }
         }
     )*};
 }
-always_storable!(bool, i32, DateTime<Utc>, IpNetwork, Uuid);
+pub(crate) use always_storable;
 
-macro_rules! ids_and_enums_are_storable {
-    ($($type:ident),* $(,)?) => { always_storable!($(crate::$type),*); };
-}
-ids_and_enums_are_storable!(
-    UserId,
-    UserSessionId,
-    OrganizationId,
-    OrganizationMemberId,
-    ProjectId,
-    ProjectMemberId,
-    AnalysisId,
-    AnalysisResultId,
-    AnalysisIssueId,
-    AnalysisMetricId,
-    DependencyGraphId,
-    DuplicateGroupId,
-    SetupProfileId,
-    SetupSessionId,
-    SetupStepId,
-    ToolId,
-    ConfigurationId,
-    IntegrationId,
-    AuditLogId,
-    SystemLogId,
-    UserRole,
-    SubscriptionPlan,
-    OrganizationRole,
-    RepositoryProvider,
-    ProjectStatus,
-    ProjectVisibility,
-    ProjectRole,
-    AnalysisType,
-    AnalysisStatus,
-    IssueType,
-    IssueSeverity,
-    IssueStatus,
-    MetricCategory,
-    TrendDirection,
-    SetupCategory,
-    ProfileVisibility,
-    SessionStatus,
-    StepStatus,
-    ToolCategory,
-    Platform,
-    ConfigScope,
-    ConfigCategory,
-    IntegrationType,
-    SyncStatus,
-    AuditAction,
-    LogLevel,
-);
+always_storable!(bool, i32, DateTime<Utc>, IpNetwork, Uuid);

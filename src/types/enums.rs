@@ -173,6 +173,8 @@ macro_rules! enums {
             }
         }
 
+        crate::validation::always_storable!($name);
+
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.pad(self.as_str())

@@ -24,8 +24,8 @@ use uuid::Uuid;
 use crate::{Error, Result};
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
-        $(#[$doc])*
+    ($($accessor:ident: $repository:ident, $row:ident, $new:ident, $name:ident, $table:literal, $secret:tt;)*) => {$(
+        #[doc = concat!("Key of [`", stringify!($row), "`](crate::", stringify!($row), ").")]
         ///
         /// Displayed, parsed and serialized as a hyphenated UUID.
         #[derive(
@@ -94,51 +94,12 @@ macro_rules! ids {
                 ToSql::<sql_types::Uuid, Pg>::to_sql(&self.0, out)
             }
         }
+
+        crate::validation::always_storable!($name);
     )*};
 }
 
-ids! {
-    /// The key of a [`User`](crate::User).
-    UserId,
-    /// The key of a [`UserSession`](crate::UserSession).
-    UserSessionId,
-    /// The key of an [`Organization`](crate::Organization).
-    OrganizationId,
-    /// The key of an [`OrganizationMember`](crate::OrganizationMember).
-    OrganizationMemberId,
-    /// The key of a [`Project`](crate::Project).
-    ProjectId,
-    /// The key of a [`ProjectMember`](crate::ProjectMember).
-    ProjectMemberId,
-    /// The key of an [`Analysis`](crate::Analysis).
-    AnalysisId,
-    /// The key of an [`AnalysisResult`](crate::AnalysisResult).
-    AnalysisResultId,
-    /// The key of an [`AnalysisIssue`](crate::AnalysisIssue).
-    AnalysisIssueId,
-    /// The key of an [`AnalysisMetric`](crate::AnalysisMetric).
-    AnalysisMetricId,
-    /// The key of a [`DependencyGraph`](crate::DependencyGraph).
-    DependencyGraphId,
-    /// The key of a [`DuplicateGroup`](crate::DuplicateGroup).
-    DuplicateGroupId,
-    /// The key of a [`SetupProfile`](crate::SetupProfile).
-    SetupProfileId,
-    /// The key of a [`SetupSession`](crate::SetupSession).
-    SetupSessionId,
-    /// The key of a [`SetupStep`](crate::SetupStep).
-    SetupStepId,
-    /// The key of a [`Tool`](crate::Tool).
-    ToolId,
-    /// The key of a [`Configuration`](crate::Configuration).
-    ConfigurationId,
-    /// The key of an [`Integration`](crate::Integration).
-    IntegrationId,
-    /// The key of an [`AuditLog`](crate::AuditLog).
-    AuditLogId,
-    /// The key of a [`SystemLog`](crate::SystemLog).
-    SystemLogId,
-}
+crate::__for_each_table!(ids);
 
 /// Returns the time in a version 7 UUID.
 fn time_of(uuid: Uuid) -> Option<DateTime<Utc>> {

@@ -4,6 +4,7 @@
 mod support;
 
 mod changes;
+mod files;
 mod ingest;
 mod instrumentation;
 mod migrations;

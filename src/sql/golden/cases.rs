@@ -69,32 +69,12 @@ fn add_writes(registry: &mut Registry) {
     registry.add("upsert_organization_member", &upsert_member(&member()));
 
     macro_rules! insert_many {
-        ($($name:literal $row:ty),* $(,)?) => {$(
-            registry.add($name, &insert_many::<$row>(&[]));
+        ($($accessor:ident: $repository:ident, $row:ident, $new:ident, $id:ident, $table:literal, $secret:tt;)*) => {$(
+            let name = concat!("insert_many_", stringify!($accessor));
+            registry.add(name, &insert_many::<crate::$new>(&[]));
         )*};
     }
-    insert_many!(
-        "insert_many_analyses" NewAnalysis,
-        "insert_many_analysis_issues" NewAnalysisIssue,
-        "insert_many_analysis_metrics" NewAnalysisMetric,
-        "insert_many_analysis_results" NewAnalysisResult,
-        "insert_many_audit_logs" NewAuditLog,
-        "insert_many_configurations" NewConfiguration,
-        "insert_many_dependency_graphs" NewDependencyGraph,
-        "insert_many_duplicate_groups" NewDuplicateGroup,
-        "insert_many_integrations" NewIntegration,
-        "insert_many_organization_members" NewOrganizationMember,
-        "insert_many_organizations" NewOrganization,
-        "insert_many_project_members" NewProjectMember,
-        "insert_many_projects" NewProject,
-        "insert_many_setup_profiles" NewSetupProfile,
-        "insert_many_setup_sessions" NewSetupSession,
-        "insert_many_setup_steps" NewSetupStep,
-        "insert_many_system_logs" NewSystemLog,
-        "insert_many_tools" NewTool,
-        "insert_many_user_sessions" NewUserSession,
-        "insert_many_users" NewUser,
-    );
+    crate::__for_each_table!(insert_many);
     registry.add(
         "copy_defaults_of_analysis_issues",
         &statement::copy::prospect::<NewAnalysisIssue>(),

@@ -1,0 +1,42 @@
+//! Tasks of this repository that neither cargo nor a shell line does.
+
+mod bless;
+mod names;
+mod new_table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  new-table NAME SCHEMA [ROW]   writes the skeleton of a table, for example: new-table webhooks setup
+                                ROW is the name of a row. Default: the singular of NAME, in camel case.
+  bless [sql|ui]                writes the expected texts again: the statements in tests/sql, the compiler's messages
+                                in tests/ui. Default: both.";
+
+/// Returns the directory of the repository.
+fn root() -> PathBuf {
+    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    package.parent().map_or(package.clone(), PathBuf::from)
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["new-table", name, schema] => new_table::run(&root(), name, schema, None),
+        ["new-table", name, schema, row] => new_table::run(&root(), name, schema, Some(row)),
+        ["bless"] => bless::sql(&root()).and_then(|()| bless::ui(&root())),
+        ["bless", "sql"] => bless::sql(&root()),
+        ["bless", "ui"] => bless::ui(&root()),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,13 @@
+SET LOCAL lock_timeout = '5s';
+
+CREATE TABLE __SCHEMA__.__TABLE__ (
+  id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+  name VARCHAR(255) NOT NULL,
+  created_at TIMESTAMPTZ NOT NULL DEFAULT NOW(),
+  updated_at TIMESTAMPTZ NOT NULL DEFAULT NOW()
+);
+
+CREATE INDEX idx___TABLE___name ON __SCHEMA__.__TABLE__ (name);
+
+CREATE TRIGGER trg___TABLE___updated_at BEFORE UPDATE ON __SCHEMA__.__TABLE__
+  FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION public.set_updated_at();
