@@ -12,6 +12,7 @@ mod errors;
 mod live;
 mod pool;
 mod repositories;
+mod single_flight;
 mod transactions;
 mod waiters;
 

@@ -8,7 +8,9 @@ use futures_util::future;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, RedisResult, Value};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
+use crate::cache::keys::EntryKey;
 use crate::cache::scripts::unless_refused;
 use crate::cache::{CacheConfig, Counters, server_info};
 
@@ -130,7 +132,7 @@ impl Gate {
                 }
                 rest
             };
-            let _ = tokio::time::timeout(rest, left).await;
+            let _ = timeout(rest, left).await;
         }
     }
 }
@@ -179,7 +181,7 @@ impl Ends {
     pub(crate) async fn wait(&self, seen: u64, patience: Duration) {
         let mut ended = self.0.subscribe();
         let ended = ended.wait_for(|ended| *ended != seen);
-        let _ = tokio::time::timeout(patience, ended).await;
+        let _ = timeout(patience, ended).await;
     }
 }
 

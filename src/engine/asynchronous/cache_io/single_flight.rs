@@ -2,12 +2,11 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-
-use crate::cache::keys::EntryKey;
+// `tests/contracts/single_flight.rs` compiles this file with others, loom's among them.
+use super::{EntryKey, Mutex, MutexGuard, timeout, watch};
 
 /// A value that is shared with all followers.
 pub(crate) type Shared = Arc<dyn Any + Send + Sync>;
@@ -102,7 +101,7 @@ impl Follower {
     pub(crate) async fn wait(mut self, patience: Duration) -> Option<Shared> {
         let flight = self.outcome.clone();
         let outcome = self.outcome.wait_for(Option::is_some);
-        if let Ok(outcome) = tokio::time::timeout(patience, outcome).await {
+        if let Ok(outcome) = timeout(patience, outcome).await {
             return outcome.ok().and_then(|outcome| outcome.clone());
         }
         self.flights.close(&self.name, &flight);
