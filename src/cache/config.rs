@@ -236,8 +236,9 @@ impl CacheConfig {
         self
     }
 
-    /// Enables a near cache in the memory of the process, with at most `entries` values, each kept for at most `staleness`. A
-    /// read may then return a value that is older than an acknowledged write by up to `staleness`. Effective settings are not
+    /// Enables a near cache in the memory of the process, with at most `entries` values, each used for at most `staleness` from
+    /// the begin of its read. A read may then return a value that is older than an acknowledged write by up to `staleness`.
+    /// Effective settings are not
     /// assembled from such values, which were read at different moments. A write of this process removes the entries that it
     /// touches. Sessions are not kept. Default: off. `staleness` must be between 1 ms and 24 days.
     pub fn near(mut self, entries: u64, staleness: Duration) -> Self {
@@ -274,10 +275,11 @@ impl CacheConfig {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        if self.prefix.is_empty() || self.prefix.contains(['{', '}', ' ']) {
+        let is_separator = |c: char| c == '{' || c == '}' || c.is_whitespace() || c.is_control();
+        if self.prefix.is_empty() || self.prefix.contains(is_separator) {
             return Err(Error::invalid(
                 "prefix",
-                "is empty, or has a brace or a space",
+                "is empty, or has a brace, white space or a control character",
             ));
         }
         let lifetimes = self.lifetimes.iter().flatten();

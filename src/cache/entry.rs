@@ -3,7 +3,7 @@
 //! The header identifies the entry, and has the time that the value took to read and the time at which it expires.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::de::{self, DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -87,63 +87,78 @@ pub(crate) struct Decoded<T> {
     pub(crate) is_due: bool,
 }
 
-/// Encodes a value that took `cost` to read and expires after `lifetime`.
+/// Encodes a value that took `cost` to read and expires at `end`, in milliseconds since 1970 by the database's clock.
 pub(crate) fn encode<T: Serialize>(
     name: &EntryKey,
     value: &T,
     cost: Duration,
-    lifetime: Duration,
+    end: u64,
 ) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     let mut bytes = Vec::with_capacity(512);
     bytes.push(MAGIC);
     bytes.extend_from_slice(&name.hash().to_le_bytes());
     let cost = u32::try_from(cost.as_micros()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&cost.to_le_bytes());
-    bytes.extend_from_slice(&milliseconds(SystemTime::now() + lifetime).to_le_bytes());
+    bytes.extend_from_slice(&end.to_le_bytes());
     rmp_serde::encode::write(&mut bytes, value)?;
     Ok(bytes)
 }
 
-/// Decodes a value.
+/// The reason why bytes cannot be used as a value of an entry.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// Redis removes the value by a clock of its own: a moment later, or much later if that clock was set back.
+    Expired,
+    /// The bytes are not a value of this entry.
+    Foreign(String),
+}
+
+impl From<&str> for Unusable {
+    fn from(reason: &str) -> Self {
+        Self::Foreign(reason.to_owned())
+    }
+}
+
+/// Decodes a value at the time `now` of the database's clock, in milliseconds since 1970.
 ///
 /// # Errors
-/// The reason if the bytes are not a value of this entry.
+/// The reason if the bytes cannot be used.
 pub(crate) fn decode<T: DeserializeOwned>(
     name: &EntryKey,
     bytes: &[u8],
-) -> Result<Decoded<T>, String> {
+    now: u64,
+) -> Result<Decoded<T>, Unusable> {
     let head = bytes.first_chunk::<HEAD>().filter(|head| head[0] == MAGIC);
     let Some(head) = head else {
-        return Err("the header of a cached value is missing".to_owned());
+        return Err("the header of a cached value is missing".into());
     };
     let [_, a, b, c, d, e, f, g, h, rest @ ..] = *head;
     if name.hash() != u64::from_le_bytes([a, b, c, d, e, f, g, h]) {
-        return Err("the value belongs to another entry".to_owned());
+        return Err("the value belongs to another entry".into());
     }
     let [a, b, c, d, end @ ..] = rest;
     let cost = Duration::from_micros(u64::from(u32::from_le_bytes([a, b, c, d])));
-    let value = rmp_serde::from_slice(&bytes[HEAD..]).map_err(|error| error.to_string())?;
+    let left = u64::from_le_bytes(end).saturating_sub(now);
+    if left == 0 {
+        return Err(Unusable::Expired);
+    }
+    let value = rmp_serde::from_slice(&bytes[HEAD..]);
+    let value = value.map_err(|error| Unusable::Foreign(error.to_string()))?;
     Ok(Decoded {
         value,
-        is_due: is_due(cost, u64::from_le_bytes(end)),
+        is_due: is_due(cost, left),
     })
 }
 
 /// Decides by chance whether to refresh an entry early (XFetch with beta = 1). The probability rises as the entry's end
-/// approaches, and with the time that a refresh takes.
-fn is_due(cost: Duration, end: u64) -> bool {
-    let left = end.saturating_sub(milliseconds(SystemTime::now()));
+/// approaches, and with the time that a refresh takes. `left` is the time to the end in milliseconds.
+fn is_due(cost: Duration, left: u64) -> bool {
     // A chance of less than 10^-9 is ignored, which saves the random number.
     if u128::from(left) > cost.as_millis().saturating_mul(21).saturating_add(1) {
         return false;
     }
     let chance = crate::transaction::random_fraction().max(1e-9);
     cost.as_secs_f64() * 1_000.0 * -chance.ln() >= left as f64
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -155,7 +170,7 @@ mod tests {
     use serde::de::{DeserializeOwned, Error as _, Visitor};
     use serde_json::json;
 
-    use super::{Decoded, EntryKey, decode, encode};
+    use super::{Decoded, EntryKey, Unusable, decode, encode};
     use crate::cache::CachedKind;
     use crate::cache::keys::ENTRY_FORMAT;
     use crate::{
@@ -170,11 +185,15 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    /// The time at which all values are decoded, and an end an hour later.
+    const NOW: u64 = 1_000_000_000_000;
+    const LATER: u64 = NOW + 3_600_000;
+
     #[test]
     fn bytes_that_are_not_a_value_are_refused() {
-        let good = encode(&name(), &Some("value"), Duration::ZERO, HOUR).unwrap();
+        let good = encode(&name(), &Some("value"), Duration::ZERO, LATER).unwrap();
         assert_eq!(
-            decode::<Option<String>>(&name(), &good)
+            decode::<Option<String>>(&name(), &good, NOW)
                 .unwrap()
                 .value
                 .as_deref(),
@@ -186,11 +205,16 @@ mod tests {
             &good[..good.len() - 1],
             &good[..5],
         ] {
-            assert!(decode::<Option<String>>(&name(), bad).is_err(), "{bad:?}");
+            assert!(
+                decode::<Option<String>>(&name(), bad, NOW).is_err(),
+                "{bad:?}"
+            );
         }
-        assert!(decode::<Option<u8>>(&name(), &good).is_err());
+        assert!(decode::<Option<u8>>(&name(), &good, NOW).is_err());
+        let expired = decode::<Option<String>>(&name(), &good, LATER);
+        assert_eq!(expired.unwrap_err(), Unusable::Expired);
         let another = EntryKey::of_unique(CachedKind::User, "eve@example.org");
-        assert!(decode::<Option<String>>(&another, &good).is_err());
+        assert!(decode::<Option<String>>(&another, &good, NOW).is_err());
     }
 
     #[test]
@@ -212,8 +236,10 @@ mod tests {
             updated_at: moment("2026-11-26T12:00:00.000001Z"),
             last_analyzed_at: Some(moment("1970-01-01T00:00:00.000001Z")),
         };
-        let bytes = encode(&name(), &Some(&project), Duration::ZERO, HOUR).unwrap();
-        let back = decode::<Option<Project>>(&name(), &bytes).unwrap().value;
+        let bytes = encode(&name(), &Some(&project), Duration::ZERO, LATER).unwrap();
+        let back = decode::<Option<Project>>(&name(), &bytes, NOW)
+            .unwrap()
+            .value;
         assert_eq!(back.as_ref(), Some(&project));
 
         let json = serde_json::to_value(&project).unwrap();
@@ -223,8 +249,8 @@ mod tests {
         let mut scored = AnalysisSummary::scored(0.5);
         scored.extra.insert("files".to_owned(), json!(3).into());
         for summary in [Json::Typed(scored), Json::Raw(json!([0.5]).into())] {
-            let bytes = encode(&name(), &summary, Duration::ZERO, HOUR).unwrap();
-            let back: Decoded<Json<AnalysisSummary>> = decode(&name(), &bytes).unwrap();
+            let bytes = encode(&name(), &summary, Duration::ZERO, LATER).unwrap();
+            let back: Decoded<Json<AnalysisSummary>> = decode(&name(), &bytes, NOW).unwrap();
             assert_eq!(back.value, summary);
         }
     }
@@ -294,14 +320,15 @@ mod tests {
     #[test]
     fn an_entry_is_due_near_its_end_only() {
         let due = |cost, left| {
-            let bytes = encode(&name(), &1, cost, left).unwrap();
-            let decoded: Decoded<i32> = decode(&name(), &bytes).unwrap();
+            let bytes = encode(&name(), &1, cost, NOW + left).unwrap();
+            let decoded: Decoded<i32> = decode(&name(), &bytes, NOW).unwrap();
             decoded.is_due
         };
-        assert!(!due(Duration::from_millis(5), HOUR));
-        assert!(due(HOUR, Duration::ZERO));
+        assert!(!due(Duration::from_millis(5), 3_600_000));
+        // In all but one of a million cases.
+        assert!((0..10).filter(|_| due(HOUR, 1)).count() > 8);
         // 100 s to fill and 100 s left: due in some 37 of 100 cases.
-        let many = (0..1_000).filter(|_| due(HOUR / 36, HOUR / 36)).count();
+        let many = (0..1_000).filter(|_| due(HOUR / 36, 100_000)).count();
         assert!((250..500).contains(&many), "{many}");
     }
 }

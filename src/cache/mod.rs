@@ -34,14 +34,18 @@
 //! - Every writer uses a [`Cached`](crate::Cached) with the same prefix, or the [`Db`](crate::Db) or a [`Tx`](crate::Tx) of
 //!   one. The write of another client becomes visible when the lifetime of the entry ends.
 //! - One Redis server at a time accepts commands for a key. A primary that is cut off and still serves its own clients
-//!   (split brain) can return older values to them until Sentinel or the cluster has noticed. A demoted primary does not
-//!   become primary again without the data of its successors.
+//!   (split brain) can return older values to them until Sentinel or the cluster has noticed. A demotion ends the
+//!   connections of the server's clients, as Sentinel and the cluster do. By hand, use `CLIENT KILL TYPE normal`; clients
+//!   whose connections are kept notice within 10 s.
 //! - A client that reads a value has a connection to the server that holds it. A proxy that changes the server behind an
 //!   open connection breaks this.
+//! - A physical copy of a database server that is started beside it, from a snapshot of its disk, has the same identity.
+//!   Give it another [prefix](CacheConfig::prefix) or another Redis. Copies by `CREATE DATABASE ... TEMPLATE` and by
+//!   `pg_restore` into a new database have identities of their own.
 //! - PostgreSQL does not lose acknowledged writes (`synchronous_commit` at its default). If another timeline takes over,
 //!   everything that was cached before is discarded. A process that only reads cached rows checks the timeline every 10 s,
-//!   and at once after a connection to the database was lost. While the database is unreachable, it uses the cache. A
-//!   database that was restored to an earlier timeline is accepted after 10 s, or at once by
+//!   and at once after a connection to the database was lost or refused, or opened on another timeline. While the database
+//!   is unreachable and no call of the process has noticed it, cached rows are read. A database that was restored to an earlier timeline is accepted after 10 s, or at once by
 //!   [`Cached::forget_everything`](crate::Cached::forget_everything); until then writes fail.
 //! - Redis is trusted like the database, unless there is a [key](CacheConfig::key).
 //! - The URL of the database leads to the primary.
@@ -117,6 +121,7 @@ mod kinds;
 mod latencies;
 mod metrics;
 pub(crate) mod mget;
+pub(crate) mod near;
 pub(crate) mod scripts;
 pub(crate) mod server_info;
 pub(crate) mod slots;

@@ -18,8 +18,14 @@ pub(crate) struct Usage {
     waiting: AtomicU32,
     unreadable: AtomicU64,
     connect_failure: Mutex<Option<ConnectFailure>>,
-    /// How often the database may have become another one: a connection was lost, or one was opened after that.
+    /// How often the database may have become another one: a connection was lost, or none could be opened; one was opened
+    /// after that; or one leads to another timeline than the last.
     losses: AtomicU64,
+    /// The timeline of the connection that was opened last. Recorded only if a cache has asked for it.
+    #[cfg(feature = "redis")]
+    timeline: Mutex<Option<String>>,
+    #[cfg(feature = "redis")]
+    is_watched: AtomicBool,
     /// Since the last connection was opened, one was lost or could not be opened.
     is_disturbed: AtomicBool,
 }
@@ -70,6 +76,10 @@ impl Usage {
             unreadable: AtomicU64::new(0),
             connect_failure: Mutex::default(),
             losses: AtomicU64::new(0),
+            #[cfg(feature = "redis")]
+            timeline: Mutex::default(),
+            #[cfg(feature = "redis")]
+            is_watched: AtomicBool::new(false),
             is_disturbed: AtomicBool::new(false),
         })
     }
@@ -111,11 +121,33 @@ impl Usage {
             reason: reason.to_string(),
             is_lasting: reason.is_lasting_refusal(),
         });
-        self.is_disturbed.store(true, Ordering::Relaxed);
+        let was_disturbed = self.is_disturbed.swap(true, Ordering::Relaxed);
+        // A server that rejects a password or a name is still the same. Further refusals add nothing to the first.
+        if !was_disturbed && !reason.is_lasting_refusal() {
+            self.losses.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// Returns a number that rises when a connection is lost, and when the first one is opened after a loss or a refusal:
-    /// another server may answer from then on.
+    /// Has each connection be asked for its timeline when it is opened.
+    #[cfg(feature = "redis")]
+    pub(crate) fn watch(&self) {
+        self.is_watched.store(true, Ordering::Relaxed);
+    }
+
+    /// Checks whether connections are to be asked for their timeline.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::Relaxed)
+    }
+
+    /// Records the timeline on which the cache has found the database, unless one is known.
+    #[cfg(feature = "redis")]
+    pub(crate) fn found_on(&self, timeline: &str) {
+        locked(&self.timeline).get_or_insert_with(|| timeline.to_owned());
+    }
+
+    /// Returns a number that rises when another server may answer from then on: when a connection is lost or refused, when
+    /// the first one is opened after that, and when one leads to another timeline than the last.
     #[cfg(feature = "redis")]
     pub(crate) fn losses(&self) -> u64 {
         self.losses.load(Ordering::Relaxed)
@@ -202,7 +234,7 @@ impl Usage {
         for connection in self.connections() {
             let statement_began = connection.statement_began.load(Ordering::Relaxed);
             if statement_began > 0 && self.since(statement_began) > limit {
-                found |= !connection.is_retired.swap(true, Ordering::Relaxed);
+                found |= connection.lose();
             }
         }
         found
@@ -216,6 +248,29 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
+    /// Records the timeline of the new connection; `None` if its server is a standby or did not say. An address may lead to
+    /// another server without any connection being lost. If that server is on a later timeline, it has taken over, and
+    /// the connections to the earlier one are retired.
+    #[cfg(feature = "redis")]
+    pub(crate) fn is_on(&mut self, timeline: Option<String>) {
+        let pool = &self.pool;
+        let mut known = locked(&pool.timeline);
+        if timeline.is_some() && *known == timeline {
+            return;
+        }
+        if known.is_some() || timeline.is_none() {
+            pool.losses.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(timeline) = timeline {
+            // Both have eight hexadecimal digits.
+            if known.as_ref().is_some_and(|known| *known < timeline) {
+                pool.epoch.fetch_add(1, Ordering::Relaxed);
+                self.epoch = pool.epoch.load(Ordering::Relaxed);
+            }
+            *known = Some(timeline);
+        }
+    }
+
     pub(crate) fn done(&self) -> Arc<Use> {
         if self.pool.is_disturbed.swap(false, Ordering::Relaxed) {
             self.pool.losses.fetch_add(1, Ordering::Relaxed);
@@ -299,11 +354,14 @@ impl Use {
         self.is_retired.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that the connection has ended, although the pool did not end it.
-    pub(crate) fn lose(&self) {
-        if !self.is_retired.swap(true, Ordering::Relaxed) {
+    /// Notes that the connection has ended or does not respond, although the pool did not end it. Returns `false` if the
+    /// pool has ended it, or this was noted before.
+    pub(crate) fn lose(&self) -> bool {
+        let is_news = !self.is_retired.swap(true, Ordering::Relaxed);
+        if is_news {
             self.pool.lose();
         }
+        is_news
     }
 
     /// Counts an error of an unreadable row, and applies the error's consequence to the connection.
@@ -318,7 +376,9 @@ impl Use {
     pub(crate) fn heed(&self, verdict: Verdict) {
         match verdict {
             Verdict::Keep => {}
-            Verdict::Retire => self.lose(),
+            Verdict::Retire => {
+                self.lose();
+            }
             Verdict::RetireAll if self.is_read_only() => {}
             Verdict::RetireAll => {
                 self.lose();

@@ -48,6 +48,20 @@ pub(crate) struct Cluster {
 /// the greatest that has *ended*.
 pub(crate) const NEXT: &str = "SELECT pg_catalog.pg_current_xact_id()::text AS id";
 
+/// The timeline of the server, NULL if it is a standby.
+pub(crate) const TIMELINE: &str = concat!(
+    "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE ",
+    timeline!(),
+    " END AS timeline"
+);
+
+#[cfg(feature = "blocking")]
+#[derive(QueryableByName)]
+pub(crate) struct Timeline {
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) timeline: Option<String>,
+}
+
 /// The id of this transaction, NULL if it has written nothing, and the timeline that it is on.
 pub(crate) const OWN: &str = concat!(
     "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text AS id, \

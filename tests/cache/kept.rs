@@ -8,7 +8,8 @@ use std::time::Instant;
 use wundr_db::cache::CacheConfig;
 use wundr_db::testing::{RedisServer, migrated_database};
 use wundr_db::{
-    Config, ConfigurationScope, NewUser, NewUserSession, ToolId, User, UserChanges, UserId,
+    AnalysisType, Config, ConfigCategory, ConfigurationScope, NewOrganization, NewProject, NewUser,
+    NewUserSession, OrganizationId, ProjectId, SetupProfileId, ToolId, User, UserChanges, UserId,
 };
 
 use super::*;
@@ -114,6 +115,48 @@ async fn a_reader_of_a_cold_entry_that_is_kept_stops_no_others() {
     }
 }
 
+/// A batch that is dropped leaves no leases, for which the next readers would wait.
+#[case]
+async fn a_batch_that_is_dropped_leaves_no_leases() {
+    leaves_no_lease(|db| {
+        Box::pin(async move {
+            let ids: Vec<UserId> = (0..20).map(|_| UserId::new()).collect();
+            let _ = db.users().find_many(&ids).await;
+        })
+    })
+    .await;
+}
+
+/// Nor does a reader of one entry.
+#[case]
+async fn a_reader_that_is_dropped_leaves_no_lease() {
+    leaves_no_lease(|db| find(&db, UserId::new())).await;
+}
+
+async fn leaves_no_lease(read: impl Fn(Cached) -> Kept) {
+    let redis = RedisServer::start().unwrap();
+    let config = servers::of(&redis.url()).lease(Duration::from_secs(3_600));
+    let pair = pair(config.shards(3)).await;
+    let mut raw = Raw::of(&redis.url());
+    for polls in 1..30 {
+        let mut read = read(pair.other.clone());
+        let is_ready = poll_some(&mut read, polls).await;
+        drop(read);
+        let began = Instant::now();
+        loop {
+            let leases = raw.keys("*:lease");
+            if leases.is_empty() {
+                break;
+            }
+            assert!(began.elapsed() < PATIENCE, "{leases:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if is_ready {
+            break;
+        }
+    }
+}
+
 #[case]
 async fn an_attach_that_is_kept_stops_neither_reads_nor_writes() {
     let redis = RedisServer::start().unwrap();
@@ -151,11 +194,23 @@ impl Random {
     }
 }
 
-/// A read of any sort.
-fn any_read(db: &Cached, users: &[User], random: &mut Random) -> Kept {
+/// What is read beside users.
+#[derive(Clone, Copy)]
+struct Others {
+    organization: OrganizationId,
+    project: ProjectId,
+}
+
+/// A read by each method that is cached.
+fn any_read(db: &Cached, users: &[User], others: Others, random: &mut Random) -> Kept {
     let (db, user) = (db.clone(), users[random.below(users.len())].clone());
     let ids: Vec<UserId> = users.iter().map(|user| user.id).collect();
-    match random.below(6) {
+    let Others {
+        organization,
+        project,
+    } = others;
+    let scope = ConfigurationScope::Project(project);
+    match random.below(19) {
         0 => find(&db, user.id),
         1 => Box::pin(async move {
             let _ = db.users().find_many(&ids).await;
@@ -168,8 +223,50 @@ fn any_read(db: &Cached, users: &[User], random: &mut Random) -> Kept {
             let _ = db.user_sessions().find_by_token_hash(&hash).await;
         }),
         4 => Box::pin(async move {
-            let scope = ConfigurationScope::Global;
             let _ = db.configurations().effective_all(scope, None).await;
+        }),
+        5 => Box::pin(async move {
+            let category = ConfigCategory::ALL[0];
+            let _ = db.configurations().effective(scope, category, "a").await;
+        }),
+        6 => Box::pin(async move {
+            let category = ConfigCategory::ALL[0];
+            let _ = db.configurations().find_by_name(scope, category, "a").await;
+        }),
+        7 => Box::pin(async move {
+            let _ = db.organizations().find(organization).await;
+        }),
+        8 => Box::pin(async move {
+            let ids = [organization, OrganizationId::new()];
+            let _ = db.organizations().find_many(&ids).await;
+        }),
+        9 => Box::pin(async move {
+            let _ = db.organizations().find_by_slug("lab").await;
+        }),
+        10 => Box::pin(async move {
+            let members = db.organization_members();
+            let _ = members.role_of(organization, user.id).await;
+        }),
+        11 => Box::pin(async move {
+            let _ = db.projects().find_many(&[project, ProjectId::new()]).await;
+        }),
+        12 => Box::pin(async move {
+            let _ = db.project_members().role_of(project, user.id).await;
+        }),
+        13 => Box::pin(async move {
+            let _ = db.setup_profiles().find(SetupProfileId::new()).await;
+        }),
+        14 => Box::pin(async move {
+            let _ = db.tools().find_many(&[ToolId::new(), ToolId::new()]).await;
+        }),
+        15 => Box::pin(async move {
+            let _ = db.analyses().latest(project, AnalysisType::Quality).await;
+        }),
+        16 => Box::pin(async move {
+            let _ = db.project_stats().find(project).await;
+        }),
+        17 => Box::pin(async move {
+            let _ = db.trends().of_metric(project, "lines", 30).await;
         }),
         // Nobody has read it.
         _ => find(&db, UserId::new()),
@@ -188,6 +285,14 @@ async fn whatever_is_kept_the_others_are_answered() {
         // Each that is kept may keep a connection to the database.
         let url = pair.database.url();
         let many = Config::new(&url).unwrap().max_connections(80);
+        let eve = user(&pair.one).await;
+        let organization = NewOrganization::new("Lab", "lab");
+        let organization = pair.one.organizations().create(organization).await.unwrap();
+        let project = NewProject::new("Flask", eve.id).organization_id(organization.id);
+        let others = Others {
+            organization: organization.id,
+            project: pair.one.projects().create(project).await.unwrap().id,
+        };
         let db = Cached::new(Db::connect(many).await.unwrap(), config).unwrap();
         let mut users = Vec::new();
         for _ in 0..8 {
@@ -198,16 +303,34 @@ async fn whatever_is_kept_the_others_are_answered() {
             users.push(user);
         }
         let mut kept = Vec::new();
+        let mut is_written = false;
         let began = Instant::now();
         while kept.len() < 60 && began.elapsed() < PATIENCE * 4 {
             if random.below(10) == 0 {
                 let mut raw = Raw::of(&redis.url());
                 let _: u32 = raw.ask("CLIENT KILL TYPE normal");
             }
-            let mut read = any_read(&db, &users, &mut random);
+            let mut read = any_read(&db, &users, others, &mut random);
             let polls = 1 + random.below(8);
             if !poll_some(&mut read, polls).await {
                 kept.push(read);
+            }
+            // A write that is kept may keep its row locked, so that there is only one.
+            if random.below(20) == 0 && !is_written {
+                let (db, changes) = (db.clone(), UserChanges::new().name("Eve"));
+                let mut write: Kept = Box::pin(async move {
+                    let _ = db.users().update(eve.id, changes).await;
+                });
+                if !poll_some(&mut write, polls).await {
+                    kept.push(write);
+                    is_written = true;
+                }
+            }
+            for reader in [&db, &pair.one] {
+                let found = soon("a read", reader.users().find(eve.id)).await;
+                assert!(["Ada", "Eve"].contains(&found.unwrap().unwrap().name.as_str()));
+                let found = soon("a read", reader.projects().find(others.project)).await;
+                assert!(found.unwrap().is_some());
             }
             if random.below(3) == 0 {
                 let index = random.below(users.len());

@@ -197,3 +197,45 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, see: impl Fn(&[u8])) {
     }
     let _ = to.shutdown(Shutdown::Both);
 }
+
+/// Stands before a PostgreSQL server, and can hold its answers.
+pub struct Held {
+    pub url: String,
+    until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Held {
+    /// Stands before the server of this URL, which has a TCP port.
+    pub fn before(url: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = listener.local_addr().unwrap().to_string();
+        let address = url.split('@').nth(1).unwrap().split('/').next().unwrap();
+        let url = url.replace(address, &own);
+        let (until, address) = (Arc::<Mutex<Option<Instant>>>::default(), address.to_owned());
+        let shared = Arc::clone(&until);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), Ok(server)) = (client, TcpStream::connect(&address)) else {
+                    return;
+                };
+                let (asks, answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let until = Arc::clone(&shared);
+                thread::spawn(move || pass_on(asks, server, |_| ()));
+                thread::spawn(move || {
+                    pass_on(answers, client, |_| {
+                        let until = until.lock().unwrap().take();
+                        if let Some(until) = until {
+                            thread::sleep(until.saturating_duration_since(Instant::now()));
+                        }
+                    });
+                });
+            }
+        });
+        Self { url, until }
+    }
+
+    /// Holds the next answer for this long from now.
+    pub fn hold(&self, time: Duration) {
+        *self.until.lock().unwrap() = Some(Instant::now() + time);
+    }
+}

@@ -1,5 +1,7 @@
--- Gives a lease back unused. KEYS as for the lease; ARGV[2] nonce.
-if read('GET', KEYS[5]) == ARGV[2] then
-  redis.call('DEL', KEYS[5])
+-- Gives leases back unused. KEYS[3..] leases; ARGV[2] nonce.
+for i = 3, #KEYS do
+  if read('GET', KEYS[i]) == ARGV[2] then
+    redis.call('DEL', KEYS[i])
+  end
 end
 return {'released'}

@@ -13,6 +13,7 @@ use super::confirm::confirm;
 #[cfg(feature = "cache-faults")]
 use super::failpoint::failpoint;
 use super::generation::{attached, open};
+use super::lease::release;
 use super::lookup::{Found, get_each, near};
 use super::repository;
 use super::shard::ShardSession;
@@ -42,6 +43,18 @@ struct Leases {
     attached: Arc<ShardSession>,
     nonce: String,
     indices: Vec<usize>,
+    /// The keys of the leases, until they are used or were not granted.
+    unused: Vec<String>,
+}
+
+/// Releases unused leases, for example on cancellation while their request is in flight. If the release is lost, they
+/// expire.
+impl Drop for Leases {
+    fn drop(&mut self) {
+        if !self.unused.is_empty() {
+            release(&self.attached, &self.nonce, &self.unused);
+        }
+    }
 }
 
 /// Looks several entries up.
@@ -75,6 +88,7 @@ pub(crate) async fn look_up_all<T: Entry>(
     if !wanted.is_empty() {
         confirm(store).await;
     }
+    let starts: Vec<_> = names.iter().map(|name| store.near_start(name)).collect();
     let values = get_each(store, &wanted).await;
     for ((shard, indices), values) in by_shard.into_iter().zip(values) {
         let Some(Found { attached, values }) = values else {
@@ -84,7 +98,7 @@ pub(crate) async fn look_up_all<T: Entry>(
             let decoded =
                 value.and_then(|bytes| store.decoded::<T>(&attached.names, &names[index], &bytes));
             found[index] = decoded.map(|decoded| {
-                keep_near(store, &names[index], &decoded.value);
+                keep_near(store, &names[index], &decoded.value, starts[index]);
                 decoded.value
             });
         }
@@ -141,19 +155,25 @@ async fn lease_all(
     let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
     let schema = &attached.names.schema;
     let arguments = [nonce.as_bytes(), milliseconds.as_bytes(), schema.as_bytes()];
+    let unused = indices.iter().map(|&index| &names[index]);
+    let mut leases = Leases {
+        shard,
+        attached: Arc::clone(&attached),
+        nonce: nonce.clone(),
+        indices: Vec::new(),
+        unused: unused.map(|name| attached.names.lease(name)).collect(),
+    };
     let reply = step(&store.counters, &attached, &LEASE_ALL, &keys, &arguments).await;
+    if !matches!(reply, Ok(Reply::Each(_))) {
+        leases.unused.clear();
+    }
     match reply.inspect_err(|error| store.failed(shard, Some(&attached), error))? {
         Reply::Each(granted) => {
-            let granted = indices
-                .into_iter()
-                .zip(granted)
-                .filter(|(_, granted)| *granted);
-            Ok(Some(Leases {
-                shard,
-                nonce,
-                indices: granted.map(|(index, _)| index).collect(),
-                attached,
-            }))
+            let requested = std::mem::take(&mut leases.unused).into_iter();
+            let granted = indices.into_iter().zip(requested).zip(granted);
+            let granted = granted.filter_map(|(lease, is_granted)| is_granted.then_some(lease));
+            (leases.indices, leases.unused) = granted.unzip();
+            Ok(Some(leases))
         }
         Reply::Closed(barrier) => {
             // The next reader fills it.
@@ -171,7 +191,7 @@ async fn lease_all(
 #[repository]
 pub(crate) async fn settle_all<T: Entry>(
     store: &CacheClient,
-    missing: Missing,
+    mut missing: Missing,
     values: Vec<T>,
     found: &mut [Option<T>],
 ) {
@@ -181,9 +201,11 @@ pub(crate) async fn settle_all<T: Entry>(
     }
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::BeforeFill).await;
-    for leases in &missing.leases {
+    for mut leases in std::mem::take(&mut missing.leases) {
         // What cannot be stored was read all the same.
-        let _ = fill_all(store, leases, &missing, found).await;
+        if fill_all(store, &leases, &missing, found).await.is_ok() {
+            leases.unused.clear();
+        }
     }
     for index in 0..found.len() {
         if found[index].is_none() {

@@ -1,6 +1,5 @@
 //! The cache of one process: its settings, connections and state.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,6 +20,7 @@ use crate::cache::encryption::{Seal, Times};
 use crate::cache::entry::{self, Decoded, Entry};
 use crate::cache::events::{self, LogOnce};
 use crate::cache::keys::{ENTRY_FORMAT, EntryKey, KeySpace};
+use crate::cache::near::{NearCache, NearStart};
 use crate::cache::{CacheConfig, Counters, Servers, count};
 use crate::{Error, Result};
 
@@ -53,7 +53,7 @@ pub(crate) struct CacheClient {
     pub(crate) counters: Arc<Counters>,
     pub(crate) log_once: LogOnce,
     pub(crate) single_flight: SingleFlight,
-    pub(crate) near: Option<moka::sync::Cache<EntryKey, Arc<dyn Any + Send + Sync>>>,
+    pub(crate) near: Option<NearCache>,
     database: Mutex<Option<Database>>,
     clock: Clock,
 }
@@ -119,12 +119,7 @@ impl CacheClient {
                 .time_to_live(settings.longest_lifetime())
                 .build()
         });
-        let near = settings.near.map(|near| {
-            moka::sync::Cache::builder()
-                .max_capacity(near.entries)
-                .time_to_live(near.staleness)
-                .build()
-        });
+        let near = settings.near.map(NearCache::new);
         let lineage = Lineage::new(Arc::clone(db.usage()));
         Ok(Arc::new_cyclic(|me| Self {
             shards: (0..settings.shards).map(|_| Shard::default()).collect(),
@@ -194,16 +189,16 @@ impl CacheClient {
         }
     }
 
-    /// Takes an entry out of this process's own memory.
+    /// Removes an entry from the near cache.
     pub(crate) fn forget_near(&self, name: &EntryKey) {
         if let Some(near) = &self.near {
-            near.invalidate(name);
+            near.remove(name);
         }
     }
 
     pub(crate) fn forget_all_near(&self) {
         if let Some(near) = &self.near {
-            near.invalidate_all();
+            near.remove_all();
         }
     }
 
@@ -215,10 +210,17 @@ impl CacheClient {
         }
     }
 
+    /// Makes the database be identified anew before anything that is cached of it is used. A flight that began before shares
+    /// its value with none of the readers that join after: their session has begun a generation into which it cannot fill.
     pub(crate) fn forget_database(&self) {
         self.set_database(None);
         self.shards.iter().for_each(Shard::forget);
         self.forget_all_near();
+    }
+
+    /// Returns the start of a read of the entry, if its value may be kept near.
+    pub(crate) fn near_start(&self, name: &EntryKey) -> Option<NearStart> {
+        self.near.as_ref().map(|near| near.start(name))
     }
 
     /// Records that a server of the database is on this timeline. If it is a new one, a standby was promoted.
@@ -252,12 +254,12 @@ impl CacheClient {
         cost: Duration,
         lifetime: Duration,
     ) -> (String, Vec<u8>) {
-        let mut encoded = entry::encode(name, value, cost, lifetime).unwrap_or_default();
+        let lives = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
+        let end = self.milliseconds().saturating_add(lives.max(1));
+        let mut encoded = entry::encode(name, value, cost, end).unwrap_or_default();
         if let Some(seal) = &self.seal
             && !encoded.is_empty()
         {
-            let lives = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
-            let end = self.milliseconds().saturating_add(lives);
             let times = Times { read, end };
             let sealed = seal.seal(&names.value(name), times, &encoded);
             encoded = sealed.unwrap_or_default();
@@ -278,10 +280,12 @@ impl CacheClient {
         name: &EntryKey,
         bytes: &[u8],
     ) -> Option<Decoded<T>> {
-        let decoded = self.opened(names, name, bytes);
-        match decoded.and_then(|bytes| entry::decode(name, &bytes)) {
+        let now = self.milliseconds();
+        let decoded = self.opened(names, name, bytes, now);
+        match decoded.and_then(|bytes| entry::decode(name, &bytes, now)) {
             Ok(decoded) => Some(decoded),
-            Err(reason) => {
+            Err(entry::Unusable::Expired) => None,
+            Err(entry::Unusable::Foreign(reason)) => {
                 count(&self.counters.undecodable);
                 self.log_once.undecodable(name.kind.word(), &reason);
                 None
@@ -295,21 +299,24 @@ impl CacheClient {
         names: &KeySpace,
         name: &EntryKey,
         bytes: &'b [u8],
-    ) -> Result<Cow<'b, [u8]>, String> {
+        now: u64,
+    ) -> Result<Cow<'b, [u8]>, entry::Unusable> {
         let (Some(seal), Some(floors)) = (&self.seal, &self.floors) else {
             return Ok(Cow::Borrowed(bytes));
         };
         let opened = seal.open(&names.value(name), bytes);
         let (times, value) = opened.ok_or("it was not sealed for this entry with this key")?;
-        if times.end <= self.milliseconds() {
-            return Err("it has ended, and is there all the same".to_owned());
+        if times.end <= now {
+            return Err(entry::Unusable::Expired);
         }
         let floor = floors.get(name);
         if floor.is_some_and(|floor| times.read < floor) {
-            return Err("it is older than what this process knows of the entry".to_owned());
+            return Err("it is older than what this process knows of the entry".into());
         }
-        if floor.is_none_or(|floor| floor < times.read) {
-            floors.insert(name.clone(), times.read);
+        // No later than now: a process whose clock was ahead must not rule out what others read after it.
+        let read = times.read.min(now);
+        if floor.is_none_or(|floor| floor < read) {
+            floors.insert(name.clone(), read);
         }
         Ok(Cow::Owned(value))
     }
@@ -381,11 +388,15 @@ pub(crate) fn admits(store: &CacheClient, name: &EntryKey) -> bool {
             .admits(store.settings.retry_after)
 }
 
-pub(crate) fn keep_near<T: Entry>(store: &CacheClient, name: &EntryKey, value: &T) {
-    if let Some(near) = &store.near
-        && T::MAY_BE_NEAR
-    {
-        near.insert(name.clone(), Arc::new(value.clone()));
+/// Keeps a value near whose read began at `start`.
+pub(crate) fn keep_near<T: Entry>(
+    store: &CacheClient,
+    name: &EntryKey,
+    value: &T,
+    start: Option<NearStart>,
+) {
+    if let (Some(near), Some(start), true) = (&store.near, start, T::MAY_BE_NEAR) {
+        near.keep(name, Arc::new(value.clone()), start);
     }
 }
 

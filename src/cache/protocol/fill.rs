@@ -15,7 +15,8 @@ use super::unavailable::Unusable;
 use crate::cache::Failpoint;
 use crate::cache::entry::Entry;
 use crate::cache::keys::EntryKey;
-use crate::cache::scripts::{FILL, RELEASE, Reply};
+use crate::cache::near::NearStart;
+use crate::cache::scripts::{FILL, Reply};
 use crate::cache::{count, events};
 use crate::{Error, Result};
 
@@ -26,6 +27,7 @@ pub(crate) struct Fill<'s> {
     lease: Option<Lease>,
     leading: Option<Leader>,
     began: Instant,
+    near_start: Option<NearStart>,
     /// The time of the read, with which an encrypted value is marked.
     moment: u64,
 }
@@ -38,6 +40,7 @@ impl<'s> Fill<'s> {
         leading: Option<Leader>,
     ) -> Self {
         Self {
+            near_start: store.near_start(&name),
             store,
             name,
             lease,
@@ -71,7 +74,7 @@ pub(crate) async fn settle_for<T: Entry>(
     };
     let store = fill.store;
     store.distrust(&fill.name, fill.moment);
-    let Some(lease) = fill.lease.take() else {
+    let Some(mut lease) = fill.lease.take() else {
         return Ok(value);
     };
     let lifetime = store.lifetime(&fill.name, &value).min(longest);
@@ -85,9 +88,11 @@ pub(crate) async fn settle_for<T: Entry>(
     }
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::BeforeFill).await;
-    let stored = store_value(&fill, &lease, &value, lifetime)
-        .await
-        .unwrap_or(false);
+    let stored = store_value(&fill, &lease, &value, lifetime).await;
+    if stored.is_ok() {
+        lease.unused = None;
+    }
+    let stored = stored.unwrap_or(false);
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::AfterFill).await;
     let is_shared = stored || injects!(store, RefusedFillIsShared);
@@ -95,7 +100,7 @@ pub(crate) async fn settle_for<T: Entry>(
         leading.share(Arc::new(value.clone()));
     }
     if stored {
-        keep_near(store, &fill.name, &value);
+        keep_near(store, &fill.name, &value, fill.near_start);
     }
     Ok(value)
 }
@@ -153,30 +158,7 @@ async fn store_value<T: Entry>(
     }
 }
 
-/// Ends a fill whose database read has failed. The drop of `fill` releases the lease.
+/// Ends a fill whose database read has failed. The drop of its lease releases it.
 pub(crate) fn give_up(fill: Fill<'_>, error: &Error) {
     fill.store.on_database_error(error);
-}
-
-/// Releases an unused lease, for example on cancellation. If the release is lost, the lease expires.
-impl Drop for Fill<'_> {
-    fn drop(&mut self) {
-        let Some(lease) = self.lease.take().filter(|lease| !lease.nonce.is_empty()) else {
-            return;
-        };
-        let names = &lease.attached.names;
-        let keys = [
-            names.generation_key.clone(),
-            names.epoch.clone(),
-            names.entry(&self.name),
-            names.value(&self.name),
-            names.lease(&self.name),
-        ];
-        let keys = keys.each_ref().map(String::as_str);
-        let arguments = [names.generation.as_bytes(), lease.nonce.as_bytes()];
-        lease
-            .attached
-            .link
-            .send_unheard(RELEASE.by_text(&keys, &arguments));
-    }
 }

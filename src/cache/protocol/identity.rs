@@ -32,9 +32,11 @@ pub(crate) async fn ask(store: &CacheClient, own: &Executor<'_>) -> Result<Datab
     let began = Instant::now();
     let identity = prepared(diesel::sql_query(question::IDENTITY));
     let identity: question::Identity = own.one(identity).await?;
-    // It was asked for its clock in the middle of this time, as well as is known.
-    let since = chrono::TimeDelta::from_std(began.elapsed() / 2).unwrap_or_default();
-    store.set_clock(identity.now + since);
+    // The clock was read at some moment of this time. Taken for the first moment, it is never behind: what has ended by
+    // the database's clock has ended here, even if the response was late.
+    let since = chrono::TimeDelta::from_std(began.elapsed()).unwrap_or_default();
+    let now = identity.now.checked_add_signed(since);
+    store.set_clock(now.unwrap_or(identity.now));
     let cluster = if identity.tells_cluster {
         let cluster = prepared(diesel::sql_query(question::CLUSTER));
         let cluster: question::Cluster = own.one(cluster).await?;

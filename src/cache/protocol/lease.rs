@@ -16,12 +16,34 @@ use super::unavailable::Unusable;
 use crate::Result;
 use crate::cache::entry::Entry;
 use crate::cache::keys::EntryKey;
-use crate::cache::scripts::{LEASE, Reply};
+use crate::cache::scripts::{LEASE, RELEASE, Reply};
 
-/// The lease of an entry. Without a nonce for kinds that may be out of date, which need no lease.
+/// The lease of an entry, from its request on. Without a nonce for kinds that may be out of date, which need no lease.
 pub(crate) struct Lease {
     pub(crate) attached: Arc<ShardSession>,
     pub(crate) nonce: String,
+    /// The key of the lease, until it is used or was not granted.
+    pub(crate) unused: Option<String>,
+}
+
+/// Releases an unused lease, for example on cancellation while its request is in flight. If the release is lost, the lease
+/// expires.
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(key) = self.unused.take() {
+            release(&self.attached, &self.nonce, &[key]);
+        }
+    }
+}
+
+/// Releases unused leases without waiting for the response.
+pub(crate) fn release(attached: &ShardSession, nonce: &str, leases: &[String]) {
+    let names = &attached.names;
+    let mut keys = vec![names.generation_key.as_str(), names.epoch.as_str()];
+    keys.extend(leases.iter().map(String::as_str));
+    let arguments = [names.generation.as_bytes(), nonce.as_bytes()];
+    let command = RELEASE.by_text(&keys, &arguments);
+    attached.link.send_unheard(command);
 }
 
 /// The outcome of a request for a lease.
@@ -53,8 +75,12 @@ async fn lease_in<T: Entry>(
 ) -> Result<LeaseOutcome<T>, Unusable> {
     if name.kind.is_aging() {
         let attached = Arc::clone(attached);
-        let nonce = String::new();
-        return Ok(LeaseOutcome::Granted(Lease { attached, nonce }));
+        let (nonce, unused) = (String::new(), None);
+        return Ok(LeaseOutcome::Granted(Lease {
+            attached,
+            nonce,
+            unused,
+        }));
     }
     let shard = name.shard(store.settings.shards);
     let nonce = Uuid::now_v7().simple().to_string();
@@ -71,11 +97,17 @@ async fn lease_in<T: Entry>(
             milliseconds.as_bytes(),
             if anew { b"1" } else { b"0" },
         ];
-        match step(&store.counters, attached, &LEASE, &keys, &arguments).await? {
-            Reply::Granted => {
-                let attached = Arc::clone(attached);
-                return Ok(LeaseOutcome::Granted(Lease { attached, nonce }));
-            }
+        let mut requested = Lease {
+            attached: Arc::clone(attached),
+            nonce: nonce.clone(),
+            unused: Some(keys[2].to_owned()),
+        };
+        let reply = step(&store.counters, attached, &LEASE, &keys, &arguments).await;
+        if !matches!(reply, Ok(Reply::Granted)) {
+            requested.unused = None;
+        }
+        match reply? {
+            Reply::Granted => return Ok(LeaseOutcome::Granted(requested)),
             Reply::Value(bytes) => {
                 match store.decoded(names, name, &bytes) {
                     Some(decoded) => return Ok(LeaseOutcome::Found(decoded.value)),

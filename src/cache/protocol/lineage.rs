@@ -42,6 +42,7 @@ struct Lower {
 
 impl Lineage {
     pub(crate) fn new(usage: Arc<Usage>) -> Self {
+        usage.watch();
         Self {
             start: Instant::now(),
             next: AtomicU64::new(u64::MAX),
@@ -63,7 +64,7 @@ impl Lineage {
         self.losses.store(losses, Ordering::Relaxed);
     }
 
-    /// Checks whether a connection was lost, or another was opened after that, since the database was asked last.
+    /// Checks whether another server may answer since the database was asked last.
     pub(crate) fn is_unsettled(&self) -> bool {
         self.usage.losses() != AtomicU64::load(&self.losses, Ordering::Relaxed)
     }
@@ -82,16 +83,22 @@ impl Lineage {
         self.now() >= AtomicU64::load(&self.next, Ordering::Relaxed)
     }
 
-    /// Returns `true` for one of the readers that arrive while a check is due.
+    /// Returns `true` for one of the readers that arrive while a check is due. The next check is due as if this one succeeded:
+    /// while the database does not respond, checks must not pile up.
     pub(crate) fn claim(&self) -> bool {
         let next = AtomicU64::load(&self.next, Ordering::Relaxed);
         let now = self.now();
-        let again = now.saturating_add(u64::try_from(AGAIN.as_millis()).unwrap_or(u64::MAX));
+        let again = now.saturating_add(u64::try_from(EVERY.as_millis()).unwrap_or(u64::MAX));
         now >= next
             && self
                 .next
                 .compare_exchange(next, again, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
+    }
+
+    /// Makes the next check due soon: this one has failed.
+    pub(crate) fn has_failed(&self) {
+        self.ask_in(AGAIN);
     }
 
     fn lower(&self) -> MutexGuard<'_, Option<Lower>> {
@@ -107,6 +114,7 @@ impl Lineage {
 
     /// Records that the database is on this timeline.
     pub(crate) fn is_known(&self, timeline: &str) {
+        self.usage.found_on(timeline);
         self.ask_in(EVERY);
         let mut lower = self.lower();
         if lower
@@ -150,5 +158,26 @@ impl Lineage {
             let is_allowed = lower.allowed.is_some_and(|until| Instant::now() < until);
             (is_allowed, lower.since.elapsed() >= LONG_ENOUGH)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::{AGAIN, EVERY, Lineage};
+    use crate::engine::usage::Usage;
+
+    #[test]
+    fn checks_of_a_database_that_does_not_respond_do_not_pile_up() {
+        let lineage = Lineage::new(Usage::new());
+        lineage.is_known("1");
+        lineage.on_database_error();
+        let until_next = || lineage.next.load(Ordering::Relaxed) - lineage.now();
+        assert!(lineage.is_due() && lineage.claim());
+        assert!(!lineage.claim());
+        assert!(u128::from(until_next()) > (EVERY / 2).as_millis());
+        lineage.has_failed();
+        assert!(u128::from(until_next()) <= AGAIN.as_millis());
     }
 }

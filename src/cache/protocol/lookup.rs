@@ -17,6 +17,7 @@ use crate::Result;
 use crate::cache::entry::{Decoded, Entry};
 use crate::cache::keys::EntryKey;
 use crate::cache::mget::{self, Answer};
+use crate::cache::near::NearStart;
 use crate::cache::{count, events};
 
 /// The outcome of a read of the cache.
@@ -38,11 +39,12 @@ pub(crate) async fn look_up<'s, T: Entry>(store: &'s CacheClient, name: EntryKey
         return bypass(store, name);
     }
     confirm(store).await;
+    let start = store.near_start(&name);
     match get(store, &name).await {
         Ok(Some(decoded)) if !(decoded.is_due && store.settings.early_refresh) => {
-            hit(store, &name, decoded.value)
+            hit(store, &name, decoded.value, start)
         }
-        Ok(found) => boxed(take_turns(store, name, found)).await,
+        Ok(found) => boxed(take_turns(store, name, found, start)).await,
         Err(_) => bypass(store, name),
     }
 }
@@ -53,18 +55,19 @@ async fn take_turns<'s, T: Entry>(
     store: &'s CacheClient,
     name: EntryKey,
     mut found: Option<Decoded<T>>,
+    start: Option<NearStart>,
 ) -> Lookup<'s, T> {
     for is_last in [false, true] {
         let due = match found.take() {
             Some(decoded) if !(decoded.is_due && store.settings.early_refresh) => {
-                return hit(store, &name, decoded.value);
+                return hit(store, &name, decoded.value, start);
             }
             found => found.map(|decoded| decoded.value),
         };
         match store.single_flight.join(&name) {
             // An entry that is due is filled by one; the others have its value.
             Flight::Follower(following) => match due {
-                Some(value) => return hit(store, &name, value),
+                Some(value) => return hit(store, &name, value, start),
                 None => {
                     let settings = &store.settings;
                     let patience = settings.lease_wait.max(settings.response_timeout);
@@ -80,7 +83,9 @@ async fn take_turns<'s, T: Entry>(
             Flight::Leader(turn) => {
                 let round = lease(store, &name, due.is_some()).await;
                 match (round, due) {
-                    (Ok(LeaseOutcome::Found(value)), _) => return hit(store, &name, value),
+                    (Ok(LeaseOutcome::Found(value)), _) => {
+                        return hit(store, &name, value, start);
+                    }
                     (Ok(LeaseOutcome::Granted(lease)), due) => {
                         if due.is_some() {
                             count(&store.counters.early_refreshes);
@@ -89,7 +94,7 @@ async fn take_turns<'s, T: Entry>(
                         events::entry(name.kind.word(), "miss");
                         return Lookup::Miss(Fill::new(store, name, Some(lease), Some(turn)));
                     }
-                    (_, Some(value)) => return hit(store, &name, value),
+                    (_, Some(value)) => return hit(store, &name, value, start),
                     // The read cannot be shared: its followers do not wait any longer.
                     (Ok(LeaseOutcome::Bypass) | Err(_), None) => break,
                 }
@@ -118,10 +123,15 @@ pub(crate) fn near<T: Entry>(store: &CacheClient, name: &EntryKey) -> Option<T> 
     near.get(name)?.downcast_ref::<T>().cloned()
 }
 
-fn hit<'s, T: Entry>(store: &'s CacheClient, name: &EntryKey, value: T) -> Lookup<'s, T> {
+fn hit<'s, T: Entry>(
+    store: &'s CacheClient,
+    name: &EntryKey,
+    value: T,
+    start: Option<NearStart>,
+) -> Lookup<'s, T> {
     count(&store.counters.hits);
     events::entry(name.kind.word(), "hit");
-    keep_near(store, name, &value);
+    keep_near(store, name, &value, start);
     Lookup::Hit(value)
 }
 

@@ -236,7 +236,8 @@ impl bb8::ManageConnection for Manager {
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection> {
-        let opening = self.usage.opens();
+        #[cfg_attr(not(feature = "redis"), allow(unused_mut))]
+        let mut opening = self.usage.opens();
         let connection = match self.connector.connect().await {
             Ok(mut inner) => {
                 let statements = usize::try_from(self.config.prepared_statements);
@@ -244,6 +245,10 @@ impl bb8::ManageConnection for Manager {
                     self.config.response_limit(),
                     statements.unwrap_or(usize::MAX),
                 );
+                #[cfg(feature = "redis")]
+                if self.usage.is_watched() {
+                    opening.is_on(inner.timeline().await);
+                }
                 let usage = opening.done();
                 if self.config.asks_for_read_only() {
                     usage.set_always_read_only();

@@ -62,8 +62,16 @@ pub(super) struct Refusal {
 
 impl Manager {
     fn open(&self) -> Result<Connection> {
-        let opening = self.usage.opens();
+        #[cfg_attr(not(feature = "redis"), allow(unused_mut))]
+        let mut opening = self.usage.opens();
         let mut inner = self.connector.connect()?;
+        #[cfg(feature = "redis")]
+        if self.usage.is_watched() {
+            let timeline = diesel::sql_query(crate::sql::cache::TIMELINE);
+            let found: QueryResult<crate::sql::cache::Timeline> =
+                diesel::RunQueryDsl::get_result(timeline, &mut inner);
+            opening.is_on(found.ok().and_then(|found| found.timeline));
+        }
         let prepared = Arc::<AtomicU32>::default();
         inner.set_instrumentation(Counting {
             prepared: Arc::clone(&prepared),
@@ -155,7 +163,9 @@ pub(super) fn proven(mut connection: Found, patience: Duration) -> Option<Found>
         match found.inner.batch_execute(PROOF_OF_HEALTH) {
             // Given back to the pool if it is not waited for any more.
             Ok(()) => drop(sender.send(connection)),
-            Err(_) => found.usage.lose(),
+            Err(_) => {
+                found.usage.lose();
+            }
         }
     });
     asked.ok()?;

@@ -134,6 +134,23 @@ impl Connection {
         }
     }
 
+    /// Returns the timeline of the server; `None` if it is a standby or does not respond.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn timeline(&self) -> Option<String> {
+        let sending = pin!(
+            self.client()
+                .ok()?
+                .simple_query(crate::sql::cache::TIMELINE)
+        );
+        let outcome = Operation::on(&self.driver).drive(sending).await;
+        let rows = outcome.ok()?.into_iter();
+        let mut timelines = rows.filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.try_get(0).ok()?.map(str::to_owned),
+            _ => None,
+        });
+        timelines.next()
+    }
+
     fn client(&self) -> QueryResult<&Client> {
         if self.is_desynchronized.load(Ordering::Relaxed) {
             let message = "the connection was lost with a COPY".to_owned();

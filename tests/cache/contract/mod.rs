@@ -2,7 +2,7 @@ use super::*;
 use crate::servers::{self, REDIS, Raw, Turnstile};
 use crate::wire::Wire;
 use wundr_db::cache::{CacheConfig, CachedKind, Unfenced};
-use wundr_db::testing::{PostgresServer, Proxy, RedisServer, migrated_database};
+use wundr_db::testing::{PostgresServer, Proxy, ProxyMode, RedisServer, migrated_database};
 use wundr_db::{
     AnalysisId, AnalysisSummary, AnalysisType, Config, ConfigCategory, ConfigurationScope, Error,
     Json, MetricCategory, NewAnalysis, NewAnalysisMetric, NewConfiguration, NewOrganization,
@@ -20,6 +20,7 @@ mod doubles;
 mod events;
 mod faults;
 mod foreign;
+mod hostile;
 mod origin;
 mod reach;
 mod readers;
