@@ -103,6 +103,9 @@ mod crypto;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod engine;
 mod error;
+#[cfg(feature = "cache-faults")]
+#[doc(hidden)]
+pub mod foreign;
 mod live;
 mod mapping;
 #[cfg(feature = "migrations")]

@@ -336,6 +336,12 @@ impl Cursor {
         K::is_last(&self.key)
     }
 
+    /// Returns the name of the sort column for which the cursor was made.
+    #[cfg(feature = "cache-faults")]
+    pub(crate) fn sort(&self) -> &str {
+        &self.sort
+    }
+
     /// Returns the id of the cursor's row, whose position is looked up.
     pub(crate) const fn id(&self) -> Uuid {
         self.id

@@ -5,6 +5,7 @@ mod support;
 
 mod changes;
 mod files;
+mod foreign_bytes;
 mod ingest;
 mod instrumentation;
 mod migrations;

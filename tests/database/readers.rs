@@ -1,7 +1,7 @@
 //! The readers that the examples share: their unit tests, and the Flask releases that come with the crate.
 
 #[path = "../../examples/readers/mod.rs"]
-mod readers;
+pub mod readers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
