@@ -10,6 +10,7 @@ mod ingest;
 mod instrumentation;
 mod migrations;
 mod pages;
+mod plans;
 mod readers;
 mod rights;
 mod schema;

@@ -1,0 +1,61 @@
+-- The rows for the plans: 300 organizations, 1,500 projects, 6,000 analyses and 20,000 issues among them.
+INSERT INTO public.users (email, name)
+  SELECT n || '@example.org', 'User ' || n FROM generate_series(1, 3000) AS n;
+INSERT INTO public.user_sessions (user_id, token_hash, refresh_token_hash, expires_at)
+  SELECT id, md5(id::text), md5(id::text || 'r'), NOW() + (row_number() OVER () || ' minutes')::interval
+  FROM public.users;
+INSERT INTO public.organizations (name, slug)
+  SELECT 'Organization ' || n, 'org-' || n FROM generate_series(1, 300) AS n;
+
+CREATE TEMPORARY TABLE a_user AS SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM public.users;
+CREATE TEMPORARY TABLE an_organization AS
+  SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM public.organizations;
+
+INSERT INTO public.organization_members (organization_id, user_id, role)
+  SELECT o.id, u.id, 'member' FROM a_user u JOIN an_organization o ON o.n IN (u.n % 300, (u.n + 7) % 300);
+INSERT INTO public.projects (organization_id, name, created_by, created_at)
+  SELECT o.id, 'Project ' || u.n, u.id, NOW() - (u.n || ' hours')::interval
+  FROM a_user u JOIN an_organization o ON o.n = u.n % 300 WHERE u.n < 1500;
+
+CREATE TEMPORARY TABLE a_project AS
+  SELECT id, created_by, row_number() OVER (ORDER BY id) - 1 AS n FROM public.projects;
+
+INSERT INTO public.project_members (project_id, user_id, role)
+  SELECT p.id, u.id, 'contributor' FROM a_user u JOIN a_project p ON p.n IN (u.n % 1500, (u.n + 7) % 1500);
+INSERT INTO analysis.analyses
+    (project_id, type, status, progress, started_at, completed_at, duration_seconds, created_by, created_at)
+  SELECT p.id, (enum_range(NULL::analysis.analysis_type))[1 + k % 3], status::analysis.analysis_status,
+    CASE status WHEN 'completed' THEN 100 ELSE 0 END,
+    CASE WHEN status <> 'pending' THEN created END,
+    CASE WHEN status = 'completed' THEN created + INTERVAL '1 minute' END,
+    CASE WHEN status = 'completed' THEN 60 END,
+    p.created_by, created
+  FROM a_project p CROSS JOIN generate_series(0, 3) AS k
+    CROSS JOIN LATERAL (
+      SELECT NOW() - (p.n || ' hours')::interval AS created,
+        CASE WHEN k = 3 AND p.n % 2 = 0 THEN 'pending' WHEN k >= 2 AND p.n % 2 = 1 THEN 'running' ELSE 'completed' END
+          AS status
+    ) AS state;
+INSERT INTO analysis.analysis_leases (analysis_id, worker, expires_at)
+  SELECT id, 'worker', NOW() + (row_number() OVER () || ' hours')::interval
+  FROM analysis.analyses WHERE status = 'running';
+
+CREATE TEMPORARY TABLE an_analysis AS
+  SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM analysis.analyses WHERE status = 'completed';
+
+INSERT INTO analysis.analysis_issues (analysis_id, type, severity, status, rule_id, title, file_path, line_number)
+  SELECT a.id, (enum_range(NULL::analysis.issue_type))[1 + k % 4],
+    (enum_range(NULL::analysis.issue_severity))[1 + k % 4], 'open', 'rule-' || k % 9, 'Title ' || k,
+    'src/' || k % 5 || '.rs', k
+  FROM an_analysis a CROSS JOIN generate_series(1, 40) AS k WHERE a.n < 500;
+INSERT INTO analysis.analysis_results (analysis_id, file_path)
+  SELECT a.id, 'src/' || k || '.rs' FROM an_analysis a CROSS JOIN generate_series(1, 5) AS k WHERE a.n < 500;
+INSERT INTO analysis.analysis_metrics (analysis_id, metric_name, metric_value, category)
+  SELECT a.id, 'metric-' || k, k, (enum_range(NULL::analysis.metric_category))[1]
+  FROM an_analysis a CROSS JOIN generate_series(1, 3) AS k;
+INSERT INTO analysis.duplicate_groups (analysis_id, hash, similarity_percentage, total_lines, files)
+  SELECT a.id, md5(a.n::text), 100, 10, '[]' FROM an_analysis a WHERE a.n < 4000;
+INSERT INTO audit.audit_logs (user_id, organization_id, action, resource_type, created_at)
+  SELECT u.id, o.id, (enum_range(NULL::audit.audit_action))[1], 'project', NOW() - (u.n || ' seconds')::interval
+  FROM a_user u JOIN an_organization o ON o.n = u.n % 10;
+ANALYZE;
