@@ -12,45 +12,45 @@ use crate::*;
 
 /// Calls a macro with the list of the tables. Everything that needs all of them takes them from here.
 ///
-/// An entry has the accessor on `Db` and `Tx`, the repository, the row, the row to be created, the key, the name with
-/// its schema, and the columns that contain secrets.
+/// An entry has the name with its schema, the repository, the row, the row to be created, the key, and the columns that
+/// contain secrets. The name is also that of the accessor on `Db` and `Tx`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_each_table {
     ($then:ident) => {
         $then! {
-            users: Users, User, NewUser, UserId, "public.users", [];
-            user_sessions: UserSessions, UserSession, NewUserSession, UserSessionId, "public.user_sessions", ["token_hash", "refresh_token_hash"];
-            organizations: Organizations, Organization, NewOrganization, OrganizationId, "public.organizations", [];
-            organization_members: OrganizationMembers, OrganizationMember, NewOrganizationMember, OrganizationMemberId, "public.organization_members", [];
-            projects: Projects, Project, NewProject, ProjectId, "public.projects", [];
-            project_members: ProjectMembers, ProjectMember, NewProjectMember, ProjectMemberId, "public.project_members", [];
-            analyses: Analyses, Analysis, NewAnalysis, AnalysisId, "analysis.analyses", [];
-            analysis_results: AnalysisResults, AnalysisResult, NewAnalysisResult, AnalysisResultId, "analysis.analysis_results", [];
-            analysis_issues: AnalysisIssues, AnalysisIssue, NewAnalysisIssue, AnalysisIssueId, "analysis.analysis_issues", [];
-            analysis_metrics: AnalysisMetrics, AnalysisMetric, NewAnalysisMetric, AnalysisMetricId, "analysis.analysis_metrics", [];
-            dependency_graphs: DependencyGraphs, DependencyGraph, NewDependencyGraph, DependencyGraphId, "analysis.dependency_graphs", [];
-            duplicate_groups: DuplicateGroups, DuplicateGroup, NewDuplicateGroup, DuplicateGroupId, "analysis.duplicate_groups", [];
-            setup_profiles: SetupProfiles, SetupProfile, NewSetupProfile, SetupProfileId, "setup.setup_profiles", [];
-            setup_sessions: SetupSessions, SetupSession, NewSetupSession, SetupSessionId, "setup.setup_sessions", [];
-            setup_steps: SetupSteps, SetupStep, NewSetupStep, SetupStepId, "setup.setup_steps", [];
-            tools: Tools, Tool, NewTool, ToolId, "setup.tools", [];
-            configurations: Configurations, Configuration, NewConfiguration, ConfigurationId, "setup.configurations", ["value"];
-            integrations: Integrations, Integration, NewIntegration, IntegrationId, "setup.integrations", ["credentials", "webhook_secret"];
-            audit_logs: AuditLogs, AuditLog, NewAuditLog, AuditLogId, "audit.audit_logs", [];
-            system_logs: SystemLogs, SystemLog, NewSystemLog, SystemLogId, "audit.system_logs", [];
+            public.users: Users, User, NewUser, UserId, [];
+            public.user_sessions: UserSessions, UserSession, NewUserSession, UserSessionId, ["token_hash", "refresh_token_hash"];
+            public.organizations: Organizations, Organization, NewOrganization, OrganizationId, [];
+            public.organization_members: OrganizationMembers, OrganizationMember, NewOrganizationMember, OrganizationMemberId, [];
+            public.projects: Projects, Project, NewProject, ProjectId, [];
+            public.project_members: ProjectMembers, ProjectMember, NewProjectMember, ProjectMemberId, [];
+            analysis.analyses: Analyses, Analysis, NewAnalysis, AnalysisId, [];
+            analysis.analysis_results: AnalysisResults, AnalysisResult, NewAnalysisResult, AnalysisResultId, [];
+            analysis.analysis_issues: AnalysisIssues, AnalysisIssue, NewAnalysisIssue, AnalysisIssueId, [];
+            analysis.analysis_metrics: AnalysisMetrics, AnalysisMetric, NewAnalysisMetric, AnalysisMetricId, [];
+            analysis.dependency_graphs: DependencyGraphs, DependencyGraph, NewDependencyGraph, DependencyGraphId, [];
+            analysis.duplicate_groups: DuplicateGroups, DuplicateGroup, NewDuplicateGroup, DuplicateGroupId, [];
+            setup.setup_profiles: SetupProfiles, SetupProfile, NewSetupProfile, SetupProfileId, [];
+            setup.setup_sessions: SetupSessions, SetupSession, NewSetupSession, SetupSessionId, [];
+            setup.setup_steps: SetupSteps, SetupStep, NewSetupStep, SetupStepId, [];
+            setup.tools: Tools, Tool, NewTool, ToolId, [];
+            setup.configurations: Configurations, Configuration, NewConfiguration, ConfigurationId, ["value"];
+            setup.integrations: Integrations, Integration, NewIntegration, IntegrationId, ["credentials", "webhook_secret"];
+            audit.audit_logs: AuditLogs, AuditLog, NewAuditLog, AuditLogId, [];
+            audit.system_logs: SystemLogs, SystemLog, NewSystemLog, SystemLogId, [];
         }
     };
 }
 
 macro_rules! tables {
-    ($($accessor:ident: $name:ident, $row:ident, $new:ident, $id:ident, $table:literal, $secret:tt;)*) => {
+    ($($schema:ident.$table:ident: $name:ident, $row:ident, $new:ident, $id:ident, $secret:tt;)*) => {
         /// A table of the design.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Table {
             $(
-                #[doc = concat!("`", $table, "`.")]
+                #[doc = concat!("`", stringify!($schema), ".", stringify!($table), "`.")]
                 $name,
             )*
         }
@@ -63,7 +63,7 @@ macro_rules! tables {
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$name => $table,)*
+                    $(Self::$name => concat!(stringify!($schema), ".", stringify!($table)),)*
                 }
             }
 

@@ -5,12 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::schema::{analysis, audit, public, setup};
-use crate::{
-    Analysis, AnalysisIssue, AnalysisMetric, AnalysisResult, AuditLog, Configuration,
-    DependencyGraph, DuplicateGroup, Error, Integration, MAX_LIMIT, Organization,
-    OrganizationMember, Project, ProjectMember, Result, SetupProfile, SetupSession, SetupStep,
-    SystemLog, Table, Tool, Unreadable, User, UserSession,
-};
+use crate::{Error, MAX_LIMIT, Result, Table, Unreadable};
 
 /// The number of rows that one statement reads.
 const ROWS: i64 = 100;
@@ -22,14 +17,14 @@ macro_rules! unreadable_in {
         let mut last: Option<Uuid> = None;
         loop {
             let mut query = $schema::$table::table
-                .select($row::as_select())
+                .select(crate::$row::as_select())
                 .order($schema::$table::id)
                 .limit(ROWS)
                 .into_boxed();
             if let Some(last) = last {
                 query = query.filter($schema::$table::id.gt(last));
             }
-            let rows = $executor.try_each::<_, $row>(query).await?;
+            let rows = $executor.try_each::<_, crate::$row>(query).await?;
             let is_last = rows.len() < 100;
             for row in rows {
                 // Without its key the next page cannot be requested.
@@ -80,33 +75,12 @@ impl Db {
         );
         let mut found = Vec::new();
         macro_rules! tables {
-            ($($variant:ident $schema:ident.$table:ident $row:ident),* $(,)?) => {
+            ($($schema:ident.$table:ident: $variant:ident, $row:ident, $new:ident, $id:ident, $secret:tt;)*) => {
                 match table {
                     $(Table::$variant => unreadable_in!(executor, found, limit, $variant, $schema.$table, $row),)*
                 }
             };
         }
-        tables!(
-            Users public.users User,
-            UserSessions public.user_sessions UserSession,
-            Organizations public.organizations Organization,
-            OrganizationMembers public.organization_members OrganizationMember,
-            Projects public.projects Project,
-            ProjectMembers public.project_members ProjectMember,
-            Analyses analysis.analyses Analysis,
-            AnalysisResults analysis.analysis_results AnalysisResult,
-            AnalysisIssues analysis.analysis_issues AnalysisIssue,
-            AnalysisMetrics analysis.analysis_metrics AnalysisMetric,
-            DependencyGraphs analysis.dependency_graphs DependencyGraph,
-            DuplicateGroups analysis.duplicate_groups DuplicateGroup,
-            SetupProfiles setup.setup_profiles SetupProfile,
-            SetupSessions setup.setup_sessions SetupSession,
-            SetupSteps setup.setup_steps SetupStep,
-            Tools setup.tools Tool,
-            Configurations setup.configurations Configuration,
-            Integrations setup.integrations Integration,
-            AuditLogs audit.audit_logs AuditLog,
-            SystemLogs audit.system_logs SystemLog,
-        )
+        crate::__for_each_table!(tables)
     }
 }

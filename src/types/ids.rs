@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::{Error, Result};
 
 macro_rules! ids {
-    ($($accessor:ident: $repository:ident, $row:ident, $new:ident, $name:ident, $table:literal, $secret:tt;)*) => {$(
+    ($($schema:ident.$table:ident: $repository:ident, $row:ident, $new:ident, $name:ident, $secret:tt;)*) => {$(
         #[doc = concat!("Key of [`", stringify!($row), "`](crate::", stringify!($row), ").")]
         ///
         /// Displayed, parsed and serialized as a hyphenated UUID.

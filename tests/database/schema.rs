@@ -371,8 +371,8 @@ fn target<N: NewRow>() -> (String, &'static [Column]) {
 
 /// [`target`] of every table's new row.
 macro_rules! targets {
-    ($($accessor:ident: $repository:ident, $row:ident, $new:ident, $id:ident, $table:literal, $secret:tt;)*) => {
-        [$(($table, target::<$new>())),*]
+    ($($schema:ident.$table:ident: $repository:ident, $row:ident, $new:ident, $id:ident, $secret:tt;)*) => {
+        [$((concat!(stringify!($schema), ".", stringify!($table)), target::<$new>())),*]
     };
 }
 

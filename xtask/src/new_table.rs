@@ -68,7 +68,7 @@ pub fn run(root: &Path, table: &str, schema: &str, row: Option<&str>) -> Result<
          - the columns, in {migration}/up.sql, src/schema.rs and src/models/{table}.rs;\n\
          - an index for each foreign key, and joinable! in src/schema.rs for a join;\n\
          - the methods of src/repositories/{table}.rs and their promises in tests/contracts/tables/{table}.rs;\n\
-         - docs/schema.md and CHANGELOG.md.\n\
+         - cargo xtask bless sql, docs/schema.md and CHANGELOG.md.\n\
          Then: cargo test --test database && cargo test --test contracts tables::{table}"
     );
     Ok(())
@@ -157,12 +157,11 @@ fn with_table(text: &str, names: &Names) -> Option<String> {
 
 /// Returns `src/tables.rs` with the table after the last one of its schema.
 fn with_entry(text: &str, names: &Names) -> Option<String> {
-    let of_schema = format!("\"{}.", names.schema);
+    let of_schema = format!("\n            {}.", names.schema);
     let last = text.rfind(&of_schema)?;
-    let end = last + text[last..].find('\n')? + 1;
-    let entry = names.fill(
-        "            __TABLE__: __ROWS__, __ROW__, New__ROW__, __ROW__Id, \"__SCHEMA__.__TABLE__\", [];\n",
-    );
+    let end = last + 1 + text[last + 1..].find('\n')? + 1;
+    let entry = names
+        .fill("            __SCHEMA__.__TABLE__: __ROWS__, __ROW__, New__ROW__, __ROW__Id, [];\n");
     Some(format!("{}{entry}{}", &text[..end], &text[end..]))
 }
 
@@ -240,7 +239,7 @@ mod tests {
         let entry = with
             .find("webhooks: Webhooks, Webhook, NewWebhook, WebhookId")
             .unwrap();
-        assert!(with.find("\"setup.integrations\"").unwrap() < entry);
-        assert!(entry < with.find("\"audit.audit_logs\"").unwrap());
+        assert!(with.find("setup.integrations:").unwrap() < entry);
+        assert!(entry < with.find("audit.audit_logs:").unwrap());
     }
 }

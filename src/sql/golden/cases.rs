@@ -69,8 +69,8 @@ fn add_writes(registry: &mut Registry) {
     registry.add("upsert_organization_member", &upsert_member(&member()));
 
     macro_rules! insert_many {
-        ($($accessor:ident: $repository:ident, $row:ident, $new:ident, $id:ident, $table:literal, $secret:tt;)*) => {$(
-            let name = concat!("insert_many_", stringify!($accessor));
+        ($($schema:ident.$table:ident: $repository:ident, $row:ident, $new:ident, $id:ident, $secret:tt;)*) => {$(
+            let name = concat!("insert_many_", stringify!($table));
             registry.add(name, &insert_many::<crate::$new>(&[]));
         )*};
     }
