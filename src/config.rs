@@ -49,6 +49,7 @@ pub enum Recycling {
     /// The async engine detects a connection that the server has closed as soon as the runtime
     /// reads the end of the stream. The blocking engine detects it at the connection's next
     /// statement, which then fails with [`Error::Connection`], once for each such connection.
+    /// A transaction does not fail for this reason: it begins on another connection.
     #[default]
     Fast,
     /// Checks that the server responds, with one round trip for each checkout.

@@ -47,6 +47,8 @@ pub(crate) struct Use {
     /// 0 if the connection is idle, or executes no statement.
     taken: AtomicU64,
     statement_began: AtomicU64,
+    /// The connection has been idle in the pool. It may have been closed meanwhile.
+    was_idle: AtomicBool,
     /// The connection is not used again after the current use.
     is_retired: AtomicBool,
     /// The caller requested a read-only transaction.
@@ -280,6 +282,7 @@ impl Opening {
             epoch: self.epoch,
             taken: AtomicU64::new(0),
             statement_began: AtomicU64::new(0),
+            was_idle: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
             is_always_read_only: AtomicBool::new(false),
@@ -319,6 +322,14 @@ impl Use {
         self.taken.store(0, Ordering::Relaxed);
         self.statement_began.store(0, Ordering::Relaxed);
         self.is_read_only.store(false, Ordering::Relaxed);
+        self.was_idle.store(true, Ordering::Relaxed);
+    }
+
+    /// Checks whether an error of `BEGIN` can be one of the time in which the connection was idle.
+    ///
+    /// `BEGIN` has no effect of its own and can be sent again on another connection.
+    pub(crate) fn was_lost_while_idle(&self, error: &Error) -> bool {
+        matches!(error, Error::Connection { .. }) && self.was_idle.load(Ordering::Relaxed)
     }
 
     /// Records that a statement begins.

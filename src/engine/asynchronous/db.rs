@@ -403,9 +403,28 @@ impl Db {
         })
     }
 
+    /// Begins a transaction. If a connection was closed while it was idle, another one is taken. After the acquire
+    /// timeout, no other is tried.
     pub(super) async fn begin(&self, options: &TransactionOptions) -> Result<Tx> {
-        let connection = self.checkout().await?;
-        let mut tx = Tx {
+        let started = Instant::now();
+        loop {
+            let mut tx = self.new_tx(options, self.checkout().await?);
+            let begin = options.begin();
+            let connection = &mut tx.connection.inner;
+            let begun = AnsiTransactionManager::begin_transaction_sql(connection, &begin).await;
+            let Err(error) = begun else {
+                return Ok(tx);
+            };
+            let error = tx.failed(error);
+            let is_in_time = started.elapsed() < self.config.acquire_timeout;
+            if !is_in_time || !tx.connection.usage.was_lost_while_idle(&error) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn new_tx(&self, options: &TransactionOptions, connection: Pooled) -> Tx {
+        let tx = Tx {
             connection,
             occupancy: Occupancy::default(),
             failed: AtomicBool::new(false),
@@ -422,12 +441,6 @@ impl Db {
         if options.is_read_only() {
             tx.connection.usage.set_read_only();
         }
-        let begin = options.begin();
-        let begun =
-            AnsiTransactionManager::begin_transaction_sql(&mut tx.connection.inner, &begin).await;
-        match begun {
-            Ok(()) => Ok(tx),
-            Err(error) => Err(tx.failed(error)),
-        }
+        tx
     }
 }

@@ -332,12 +332,32 @@ impl Db {
         }
     }
 
+    /// Begins a transaction. If a connection was closed while it was idle, another one is taken. After the acquire
+    /// timeout, no other is tried.
     pub(super) fn begin(&self, options: &TransactionOptions) -> Result<Tx> {
-        let connection = self.checkout()?;
+        let started = Instant::now();
+        loop {
+            let mut tx = self.new_tx(options, self.checkout()?);
+            let begin = options.begin();
+            let connection = &mut tx.connection().inner;
+            let begun = AnsiTransactionManager::begin_transaction_sql(connection, &begin);
+            let Err(error) = begun else {
+                tx.usage.answered();
+                return Ok(tx);
+            };
+            let error = tx.failed(error);
+            let is_in_time = started.elapsed() < self.config.acquire_timeout;
+            if !is_in_time || !tx.usage.was_lost_while_idle(&error) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn new_tx(&self, options: &TransactionOptions, connection: Pooled) -> Tx {
         if options.is_read_only() {
             connection.usage.set_read_only();
         }
-        let mut tx = Tx {
+        Tx {
             occupancy: Occupancy::default(),
             usage: Arc::clone(&connection.usage),
             connection: Mutex::new(connection),
@@ -348,16 +368,6 @@ impl Db {
             #[cfg(feature = "redis")]
             cache: self.cache.clone(),
             ended: false,
-        };
-        let begin = options.begin();
-        let begun =
-            AnsiTransactionManager::begin_transaction_sql(&mut tx.connection().inner, &begin);
-        match begun {
-            Ok(()) => {
-                tx.usage.answered();
-                Ok(tx)
-            }
-            Err(error) => Err(tx.failed(error)),
         }
     }
 }

@@ -596,3 +596,68 @@ async fn no_more_statements_stay_prepared_behind_a_pgbouncer() {
         }
     }
 }
+
+/// `BEGIN` has no effect: it is sent again, on a new connection.
+#[both_engines]
+#[case]
+async fn a_transaction_begins_on_another_connection_if_an_idle_one_was_closed() {
+    const IDLE: usize = 4;
+    let database = migrated_database().unwrap();
+    let mut observer = Observer::of(&database.url());
+    let proxy = Proxy::start(&database).unwrap();
+    let config = Config::new(&proxy.url_of(&database)).unwrap();
+    let db = Db::connect(config.max_connections(4)).await.unwrap();
+    let inside = Arc::new(AtomicU32::new(0));
+    let mut made = 0;
+    for round in 0..3 {
+        // All connections are open and idle.
+        inside.store(0, Ordering::Relaxed);
+        let opened = side_by_side(IDLE, {
+            let (db, inside) = (db.clone(), inside.clone());
+            async move |_| {
+                db.transaction(async |tx| -> Result<()> {
+                    tx.users().count(&UserFilter::new()).await?;
+                    inside.fetch_add(1, Ordering::Relaxed);
+                    while AtomicU32::load(&inside, Ordering::Relaxed) < 4 {
+                        pause().await;
+                    }
+                    Ok(())
+                })
+                .await
+            }
+        })
+        .await;
+        assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+        assert_eq!(db.pool().idle_connections(), 4);
+        match round {
+            0 => proxy.cut(),
+            _ => observer.run(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            ),
+        }
+        for number in 0..2 {
+            let user = NewUser::new(format!("{round}-{number}@x"), "x");
+            db.transaction(async |tx| tx.users().create(user).await)
+                .await
+                .unwrap();
+        }
+        // So do units of the crate's own.
+        let many = (0..1_500).map(|number| NewUser::new(format!("{round}+{number}@x"), "x"));
+        let many: Vec<_> = many.collect();
+        db.users().create_many(&many).await.unwrap();
+        made += 1_502;
+        assert_eq!(observer.count("public.users"), made);
+    }
+
+    // A new connection that is lost says so.
+    proxy
+        .set(ProxyMode::SwallowAnswerTo("BEGIN".to_owned()))
+        .unwrap();
+    proxy.cut();
+    let lost = db
+        .transaction(async |tx| tx.users().count(&UserFilter::new()).await)
+        .await
+        .unwrap_err();
+    assert_eq!(lost.fate(), Some(Fate::NotSent), "{lost:?}");
+}
