@@ -94,16 +94,21 @@ async fn statements_that_the_server_has_forgotten_fail_one_transaction() {
     assert!(failures.iter().all(Error::is_retryable), "{failures:?}");
 }
 
+/// A trigger that names the column is in the way of its change, and is made again.
 const MAKE_THE_ENUM_ANEW: &str = "
     ALTER TYPE public.user_role RENAME TO old_role;
-    DO $$ DECLARE words text; BEGIN
+    DO $$ DECLARE words text; trigger text; BEGIN
         SELECT pg_catalog.string_agg(pg_catalog.quote_literal(enumlabel), ', ' ORDER BY enumsortorder)
           INTO words FROM pg_catalog.pg_enum WHERE enumtypid = 'public.old_role'::regtype;
         EXECUTE 'CREATE TYPE public.user_role AS ENUM (' || words || ')';
+        SELECT pg_catalog.pg_get_triggerdef(oid) INTO STRICT trigger
+          FROM pg_catalog.pg_trigger WHERE tgname = 'trg_users_end_sessions';
+        DROP TRIGGER trg_users_end_sessions ON public.users;
+        ALTER TABLE public.users ALTER COLUMN role DROP DEFAULT,
+            ALTER COLUMN role TYPE public.user_role USING role::text::public.user_role;
+        ALTER TABLE public.users ALTER COLUMN role SET DEFAULT 'viewer';
+        EXECUTE trigger;
     END $$;
-    ALTER TABLE public.users ALTER COLUMN role DROP DEFAULT,
-        ALTER COLUMN role TYPE public.user_role USING role::text::public.user_role;
-    ALTER TABLE public.users ALTER COLUMN role SET DEFAULT 'viewer';
     DROP TYPE public.old_role;
 ";
 
