@@ -210,6 +210,21 @@ pub enum Error {
         /// The reason. For a column that contains secrets, it does not depend on the value.
         reason: String,
     },
+    /// A secret could not be opened.
+    ///
+    /// Returned by [`Protected::expose`](crate::Protected::expose), not by the read of the row, so
+    /// that one lost key hides no other row.
+    #[error("{column}{} is sealed under key {key}: {reason}", .row.map(|row| format!(" of row {row}")).unwrap_or_default())]
+    Sealed {
+        /// The column with its table.
+        column: &'static str,
+        /// The row's key, if it is known.
+        row: Option<Uuid>,
+        /// The number of the key.
+        key: u16,
+        /// The reason.
+        reason: String,
+    },
     /// A migration failed.
     #[error("migration {version}: {message}")]
     Migration {
@@ -845,6 +860,12 @@ mod tests {
                 not_sent,
             ),
             (Error::ReadOnly, Advice::AgainElsewhere, None),
+            nothing(Error::Sealed {
+                column: "x",
+                row: None,
+                key: 1,
+                reason: text(),
+            }),
             nothing(Error::Decode {
                 what: "x".into(),
                 id: None,
@@ -887,6 +908,7 @@ mod tests {
                 | Error::Migration { .. }
                 | Error::Cache(_)
                 | Error::Unsupported { .. }
+                | Error::Sealed { .. }
                 | Error::Other { .. } => {}
             }
         }

@@ -132,7 +132,7 @@ pub use {bigdecimal, chrono, diesel, ipnetwork, serde_json, uuid};
 
 pub use config::{Config, Keepalives, Recycling};
 #[cfg(feature = "crypto")]
-pub use crypto::{RefreshToken, SessionKeys, SessionToken};
+pub use crypto::{Keyring, RefreshToken, SessionKeys, SessionToken};
 pub use error::{Advice, Constraint, Error, Fate, Result, SqlState};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use mapping::decoding::Unreadable;
@@ -140,7 +140,11 @@ pub use models::*;
 pub use pagination::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
 pub use tables::Table;
 pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
-pub use types::{Change, Document, Fields, Json, Secret, enums::*, ids::*};
+#[cfg(feature = "crypto")]
+pub use types::protected::KeyProvider;
+pub use types::{
+    Change, Document, Fields, Json, Protected, Sealed, Secret, SettingValue, enums::*, ids::*,
+};
 
 /// The items that the derives' code names. They are not part of the public interface.
 #[doc(hidden)]

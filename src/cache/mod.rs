@@ -107,7 +107,7 @@
 //!
 //! Redis receives neither tokens nor their hashes in the clear. A session is stored under a digest of its token's hash, and
 //! sealed with a key that is derived from that hash. Settings are stored as in the database; those marked `is_encrypted` are
-//! as the application has encrypted them. Everything else is stored as in its row.
+//! sealed there, and opened after they were read from the cache. Everything else is stored as in its row.
 
 pub(crate) mod circuit_breaker;
 mod config;

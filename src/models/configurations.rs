@@ -11,7 +11,7 @@ use crate::schema::public::projects;
 use crate::schema::setup::configurations;
 use crate::{
     Change, ConfigCategory, ConfigScope, ConfigurationId, Document, Error, Organization,
-    OrganizationId, Project, ProjectId, Result, User, UserId,
+    OrganizationId, Project, ProjectId, Result, SettingValue, User, UserId,
 };
 
 macro_rules! is_of_organization {
@@ -156,11 +156,11 @@ pub struct Configuration {
     pub category: ConfigCategory,
     /// The name, unique within scope and category.
     pub name: String,
-    /// The value. It is opaque if `is_encrypted`.
-    pub value: Document,
+    /// The value.
+    pub value: SettingValue,
     /// A description of the setting.
     pub description: Option<String>,
-    /// True if `value` is encrypted.
+    /// True if the value is encrypted: it is sealed in the database.
     pub is_encrypted: bool,
     /// The user that created it.
     pub created_by: UserId,
@@ -182,16 +182,16 @@ pub struct Configuration {
     keep(id, created_by)
 )]
 pub struct NewConfiguration {
-    id: ConfigurationId,
-    organization_id: Option<OrganizationId>,
-    project_id: Option<ProjectId>,
+    pub(crate) id: ConfigurationId,
+    pub(crate) organization_id: Option<OrganizationId>,
+    pub(crate) project_id: Option<ProjectId>,
     scope: ConfigScope,
     category: ConfigCategory,
     name: String,
-    value: Document,
+    pub(crate) value: Document,
     description: Option<String>,
     // Not an `Option`: a new value must always come with its flag.
-    is_encrypted: bool,
+    pub(crate) is_encrypted: bool,
     created_by: UserId,
 }
 
@@ -236,6 +236,8 @@ impl NewConfiguration {
     }
 
     /// Sets whether the value is encrypted. Default: `false`, also if an upsert replaces an encrypted value.
+    ///
+    /// An encrypted value is sealed with the keys of the `Db`, and bound to the setting. Without keys it is refused.
     #[must_use]
     pub fn is_encrypted(self, is_encrypted: bool) -> Self {
         Self {
@@ -254,11 +256,11 @@ pub struct ConfigurationChanges {
     pub category: Option<ConfigCategory>,
     /// New name.
     pub name: Option<String>,
-    /// New value. Set `is_encrypted`, too, if it differs from the old value in that.
+    /// New value. That of an encrypted setting must come with `is_encrypted`.
     pub value: Option<Document>,
     /// New description.
     pub description: Change<String>,
-    /// True if the value is encrypted.
+    /// True if the new value is encrypted. Needs a value.
     pub is_encrypted: Option<bool>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
     /// `updated_at`.

@@ -10,7 +10,7 @@ use crate::pagination::orders;
 use crate::schema::setup::integrations;
 use crate::{
     Change, Document, IntegrationId, IntegrationType, Organization, OrganizationId, Project,
-    ProjectId, Secret, SyncStatus, User, UserId,
+    ProjectId, Protected, Secret, SyncStatus, User, UserId,
 };
 
 /// A connection to an external service: a row of the design's `integrations`.
@@ -45,12 +45,12 @@ pub struct Integration {
     pub configuration: Document,
     /// The credentials for the service. They are left out of JSON.
     #[serde(skip)]
-    pub credentials: Option<Secret<Document>>,
+    pub credentials: Option<Protected<Document>>,
     /// The URL to which the service sends its events.
     pub webhook_url: Option<String>,
     /// The secret with which the service signs its events. It is left out of JSON.
     #[serde(skip)]
-    pub webhook_secret: Option<Secret<String>>,
+    pub webhook_secret: Option<Protected<String>>,
     /// True if it is in use.
     pub is_enabled: bool,
     /// The time at which the last synchronization ended, successfully or not.
@@ -90,7 +90,8 @@ pub struct NewIntegration {
     pub credentials: Option<Secret<Document>>,
     /// The URL to which the service sends its events.
     pub webhook_url: Option<String>,
-    /// The secret with which the service signs its events, at most 255 characters.
+    /// The secret with which the service signs its events, at most 255 characters, or 143 bytes if it is
+    /// sealed.
     pub webhook_secret: Option<Secret<String>>,
     /// True if it is in use. Default: `true`.
     #[row(or = "true")]

@@ -4,21 +4,25 @@ use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
+use super::secrets::{HasSecrets, seal};
 use super::*;
 use crate::schema::setup::configurations;
 use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::types::protected::{KeyProvider, Place};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
     ConfigurationOrder, ConfigurationScope, Document, Error, NewConfiguration, OrganizationId,
-    Page, Paged, ProjectId, Result, UserId,
+    Page, Paged, ProjectId, Result, Secret, UserId,
 };
 
 /// Stores and finds settings.
 #[repository]
 pub trait ConfigurationRepository: Send + Sync {
-    /// Creates a setting.
+    /// Creates a setting. An encrypted value is sealed with the keys of the database.
     ///
     /// # Errors
+    /// - [`Error::InvalidInput`] if the value is encrypted and the database has no keys, or a value
+    ///   that is not encrypted has the form of a sealed one
     /// - [`Error::Unique`] if the scope has a setting of this category and name
     /// - [`Error::ForeignKey`] if there is no such organization, project or user
     /// - [`Error::InvalidInput`] if a value cannot be stored
@@ -56,8 +60,7 @@ pub trait ConfigurationRepository: Send + Sync {
 
     /// Returns the setting that applies in the scope, with one query.
     ///
-    /// That is a project's own setting, or else its organization's, or else the global one. The
-    /// value is as stored, encrypted or not.
+    /// That is a project's own setting, or else its organization's, or else the global one.
     ///
     /// For a project that does not exist, the global setting applies.
     async fn effective(
@@ -129,6 +132,8 @@ pub trait ConfigurationRepository: Send + Sync {
     /// Updates a setting and returns it. Changes without an assignment return it as it is.
     ///
     /// # Errors
+    /// - [`Error::Check`] if the setting is encrypted, and a value is given without `is_encrypted`
+    /// - [`Error::InvalidInput`] if `is_encrypted` is given without a value
     /// - [`Error::NotFound`] if there is no such setting
     /// - [`Error::StaleWrite`] if the row was changed after the time that the changes expect
     /// - [`Error::Unique`] and [`Error::InvalidInput`] as in [`create`](Self::create)
@@ -191,12 +196,21 @@ impl Configurations<'_> {
 impl ConfigurationRepository for Configurations<'_> {
     async fn create(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
+        let new = sealed(&self.0, new)?;
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        Ok(write.finish(outcome).await?.opened(&self.0))
     }
 
     async fn create_many(&self, new: &[NewConfiguration]) -> Result<usize> {
+        let stored;
+        let new = if new.iter().any(has_secret) {
+            let each = new.iter().map(|new| sealed(&self.0, new.clone()));
+            stored = each.collect::<Result<Vec<_>>>()?;
+            &stored[..]
+        } else {
+            new
+        };
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -204,30 +218,32 @@ impl ConfigurationRepository for Configurations<'_> {
 
     async fn upsert(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;
+        if new.is_encrypted {
+            let stored = sealed(&self.0, new.clone())?;
+            let unit = UnitOfWork::begin(&self.0).await?;
+            let outcome = Configurations(unit.executor());
+            let outcome = outcome.upsert_sealed(stored, new.value).await;
+            return unit.end(outcome).await;
+        }
+        let new = sealed(&self.0, new)?;
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().upsert(&new).await;
         write.finish(outcome).await
     }
 
     async fn find(&self, id: ConfigurationId) -> Result<Option<Configuration>> {
-        self.0
-            .first(
-                configurations::table
-                    .find(id)
-                    .select(Configuration::as_select()),
-            )
-            .await
+        let query = configurations::table.find(id);
+        let query = query.select(Configuration::as_select());
+        let row: Option<Configuration> = self.0.first(query).await?;
+        Ok(row.opened(&self.0))
     }
 
     async fn find_many(&self, ids: &[ConfigurationId]) -> Result<Vec<Option<Configuration>>> {
         let query = configurations::table
             .filter(configurations::id.eq_any(ids))
             .select(Configuration::as_select());
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, Configuration>(query).await?,
-            |row| row.id,
-        ))
+        let rows: Vec<Configuration> = self.0.load(query).await?;
+        Ok(in_order_of(ids, rows.opened(&self.0), |row| row.id))
     }
 
     async fn find_by_name(
@@ -243,7 +259,8 @@ impl ConfigurationRepository for Configurations<'_> {
             .order((configurations::updated_at.desc(), configurations::id.desc()))
             .limit(1)
             .select(Configuration::as_select());
-        self.0.first(query).await
+        let row: Option<Configuration> = self.0.first(query).await?;
+        Ok(row.opened(&self.0))
     }
 
     async fn effective(
@@ -264,7 +281,8 @@ impl ConfigurationRepository for Configurations<'_> {
                 configurations::id.desc(),
             ))
             .select(Configuration::as_select());
-        self.0.first(query).await
+        let row: Option<Configuration> = self.0.first(query).await?;
+        Ok(row.opened(&self.0))
     }
 
     async fn effective_all(
@@ -287,7 +305,7 @@ impl ConfigurationRepository for Configurations<'_> {
         let mut effective: HashMap<_, BTreeMap<_, _>> = HashMap::new();
         for row in self.0.load::<_, Configuration>(query).await? {
             let category = effective.entry(row.category).or_default();
-            category.insert(row.name.clone(), row);
+            category.insert(row.name.clone(), row.opened(&self.0));
         }
         Ok(effective)
     }
@@ -305,7 +323,8 @@ impl ConfigurationRepository for Configurations<'_> {
         filter: &ConfigurationFilter,
         page: &Page<ConfigurationOrder>,
     ) -> Result<Paged<Configuration>> {
-        list!(self, Configuration, filter, page)
+        let rows: Result<Paged<Configuration>> = list!(self, Configuration, filter, page);
+        Ok(rows?.opened(&self.0))
     }
 
     async fn list_of_organizations(
@@ -314,14 +333,15 @@ impl ConfigurationRepository for Configurations<'_> {
         filter: &ConfigurationFilter,
         page: &Page<ConfigurationOrder>,
     ) -> Result<Vec<Paged<Configuration>>> {
-        list_of!(
+        let pages: Result<Vec<Paged<Configuration>>> = list_of!(
             self,
             Configuration,
             configurations::organization_id,
             ids,
             filter,
             page
-        )
+        );
+        Ok(pages?.opened(&self.0))
     }
 
     async fn list_of_projects(
@@ -330,20 +350,23 @@ impl ConfigurationRepository for Configurations<'_> {
         filter: &ConfigurationFilter,
         page: &Page<ConfigurationOrder>,
     ) -> Result<Vec<Paged<Configuration>>> {
-        list_of!(
+        let pages: Result<Vec<Paged<Configuration>>> = list_of!(
             self,
             Configuration,
             configurations::project_id,
             ids,
             filter,
             page
-        )
+        );
+        Ok(pages?.opened(&self.0))
     }
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ConfigurationFilter) -> RowStream<'a, Configuration> {
-        self.0
-            .stream(filter.query().select(Configuration::as_select()))
+        let query = filter.query().select(Configuration::as_select());
+        let executor = self.0.clone();
+        let rows = self.0.stream(query);
+        rows.map_rows(move |row: Configuration| row.opened(&executor))
     }
 
     async fn count(&self, filter: &ConfigurationFilter) -> Result<i64> {
@@ -356,10 +379,11 @@ impl ConfigurationRepository for Configurations<'_> {
         changes: ConfigurationChanges,
     ) -> Result<Configuration> {
         changes.check()?;
+        let changes = self.sealed_changes(id, changes).await?;
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().update(id, &changes).await;
         match write.finish(outcome).await? {
-            Some(row) => Ok(row),
+            Some(row) => Ok(row.opened(&self.0)),
             None => Err(Error::not_updated(
                 "Configuration",
                 &changes,
@@ -402,3 +426,112 @@ impl ConfigurationRepository for Configurations<'_> {
 type Owner = (Option<OrganizationId>, Option<ProjectId>);
 const OWNER: (configurations::organization_id, configurations::project_id) =
     (configurations::organization_id, configurations::project_id);
+
+#[repository]
+impl Configurations<'_> {
+    /// Upserts an encrypted setting within a unit of work. `value` is its plaintext.
+    ///
+    /// The stored value is bound to the key of a new row. If there was a row, its value is sealed
+    /// once more, for that.
+    async fn upsert_sealed(
+        &self,
+        stored: NewConfiguration,
+        value: Document,
+    ) -> Result<Configuration> {
+        let row = self.0.upsert(&stored).await?;
+        self.0.touch(&row);
+        if row.id == stored.id {
+            return Ok(row.opened(&self.0));
+        }
+        let place = place(row.id, row.organization_id, row.project_id);
+        let value = seal_value(self.0.secrets(), &place, value)?;
+        let changes = ConfigurationChanges::new().value(value).is_encrypted(true);
+        let row: Option<Configuration> = self.0.update(row.id, &changes).await?;
+        let what = "Configuration";
+        row.opened(&self.0).ok_or(Error::Suppressed { what })
+    }
+
+    /// Returns the changes with an encrypted value sealed. The owner of the setting, to which it is
+    /// bound, never changes.
+    async fn sealed_changes(
+        &self,
+        id: ConfigurationId,
+        mut changes: ConfigurationChanges,
+    ) -> Result<ConfigurationChanges> {
+        match (&mut changes.value, changes.is_encrypted) {
+            (None, Some(_)) => Err(Error::invalid("is_encrypted", "needs a value")),
+            (Some(value), Some(true)) => {
+                check_keys(self.0.secrets())?;
+                let owner = configurations::table.find(id).select(OWNER);
+                let owner: Option<Owner> = self.0.first(owner).await?;
+                // Without a setting nothing is updated.
+                let (organization, project) = owner.unwrap_or_default();
+                let place = place(id, organization, project);
+                *value = seal_value(self.0.secrets(), &place, value.clone())?;
+                Ok(changes)
+            }
+            (Some(value), _) => check_plain(value).map(|()| changes),
+            (None, None) => Ok(changes),
+        }
+    }
+}
+
+fn place(
+    id: ConfigurationId,
+    organization: Option<OrganizationId>,
+    project: Option<ProjectId>,
+) -> Place {
+    Place {
+        column: "setup.configurations.value",
+        row: id.into(),
+        organization,
+        project,
+    }
+}
+
+/// Checks whether a new row needs [`sealed`].
+fn has_secret(new: &NewConfiguration) -> bool {
+    new.is_encrypted || check_plain(&new.value).is_err()
+}
+
+/// Returns a new row with an encrypted value sealed.
+fn sealed(executor: &Executor<'_>, mut new: NewConfiguration) -> Result<NewConfiguration> {
+    if new.is_encrypted {
+        check_keys(executor.secrets())?;
+        let place = place(new.id, new.organization_id, new.project_id);
+        new.value = seal_value(executor.secrets(), &place, new.value)?;
+    } else {
+        check_plain(&new.value)?;
+    }
+    Ok(new)
+}
+
+fn seal_value(keys: Option<&dyn KeyProvider>, place: &Place, value: Document) -> Result<Document> {
+    let mut value = Secret::new(value);
+    seal(keys, "value", place, &mut value, None)?;
+    Ok(value.into_exposed())
+}
+
+fn check_keys(keys: Option<&dyn KeyProvider>) -> Result<()> {
+    let reason = "needs the keys of the secrets, which the database does not have";
+    keys.map(drop)
+        .ok_or_else(|| Error::invalid("is_encrypted", reason))
+}
+
+fn check_plain(value: &Document) -> Result<()> {
+    match crate::types::protected::MaySeal::sealed(value) {
+        Some(_) => Err(Error::invalid("value", "has the form of a sealed value")),
+        None => Ok(()),
+    }
+}
+
+impl HasSecrets for Configuration {
+    fn open(&mut self, keys: Option<&dyn KeyProvider>) {
+        let place = place(self.id, self.organization_id, self.project_id);
+        if self.is_encrypted {
+            self.value.open_encrypted(&place, keys);
+        } else {
+            self.value.open(&place, keys);
+        }
+    }
+}

@@ -5,12 +5,14 @@ use diesel::prelude::{
 };
 use diesel::sql_types::{Bool, Timestamptz};
 
+use super::secrets::{HasSecrets, seal};
 use super::*;
 use crate::schema::setup::integrations;
 use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::types::protected::{KeyProvider, Place};
 use crate::{
-    Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId, IntegrationOrder,
-    NewIntegration, OrganizationId, Page, Paged, ProjectId, Result, SyncStatus,
+    Change, Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId,
+    IntegrationOrder, NewIntegration, OrganizationId, Page, Paged, ProjectId, Result, SyncStatus,
 };
 
 /// Stores and finds integrations.
@@ -137,33 +139,32 @@ impl Tx {
 #[repository]
 impl IntegrationRepository for Integrations<'_> {
     async fn create(&self, new: NewIntegration) -> Result<Integration> {
+        let new = sealed(&self.0, new)?;
         new.check()?;
-        self.0.insert(&new).await
+        Ok(self.0.insert(&new).await?.opened(&self.0))
     }
 
     async fn create_many(&self, new: &[NewIntegration]) -> Result<usize> {
-        self.0.insert_all(new).await
+        if self.0.secrets().is_none() && !new.iter().any(has_secret) {
+            return self.0.insert_all(new).await;
+        }
+        let new = new.iter().map(|new| sealed(&self.0, new.clone()));
+        let new = new.collect::<Result<Vec<_>>>()?;
+        self.0.insert_all(&new).await
     }
 
     async fn find(&self, id: IntegrationId) -> Result<Option<Integration>> {
-        self.0
-            .first(
-                integrations::table
-                    .find(id)
-                    .select(Integration::as_select()),
-            )
-            .await
+        let query = integrations::table.find(id);
+        let row: Option<Integration> = self.0.first(query.select(Integration::as_select())).await?;
+        Ok(row.opened(&self.0))
     }
 
     async fn find_many(&self, ids: &[IntegrationId]) -> Result<Vec<Option<Integration>>> {
         let query = integrations::table
             .filter(integrations::id.eq_any(ids))
             .select(Integration::as_select());
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, Integration>(query).await?,
-            |row| row.id,
-        ))
+        let rows: Vec<Integration> = self.0.load(query).await?;
+        Ok(in_order_of(ids, rows.opened(&self.0), |row| row.id))
     }
 
     async fn exists(&self, id: IntegrationId) -> Result<bool> {
@@ -179,7 +180,8 @@ impl IntegrationRepository for Integrations<'_> {
         filter: &IntegrationFilter,
         page: &Page<IntegrationOrder>,
     ) -> Result<Paged<Integration>> {
-        list!(self, Integration, filter, page)
+        let rows: Result<Paged<Integration>> = list!(self, Integration, filter, page);
+        Ok(rows?.opened(&self.0))
     }
 
     async fn list_of_organizations(
@@ -188,14 +190,15 @@ impl IntegrationRepository for Integrations<'_> {
         filter: &IntegrationFilter,
         page: &Page<IntegrationOrder>,
     ) -> Result<Vec<Paged<Integration>>> {
-        list_of!(
+        let pages: Result<Vec<Paged<Integration>>> = list_of!(
             self,
             Integration,
             integrations::organization_id,
             ids,
             filter,
             page
-        )
+        );
+        Ok(pages?.opened(&self.0))
     }
 
     async fn list_of_projects(
@@ -204,20 +207,24 @@ impl IntegrationRepository for Integrations<'_> {
         filter: &IntegrationFilter,
         page: &Page<IntegrationOrder>,
     ) -> Result<Vec<Paged<Integration>>> {
-        list_of!(
+        let pages: Result<Vec<Paged<Integration>>> = list_of!(
             self,
             Integration,
             integrations::project_id,
             ids,
             filter,
             page
-        )
+        );
+        Ok(pages?.opened(&self.0))
     }
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a IntegrationFilter) -> RowStream<'a, Integration> {
-        self.0
-            .stream(filter.query().select(Integration::as_select()))
+        let rows = self
+            .0
+            .stream(filter.query().select(Integration::as_select()));
+        let executor = self.0.clone();
+        rows.map_rows(move |row: Integration| row.opened(&executor))
     }
 
     async fn count(&self, filter: &IntegrationFilter) -> Result<i64> {
@@ -225,9 +232,10 @@ impl IntegrationRepository for Integrations<'_> {
     }
 
     async fn update(&self, id: IntegrationId, changes: IntegrationChanges) -> Result<Integration> {
+        let changes = self.sealed_changes(id, changes).await?;
         changes.check()?;
         match self.0.update(id, &changes).await? {
-            Some(row) => Ok(row),
+            Some(row) => Ok(row.opened(&self.0)),
             None => Err(Error::not_updated(
                 "Integration",
                 &changes,
@@ -252,12 +260,10 @@ impl IntegrationRepository for Integrations<'_> {
                 integrations::last_sync_at.eq(last_sync_at),
             ))
             .returning(Integration::as_returning());
-        self.0
-            .first(prepared(statement))
-            .await?
-            .ok_or(Error::NotFound {
-                what: "Integration",
-            })
+        let row: Option<Integration> = self.0.first(prepared(statement)).await?;
+        row.opened(&self.0).ok_or(Error::NotFound {
+            what: "Integration",
+        })
     }
 
     async fn delete(&self, id: IntegrationId) -> Result<bool> {
@@ -273,5 +279,105 @@ impl IntegrationRepository for Integrations<'_> {
         self.0
             .execute(delete_matching(integrations::table, ids))
             .await
+    }
+}
+
+#[repository]
+impl Integrations<'_> {
+    /// Returns the changes with their secrets sealed. The owner of the integration, to which they
+    /// are bound, never changes.
+    async fn sealed_changes(
+        &self,
+        id: IntegrationId,
+        mut changes: IntegrationChanges,
+    ) -> Result<IntegrationChanges> {
+        if changes.credentials.value().is_none() && changes.webhook_secret.value().is_none() {
+            return Ok(changes);
+        }
+        let owner: Option<Owner> = match self.0.secrets() {
+            Some(_) => {
+                self.0
+                    .first(integrations::table.find(id).select(OWNER))
+                    .await?
+            }
+            None => None,
+        };
+        // Without an integration nothing is updated.
+        let (organization, project) = owner.unwrap_or_default();
+        let keys = self.0.secrets();
+        if let Change::Set(secret) = &mut changes.credentials {
+            let place = credentials(id, organization, project);
+            seal(keys, "credentials", &place, secret, None)?;
+        }
+        if let Change::Set(secret) = &mut changes.webhook_secret {
+            let place = webhook_secret(id, organization, project);
+            seal(keys, "webhook_secret", &place, secret, MOST)?;
+        }
+        Ok(changes)
+    }
+}
+
+#[cfg(feature = "crypto")]
+const MOST: Option<usize> = Some(secrets::MOST_IN_VARCHAR);
+#[cfg(not(feature = "crypto"))]
+const MOST: Option<usize> = None;
+
+/// The owner of an integration, and its columns.
+type Owner = (Option<OrganizationId>, Option<ProjectId>);
+const OWNER: (integrations::organization_id, integrations::project_id) =
+    (integrations::organization_id, integrations::project_id);
+
+fn credentials(
+    id: IntegrationId,
+    organization: Option<OrganizationId>,
+    project: Option<ProjectId>,
+) -> Place {
+    Place {
+        column: "setup.integrations.credentials",
+        row: id.into(),
+        organization,
+        project,
+    }
+}
+
+fn webhook_secret(
+    id: IntegrationId,
+    organization: Option<OrganizationId>,
+    project: Option<ProjectId>,
+) -> Place {
+    Place {
+        column: "setup.integrations.webhook_secret",
+        ..credentials(id, organization, project)
+    }
+}
+
+fn has_secret(new: &NewIntegration) -> bool {
+    new.credentials.is_some() || new.webhook_secret.is_some()
+}
+
+/// Returns a new row with its secrets sealed.
+fn sealed(executor: &Executor<'_>, mut new: NewIntegration) -> Result<NewIntegration> {
+    let keys = executor.secrets();
+    let (id, organization, project) = (new.id, new.organization_id, new.project_id);
+    if let Some(secret) = &mut new.credentials {
+        let place = credentials(id, organization, project);
+        seal(keys, "credentials", &place, secret, None)?;
+    }
+    if let Some(secret) = &mut new.webhook_secret {
+        let place = webhook_secret(id, organization, project);
+        seal(keys, "webhook_secret", &place, secret, MOST)?;
+    }
+    Ok(new)
+}
+
+impl HasSecrets for Integration {
+    fn open(&mut self, keys: Option<&dyn KeyProvider>) {
+        let (id, organization, project) = (self.id, self.organization_id, self.project_id);
+        if let Some(secret) = &mut self.credentials {
+            secret.open(&credentials(id, organization, project), keys);
+        }
+        if let Some(secret) = &mut self.webhook_secret {
+            secret.open(&webhook_secret(id, organization, project), keys);
+        }
     }
 }

@@ -175,6 +175,7 @@ mod project_members;
 mod project_stats;
 mod projects;
 mod quality_gates;
+pub(crate) mod secrets;
 #[cfg(feature = "crypto")]
 mod sessions;
 mod setup_profiles;

@@ -6,9 +6,11 @@ pub(crate) mod enums;
 pub(crate) mod ids;
 pub(crate) mod json;
 pub(crate) mod lenient;
+pub(crate) mod protected;
 pub(crate) mod secret;
 pub(crate) mod timestamp;
 
 pub use change::Change;
 pub use json::{Document, Fields, Json};
+pub use protected::{Protected, Sealed, SettingValue};
 pub use secret::Secret;

@@ -12,13 +12,51 @@ use diesel::deserialize::{self, FromSql, FromSqlRow};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::{Document, Error, Result, Secret};
+use crate::{Document, Error, OrganizationId, ProjectId, Result, Secret};
 
 pub(crate) const VERSION: &str = "v1";
 /// The length of a nonce in bytes.
 pub(crate) const NONCE: usize = 24;
 /// The length of the authentication tag in bytes.
 pub(crate) const TAG: usize = 16;
+
+/// A source of the keys under which secrets are sealed.
+///
+/// [`Keyring`](crate::Keyring) has its keys in memory. An application whose keys are wrapped by a
+/// key management service (envelope encryption) implements this trait: it unwraps them once and
+/// keeps them. The methods are called for each secret that is written or read, from async code too,
+/// so that they must not block.
+#[cfg_attr(
+    not(feature = "crypto"),
+    allow(dead_code, reason = "only the feature opens and seals")
+)]
+pub trait KeyProvider: Send + Sync {
+    /// Returns the number of the active key, under which new secrets are sealed, and the key.
+    ///
+    /// # Errors
+    /// Any error fails the write.
+    fn active(&self) -> Result<(u16, Secret<[u8; 32]>)>;
+
+    /// Returns the key with this number. Returns `None` if there is none.
+    ///
+    /// # Errors
+    /// With an error the secret stays sealed, and the error's text is the reason.
+    fn key(&self, id: u16) -> Result<Option<Secret<[u8; 32]>>>;
+}
+
+/// The place of a secret, to which it is bound: in another one it does not open.
+#[cfg_attr(
+    not(feature = "crypto"),
+    allow(dead_code, reason = "only the feature opens and seals")
+)]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// The column with its table, for example `setup.integrations.credentials`.
+    pub(crate) column: &'static str,
+    pub(crate) row: Uuid,
+    pub(crate) organization: Option<OrganizationId>,
+    pub(crate) project: Option<ProjectId>,
+}
 
 /// A sealed value that was not opened.
 #[derive(Clone)]
@@ -29,11 +67,11 @@ pub struct Sealed {
 }
 
 /// The place of a sealed value, and the reason for which it was not opened.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Unopened {
-    pub(crate) column: &'static str,
-    pub(crate) row: Uuid,
-    pub(crate) reason: String,
+#[derive(Clone)]
+struct Unopened {
+    column: &'static str,
+    row: Uuid,
+    reason: String,
 }
 
 impl Sealed {
@@ -68,20 +106,15 @@ impl Sealed {
         &self.text
     }
 
-    /// Records the reason for which the value was not opened.
-    pub(crate) fn record(&mut self, unopened: Unopened) {
-        self.unopened = Some(unopened);
-    }
-
     /// Returns the error of a read of the value.
     fn error(&self) -> Error {
         let (column, row, reason) = match &self.unopened {
-            Some(unopened) => (
-                unopened.column,
-                Some(unopened.row),
-                unopened.reason.clone(),
+            Some(unopened) => (unopened.column, Some(unopened.row), unopened.reason.clone()),
+            None => (
+                "secret",
+                None,
+                "it was not read through a repository".to_owned(),
             ),
-            None => ("value", None, "it was not read through a repository".to_owned()),
         };
         Error::Sealed {
             column,
@@ -107,8 +140,10 @@ impl PartialEq for Sealed {
     }
 }
 
-/// A secret of a row. It is opened if the database has [secrets](crate::Db::with_secrets) with its
-/// key, or if it is stored in the clear.
+/// A secret of a row.
+///
+/// It is open if it is stored in the clear, or if the `Db` has a keyring with its key (feature
+/// `crypto`, `Db::with_secrets`). It is neither printed nor serialized.
 #[derive(Debug, Clone, PartialEq, FromSqlRow)]
 pub enum Protected<T> {
     /// The secret.
@@ -142,14 +177,17 @@ impl<T> Protected<T> {
 }
 
 /// A value that may be the text of a sealed one.
-pub(crate) trait MaySeal: Sized {
+pub trait MaySeal: Sized {
     /// Returns the sealed value that this is.
     fn sealed(&self) -> Option<Sealed>;
     /// Returns the stored form of a sealed text.
+    #[cfg_attr(not(feature = "crypto"), allow(dead_code))]
     fn of_sealed(text: String) -> Result<Self>;
     /// Returns the plaintext.
+    #[cfg_attr(not(feature = "crypto"), allow(dead_code))]
     fn plaintext(&self) -> &[u8];
     /// Returns the value of a plaintext.
+    #[cfg_attr(not(feature = "crypto"), allow(dead_code))]
     fn of_plaintext(plaintext: Vec<u8>) -> Option<Self>;
 }
 
@@ -191,6 +229,38 @@ impl MaySeal for Document {
     }
 }
 
+impl<T: MaySeal> Protected<T> {
+    /// Opens the secret. If it does not open, records the reason, which is the error of a later
+    /// read.
+    pub(crate) fn open(&mut self, place: &Place, keys: Option<&dyn KeyProvider>) {
+        let Self::Sealed(sealed) = self else {
+            return;
+        };
+        let opened = match keys {
+            Some(keys) => open_under(keys, place, sealed),
+            None => Err("the database has no keyring".to_owned()),
+        };
+        match opened {
+            Ok(value) => *self = Self::Open(Secret::new(value)),
+            Err(reason) => {
+                sealed.unopened = Some(Unopened {
+                    column: place.column,
+                    row: place.row,
+                    reason,
+                });
+            }
+        }
+    }
+}
+
+#[cfg(feature = "crypto")]
+use crate::crypto::keyring::open_under;
+
+#[cfg(not(feature = "crypto"))]
+fn open_under<T>(_: &dyn KeyProvider, _: &Place, _: &Sealed) -> Result<T, String> {
+    Err("the feature crypto is not enabled".to_owned())
+}
+
 impl<T: MaySeal> From<T> for Protected<T> {
     fn from(value: T) -> Self {
         match value.sealed() {
@@ -208,8 +278,8 @@ impl<T: FromSql<S, B> + MaySeal, S, B: Backend> FromSql<S, B> for Protected<T> {
 
 /// The value of a setting.
 ///
-/// An encrypted setting is opened if the database has [secrets](crate::Db::with_secrets) with its
-/// key. It is then neither printed nor serialized.
+/// An encrypted value is opened if the `Db` has a keyring with its key (feature `crypto`,
+/// `Db::with_secrets`). It is neither printed nor serialized.
 #[derive(Debug, Clone, PartialEq, FromSqlRow)]
 pub enum SettingValue {
     /// The value of a setting that is not encrypted.
@@ -238,6 +308,22 @@ impl SettingValue {
         match self {
             Self::Plain(document) => Ok(document),
             Self::Protected(protected) => protected.into_exposed(),
+        }
+    }
+
+    /// Opens the value of an encrypted setting. One that is stored in the clear is not printed from
+    /// then on.
+    pub(crate) fn open_encrypted(&mut self, place: &Place, keys: Option<&dyn KeyProvider>) {
+        if let Self::Plain(document) = self {
+            *self = Self::Protected(Protected::Open(Secret::new(document.clone())));
+        }
+        self.open(place, keys);
+    }
+
+    /// Opens a sealed value.
+    pub(crate) fn open(&mut self, place: &Place, keys: Option<&dyn KeyProvider>) {
+        if let Self::Protected(protected) = self {
+            protected.open(place, keys);
         }
     }
 }
@@ -274,20 +360,19 @@ where
     }
 }
 
-/// Serializes a value that is not encrypted. Encrypted ones are null in human-readable formats. In
-/// others, which the cache uses, they are as stored.
+/// In human-readable formats an encrypted value is null. In others, which the cache uses, a sealed
+/// value is as it is stored, and an opened one is an error.
 impl Serialize for SettingValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Plain(document) => document.serialize(serializer),
             Self::Protected(_) if serializer.is_human_readable() => serializer.serialize_unit(),
-            Self::Protected(Protected::Sealed(sealed)) => {
-                let stored = Document::of_sealed(sealed.text.clone());
-                stored.map_err(serde::ser::Error::custom)?.serialize(serializer)
-            }
-            Self::Protected(Protected::Open(_)) => {
-                Err(serde::ser::Error::custom("an opened secret is not serialized"))
-            }
+            Self::Protected(Protected::Sealed(sealed)) => Document::of(&sealed.text)
+                .map_err(serde::ser::Error::custom)?
+                .serialize(serializer),
+            Self::Protected(Protected::Open(_)) => Err(serde::ser::Error::custom(
+                "a secret that was opened is not serialized",
+            )),
         }
     }
 }

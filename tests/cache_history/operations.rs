@@ -136,7 +136,7 @@ fn seen_session(session: Option<UserSession>) -> Seen {
 }
 
 fn seen_setting(setting: Option<Configuration>) -> Seen {
-    seen_value(&setting.unwrap().value)
+    seen_value(setting.unwrap().value.get().unwrap())
 }
 
 fn seen_value(document: &Document) -> Seen {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::protocol::batch::all_at_one_moment;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
+use super::repositories::secrets::{HasSecrets as _, secrets_of};
 use super::*;
 use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
@@ -36,7 +37,8 @@ impl ConfigurationRepository for CachedConfigurations {
         category: ConfigCategory,
         name: &str,
     ) -> Result<Option<Configuration>> {
-        Ok(newest(self.own(scope).await?, category, name))
+        let row = newest(self.own(scope).await?, category, name);
+        Ok(row.opened_with(secrets_of(&self.0.db)))
     }
 
     async fn effective(
@@ -48,7 +50,8 @@ impl ConfigurationRepository for CachedConfigurations {
         match self.at_one_moment(scope).await? {
             Some(scopes) => Ok(scopes
                 .into_iter()
-                .find_map(|rows| newest(rows, category, name))),
+                .find_map(|rows| newest(rows, category, name))
+                .opened_with(secrets_of(&self.0.db))),
             None => self.0.configurations.effective(scope, category, name).await,
         }
     }
@@ -67,6 +70,7 @@ impl ConfigurationRepository for CachedConfigurations {
             for row in rows {
                 if category.is_none_or(|category| category == row.category) {
                     let of_category = effective.entry(row.category).or_default();
+                    let row = row.opened_with(secrets_of(&self.0.db));
                     of_category.insert(row.name.clone(), row);
                 }
             }

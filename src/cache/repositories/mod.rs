@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::*;
-use super::{cache_io, protocol};
+use super::{cache_io, protocol, repositories};
 use crate::Result;
 use crate::cache::{CacheConfig, CacheMetrics};
 

@@ -38,6 +38,9 @@ pub struct Db {
     /// In front of it, for those of its clones that were given one.
     #[cfg(feature = "redis")]
     cache: Option<Arc<super::protocol::client::CacheClient>>,
+    /// The keys of the secrets, for those of its clones that were given some.
+    #[cfg(feature = "crypto")]
+    secrets: Option<Arc<dyn crate::KeyProvider>>,
 }
 
 impl fmt::Debug for Db {
@@ -75,6 +78,8 @@ impl Db {
             closing: Arc::default(),
             #[cfg(feature = "redis")]
             cache: None,
+            #[cfg(feature = "crypto")]
+            secrets: None,
         })
     }
 
@@ -96,6 +101,30 @@ impl Db {
     /// As [`Db::connect`].
     pub async fn connect_to(url: &str) -> Result<Self> {
         Self::connect(Config::new(url)?).await
+    }
+
+    /// Returns the same database with the keys of its secrets.
+    ///
+    /// The credentials and webhook secrets of integrations, and the values of encrypted settings, are
+    /// then sealed when they are written and opened when they are read, with XChaCha20-Poly1305. A secret is bound to its table, column,
+    /// row and owner: moved to another one, it does not open. Secrets that were stored in the clear
+    /// are read, and are sealed when they are written next.
+    ///
+    /// Without keys, secrets of integrations are stored in the clear, an encrypted setting is refused,
+    /// and sealed values are [`Protected::Sealed`](crate::Protected::Sealed). With a cache, only
+    /// sealed values are in it.
+    #[cfg(feature = "crypto")]
+    #[must_use]
+    pub fn with_secrets(&self, keys: impl crate::KeyProvider + 'static) -> Self {
+        Self {
+            secrets: Some(Arc::new(keys)),
+            ..self.clone()
+        }
+    }
+
+    #[cfg(feature = "crypto")]
+    pub(crate) fn secrets(&self) -> Option<&dyn crate::KeyProvider> {
+        self.secrets.as_deref()
     }
 
     /// Returns the settings.
@@ -435,6 +464,8 @@ impl Db {
             notes: Notes::new(self.has_cache()),
             #[cfg(feature = "redis")]
             cache: self.cache.clone(),
+            #[cfg(feature = "crypto")]
+            secrets: self.secrets.clone(),
             adrift: false,
             ended: false,
         };

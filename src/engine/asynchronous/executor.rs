@@ -508,6 +508,13 @@ impl<T: Send + 'static> RowStream<'_, T> {
     }
 }
 
+impl<'a, T: Send + 'a> RowStream<'a, T> {
+    /// Returns the stream with its rows changed by a function.
+    pub(crate) fn map_rows(self, change: impl FnMut(T) -> T + Send + 'a) -> Self {
+        Self(self.0.map_ok(change).boxed())
+    }
+}
+
 impl<T> fmt::Debug for RowStream<'_, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("RowStream")

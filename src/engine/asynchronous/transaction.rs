@@ -67,6 +67,8 @@ pub struct Tx {
     pub(super) notes: Notes,
     #[cfg(feature = "redis")]
     pub(super) cache: Option<std::sync::Arc<super::protocol::client::CacheClient>>,
+    #[cfg(feature = "crypto")]
+    pub(super) secrets: Option<std::sync::Arc<dyn crate::KeyProvider>>,
     /// A savepoint was being begun or ended when its future was dropped.
     pub(super) adrift: bool,
     pub(super) ended: bool,
@@ -186,6 +188,12 @@ impl Tx {
 
     pub(crate) fn takes_notes(&self) -> bool {
         self.notes.are_taken()
+    }
+
+    /// Returns the keys of the database's secrets.
+    #[cfg(feature = "crypto")]
+    pub(crate) fn secrets(&self) -> Option<&dyn crate::KeyProvider> {
+        self.secrets.as_deref()
     }
 
     /// Notes what was written.

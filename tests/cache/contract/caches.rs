@@ -94,6 +94,7 @@ async fn projects_are_answered_without_the_database() {
     ] {
         let new = NewConfiguration::new(scope, category, name, document(), ada);
         let new = new.is_encrypted(name == "b").description("as it is");
+        let one = one.with_secrets(wundr_db::Keyring::new(1, [1; 32]));
         one.configurations().create(new).await.unwrap();
     }
     let scope = ConfigurationScope::Project(flask);

@@ -226,3 +226,56 @@ async fn a_value_that_redis_keeps_beyond_its_end_does_not_open() {
         assert!(began.elapsed() < PATIENCE, "it is found for ever");
     }
 }
+
+/// An encrypted setting and the secrets of an integration are sealed in Redis and in the in-process tier.
+#[both_engines]
+#[case]
+async fn secrets_are_sealed_in_the_cache_and_opened_after_it() {
+    let redis = RedisServer::start().unwrap();
+    let near = servers::of(&redis.url()).near(1_000, Duration::from_secs(60));
+    let pair = pair(near.clone()).await;
+    let keyed = pair.plain.with_secrets(wundr_db::Keyring::new(1, [1; 32]));
+    let keyed = Cached::new(keyed, near).unwrap();
+    let ada = user(&pair.one).await.id;
+    let scope = ConfigurationScope::Global;
+    let category = ConfigCategory::ALL[0];
+    let new = NewConfiguration::new(scope, category, "key", "hunter2-of-ada", ada);
+    let settings = keyed.configurations();
+    settings.upsert(new.is_encrypted(true)).await.unwrap();
+    for _ in 0..3 {
+        let found = settings.find_by_name(scope, category, "key").await.unwrap();
+        assert_eq!(found.unwrap().value, serde_json::json!("hunter2-of-ada"));
+        let found = settings.effective(scope, category, "key").await.unwrap();
+        assert_eq!(found.unwrap().value, serde_json::json!("hunter2-of-ada"));
+        let found = settings.effective_all(scope, None).await.unwrap();
+        assert_eq!(
+            found[&category]["key"].value,
+            serde_json::json!("hunter2-of-ada")
+        );
+        // Of the same entry, a process without keys has the sealed value.
+        let found = pair
+            .other
+            .configurations()
+            .effective(scope, category, "key")
+            .await;
+        let error = found.unwrap().unwrap().value.get().unwrap_err();
+        assert!(matches!(error, Error::Sealed { key: 1, .. }), "{error:?}");
+    }
+    let metrics = keyed.metrics();
+    assert!(
+        metrics.fills > 0 && metrics.hits + metrics.near_hits > 0,
+        "{metrics:?}"
+    );
+    let mut raw = Raw::of(&redis.url());
+    let keys = raw.keys("*:configurations:*");
+    assert!(!keys.is_empty());
+    for key in keys {
+        let value = raw.value(&key);
+        let has = |text: &str| {
+            value
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        assert!(!has("hunter2"), "{key}");
+    }
+}

@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 use wundr_db::{
     Change, ConfigCategory, ConfigScope, Configuration, ConfigurationChanges, ConfigurationFilter,
-    ConfigurationId, ConfigurationOrder, ConfigurationScope, Document, Error, Fields,
+    ConfigurationId, ConfigurationOrder, ConfigurationScope, Document, Error, Fields, Keyring,
     NewConfiguration, Page,
 };
 
@@ -21,7 +21,7 @@ async fn scopes(db: &Db) -> (ConfigurationScope, ConfigurationScope) {
 }
 
 fn value_of(found: Option<Configuration>) -> Option<Document> {
-    found.map(|setting| setting.value)
+    found.map(|setting| setting.value.into_value().unwrap())
 }
 
 #[both_engines]
@@ -57,7 +57,8 @@ async fn what_is_created_is_found_in_its_scope() {
 #[case]
 async fn setting_a_value_again_changes_the_one_row_of_its_scope() {
     let (db, _database) = database().await;
-    let settings = db.configurations();
+    let settings = db.with_secrets(Keyring::new(1, [1; 32]));
+    let settings = settings.configurations();
     let (maker, other) = (user(&db).await, user(&db).await);
     let (lab, work) = scopes(&db).await;
 
@@ -73,7 +74,10 @@ async fn setting_a_value_again_changes_the_one_row_of_its_scope() {
             .await
             .unwrap();
 
-        assert_eq!((second.id, second.value), (first.id, "open".into()));
+        assert_eq!(
+            (second.id, second.value),
+            (first.id, Document::from("open").into())
+        );
         assert!(!second.is_encrypted, "the flag goes with the value");
         assert_eq!(second.description.as_deref(), Some("A key"));
         assert_eq!(second.created_by, maker.id);
@@ -144,7 +148,7 @@ async fn all_that_applies_is_merged_name_by_name() {
     let applying = async |scope, category| {
         let all = settings.effective_all(scope, Some(category)).await.unwrap();
         let rows = all.into_values().flatten();
-        let values = rows.map(|(name, setting)| (name, setting.value));
+        let values = rows.map(|(name, setting)| (name, setting.value.into_value().unwrap()));
         serde_json::to_value(values.collect::<Fields>()).unwrap()
     };
 
@@ -209,7 +213,8 @@ async fn another_clients_row_that_names_the_organization_too_is_the_projects() {
 #[case]
 async fn changes_touch_what_they_name() {
     let (db, _database) = database().await;
-    let settings = db.configurations();
+    let settings = db.with_secrets(Keyring::new(1, [1; 32]));
+    let settings = settings.configurations();
     let maker = user(&db).await;
     let new = |name| NewConfiguration::new(GLOBAL, ANALYSIS, name, 1, maker.id).description("d");
     assert_eq!(
@@ -223,10 +228,8 @@ async fn changes_touch_what_they_name() {
         .value("sealed")
         .is_encrypted(true);
     let changed = settings.update(a.id, sealed).await.unwrap();
-    assert_eq!(
-        (changed.value, changed.is_encrypted),
-        ("sealed".into(), true)
-    );
+    assert_eq!(changed.value, Document::from("sealed"));
+    assert!(changed.is_encrypted);
     assert_eq!(changed.description.as_deref(), Some("d"));
     let cleared = ConfigurationChanges::new().description(Change::Clear);
     let cleared = settings.update(a.id, cleared).await.unwrap();
@@ -250,7 +253,8 @@ async fn changes_touch_what_they_name() {
 #[case]
 async fn filters_are_shared_by_list_count_and_delete() {
     let (db, _database) = database().await;
-    let settings = db.configurations();
+    let settings = db.with_secrets(Keyring::new(1, [1; 32]));
+    let settings = settings.configurations();
     let maker = user(&db).await;
     let (lab, work) = scopes(&db).await;
     let new = |scope, name| NewConfiguration::new(scope, ANALYSIS, name, 1, maker.id);

@@ -203,11 +203,11 @@ async fn every_column_of_json_keeps_every_digit_at_any_depth() {
     keeps!(seen, db, observer, "setup.tools" metadata rows.tool;
         db.tools().find(rows.tool) => |row| row.metadata.clone(); |document| db.tools().update(rows.tool, ToolChanges::new().metadata(document)));
     keeps!(seen, db, observer, "setup.configurations" value rows.configuration;
-        db.configurations().find(rows.configuration) => |row| row.value.clone(); |document| db.configurations().update(rows.configuration, ConfigurationChanges::new().value(document)));
+        db.configurations().find(rows.configuration) => |row| row.value.clone().into_value().unwrap(); |document| db.configurations().update(rows.configuration, ConfigurationChanges::new().value(document)));
     keeps!(seen, db, observer, "setup.integrations" configuration rows.integration;
         db.integrations().find(rows.integration) => |row| row.configuration.clone(); |document| db.integrations().update(rows.integration, IntegrationChanges::new().configuration(document)));
     keeps!(seen, db, observer, "setup.integrations" credentials rows.integration;
-        db.integrations().find(rows.integration) => |row| row.credentials.clone().unwrap().into_exposed(); |document| db.integrations().update(rows.integration, IntegrationChanges::new().credentials(Secret::new(document))));
+        db.integrations().find(rows.integration) => |row| row.credentials.clone().unwrap().into_exposed().unwrap(); |document| db.integrations().update(rows.integration, IntegrationChanges::new().credentials(Secret::new(document))));
     keeps!(seen, db, observer, "audit.audit_logs" old_values rows.audit_log;
         db.audit_logs().find(rows.audit_log) => |row| row.old_values.clone().unwrap(); |document| db.audit_logs().create(NewAuditLog::new(AuditAction::Read, "a").old_values(document)));
     keeps!(seen, db, observer, "audit.audit_logs" new_values rows.audit_log;
