@@ -107,10 +107,14 @@ async fn timeout<T>(patience: Duration, work: impl Future<Output = T>) -> Result
     .await
 }
 
+#[allow(
+    clippy::clone_on_copy,
+    reason = "the names of entries are numbers here"
+)]
 #[path = "../../src/engine/asynchronous/cache_io/single_flight.rs"]
-mod single_flight;
+mod subject;
 
-use single_flight::{Flight, Follower, Leader, SingleFlight};
+use subject::{Flight, Follower, Leader, SingleFlight};
 
 const ENTRY: EntryKey = 7;
 const FOR_EVER: Duration = Duration::MAX;

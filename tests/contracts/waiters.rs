@@ -11,9 +11,9 @@ use loom::sync::{Condvar, Mutex, MutexGuard};
 
 #[allow(dead_code, reason = "the engine uses more of it")]
 #[path = "../../src/engine/connection/waiters.rs"]
-mod waiters;
+mod subject;
 
-use waiters::{IoWaker, ResponseWaker, WaiterId, Waiters, Wire, poll_driving};
+use subject::{IoWaker, ResponseWaker, WaiterId, Waiters, Wire, poll_driving};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()

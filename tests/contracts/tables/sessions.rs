@@ -118,7 +118,7 @@ async fn a_login_authenticates_and_the_database_has_only_hashes() {
 
     let id = Some(uuid::Uuid::from(opened.session.id));
     let login = (AuditAction::Login, "user_session".to_owned(), id);
-    assert_eq!(recorded(&db, ada.id).await, [login.clone()]);
+    assert_eq!(recorded(&db, ada.id).await, std::slice::from_ref(&login));
     assert!(sessions.revoke(opened.session.id).await.unwrap());
     assert!(!sessions.revoke(opened.session.id).await.unwrap());
     let logout = (AuditAction::Logout, "user_session".to_owned(), id);
