@@ -103,11 +103,11 @@ pub fn redis_reply(bytes: &[u8]) {
     let reply = reply(&mut rest, 4);
     let names = KeySpace::new("wundr", 0, "db", "1".to_owned(), "3".into());
     let _ = scripts::Reply::read(reply.clone());
-    let _ = scripts::attached(reply.clone());
+    let _ = scripts::attach_reply(reply.clone());
     let _ = scripts::unless_refused(reply.clone());
     let _ = server_info::run_of(reply.clone());
     let _ = slots::located(reply.clone(), 7, "host");
-    let answer = mget::Answer::of(&names, reply);
+    let answer = mget::MgetReply::of(&names, reply);
     #[cfg(feature = "async")]
     let answer = answer.map(|answer| {
         let mut shared = answer.shared();

@@ -1,4 +1,4 @@
-//! A circuit breaker: keeps reads away from a server that does not answer.
+//! A circuit breaker: keeps reads away from a server that does not reply.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +16,7 @@ pub(crate) struct CircuitBreaker {
 struct State {
     failures: u32,
     until: Option<Instant>,
-    /// One caller is testing whether the server answers again.
+    /// One caller is testing whether the server replies again.
     is_tried: bool,
 }
 

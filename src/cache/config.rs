@@ -11,7 +11,7 @@ use super::kinds::CachedKind;
 use crate::config::{LONGEST, in_range};
 use crate::{Error, Result};
 
-/// The behavior of a write whose entries cannot be fenced, because Redis does not answer.
+/// The behavior of a write whose entries cannot be fenced, because Redis does not reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Unfenced {
@@ -175,7 +175,7 @@ impl CacheConfig {
         self
     }
 
-    /// Sets the time for which reads avoid a server that did not answer. It doubles with each further failure, up to 16
+    /// Sets the time for which reads avoid a server that did not reply. It doubles with each further failure, up to 16
     /// times. Writes try the server each time, because they depend on it. Default: 500 ms. Must be between 0 and 24 days.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = wait;

@@ -27,16 +27,16 @@ pub(crate) fn entry(kind: &str, outcome: &str) {
 
 /// Logs that reads bypass the cache from now on.
 pub(crate) fn unreachable(error: &impl fmt::Display) {
-    event!(warn, error = %error, "Redis does not answer; reads go to the database");
+    event!(warn, error = %error, "Redis does not reply; reads go to the database");
 }
 
 /// Logs that a shard is in use.
-pub(crate) fn attached(generation: &str) {
+pub(crate) fn session_opened(generation: &str) {
     event!(debug, generation = %generation, "connected to the cache");
 }
 
 /// Logs that a generation was begun.
-pub(crate) fn renewed(generation: &str) {
+pub(crate) fn generation_begun(generation: &str) {
     event!(info, generation = %generation, "began a new generation; earlier entries are invalid");
 }
 
@@ -46,12 +46,12 @@ pub(crate) fn lower_timeline(timeline: &str) {
 }
 
 /// Logs that a generation may be filled.
-pub(crate) fn opened(generation: &str) {
+pub(crate) fn generation_opened(generation: &str) {
     event!(debug, generation = %generation, "the generation is open for fills");
 }
 
 /// Logs that an abandoned fence was removed.
-pub(crate) fn cleared(transaction: &str) {
+pub(crate) fn fence_removed(transaction: &str) {
     event!(info, transaction = %transaction, "removed the fence of a writer that did not remove it");
 }
 

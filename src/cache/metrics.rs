@@ -18,7 +18,7 @@ pub struct CacheMetrics {
     /// Reads of entries that were not cached, and were read from the database.
     pub misses: u64,
     /// Reads that went to the database and did not fill the entry: the entry is fenced, the generation is not open yet, or
-    /// Redis does not answer.
+    /// Redis does not reply.
     pub bypasses: u64,
     /// Values that were stored in Redis.
     pub fills: u64,

@@ -22,20 +22,20 @@ pub(crate) fn command<'n>(
 
 /// The reply to the command.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct MgetReply {
     /// `true` if the keys' generation is the current one.
     pub(crate) is_current: bool,
     /// In the order of the keys.
     pub(crate) values: Vec<Option<Vec<u8>>>,
 }
 
-impl Answer {
+impl MgetReply {
     /// Reads a reply of the server.
     ///
     /// # Errors
     /// The reply is not an array.
-    pub(crate) fn of(names: &KeySpace, answer: Value) -> RedisResult<Self> {
-        let Value::Array(values) = answer else {
+    pub(crate) fn of(names: &KeySpace, reply: Value) -> RedisResult<Self> {
+        let Value::Array(values) = reply else {
             let not_understood = "the reply to MGET is not an array";
             return Err((ErrorKind::Parse, not_understood).into());
         };
@@ -70,8 +70,8 @@ pub(crate) struct Shared {
 #[cfg(feature = "async")]
 impl Shared {
     /// Returns the next `count` values.
-    pub(crate) fn next(&mut self, count: usize) -> Answer {
-        Answer {
+    pub(crate) fn next(&mut self, count: usize) -> MgetReply {
+        MgetReply {
             is_current: self.is_current,
             values: self.values.by_ref().take(count).collect(),
         }

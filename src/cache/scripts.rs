@@ -181,7 +181,7 @@ impl Fence {
 }
 
 /// The reply of `attach`.
-pub(crate) enum Attach {
+pub(crate) enum AttachReply {
     /// The generation.
     To(String),
     /// The cache has recorded this later timeline of the database.
@@ -189,24 +189,24 @@ pub(crate) enum Attach {
 }
 
 /// Reads the reply of `attach`. Returns `None` if it does not belong to this protocol.
-pub(crate) fn attached(value: Value) -> Option<Attach> {
+pub(crate) fn attach_reply(value: Value) -> Option<AttachReply> {
     let Value::Array(parts) = value else {
         return None;
     };
     let mut parts = parts.into_iter();
     let (word, what) = (text(parts.next()?)?, text(parts.next()?)?);
     match word.as_str() {
-        "outdated" => Some(Attach::Outdated(what)),
-        "attached" => Some(Attach::To(what)),
+        "outdated" => Some(AttachReply::Outdated(what)),
+        "attached" => Some(AttachReply::To(what)),
         _ => None,
     }
 }
 
 /// Returns the reply, or an error if the reply is an error of the server. No command used here has errors nested in its reply.
-pub(crate) fn unless_refused(answer: Value) -> RedisResult<Value> {
-    match answer {
+pub(crate) fn unless_refused(reply: Value) -> RedisResult<Value> {
+    match reply {
         Value::ServerError(refusal) => Err(refusal.into()),
-        answer => Ok(answer),
+        reply => Ok(reply),
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
 
     use super::{Fence, Reply};
 
-    fn answer(words: &[&str]) -> Value {
+    fn reply(words: &[&str]) -> Value {
         Value::Array(
             words
                 .iter()
@@ -241,13 +241,13 @@ mod tests {
 
     #[test]
     fn replies_are_read() {
-        assert_eq!(Reply::read(answer(&["lost"])), Some(Reply::Lost));
+        assert_eq!(Reply::read(reply(&["lost"])), Some(Reply::Lost));
         assert_eq!(
-            Reply::read(answer(&["closed", ""])),
+            Reply::read(reply(&["closed", ""])),
             Some(Reply::Closed(None))
         );
         assert_eq!(
-            Reply::read(answer(&["closed", "7"])),
+            Reply::read(reply(&["closed", "7"])),
             Some(Reply::Closed(Some("7".to_owned())))
         );
         let fence = |token: &str, transaction: &str, age| Fence {
@@ -256,13 +256,13 @@ mod tests {
             age,
         };
         assert_eq!(
-            Reply::read(answer(&["fenced", "a,12,100,1 b,13,98,2", "101"])),
+            Reply::read(reply(&["fenced", "a,12,100,1 b,13,98,2", "101"])),
             Some(Reply::Fenced(vec![
                 fence("a", "12", 1),
                 fence("b", "13", 3)
             ]))
         );
         assert_eq!(Reply::read(Value::Nil), None);
-        assert_eq!(Reply::read(answer(&["value"])), None);
+        assert_eq!(Reply::read(reply(&["value"])), None);
     }
 }

@@ -1,5 +1,6 @@
--- KEYS[1] generation, KEYS[2] its epoch, ARGV[1] the generation that the caller believes in.
--- A key of ours that somebody else has put another type under is as good as none.
+-- The beginning of each script but `attach`: checks that the caller's generation is the current one.
+-- KEYS[1] generation, KEYS[2] its epoch; ARGV[1] the caller's generation.
+-- A key that has another type, because another client wrote it, counts as missing.
 local function read(...)
   local answer = redis.pcall(...)
   if type(answer) == 'table' and answer.err then

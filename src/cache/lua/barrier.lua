@@ -1,4 +1,5 @@
--- Which transactions must have ended before the generation may be filled: those before ARGV[2]. The first answer counts.
+-- Sets the barrier of the generation: all transactions before ARGV[2] must have ended before it may be filled. Only the
+-- first call sets it. Returns the barrier.
 redis.call('HDEL', KEYS[2], 'none')
 redis.call('HSETNX', KEYS[2], 'barrier', ARGV[2])
 return {'barrier', redis.call('HGET', KEYS[2], 'barrier')}

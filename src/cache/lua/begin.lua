@@ -1,12 +1,12 @@
--- Takes values and leases away, and keeps new ones off until `end`.
+-- Fences entries: deletes their values and leases, and prevents new ones until `end`.
 -- KEYS[3..] entries; ARGV[2] the writer's token, ARGV[3] its transaction.
--- Each writer has a number, under which it is found by `sweep` if it dies: `first` is the lowest that may be there.
+-- Each writer has a number, by which `sweep` finds it if it dies. `first` is the lowest number that may be in use.
 local now = redis.call('TIME')
 local number = (tonumber(redis.call('HGET', KEYS[2], 'last')) or 0) + 1
 local fence = ARGV[2] .. ',' .. ARGV[3] .. ',' .. now[1] .. ',' .. number
 local schemas = redis.call('HGET', KEYS[2], 'schemas')
 local entries = {fence}
--- A deletion first: after it a full server refuses nothing.
+-- Deletions come first: a server without free memory does not refuse the writes of a script after them.
 for i = 3, #KEYS do
   for schema in string.gmatch(schemas, '%S+') do
     redis.call('DEL', KEYS[i] .. schema, KEYS[i] .. schema .. ':lease')

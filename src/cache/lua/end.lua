@@ -1,5 +1,6 @@
--- Removes one writer's fences, whoever asks. KEYS[3..] entries; ARGV[2] the writer's token; ARGV[3] its number if these
--- are all of its entries, `own` for the one that the fences have, or nothing.
+-- Removes the fences of one writer. The caller is the writer or a reader.
+-- KEYS[3..] entries; ARGV[2] the writer's token; ARGV[3] its number if these are all of its entries, `own` to take the
+-- number from its fences, or empty.
 local number = tonumber(ARGV[3])
 for i = 3, #KEYS do
   local field = 'fence:' .. KEYS[i]
@@ -21,7 +22,7 @@ if number then
   local first = tonumber(redis.call('HGET', KEYS[2], 'first')) or 1
   if number == first then
     local last = tonumber(redis.call('HGET', KEYS[2], 'last')) or 0
-    -- Those that have ended before it; as a rule none.
+    -- Skips the writers that have ended already, usually none.
     repeat
       first = first + 1
     until first > last or first > number + 100 or redis.call('HEXISTS', KEYS[2], 'writer:' .. first) == 1

@@ -1,5 +1,5 @@
--- Stores a value, if nothing has happened since the lease was granted. KEYS as for the lease;
--- ARGV[2] nonce, ARGV[3] the value's milliseconds, 0 to store none, ARGV[4] the value.
+-- Stores a value, if the lease is still there and the entry is not fenced. KEYS as for `lease`;
+-- ARGV[2] nonce, ARGV[3] the lifetime in milliseconds, 0 to store nothing, ARGV[4] the value.
 if read('GET', KEYS[5]) ~= ARGV[2] or redis.call('HEXISTS', KEYS[2], 'fence:' .. KEYS[3]) == 1 then
   return {'refused'}
 end

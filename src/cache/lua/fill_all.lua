@@ -1,5 +1,5 @@
--- Stores each of several values, if nothing has happened to its entry since the lease was granted.
--- KEYS[3..] entries; ARGV[2] nonce, ARGV[3] schema, then for each entry its value's milliseconds and the value.
+-- Stores each of several values, if its lease is still there and its entry is not fenced.
+-- KEYS[3..] entries; ARGV[2] nonce, ARGV[3] the entry format, then for each entry its lifetime in milliseconds and value.
 local filled = {}
 for i = 3, #KEYS do
   local value = KEYS[i] .. ARGV[3]

@@ -1,4 +1,4 @@
--- Lets the generation be filled: the transactions before its barrier ARGV[2] have ended.
+-- Opens the generation for fills: the transactions before its barrier ARGV[2] have ended.
 if redis.call('HGET', KEYS[2], 'barrier') == ARGV[2] then
   redis.call('HDEL', KEYS[2], 'none')
   redis.call('HSET', KEYS[2], 'open', '1')

@@ -6,7 +6,7 @@ use super::call::step;
 use super::client::CacheClient;
 use super::repository;
 use super::shard::ShardSession;
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 use crate::Result;
 use crate::cache::scripts::{END, Fence, Reply, SWEEP};
 use crate::cache::{count, events};
@@ -20,18 +20,18 @@ const OLD: u64 = 2;
 #[repository]
 pub(crate) async fn clear(
     store: &CacheClient,
-    attached: &ShardSession,
+    session: &ShardSession,
     entry: &str,
     fences: &[Fence],
-) -> Result<(), Unusable> {
+) -> Result<(), Unavailable> {
     for fence in fences.iter().filter(|fence| fence.age >= OLD) {
         let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&fence.transaction);
         let has_ended: question::Answer = store.db.executor().one(prepared(has_ended)).await?;
         if has_ended.yes || injects!(store, FenceExpires) {
             let arguments = [fence.token.as_bytes(), b""];
-            step(&store.counters, attached, &END, &[entry], &arguments).await?;
+            step(&store.counters, session, &END, &[entry], &arguments).await?;
             count(&store.counters.fences_cleared);
-            events::cleared(&fence.transaction);
+            events::fence_removed(&fence.transaction);
         }
     }
     Ok(())
@@ -44,18 +44,18 @@ const SWEPT: &[u8] = b"256";
 #[repository]
 pub(crate) async fn sweep(store: &CacheClient) {
     for shard in 0..store.settings.shards {
-        if let Some(attached) = store.shard(shard).current() {
+        if let Some(session) = store.shard(shard).current() {
             // A later sweep repeats what fails now.
-            let _ = sweep_shard(store, &attached).await;
+            let _ = sweep_shard(store, &session).await;
         }
     }
 }
 
 #[repository]
-async fn sweep_shard(store: &CacheClient, attached: &ShardSession) -> Result<(), Unusable> {
+async fn sweep_shard(store: &CacheClient, session: &ShardSession) -> Result<(), Unavailable> {
     let old = OLD.to_string();
     let arguments = [old.as_bytes(), SWEPT];
-    let Reply::Left(writers) = step(&store.counters, attached, &SWEEP, &[], &arguments).await?
+    let Reply::Left(writers) = step(&store.counters, session, &SWEEP, &[], &arguments).await?
     else {
         return Ok(());
     };
@@ -65,9 +65,9 @@ async fn sweep_shard(store: &CacheClient, attached: &ShardSession) -> Result<(),
         if has_ended.yes {
             let entries: Vec<&str> = writer.entries.iter().map(String::as_str).collect();
             let arguments = [writer.token.as_bytes(), writer.number.as_bytes()];
-            step(&store.counters, attached, &END, &entries, &arguments).await?;
+            step(&store.counters, session, &END, &entries, &arguments).await?;
             count(&store.counters.fences_cleared);
-            events::cleared(&writer.transaction);
+            events::fence_removed(&writer.transaction);
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Reading several entries at once: one command for what is there, one query and two scripts for what is not.
+//! Reads of several entries: one command for the cached ones, one query and two scripts for the others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use super::client::{CacheClient, admits, keep_near};
 use super::confirm::confirm;
 #[cfg(feature = "cache-faults")]
 use super::failpoint::failpoint;
-use super::generation::{attached, open};
+use super::generation::{open_generation, session};
 use super::lease::release;
 use super::lookup::{Found, get_each, near};
 use super::repository;
 use super::shard::ShardSession;
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
 use crate::cache::entry::Entry;
@@ -26,21 +26,21 @@ use crate::cache::scripts::{FILL_ALL, LEASE_ALL, Reply};
 
 /// The entries to read from the database.
 pub(crate) struct Missing {
-    /// The places of the entries that were not found, each entry once.
+    /// The indices of the entries that were not found, each entry once.
     pub(crate) indices: Vec<usize>,
     names: Vec<EntryKey>,
-    /// For places that ask for the same entry: the place that is read.
+    /// For each index, the first index with the same entry, which is the one that is read.
     same: Vec<usize>,
     leases: Vec<Leases>,
     began: Instant,
-    /// The same time in the form in which values carry it.
+    /// The time of the read, with which encrypted values are marked.
     moment: u64,
 }
 
-/// The right to fill some entries of one shard.
+/// The leases of entries of one shard.
 struct Leases {
     shard: u16,
-    attached: Arc<ShardSession>,
+    session: Arc<ShardSession>,
     nonce: String,
     indices: Vec<usize>,
     /// The keys of the leases, until they are used or were not granted.
@@ -52,7 +52,7 @@ struct Leases {
 impl Drop for Leases {
     fn drop(&mut self) {
         if !self.unused.is_empty() {
-            release(&self.attached, &self.nonce, &self.unused);
+            release(&self.session, &self.nonce, &self.unused);
         }
     }
 }
@@ -91,12 +91,12 @@ pub(crate) async fn look_up_all<T: Entry>(
     let starts: Vec<_> = names.iter().map(|name| store.near_start(name)).collect();
     let values = get_each(store, &wanted).await;
     for ((shard, indices), values) in by_shard.into_iter().zip(values) {
-        let Some(Found { attached, values }) = values else {
+        let Some(Found { session, values }) = values else {
             continue;
         };
         for (&index, value) in indices.iter().zip(values) {
             let decoded =
-                value.and_then(|bytes| store.decoded::<T>(&attached.names, &names[index], &bytes));
+                value.and_then(|bytes| store.decoded::<T>(&session.names, &names[index], &bytes));
             found[index] = decoded.map(|decoded| {
                 keep_near(store, &names[index], &decoded.value, starts[index]);
                 decoded.value
@@ -144,30 +144,30 @@ async fn lease_all(
     shard: u16,
     names: &[EntryKey],
     indices: Vec<usize>,
-) -> Result<Option<Leases>, Unusable> {
-    let attached = attached(store, shard).await?;
+) -> Result<Option<Leases>, Unavailable> {
+    let session = session(store, shard).await?;
     let nonce = Uuid::now_v7().simple().to_string();
     let milliseconds = store.settings.lease.as_millis().max(1).to_string();
     let entries: Vec<String> = indices
         .iter()
-        .map(|&index| attached.names.entry(&names[index]))
+        .map(|&index| session.names.entry(&names[index]))
         .collect();
     let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let schema = &attached.names.schema;
+    let schema = &session.names.schema;
     let arguments = [nonce.as_bytes(), milliseconds.as_bytes(), schema.as_bytes()];
     let unused = indices.iter().map(|&index| &names[index]);
     let mut leases = Leases {
         shard,
-        attached: Arc::clone(&attached),
+        session: Arc::clone(&session),
         nonce: nonce.clone(),
         indices: Vec::new(),
-        unused: unused.map(|name| attached.names.lease(name)).collect(),
+        unused: unused.map(|name| session.names.lease(name)).collect(),
     };
-    let reply = step(&store.counters, &attached, &LEASE_ALL, &keys, &arguments).await;
+    let reply = step(&store.counters, &session, &LEASE_ALL, &keys, &arguments).await;
     if !matches!(reply, Ok(Reply::Each(_))) {
         leases.unused.clear();
     }
-    match reply.inspect_err(|error| store.failed(shard, Some(&attached), error))? {
+    match reply.inspect_err(|error| store.failed(shard, Some(&session), error))? {
         Reply::Each(granted) => {
             let requested = std::mem::take(&mut leases.unused).into_iter();
             let granted = indices.into_iter().zip(requested).zip(granted);
@@ -176,18 +176,18 @@ async fn lease_all(
             Ok(Some(leases))
         }
         Reply::Closed(barrier) => {
-            // The next reader fills it.
-            open(store, shard, &attached, barrier).await?;
+            // The next reader fills the entries.
+            open_generation(store, shard, &session, barrier).await?;
             Ok(None)
         }
         _ => {
-            store.detach(shard, &attached);
+            store.close_session(shard, &session);
             Ok(None)
         }
     }
 }
 
-/// Stores what was read for the places that were missing, where nothing came between, and puts it in its places.
+/// Stores the values that were read for the missing entries, unless a write came between, and completes `found`.
 #[repository]
 pub(crate) async fn settle_all<T: Entry>(
     store: &CacheClient,
@@ -197,12 +197,12 @@ pub(crate) async fn settle_all<T: Entry>(
 ) {
     for (&index, value) in missing.indices.iter().zip(values) {
         found[index] = Some(value);
-        store.distrust(&missing.names[index], missing.moment);
+        store.reject_before(&missing.names[index], missing.moment);
     }
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::BeforeFill).await;
     for mut leases in std::mem::take(&mut missing.leases) {
-        // What cannot be stored was read all the same.
+        // A failure to store a value does not affect the read.
         if fill_all(store, &leases, &missing, found).await.is_ok() {
             leases.unused.clear();
         }
@@ -220,36 +220,29 @@ async fn fill_all<T: Entry>(
     leases: &Leases,
     missing: &Missing,
     found: &[Option<T>],
-) -> Result<(), Unusable> {
-    let attached = &leases.attached;
+) -> Result<(), Unavailable> {
+    let session = &leases.session;
     let mut entries = Vec::new();
     let mut values = Vec::new();
     let cost = missing.began.elapsed();
     for &index in &leases.indices {
         if let Some(value) = &found[index] {
             let name = &missing.names[index];
-            entries.push(attached.names.entry(name));
+            entries.push(session.names.entry(name));
             let lifetime = store.lifetime(name, value);
-            values.push(store.encoded(
-                &attached.names,
-                name,
-                value,
-                missing.moment,
-                cost,
-                lifetime,
-            ));
+            values.push(store.encoded(&session.names, name, value, missing.moment, cost, lifetime));
         }
     }
     if entries.is_empty() {
         return Ok(());
     }
     let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let mut arguments = vec![leases.nonce.as_bytes(), attached.names.schema.as_bytes()];
+    let mut arguments = vec![leases.nonce.as_bytes(), session.names.schema.as_bytes()];
     for (milliseconds, value) in &values {
         arguments.extend([milliseconds.as_bytes(), &value[..]]);
     }
-    let reply = step(&store.counters, attached, &FILL_ALL, &keys, &arguments).await;
-    let reply = reply.inspect_err(|error| store.failed(leases.shard, Some(attached), error))?;
+    let reply = step(&store.counters, session, &FILL_ALL, &keys, &arguments).await;
+    let reply = reply.inspect_err(|error| store.failed(leases.shard, Some(session), error))?;
     if let Reply::Each(filled) = reply {
         let stored = filled.iter().filter(|filled| **filled).count() as u64;
         store.counters.fills.fetch_add(stored, Ordering::Relaxed);
@@ -262,31 +255,31 @@ async fn fill_all<T: Entry>(
     Ok(())
 }
 
-/// A value as it lies in the cache.
+/// The bytes of a cached value.
 pub(crate) struct Stored {
-    attached: Arc<ShardSession>,
+    session: Arc<ShardSession>,
     bytes: Vec<u8>,
 }
 
 impl Stored {
     pub(crate) fn decoded<T: Entry>(&self, store: &CacheClient, name: &EntryKey) -> Option<T> {
-        let decoded = store.decoded(&self.attached.names, name, &self.bytes);
+        let decoded = store.decoded(&self.session.names, name, &self.bytes);
         decoded.map(|decoded| decoded.value)
     }
 }
 
-/// Returns the values of all these entries as they were at one moment; `None` if one is not there, or has changed meanwhile. The
-/// process's own memory is not looked at: what lies there is of different moments.
+/// Returns the values of all these entries as they were at one moment. `None` if one is missing, or has changed meanwhile.
+/// The near cache is not used, because its values are of different moments.
 ///
 /// # Errors
-/// The cache cannot be asked for one of them.
+/// The cache is unavailable for one of them.
 #[repository]
 pub(crate) async fn all_at_one_moment(
     store: &CacheClient,
     names: &[EntryKey],
-) -> Result<Option<Vec<Stored>>, Unusable> {
+) -> Result<Option<Vec<Stored>>, Unavailable> {
     if !names.iter().all(|name| admits(store, name)) {
-        return Err(Unusable::Resting);
+        return Err(Unavailable::NotResponding);
     }
     confirm(store).await;
     let mut by_shard: Vec<(u16, Vec<&EntryKey>)> = Vec::new();
@@ -301,7 +294,7 @@ pub(crate) async fn all_at_one_moment(
         return Ok(None);
     };
     if by_shard.len() > 1 {
-        // Several commands. What has not changed between the first reading and the second was there between them.
+        // Several commands. A value that is the same in both reads was there between them.
         let again = each(store, names, &by_shard).await?;
         let is_same = again.is_some_and(|again| {
             let mut both = found.iter().zip(&again);
@@ -314,23 +307,23 @@ pub(crate) async fn all_at_one_moment(
     Ok(Some(found))
 }
 
-/// Returns the values in the order of the names; `None` if one is not there.
+/// Returns the values in the order of the keys. `None` if one is missing.
 #[repository]
 async fn each(
     store: &CacheClient,
     names: &[EntryKey],
     by_shard: &[(u16, Vec<&EntryKey>)],
-) -> Result<Option<Vec<Stored>>, Unusable> {
+) -> Result<Option<Vec<Stored>>, Unavailable> {
     let mut stored: HashMap<&EntryKey, Stored> = HashMap::new();
     let found = get_each(store, by_shard).await;
     for ((_, names), found) in by_shard.iter().zip(found) {
-        let Some(Found { attached, values }) = found else {
-            return Err(Unusable::Resting);
+        let Some(Found { session, values }) = found else {
+            return Err(Unavailable::NotResponding);
         };
         for (&name, bytes) in names.iter().zip(values) {
             if let Some(bytes) = bytes {
-                let attached = Arc::clone(&attached);
-                stored.insert(name, Stored { attached, bytes });
+                let session = Arc::clone(&session);
+                stored.insert(name, Stored { session, bytes });
             }
         }
     }

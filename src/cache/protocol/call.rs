@@ -5,7 +5,7 @@ use redis::{Cmd, RedisResult, Value};
 use super::cache_io::{RedisConnection, send_all};
 use super::repository;
 use super::shard::ShardSession;
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 use crate::Result;
 use crate::cache::Counters;
 use crate::cache::scripts::{Reply, Step};
@@ -14,16 +14,16 @@ use crate::cache::scripts::{Reply, Step};
 #[repository]
 pub(crate) async fn step(
     counters: &Counters,
-    attached: &ShardSession,
+    session: &ShardSession,
     step: &Step,
     keys: &[&str],
     arguments: &[&[u8]],
-) -> Result<Reply, Unusable> {
-    let names = &attached.names;
+) -> Result<Reply, Unavailable> {
+    let names = &session.names;
     let keys = [&[names.generation_key.as_str(), names.epoch.as_str()], keys].concat();
     let arguments = [&[names.generation.as_bytes()], arguments].concat();
-    let answer = call(counters, &attached.link, step, &keys, &arguments).await?;
-    Reply::read(answer).ok_or(Unusable::Misunderstood)
+    let reply = call(counters, &session.connection, step, &keys, &arguments).await?;
+    Reply::read(reply).ok_or(Unavailable::UnexpectedReply)
 }
 
 /// Calls a script on several shards concurrently, by its SHA-1 alone.
@@ -33,19 +33,19 @@ pub(crate) async fn step_all<'a>(
     step: &Step,
     shards: impl Iterator<Item = (&'a ShardSession, &'a [String])>,
     arguments: &[&[u8]],
-) -> Vec<Result<Reply, Unusable>> {
+) -> Vec<Result<Reply, Unavailable>> {
     let commands: Vec<(&RedisConnection, Cmd)> = shards
-        .map(|(attached, entries)| {
-            let names = &attached.names;
+        .map(|(session, entries)| {
+            let names = &session.names;
             let mut keys = vec![names.generation_key.as_str(), names.epoch.as_str()];
             keys.extend(entries.iter().map(String::as_str));
             let arguments = [&[names.generation.as_bytes()], arguments].concat();
-            (&*attached.link, step.by_name(&keys, &arguments))
+            (&*session.connection, step.by_name(&keys, &arguments))
         })
         .collect();
-    let answers = send_all(&commands, counters).await;
-    let answers = answers.into_iter();
-    let replies = answers.map(|answer| Reply::read(answer?).ok_or(Unusable::Misunderstood));
+    let replies = send_all(&commands, counters).await;
+    let replies = replies.into_iter();
+    let replies = replies.map(|reply| Reply::read(reply?).ok_or(Unavailable::UnexpectedReply));
     replies.collect()
 }
 
@@ -53,17 +53,17 @@ pub(crate) async fn step_all<'a>(
 #[repository]
 pub(crate) async fn call(
     counters: &Counters,
-    link: &RedisConnection,
+    connection: &RedisConnection,
     step: &Step,
     keys: &[&str],
     arguments: &[&[u8]],
 ) -> RedisResult<Value> {
     let by_name = step.by_name(keys, arguments);
-    match link.send(&by_name, counters).await {
+    match connection.send(&by_name, counters).await {
         Err(error) if error.code() == Some("NOSCRIPT") => {
             let by_text = step.by_text(keys, arguments);
-            link.send(&by_text, counters).await
+            connection.send(&by_text, counters).await
         }
-        answer => answer,
+        reply => reply,
     }
 }

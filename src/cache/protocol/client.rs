@@ -14,7 +14,7 @@ use super::cache_io::RedisConnection;
 use super::cache_io::single_flight::SingleFlight;
 use super::lineage::Lineage;
 use super::shard::{Shard, ShardSession};
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 use crate::cache::circuit_breaker::CircuitBreaker;
 use crate::cache::encryption::{Seal, Times};
 use crate::cache::entry::{self, Decoded, Entry};
@@ -24,7 +24,7 @@ use crate::cache::near::{NearCache, NearStart};
 use crate::cache::{CacheConfig, Counters, Servers, count};
 use crate::{Error, Result};
 
-/// The database, as it is told from others.
+/// The identity of the database.
 #[derive(Clone)]
 pub(crate) struct Database {
     pub(crate) name: Arc<str>,
@@ -34,21 +34,21 @@ pub(crate) struct Database {
 /// The cache of one process.
 pub(crate) struct CacheClient {
     pub(crate) settings: CacheConfig,
-    /// The database, without a cache.
+    /// The database without a cache.
     pub(crate) db: Db,
     pub(crate) shards: Vec<Shard>,
-    pub(crate) links: Mutex<HashMap<String, Arc<RedisConnection>>>,
-    /// One for the server, and where there are several one for each shard: each may lie elsewhere.
+    pub(crate) connections: Mutex<HashMap<String, Arc<RedisConnection>>>,
+    /// One for a single server. In a cluster one for each shard, because each may be on another server.
     breakers: Vec<CircuitBreaker>,
     /// The nodes of a cluster that other nodes have named, the last one that responded first.
     pub(crate) nodes: Mutex<Vec<ConnectionInfo>>,
     pub(crate) lineage: Lineage,
-    /// This store, for what goes on beside its callers.
+    /// A reference to itself, for work in the background.
     pub(crate) me: Weak<Self>,
-    /// The form of all values, a part of each key.
+    /// The format of all values, a part of each key.
     pub(crate) schema: Arc<str>,
     seal: Option<Seal>,
-    /// By entry: what was read from the database before this moment is not to be believed. Kept only with a key.
+    /// For each entry, the time before which a value that was read from the database is rejected. Kept only with a key.
     floors: Option<moka::sync::Cache<EntryKey, u64>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) log_once: LogOnce,
@@ -60,7 +60,7 @@ pub(crate) struct CacheClient {
 
 /// The database's clock, in microseconds.
 struct Clock {
-    /// By how much it is ahead of this machine's.
+    /// The difference to this machine's clock.
     ahead: AtomicI64,
     /// The server's time when this client was created, on the monotonic clock.
     at_start: AtomicI64,
@@ -125,7 +125,7 @@ impl CacheClient {
             shards: (0..settings.shards).map(|_| Shard::default()).collect(),
             settings,
             db,
-            links: Mutex::default(),
+            connections: Mutex::default(),
             breakers: (0..breakers).map(|_| CircuitBreaker::default()).collect(),
             nodes: Mutex::default(),
             lineage,
@@ -158,7 +158,7 @@ impl CacheClient {
         *self.database.lock().unwrap_or_else(PoisonError::into_inner) = database;
     }
 
-    /// Takes down what the database's clock says now.
+    /// Records the present time of the database's clock.
     pub(crate) fn set_clock(&self, now: DateTime<Utc>) {
         self.clock.set(now);
     }
@@ -173,7 +173,7 @@ impl CacheClient {
         u64::try_from(self.now().timestamp_millis()).unwrap_or(0)
     }
 
-    /// This moment, as values are marked with that are read from now on. Values are marked only with a key.
+    /// Returns the present time, with which encrypted values are marked. Without a key it is 0.
     pub(crate) fn moment(&self) -> u64 {
         match self.seal {
             Some(_) => self.milliseconds(),
@@ -182,7 +182,7 @@ impl CacheClient {
     }
 
     /// Rejects values of the entry that were read from the database before this moment.
-    pub(crate) fn distrust(&self, name: &EntryKey, moment: u64) {
+    pub(crate) fn reject_before(&self, name: &EntryKey, moment: u64) {
         if let Some(floors) = &self.floors {
             let known = floors.get(name).unwrap_or(0);
             floors.insert(name.clone(), moment.max(known));
@@ -210,7 +210,7 @@ impl CacheClient {
         }
     }
 
-    /// Makes the database be identified anew before anything that is cached of it is used. A flight that began before shares
+    /// Forgets the identity of the database: it is read again before a cached value is used. A flight that began before shares
     /// its value with none of the readers that join after: their session has begun a generation into which it cannot fill.
     pub(crate) fn forget_database(&self) {
         self.set_database(None);
@@ -224,7 +224,7 @@ impl CacheClient {
     }
 
     /// Records that a server of the database is on this timeline. If it is a new one, a standby was promoted.
-    pub(crate) fn is_on(&self, timeline: &str) {
+    pub(crate) fn observe_timeline(&self, timeline: &str) {
         if self
             .database()
             .is_some_and(|known| *known.timeline != *timeline)
@@ -233,7 +233,7 @@ impl CacheClient {
         }
     }
 
-    /// For how long the value may live, less up to a tenth, so that entries do not end together.
+    /// Returns the lifetime of a value. It is shortened by up to a tenth at random, so that entries do not expire together.
     pub(crate) fn lifetime<T: Entry>(&self, name: &EntryKey, value: &T) -> Duration {
         let lifetime = self.settings.lifetime_of(name.kind).unwrap_or_default();
         let longest = if value.is_absence() {
@@ -244,7 +244,8 @@ impl CacheClient {
         longest.mul_f64(1.0 - crate::transaction::random_fraction() / 10.0)
     }
 
-    /// The milliseconds and the bytes to store; 0 and none for a value that is not to be stored.
+    /// Returns the lifetime in milliseconds and the bytes to store. They are 0 and empty for a value that is not to be
+    /// stored.
     pub(crate) fn encoded<T: Entry>(
         &self,
         names: &KeySpace,
@@ -281,7 +282,7 @@ impl CacheClient {
         bytes: &[u8],
     ) -> Option<Decoded<T>> {
         let now = self.milliseconds();
-        let decoded = self.opened(names, name, bytes, now);
+        let decoded = self.decrypted(names, name, bytes, now);
         match decoded.and_then(|bytes| entry::decode(name, &bytes, now)) {
             Ok(decoded) => Some(decoded),
             Err(entry::Unusable::Expired) => None,
@@ -293,8 +294,8 @@ impl CacheClient {
         }
     }
 
-    /// Returns the value's bytes, where they are sealed only if it may be used.
-    fn opened<'b>(
+    /// Returns the bytes of a value. An encrypted value is decrypted, and rejected if it is too old.
+    fn decrypted<'b>(
         &self,
         names: &KeySpace,
         name: &EntryKey,
@@ -329,20 +330,21 @@ impl CacheClient {
     }
 
     /// Ends a session of the shard, and returns whether it was the current one.
-    pub(crate) fn detach(&self, shard: u16, attached: &Arc<ShardSession>) -> bool {
-        self.shard(shard).detach(attached)
+    pub(crate) fn detach(&self, shard: u16, session: &Arc<ShardSession>) -> bool {
+        self.shard(shard).detach(session)
     }
 
     /// Makes a session the current one of the shard, unless a commit went on without its fences meanwhile.
-    pub(crate) fn attach(&self, shard: u16, attached: &Arc<ShardSession>) {
+    pub(crate) fn attach(&self, shard: u16, session: &Arc<ShardSession>) {
         self.breaker(shard).succeeded();
         self.log_once.forget();
-        self.shard(shard).attach(attached);
+        self.shard(shard).attach(session);
     }
 
     /// Removes a connection, so that it is not used again.
-    pub(crate) fn unlink(&self, link: &Arc<RedisConnection>) {
-        self.links().retain(|_, other| !Arc::ptr_eq(other, link));
+    pub(crate) fn discard_connection(&self, connection: &Arc<RedisConnection>) {
+        self.connections()
+            .retain(|_, other| !Arc::ptr_eq(other, connection));
     }
 
     /// Records a failed call. If the server is the cause, reads avoid it for a time. An error on a connection that was already
@@ -350,16 +352,16 @@ impl CacheClient {
     pub(crate) fn failed(
         &self,
         shard: u16,
-        attached: Option<&Arc<ShardSession>>,
-        error: &Unusable,
+        session: Option<&Arc<ShardSession>>,
+        error: &Unavailable,
     ) {
         count(&self.counters.errors);
-        if error.ends_link() {
+        if error.ends_connection() {
             // The next attempt to connect shows whether the server is gone, too.
-            let is_news = match attached {
-                Some(attached) => {
-                    self.unlink(&attached.link);
-                    self.detach(shard, attached) && !error.is_loss() && !error.is_redirection()
+            let is_news = match session {
+                Some(session) => {
+                    self.discard_connection(&session.connection);
+                    self.detach(shard, session) && !error.is_loss() && !error.is_redirection()
                 }
                 // A server from which one slot is being moved still serves its other slots.
                 None => !error.is_redirection(),
@@ -367,13 +369,15 @@ impl CacheClient {
             if is_news && self.breaker(shard).failed(self.settings.retry_after) {
                 events::unreachable(error);
             }
-        } else if !matches!(error, Unusable::Resting | Unusable::Database(_)) {
+        } else if !matches!(error, Unavailable::NotResponding | Unavailable::Database(_)) {
             self.log_once.refused(error);
         }
     }
 
-    pub(crate) fn links(&self) -> MutexGuard<'_, HashMap<String, Arc<RedisConnection>>> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn connections(&self) -> MutexGuard<'_, HashMap<String, Arc<RedisConnection>>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,30 +3,30 @@
 use std::sync::Arc;
 
 use super::abandoned_fences::sweep;
-use super::cache_io::{RedisConnection, apart, boxed};
+use super::cache_io::{RedisConnection, boxed, in_background};
 use super::client::CacheClient;
-use super::identity::ask;
+use super::identity::read_identity;
 use super::repository;
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 
-/// Has the database asked now and then whether it is still the same, so that a process that only reads what is cached
-/// notices that a standby has taken over. It is asked beside the readers; one of them waits for the answer, within a bound.
+/// Checks from time to time that the database is still the same, so that a process that only reads cached values notices
+/// that a standby has taken over. The check runs in the background. One reader waits for it, within a bound.
 #[repository]
 #[allow(
     clippy::unit_arg,
     reason = "only the async engine has something to box"
 )]
 pub(crate) async fn confirm(store: &CacheClient) {
-    heed_losses(store);
+    forget_after_losses(store);
     if store.lineage.is_due() {
         boxed(confirm_now(store)).await;
     }
 }
 
-/// After a connection was lost, nothing that is cached is believed before the database has said which one it is: a standby
-/// may have taken over that lacks it.
-pub(crate) fn heed_losses(store: &CacheClient) {
-    if store.lineage.is_unsettled() {
+/// Forgets the identity of the database after a connection was lost. No cached value is used before the identity is read
+/// again: a standby may have taken over that lacks the cached writes.
+pub(crate) fn forget_after_losses(store: &CacheClient) {
+    if store.lineage.has_lost() {
         store.forget_database();
     }
 }
@@ -40,25 +40,25 @@ async fn confirm_now(store: &CacheClient) {
         return;
     };
     if store.database().is_none() {
-        // It is asked for anyway.
+        // The next use of a shard reads it.
         return;
     }
     let before = store.lineage.ends.seen();
-    apart(me, look_again);
+    in_background(me, check_identity);
     let patience = store.settings.connect_timeout;
     store.lineage.ends.wait(before, patience).await;
 }
 
-/// Asks the database whether it is still the same, and removes the fences that writers have left.
+/// Checks that the database is still the same, and removes abandoned fences.
 #[repository]
-pub(crate) async fn look_again(store: Arc<CacheClient>) {
+pub(crate) async fn check_identity(store: Arc<CacheClient>) {
     let known = store.database();
-    match (known, ask(&store, &store.db.executor()).await) {
+    match (known, read_identity(&store, &store.db.executor()).await) {
         (Some(known), Ok(found)) => {
             if known.name != found.name || known.timeline != found.timeline {
                 store.forget_database();
             }
-            store.lineage.is_known(&found.timeline);
+            store.lineage.record_timeline(&found.timeline);
         }
         // Until the next check, what is cached is as good as before.
         _ => store.lineage.has_failed(),
@@ -74,27 +74,27 @@ pub(crate) async fn look_again(store: Arc<CacheClient>) {
 async fn check_servers(store: &CacheClient) {
     let mut checked: Vec<(Arc<RedisConnection>, Option<String>)> = Vec::new();
     for shard in 0..store.settings.shards {
-        let Some(attached) = store.shard(shard).current() else {
+        let Some(session) = store.shard(shard).current() else {
             continue;
         };
         let known = checked
             .iter()
-            .find(|(link, _)| Arc::ptr_eq(link, &attached.link));
+            .find(|(connection, _)| Arc::ptr_eq(connection, &session.connection));
         let run = match known {
             Some((_, run)) => run.clone(),
             None => {
-                let run = attached.link.server_info().await;
+                let run = session.connection.server_info().await;
                 let run = run.inspect_err(|error| {
-                    store.failed(shard, Some(&attached), &Unusable::from(error.clone()));
+                    store.failed(shard, Some(&session), &Unavailable::from(error.clone()));
                 });
                 let run = run.ok();
-                checked.push((Arc::clone(&attached.link), run.clone()));
+                checked.push((Arc::clone(&session.connection), run.clone()));
                 run
             }
         };
-        if run.as_ref() != Some(&attached.run) {
-            store.unlink(&attached.link);
-            store.detach(shard, &attached);
+        if run.as_ref() != Some(&session.run_id) {
+            store.discard_connection(&session.connection);
+            store.close_session(shard, &session);
         }
     }
 }

@@ -17,12 +17,12 @@
 //! - Redis loses the fence: it loses the epoch, and with it the generation. A new generation is opened for fills only when
 //!   all transactions that may have had a fence in an earlier one have ended.
 //!
-//! **Executor.** The leases are those of Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013), section 3.2.1. The
+//! **Source.** The leases are those of Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013), section 3.2.1. The
 //! protocol is checked as a model in `tests/cache_model`, and on real servers in `tests/cache_history`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -31,10 +31,10 @@ use super::client::CacheClient;
 #[cfg(feature = "cache-faults")]
 use super::failpoint::failpoint;
 #[cfg(feature = "cache-faults")]
-use super::generation::attached;
-use super::generation::{attached_by, renew, renew_at_once};
+use super::generation::session;
+use super::generation::{new_generation, new_generations, session_by};
 use super::shard::ShardSession;
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 use super::{Executor, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
@@ -64,16 +64,16 @@ pub(crate) struct Fences {
 #[repository]
 pub(crate) async fn fence(
     store: &CacheClient,
-    touched: &WriteSet,
+    write_set: &WriteSet,
     transaction: &str,
     own: &Executor<'_>,
 ) -> Result<Fences> {
-    let names: Vec<EntryKey> = touched.keys().map(EntryKey::from).collect();
+    let names: Vec<EntryKey> = write_set.keys().map(EntryKey::from).collect();
     let mut fences = Fences {
         token: Uuid::now_v7().simple().to_string(),
         entries: Vec::new(),
         names,
-        everything: touched.is_everything(),
+        everything: write_set.is_everything(),
     };
     forget_near(store, &fences);
     #[cfg(feature = "cache-faults")]
@@ -82,61 +82,14 @@ pub(crate) async fn fence(
     if injects!(store, DeleteAfterCommitOnly) {
         return Ok(fences);
     }
-    let mut by_shard: HashMap<u16, Vec<&EntryKey>> = HashMap::new();
-    if fences.everything {
-        let shards = 0..store.settings.shards;
-        // A failed shard is tried once more below, which gives the reason.
-        let left_out = match shards.len() {
-            1 => shards.collect(),
-            _ => renew_at_once(store, own)
-                .await
-                .unwrap_or_else(|_| shards.collect()),
-        };
-        by_shard.extend(left_out.into_iter().map(|shard| (shard, Vec::new())));
+    let outcome = if fences.everything {
+        fence_everything(store, own).await
     } else {
-        for name in &fences.names {
-            let shard = name.shard(store.settings.shards);
-            by_shard.entry(shard).or_default().push(name);
-        }
-    }
-    let mut answers = if fences.everything {
-        HashMap::new()
-    } else {
-        begin_at_once(store, &by_shard, &fences.token, transaction).await
+        fence_keys(store, &mut fences, transaction, own).await
     };
-    let began = Instant::now();
-    let patience = store.settings.connect_timeout + store.settings.response_timeout;
-    let mut has_failed = false;
-    for (shard, names) in by_shard {
-        let outcome = if has_failed && began.elapsed() > patience {
-            // Limits the total wait: many shards that do not answer take no longer than one.
-            Err(Unusable::Resting)
-        } else if fences.everything {
-            renew(store, shard, own).await
-        } else {
-            let first = answers.remove(&shard);
-            let begun = begin(store, shard, &names, &fences.token, transaction, own, first).await;
-            begun.map(|entries| fences.entries.push(entries))
-        };
-        has_failed |= outcome.is_err();
-        if let Err(error) = outcome {
-            if let Unusable::Database(error) = error {
-                // The failed query has aborted the transaction.
-                end(store, fences).await;
-                return Err(error);
-            }
-            match store.settings.unfenced {
-                Unfenced::FailBeforeCommit => {
-                    end(store, fences).await;
-                    return Err(Error::Cache(error.to_string()));
-                }
-                Unfenced::Proceed => {
-                    count(&store.counters.unfenced);
-                    events::unfenced(&error);
-                    store.shard(shard).record_unfenced_commit();
-                }
-            }
-        }
+    if let Err(error) = outcome {
+        end(store, fences).await;
+        return Err(error);
     }
     count(&store.counters.fences);
     #[cfg(feature = "cache-faults")]
@@ -144,16 +97,123 @@ pub(crate) async fn fence(
     Ok(fences)
 }
 
+/// Fences the entries of a transaction.
+#[repository]
+async fn fence_keys(
+    store: &CacheClient,
+    fences: &mut Fences,
+    transaction: &str,
+    own: &Executor<'_>,
+) -> Result<()> {
+    let mut by_shard: HashMap<u16, Vec<&EntryKey>> = HashMap::new();
+    let Fences {
+        token,
+        entries,
+        names,
+        ..
+    } = fences;
+    for name in names.iter() {
+        let shard = name.shard(store.settings.shards);
+        by_shard.entry(shard).or_default().push(name);
+    }
+    let mut begun = begin_concurrently(store, &by_shard, token, transaction).await;
+    let mut patience = Patience::new(store);
+    for (shard, names) in by_shard {
+        let outcome = if patience.is_over() {
+            Err(Unavailable::NotResponding)
+        } else {
+            let first = begun.remove(&shard);
+            begin(store, shard, &names, token, transaction, own, first).await
+        };
+        let outcome = outcome.map(|fenced| entries.push(fenced));
+        patience.record(&outcome);
+        proceed_unfenced(store, shard, outcome)?;
+    }
+    Ok(())
+}
+
+/// Begins new generations of all shards, for a transaction that may have written anything.
+#[repository]
+async fn fence_everything(store: &CacheClient, own: &Executor<'_>) -> Result<()> {
+    let shards = 0..store.settings.shards;
+    // A shard that failed is tried once more below, for the reason.
+    let left_out: Vec<u16> = match shards.len() {
+        1 => shards.collect(),
+        _ => new_generations(store, own)
+            .await
+            .unwrap_or_else(|_| shards.collect()),
+    };
+    let mut patience = Patience::new(store);
+    for shard in left_out {
+        let outcome = if patience.is_over() {
+            Err(Unavailable::NotResponding)
+        } else {
+            new_generation(store, shard, own).await
+        };
+        patience.record(&outcome);
+        proceed_unfenced(store, shard, outcome)?;
+    }
+    Ok(())
+}
+
+/// Limits the total wait: many shards that do not respond take no longer than one.
+struct Patience {
+    began: Instant,
+    limit: Duration,
+    has_failed: bool,
+}
+
+impl Patience {
+    fn new(store: &CacheClient) -> Self {
+        Self {
+            began: Instant::now(),
+            limit: store.settings.connect_timeout + store.settings.response_timeout,
+            has_failed: false,
+        }
+    }
+
+    fn record(&mut self, outcome: &Result<(), Unavailable>) {
+        self.has_failed |= outcome.is_err();
+    }
+
+    fn is_over(&self) -> bool {
+        self.has_failed && self.began.elapsed() > self.limit
+    }
+}
+
+/// Accepts a shard that could not be fenced, if the settings allow it.
+///
+/// # Errors
+/// - [`Error::Cache`] if they do not.
+/// - The error of a query to the database, which has aborted the transaction.
+fn proceed_unfenced(
+    store: &CacheClient,
+    shard: u16,
+    outcome: Result<(), Unavailable>,
+) -> Result<()> {
+    match (outcome, store.settings.unfenced) {
+        (Ok(()), _) => Ok(()),
+        (Err(Unavailable::Database(error)), _) => Err(error),
+        (Err(error), Unfenced::FailBeforeCommit) => Err(Error::Cache(error.to_string())),
+        (Err(error), Unfenced::Proceed) => {
+            count(&store.counters.unfenced);
+            events::unfenced(&error);
+            store.shard(shard).record_unfenced_commit();
+            Ok(())
+        }
+    }
+}
+
 /// The outcome of the script `begin` in one shard.
 struct Begun {
-    attached: Arc<ShardSession>,
+    session: Arc<ShardSession>,
     entries: Vec<String>,
-    reply: Result<Reply, Unusable>,
+    reply: Result<Reply, Unavailable>,
 }
 
 /// Fences the entries of several shards concurrently. Leaves out shards without a session.
 #[repository]
-async fn begin_at_once(
+async fn begin_concurrently(
     store: &CacheClient,
     by_shard: &HashMap<u16, Vec<&EntryKey>>,
     token: &str,
@@ -164,20 +224,20 @@ async fn begin_at_once(
     }
     let mut asked = Vec::new();
     for (&shard, names) in by_shard {
-        if let Some(attached) = store.shard(shard).current() {
-            asked.push((shard, entries(&attached, names), attached));
+        if let Some(session) = store.shard(shard).current() {
+            asked.push((shard, entries(&session, names), session));
         }
     }
     let arguments = [token.as_bytes(), transaction.as_bytes()];
     let calls = asked
         .iter()
-        .map(|(_, entries, attached)| (&**attached, &entries[..]));
+        .map(|(_, entries, session)| (&**session, &entries[..]));
     let replies = step_all(&store.counters, &BEGIN, calls, &arguments).await;
     let asked = asked.into_iter().zip(replies);
     asked
-        .map(|((shard, entries, attached), reply)| {
+        .map(|((shard, entries, session), reply)| {
             let begun = Begun {
-                attached,
+                session,
                 entries,
                 reply,
             };
@@ -187,8 +247,8 @@ async fn begin_at_once(
 }
 
 /// Returns the names under which entries are fenced.
-fn entries(attached: &ShardSession, names: &[&EntryKey]) -> Vec<String> {
-    let entries = names.iter().map(|name| attached.names.entry(name));
+fn entries(session: &ShardSession, names: &[&EntryKey]) -> Vec<String> {
+    let entries = names.iter().map(|name| session.names.entry(name));
     entries.collect()
 }
 
@@ -201,19 +261,19 @@ async fn begin(
     transaction: &str,
     own: &Executor<'_>,
     mut first: Option<Begun>,
-) -> Result<(u16, Arc<ShardSession>, Vec<String>), Unusable> {
+) -> Result<(u16, Arc<ShardSession>, Vec<String>), Unavailable> {
     // After a restart of the server the first call reports that the connection is closed.
     for attempt in 0..ATTEMPTS {
         let begun = match first.take() {
             Some(begun) => begun,
             None => {
-                let attached = attached_by(store, shard, own).await?;
-                let entries = entries(&attached, names);
+                let session = session_by(store, shard, own).await?;
+                let entries = entries(&session, names);
                 let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
                 let arguments = [token.as_bytes(), transaction.as_bytes()];
-                let reply = step(&store.counters, &attached, &BEGIN, &keys, &arguments).await;
+                let reply = step(&store.counters, &session, &BEGIN, &keys, &arguments).await;
                 Begun {
-                    attached,
+                    session,
                     entries,
                     reply,
                 }
@@ -221,14 +281,14 @@ async fn begin(
         };
         match begun.reply {
             Ok(Reply::Lost) => {
-                store.detach(shard, &begun.attached);
+                store.close_session(shard, &begun.session);
             }
-            Ok(Reply::Done(_)) => return Ok((shard, begun.attached, begun.entries)),
-            Ok(_) => return Err(Unusable::Misunderstood),
+            Ok(Reply::Done(_)) => return Ok((shard, begun.session, begun.entries)),
+            Ok(_) => return Err(Unavailable::UnexpectedReply),
             // The next attempt sends the script's text.
             Err(error) if error.is_unknown_script() => {}
             Err(error) => {
-                store.failed(shard, Some(&begun.attached), &error);
+                store.failed(shard, Some(&begun.session), &error);
                 let is_elsewhere = error.is_loss() || error.is_redirection();
                 if attempt + 1 == ATTEMPTS || !is_elsewhere {
                     return Err(error);
@@ -236,7 +296,7 @@ async fn begin(
             }
         }
     }
-    Err(Unusable::Restless)
+    Err(Unavailable::UnstableGeneration)
 }
 
 const ATTEMPTS: u32 = 3;
@@ -254,18 +314,18 @@ pub(crate) async fn end(store: &CacheClient, fences: Fences) {
     }
     let arguments = [fences.token.as_bytes(), b"own"];
     let calls = fences.entries.iter();
-    let calls = calls.map(|(_, attached, entries)| (&**attached, &entries[..]));
+    let calls = calls.map(|(_, session, entries)| (&**session, &entries[..]));
     let ended = step_all(&store.counters, &END, calls, &arguments).await;
-    for ((shard, attached, entries), ended) in fences.entries.iter().zip(ended) {
+    for ((shard, session, entries), ended) in fences.entries.iter().zip(ended) {
         let ended = match ended {
             Err(error) if error.is_unknown_script() => {
                 let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-                step(&store.counters, attached, &END, &keys, &arguments).await
+                step(&store.counters, session, &END, &keys, &arguments).await
             }
             ended => ended,
         };
         if let Err(error) = ended {
-            store.failed(*shard, Some(attached), &error);
+            store.failed(*shard, Some(session), &error);
         }
     }
 }
@@ -278,7 +338,7 @@ fn forget_near(store: &CacheClient, fences: &Fences) {
     let now = store.moment();
     for name in &fences.names {
         store.forget_near(name);
-        store.distrust(name, now);
+        store.reject_before(name, now);
     }
 }
 
@@ -287,10 +347,10 @@ fn forget_near(store: &CacheClient, fences: &Fences) {
 #[repository]
 async fn delete(store: &CacheClient, fences: &Fences) {
     for name in &fences.names {
-        if let Ok(attached) = attached(store, name.shard(store.settings.shards)).await {
+        if let Ok(session) = session(store, name.shard(store.settings.shards)).await {
             let mut command = redis::cmd("DEL");
-            command.arg(attached.names.value(name));
-            let _ = attached.link.send(&command, &store.counters).await;
+            command.arg(session.names.value(name));
+            let _ = session.connection.send(&command, &store.counters).await;
         }
     }
 }

@@ -10,7 +10,7 @@ use super::client::{CacheClient, keep_near};
 use super::failpoint::failpoint;
 use super::lease::Lease;
 use super::repository;
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
 use crate::cache::entry::Entry;
@@ -25,7 +25,7 @@ pub(crate) struct Fill<'s> {
     store: &'s CacheClient,
     name: EntryKey,
     lease: Option<Lease>,
-    leading: Option<Leader>,
+    leader: Option<Leader>,
     began: Instant,
     near_start: Option<NearStart>,
     /// The time of the read, with which an encrypted value is marked.
@@ -37,14 +37,14 @@ impl<'s> Fill<'s> {
         store: &'s CacheClient,
         name: EntryKey,
         lease: Option<Lease>,
-        leading: Option<Leader>,
+        leader: Option<Leader>,
     ) -> Self {
         Self {
             near_start: store.near_start(&name),
             store,
             name,
             lease,
-            leading,
+            leader,
             began: Instant::now(),
             moment: store.moment(),
         }
@@ -73,7 +73,7 @@ pub(crate) async fn settle_for<T: Entry>(
         }
     };
     let store = fill.store;
-    store.distrust(&fill.name, fill.moment);
+    store.reject_before(&fill.name, fill.moment);
     let Some(mut lease) = fill.lease.take() else {
         return Ok(value);
     };
@@ -81,10 +81,10 @@ pub(crate) async fn settle_for<T: Entry>(
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::AfterRead).await;
     // Later readers must not join this flight.
-    if let Some(leading) = &mut fill.leading
+    if let Some(leader) = &mut fill.leader
         && !injects!(store, LateWaiter)
     {
-        leading.close();
+        leader.close();
     }
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::BeforeFill).await;
@@ -96,8 +96,8 @@ pub(crate) async fn settle_for<T: Entry>(
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::AfterFill).await;
     let is_shared = stored || injects!(store, RefusedFillIsShared);
-    if let Some(leading) = fill.leading.take().filter(|_| is_shared) {
-        leading.share(Arc::new(value.clone()));
+    if let Some(leader) = fill.leader.take().filter(|_| is_shared) {
+        leader.share(Arc::new(value.clone()));
     }
     if stored {
         keep_near(store, &fill.name, &value, fill.near_start);
@@ -112,9 +112,9 @@ async fn store_value<T: Entry>(
     lease: &Lease,
     value: &T,
     lifetime: Duration,
-) -> Result<bool, Unusable> {
+) -> Result<bool, Unavailable> {
     let store = fill.store;
-    let names = &lease.attached.names;
+    let names = &lease.session.names;
     let cost = fill.began.elapsed();
     let (milliseconds, encoded) =
         store.encoded(names, &fill.name, value, fill.moment, cost, lifetime);
@@ -133,16 +133,20 @@ async fn store_value<T: Entry>(
             .arg(&encoded)
             .arg("PX")
             .arg(&milliseconds);
-        lease.attached.link.send(&command, &store.counters).await?;
+        lease
+            .session
+            .connection
+            .send(&command, &store.counters)
+            .await?;
         count(&store.counters.fills);
         return Ok(true);
     }
     let keys = keys.each_ref().map(String::as_str);
     let arguments = [lease.nonce.as_bytes(), milliseconds.as_bytes(), &encoded];
-    let reply = step(&store.counters, &lease.attached, &FILL, &keys, &arguments).await;
+    let reply = step(&store.counters, &lease.session, &FILL, &keys, &arguments).await;
     let reply = reply.inspect_err(|error| {
         let shard = fill.name.shard(store.settings.shards);
-        store.failed(shard, Some(&lease.attached), error);
+        store.failed(shard, Some(&lease.session), error);
     })?;
     match reply {
         Reply::Done(word) if word == "filled" => {

@@ -1,4 +1,4 @@
-//! Under which generation a shard is used: found out, begun anew, opened.
+//! Sessions and generations of the shards: opens a session, begins a generation, and opens it for fills.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,65 +14,65 @@ use super::client::{CacheClient, Database};
 use super::failpoint::failpoint;
 use super::identity::{database, is_restored};
 use super::shard::ShardSession;
-use super::topology::{link, link_to, named};
-use super::unavailable::Unusable;
+use super::topology::{connection_to, connection_to_shard, named};
+use super::unavailable::Unavailable;
 use super::{Executor, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
 use crate::cache::keys::KeySpace;
-use crate::cache::scripts::{self, ATTACH, Attach, BARRIER, OPEN, Reply};
+use crate::cache::scripts::{self, ATTACH, AttachReply, BARRIER, OPEN, Reply};
 use crate::cache::{count, events};
 use crate::sql::cache as question;
 use crate::sql::prepared;
 
-/// Returns the shard's server and generation, found out if need be.
+/// Returns the session of the shard. Opens one if there is none.
 #[repository]
-pub(crate) async fn attached(
+pub(crate) async fn session(
     store: &CacheClient,
     shard: u16,
-) -> Result<Arc<ShardSession>, Unusable> {
-    if let Some(attached) = store.shard(shard).current() {
-        return Ok(attached);
+) -> Result<Arc<ShardSession>, Unavailable> {
+    if let Some(session) = store.shard(shard).current() {
+        return Ok(session);
     }
-    boxed(attach_own(store, shard)).await
+    boxed(own_session(store, shard)).await
 }
 
 #[repository]
-async fn attach_own(store: &CacheClient, shard: u16) -> Result<Arc<ShardSession>, Unusable> {
-    attached_by(store, shard, &store.db.executor()).await
+async fn own_session(store: &CacheClient, shard: u16) -> Result<Arc<ShardSession>, Unavailable> {
+    session_by(store, shard, &store.db.executor()).await
 }
 
-/// As [`attached`], for a caller that has a connection to the database: it must not wait for another one.
+/// Does the same as [`session`] for a caller that has a connection to the database, and must not wait for another one.
 #[repository]
-pub(crate) async fn attached_by(
+pub(crate) async fn session_by(
     store: &CacheClient,
     shard: u16,
     own: &Executor<'_>,
-) -> Result<Arc<ShardSession>, Unusable> {
-    let of_store = store.shard(shard);
-    if let Some(attached) = of_store.current() {
-        return Ok(attached);
+) -> Result<Arc<ShardSession>, Unavailable> {
+    let state = store.shard(shard);
+    if let Some(session) = state.current() {
+        return Ok(session);
     }
     let database = database(store, own).await?;
-    let failures = AtomicU64::load(&of_store.failures, Ordering::Relaxed);
-    // As long as opening a connection and two questions may take.
+    let failures = AtomicU64::load(&state.failures, Ordering::Relaxed);
+    // The limit for opening a connection and for two commands.
     let patience = store.settings.response_timeout.saturating_mul(2);
     let patience = patience.saturating_add(store.settings.connect_timeout);
-    let _inside = of_store.gate.enter(patience).await;
-    if let Some(attached) = of_store.current() {
-        return Ok(attached);
+    let _inside = state.gate.enter(patience).await;
+    if let Some(session) = state.current() {
+        return Ok(session);
     }
-    if AtomicU64::load(&of_store.failures, Ordering::Relaxed) != failures {
-        // The caller that was inside has tried, and failed.
-        return Err(Unusable::Resting);
+    if AtomicU64::load(&state.failures, Ordering::Relaxed) != failures {
+        // The caller that held the gate has tried, and failed.
+        return Err(Unavailable::NotResponding);
     }
-    match attach(store, shard, &database, false).await {
-        Ok(attached) => {
-            keep(store, shard, &attached, &database);
-            Ok(attached)
+    match open_session(store, shard, &database, NewGeneration::IfNone).await {
+        Ok(session) => {
+            keep_session(store, shard, &session, &database);
+            Ok(session)
         }
         Err(error) => {
-            of_store.failures.fetch_add(1, Ordering::Relaxed);
+            state.failures.fetch_add(1, Ordering::Relaxed);
             store.failed(shard, None, &error);
             Err(error)
         }
@@ -80,136 +80,138 @@ pub(crate) async fn attached_by(
 }
 
 /// Stores the session of the shard, unless the database has become another one meanwhile.
-fn keep(store: &CacheClient, shard: u16, attached: &Arc<ShardSession>, database: &Database) {
-    store.attach(shard, attached);
-    // In this order: the database is forgotten before the shards.
+fn keep_session(store: &CacheClient, shard: u16, session: &Arc<ShardSession>, database: &Database) {
+    store.use_session(shard, session);
+    // Compared after the session is stored, because the database is forgotten before the shards.
     let is_same = store
         .database()
         .is_some_and(|known| known.name == database.name && known.timeline == database.timeline);
     if !is_same {
-        store.detach(shard, attached);
+        store.close_session(shard, session);
     }
 }
 
 /// Begins a new generation of the shard: everything that it holds is old.
 #[repository]
-pub(crate) async fn renew(
+pub(crate) async fn new_generation(
     store: &CacheClient,
     shard: u16,
     own: &Executor<'_>,
-) -> Result<(), Unusable> {
+) -> Result<(), Unavailable> {
     let database = database(store, own).await?;
-    let renewed = match store.shard(shard).current() {
+    let opened = match store.shard(shard).current() {
         Some(known) => {
-            let (link, run) = (Arc::clone(&known.link), known.run.clone());
-            let renewed = attach_on(store, shard, &database, true, link, run).await;
-            renewed.inspect_err(|error| store.failed(shard, Some(&known), error))
+            let (connection, run_id) = (Arc::clone(&known.connection), known.run_id.clone());
+            let rule = NewGeneration::Always;
+            let opened = open_session_on(store, shard, &database, rule, connection, run_id).await;
+            opened.inspect_err(|error| store.failed(shard, Some(&known), error))
         }
-        None => Err(Unusable::Resting),
+        None => Err(Unavailable::NotResponding),
     };
-    let renewed = match renewed {
-        Ok(renewed) => renewed,
-        // It may be reached by a new connection, or lie elsewhere by now.
-        Err(error) if error.is_loss() || !error.ends_link() || error.is_redirection() => {
-            let renewed = attach(store, shard, &database, true).await;
-            renewed.inspect_err(|error| store.failed(shard, None, error))?
+    let opened = match opened {
+        Ok(opened) => opened,
+        // The server may be reachable by a new connection, or the slot may have moved.
+        Err(error) if error.is_loss() || !error.ends_connection() || error.is_redirection() => {
+            let opened = open_session(store, shard, &database, NewGeneration::Always).await;
+            opened.inspect_err(|error| store.failed(shard, None, error))?
         }
         Err(error) => return Err(error),
     };
-    keep(store, shard, &renewed, &database);
+    keep_session(store, shard, &opened, &database);
     Ok(())
 }
 
 #[repository]
-async fn attach(
+async fn open_session(
     store: &CacheClient,
     shard: u16,
     database: &Database,
-    anew: bool,
-) -> Result<Arc<ShardSession>, Unusable> {
-    let mut server = link_to(store, shard, database).await?;
-    let run = match server.server_info().await {
-        Ok(run) => run,
+    rule: NewGeneration,
+) -> Result<Arc<ShardSession>, Unavailable> {
+    let mut server = connection_to_shard(store, shard, database).await?;
+    let run_id = match server.server_info().await {
+        Ok(run_id) => run_id,
         // A connection that has ended unnoticed is no reason to fail.
         Err(error) => {
-            store.unlink(&server);
+            store.discard_connection(&server);
             if !error.is_connection_dropped() {
                 return Err(error.into());
             }
-            server = link_to(store, shard, database).await?;
+            server = connection_to_shard(store, shard, database).await?;
             server.server_info().await?
         }
     };
-    let attached = attach_on(store, shard, database, anew, Arc::clone(&server), run).await;
-    let Some((host, port)) = attached.as_ref().err().and_then(Unusable::moved_to) else {
-        return attached;
+    let session = open_session_on(store, shard, database, rule, Arc::clone(&server), run_id).await;
+    let Some((host, port)) = session.as_ref().err().and_then(Unavailable::moved_to) else {
+        return session;
     };
-    // The server that was asked where the slot is has not heard yet that it has moved.
-    let server = link(store, named(store, &server, host, port)).await?;
-    let run = server.server_info().await?;
-    attach_on(store, shard, database, anew, server, run).await
+    // The server that reported the slot's place does not have the new place yet.
+    let server = connection_to(store, named(store, &server, host, port)).await?;
+    let run_id = server.server_info().await?;
+    open_session_on(store, shard, database, rule, server, run_id).await
 }
 
 #[repository]
-async fn attach_on(
+async fn open_session_on(
     store: &CacheClient,
     shard: u16,
     database: &Database,
-    anew: bool,
-    link: Arc<RedisConnection>,
-    run: String,
-) -> Result<Arc<ShardSession>, Unusable> {
-    let mut begins = if anew { Begins::Anew } else { Begins::IfNone };
+    rule: NewGeneration,
+    connection: Arc<RedisConnection>,
+    run_id: String,
+) -> Result<Arc<ShardSession>, Unavailable> {
     loop {
-        let attaching = Attaching::new(
+        let request = SessionRequest::new(
             store,
             shard,
             database,
-            begins,
-            Arc::clone(&link),
-            run.clone(),
+            rule,
+            Arc::clone(&connection),
+            run_id.clone(),
         );
-        let key = attaching.key.as_str();
-        let answer = call(
+        let key = request.key.as_str();
+        let reply = call(
             &store.counters,
-            &link,
+            &connection,
             &ATTACH,
             &[key],
-            &attaching.arguments(store),
+            &request.arguments(store),
         )
         .await;
-        let answer = answer.inspect_err(|error| {
+        let reply = reply.inspect_err(|error| {
             if error.is_connection_dropped() {
-                store.unlink(&link);
+                store.discard_connection(&connection);
             }
         })?;
-        let attached = attaching.attached(store, answer);
-        match attached {
-            // The generation was left for another one, and has been put back.
-            Ok(attached) if !store.shard(shard).may_use(&attached.names.generation) => {
-                if begins != Begins::IfNone {
-                    return Err(Unusable::Restless);
+        let session = request.session(store, reply);
+        match session {
+            // The generation was replaced by another one, and was put back.
+            Ok(session) if !store.shard(shard).may_use(&session.names.generation) => {
+                if rule != NewGeneration::IfNone {
+                    return Err(Unavailable::UnstableGeneration);
                 }
-                begins = Begins::Anew;
+                rule = NewGeneration::Always;
             }
-            Err(Unusable::Outdated { .. })
-                if begins != Begins::OnLowerTimeline && is_restored(store, database).await =>
+            Err(Unavailable::EarlierTimeline { .. })
+                if rule != NewGeneration::OnEarlierTimeline
+                    && is_restored(store, database).await =>
             {
-                begins = Begins::OnLowerTimeline;
+                rule = NewGeneration::OnEarlierTimeline;
             }
-            attached => return attached,
+            session => return session,
         }
     }
 }
 
-/// The rule by which a call of `attach` begins a generation.
+/// The rule by which the script `attach` begins a generation.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Begins {
+enum NewGeneration {
     /// If there is none that may be used.
     IfNone,
-    Anew,
-    /// Anew, although the cache has seen a later timeline of the database.
-    OnLowerTimeline,
+    /// In any case.
+    Always,
+    /// In any case, although the cache has seen a later timeline of the database.
+    OnEarlierTimeline,
 }
 
 /// Begins new generations of all shards: everything that they hold is old.
@@ -217,58 +219,60 @@ enum Begins {
 pub(crate) async fn forget_everything(store: &CacheClient) -> crate::Result<()> {
     let own = store.db.executor();
     store.forget_all_near();
-    // Asked for, and so no accident, if the timeline is a lower one.
+    // The caller requested it, so an earlier timeline is accepted.
     store.forget_database();
     let outcome = database(store, &own).await;
     if let Ok(database) = &outcome {
         store.lineage.allow(&database.timeline);
     }
     let refused = |error| match error {
-        Unusable::Database(error) => error,
+        Unavailable::Database(error) => error,
         error => crate::Error::Cache(error.to_string()),
     };
     outcome.map_err(refused)?;
     for shard in 0..store.settings.shards {
-        renew(store, shard, &own).await.map_err(refused)?;
+        new_generation(store, shard, &own).await.map_err(refused)?;
     }
     store.forget_all_near();
     Ok(())
 }
 
-/// As [`renew`] for all shards, without waiting for one before the other is asked. Tells which were left out: their
-/// servers are not known yet, or have not done it.
+/// Begins new generations of all shards concurrently. Returns the shards that were left out: they have no session, or their
+/// server did not do it.
 #[repository]
-pub(crate) async fn renew_at_once(
+pub(crate) async fn new_generations(
     store: &CacheClient,
     own: &Executor<'_>,
-) -> Result<Vec<u16>, Unusable> {
+) -> Result<Vec<u16>, Unavailable> {
     let database = database(store, own).await?;
-    let (mut asked, mut left_out) = (Vec::new(), Vec::new());
+    let (mut requests, mut left_out) = (Vec::new(), Vec::new());
     for shard in 0..store.settings.shards {
         match store.shard(shard).current() {
             Some(known) => {
-                let (link, run) = (Arc::clone(&known.link), known.run.clone());
-                let begins = Begins::Anew;
-                asked.push(Attaching::new(store, shard, &database, begins, link, run));
+                let (connection, run_id) = (Arc::clone(&known.connection), known.run_id.clone());
+                let rule = NewGeneration::Always;
+                requests.push(SessionRequest::new(
+                    store, shard, &database, rule, connection, run_id,
+                ));
             }
             None => left_out.push(shard),
         }
     }
-    let commands: Vec<(&RedisConnection, Cmd)> = asked
+    let commands: Vec<(&RedisConnection, Cmd)> = requests
         .iter()
-        .map(|attaching| {
-            let command = ATTACH.by_name(&[&attaching.key], &attaching.arguments(store));
-            (&*attaching.link, command)
+        .map(|request| {
+            let command = ATTACH.by_name(&[&request.key], &request.arguments(store));
+            (&*request.connection, command)
         })
         .collect();
-    let answers = send_all(&commands, &store.counters).await;
-    for (attaching, answer) in asked.into_iter().zip(answers) {
-        let shard = attaching.shard;
-        match answer.map_err(Unusable::from) {
-            Ok(answer) => {
-                let attached = attaching.attached(store, answer)?;
-                store.shard(shard).may_use(&attached.names.generation);
-                keep(store, shard, &attached, &database);
+    let replies = send_all(&commands, &store.counters).await;
+    for (request, reply) in requests.into_iter().zip(replies) {
+        let shard = request.shard;
+        match reply.map_err(Unavailable::from) {
+            Ok(reply) => {
+                let session = request.session(store, reply)?;
+                store.shard(shard).may_use(&session.names.generation);
+                keep_session(store, shard, &session, &database);
             }
             Err(_) => left_out.push(shard),
         }
@@ -276,13 +280,13 @@ pub(crate) async fn renew_at_once(
     Ok(left_out)
 }
 
-/// A call of the script that tells a shard's generation, or begins one.
-struct Attaching {
+/// A call of the script `attach`, which returns the generation of a shard or begins one.
+struct SessionRequest {
     shard: u16,
-    link: Arc<RedisConnection>,
-    run: String,
+    connection: Arc<RedisConnection>,
+    run_id: String,
     database: Database,
-    begins: Begins,
+    rule: NewGeneration,
     /// The number of unfenced commits of the shard at the call.
     unfenced_commits: u64,
     key: String,
@@ -291,28 +295,30 @@ struct Attaching {
     schema: Arc<str>,
 }
 
-impl Attaching {
+impl SessionRequest {
     fn new(
         store: &CacheClient,
         shard: u16,
         database: &Database,
-        begins: Begins,
-        link: Arc<RedisConnection>,
-        run: String,
+        rule: NewGeneration,
+        connection: Arc<RedisConnection>,
+        run_id: String,
     ) -> Self {
         let (key, epochs) = KeySpace::of_shard(&store.settings.prefix, shard, &database.name);
         let unfenced_commits =
             AtomicU64::load(&store.shard(shard).unfenced_commits, Ordering::Relaxed);
-        let begins = match begins {
-            Begins::IfNone if store.shard(shard).has_uncovered_commits() => Begins::Anew,
-            begins => begins,
+        let rule = match rule {
+            NewGeneration::IfNone if store.shard(shard).has_uncovered_commits() => {
+                NewGeneration::Always
+            }
+            rule => rule,
         };
         Self {
             shard,
-            link,
-            run,
+            connection,
+            run_id,
             database: database.clone(),
-            begins,
+            rule,
             unfenced_commits,
             key,
             epochs,
@@ -326,46 +332,48 @@ impl Attaching {
             if injects!(store, RestoredSnapshotAccepted) {
                 b"any"
             } else {
-                self.run.as_bytes()
+                self.run_id.as_bytes()
             },
             self.proposal.as_bytes(),
             self.schema.as_bytes(),
             self.epochs.as_bytes(),
-            match self.begins {
-                Begins::IfNone => b"0",
-                Begins::Anew => b"1",
-                Begins::OnLowerTimeline => b"2",
+            match self.rule {
+                NewGeneration::IfNone => b"0",
+                NewGeneration::Always => b"1",
+                NewGeneration::OnEarlierTimeline => b"2",
             },
             self.database.timeline.as_bytes(),
         ]
     }
 
-    fn attached(self, store: &CacheClient, answer: Value) -> Result<Arc<ShardSession>, Unusable> {
-        let generation = match scripts::attached(answer).ok_or(Unusable::Misunderstood)? {
-            Attach::To(generation) => generation,
-            Attach::Outdated(known) => {
+    fn session(self, store: &CacheClient, reply: Value) -> Result<Arc<ShardSession>, Unavailable> {
+        let generation = match scripts::attach_reply(reply).ok_or(Unavailable::UnexpectedReply)? {
+            AttachReply::To(generation) => generation,
+            AttachReply::Outdated(known) => {
                 store.forget_database();
-                store.lineage.is_behind(&self.database.timeline);
+                store
+                    .lineage
+                    .record_earlier_timeline(&self.database.timeline);
                 let keys = self.key.trim_end_matches("generation");
-                return Err(Unusable::Outdated {
+                return Err(Unavailable::EarlierTimeline {
                     own: self.database.timeline,
                     known,
                     keys: keys.replacen(&format!("{{{}}}", self.shard), "{*}", 1),
                 });
             }
         };
-        if self.begins == Begins::OnLowerTimeline {
+        if self.rule == NewGeneration::OnEarlierTimeline {
             events::lower_timeline(&self.database.timeline);
         }
-        if self.begins != Begins::IfNone {
+        if self.rule != NewGeneration::IfNone {
             let covered_commits = &store.shard(self.shard).covered_commits;
             covered_commits.fetch_max(self.unfenced_commits, Ordering::Relaxed);
         }
         if generation == self.proposal {
             count(&store.counters.generations);
-            events::renewed(&generation);
+            events::generation_begun(&generation);
         } else {
-            events::attached(&generation);
+            events::session_opened(&generation);
         }
         let application = &store.settings.prefix;
         let schema = self.schema;
@@ -378,49 +386,49 @@ impl Attaching {
         );
         let names = Arc::new(names);
         let counters = Arc::clone(&store.counters);
-        let reads = MgetBatcher::new(Arc::clone(&self.link), Arc::clone(&names), counters);
+        let reads = MgetBatcher::new(Arc::clone(&self.connection), Arc::clone(&names), counters);
         Ok(Arc::new(ShardSession {
-            link: self.link,
+            connection: self.connection,
             reads,
-            run: self.run,
+            run_id: self.run_id,
             names,
         }))
     }
 }
 
-/// Lets a generation be filled, if all transactions have ended that may have fenced their entries in an earlier one.
-/// Tells whether it may be.
+/// Opens a generation for fills, if all transactions have ended that may have fenced their entries in an earlier one.
+/// Returns `true` if it is open.
 #[repository]
-pub(crate) async fn open(
+pub(crate) async fn open_generation(
     store: &CacheClient,
     shard: u16,
-    attached: &ShardSession,
+    session: &ShardSession,
     barrier: Option<String>,
-) -> Result<bool, Unusable> {
+) -> Result<bool, Unavailable> {
     if !store.shard(shard).may_try_to_open() {
         return Ok(false);
     }
     let barrier = match barrier {
         Some(barrier) => barrier,
         None => {
-            // Asked for when the generation is there: no transaction begins to commit under an earlier one any more.
+            // Read while the generation exists, so that no later transaction commits under an earlier one.
             let next = prepared(diesel::sql_query(question::NEXT));
             let next: question::TransactionId = store.db.executor().one(next).await?;
             let next = next.id.unwrap_or_default();
             #[cfg(feature = "cache-faults")]
             failpoint(store, Failpoint::BeforeBarrier).await;
-            match step(&store.counters, attached, &BARRIER, &[], &[next.as_bytes()]).await? {
+            match step(&store.counters, session, &BARRIER, &[], &[next.as_bytes()]).await? {
                 Reply::Barrier(barrier) => barrier,
                 Reply::Lost => return Ok(false),
-                _ => return Err(Unusable::Misunderstood),
+                _ => return Err(Unavailable::UnexpectedReply),
             }
         }
     };
     let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
     let ended: question::Answer = store.db.executor().one(ended).await?;
     if ended.yes || injects!(store, NoBarrier) {
-        step(&store.counters, attached, &OPEN, &[], &[barrier.as_bytes()]).await?;
-        events::opened(&attached.names.generation);
+        step(&store.counters, session, &OPEN, &[], &[barrier.as_bytes()]).await?;
+        events::generation_opened(&session.names.generation);
         return Ok(true);
     }
     Ok(false)

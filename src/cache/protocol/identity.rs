@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::client::{CacheClient, Database};
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 use super::{Db, Executor, repository};
 use crate::sql::cache as question;
 use crate::sql::prepared;
@@ -13,22 +13,25 @@ use crate::sql::prepared;
 pub(crate) async fn database(
     store: &CacheClient,
     own: &Executor<'_>,
-) -> Result<Database, Unusable> {
+) -> Result<Database, Unavailable> {
     if let Some(database) = store.database() {
         return Ok(database);
     }
     let losses = store.lineage.losses();
-    let database = ask(store, own).await?;
-    // The question itself may have opened the first connection after a loss; the next reader asks once more then.
-    store.lineage.is_settled(losses);
+    let database = read_identity(store, own).await?;
+    // The query itself may have opened the first connection after a loss. The next reader then reads the identity again.
+    store.lineage.record_losses(losses);
     store.set_database(Some(database.clone()));
-    store.lineage.is_known(&database.timeline);
+    store.lineage.record_timeline(&database.timeline);
     Ok(database)
 }
 
-/// Asks which database it is, and what its clock says.
+/// Reads the identity of the database, and sets the clock.
 #[repository]
-pub(crate) async fn ask(store: &CacheClient, own: &Executor<'_>) -> Result<Database, Unusable> {
+pub(crate) async fn read_identity(
+    store: &CacheClient,
+    own: &Executor<'_>,
+) -> Result<Database, Unavailable> {
     let began = Instant::now();
     let identity = prepared(diesel::sql_query(question::IDENTITY));
     let identity: question::Identity = own.one(identity).await?;
@@ -51,7 +54,7 @@ pub(crate) async fn ask(store: &CacheClient, own: &Executor<'_>) -> Result<Datab
     })
 }
 
-/// Checks, on a connection of its own, whether the database has been on this lower timeline long enough to have been
+/// Checks, on a connection of its own, whether the database has been on this earlier timeline long enough to have been
 /// restored.
 #[repository]
 pub(crate) async fn is_restored(store: &CacheClient, database: &Database) -> bool {
@@ -62,12 +65,12 @@ pub(crate) async fn is_restored(store: &CacheClient, database: &Database) -> boo
     if !is_long_enough {
         return false;
     }
-    // None of the pool's: one that leads to a server that was taken over from would say the same for ever.
+    // Not a connection of the pool, which may lead to the former primary.
     let config = store.db.config().clone().max_connections(1).min_idle(0);
     let Ok(fresh) = Db::lazy(config) else {
         return false;
     };
-    let found = ask(store, &fresh.executor()).await;
+    let found = read_identity(store, &fresh.executor()).await;
     let is_same =
         found.is_ok_and(|found| found.name == database.name && found.timeline == database.timeline);
     if is_same {

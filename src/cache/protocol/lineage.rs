@@ -27,7 +27,7 @@ pub(crate) struct Lineage {
     next: AtomicU64,
     pub(crate) ends: Ends,
     lower: Mutex<Option<Lower>>,
-    /// The connections that the database is asked by, and how many losses it had when it was asked last.
+    /// The connections to the database, and their number of losses when the identity was read last.
     usage: Arc<Usage>,
     losses: AtomicU64,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Lineage {
 struct Lower {
     timeline: String,
     since: Instant,
-    /// Until when it is taken for what the database was restored to.
+    /// The time until which the cache accepts it as the timeline of a restored database.
     allowed: Option<Instant>,
 }
 
@@ -53,19 +53,18 @@ impl Lineage {
         }
     }
 
-    /// Returns what is to be given to [`Lineage::is_settled`] when the database has answered a question that is asked
-    /// now.
+    /// Returns the number of losses, to be passed to [`Lineage::record_losses`] after the identity was read.
     pub(crate) fn losses(&self) -> u64 {
         self.usage.losses()
     }
 
     /// Records that the database has identified itself, as of this number of losses.
-    pub(crate) fn is_settled(&self, losses: u64) {
+    pub(crate) fn record_losses(&self, losses: u64) {
         self.losses.store(losses, Ordering::Relaxed);
     }
 
-    /// Checks whether another server may answer since the database was asked last.
-    pub(crate) fn is_unsettled(&self) -> bool {
+    /// Checks whether another server may respond since the identity was read last.
+    pub(crate) fn has_lost(&self) -> bool {
         self.usage.losses() != AtomicU64::load(&self.losses, Ordering::Relaxed)
     }
 
@@ -73,7 +72,7 @@ impl Lineage {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn ask_in(&self, wait: Duration) {
+    fn check_in(&self, wait: Duration) {
         let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         self.next
             .store(self.now().saturating_add(wait), Ordering::Relaxed);
@@ -98,7 +97,7 @@ impl Lineage {
 
     /// Makes the next check due soon: this one has failed.
     pub(crate) fn has_failed(&self) {
-        self.ask_in(AGAIN);
+        self.check_in(AGAIN);
     }
 
     fn lower(&self) -> MutexGuard<'_, Option<Lower>> {
@@ -113,9 +112,9 @@ impl Lineage {
     }
 
     /// Records that the database is on this timeline.
-    pub(crate) fn is_known(&self, timeline: &str) {
+    pub(crate) fn record_timeline(&self, timeline: &str) {
         self.usage.found_on(timeline);
-        self.ask_in(EVERY);
+        self.check_in(EVERY);
         let mut lower = self.lower();
         if lower
             .as_ref()
@@ -126,7 +125,7 @@ impl Lineage {
     }
 
     /// Records that the cache has seen a later timeline than this.
-    pub(crate) fn is_behind(&self, timeline: &str) {
+    pub(crate) fn record_earlier_timeline(&self, timeline: &str) {
         let mut lower = self.lower();
         if lower
             .as_ref()
@@ -171,7 +170,7 @@ mod tests {
     #[test]
     fn checks_of_a_database_that_does_not_respond_do_not_pile_up() {
         let lineage = Lineage::new(Usage::new());
-        lineage.is_known("1");
+        lineage.record_timeline("1");
         lineage.on_database_error();
         let until_next = || lineage.next.load(Ordering::Relaxed) - lineage.now();
         assert!(lineage.is_due() && lineage.claim());

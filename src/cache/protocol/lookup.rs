@@ -6,24 +6,24 @@ use std::sync::atomic::Ordering;
 use super::cache_io::single_flight::Flight;
 use super::cache_io::{boxed, send_all};
 use super::client::{CacheClient, admits, keep_near};
-use super::confirm::{confirm, heed_losses};
+use super::confirm::{confirm, forget_after_losses};
 use super::fill::Fill;
-use super::generation::attached;
+use super::generation::session;
 use super::lease::{LeaseOutcome, lease};
 use super::repository;
 use super::shard::ShardSession;
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 use crate::Result;
 use crate::cache::entry::{Decoded, Entry};
 use crate::cache::keys::EntryKey;
-use crate::cache::mget::{self, Answer};
+use crate::cache::mget::{self, MgetReply};
 use crate::cache::near::NearStart;
 use crate::cache::{count, events};
 
 /// The outcome of a read of the cache.
 pub(crate) enum Lookup<'s, T> {
     Hit(T),
-    /// To be read from the database, and [settled](super::lease::settle) then.
+    /// To be read from the database, and passed to [`settle`](super::fill::settle).
     Miss(Fill<'s>),
 }
 
@@ -44,14 +44,14 @@ pub(crate) async fn look_up<'s, T: Entry>(store: &'s CacheClient, name: EntryKey
         Ok(Some(decoded)) if !(decoded.is_due && store.settings.early_refresh) => {
             hit(store, &name, decoded.value, start)
         }
-        Ok(found) => boxed(take_turns(store, name, found, start)).await,
+        Ok(found) => boxed(join_flight(store, name, found, start)).await,
         Err(_) => bypass(store, name),
     }
 }
 
 /// Continues a look-up whose entry is absent or due: one reader fills it, and the others use its value.
 #[repository]
-async fn take_turns<'s, T: Entry>(
+async fn join_flight<'s, T: Entry>(
     store: &'s CacheClient,
     name: EntryKey,
     mut found: Option<Decoded<T>>,
@@ -65,13 +65,13 @@ async fn take_turns<'s, T: Entry>(
             found => found.map(|decoded| decoded.value),
         };
         match store.single_flight.join(&name) {
-            // An entry that is due is filled by one; the others have its value.
-            Flight::Follower(following) => match due {
+            // One reader refills an entry that is due. The others use its present value.
+            Flight::Follower(follower) => match due {
                 Some(value) => return hit(store, &name, value, start),
                 None => {
                     let settings = &store.settings;
                     let patience = settings.lease_wait.max(settings.response_timeout);
-                    let shared = following.wait(patience).await;
+                    let shared = follower.wait(patience).await;
                     let shared = shared.and_then(|value| value.downcast_ref::<T>().cloned());
                     if let Some(value) = shared {
                         count(&store.counters.shared);
@@ -80,9 +80,9 @@ async fn take_turns<'s, T: Entry>(
                     }
                 }
             },
-            Flight::Leader(turn) => {
-                let round = lease(store, &name, due.is_some()).await;
-                match (round, due) {
+            Flight::Leader(leader) => {
+                let outcome = lease(store, &name, due.is_some()).await;
+                match (outcome, due) {
                     (Ok(LeaseOutcome::Found(value)), _) => {
                         return hit(store, &name, value, start);
                     }
@@ -92,10 +92,10 @@ async fn take_turns<'s, T: Entry>(
                         }
                         count(&store.counters.misses);
                         events::entry(name.kind.word(), "miss");
-                        return Lookup::Miss(Fill::new(store, name, Some(lease), Some(turn)));
+                        return Lookup::Miss(Fill::new(store, name, Some(lease), Some(leader)));
                     }
                     (_, Some(value)) => return hit(store, &name, value, start),
-                    // The read cannot be shared: its followers do not wait any longer.
+                    // The read cannot be shared, so its followers stop waiting.
                     (Ok(LeaseOutcome::Bypass) | Err(_), None) => break,
                 }
             }
@@ -119,7 +119,7 @@ fn bypass<T>(store: &CacheClient, name: EntryKey) -> Lookup<'_, T> {
 
 pub(crate) fn near<T: Entry>(store: &CacheClient, name: &EntryKey) -> Option<T> {
     let near = store.near.as_ref()?;
-    heed_losses(store);
+    forget_after_losses(store);
     near.get(name)?.downcast_ref::<T>().cloned()
 }
 
@@ -139,21 +139,21 @@ fn hit<'s, T: Entry>(
 pub(crate) async fn get<T: Entry>(
     store: &CacheClient,
     name: &EntryKey,
-) -> Result<Option<Decoded<T>>, Unusable> {
+) -> Result<Option<Decoded<T>>, Unavailable> {
     let shard = name.shard(store.settings.shards);
     let found = get_all(store, shard, &[name]).await?;
     let bytes = found.values.into_iter().next().flatten();
-    Ok(bytes.and_then(|bytes| store.decoded(&found.attached.names, name, &bytes)))
+    Ok(bytes.and_then(|bytes| store.decoded(&found.session.names, name, &bytes)))
 }
 
 /// The values of entries of one shard, and the generation that they are of.
 pub(crate) struct Found {
-    pub(crate) attached: Arc<ShardSession>,
+    pub(crate) session: Arc<ShardSession>,
     pub(crate) values: Vec<Option<Vec<u8>>>,
 }
 
-/// [`get_all`] for several shards, without waiting for one before the other is asked. There is nothing for those whose
-/// server cannot be used, nor for those behind them that would have to be waited for.
+/// Does the same as [`get_all`] for several shards, concurrently. The result is `None` for a shard whose server cannot be
+/// used, and for the shards after it that have no session.
 #[repository]
 pub(crate) async fn get_each(
     store: &CacheClient,
@@ -161,7 +161,7 @@ pub(crate) async fn get_each(
 ) -> Vec<Option<Found>> {
     let mut found = match wanted {
         [_] => vec![None],
-        _ => get_at_once(store, wanted).await,
+        _ => get_concurrently(store, wanted).await,
     };
     for ((shard, names), found) in wanted.iter().zip(&mut found) {
         if found.is_none() {
@@ -175,25 +175,28 @@ pub(crate) async fn get_each(
 }
 
 #[repository]
-async fn get_at_once(store: &CacheClient, wanted: &[(u16, Vec<&EntryKey>)]) -> Vec<Option<Found>> {
-    let attached = wanted
+async fn get_concurrently(
+    store: &CacheClient,
+    wanted: &[(u16, Vec<&EntryKey>)],
+) -> Vec<Option<Found>> {
+    let sessions = wanted
         .iter()
         .map(|(shard, _)| store.shard(*shard).current());
-    let attached: Vec<Option<Arc<ShardSession>>> = attached.collect();
+    let sessions: Vec<Option<Arc<ShardSession>>> = sessions.collect();
     let mut commands = Vec::new();
-    for ((_, names), attached) in wanted.iter().zip(&attached) {
-        if let Some(attached) = attached {
-            let command = mget::command(&attached.names, names.iter().copied());
-            commands.push((&*attached.link, command));
+    for ((_, names), session) in wanted.iter().zip(&sessions) {
+        if let Some(session) = session {
+            let command = mget::command(&session.names, names.iter().copied());
+            commands.push((&*session.connection, command));
         }
     }
-    let mut answers = send_all(&commands, &store.counters).await.into_iter();
-    let found = attached.iter().map(|attached| {
-        let attached = Arc::clone(attached.as_ref()?);
-        let answer = Answer::of(&attached.names, answers.next()?.ok()?).ok()?;
-        let counts = answer.is_current || injects!(store, HitIgnoresGeneration);
-        let values = answer.values;
-        counts.then_some(Found { attached, values })
+    let mut replies = send_all(&commands, &store.counters).await.into_iter();
+    let found = sessions.iter().map(|session| {
+        let session = Arc::clone(session.as_ref()?);
+        let reply = MgetReply::of(&session.names, replies.next()?.ok()?).ok()?;
+        let counts = reply.is_current || injects!(store, HitIgnoresGeneration);
+        let values = reply.values;
+        counts.then_some(Found { session, values })
     });
     found.collect()
 }
@@ -204,30 +207,30 @@ pub(crate) async fn get_all(
     store: &CacheClient,
     shard: u16,
     names: &[&EntryKey],
-) -> Result<Found, Unusable> {
+) -> Result<Found, Unavailable> {
     for _ in 0..3 {
-        let attached = attached(store, shard).await?;
-        let answer = attached.reads.read(names).await;
-        let answer = match answer.map_err(Unusable::from) {
-            Ok(answer) => answer,
+        let session = session(store, shard).await?;
+        let reply = session.reads.read(names).await;
+        let reply = match reply.map_err(Unavailable::from) {
+            Ok(reply) => reply,
             Err(error) => {
-                store.failed(shard, Some(&attached), &error);
+                store.failed(shard, Some(&session), &error);
                 if error.is_loss() || error.is_redirection() {
                     continue;
                 }
                 return Err(error);
             }
         };
-        if answer.is_current || injects!(store, HitIgnoresGeneration) {
-            let values = answer.values;
-            return Ok(Found { attached, values });
+        if reply.is_current || injects!(store, HitIgnoresGeneration) {
+            let values = reply.values;
+            return Ok(Found { session, values });
         }
-        let outdated = answer.values.iter().flatten().count();
+        let outdated = reply.values.iter().flatten().count();
         store
             .counters
             .stale_prevented
             .fetch_add(outdated as u64, Ordering::Relaxed);
-        store.detach(shard, &attached);
+        store.close_session(shard, &session);
     }
-    Err(Unusable::Restless)
+    Err(Unavailable::UnstableGeneration)
 }

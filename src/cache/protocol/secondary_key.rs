@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 use super::client::{CacheClient, admits};
-use super::generation::attached;
+use super::generation::session;
 use super::lookup::get;
 use super::repository;
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 use crate::cache::keys::EntryKey;
 
 /// The id of the row that had the value, and the value as it was stored.
@@ -45,14 +45,14 @@ async fn store_id<I>(
     store: &CacheClient,
     name: &EntryKey,
     seen: SecondaryKey<I>,
-) -> Result<(), Unusable>
+) -> Result<(), Unavailable>
 where
     I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
     let shard = name.shard(store.settings.shards);
-    let attached = attached(store, shard).await?;
+    let session = session(store, shard).await?;
     let (milliseconds, bytes) = store.encoded(
-        &attached.names,
+        &session.names,
         name,
         &seen,
         store.moment(),
@@ -61,13 +61,13 @@ where
     );
     let mut command = redis::cmd("SET");
     command
-        .arg(attached.names.value(name))
+        .arg(session.names.value(name))
         .arg(bytes)
         .arg("PX")
         .arg(milliseconds);
-    let stored = attached.link.send(&command, &store.counters).await;
+    let stored = session.connection.send(&command, &store.counters).await;
     stored
-        .map_err(Unusable::from)
-        .inspect_err(|error| store.failed(shard, Some(&attached), error))?;
+        .map_err(Unavailable::from)
+        .inspect_err(|error| store.failed(shard, Some(&session), error))?;
     Ok(())
 }

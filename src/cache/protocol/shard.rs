@@ -11,7 +11,7 @@ use crate::cache::keys::KeySpace;
 /// The state of a shard.
 #[derive(Default)]
 pub(crate) struct Shard {
-    attached: Mutex<Option<Arc<ShardSession>>>,
+    session: Mutex<Option<Arc<ShardSession>>>,
     pub(crate) gate: Gate,
     /// The number of failed attempts to open a session.
     pub(crate) failures: AtomicU64,
@@ -27,15 +27,15 @@ pub(crate) struct Shard {
 
 /// A session: a connection to one run of a server, and the keys of the generation in use there.
 pub(crate) struct ShardSession {
-    pub(crate) link: Arc<RedisConnection>,
+    pub(crate) connection: Arc<RedisConnection>,
     pub(crate) reads: Arc<MgetBatcher>,
-    pub(crate) run: String,
+    pub(crate) run_id: String,
     pub(crate) names: Arc<KeySpace>,
 }
 
 impl Shard {
     fn lock(&self) -> MutexGuard<'_, Option<Arc<ShardSession>>> {
-        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the session.
@@ -44,11 +44,11 @@ impl Shard {
     }
 
     /// Ends this session, and returns whether it was the current one.
-    pub(crate) fn detach(&self, attached: &Arc<ShardSession>) -> bool {
+    pub(crate) fn detach(&self, session: &Arc<ShardSession>) -> bool {
         let mut current = self.lock();
         let is_current = current
             .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, attached));
+            .is_some_and(|current| Arc::ptr_eq(current, session));
         if is_current {
             *current = None;
         }
@@ -56,10 +56,10 @@ impl Shard {
     }
 
     /// Makes a session the current one, unless a commit went on without its fences meanwhile.
-    pub(crate) fn attach(&self, attached: &Arc<ShardSession>) {
+    pub(crate) fn attach(&self, session: &Arc<ShardSession>) {
         let mut current = self.lock();
         if !self.has_uncovered_commits() {
-            *current = Some(Arc::clone(attached));
+            *current = Some(Arc::clone(session));
         }
     }
 

@@ -10,13 +10,13 @@ use redis::{
 use super::cache_io::RedisConnection;
 use super::client::{CacheClient, Database};
 use super::repository;
-use super::unavailable::Unusable;
+use super::unavailable::Unavailable;
 use crate::Result;
 use crate::cache::Servers;
 use crate::cache::keys::KeySpace;
 use crate::cache::slots::{self, Located};
 
-/// For how many times the patience of one connection a server is looked for.
+/// The limit for locating a slot, in multiples of the connect timeout.
 const TRIES: u32 = 8;
 
 impl CacheClient {
@@ -71,11 +71,11 @@ impl CacheClient {
 
 /// Returns the connection to the server that has the shard.
 #[repository]
-pub(crate) async fn link_to(
+pub(crate) async fn connection_to_shard(
     store: &CacheClient,
     shard: u16,
     database: &Database,
-) -> Result<Arc<RedisConnection>, Unusable> {
+) -> Result<Arc<RedisConnection>, Unavailable> {
     let server = match &store.settings.servers {
         Servers::One(server) => server.clone(),
         Servers::Sentinels {
@@ -85,9 +85,9 @@ pub(crate) async fn link_to(
         } => {
             let mut command = redis::cmd("SENTINEL");
             command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-            let answer = ask_first(store, sentinels, &command).await?;
+            let reply = first_reply(store, sentinels, &command).await?;
             let address: Option<(String, u16)> =
-                redis::from_redis_value(answer).map_err(RedisError::from)?;
+                redis::from_redis_value(reply).map_err(RedisError::from)?;
             let (host, port) = address.ok_or(RedisError::from((
                 ErrorKind::MasterNameNotFoundBySentinel,
                 "the Sentinels know no primary of this name",
@@ -99,7 +99,7 @@ pub(crate) async fn link_to(
             locate(store, seeds, &key).await?
         }
     };
-    link(store, server).await
+    connection_to(store, server).await
 }
 
 /// Returns the node of a cluster that holds the slot of the key, as the first node with an entry reports it.
@@ -108,12 +108,12 @@ async fn locate(
     store: &CacheClient,
     seeds: &[ConnectionInfo],
     key: &str,
-) -> Result<ConnectionInfo, Unusable> {
+) -> Result<ConnectionInfo, Unavailable> {
     let began = Instant::now();
     let patience = store.settings.connect_timeout.saturating_mul(TRIES);
-    let mut last = Unusable::Resting;
+    let mut last = Unavailable::NotResponding;
     for server in store.candidates(seeds) {
-        match ask_for(store, &server, key).await {
+        match locate_by(store, &server, key).await {
             Ok(Located { server: at, others }) => {
                 let at = store.at(at.0, at.1);
                 let others = others.into_iter().map(|(host, port)| store.at(host, port));
@@ -130,31 +130,33 @@ async fn locate(
 }
 
 #[repository]
-async fn ask_for(
+async fn locate_by(
     store: &CacheClient,
     server: &ConnectionInfo,
     key: &str,
-) -> Result<Located, Unusable> {
-    let link = RedisConnection::open(store.client(server.clone())?, &store.settings).await?;
+) -> Result<Located, Unavailable> {
+    let connection = RedisConnection::open(store.client(server.clone())?, &store.settings).await?;
     let mut command = redis::cmd("CLUSTER");
     let command = command.arg("KEYSLOT").arg(key);
-    let slot = link.send(command, &store.counters).await?;
+    let slot = connection.send(command, &store.counters).await?;
     let slot: i64 = redis::from_redis_value(slot).map_err(RedisError::from)?;
     let mut command = redis::cmd("CLUSTER");
-    let slots = link.send(command.arg("SLOTS"), &store.counters).await?;
+    let slots = connection
+        .send(command.arg("SLOTS"), &store.counters)
+        .await?;
     let located = slots::located(slots, slot, &host_of(server));
-    let nobody = (
+    let no_owner = (
         ErrorKind::ClusterConnectionNotFound,
         "no server of the cluster has the slot",
     );
-    Ok(located.ok_or(RedisError::from(nobody))?)
+    Ok(located.ok_or(RedisError::from(no_owner))?)
 }
 
 /// Returns the host of a server.
 fn host_of(server: &ConnectionInfo) -> String {
     match server.addr() {
         ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
-        // One that is reached by a socket does not say where it can be reached otherwise.
+        // The path of a socket does not contain the host.
         _ => "localhost".to_owned(),
     }
 }
@@ -175,20 +177,20 @@ pub(crate) fn named(
 
 /// Returns the response of the first node that responds.
 #[repository]
-async fn ask_first(
+async fn first_reply(
     store: &CacheClient,
     servers: &[ConnectionInfo],
     command: &Cmd,
-) -> Result<Value, Unusable> {
-    let mut last = Unusable::Resting;
+) -> Result<Value, Unavailable> {
+    let mut last = Unavailable::NotResponding;
     for server in servers {
-        let answer =
+        let reply =
             match RedisConnection::open(store.client(server.clone())?, &store.settings).await {
-                Ok(link) => link.send(command, &store.counters).await,
+                Ok(connection) => connection.send(command, &store.counters).await,
                 Err(error) => Err(error),
             };
-        match answer {
-            Ok(answer) => return Ok(answer),
+        match reply {
+            Ok(reply) => return Ok(reply),
             Err(error) => last = error.into(),
         }
     }
@@ -197,18 +199,18 @@ async fn ask_first(
 
 /// Returns the connection to a server. Several shards may share it.
 #[repository]
-pub(crate) async fn link(
+pub(crate) async fn connection_to(
     store: &CacheClient,
     server: ConnectionInfo,
-) -> Result<Arc<RedisConnection>, Unusable> {
+) -> Result<Arc<RedisConnection>, Unavailable> {
     let address = server.addr().to_string();
-    let known = store.links().get(&address).cloned();
-    if let Some(link) = known {
-        return Ok(link);
+    let known = store.connections().get(&address).cloned();
+    if let Some(connection) = known {
+        return Ok(connection);
     }
-    let link = Arc::new(RedisConnection::open(store.client(server)?, &store.settings).await?);
-    store.links().insert(address, Arc::clone(&link));
-    Ok(link)
+    let connection = Arc::new(RedisConnection::open(store.client(server)?, &store.settings).await?);
+    store.connections().insert(address, Arc::clone(&connection));
+    Ok(connection)
 }
 
 fn at(like: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {

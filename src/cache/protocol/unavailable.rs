@@ -6,31 +6,31 @@ use redis::RedisError;
 
 /// The reason why the cache cannot be used at the moment.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unusable {
+pub(crate) enum Unavailable {
     #[error("{0}")]
     Redis(#[from] RedisError),
     #[error("the database: {0}")]
     Database(#[from] crate::Error),
-    #[error("it did not answer recently")]
-    Resting,
+    #[error("it did not reply recently")]
+    NotResponding,
     #[error("its reply does not belong to this version of the protocol")]
-    Misunderstood,
+    UnexpectedReply,
     #[error("its generation changes faster than it can be used")]
-    Restless,
+    UnstableGeneration,
     #[error(
         "the database is on timeline {own}, but the cache has seen the later timeline {known} of it: either the URL leads \
          to a server that another has taken over from, or the database was restored to an earlier state. In the latter \
-         case the cache begins anew when it has found the same for 10 s, at once by Cached::forget_everything(), or when \
+         case the cache starts over after 10 s, at once by Cached::forget_everything(), or when \
          the keys that begin with \"{keys}\" are deleted"
     )]
-    Outdated {
+    EarlierTimeline {
         own: Arc<str>,
         known: String,
         keys: String,
     },
 }
 
-impl Unusable {
+impl Unavailable {
     /// Checks whether the shard's slot has moved to another server, or is being moved.
     pub(crate) fn is_redirection(&self) -> bool {
         matches!(self, Self::Redis(error) if matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN")))
@@ -59,7 +59,7 @@ impl Unusable {
     }
 
     /// Checks whether the connection must not be used again. `false` if only this call was rejected.
-    pub(crate) fn ends_link(&self) -> bool {
+    pub(crate) fn ends_connection(&self) -> bool {
         match self {
             Self::Redis(error) => {
                 error.is_io_error()
@@ -79,8 +79,11 @@ impl Unusable {
                         )
                     )
             }
-            Self::Misunderstood => true,
-            Self::Database(_) | Self::Resting | Self::Restless | Self::Outdated { .. } => false,
+            Self::UnexpectedReply => true,
+            Self::Database(_)
+            | Self::NotResponding
+            | Self::UnstableGeneration
+            | Self::EarlierTimeline { .. } => false,
         }
     }
 }

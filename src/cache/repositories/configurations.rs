@@ -109,7 +109,7 @@ impl CachedConfigurations {
             scopes.push(ConfigurationScope::Global);
             match self.together(scope, organization, &scopes).await {
                 Together::All(rows) => return Ok(Some(rows)),
-                Together::Unusable => break,
+                Together::Unavailable => break,
                 Together::Missing if is_last => break,
                 // Each is filled that is not there.
                 Together::Missing => {
@@ -139,7 +139,7 @@ impl CachedConfigurations {
         let mut found = match all_at_one_moment(store, &names).await {
             Ok(Some(found)) => found,
             Ok(None) => return Together::Missing,
-            Err(_) => return Together::Unusable,
+            Err(_) => return Together::Unavailable,
         };
         if let ConfigurationScope::Project(_) = scope {
             let project = found.pop().zip(names.pop());
@@ -175,7 +175,7 @@ enum Together {
     /// Some are not there.
     Missing,
     /// The cache cannot be asked.
-    Unusable,
+    Unavailable,
 }
 
 fn newest(rows: Vec<Configuration>, category: ConfigCategory, name: &str) -> Option<Configuration> {

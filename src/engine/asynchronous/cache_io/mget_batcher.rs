@@ -8,21 +8,21 @@ use tokio::sync::oneshot;
 use super::{RedisConnection, boxed};
 use crate::cache::Counters;
 use crate::cache::keys::{EntryKey, KeySpace};
-use crate::cache::mget::{self, Answer};
+use crate::cache::mget::{self, MgetReply};
 
 /// The number of commands in flight from which on reads are sent together.
 ///
 /// A reader sends by itself as long as fewer are under way. Readers that come then are sent together by a task: alone,
-/// each would cost a turn of the connection's task and of the server. They never wait for a reader, whose future may be
-/// kept without being polled, but for tasks alone.
-const AT_ONCE: u32 = 2;
+/// each would cost a wake-up of the connection's task and of the server. They wait for tasks only, never for a reader,
+/// whose future may be kept without being polled.
+const IN_FLIGHT: u32 = 2;
 
 /// The number of values that one command reads, unless one reader wants more.
-const TOGETHER: usize = 128;
+const MAX_VALUES: usize = 128;
 
 /// The reads of one shard's entries.
 pub(crate) struct MgetBatcher {
-    link: Arc<RedisConnection>,
+    connection: Arc<RedisConnection>,
     names: Arc<KeySpace>,
     counters: Arc<Counters>,
     waiting: Mutex<Waiting>,
@@ -41,17 +41,17 @@ struct Waiting {
 
 struct Reader {
     names: Vec<EntryKey>,
-    answer: oneshot::Sender<RedisResult<Answer>>,
+    reply: oneshot::Sender<RedisResult<MgetReply>>,
 }
 
 impl MgetBatcher {
     pub(crate) fn new(
-        link: Arc<RedisConnection>,
+        connection: Arc<RedisConnection>,
         names: Arc<KeySpace>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            link,
+            connection,
             names,
             counters,
             waiting: Mutex::default(),
@@ -62,34 +62,37 @@ impl MgetBatcher {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the values under these names, and whether they are of the generation that lives. What is answered was read after
-    /// this was called.
-    pub(crate) async fn read(self: &Arc<Self>, names: &[&EntryKey]) -> RedisResult<Answer> {
+    /// Returns the values under these keys, and whether their generation is the current one. The server reads them after this
+    /// call has begun.
+    pub(crate) async fn read(self: &Arc<Self>, names: &[&EntryKey]) -> RedisResult<MgetReply> {
         match self.join(names) {
             Dispatch::Direct(permit) => {
                 // Boxed, so that it does not enlarge the future of readers that join others.
-                let answer = boxed(self.send(names.iter().copied())).await;
-                if let Err(error) = &answer {
+                let reply = boxed(self.send(names.iter().copied())).await;
+                if let Err(error) = &reply {
                     self.refuse(error);
                 }
                 drop(permit);
-                answer
+                reply
             }
-            Dispatch::Batched(answer) => boxed(self.wait(answer)).await,
+            Dispatch::Batched(reply) => boxed(self.wait(reply)).await,
         }
     }
 
-    /// Waits for a task's answer. A task sends the command at once, or after the one that it waits for.
-    async fn wait(&self, answer: oneshot::Receiver<RedisResult<Answer>>) -> RedisResult<Answer> {
-        let patience = self.link.response_timeout.saturating_mul(2);
-        match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(answer)) => answer,
+    /// Waits for a task's reply. A task sends the command at once, or after the one that it waits for.
+    async fn wait(
+        &self,
+        reply: oneshot::Receiver<RedisResult<MgetReply>>,
+    ) -> RedisResult<MgetReply> {
+        let patience = self.connection.response_timeout.saturating_mul(2);
+        match tokio::time::timeout(patience, reply).await {
+            Ok(Ok(reply)) => reply,
             Ok(Err(_)) => {
                 let gone = "the runtime has ended before the command was sent";
                 Err((ErrorKind::Io, gone).into())
             }
             Err(_) => {
-                // Its runtime is driven no more. The next reader starts another.
+                // The runtime of the task stands still. The next reader starts another task.
                 let mut waiting = self.waiting();
                 waiting.round = waiting.round.wrapping_add(1);
                 waiting.tasks = 0;
@@ -104,9 +107,9 @@ impl MgetBatcher {
         if let Some(permit) = self.permit(&mut self.waiting()) {
             return Dispatch::Direct(permit);
         }
-        let (answer, receiver) = oneshot::channel();
+        let (reply, receiver) = oneshot::channel();
         let names = names.iter().map(|name| (*name).clone()).collect();
-        let reader = Reader { names, answer };
+        let reader = Reader { names, reply };
         let mut waiting = self.waiting();
         // One may have ended meanwhile.
         if let Some(permit) = self.permit(&mut waiting) {
@@ -120,7 +123,7 @@ impl MgetBatcher {
     }
 
     fn permit(self: &Arc<Self>, waiting: &mut Waiting) -> Option<Permit> {
-        (waiting.alone + waiting.tasks < AT_ONCE).then(|| {
+        (waiting.alone + waiting.tasks < IN_FLIGHT).then(|| {
             waiting.alone += 1;
             Permit(Arc::clone(self))
         })
@@ -136,36 +139,36 @@ impl MgetBatcher {
         }
     }
 
-    async fn send(&self, names: impl Iterator<Item = &EntryKey> + Clone) -> RedisResult<Answer> {
+    async fn send(&self, names: impl Iterator<Item = &EntryKey> + Clone) -> RedisResult<MgetReply> {
         let command = mget::command(&self.names, names);
-        let answer = self.link.send(&command, &self.counters).await?;
-        Answer::of(&self.names, answer)
+        let reply = self.connection.send(&command, &self.counters).await?;
+        MgetReply::of(&self.names, reply)
     }
 
     /// Fails the waiting readers with the error, so that they do not wait for a response of their own.
     fn refuse(&self, error: &RedisError) {
         let readers = std::mem::take(&mut self.waiting().readers);
         for reader in readers {
-            let _ = reader.answer.send(Err(error.clone()));
+            let _ = reader.reply.send(Err(error.clone()));
         }
     }
 
     async fn send_together(&self, readers: Vec<Reader>) {
         let names = readers.iter().flat_map(|reader| &reader.names);
-        let mut answer = match self.send(names).await {
-            Ok(answer) => Ok(answer.shared()),
+        let mut reply = match self.send(names).await {
+            Ok(reply) => Ok(reply.shared()),
             Err(error) => {
                 self.refuse(&error);
                 Err(error)
             }
         };
         for reader in readers {
-            let own = match &mut answer {
-                Ok(answer) => Ok(answer.next(reader.names.len())),
+            let own = match &mut reply {
+                Ok(reply) => Ok(reply.next(reader.names.len())),
                 Err(error) => Err(error.clone()),
             };
             // Fails if the reader has been dropped.
-            let _ = reader.answer.send(own);
+            let _ = reader.reply.send(own);
         }
     }
 }
@@ -173,11 +176,11 @@ impl MgetBatcher {
 impl Waiting {
     /// Returns waiting readers that are still there, as many as one command reads.
     fn next(&mut self) -> Vec<Reader> {
-        self.readers.retain(|reader| !reader.answer.is_closed());
+        self.readers.retain(|reader| !reader.reply.is_closed());
         let mut values = 0;
         let beyond = self.readers.iter().position(|reader| {
             values += reader.names.len();
-            values > TOGETHER
+            values > MAX_VALUES
         });
         let count = beyond.map_or(self.readers.len(), |beyond| beyond.max(1));
         self.readers.drain(..count).collect()
@@ -186,7 +189,7 @@ impl Waiting {
 
 enum Dispatch {
     Direct(Permit),
-    Batched(oneshot::Receiver<RedisResult<Answer>>),
+    Batched(oneshot::Receiver<RedisResult<MgetReply>>),
 }
 
 /// A command that a reader has sent by itself.
@@ -197,7 +200,7 @@ impl Drop for Permit {
         let mut waiting = self.0.waiting();
         waiting.alone -= 1;
         // Starts a task for the waiting readers, within the number of commands in flight.
-        let helps = !waiting.readers.is_empty() && waiting.alone + waiting.tasks < AT_ONCE;
+        let helps = !waiting.readers.is_empty() && waiting.alone + waiting.tasks < IN_FLIGHT;
         let task = helps.then(|| self.0.task(&mut waiting));
         drop(waiting);
         task.into_iter().for_each(Task::start);
@@ -230,7 +233,7 @@ impl Task {
         }
         let readers = waiting.next();
         if readers.is_empty() {
-            // At once with the look: a reader that came between would wait in vain.
+            // Under the same lock as the check: a reader that joined in between would wait for nothing.
             waiting.tasks -= 1;
             self.is_over = true;
             return None;

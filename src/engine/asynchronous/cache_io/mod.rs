@@ -20,7 +20,7 @@ pub(crate) mod single_flight;
 pub(crate) use mget_batcher::MgetBatcher;
 
 /// A connection, shared by all tasks, whose commands are sent without waiting for each other. It ends with the server's
-/// process, so that all its answers come from one run.
+/// process, so that all its replies come from one run.
 pub(crate) struct RedisConnection {
     connection: MultiplexedConnection,
     server: ConnectionInfo,
@@ -64,13 +64,13 @@ impl RedisConnection {
 
     pub(crate) async fn send(&self, command: &Cmd, counters: &Counters) -> RedisResult<Value> {
         let began = Instant::now();
-        let answer = self.connection.clone().send_packed_command(command).await?;
+        let reply = self.connection.clone().send_packed_command(command).await?;
         counters.called(began.elapsed());
-        unless_refused(answer)
+        unless_refused(reply)
     }
 
-    /// Calls a script without waiting for its response.
-    pub(crate) fn send_unheard(&self, command: Cmd) {
+    /// Sends a command without waiting for its reply.
+    pub(crate) fn send_detached(&self, command: Cmd) {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let mut connection = self.connection.clone();
             runtime.spawn(async move { connection.send_packed_command(&command).await });
@@ -78,17 +78,16 @@ impl RedisConnection {
     }
 }
 
-/// Returns the answers to commands that are sent at once.
+/// Returns the replies to commands that are sent concurrently.
 pub(crate) async fn send_all(
     commands: &[(&RedisConnection, Cmd)],
     counters: &Counters,
 ) -> Vec<RedisResult<Value>> {
     let commands = commands.iter();
-    future::join_all(commands.map(|(link, command)| link.send(command, counters))).await
+    future::join_all(commands.map(|(connection, command)| connection.send(command, counters))).await
 }
 
-/// Lets one through at a time, for as long as it does not stand still: a future that has entered may be kept without
-/// being polled.
+/// Admits one caller at a time, within a limit: the future of a caller that has entered may be kept without being polled.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     inside: Mutex<Inside>,
@@ -97,13 +96,13 @@ pub(crate) struct Gate {
 
 #[derive(Debug, Default)]
 struct Inside {
-    /// The time at which the present command has entered.
+    /// The time at which the present caller has entered.
     since: Option<Instant>,
     /// The number of entries so far.
     entered: u64,
 }
 
-pub(crate) struct Entered<'g> {
+pub(crate) struct GateGuard<'g> {
     gate: &'g Gate,
     number: u64,
 }
@@ -113,11 +112,11 @@ impl Gate {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the one that is inside has left, or has been there for `patience`.
-    pub(crate) async fn enter(&self, patience: Duration) -> Entered<'_> {
+    /// Waits until the present caller has left, or has been inside for `patience`.
+    pub(crate) async fn enter(&self, patience: Duration) -> GateGuard<'_> {
         loop {
             let mut left = pin!(self.left.notified());
-            // Made before the look, it takes notice of all that leave after it.
+            // Enabled before the check, so that no caller that leaves after it is missed.
             left.as_mut().enable();
             let rest = {
                 let mut inside = self.inside();
@@ -128,7 +127,7 @@ impl Gate {
                     inside.since = Some(Instant::now());
                     inside.entered += 1;
                     let number = inside.entered;
-                    return Entered { gate: self, number };
+                    return GateGuard { gate: self, number };
                 }
                 rest
             };
@@ -137,7 +136,7 @@ impl Gate {
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for GateGuard<'_> {
     fn drop(&mut self) {
         let mut inside = self.gate.inside();
         if inside.entered == self.number {
@@ -150,7 +149,7 @@ impl Drop for Entered<'_> {
 
 /// Starts work on `state` in a task of its own, because a caller's future may be kept without being polled. Without a
 /// runtime nothing is started.
-pub(crate) fn apart<S, F>(state: Arc<S>, work: impl FnOnce(Arc<S>) -> F)
+pub(crate) fn in_background<S, F>(state: Arc<S>, work: impl FnOnce(Arc<S>) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {

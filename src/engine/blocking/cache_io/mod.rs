@@ -8,17 +8,17 @@ use redis::{
 };
 
 use crate::cache::keys::{EntryKey, KeySpace};
-use crate::cache::mget::{self, Answer};
+use crate::cache::mget::{self, MgetReply};
 use crate::cache::scripts::unless_refused;
 use crate::cache::{CacheConfig, Counters, server_info};
 
 pub(crate) mod single_flight;
 
-/// Connections, one for each thread that asks at the same time, all to the same run of the server.
+/// Connections to one run of the server, one for each thread that sends a command at the same time.
 pub(crate) struct RedisConnection {
     client: Client,
-    /// Known once it was asked for.
-    run: OnceLock<String>,
+    /// Set by the first connection.
+    run_id: OnceLock<String>,
     connect_timeout: Duration,
     response_timeout: Duration,
     idle: Mutex<Vec<Connection>>,
@@ -29,15 +29,15 @@ const IDLE: usize = 16;
 
 impl RedisConnection {
     pub(crate) fn open(client: Client, settings: &CacheConfig) -> RedisResult<Self> {
-        let link = Self {
+        let this = Self {
             client,
-            run: OnceLock::new(),
+            run_id: OnceLock::new(),
             connect_timeout: settings.connect_timeout,
             response_timeout: settings.response_timeout,
             idle: Mutex::default(),
         };
-        link.keep(link.connect()?);
-        Ok(link)
+        this.keep(this.connect()?);
+        Ok(this)
     }
 
     /// Returns the address of the server.
@@ -57,13 +57,16 @@ impl RedisConnection {
         Ok(run)
     }
 
-    /// Returns the run that the connection has reached, which must be that of the others.
+    /// Returns the run id of the server that the connection has reached.
+    ///
+    /// # Errors
+    /// The server was restarted since the first connection.
     fn run_of(&self, connection: &mut Connection) -> RedisResult<String> {
         let run = server_info::run_of(connection.req_command(&server_info::command())?)?;
-        if *self.run.get_or_init(|| run.clone()) == run {
+        if *self.run_id.get_or_init(|| run.clone()) == run {
             Ok(run)
         } else {
-            Err((ErrorKind::Io, "the server was started anew").into())
+            Err((ErrorKind::Io, "the server was restarted").into())
         }
     }
 
@@ -71,14 +74,14 @@ impl RedisConnection {
         let began = Instant::now();
         let mut connection = self.one()?;
         // After a timeout the connection is closed: the late response would be matched to the next command.
-        let answer = connection.req_command(command)?;
+        let reply = connection.req_command(command)?;
         self.keep(connection);
         counters.called(began.elapsed());
-        unless_refused(answer)
+        unless_refused(reply)
     }
 
-    /// Calls a script whose answer is of no consequence.
-    pub(crate) fn send_unheard(&self, command: Cmd) {
+    /// Sends a command whose reply does not matter.
+    pub(crate) fn send_detached(&self, command: Cmd) {
         let idle = self.idle().pop();
         if let Some(mut connection) = idle
             && connection.req_command(&command).is_ok()
@@ -114,15 +117,15 @@ impl RedisConnection {
 
     fn connect_again(&self) -> RedisResult<Connection> {
         let mut connection = self.connect()?;
-        if self.run.get().is_some() {
+        if self.run_id.get().is_some() {
             self.run_of(&mut connection)?;
         }
         Ok(connection)
     }
 }
 
-/// Returns the answers to commands that are sent before any of them is waited for, by one connection for each server. After one
-/// that has failed, its connection is not used further.
+/// Returns the replies to commands that are sent concurrently, on one connection for each server. A connection is not used
+/// after a failure.
 pub(crate) fn send_all(
     commands: &[(&RedisConnection, Cmd)],
     counters: &Counters,
@@ -130,12 +133,12 @@ pub(crate) fn send_all(
     let began = Instant::now();
     let mut connections: Vec<(&RedisConnection, RedisResult<Connection>)> = Vec::new();
     let mut places = Vec::with_capacity(commands.len());
-    for (link, command) in commands {
+    for (server, command) in commands {
         let known = connections
             .iter()
-            .position(|(other, _)| std::ptr::eq(*other, *link));
+            .position(|(other, _)| std::ptr::eq(*other, *server));
         let place = known.unwrap_or_else(|| {
-            connections.push((link, link.one()));
+            connections.push((server, server.one()));
             connections.len() - 1
         });
         let connection = &mut connections[place].1;
@@ -147,16 +150,16 @@ pub(crate) fn send_all(
         }
         places.push(place);
     }
-    let answers = places.into_iter().map(|place| {
+    let replies = places.into_iter().map(|place| {
         let connection = &mut connections[place].1;
-        let answer = match connection {
+        let reply = match connection {
             Ok(open) => open.recv_response(),
             Err(error) => Err(error.clone()),
         };
-        match answer {
-            Ok(answer) => {
+        match reply {
+            Ok(reply) => {
                 counters.called(began.elapsed());
-                unless_refused(answer)
+                unless_refused(reply)
             }
             Err(error) => {
                 *connection = Err(error.clone());
@@ -164,57 +167,57 @@ pub(crate) fn send_all(
             }
         }
     });
-    let answers = answers.collect();
-    for (link, connection) in connections {
+    let replies = replies.collect();
+    for (server, connection) in connections {
         if let Ok(open) = connection {
-            link.keep(open);
+            server.keep(open);
         }
     }
-    answers
+    replies
 }
 
 /// The reads of one shard's entries.
 pub(crate) struct MgetBatcher {
-    link: Arc<RedisConnection>,
+    connection: Arc<RedisConnection>,
     names: Arc<KeySpace>,
     counters: Arc<Counters>,
 }
 
 impl MgetBatcher {
     pub(crate) fn new(
-        link: Arc<RedisConnection>,
+        connection: Arc<RedisConnection>,
         names: Arc<KeySpace>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            link,
+            connection,
             names,
             counters,
         })
     }
 
-    /// Returns the values under these names, and whether they are of the generation that lives.
-    pub(crate) fn read(&self, names: &[&EntryKey]) -> RedisResult<Answer> {
+    /// Returns the values under these keys, and whether their generation is the current one.
+    pub(crate) fn read(&self, names: &[&EntryKey]) -> RedisResult<MgetReply> {
         let command = mget::command(&self.names, names.iter().copied());
-        let answer = self.link.send(&command, &self.counters)?;
-        Answer::of(&self.names, answer)
+        let reply = self.connection.send(&command, &self.counters)?;
+        MgetReply::of(&self.names, reply)
     }
 }
 
-/// Lets one through at a time.
+/// Admits one caller at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Gate(Mutex<()>);
 
 impl Gate {
-    /// Waits until the one that is inside has left: it is a thread, which goes on by itself.
+    /// Waits until the present caller has left.
     pub(crate) fn enter(&self, _patience: Duration) -> MutexGuard<'_, ()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Starts work on `state` in a thread of its own, because the database may take long to answer. Without a thread nothing is
+/// Starts work on `state` in a thread of its own, because the database may take long to reply. Without a thread nothing is
 /// started.
-pub(crate) fn apart<S: Send + Sync + 'static>(
+pub(crate) fn in_background<S: Send + Sync + 'static>(
     state: Arc<S>,
     work: impl FnOnce(Arc<S>) + Send + 'static,
 ) {
