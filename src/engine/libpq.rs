@@ -10,14 +10,14 @@ use diesel::connection::{
 };
 use diesel::pg::PgConnection;
 
-use super::choice::{Choice, refused, rounds};
+use super::host_order::{HostOrder, refused, rounds};
 use crate::config::{Host, Root, Session, UNDERSTOOD_MESSAGES};
 use crate::{Config, Error, Result};
 
 /// The settings of every connection of a pool.
 pub(crate) struct Connector {
     config: Config,
-    choice: Choice,
+    order: HostOrder,
 }
 
 impl Connector {
@@ -27,7 +27,7 @@ impl Connector {
         config.check()?;
         config.target.check()?;
         Ok(Self {
-            choice: Choice::new(&config.target),
+            order: HostOrder::new(&config.target),
             config: config.clone(),
         })
     }
@@ -38,17 +38,17 @@ impl Connector {
         let mut refusals = Vec::new();
         'rounds: for &session in rounds(target.session) {
             refusals.clear();
-            for index in self.choice.order() {
+            for index in self.order.hosts() {
                 let Some(host) = target.hosts.get(index) else {
                     continue;
                 };
                 match self.open(host, session) {
                     Ok(connection) => {
-                        self.choice.taken(index);
+                        self.order.taken(index);
                         return Ok(connection);
                     }
                     Err(error) => {
-                        self.choice.failed(index);
+                        self.order.failed(index);
                         let is_lasting = error.is_lasting_refusal();
                         refusals.push((host.to_string(), error));
                         // As libpq, which tries the next host only after one that could not be reached or is starting.

@@ -6,9 +6,9 @@
 pub(crate) mod asynchronous;
 #[cfg(feature = "blocking")]
 pub mod blocking;
-pub(crate) mod choice;
 #[cfg(feature = "async")]
 pub(crate) mod connection;
+pub(crate) mod host_order;
 #[cfg(feature = "blocking")]
 pub(crate) mod libpq;
 pub(crate) mod usage;

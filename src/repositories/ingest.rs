@@ -328,7 +328,7 @@ where
     while !chunk.is_empty() {
         let next = first + chunk.len();
         // The server writes one chunk while the next is read.
-        let (outcome, read) = at_once(
+        let (outcome, read) = join(
             insert_chunk(writer.unit, first, &chunk),
             read(&mut rows, next, writer, written),
         )

@@ -11,7 +11,7 @@ use futures_util::future::{self, Either};
 use tokio::sync::Notify;
 
 use super::executor::Executor;
-use super::pool::{Lease, Manager, Places, Pooled};
+use super::pool::{CheckedOut, Manager, Pooled, ReplaceablePool};
 use super::transaction::{Tx, TxFn, TxFnOnce};
 use crate::config::Recycling;
 use crate::engine::connection::connect::Connector;
@@ -30,7 +30,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.
 #[derive(Clone)]
 pub struct Db {
-    pool: Arc<Places>,
+    pool: Arc<ReplaceablePool>,
     config: Arc<Config>,
     closed: Arc<AtomicBool>,
     /// Wakes the callers that wait for a connection when the database is closed.
@@ -72,7 +72,7 @@ impl Db {
             usage: Usage::new(),
         };
         Ok(Self {
-            pool: Arc::new(Places::new(manager)),
+            pool: Arc::new(ReplaceablePool::new(manager)),
             config,
             closed,
             closing: Arc::default(),
@@ -90,8 +90,8 @@ impl Db {
     pub async fn connect(config: Config) -> Result<Self> {
         let db = Self::lazy(config)?;
         let (started, patience) = (Instant::now(), db.config.acquire_timeout);
-        let lease = db.lease_within(patience).await?;
-        db.probe(lease, started).await?;
+        let checked_out = db.checked_out_within(patience).await?;
+        db.probe(checked_out, started).await?;
         Ok(db)
     }
 
@@ -147,11 +147,11 @@ impl Db {
     /// - [`Error::Timeout`] if the server did not answer.
     pub async fn health(&self) -> Result<Health> {
         let (started, patience) = (Instant::now(), self.config.health_timeout);
-        let lease = self.lease_within(patience).await?;
+        let checked_out = self.checked_out_within(patience).await?;
         // A connection that was got at the last moment is still to be asked.
         let left = patience.saturating_sub(started.elapsed());
         let left = left.max(patience / 20);
-        match tokio::time::timeout(left, self.probe(lease, started)).await {
+        match tokio::time::timeout(left, self.probe(checked_out, started)).await {
             Ok(health) => health,
             Err(_) => Err(Error::Timeout(format!(
                 "the server did not answer within {patience:?}"
@@ -159,8 +159,8 @@ impl Db {
         }
     }
 
-    async fn probe(&self, lease: Lease, started: Instant) -> Result<Health> {
-        let probe: Probe = lease.one(prepared(diesel::sql_query(PROBE))).await?;
+    async fn probe(&self, checked_out: CheckedOut, started: Instant) -> Result<Health> {
+        let probe: Probe = checked_out.one(prepared(diesel::sql_query(PROBE))).await?;
         let state = self.pool();
         Ok(Health {
             round_trip: started.elapsed(),
@@ -399,8 +399,8 @@ impl Db {
                         }
                     }
                     // An older one was meant for a caller that has got another connection.
-                    Err(refusal) if refusal.at >= started => {
-                        return Err(std::mem::replace(&mut refusal.error, Error::closed()));
+                    Err(failure) if failure.at >= started => {
+                        return Err(std::mem::replace(&mut failure.error, Error::closed()));
                     }
                     Err(_) => {}
                 }
@@ -414,21 +414,21 @@ impl Db {
         }
     }
 
-    async fn lease_within(&self, patience: Duration) -> Result<Lease> {
+    async fn checked_out_within(&self, patience: Duration) -> Result<CheckedOut> {
         let connection = match self.idle() {
             Some(connection) => connection,
             None => Box::pin(self.wait_for_connection(patience)).await?,
         };
-        Ok(Lease {
+        Ok(CheckedOut {
             connection,
-            settled: false,
+            completed: false,
         })
     }
 
-    pub(super) async fn lease(&self) -> Result<Lease> {
-        Ok(Lease {
+    pub(super) async fn checked_out(&self) -> Result<CheckedOut> {
+        Ok(CheckedOut {
             connection: self.checkout().await?,
-            settled: false,
+            completed: false,
         })
     }
 

@@ -17,7 +17,7 @@ use futures_util::stream::{
     self, BoxStream, PollNext, Stream, StreamExt, TryReadyChunksError, TryStreamExt,
 };
 
-use super::pool::Lease;
+use super::pool::CheckedOut;
 use super::{BoxFuture, Db, Tx};
 use crate::engine::connection::{Connection, PgRow, ResultStream};
 use crate::mapping::decoding::{Tried, decoded, tried};
@@ -57,20 +57,20 @@ impl<'a> Executor<'a> {
 }
 
 /// Waits for both.
-pub(crate) fn at_once<A: Future, B: Future>(first: A, second: B) -> future::Join<A, B> {
+pub(crate) fn join<A: Future, B: Future>(first: A, second: B) -> future::Join<A, B> {
     future::join(first, second)
 }
 
 /// A call that uses a transaction. Dropped before it has ended, it leaves a mark on the transaction.
-pub(crate) struct Running<'t> {
+pub(crate) struct StatementGuard<'t> {
     pub(super) tx: &'t Tx,
     mark: &'t AtomicBool,
     hold: Hold,
-    settled: bool,
+    completed: bool,
 }
 
-impl<'t> Running<'t> {
-    /// Begins a call, which marks the transaction as unfinished unless it is [settled](Self::settle).
+impl<'t> StatementGuard<'t> {
+    /// Begins a call, which marks the transaction as unfinished unless it is [completed](Self::complete).
     ///
     /// # Errors
     /// [`Error::InUse`] if the transaction cannot be used in that way now.
@@ -80,7 +80,7 @@ impl<'t> Running<'t> {
             tx,
             mark,
             hold,
-            settled: false,
+            completed: false,
         })
     }
 
@@ -92,21 +92,21 @@ impl<'t> Running<'t> {
         }
     }
 
-    pub(super) fn settle<T>(self, outcome: QueryResult<T>) -> Result<T> {
-        Call::Tx(self).settle(outcome)
+    pub(super) fn complete<T>(self, outcome: QueryResult<T>) -> Result<T> {
+        Call::Tx(self).complete(outcome)
     }
 
     fn failed(mut self, error: diesel::result::Error) -> Error {
-        self.settled = true;
+        self.completed = true;
         self.tx.failed(error)
     }
 
-    pub(super) fn done(mut self) {
-        self.settled = true;
+    pub(super) fn mark_completed(mut self) {
+        self.completed = true;
     }
 }
 
-impl Lease {
+impl CheckedOut {
     /// Returns the only row of a query that always has one.
     pub(super) async fn one<Q, R>(self, query: Q) -> Result<R>
     where
@@ -116,56 +116,56 @@ impl Lease {
         let query = query.as_query();
         let call = Call::Pool(self);
         let row = Connection::row(&mut call.connection(), &query).await;
-        call.settle(one(only(row)))
+        call.complete(one(only(row)))
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for StatementGuard<'_> {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.completed {
             self.mark.store(true, Ordering::Relaxed);
         }
         self.tx.occupancy.leave(self.hold);
     }
 }
 
-/// A call, with the connection that it uses. Dropped before it is [settled](Self::settle), it leaves a mark on its
+/// A call, with the connection that it uses. Dropped before it is [completed](Self::complete), it leaves a mark on its
 /// transaction, or closes the connection.
 enum Call<'t> {
-    Pool(Lease),
-    Tx(Running<'t>),
+    Pool(CheckedOut),
+    Tx(StatementGuard<'t>),
 }
 
 // What differs from statement to statement stays apart, so that this is compiled once.
 impl Call<'_> {
     fn connection(&self) -> &Connection {
         match self {
-            Call::Pool(lease) => &lease.connection.inner,
-            Call::Tx(running) => &running.tx.connection.inner,
+            Call::Pool(checked_out) => &checked_out.connection.inner,
+            Call::Tx(guard) => &guard.tx.connection.inner,
         }
     }
 
-    fn settle<T>(self, outcome: QueryResult<T>) -> Result<T> {
+    fn complete<T>(self, outcome: QueryResult<T>) -> Result<T> {
         match outcome {
             Ok(value) => {
-                self.done();
+                self.mark_completed();
                 Ok(value)
             }
             Err(error) => Err(self.failed(error)),
         }
     }
 
-    fn done(self) {
+    fn mark_completed(self) {
         match self {
-            Call::Pool(lease) => lease.done(),
-            Call::Tx(running) => running.done(),
+            Call::Pool(checked_out) => checked_out.mark_completed(),
+            Call::Tx(guard) => guard.mark_completed(),
         }
     }
 
     fn failed(self, error: diesel::result::Error) -> Error {
         match self {
-            Call::Pool(lease) => lease.failed(error),
-            Call::Tx(running) => running.failed(error),
+            Call::Pool(checked_out) => checked_out.failed(error),
+            Call::Tx(guard) => guard.failed(error),
         }
     }
 }
@@ -176,9 +176,9 @@ impl<'a> Executor<'a> {
     /// Begins a call: waits for a connection of the pool, or enters the transaction.
     async fn begin_call(&self) -> Result<Call<'_>> {
         match self {
-            Executor::Pool(db) => db.lease().await.map(Call::Pool),
+            Executor::Pool(db) => db.checked_out().await.map(Call::Pool),
             Executor::Tx(tx) | Executor::Part(tx) => {
-                Running::begin(tx, self.hold(), &tx.unfinished).map(Call::Tx)
+                StatementGuard::begin(tx, self.hold(), &tx.unfinished).map(Call::Tx)
             }
         }
     }
@@ -200,7 +200,7 @@ impl<'a> Executor<'a> {
             };
             let sent = Connection::rows(&mut call.connection(), &query);
             let outcome = each_row(sent, &mut take).await;
-            call.settle(outcome.map(|()| rows))
+            call.complete(outcome.map(|()| rows))
         })
     }
 
@@ -221,7 +221,7 @@ impl<'a> Executor<'a> {
             };
             let sent = Connection::rows(&mut call.connection(), &query);
             let outcome = each_row(sent, &mut take).await;
-            call.settle(outcome.map(|()| outcomes))
+            call.complete(outcome.map(|()| outcomes))
         })
     }
 
@@ -236,7 +236,7 @@ impl<'a> Executor<'a> {
         Box::pin(async move {
             let call = self.begin_call().await?;
             let row = Connection::row(&mut call.connection(), &query).await;
-            call.settle(only(row))
+            call.complete(only(row))
         })
     }
 
@@ -251,7 +251,7 @@ impl<'a> Executor<'a> {
         Box::pin(async move {
             let call = self.begin_call().await?;
             let row = Connection::row(&mut call.connection(), &query).await;
-            call.settle(one(only(row)))
+            call.complete(one(only(row)))
         })
     }
 
@@ -268,7 +268,7 @@ impl<'a> Executor<'a> {
                 Connection::row_shaped(&mut connection, &insert, &Given(new), insert.shape())
             };
             let row = sent.await;
-            call.settle(one(only(row)))
+            call.complete(one(only(row)))
         })
     }
 
@@ -285,7 +285,7 @@ impl<'a> Executor<'a> {
                 Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)
             };
             let row = sent.await;
-            call.settle(one(only(row)))
+            call.complete(one(only(row)))
         })
     }
 
@@ -307,7 +307,7 @@ impl<'a> Executor<'a> {
                 Connection::row_shaped(&mut connection, &update, &values, update.shape())
             };
             let row = sent.await;
-            call.settle(only(row))
+            call.complete(only(row))
         })
     }
 
@@ -331,7 +331,7 @@ impl<'a> Executor<'a> {
                 Connection::row_shaped(&mut connection, &query, &query, shape)
             };
             let row = sent.await;
-            call.settle(only(row))
+            call.complete(only(row))
         })
     }
 
@@ -347,7 +347,7 @@ impl<'a> Executor<'a> {
                 diesel_async::methods::ExecuteDsl::execute(statement, &mut connection)
             };
             let outcome = sent.await;
-            call.settle(outcome)
+            call.complete(outcome)
         })
     }
 
@@ -419,15 +419,15 @@ impl<'a> Executor<'a> {
     {
         match self {
             Executor::Pool(db) => {
-                let call = Call::Pool(db.lease().await?);
+                let call = Call::Pool(db.checked_out().await?);
                 let sent = send_rows(query, call.connection(), sender, || ()).await;
-                call.settle(sent)
+                call.complete(sent)
             }
             Executor::Tx(tx) | Executor::Part(tx) => {
-                let mut running = Running::begin(tx, self.hold(), &tx.unheard)?;
-                let begun = || running.begin_stream();
+                let mut guard = StatementGuard::begin(tx, self.hold(), &tx.unheard)?;
+                let begun = || guard.begin_stream();
                 let sent = send_rows(query, &tx.connection.inner, sender, begun).await;
-                running.settle(sent)
+                guard.complete(sent)
             }
         }
     }

@@ -26,7 +26,7 @@ mod unit_of_work;
 pub use cached::*;
 pub use db::{BoxFuture, Db};
 pub use executor::RowStream;
-pub(crate) use executor::{Executor, at_once};
+pub(crate) use executor::{Executor, join};
 pub use live::Live;
 pub use repositories::*;
 pub use rows::Rows;

@@ -39,7 +39,7 @@ pub(super) struct Connection {
 
 /// The reason why a connection could not be opened. The pool hands it out like a connection, so that the waiting caller
 /// receives it at once and not at the end of its timeout.
-pub(super) struct Refusal {
+pub(super) struct ConnectFailure {
     pub(super) error: Error,
     pub(super) at: Instant,
 }
@@ -121,7 +121,7 @@ pub(super) type Found = bb8::PooledConnection<'static, Manager>;
 ///
 /// bb8 opens connections in tasks. A runtime that ends takes such a task to its end, and the place in the pool with it:
 /// the pool waits for a connection that will never come. Then another pool is put in its place.
-pub(super) struct Places {
+pub(super) struct ReplaceablePool {
     manager: Manager,
     current: RwLock<Option<Numbered>>,
 }
@@ -132,7 +132,7 @@ struct Numbered(u64, bb8::Pool<Manager>);
 /// The interval at which a waiting caller checks whether its connection is being opened.
 const LOOK: Duration = Duration::from_millis(50);
 
-impl Places {
+impl ReplaceablePool {
     pub(super) fn new(manager: Manager) -> Self {
         Self {
             manager,
@@ -232,7 +232,7 @@ impl Places {
 
 impl bb8::ManageConnection for Manager {
     // The pool moves a connection several times on its way out and back.
-    type Connection = Result<Box<Connection>, Box<Refusal>>;
+    type Connection = Result<Box<Connection>, Box<ConnectFailure>>;
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection> {
@@ -263,7 +263,7 @@ impl bb8::ManageConnection for Manager {
             }
             Err(error) => {
                 self.usage.refused(&error);
-                Err(Box::new(Refusal {
+                Err(Box::new(ConnectFailure {
                     error,
                     at: Instant::now(),
                 }))
@@ -323,7 +323,7 @@ impl Drop for Asking {
 pub(super) struct Pooled(Option<Found>);
 
 impl Pooled {
-    /// Wraps what the pool has handed out. It must not be a [`Refusal`].
+    /// Wraps what the pool has handed out. It must not be a [`ConnectFailure`].
     pub(super) fn new(found: Found) -> Self {
         Self(Some(found))
     }
@@ -365,27 +365,27 @@ impl Drop for Pooled {
 }
 
 /// A connection for one statement. Dropped before the statement has ended, it does not go back to the pool.
-pub(super) struct Lease {
+pub(super) struct CheckedOut {
     pub(super) connection: Pooled,
-    pub(super) settled: bool,
+    pub(super) completed: bool,
 }
 
-impl Lease {
-    pub(super) fn done(mut self) {
-        self.settled = true;
+impl CheckedOut {
+    pub(super) fn mark_completed(mut self) {
+        self.completed = true;
     }
 
     pub(super) fn failed(mut self, error: diesel::result::Error) -> Error {
-        self.settled = true;
+        self.completed = true;
         let error = self.connection.failed(error, Stage::Alone).error;
         self.connection.abandon_if_silent();
         error
     }
 }
 
-impl Drop for Lease {
+impl Drop for CheckedOut {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.completed {
             self.connection.abandon();
         }
     }

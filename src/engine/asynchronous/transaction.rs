@@ -8,7 +8,7 @@ use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionMan
 use futures_util::stream::{FuturesOrdered, StreamExt};
 
 use super::Executor;
-use super::executor::Running;
+use super::executor::StatementGuard;
 use super::pool::Pooled;
 #[cfg(feature = "redis")]
 use super::protocol;
@@ -243,9 +243,9 @@ impl Tx {
         for<'r> crate::sql::InsertMany<'r, N>: Send,
     {
         if is_worth_a_copy(rows)
-            && let Ok(running) = Running::begin(self, copy, &self.unfinished)
+            && let Ok(guard) = StatementGuard::begin(self, copy, &self.unfinished)
         {
-            let copied = running.settle(self.connection.inner.copy(rows).await)?;
+            let copied = guard.complete(self.connection.inner.copy(rows).await)?;
             if let Some(written) = copied {
                 return Ok(written);
             }
@@ -255,9 +255,9 @@ impl Tx {
             Hold::Within => Hold::Within,
             _ => Hold::Shared,
         };
-        let running = Running::begin(self, hold, &self.unfinished)?;
+        let guard = StatementGuard::begin(self, hold, &self.unfinished)?;
         let written = self.insert_chunks(rows).await;
-        running.done();
+        guard.mark_completed();
         written
     }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use diesel_async::SimpleAsyncConnection;
 
-use super::executor::Running;
+use super::executor::StatementGuard;
 use super::{BoxFuture, Executor, Tx};
 use crate::sql::NewRow;
 use crate::transaction::{
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
 pub(crate) enum UnitOfWork<'a> {
     Own(Box<Tx>),
-    Part(Running<'a>),
+    Part(StatementGuard<'a>),
 }
 
 // Boxed: a write that needs no unit of its own has one in its future as well, and is not to be larger for that.
@@ -37,7 +37,7 @@ impl<'a> UnitOfWork<'a> {
     pub(crate) async fn restore_idle_limit(&self) -> Result<()> {
         match self {
             Self::Own(_) => Ok(()),
-            Self::Part(running) => running.tx.command(RESTORE_IDLE_LIMIT).await,
+            Self::Part(guard) => guard.tx.command(RESTORE_IDLE_LIMIT).await,
         }
     }
 
@@ -57,15 +57,15 @@ impl<'a> UnitOfWork<'a> {
     }
 
     async fn begin_part(tx: &'a Tx, hold: Hold, begin_part: &str) -> Result<Self> {
-        let running = Running::begin(tx, hold, &tx.unfinished)?;
+        let guard = StatementGuard::begin(tx, hold, &tx.unfinished)?;
         tx.command(begin_part).await?;
-        Ok(Self::Part(running))
+        Ok(Self::Part(guard))
     }
 
     fn tx(&self) -> &Tx {
         match self {
             Self::Own(tx) => tx,
-            Self::Part(running) => running.tx,
+            Self::Part(guard) => guard.tx,
         }
     }
 
@@ -110,17 +110,17 @@ impl<'a> UnitOfWork<'a> {
         Box::pin(async move {
             match (self, outcome) {
                 (Self::Own(tx), outcome) => tx.end(outcome).await,
-                (Self::Part(running), Ok(value)) => {
-                    running.tx.command("RELEASE SAVEPOINT wundr_unit").await?;
-                    running.done();
+                (Self::Part(guard), Ok(value)) => {
+                    guard.tx.command("RELEASE SAVEPOINT wundr_unit").await?;
+                    guard.mark_completed();
                     Ok(value)
                 }
-                (Self::Part(running), Err(error)) => {
-                    let undone = running.tx.forget_failure(
+                (Self::Part(guard), Err(error)) => {
+                    let undone = guard.tx.forget_failure(
                         "ROLLBACK TO SAVEPOINT wundr_unit; RELEASE SAVEPOINT wundr_unit",
                     );
                     if undone.await.is_ok() {
-                        running.done();
+                        guard.mark_completed();
                     }
                     Err(error)
                 }
@@ -132,9 +132,9 @@ impl<'a> UnitOfWork<'a> {
 impl Tx {
     /// Runs a command that takes and returns nothing.
     async fn command(&self, sql: &str) -> Result<()> {
-        let running = Running::begin(self, Hold::Within, &self.unfinished)?;
+        let guard = StatementGuard::begin(self, Hold::Within, &self.unfinished)?;
         let mut connection = &self.connection.inner;
-        running.settle(connection.batch_execute(sql).await)
+        guard.complete(connection.batch_execute(sql).await)
     }
 
     /// Goes back to a savepoint: what had failed since has not happened.

@@ -9,7 +9,7 @@ use diesel::RunQueryDsl as _;
 use diesel::connection::AnsiTransactionManager;
 
 use super::executor::Executor;
-use super::pool::{Manager, Places, Pooled, proven};
+use super::pool::{Manager, Pooled, ReplaceablePool, proven};
 use super::transaction::Tx;
 use crate::config::Recycling;
 use crate::engine::libpq::Connector;
@@ -25,7 +25,7 @@ use crate::{Advice, Config, Error, Result};
 /// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.
 #[derive(Clone)]
 pub struct Db {
-    pool: Arc<Places>,
+    pool: Arc<ReplaceablePool>,
     config: Arc<Config>,
     closed: Arc<AtomicBool>,
     /// In front of it, for those of its clones that were given one.
@@ -65,7 +65,7 @@ impl Db {
             usage: Usage::new(),
         };
         Ok(Self {
-            pool: Arc::new(Places::new(manager)),
+            pool: Arc::new(ReplaceablePool::new(manager)),
             config,
             closed,
             #[cfg(feature = "redis")]
@@ -353,8 +353,8 @@ impl Db {
                     }
                 }
                 // An older one was meant for a caller that has got another connection.
-                Err(refusal) if refusal.at >= started => {
-                    return Err(std::mem::replace(&mut refusal.error, Error::closed()));
+                Err(failure) if failure.at >= started => {
+                    return Err(std::mem::replace(&mut failure.error, Error::closed()));
                 }
                 Err(_) => {}
             }

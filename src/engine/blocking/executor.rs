@@ -70,7 +70,7 @@ impl Call<'_> {
 }
 
 /// Returns both values.
-pub(crate) fn at_once<A, B>(first: A, second: B) -> (A, B) {
+pub(crate) fn join<A, B>(first: A, second: B) -> (A, B) {
     (first, second)
 }
 

@@ -28,7 +28,7 @@ pub use crate::migrations::blocking as migrations;
 #[cfg(feature = "redis")]
 pub use cached::*;
 pub use db::Db;
-pub(crate) use executor::{Executor, at_once};
+pub(crate) use executor::{Executor, join};
 pub use live::Live;
 pub use repositories::*;
 pub use rows::Rows;

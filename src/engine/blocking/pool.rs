@@ -55,7 +55,7 @@ impl Instrumentation for Counting {
 
 /// The reason why a connection could not be opened. The pool hands it out like a connection, so that the waiting caller
 /// receives it at once and not at the end of its timeout.
-pub(super) struct Refusal {
+pub(super) struct ConnectFailure {
     pub(super) error: Error,
     pub(super) at: Instant,
 }
@@ -91,13 +91,13 @@ impl Manager {
 }
 
 impl ManageConnection for Manager {
-    type Connection = Result<Connection, Refusal>;
+    type Connection = Result<Connection, ConnectFailure>;
     type Error = Error;
 
     fn connect(&self) -> Result<Self::Connection> {
         let connection = self.open().map_err(|error| {
             self.usage.refused(&error);
-            Refusal {
+            ConnectFailure {
                 error,
                 at: Instant::now(),
             }
@@ -136,7 +136,7 @@ impl std::ops::Deref for Pooled {
     fn deref(&self) -> &Connection {
         match &*self.0 {
             Ok(connection) => connection,
-            Err(_) => unreachable!("a refusal does not leave checkout"),
+            Err(_) => unreachable!("a failure does not leave checkout"),
         }
     }
 }
@@ -145,7 +145,7 @@ impl std::ops::DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut Connection {
         match &mut *self.0 {
             Ok(connection) => connection,
-            Err(_) => unreachable!("a refusal does not leave checkout"),
+            Err(_) => unreachable!("a failure does not leave checkout"),
         }
     }
 }
@@ -178,12 +178,12 @@ pub(super) type Found = r2d2::PooledConnection<Manager>;
 ///
 /// Nothing ends the wait of a thread for a server that says nothing. Its connection is lost, and so is its place in the
 /// pool. Then another pool is put in its place.
-pub(super) struct Places {
+pub(super) struct ReplaceablePool {
     manager: Manager,
     current: RwLock<r2d2::Pool<Manager>>,
 }
 
-impl Places {
+impl ReplaceablePool {
     pub(super) fn new(manager: Manager) -> Self {
         let current = RwLock::new(Self::build(&manager));
         Self { manager, current }

@@ -15,29 +15,29 @@ use crate::transaction::{
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
 pub(crate) enum UnitOfWork<'a> {
     Own(Box<Tx>),
-    Part(Part<'a>),
+    Part(SavepointGuard<'a>),
 }
 
 /// A part of the caller's transaction, which it has to itself. Left by a panic, it keeps that from being committed.
-pub(crate) struct Part<'a> {
+pub(crate) struct SavepointGuard<'a> {
     held: Held<'a>,
-    settled: bool,
+    completed: bool,
 }
 
-impl<'a> Part<'a> {
+impl<'a> SavepointGuard<'a> {
     fn begin(tx: &'a Tx, hold: Hold, begin_part: &str) -> Result<Self> {
         let held = Held::enter(tx, hold)?;
         tx.command(begin_part)?;
         Ok(Self {
             held,
-            settled: false,
+            completed: false,
         })
     }
 }
 
-impl Drop for Part<'_> {
+impl Drop for SavepointGuard<'_> {
     fn drop(&mut self) {
-        if !self.settled {
+        if !self.completed {
             self.held.tx.failed.store(true, Ordering::Relaxed);
         }
     }
@@ -59,7 +59,7 @@ impl<'a> UnitOfWork<'a> {
     pub(crate) fn restore_idle_limit(&self) -> Result<()> {
         match self {
             Self::Own(_) => Ok(()),
-            Self::Part(part) => part.held.tx.command(RESTORE_IDLE_LIMIT),
+            Self::Part(guard) => guard.held.tx.command(RESTORE_IDLE_LIMIT),
         }
     }
 
@@ -70,16 +70,24 @@ impl<'a> UnitOfWork<'a> {
     ) -> Result<Self> {
         match executor {
             Executor::Pool(db) => Ok(Self::Own(Box::new(db.begin(&options)?))),
-            Executor::Tx(tx) => Ok(Self::Part(Part::begin(tx, Hold::Alone, begin_part)?)),
+            Executor::Tx(tx) => Ok(Self::Part(SavepointGuard::begin(
+                tx,
+                Hold::Alone,
+                begin_part,
+            )?)),
             // Within another unit. The server takes the name for the savepoint that was made last.
-            Executor::Part(tx) => Ok(Self::Part(Part::begin(tx, Hold::Within, begin_part)?)),
+            Executor::Part(tx) => Ok(Self::Part(SavepointGuard::begin(
+                tx,
+                Hold::Within,
+                begin_part,
+            )?)),
         }
     }
 
     fn tx(&self) -> &Tx {
         match self {
             Self::Own(tx) => tx,
-            Self::Part(part) => part.held.tx,
+            Self::Part(guard) => guard.held.tx,
         }
     }
 
@@ -101,7 +109,6 @@ impl<'a> UnitOfWork<'a> {
                 let undone = tx.forget_failure(
                     "ROLLBACK TO SAVEPOINT wundr_attempt; RELEASE SAVEPOINT wundr_attempt",
                 );
-                let undone = undone;
                 // An error that has ended the connection gives the reason; what follows from it does not.
                 if error.is_about_a_row() {
                     undone?;
@@ -115,16 +122,16 @@ impl<'a> UnitOfWork<'a> {
     pub(crate) fn end<T>(self, outcome: Result<T>) -> Result<T> {
         match (self, outcome) {
             (Self::Own(tx), outcome) => tx.end(outcome),
-            (Self::Part(mut part), Ok(value)) => {
-                part.held.tx.command("RELEASE SAVEPOINT wundr_unit")?;
-                part.settled = true;
+            (Self::Part(mut guard), Ok(value)) => {
+                guard.held.tx.command("RELEASE SAVEPOINT wundr_unit")?;
+                guard.completed = true;
                 Ok(value)
             }
-            (Self::Part(mut part), Err(error)) => {
-                let undone = part.held.tx.forget_failure(
+            (Self::Part(mut guard), Err(error)) => {
+                let undone = guard.held.tx.forget_failure(
                     "ROLLBACK TO SAVEPOINT wundr_unit; RELEASE SAVEPOINT wundr_unit",
                 );
-                part.settled = undone.is_ok();
+                guard.completed = undone.is_ok();
                 Err(error)
             }
         }

@@ -14,8 +14,8 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, NoTls, Notification, Socket};
 
 use crate::config::{ChannelBinding, Host, Session, Target, TlsMode, UNDERSTOOD_MESSAGES};
-use crate::engine::choice::{Choice, fits, refused, rounds};
 use crate::engine::connection::Connection;
+use crate::engine::host_order::{HostOrder, fits, refused, rounds};
 use crate::{Config, Error, Result};
 
 /// The settings of every connection of a pool, read once.
@@ -24,7 +24,7 @@ pub(crate) struct Connector {
     /// All but the host and the TLS.
     driver: tokio_postgres::Config,
     tls: Tls,
-    choice: Choice,
+    order: HostOrder,
     /// For each host.
     timeout: Option<Duration>,
     /// The SQL that every session begins with.
@@ -74,7 +74,7 @@ impl Connector {
         Ok(Self {
             driver: driver(config),
             tls,
-            choice: Choice::new(&target),
+            order: HostOrder::new(&target),
             target,
             timeout: config.connect_timeout,
             settings,
@@ -101,7 +101,7 @@ impl Connector {
     async fn connect_for(&self, listener: Listener) -> Result<Connection> {
         let mut refusals = Vec::new();
         for &session in rounds(self.target.session) {
-            let hosts = self.choice.order();
+            let hosts = self.order.hosts();
             let mut attempts: Vec<Attempt<'_>> = Vec::new();
             for &index in &hosts {
                 let host = &self.target.hosts[index];
@@ -109,7 +109,7 @@ impl Connector {
             }
             match first(attempts).await {
                 Ok((at, connection)) => {
-                    self.choice.taken(hosts[at]);
+                    self.order.taken(hosts[at]);
                     return Ok(connection);
                 }
                 Err(errors) => {
@@ -164,7 +164,7 @@ impl Connector {
                 }),
         };
         if outcome.is_err() {
-            self.choice.failed(index);
+            self.order.failed(index);
         }
         outcome
     }

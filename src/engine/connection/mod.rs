@@ -12,32 +12,27 @@ use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
+use diesel::QueryResult;
 use diesel::connection::{
-    CacheSize, Instrumentation, InstrumentationEvent, StrQueryHelper, get_default_instrumentation,
+    Instrumentation, InstrumentationEvent, StrQueryHelper, get_default_instrumentation,
 };
 use diesel::pg::{Pg, PgQueryBuilder};
-use diesel::query_builder::{AsQuery, QueryBuilder as _, QueryFragment, QueryId};
+use diesel::query_builder::{QueryBuilder as _, QueryFragment, QueryId};
 use diesel::result::DatabaseErrorKind;
 use diesel::row::{Field, Row as _};
-use diesel::{ConnectionError, ConnectionResult, QueryResult};
-use diesel_async::pooled_connection::PoolableConnection;
-use diesel_async::{
-    AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, SimpleAsyncConnection,
-    TransactionManager as _,
-};
+use diesel_async::AnsiTransactionManager;
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{CancelToken, Client, CopyInSink, Notification, SimpleQueryMessage, Socket};
 
-use crate::Config;
-use crate::engine::connection::connect::Connector;
 use crate::sql::NewRow;
 use crate::sql::copy::{Copied, Defaults, copy_from, prospect, table};
 
 #[cfg(feature = "tls")]
 mod certificate;
 pub(crate) mod connect;
+mod diesel_impls;
 mod driver;
 mod error;
 mod read_ahead;
@@ -285,6 +280,13 @@ impl Connection {
         Ok(row.map(|row| PgRow::new(row, types)))
     }
 
+    /// Runs statements without binds and without rows.
+    async fn execute_batch(&self, query: &str) -> QueryResult<()> {
+        let executing = pin!(self.client()?.batch_execute(query));
+        let outcome = Operation::on(&self.driver).drive(executing).await;
+        outcome.map_err(|error| self.driver.diesel_error(&error))
+    }
+
     async fn count(&self, bound: QueryResult<BoundStatement>) -> QueryResult<usize> {
         rows_written(self.send_for_outcome(bound).await?.written)
     }
@@ -304,7 +306,7 @@ impl Connection {
         };
         // A COPY that is refused at its start costs the connection: the lock is waited for here instead.
         let lock = format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", table::<N>()?);
-        (&mut &*self).batch_execute(&lock).await?;
+        self.execute_batch(&lock).await?;
         let bound = self.statements.bind(&copy_from::<N>())?;
         let mut operation = Operation::on(&self.driver);
         let copying = self.send_copying(bound, Copied::new(rows, &defaults));
@@ -386,113 +388,6 @@ impl Drop for CopyInDoubt<'_> {
     }
 }
 
-impl SimpleAsyncConnection for &Connection {
-    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        let executing = pin!(self.client()?.batch_execute(query));
-        let outcome = Operation::on(&self.driver).drive(executing).await;
-        outcome.map_err(|error| self.driver.diesel_error(&error))
-    }
-}
-
-impl SimpleAsyncConnection for Connection {
-    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        SimpleAsyncConnection::batch_execute(&mut &*self, query).await
-    }
-}
-
-/// Statements of one connection that are awaited together are pipelined.
-impl<'a> AsyncConnectionCore for &'a Connection {
-    type ExecuteFuture<'conn, 'query> = BoxFuture<'a, QueryResult<usize>>;
-    type LoadFuture<'conn, 'query> = BoxFuture<'a, QueryResult<ResultStream>>;
-    type Stream<'conn, 'query> = ResultStream;
-    type Row<'conn, 'query> = PgRow;
-    type Backend = Pg;
-
-    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
-    where
-        T: AsQuery + 'query,
-        T::Query: QueryFragment<Pg> + QueryId + 'query,
-    {
-        let bound = self.bind(&source.as_query());
-        Box::pin(self.send_for_rows(bound))
-    }
-
-    fn execute_returning_count<'conn, 'query, T>(
-        &'conn mut self,
-        source: T,
-    ) -> Self::ExecuteFuture<'conn, 'query>
-    where
-        T: QueryFragment<Pg> + QueryId + 'query,
-    {
-        let bound = self.bind(&source);
-        Box::pin(self.count(bound))
-    }
-}
-
-impl AsyncConnectionCore for Connection {
-    type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
-    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<ResultStream>>;
-    type Stream<'conn, 'query> = ResultStream;
-    type Row<'conn, 'query> = PgRow;
-    type Backend = Pg;
-
-    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
-    where
-        T: AsQuery + 'query,
-        T::Query: QueryFragment<Pg> + QueryId + 'query,
-    {
-        let bound = self.bind(&source.as_query());
-        Box::pin(self.send_for_rows(bound))
-    }
-
-    fn execute_returning_count<'conn, 'query, T>(
-        &'conn mut self,
-        source: T,
-    ) -> Self::ExecuteFuture<'conn, 'query>
-    where
-        T: QueryFragment<Pg> + QueryId + 'query,
-    {
-        let bound = self.bind(&source);
-        Box::pin(self.count(bound))
-    }
-}
-
-impl AsyncConnection for Connection {
-    type TransactionManager = AnsiTransactionManager;
-
-    async fn establish(database_url: &str) -> ConnectionResult<Self> {
-        let refused = |error: crate::Error| ConnectionError::BadConnection(error.to_string());
-        let config = Config::new(database_url).map_err(refused)?;
-        let connector = Connector::new(&config).map_err(refused)?;
-        connector.connect().await.map_err(refused)
-    }
-
-    fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
-        &mut self.transaction
-    }
-
-    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
-        let instrumentation = self.instrumentation.get_mut();
-        instrumentation.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Receives events of transactions and queries. Bind values are never passed on.
-    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
-        self.instrumentation = Mutex::new(Some(Box::new(instrumentation)));
-    }
-
-    /// Has no effect: [`Config`] bounds the number of prepared statements.
-    fn set_prepared_statement_cache_size(&mut self, _: CacheSize) {}
-}
-
-impl Connection {
-    /// Checks whether the connection is closed, as far as that is known without a round trip.
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.driver.catch_up();
-        self.is_broken()
-    }
-}
-
 impl Connection {
     /// Checks whether the server has refused a statement because it writes.
     pub(crate) fn has_been_refused_writes(&self) -> bool {
@@ -515,14 +410,5 @@ impl Connection {
     /// Drops the prepared statements and the type OIDs.
     pub(crate) fn forget_statements(&self) {
         self.statements.forget();
-    }
-}
-
-impl PoolableConnection for Connection {
-    fn is_broken(&mut self) -> bool {
-        AnsiTransactionManager::is_broken_transaction_manager(self)
-            || self.client.is_closed()
-            || self.driver.is_unusable()
-            || *self.is_desynchronized.get_mut()
     }
 }

@@ -14,7 +14,7 @@ use crate::config::{Session, Target};
 const SHUNNED: Duration = Duration::from_secs(5);
 
 /// The outcomes of earlier attempts, by host.
-pub(crate) struct Choice {
+pub(crate) struct HostOrder {
     hosts: usize,
     is_random: bool,
     past: Mutex<Past>,
@@ -27,7 +27,7 @@ struct Past {
     failures: Vec<(usize, Instant)>,
 }
 
-impl Choice {
+impl HostOrder {
     pub(crate) fn new(target: &Target) -> Self {
         Self {
             hosts: target.hosts.len(),
@@ -41,7 +41,7 @@ impl Choice {
     }
 
     /// Returns the hosts in the order in which they are to be tried.
-    pub(crate) fn order(&self) -> Vec<usize> {
+    pub(crate) fn hosts(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.hosts).collect();
         if self.hosts == 1 {
             return order;

@@ -1,0 +1,131 @@
+//! The traits of diesel-async, by which its `RunQueryDsl` works on the connection.
+
+use std::sync::{Mutex, PoisonError};
+
+use diesel::connection::{CacheSize, Instrumentation};
+use diesel::pg::Pg;
+use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::{ConnectionError, ConnectionResult, QueryResult};
+use diesel_async::pooled_connection::PoolableConnection;
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, SimpleAsyncConnection,
+    TransactionManager as _,
+};
+
+use super::connect::Connector;
+use super::{BoxFuture, Connection, PgRow, ResultStream};
+use crate::Config;
+
+impl SimpleAsyncConnection for &Connection {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        self.execute_batch(query).await
+    }
+}
+
+impl SimpleAsyncConnection for Connection {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        self.execute_batch(query).await
+    }
+}
+
+/// Statements of one connection that are awaited together are pipelined.
+impl<'a> AsyncConnectionCore for &'a Connection {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'a, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = BoxFuture<'a, QueryResult<ResultStream>>;
+    type Stream<'conn, 'query> = ResultStream;
+    type Row<'conn, 'query> = PgRow;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let bound = self.bind(&source.as_query());
+        Box::pin(self.send_for_rows(bound))
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let bound = self.bind(&source);
+        Box::pin(self.count(bound))
+    }
+}
+
+impl AsyncConnectionCore for Connection {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<ResultStream>>;
+    type Stream<'conn, 'query> = ResultStream;
+    type Row<'conn, 'query> = PgRow;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let bound = self.bind(&source.as_query());
+        Box::pin(self.send_for_rows(bound))
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(
+        &'conn mut self,
+        source: T,
+    ) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Pg> + QueryId + 'query,
+    {
+        let bound = self.bind(&source);
+        Box::pin(self.count(bound))
+    }
+}
+
+impl AsyncConnection for Connection {
+    type TransactionManager = AnsiTransactionManager;
+
+    async fn establish(database_url: &str) -> ConnectionResult<Self> {
+        let refused = |error: crate::Error| ConnectionError::BadConnection(error.to_string());
+        let config = Config::new(database_url).map_err(refused)?;
+        let connector = Connector::new(&config).map_err(refused)?;
+        connector.connect().await.map_err(refused)
+    }
+
+    fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
+        &mut self.transaction
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        let instrumentation = self.instrumentation.get_mut();
+        instrumentation.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Receives events of transactions and queries. Bind values are never passed on.
+    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
+        self.instrumentation = Mutex::new(Some(Box::new(instrumentation)));
+    }
+
+    /// Has no effect: [`Config`] bounds the number of prepared statements.
+    fn set_prepared_statement_cache_size(&mut self, _: CacheSize) {}
+}
+
+impl Connection {
+    /// Checks whether the connection is closed, as far as that is known without a round trip.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.driver.catch_up();
+        self.is_broken()
+    }
+}
+
+impl PoolableConnection for Connection {
+    fn is_broken(&mut self) -> bool {
+        AnsiTransactionManager::is_broken_transaction_manager(self)
+            || self.client.is_closed()
+            || self.driver.is_unusable()
+            || *self.is_desynchronized.get_mut()
+    }
+}
