@@ -69,72 +69,74 @@ impl WriteSet {
 
 /// The recorder of a transaction's written entries, which is off without a cache.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(Option<Mutex<WriteSet>>);
+pub(crate) struct WriteSetRecorder(Option<Mutex<WriteSet>>);
 
-impl Notes {
+impl WriteSetRecorder {
     pub(crate) fn new(has_cache: bool) -> Self {
         Self(has_cache.then(Mutex::default))
     }
 
-    pub(crate) fn are_taken(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
     pub(crate) fn add(&self, what: &(impl Touches + ?Sized)) {
-        if let Some(touched) = &self.0 {
-            what.touch(&mut touched.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(write_set) = &self.0 {
+            what.touch(&mut write_set.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 
     /// Returns the recorded entries, if there are any.
     pub(crate) fn take(&mut self) -> Option<WriteSet> {
-        let touched = self.0.take()?;
-        let touched = touched.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (!touched.is_empty()).then_some(touched)
+        let write_set = self.0.take()?;
+        let write_set = write_set
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        (!write_set.is_empty()).then_some(write_set)
     }
 }
 
 /// A result or an argument of a write that determines the entries that the write invalidates.
 pub(crate) trait Touches {
-    fn touch(&self, touched: &mut WriteSet);
+    fn touch(&self, write_set: &mut WriteSet);
 }
 
 impl<T: Touches + ?Sized> Touches for &T {
-    fn touch(&self, touched: &mut WriteSet) {
-        (*self).touch(touched);
+    fn touch(&self, write_set: &mut WriteSet) {
+        (*self).touch(write_set);
     }
 }
 
 impl<T: Touches> Touches for Option<T> {
-    fn touch(&self, touched: &mut WriteSet) {
-        self.iter().for_each(|row| row.touch(touched));
+    fn touch(&self, write_set: &mut WriteSet) {
+        self.iter().for_each(|row| row.touch(write_set));
     }
 }
 
 impl<T: Touches> Touches for [T] {
-    fn touch(&self, touched: &mut WriteSet) {
-        self.iter().for_each(|row| row.touch(touched));
+    fn touch(&self, write_set: &mut WriteSet) {
+        self.iter().for_each(|row| row.touch(write_set));
     }
 }
 
 impl<T: Touches> Touches for Vec<T> {
-    fn touch(&self, touched: &mut WriteSet) {
-        self.as_slice().touch(touched);
+    fn touch(&self, write_set: &mut WriteSet) {
+        self.as_slice().touch(write_set);
     }
 }
 
 impl Touches for Key {
-    fn touch(&self, touched: &mut WriteSet) {
-        touched.add(self.clone());
+    fn touch(&self, write_set: &mut WriteSet) {
+        write_set.add(self.clone());
     }
 }
 
 /// The entries of either variant.
 impl<A: Touches, B: Touches> Touches for Result<A, B> {
-    fn touch(&self, touched: &mut WriteSet) {
+    fn touch(&self, write_set: &mut WriteSet) {
         match self {
-            Ok(one) => one.touch(touched),
-            Err(other) => other.touch(touched),
+            Ok(one) => one.touch(write_set),
+            Err(other) => other.touch(write_set),
         }
     }
 }
@@ -149,8 +151,8 @@ impl Touches for bool {
 pub(crate) struct Everything;
 
 impl Touches for Everything {
-    fn touch(&self, touched: &mut WriteSet) {
-        touched.everything();
+    fn touch(&self, write_set: &mut WriteSet) {
+        write_set.everything();
     }
 }
 
@@ -158,9 +160,9 @@ impl Touches for Everything {
 macro_rules! touches {
     ($($row:ty),+ => |$self:ident| $key:expr) => {$(
         impl crate::write_set::Touches for $row {
-            fn touch(&self, touched: &mut crate::write_set::WriteSet) {
+            fn touch(&self, write_set: &mut crate::write_set::WriteSet) {
                 let $self = self;
-                touched.add($key);
+                write_set.add($key);
             }
         }
     )+};
@@ -174,15 +176,15 @@ mod tests {
 
     #[test]
     fn too_many_entries_invalidate_the_whole_cache() {
-        let mut touched = WriteSet::default();
-        assert!(touched.is_empty());
+        let mut write_set = WriteSet::default();
+        assert!(write_set.is_empty());
         for _ in 0..MOST {
-            touched.add(Key::User(UserId::new()));
+            write_set.add(Key::User(UserId::new()));
         }
-        assert!(!touched.is_everything());
-        touched.add(Key::User(UserId::new()));
-        assert!(touched.is_everything() && !touched.is_empty());
-        touched.add(Key::User(UserId::new()));
-        assert_eq!(touched.keys().count(), 0);
+        assert!(!write_set.is_everything());
+        write_set.add(Key::User(UserId::new()));
+        assert!(write_set.is_everything() && !write_set.is_empty());
+        write_set.add(Key::User(UserId::new()));
+        assert_eq!(write_set.keys().count(), 0);
     }
 }

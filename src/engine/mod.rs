@@ -11,4 +11,6 @@ pub(crate) mod connection;
 pub(crate) mod host_order;
 #[cfg(feature = "blocking")]
 pub(crate) mod libpq;
+pub(crate) mod occupancy;
+pub(crate) mod tx_state;
 pub(crate) mod usage;

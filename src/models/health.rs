@@ -21,6 +21,19 @@ pub struct Health {
     pub idle_connections: u32,
 }
 
+impl Health {
+    /// Creates it of the server's response and the state of the pool.
+    pub(crate) fn new(probe: Probe, pool: &PoolState, round_trip: Duration) -> Self {
+        Self {
+            round_trip,
+            server_version: probe.server_version,
+            is_standby: probe.is_standby,
+            connections: pool.connections,
+            idle_connections: pool.idle_connections(),
+        }
+    }
+}
+
 /// The state of a pool, returned by [`Db::pool`](crate::Db::pool). It may be out of date a moment
 /// later.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -504,12 +504,12 @@ async fn renew(
     id: AnalysisId,
 ) -> Result<Option<Lease>> {
     let lease = executor.first(renewal).await?;
-    if executor.takes_notes() {
+    if executor.records_writes() {
         let of = analyses::table
             .find(id)
             .select((analyses::project_id, analyses::r#type));
         let of: Option<(ProjectId, AnalysisType)> = executor.first(of).await?;
-        executor.touch(&of.map(|(project, r#type)| Key::LatestAnalysis(project, r#type)));
+        executor.record_write(&of.map(|(project, r#type)| Key::LatestAnalysis(project, r#type)));
     }
     Ok(lease)
 }

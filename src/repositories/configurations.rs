@@ -439,7 +439,7 @@ impl Configurations<'_> {
         value: Document,
     ) -> Result<Configuration> {
         let row = self.0.upsert(&stored).await?;
-        self.0.touch(&row);
+        self.0.record_write(&row);
         if row.id == stored.id {
             return Ok(row.opened(&self.0));
         }

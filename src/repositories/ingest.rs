@@ -206,7 +206,7 @@ impl<'a> Ingest<'a> {
         let unit = UnitOfWork::begin_that_may_pause(&self.executor).await?;
         let outcome = write(self, &unit).await;
         if let Ok(ingested) = &outcome {
-            unit.executor().touch(&ingested.analysis);
+            unit.executor().record_write(&ingested.analysis);
         }
         unit.end(outcome).await
     }
@@ -264,7 +264,7 @@ async fn create(
         let replaced = diesel::delete(analyses::table.find(new.id));
         let replaced = replaced.returning(Analysis::as_returning());
         let replaced: Option<Analysis> = executor.first(replaced).await?;
-        executor.touch(&replaced);
+        executor.record_write(&replaced);
     }
     executor.insert(&new).await
 }

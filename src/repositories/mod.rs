@@ -48,7 +48,7 @@ macro_rules! steady {
             $statement.await
         };
         if let Ok($outcome) = &outcome {
-            write.executor().touch($touched);
+            write.executor().record_write($touched);
         }
         match write.end(outcome).await {
             Err(crate::Error::Serialization) if matches!($self.0, Executor::Pool(_)) => {
@@ -57,7 +57,7 @@ macro_rules! steady {
                     let $executor = unit.executor();
                     let outcome = $statement.await;
                     if let Ok($outcome) = &outcome {
-                        $executor.touch($touched);
+                        $executor.record_write($touched);
                     }
                     outcome
                 };

@@ -278,7 +278,7 @@ impl OrganizationRepository for Organizations<'_> {
 /// is locked, no new row can refer to it.
 #[repository]
 async fn delete_organization(executor: &Executor<'_>, id: OrganizationId) -> Result<bool> {
-    if executor.takes_notes() {
+    if executor.records_writes() {
         let organization = organizations::table
             .find(id)
             .select(organizations::id)
@@ -288,7 +288,7 @@ async fn delete_organization(executor: &Executor<'_>, id: OrganizationId) -> Res
             .filter(organization_members::organization_id.eq(id))
             .select(organization_members::user_id);
         for user in executor.load::<_, UserId>(members).await? {
-            executor.touch(&Key::OrganizationMember(id, user));
+            executor.record_write(&Key::OrganizationMember(id, user));
         }
         let projects = projects::table
             .filter(projects::organization_id.eq(id))
@@ -296,8 +296,8 @@ async fn delete_organization(executor: &Executor<'_>, id: OrganizationId) -> Res
         for project in executor.load::<_, ProjectId>(projects).await? {
             touch_project(executor, project).await?;
         }
-        executor.touch(&Key::Configurations(id.into()));
-        executor.touch(&Key::Organization(id));
+        executor.record_write(&Key::Configurations(id.into()));
+        executor.record_write(&Key::Organization(id));
     }
     let statement = diesel::delete(organizations::table.find(id));
     Ok(executor.execute(statement).await? == 1)

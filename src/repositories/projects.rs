@@ -418,7 +418,7 @@ impl ProjectRepository for Projects<'_> {
 /// Deletes a project, and records the cache entries that become stale.
 #[repository]
 async fn delete_project(executor: &Executor<'_>, id: ProjectId) -> Result<bool> {
-    if executor.takes_notes() {
+    if executor.records_writes() {
         touch_project(executor, id).await?;
     }
     let statement = diesel::delete(projects::table.find(id));
@@ -435,12 +435,12 @@ pub(super) async fn touch_project(executor: &Executor<'_>, id: ProjectId) -> Res
         .filter(project_members::project_id.eq(id))
         .select(project_members::user_id);
     for user in executor.load::<_, UserId>(members).await? {
-        executor.touch(&Key::ProjectMember(id, user));
+        executor.record_write(&Key::ProjectMember(id, user));
     }
     for &r#type in AnalysisType::ALL {
-        executor.touch(&Key::LatestAnalysis(id, r#type));
+        executor.record_write(&Key::LatestAnalysis(id, r#type));
     }
-    executor.touch(&Key::Configurations(id.into()));
-    executor.touch(&Key::Project(id));
+    executor.record_write(&Key::Configurations(id.into()));
+    executor.record_write(&Key::Project(id));
     Ok(())
 }

@@ -307,13 +307,13 @@ impl UserSessionRepository for UserSessions<'_> {
 impl UserSessions<'_> {
     /// Updates a session, and records the cache entry of its previous token hash.
     async fn change(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession> {
-        if changes.token_hash.is_some() && self.0.takes_notes() {
+        if changes.token_hash.is_some() && self.0.records_writes() {
             let session = user_sessions::table
                 .find(id)
                 .select(user_sessions::token_hash)
                 .for_update();
             let token_hash: Option<String> = self.0.first(session).await?;
-            self.0.touch(&token_hash.map(Key::UserSession));
+            self.0.record_write(&token_hash.map(Key::UserSession));
         }
         changes.check()?;
         let write = Write::begin(&self.0).await?;

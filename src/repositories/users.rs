@@ -147,7 +147,7 @@ impl UserRepository for Users<'_> {
     async fn upsert(&self, new: NewUser) -> Result<User> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
-        if new.ends_sessions() && write.executor().takes_notes() {
+        if new.ends_sessions() && write.executor().records_writes() {
             let user = users::table
                 .filter(folded(users::email).eq(folded((&new.email).into_sql::<Text>())))
                 .select(users::id);
@@ -279,7 +279,7 @@ impl UserRepository for Users<'_> {
 /// new row can refer to it.
 #[repository]
 async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
-    if executor.takes_notes() {
+    if executor.records_writes() {
         let user = users::table.find(id).select(users::id).for_update();
         executor.first::<_, UserId>(user).await?;
         record_sessions_of_locked(executor, id).await?;
@@ -287,15 +287,15 @@ async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
             .filter(organization_members::user_id.eq(id))
             .select(organization_members::organization_id);
         for organization in executor.load::<_, OrganizationId>(organizations).await? {
-            executor.touch(&Key::OrganizationMember(organization, id));
+            executor.record_write(&Key::OrganizationMember(organization, id));
         }
         let projects = project_members::table
             .filter(project_members::user_id.eq(id))
             .select(project_members::project_id);
         for project in executor.load::<_, ProjectId>(projects).await? {
-            executor.touch(&Key::ProjectMember(project, id));
+            executor.record_write(&Key::ProjectMember(project, id));
         }
-        executor.touch(&Key::User(id));
+        executor.record_write(&Key::User(id));
     }
     let statement = diesel::delete(users::table.find(id));
     Ok(executor.execute(statement).await? == 1)
@@ -305,7 +305,7 @@ async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
 /// is locked, no session is opened for it.
 #[repository]
 async fn record_sessions(executor: &Executor<'_>, id: UserId) -> Result<()> {
-    if executor.takes_notes() {
+    if executor.records_writes() {
         let user = users::table.find(id).select(users::id).for_no_key_update();
         executor.first::<_, UserId>(user).await?;
         record_sessions_of_locked(executor, id).await?;
@@ -322,7 +322,7 @@ async fn record_sessions_of_locked(executor: &Executor<'_>, id: UserId) -> Resul
         .select(user_sessions::token_hash)
         .for_update();
     for token_hash in executor.load::<_, String>(sessions).await? {
-        executor.touch(&Key::UserSession(token_hash));
+        executor.record_write(&Key::UserSession(token_hash));
     }
     Ok(())
 }

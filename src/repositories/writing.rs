@@ -38,7 +38,7 @@ impl<'s, 'a> Write<'s, 'a> {
     #[unboxed]
     pub(super) async fn finish<T: Touches + Send>(self, outcome: Result<T>) -> Result<T> {
         if let Ok(written) = &outcome {
-            self.executor().touch(written);
+            self.executor().record_write(written);
         }
         // Not by `end`: its future would hold another copy of the row.
         match self {
@@ -56,7 +56,7 @@ impl<'s, 'a> Write<'s, 'a> {
         touched: impl FnOnce(&T) -> W + Send,
     ) -> Result<T> {
         if let Ok(written) = &outcome {
-            self.executor().touch(&touched(written));
+            self.executor().record_write(&touched(written));
         }
         self.end(outcome).await
     }
@@ -73,9 +73,9 @@ impl<'s, 'a> Write<'s, 'a> {
 
 impl Executor<'_> {
     /// Records the cache entries that a write makes stale.
-    pub(super) fn touch(&self, what: &(impl Touches + ?Sized)) {
+    pub(super) fn record_write(&self, what: &(impl Touches + ?Sized)) {
         if let Some(tx) = self.tx() {
-            tx.touch(what);
+            tx.record_write(what);
         }
     }
 
@@ -83,13 +83,13 @@ impl Executor<'_> {
     pub(super) fn has_cache(&self) -> bool {
         match self {
             Executor::Pool(db) => db.has_cache(),
-            another => another.takes_notes(),
+            another => another.records_writes(),
         }
     }
 
-    /// Returns `true` if [`touch`](Self::touch) has an effect. Only then is it worth reading which
+    /// Returns `true` if [`record_write`](Self::record_write) has an effect. Only then is it worth reading which
     /// cache entries a write makes stale.
-    pub(super) fn takes_notes(&self) -> bool {
-        self.tx().is_some_and(|tx| tx.takes_notes())
+    pub(super) fn records_writes(&self) -> bool {
+        self.tx().is_some_and(|tx| tx.records_writes())
     }
 }

@@ -120,7 +120,7 @@ impl CacheClient {
                 .build()
         });
         let near = settings.near.map(NearCache::new);
-        let lineage = Lineage::new(Arc::clone(db.usage()));
+        let lineage = Lineage::new(Arc::clone(db.pool.usage()));
         Ok(Arc::new_cyclic(|me| Self {
             shards: (0..settings.shards).map(|_| Shard::default()).collect(),
             settings,
@@ -330,15 +330,15 @@ impl CacheClient {
     }
 
     /// Ends a session of the shard, and returns whether it was the current one.
-    pub(crate) fn detach(&self, shard: u16, session: &Arc<ShardSession>) -> bool {
-        self.shard(shard).detach(session)
+    pub(crate) fn close_session(&self, shard: u16, session: &Arc<ShardSession>) -> bool {
+        self.shard(shard).close(session)
     }
 
     /// Makes a session the current one of the shard, unless a commit went on without its fences meanwhile.
-    pub(crate) fn attach(&self, shard: u16, session: &Arc<ShardSession>) {
+    pub(crate) fn use_session(&self, shard: u16, session: &Arc<ShardSession>) {
         self.breaker(shard).succeeded();
         self.log_once.forget();
-        self.shard(shard).attach(session);
+        self.shard(shard).use_session(session);
     }
 
     /// Removes a connection, so that it is not used again.
@@ -361,7 +361,9 @@ impl CacheClient {
             let is_news = match session {
                 Some(session) => {
                     self.discard_connection(&session.connection);
-                    self.detach(shard, session) && !error.is_loss() && !error.is_redirection()
+                    self.close_session(shard, session)
+                        && !error.is_loss()
+                        && !error.is_redirection()
                 }
                 // A server from which one slot is being moved still serves its other slots.
                 None => !error.is_redirection(),

@@ -35,18 +35,20 @@ use super::generation::session;
 use super::generation::{new_generation, new_generations, session_by};
 use super::shard::ShardSession;
 use super::unavailable::Unavailable;
-use super::{Executor, repository};
+use super::{CommitGuard, CommitHook, Executor, Tx, repository};
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
 use crate::cache::keys::EntryKey;
 use crate::cache::scripts::{BEGIN, END, Reply};
 use crate::cache::{Unfenced, count, events};
+use crate::sql::cache as question;
+use crate::sql::prepared;
 use crate::write_set::WriteSet;
 use crate::{Error, Result};
 
 /// The fences of one transaction. If the writer dies, a reader removes them once PostgreSQL reports the transaction as
 /// ended.
-pub(crate) struct Fences {
+struct Fences {
     token: String,
     entries: Vec<(u16, Arc<ShardSession>, Vec<String>)>,
     names: Vec<EntryKey>,
@@ -62,7 +64,7 @@ pub(crate) struct Fences {
 /// - [`Error::Cache`] if an entry cannot be fenced and the settings forbid an unfenced commit.
 /// - The error of a query to the database, which has aborted the transaction.
 #[repository]
-pub(crate) async fn fence(
+async fn fence(
     store: &CacheClient,
     write_set: &WriteSet,
     transaction: &str,
@@ -204,6 +206,49 @@ fn proceed_unfenced(
     }
 }
 
+/// The cache as the hook of the engine's commits.
+pub(crate) struct FenceHook(pub(crate) Arc<CacheClient>);
+
+#[repository]
+impl CommitHook for FenceHook {
+    async fn before_commit(
+        &self,
+        write_set: &WriteSet,
+        tx: &Tx,
+    ) -> Result<Option<Box<dyn CommitGuard>>> {
+        let store = &self.0;
+        let own = tx.executor();
+        let transaction = prepared(diesel::sql_query(question::OWN));
+        let transaction: question::Own = own.one(transaction).await?;
+        // A transaction without an id has written nothing.
+        let (Some(id), Some(timeline)) = (transaction.id, transaction.timeline) else {
+            return Ok(None);
+        };
+        store.observe_timeline(&timeline);
+        let fences = fence(store, write_set, &id, &own).await?;
+        let guard: Box<dyn CommitGuard> = Box::new(FenceGuard {
+            store: Arc::clone(store),
+            fences: Some(fences),
+        });
+        Ok(Some(guard))
+    }
+}
+
+/// The fences of a transaction that is about to end. If they are not ended, a reader removes them.
+struct FenceGuard {
+    store: Arc<CacheClient>,
+    fences: Option<Fences>,
+}
+
+#[repository]
+impl CommitGuard for FenceGuard {
+    async fn after_commit(&mut self) {
+        if let Some(fences) = self.fences.take() {
+            end(&self.store, fences).await;
+        }
+    }
+}
+
 /// The outcome of the script `begin` in one shard.
 struct Begun {
     session: Arc<ShardSession>,
@@ -304,7 +349,7 @@ const ATTEMPTS: u32 = 3;
 /// Removes the fences of a transaction that has ended. A failure does not affect the transaction: a reader removes the
 /// fences later.
 #[repository]
-pub(crate) async fn end(store: &CacheClient, fences: Fences) {
+async fn end(store: &CacheClient, fences: Fences) {
     #[cfg(feature = "cache-faults")]
     failpoint(store, Failpoint::BeforeEnd).await;
     forget_near(store, &fences);

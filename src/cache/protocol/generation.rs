@@ -156,7 +156,7 @@ async fn open_session_on(
     store: &CacheClient,
     shard: u16,
     database: &Database,
-    rule: NewGeneration,
+    mut rule: NewGeneration,
     connection: Arc<RedisConnection>,
     run_id: String,
 ) -> Result<Arc<ShardSession>, Unavailable> {

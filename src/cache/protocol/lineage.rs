@@ -65,7 +65,7 @@ impl Lineage {
 
     /// Checks whether another server may respond since the identity was read last.
     pub(crate) fn has_lost(&self) -> bool {
-        self.usage.losses() != AtomicU64::load(&self.losses, Ordering::Relaxed)
+        self.losses() != AtomicU64::load(&self.losses, Ordering::Relaxed)
     }
 
     fn now(&self) -> u64 {

@@ -44,7 +44,7 @@ impl Shard {
     }
 
     /// Ends this session, and returns whether it was the current one.
-    pub(crate) fn detach(&self, session: &Arc<ShardSession>) -> bool {
+    pub(crate) fn close(&self, session: &Arc<ShardSession>) -> bool {
         let mut current = self.lock();
         let is_current = current
             .as_ref()
@@ -56,7 +56,7 @@ impl Shard {
     }
 
     /// Makes a session the current one, unless a commit went on without its fences meanwhile.
-    pub(crate) fn attach(&self, session: &Arc<ShardSession>) {
+    pub(crate) fn use_session(&self, session: &Arc<ShardSession>) {
         let mut current = self.lock();
         if !self.has_uncovered_commits() {
             *current = Some(Arc::clone(session));

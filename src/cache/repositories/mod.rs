@@ -65,6 +65,7 @@ pub use user_sessions::CachedUserSessions;
 pub use users::CachedUsers;
 
 use protocol::client::CacheClient;
+use protocol::fences::FenceHook;
 
 /// A [`Db`] with a cache in front of the repositories that are read far more than written.
 ///
@@ -119,7 +120,8 @@ impl Cached {
     /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a setting is out of bounds.
     pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
         let store = CacheClient::new(db.clone(), config)?;
-        let db = db.behind(Arc::clone(&store));
+        let mut db = db;
+        db.hook = Some(Arc::new(FenceHook(Arc::clone(&store))));
         Ok(Self(Arc::new(Inside {
             analyses: db.analyses(),
             configurations: db.configurations(),

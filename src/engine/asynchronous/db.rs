@@ -10,16 +10,17 @@ use diesel_async::AnsiTransactionManager;
 use futures_util::future::{self, Either};
 use tokio::sync::Notify;
 
+use super::commit_hook::CommitHook;
 use super::executor::Executor;
 use super::pool::{CheckedOut, Manager, Pooled, ReplaceablePool};
 use super::transaction::{Tx, TxFn, TxFnOnce};
 use crate::config::Recycling;
 use crate::engine::connection::connect::Connector;
+use crate::engine::tx_state::TxState;
 use crate::engine::usage::Usage;
 use crate::models::health::{Health, PROBE, PoolState, Probe};
 use crate::sql::prepared;
-use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice};
-use crate::write_set::Notes;
+use crate::transaction::{Retry, Retryable, TransactionOptions, Tries, with_advice};
 use crate::{Advice, Config, Error, Result};
 
 /// The future that a repository's method returns.
@@ -30,14 +31,13 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.
 #[derive(Clone)]
 pub struct Db {
-    pool: Arc<ReplaceablePool>,
+    pub(super) pool: Arc<ReplaceablePool>,
     config: Arc<Config>,
     closed: Arc<AtomicBool>,
     /// Wakes the callers that wait for a connection when the database is closed.
     closing: Arc<Notify>,
-    /// In front of it, for those of its clones that were given one.
-    #[cfg(feature = "redis")]
-    cache: Option<Arc<super::protocol::client::CacheClient>>,
+    /// What runs around each commit that writes cached rows. Only the clones behind a cache have it.
+    pub(super) hook: Option<Arc<dyn CommitHook>>,
     /// The keys of the secrets, for those of its clones that were given some.
     #[cfg(feature = "crypto")]
     secrets: Option<Arc<dyn crate::KeyProvider>>,
@@ -76,8 +76,7 @@ impl Db {
             config,
             closed,
             closing: Arc::default(),
-            #[cfg(feature = "redis")]
-            cache: None,
+            hook: None,
             #[cfg(feature = "crypto")]
             secrets: None,
         })
@@ -161,14 +160,7 @@ impl Db {
 
     async fn probe(&self, checked_out: CheckedOut, started: Instant) -> Result<Health> {
         let probe: Probe = checked_out.one(prepared(diesel::sql_query(PROBE))).await?;
-        let state = self.pool();
-        Ok(Health {
-            round_trip: started.elapsed(),
-            server_version: probe.server_version,
-            is_standby: probe.is_standby,
-            connections: state.connections,
-            idle_connections: state.idle_connections(),
-        })
+        Ok(Health::new(probe, &self.pool(), started.elapsed()))
     }
 
     /// Refuses further work with [`Error::Pool`] and closes the connections: idle ones now, the others when what
@@ -300,40 +292,15 @@ impl Db {
             }
             Err(error) => {
                 tx.rollback().await;
-                // Another server would not take the write either.
-                let advice = match error.advice() {
-                    Advice::AgainElsewhere if options.is_read_only() => Advice::Never,
-                    advice => advice,
-                };
+                let advice = options.advice_about(&error);
                 Err((error, advice))
             }
         }
     }
 
-    /// Returns the same pool with its writes fenced in the cache.
-    #[cfg(feature = "redis")]
-    pub(crate) fn behind(&self, cache: Arc<super::protocol::client::CacheClient>) -> Self {
-        Self {
-            cache: Some(cache),
-            ..self.clone()
-        }
-    }
-
-    #[cfg(feature = "redis")]
+    /// Checks whether the writes of this clone are fenced in a cache.
     pub(crate) fn has_cache(&self) -> bool {
-        self.cache.is_some()
-    }
-
-    #[cfg(not(feature = "redis"))]
-    #[allow(clippy::unused_self)]
-    pub(crate) fn has_cache(&self) -> bool {
-        false
-    }
-
-    /// Returns the use of the pool's connections.
-    #[cfg(feature = "redis")]
-    pub(crate) fn usage(&self) -> &Arc<Usage> {
-        self.pool.usage()
+        self.hook.is_some()
     }
 
     pub(crate) fn executor(&self) -> Executor<'static> {
@@ -455,19 +422,10 @@ impl Db {
     fn new_tx(&self, options: &TransactionOptions, connection: Pooled) -> Tx {
         let tx = Tx {
             connection,
-            occupancy: Occupancy::default(),
-            failed: AtomicBool::new(false),
-            unfinished: AtomicBool::new(false),
-            unheard: AtomicBool::new(false),
-            is_lent: false,
-            savepoints: 0,
-            notes: Notes::new(self.has_cache()),
-            #[cfg(feature = "redis")]
-            cache: self.cache.clone(),
+            state: TxState::new(self.has_cache()),
+            hook: self.hook.clone(),
             #[cfg(feature = "crypto")]
             secrets: self.secrets.clone(),
-            adrift: false,
-            ended: false,
         };
         if options.is_read_only() {
             tx.connection.usage.set_read_only();

@@ -4,7 +4,6 @@ use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use diesel::QueryResult;
@@ -20,13 +19,15 @@ use futures_util::stream::{
 use super::pool::CheckedOut;
 use super::{BoxFuture, Db, Tx};
 use crate::engine::connection::{Connection, PgRow, ResultStream};
+use crate::engine::occupancy::Hold;
+use crate::engine::tx_state::Trace;
 use crate::mapping::decoding::{Tried, decoded, tried};
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::{
     Changes, Given, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Upsert, Values,
     insert, insert_many, update, upsert,
 };
-use crate::transaction::{Hold, TransactionOptions};
+use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.
@@ -61,24 +62,24 @@ pub(crate) fn join<A: Future, B: Future>(first: A, second: B) -> future::Join<A,
     future::join(first, second)
 }
 
-/// A call that uses a transaction. Dropped before it has ended, it leaves a mark on the transaction.
+/// A call that uses a transaction. Dropped before it has ended, it leaves a trace in the transaction's state.
 pub(crate) struct StatementGuard<'t> {
     pub(super) tx: &'t Tx,
-    mark: &'t AtomicBool,
+    trace: Trace,
     hold: Hold,
     completed: bool,
 }
 
 impl<'t> StatementGuard<'t> {
-    /// Begins a call, which marks the transaction as unfinished unless it is [completed](Self::complete).
+    /// Begins a call, which leaves this trace unless it is [completed](Self::complete).
     ///
     /// # Errors
     /// [`Error::InUse`] if the transaction cannot be used in that way now.
-    pub(super) fn begin(tx: &'t Tx, hold: Hold, mark: &'t AtomicBool) -> Result<Self> {
-        tx.occupancy.enter(hold)?;
+    pub(super) fn begin(tx: &'t Tx, hold: Hold, trace: Trace) -> Result<Self> {
+        tx.state.enter(hold)?;
         Ok(Self {
             tx,
-            mark,
+            trace,
             hold,
             completed: false,
         })
@@ -87,7 +88,7 @@ impl<'t> StatementGuard<'t> {
     /// Ends the exclusive part of a stream, whose first rows have arrived: later statements are executed after its query.
     fn begin_stream(&mut self) {
         if self.hold == Hold::Shared {
-            self.tx.occupancy.begin_stream();
+            self.tx.state.begin_stream();
             self.hold = Hold::Streaming;
         }
     }
@@ -123,14 +124,14 @@ impl CheckedOut {
 impl Drop for StatementGuard<'_> {
     fn drop(&mut self) {
         if !self.completed {
-            self.mark.store(true, Ordering::Relaxed);
+            self.tx.state.leave_trace(self.trace);
         }
-        self.tx.occupancy.leave(self.hold);
+        self.tx.state.leave(self.hold);
     }
 }
 
-/// A call, with the connection that it uses. Dropped before it is [completed](Self::complete), it leaves a mark on its
-/// transaction, or closes the connection.
+/// A call, with the connection that it uses. Dropped before it is [completed](Self::complete), it leaves a trace in its
+/// transaction's state, or closes the connection.
 enum Call<'t> {
     Pool(CheckedOut),
     Tx(StatementGuard<'t>),
@@ -178,7 +179,7 @@ impl<'a> Executor<'a> {
         match self {
             Executor::Pool(db) => db.checked_out().await.map(Call::Pool),
             Executor::Tx(tx) | Executor::Part(tx) => {
-                StatementGuard::begin(tx, self.hold(), &tx.unfinished).map(Call::Tx)
+                StatementGuard::begin(tx, self.hold(), Trace::StatementAbandoned).map(Call::Tx)
             }
         }
     }
@@ -424,7 +425,7 @@ impl<'a> Executor<'a> {
                 call.complete(sent)
             }
             Executor::Tx(tx) | Executor::Part(tx) => {
-                let mut guard = StatementGuard::begin(tx, self.hold(), &tx.unheard)?;
+                let mut guard = StatementGuard::begin(tx, self.hold(), Trace::ErrorUnobserved)?;
                 let begun = || guard.begin_stream();
                 let sent = send_rows(query, &tx.connection.inner, sender, begun).await;
                 guard.complete(sent)

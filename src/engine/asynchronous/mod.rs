@@ -14,6 +14,7 @@ mod repositories;
 
 #[cfg(feature = "redis")]
 mod cache_io;
+mod commit_hook;
 mod db;
 mod executor;
 mod live;
@@ -24,6 +25,7 @@ mod unit_of_work;
 
 #[cfg(feature = "redis")]
 pub use cached::*;
+pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::{BoxFuture, Db};
 pub use executor::RowStream;
 pub(crate) use executor::{Executor, join};

@@ -13,9 +13,9 @@ use tokio_postgres::CancelToken;
 
 use crate::config::Recycling;
 use crate::engine::connection::connect::{Connector, Tls};
+use crate::engine::tx_state::PROOF_OF_HEALTH;
 use crate::engine::usage::{Usage, Use};
 use crate::error::{Failure, Stage, Verdict};
-use crate::transaction::PROOF_OF_HEALTH;
 use crate::{Config, Error, Result};
 
 /// Opens connections and tells which may be used again.

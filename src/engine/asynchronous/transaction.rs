@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 use futures_util::stream::{FuturesOrdered, StreamExt};
@@ -10,21 +10,16 @@ use futures_util::stream::{FuturesOrdered, StreamExt};
 use super::Executor;
 use super::executor::StatementGuard;
 use super::pool::Pooled;
-#[cfg(feature = "redis")]
-use super::protocol;
+use super::{CommitGuard, CommitHook};
 use crate::engine::connection::Connection;
-use crate::error::{Stage, Verdict};
-#[cfg(feature = "redis")]
-use crate::sql::cache as question;
-use crate::sql::copy::is_worth_a_copy;
-#[cfg(feature = "redis")]
-use crate::sql::prepared;
-use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
-use crate::transaction::{
-    Hold, Occupancy, PROOF_OF_HEALTH, already_failed, is_first_failure, savepoint_abandoned,
-    statement_abandoned,
+use crate::engine::occupancy::Hold;
+use crate::engine::tx_state::{
+    BeforeCommit, PROOF_OF_HEALTH, Trace, TxState, is_first_failure, savepoint_abandoned,
 };
-use crate::write_set::{Everything, Notes, Touches};
+use crate::error::{Stage, Verdict};
+use crate::sql::copy::is_worth_a_copy;
+use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::write_set::Touches;
 use crate::{Error, Result};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
@@ -51,42 +46,25 @@ use crate::{Error, Result};
 /// closes the connection, and the transaction with it.
 pub struct Tx {
     pub(super) connection: Pooled,
-    /// The calls that use it now.
-    pub(super) occupancy: Occupancy,
-    /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
-    pub(super) failed: AtomicBool,
-    /// A statement's future was dropped: whether it was done is not known.
-    pub(super) unfinished: AtomicBool,
-    /// An error may have gone unseen: a stream was dropped before its end, or the connection was lent.
-    pub(super) unheard: AtomicBool,
-    /// The connection was lent: the session may not be as it was.
-    pub(super) is_lent: bool,
-    /// Savepoints that were begun and have not ended.
-    pub(super) savepoints: u32,
-    /// The cache keys of the rows that were written.
-    pub(super) notes: Notes,
-    #[cfg(feature = "redis")]
-    pub(super) cache: Option<std::sync::Arc<super::protocol::client::CacheClient>>,
+    pub(super) state: TxState,
+    /// What runs around the commit, if there is a cache.
+    pub(super) hook: Option<Arc<dyn CommitHook>>,
     #[cfg(feature = "crypto")]
     pub(super) secrets: Option<std::sync::Arc<dyn crate::KeyProvider>>,
-    /// A savepoint was being begun or ended when its future was dropped.
-    pub(super) adrift: bool,
-    pub(super) ended: bool,
 }
 
 impl fmt::Debug for Tx {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Tx")
-            .field("failed", &self.failed)
-            .field("savepoints", &self.savepoints)
-            .finish()
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.state.has_ended() {
             self.connection.abandon();
         }
     }
@@ -142,52 +120,37 @@ impl Tx {
             + TxFnOnce<&'t mut Tx, Result<R, E>, Future: Send>
             + Send,
     {
-        if self.adrift {
-            return Err(savepoint_abandoned().into());
-        }
-        let unfinished_before = std::mem::take(self.unfinished.get_mut());
-        // Counted before the first await: if this future is dropped, the transaction must not be committed.
-        self.savepoints += 1;
-        let level = self.savepoints;
-        self.adrift = true;
+        let savepoint = self.state.begin_savepoint()?;
         let begun = AnsiTransactionManager::begin_transaction(&mut self.connection.inner).await;
-        self.adrift = false;
         if let Err(error) = begun {
-            self.savepoints -= 1;
-            *self.unfinished.get_mut() = unfinished_before;
+            self.state.savepoint_refused(&savepoint);
             return Err(self.failed(error).into());
         }
+        self.state.savepoint_begun();
         let outcome = work(&mut *self).await;
-        if self.savepoints != level || self.adrift {
+        if !self.state.is_innermost(&savepoint) {
             return outcome.and(Err(savepoint_abandoned().into()));
         }
-        let outcome = match outcome {
-            Ok(_) if *self.unfinished.get_mut() => Err(statement_abandoned().into()),
-            Ok(_) if self.has_failed() => Err(already_failed().into()),
-            outcome => outcome,
+        let outcome = match (outcome, self.state.end_savepoint()) {
+            (Ok(_), Some(error)) => Err(error.into()),
+            (outcome, _) => outcome,
         };
-        self.adrift = true;
         let ended = match &outcome {
             Ok(_) => AnsiTransactionManager::commit_transaction(&mut self.connection.inner).await,
             Err(_) => {
                 AnsiTransactionManager::rollback_transaction(&mut self.connection.inner).await
             }
         };
-        self.adrift = false;
+        self.state.savepoint_ended(&savepoint, ended.is_ok());
         match ended {
-            Ok(()) => {
-                self.savepoints -= 1;
-                *self.failed.get_mut() = false;
-                *self.unfinished.get_mut() = unfinished_before;
-                outcome
-            }
-            // Left counted: the transaction's state is not known.
+            Ok(()) => outcome,
             Err(error) => outcome.and(Err(self.failed(error).into())),
         }
     }
 
-    pub(crate) fn takes_notes(&self) -> bool {
-        self.notes.are_taken()
+    /// Checks whether the write set is recorded.
+    pub(crate) fn records_writes(&self) -> bool {
+        self.state.records_writes()
     }
 
     /// Returns the keys of the database's secrets.
@@ -196,9 +159,9 @@ impl Tx {
         self.secrets.as_deref()
     }
 
-    /// Notes what was written.
-    pub(crate) fn touch(&self, what: &(impl Touches + ?Sized)) {
-        self.notes.add(what);
+    /// Adds the cache entries that a write makes old to the write set.
+    pub(crate) fn record_write(&self, written: &(impl Touches + ?Sized)) {
+        self.state.record_write(written);
     }
 
     /// Returns the connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
@@ -213,20 +176,12 @@ impl Tx {
     /// Its `search_path` is `pg_catalog, pg_temp`: write tables, functions and types of the application with their
     /// schemas, or name these by [`Config::search_path`](crate::Config::search_path).
     pub fn connection_mut(&mut self) -> &mut Connection {
-        *self.unheard.get_mut() = true;
-        self.is_lent = true;
-        self.touch(&Everything);
+        self.state.lend();
         &mut self.connection.inner
     }
 
-    fn has_failed(&self) -> bool {
-        AtomicBool::load(&self.failed, Ordering::Relaxed)
-    }
-
     pub(super) fn failed(&self, error: diesel::result::Error) -> Error {
-        if !matches!(error, diesel::result::Error::NotFound) {
-            self.failed.store(true, Ordering::Relaxed);
-        }
+        self.state.record_error(&error);
         let failure = self.connection.failed(error, Stage::Within);
         if failure.verdict == Verdict::Retire {
             // What is left of the transaction, after a savepoint, prepares its statements anew.
@@ -243,7 +198,7 @@ impl Tx {
         for<'r> crate::sql::InsertMany<'r, N>: Send,
     {
         if is_worth_a_copy(rows)
-            && let Ok(guard) = StatementGuard::begin(self, copy, &self.unfinished)
+            && let Ok(guard) = StatementGuard::begin(self, copy, Trace::StatementAbandoned)
         {
             let copied = guard.complete(self.connection.inner.copy(rows).await)?;
             if let Some(written) = copied {
@@ -255,7 +210,7 @@ impl Tx {
             Hold::Within => Hold::Within,
             _ => Hold::Shared,
         };
-        let guard = StatementGuard::begin(self, hold, &self.unfinished)?;
+        let guard = StatementGuard::begin(self, hold, Trace::StatementAbandoned)?;
         let written = self.insert_chunks(rows).await;
         guard.mark_completed();
         written
@@ -304,40 +259,36 @@ impl Tx {
 
     /// Makes what was written last and visible to others.
     pub(super) async fn commit(mut self) -> Result<()> {
-        let refusal = if self.savepoints > 0 {
-            Some(savepoint_abandoned())
-        } else if *self.unfinished.get_mut() || self.occupancy.is_held() {
-            Some(statement_abandoned())
-        } else if *self.failed.get_mut() {
-            Some(already_failed())
-        } else if self.is_lent {
-            let restoring = self.connection.config.restoring();
-            let restored = self.connection.inner.batch_execute(&restoring);
-            match restored.await {
-                Ok(()) => None,
-                Err(error) => {
-                    let error = self.failed(error);
-                    // Refused by what the commit would have checked: as after a refused commit, the connection is kept.
-                    if is_first_failure(&error) && !self.connection.usage.is_over() {
-                        self.undo_and_restore(&restoring).await;
-                        return Err(error);
+        let refusal = match self.state.before_commit() {
+            BeforeCommit::Nothing => None,
+            BeforeCommit::Refuse(error) => Some(error),
+            BeforeCommit::Probe => {
+                let proof = self.connection.inner.batch_execute(PROOF_OF_HEALTH);
+                proof.await.err().map(|error| self.failed(error))
+            }
+            BeforeCommit::RestoreSession => {
+                let restoring = self.connection.config.restoring();
+                let restored = self.connection.inner.batch_execute(&restoring);
+                match restored.await {
+                    Ok(()) => None,
+                    Err(error) => {
+                        let error = self.failed(error);
+                        // A deferred check failed: as after a refused commit, the connection is kept.
+                        if is_first_failure(&error) && !self.connection.usage.is_over() {
+                            self.undo_and_restore(&restoring).await;
+                            return Err(error);
+                        }
+                        Some(error)
                     }
-                    Some(error)
                 }
             }
-        } else if *self.unheard.get_mut() {
-            let proof = self.connection.inner.batch_execute(PROOF_OF_HEALTH);
-            proof.await.err().map(|error| self.failed(error))
-        } else {
-            None
         };
         if let Some(refusal) = refusal {
             self.rollback().await;
             return Err(refusal);
         }
-        #[cfg(feature = "redis")]
-        let fences = match self.fence().await {
-            Ok(fences) => fences,
+        let guard = match self.run_hook().await {
+            Ok(guard) => guard,
             Err(error) => {
                 self.rollback().await;
                 return Err(error);
@@ -345,52 +296,41 @@ impl Tx {
         };
         let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection.inner).await;
         let outcome = outcome.map_err(|error| self.connection.failed(error, Stage::Commit));
-        // A server that refuses to commit has ended the transaction, too.
-        self.ended = !matches!(&outcome, Err(failure) if failure.verdict != Verdict::Keep);
-        let outcome = outcome.map_err(|failure| failure.error);
-        #[cfg(feature = "redis")]
-        if let (Some(fences), Some(cache), true) = (fences, &self.cache, self.ended) {
-            protocol::fences::end(cache, fences).await;
+        self.state
+            .commit_ended(outcome.as_ref().err().map(|failure| failure.verdict));
+        if let Some(mut guard) = guard
+            && self.state.has_ended()
+        {
+            guard.after_commit().await;
         }
-        outcome
+        outcome.map_err(|failure| failure.error)
     }
 
-    /// Fences what was written, if there is a cache and something was.
-    #[cfg(feature = "redis")]
-    async fn fence(&mut self) -> Result<Option<protocol::fences::Fences>> {
-        let (Some(cache), Some(touched)) = (self.cache.clone(), self.notes.take()) else {
-            return Ok(None);
-        };
-        let own = prepared(diesel::sql_query(question::OWN));
-        let own: question::Own = self.executor().one(own).await?;
-        // Without an id it has written nothing.
-        let (Some(id), Some(timeline)) = (own.id, own.timeline) else {
-            return Ok(None);
-        };
-        cache.is_on(&timeline);
-        let fences = protocol::fences::fence(&cache, &touched, &id, &self.executor()).await?;
-        Ok(Some(fences))
+    /// Runs the hook before the commit, if there is a cache and cached rows were written.
+    async fn run_hook(&mut self) -> Result<Option<Box<dyn CommitGuard>>> {
+        let write_set = self.state.take_write_set();
+        match (&self.hook, &write_set) {
+            (Some(hook), Some(write_set)) => hook.before_commit(write_set, self).await,
+            _ => Ok(None),
+        }
     }
 
     /// Undoes what was written, and restores the session of a connection that was lent.
     async fn undo_and_restore(&mut self, restoring: &str) {
         let connection = &mut self.connection.inner;
-        self.ended = match AnsiTransactionManager::rollback_transaction(connection).await {
+        let has_ended = match AnsiTransactionManager::rollback_transaction(connection).await {
             Ok(()) => connection.batch_execute(restoring).await.is_ok(),
             Err(_) => false,
         };
+        self.state.rollback_ended(has_ended);
     }
 
     /// Rolls back. If that fails, or would have to wait for an abandoned statement, the connection is closed instead.
     pub(super) async fn rollback(mut self) {
-        let is_at_rest = self.savepoints == 0
-            && !*self.unfinished.get_mut()
-            && !*self.unheard.get_mut()
-            && !self.occupancy.is_held();
-        if is_at_rest {
+        if self.state.can_roll_back() {
             let connection = &mut self.connection.inner;
             let outcome = AnsiTransactionManager::rollback_transaction(connection).await;
-            self.ended = outcome.is_ok();
+            self.state.rollback_ended(outcome.is_ok());
         }
     }
 }

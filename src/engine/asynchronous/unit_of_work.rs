@@ -1,14 +1,14 @@
 //! Several statements of one repository call: all of them or none, wherever it runs.
 
-use std::sync::atomic::Ordering;
-
 use diesel_async::SimpleAsyncConnection;
 
 use super::executor::StatementGuard;
 use super::{BoxFuture, Executor, Tx};
+use crate::engine::occupancy::Hold;
+use crate::engine::tx_state::Trace;
 use crate::sql::NewRow;
 use crate::transaction::{
-    BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, Hold, RESTORE_IDLE_LIMIT, TransactionOptions,
+    BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, RESTORE_IDLE_LIMIT, TransactionOptions,
 };
 use crate::{Error, Result};
 
@@ -57,7 +57,7 @@ impl<'a> UnitOfWork<'a> {
     }
 
     async fn begin_part(tx: &'a Tx, hold: Hold, begin_part: &str) -> Result<Self> {
-        let guard = StatementGuard::begin(tx, hold, &tx.unfinished)?;
+        let guard = StatementGuard::begin(tx, hold, Trace::StatementAbandoned)?;
         tx.command(begin_part).await?;
         Ok(Self::Part(guard))
     }
@@ -132,7 +132,7 @@ impl<'a> UnitOfWork<'a> {
 impl Tx {
     /// Runs a command that takes and returns nothing.
     async fn command(&self, sql: &str) -> Result<()> {
-        let guard = StatementGuard::begin(self, Hold::Within, &self.unfinished)?;
+        let guard = StatementGuard::begin(self, Hold::Within, Trace::StatementAbandoned)?;
         let mut connection = &self.connection.inner;
         guard.complete(connection.batch_execute(sql).await)
     }
@@ -140,7 +140,7 @@ impl Tx {
     /// Goes back to a savepoint: what had failed since has not happened.
     async fn forget_failure(&self, back: &str) -> Result<(), Error> {
         self.command(back).await?;
-        self.failed.store(false, Ordering::Relaxed);
+        self.state.forget_failure();
         Ok(())
     }
 }

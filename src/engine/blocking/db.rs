@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use diesel::RunQueryDsl as _;
 use diesel::connection::AnsiTransactionManager;
 
+use super::commit_hook::CommitHook;
 use super::executor::Executor;
 use super::pool::{Manager, Pooled, ReplaceablePool, proven};
 use super::transaction::Tx;
 use crate::config::Recycling;
 use crate::engine::libpq::Connector;
+use crate::engine::tx_state::TxState;
 use crate::engine::usage::Usage;
 use crate::models::health::{Health, PROBE, PoolState, Probe};
 use crate::sql::prepared;
-use crate::transaction::{Occupancy, Retry, Retryable, TransactionOptions, Tries, with_advice};
-use crate::write_set::Notes;
+use crate::transaction::{Retry, Retryable, TransactionOptions, Tries, with_advice};
 use crate::{Advice, Config, Error, Result};
 
 /// A database: a pool of connections, shared by its clones.
@@ -25,12 +26,11 @@ use crate::{Advice, Config, Error, Result};
 /// [`Db::users`] and its like give the repositories, [`Db::transaction`] a unit of work.
 #[derive(Clone)]
 pub struct Db {
-    pool: Arc<ReplaceablePool>,
+    pub(super) pool: Arc<ReplaceablePool>,
     config: Arc<Config>,
     closed: Arc<AtomicBool>,
-    /// In front of it, for those of its clones that were given one.
-    #[cfg(feature = "redis")]
-    cache: Option<Arc<super::protocol::client::CacheClient>>,
+    /// What runs around each commit that writes cached rows. Only the clones behind a cache have it.
+    pub(super) hook: Option<Arc<dyn CommitHook>>,
     /// The keys of the secrets, for those of its clones that were given some.
     #[cfg(feature = "crypto")]
     secrets: Option<Arc<dyn crate::KeyProvider>>,
@@ -68,8 +68,7 @@ impl Db {
             pool: Arc::new(ReplaceablePool::new(manager)),
             config,
             closed,
-            #[cfg(feature = "redis")]
-            cache: None,
+            hook: None,
             #[cfg(feature = "crypto")]
             secrets: None,
         })
@@ -163,14 +162,7 @@ impl Db {
         let probe = prepared(diesel::sql_query(PROBE));
         let probe: Probe = connection.run(|connection| probe.get_result(connection))?;
         drop(connection);
-        let state = self.pool();
-        Ok(Health {
-            round_trip: started.elapsed(),
-            server_version: probe.server_version,
-            is_standby: probe.is_standby,
-            connections: state.connections,
-            idle_connections: state.idle_connections(),
-        })
+        Ok(Health::new(probe, &self.pool(), started.elapsed()))
     }
 
     /// Refuses further work with [`Error::Pool`] and closes the connections: idle ones now, the others when what
@@ -272,40 +264,15 @@ impl Db {
             }
             Err(error) => {
                 tx.rollback();
-                // Another server would not take the write either.
-                let advice = match error.advice() {
-                    Advice::AgainElsewhere if options.is_read_only() => Advice::Never,
-                    advice => advice,
-                };
+                let advice = options.advice_about(&error);
                 Err((error, advice))
             }
         }
     }
 
-    /// Returns the same pool with its writes fenced in the cache.
-    #[cfg(feature = "redis")]
-    pub(crate) fn behind(&self, cache: Arc<super::protocol::client::CacheClient>) -> Self {
-        Self {
-            cache: Some(cache),
-            ..self.clone()
-        }
-    }
-
-    #[cfg(feature = "redis")]
+    /// Checks whether the writes of this clone are fenced in a cache.
     pub(crate) fn has_cache(&self) -> bool {
-        self.cache.is_some()
-    }
-
-    #[cfg(not(feature = "redis"))]
-    #[allow(clippy::unused_self)]
-    pub(crate) fn has_cache(&self) -> bool {
-        false
-    }
-
-    /// Returns the use of the pool's connections.
-    #[cfg(feature = "redis")]
-    pub(crate) fn usage(&self) -> &Arc<Usage> {
-        self.pool.usage()
+        self.hook.is_some()
     }
 
     pub(crate) fn executor(&self) -> Executor<'static> {
@@ -387,18 +354,12 @@ impl Db {
             connection.usage.set_read_only();
         }
         Tx {
-            occupancy: Occupancy::default(),
             usage: Arc::clone(&connection.usage),
             connection: Mutex::new(connection),
-            failed: AtomicBool::new(false),
-            unheard: false,
-            savepoints: 0,
-            notes: Notes::new(self.has_cache()),
-            #[cfg(feature = "redis")]
-            cache: self.cache.clone(),
+            state: TxState::new(self.has_cache()),
+            hook: self.hook.clone(),
             #[cfg(feature = "crypto")]
             secrets: self.secrets.clone(),
-            ended: false,
         }
     }
 }

@@ -13,13 +13,14 @@ use diesel::query_dsl::methods::ExecuteDsl;
 use super::pool::Pooled;
 use super::transaction::TxCall;
 use super::{Db, Tx};
+use crate::engine::occupancy::Hold;
 use crate::mapping::decoding::{Tried, decoded, tried};
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::{
     Changes, Found, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf, found, insert, insert_many,
     update, upsert,
 };
-use crate::transaction::{Hold, TransactionOptions};
+use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.

@@ -14,6 +14,7 @@ mod repositories;
 
 #[cfg(feature = "redis")]
 mod cache_io;
+mod commit_hook;
 mod copy;
 mod db;
 mod executor;
@@ -27,6 +28,7 @@ mod unit_of_work;
 pub use crate::migrations::blocking as migrations;
 #[cfg(feature = "redis")]
 pub use cached::*;
+pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::Db;
 pub(crate) use executor::{Executor, join};
 pub use live::Live;

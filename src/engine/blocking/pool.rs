@@ -13,9 +13,9 @@ use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ManageConnection};
 
 use crate::engine::libpq::{Connector, default_instrumentation};
+use crate::engine::tx_state::PROOF_OF_HEALTH;
 use crate::engine::usage::{Usage, Use};
 use crate::error::{Failure, Stage};
-use crate::transaction::PROOF_OF_HEALTH;
 use crate::{Config, Error, Result};
 
 /// Opens connections and tells which may be used again.

@@ -1,8 +1,7 @@
 //! Transactions and their savepoints.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use diesel::QueryResult;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
@@ -11,18 +10,16 @@ use diesel::pg::PgConnection;
 use super::Executor;
 use super::copy::copy;
 use super::pool::{Connection, Pooled};
-#[cfg(feature = "redis")]
-use super::protocol;
+use super::{CommitGuard, CommitHook};
+use crate::engine::occupancy::Hold;
+use crate::engine::tx_state::{
+    BeforeCommit, PROOF_OF_HEALTH, TxState, is_first_failure, savepoint_abandoned,
+};
 use crate::engine::usage::Use;
-use crate::error::{Failure, Stage, Verdict};
-#[cfg(feature = "redis")]
-use crate::sql::cache as question;
+use crate::error::{Failure, Stage};
 use crate::sql::copy::is_worth_a_copy;
-#[cfg(feature = "redis")]
-use crate::sql::prepared;
 use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
-use crate::transaction::{Hold, Occupancy, already_failed, is_first_failure, savepoint_abandoned};
-use crate::write_set::{Everything, Notes, Touches};
+use crate::write_set::Touches;
 use crate::{Error, Result};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
@@ -35,39 +32,28 @@ use crate::{Error, Result};
 /// unit of several statements such as [`Ingest::run`](crate::blocking::Ingest::run). Nothing of it is sent: the
 /// transaction and its other calls are not affected. No call waits for another.
 pub struct Tx {
-    /// The calls that use it now.
-    pub(super) occupancy: Occupancy,
     pub(super) connection: Mutex<Pooled>,
     /// The use of the connection, which needs no lock.
-    pub(super) usage: std::sync::Arc<Use>,
-    /// A statement has failed: until the enclosing savepoint is rolled back, the server refuses every other.
-    pub(super) failed: AtomicBool,
-    /// An error may have gone unseen: the connection was lent.
-    pub(super) unheard: bool,
-    /// Savepoints that were begun and have not ended.
-    pub(super) savepoints: u32,
-    /// The cache keys of the rows that were written.
-    pub(super) notes: Notes,
-    #[cfg(feature = "redis")]
-    pub(super) cache: Option<std::sync::Arc<super::protocol::client::CacheClient>>,
+    pub(super) usage: Arc<Use>,
+    pub(super) state: TxState,
+    /// What runs around the commit, if there is a cache.
+    pub(super) hook: Option<Arc<dyn CommitHook>>,
     #[cfg(feature = "crypto")]
     pub(super) secrets: Option<std::sync::Arc<dyn crate::KeyProvider>>,
-    pub(super) ended: bool,
 }
 
 impl fmt::Debug for Tx {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Tx")
-            .field("failed", &self.failed)
-            .field("savepoints", &self.savepoints)
-            .finish()
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.state.has_ended() {
             self.usage.retire();
         }
     }
@@ -81,14 +67,14 @@ pub(super) struct Held<'t> {
 
 impl<'t> Held<'t> {
     pub(super) fn enter(tx: &'t Tx, hold: Hold) -> Result<Self> {
-        tx.occupancy.enter(hold)?;
+        tx.state.enter(hold)?;
         Ok(Self { tx, hold })
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.tx.occupancy.leave(self.hold);
+        self.tx.state.leave(self.hold);
     }
 }
 
@@ -131,39 +117,35 @@ impl Tx {
         E: From<Error>,
         F: FnOnce(&mut Tx) -> Result<R, E>,
     {
-        // Counted first: if `work` panics and the panic is caught, the transaction must not be committed.
-        self.savepoints += 1;
-        let level = self.savepoints;
+        let savepoint = self.state.begin_savepoint()?;
         if let Err(error) = AnsiTransactionManager::begin_transaction(&mut self.connection().inner)
         {
-            self.savepoints -= 1;
+            self.state.savepoint_refused(&savepoint);
             return Err(self.failed(error).into());
         }
+        self.state.savepoint_begun();
         let outcome = work(&mut *self);
-        if self.savepoints != level {
+        if !self.state.is_innermost(&savepoint) {
             return outcome.and(Err(savepoint_abandoned().into()));
         }
-        let outcome = match outcome {
-            Ok(_) if self.has_failed() => Err(already_failed().into()),
-            outcome => outcome,
+        let outcome = match (outcome, self.state.end_savepoint()) {
+            (Ok(_), Some(error)) => Err(error.into()),
+            (outcome, _) => outcome,
         };
         let ended = match &outcome {
             Ok(_) => AnsiTransactionManager::commit_transaction(&mut self.connection().inner),
             Err(_) => AnsiTransactionManager::rollback_transaction(&mut self.connection().inner),
         };
+        self.state.savepoint_ended(&savepoint, ended.is_ok());
         match ended {
-            Ok(()) => {
-                self.savepoints -= 1;
-                *self.failed.get_mut() = false;
-                outcome
-            }
-            // Left counted: the transaction's state is not known.
+            Ok(()) => outcome,
             Err(error) => outcome.and(Err(self.failed(error).into())),
         }
     }
 
-    pub(crate) fn takes_notes(&self) -> bool {
-        self.notes.are_taken()
+    /// Checks whether the write set is recorded.
+    pub(crate) fn records_writes(&self) -> bool {
+        self.state.records_writes()
     }
 
     /// Returns the keys of the database's secrets.
@@ -172,9 +154,9 @@ impl Tx {
         self.secrets.as_deref()
     }
 
-    /// Notes what was written.
-    pub(crate) fn touch(&self, what: &(impl Touches + ?Sized)) {
-        self.notes.add(what);
+    /// Adds the cache entries that a write makes old to the write set.
+    pub(crate) fn record_write(&self, written: &(impl Touches + ?Sized)) {
+        self.state.record_write(written);
     }
 
     /// Returns the connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
@@ -189,8 +171,7 @@ impl Tx {
     /// Its `search_path` is `pg_catalog, pg_temp`: write tables, functions and types of the application with their
     /// schemas, or name these by [`Config::search_path`](crate::Config::search_path).
     pub fn connection_mut(&mut self) -> &mut PgConnection {
-        self.unheard = true;
-        self.touch(&Everything);
+        self.state.lend();
         &mut self.connection().inner
     }
 
@@ -232,23 +213,17 @@ impl Tx {
         statement(call.connection()).map_err(|error| call.failed(error))
     }
 
-    fn has_failed(&self) -> bool {
-        AtomicBool::load(&self.failed, Ordering::Relaxed)
-    }
-
     /// Checks whether a statement has failed, or the connection was lent: nothing is to be run on it beside.
     pub(super) fn is_of_the_caller(&self) -> bool {
-        self.unheard || self.has_failed()
+        self.state.is_lent() || self.state.has_failed()
     }
 
     pub(super) fn set_failed(&self) {
-        self.failed.store(true, Ordering::Relaxed);
+        self.state.set_failed();
     }
 
     pub(super) fn failed(&self, error: diesel::result::Error) -> Error {
-        if !matches!(error, diesel::result::Error::NotFound) {
-            self.failed.store(true, Ordering::Relaxed);
-        }
+        self.state.record_error(&error);
         let failure = Failure::of(error, Stage::Within);
         self.usage.note(&failure);
         failure.error
@@ -285,36 +260,36 @@ impl Tx {
 
     /// Makes what was written last and visible to others.
     pub(super) fn commit(mut self) -> Result<()> {
-        let refusal = if self.savepoints > 0 || self.occupancy.is_held() {
-            Some(savepoint_abandoned())
-        } else if *self.failed.get_mut() {
-            Some(already_failed())
-        } else if self.unheard {
-            let connection = self.connection();
-            let restoring = connection.config.restoring();
-            let restored = connection.inner.batch_execute(&restoring);
-            match restored {
-                Ok(()) => None,
-                Err(error) => {
-                    let error = self.failed(error);
-                    // Refused by what the commit would have checked: as after a refused commit, the connection is kept.
-                    if is_first_failure(&error) && !self.usage.is_over() {
-                        self.undo_and_restore(&restoring);
-                        return Err(error);
+        let refusal = match self.state.before_commit() {
+            BeforeCommit::Nothing => None,
+            BeforeCommit::Refuse(error) => Some(error),
+            BeforeCommit::Probe => {
+                let proof = self.connection().inner.batch_execute(PROOF_OF_HEALTH);
+                proof.err().map(|error| self.failed(error))
+            }
+            BeforeCommit::RestoreSession => {
+                let connection = self.connection();
+                let restoring = connection.config.restoring();
+                match connection.inner.batch_execute(&restoring) {
+                    Ok(()) => None,
+                    Err(error) => {
+                        let error = self.failed(error);
+                        // A deferred check failed: as after a refused commit, the connection is kept.
+                        if is_first_failure(&error) && !self.usage.is_over() {
+                            self.undo_and_restore(&restoring);
+                            return Err(error);
+                        }
+                        Some(error)
                     }
-                    Some(error)
                 }
             }
-        } else {
-            None
         };
         if let Some(refusal) = refusal {
             self.rollback();
             return Err(refusal);
         }
-        #[cfg(feature = "redis")]
-        let fences = match self.fence() {
-            Ok(fences) => fences,
+        let guard = match self.run_hook() {
+            Ok(guard) => guard,
             Err(error) => {
                 self.rollback();
                 return Err(error);
@@ -322,52 +297,46 @@ impl Tx {
         };
         let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection().inner);
         let outcome = outcome.map_err(|error| Failure::of(error, Stage::Commit));
-        // A server that refuses to commit has ended the transaction, too.
-        self.ended = !matches!(&outcome, Err(failure) if failure.verdict != Verdict::Keep);
+        self.state
+            .commit_ended(outcome.as_ref().err().map(|failure| failure.verdict));
         let outcome = outcome.map_err(|failure| {
             self.usage.note(&failure);
             failure.error
         });
-        #[cfg(feature = "redis")]
-        if let (Some(fences), Some(cache), true) = (fences, &self.cache, self.ended) {
-            protocol::fences::end(cache, fences);
+        if let Some(mut guard) = guard
+            && self.state.has_ended()
+        {
+            guard.after_commit();
         }
         outcome
     }
 
-    /// Fences what was written, if there is a cache and something was.
-    #[cfg(feature = "redis")]
-    fn fence(&mut self) -> Result<Option<protocol::fences::Fences>> {
-        let (Some(cache), Some(touched)) = (self.cache.clone(), self.notes.take()) else {
-            return Ok(None);
-        };
-        let own = prepared(diesel::sql_query(question::OWN));
-        let own: question::Own = self.executor().one(own)?;
-        // Without an id it has written nothing.
-        let (Some(id), Some(timeline)) = (own.id, own.timeline) else {
-            return Ok(None);
-        };
-        cache.is_on(&timeline);
-        let fences = protocol::fences::fence(&cache, &touched, &id, &self.executor())?;
-        Ok(Some(fences))
+    /// Runs the hook before the commit, if there is a cache and cached rows were written.
+    fn run_hook(&mut self) -> Result<Option<Box<dyn CommitGuard>>> {
+        let write_set = self.state.take_write_set();
+        match (&self.hook, &write_set) {
+            (Some(hook), Some(write_set)) => hook.before_commit(write_set, self),
+            _ => Ok(None),
+        }
     }
 
     /// Undoes what was written, and restores the session of a connection that was lent.
     fn undo_and_restore(&mut self, restoring: &str) {
         let connection = &mut self.connection().inner;
-        self.ended = match AnsiTransactionManager::rollback_transaction(connection) {
+        let has_ended = match AnsiTransactionManager::rollback_transaction(connection) {
             Ok(()) => connection.batch_execute(restoring).is_ok(),
             Err(_) => false,
         };
+        self.state.rollback_ended(has_ended);
     }
 
     /// Undoes what was written. Where that fails, closing the connection undoes it. A connection that was lent is closed
     /// too: the error that ended the transaction may be one after which it is of no further use.
     pub(super) fn rollback(mut self) {
-        if self.savepoints == 0 && !self.unheard && !self.occupancy.is_held() {
+        if self.state.can_roll_back() {
             let connection = &mut self.connection().inner;
             let outcome = AnsiTransactionManager::rollback_transaction(connection);
-            self.ended = outcome.is_ok();
+            self.state.rollback_ended(outcome.is_ok());
         }
     }
 }

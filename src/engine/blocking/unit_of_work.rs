@@ -1,15 +1,14 @@
 //! Several statements of one repository call: all of them or none, wherever it runs.
 
-use std::sync::atomic::Ordering;
-
 use diesel::connection::SimpleConnection as _;
 
 use super::transaction::Held;
 use super::{Executor, Tx};
 use crate::Result;
+use crate::engine::occupancy::Hold;
 use crate::sql::NewRow;
 use crate::transaction::{
-    BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, Hold, RESTORE_IDLE_LIMIT, TransactionOptions,
+    BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, RESTORE_IDLE_LIMIT, TransactionOptions,
 };
 
 /// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
@@ -38,7 +37,7 @@ impl<'a> SavepointGuard<'a> {
 impl Drop for SavepointGuard<'_> {
     fn drop(&mut self) {
         if !self.completed {
-            self.held.tx.failed.store(true, Ordering::Relaxed);
+            self.held.tx.state.set_failed();
         }
     }
 }
@@ -147,7 +146,7 @@ impl Tx {
     /// Goes back to a savepoint: what had failed since has not happened.
     fn forget_failure(&self, back: &str) -> Result<()> {
         self.command(back)?;
-        self.failed.store(false, Ordering::Relaxed);
+        self.state.forget_failure();
         Ok(())
     }
 }

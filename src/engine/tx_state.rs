@@ -1,0 +1,450 @@
+//! The state of a transaction without its I/O, which the transactions of both engines share.
+//!
+//! A transaction can only be committed if nothing went wrong that the server does not report. The engine records here
+//! what it sends and what it receives, and asks before the commit what is left to do.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::occupancy::{Hold, Occupancy};
+use crate::error::Verdict;
+use crate::write_set::{Everything, Touches, WriteSet, WriteSetRecorder};
+use crate::{Error, SqlState};
+
+/// A flag that several calls of one transaction may set.
+///
+/// It replaces `AtomicBool::load`, which the traits `RunQueryDsl` of diesel and diesel-async hide.
+#[derive(Debug, Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn is_set(&self) -> bool {
+        AtomicBool::load(&self.0, Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    fn take(&mut self) -> bool {
+        std::mem::take(self.0.get_mut())
+    }
+
+    fn put(&mut self, value: bool) {
+        *self.0.get_mut() = value;
+    }
+}
+
+/// The state of a transaction.
+#[derive(Debug)]
+pub(crate) struct TxState {
+    /// The calls that use the transaction now.
+    occupancy: Occupancy,
+    /// A statement has failed. Until the enclosing savepoint is rolled back, the server refuses every other statement.
+    has_failed: Flag,
+    /// The future of a statement was dropped, so it is unknown whether the statement was executed.
+    statement_abandoned: Flag,
+    /// An error may have gone unobserved: a stream was dropped before its end, or the connection was lent.
+    error_unobserved: Flag,
+    /// The connection was lent to the caller, who may have changed the session.
+    is_lent: bool,
+    /// The number of savepoints that have begun and not ended.
+    savepoints: u32,
+    /// A savepoint was being begun or ended when its future was dropped.
+    savepoint_in_doubt: bool,
+    /// The server has ended the transaction, and the connection can be used again.
+    has_ended: bool,
+    write_set: WriteSetRecorder,
+}
+
+/// What an incomplete call leaves behind when its future is dropped.
+#[cfg(feature = "async")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trace {
+    /// The statement may have been executed, or not.
+    StatementAbandoned,
+    /// The statement may have failed.
+    ErrorUnobserved,
+}
+
+/// A savepoint that has begun.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Savepoint {
+    level: u32,
+    /// A statement was abandoned before the savepoint.
+    abandoned_before: bool,
+}
+
+/// The step before a COMMIT.
+#[derive(Debug)]
+pub(crate) enum BeforeCommit {
+    /// There is none.
+    Nothing,
+    /// Execute [`PROOF_OF_HEALTH`], which fails if an error went unobserved.
+    Probe,
+    /// Restore the session of the connection that was lent. That fails if an error went unobserved, too.
+    RestoreSession,
+    /// Roll back, and return this error.
+    Refuse(Error),
+}
+
+/// A statement that fails on a dead connection, and in a transaction in which an error went unobserved.
+///
+/// For the latter, COMMIT would silently roll back.
+pub(crate) const PROOF_OF_HEALTH: &str = "SELECT 1";
+
+impl TxState {
+    /// Creates the state of a transaction that has begun. `has_cache` turns the recording of its write set on.
+    pub(crate) fn new(has_cache: bool) -> Self {
+        Self {
+            occupancy: Occupancy::default(),
+            has_failed: Flag::default(),
+            statement_abandoned: Flag::default(),
+            error_unobserved: Flag::default(),
+            is_lent: false,
+            savepoints: 0,
+            savepoint_in_doubt: false,
+            has_ended: false,
+            write_set: WriteSetRecorder::new(has_cache),
+        }
+    }
+
+    /// Begins a call.
+    ///
+    /// # Errors
+    /// - [`Error::InUse`] if the call and another one exclude each other.
+    pub(crate) fn enter(&self, hold: Hold) -> Result<(), Error> {
+        self.occupancy.enter(hold)
+    }
+
+    /// Ends a call.
+    pub(crate) fn leave(&self, hold: Hold) {
+        self.occupancy.leave(hold);
+    }
+
+    /// Ends the exclusive part of a stream, whose first rows have arrived.
+    #[cfg(feature = "async")]
+    pub(crate) fn begin_stream(&self) {
+        self.occupancy.begin_stream();
+    }
+
+    /// Records that a statement has failed.
+    pub(crate) fn set_failed(&self) {
+        self.has_failed.set();
+    }
+
+    /// Records that the statements that failed were undone.
+    pub(crate) fn forget_failure(&self) {
+        self.has_failed.clear();
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.is_set()
+    }
+
+    /// Records the error of a statement. `NotFound` is no failure: the server executed the statement.
+    pub(crate) fn record_error(&self, error: &diesel::result::Error) {
+        if !matches!(error, diesel::result::Error::NotFound) {
+            self.set_failed();
+        }
+    }
+
+    /// Records that the future of a call was dropped.
+    #[cfg(feature = "async")]
+    pub(crate) fn leave_trace(&self, trace: Trace) {
+        match trace {
+            Trace::StatementAbandoned => self.statement_abandoned.set(),
+            Trace::ErrorUnobserved => self.error_unobserved.set(),
+        }
+    }
+
+    /// Records that the connection is lent to the caller, which may write anything and ignore errors.
+    pub(crate) fn lend(&mut self) {
+        self.error_unobserved.put(true);
+        self.is_lent = true;
+        self.write_set.add(&Everything);
+    }
+
+    #[cfg(feature = "blocking")]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.is_lent
+    }
+
+    /// Checks whether the write set is recorded.
+    pub(crate) fn records_writes(&self) -> bool {
+        self.write_set.is_on()
+    }
+
+    /// Adds the cache entries that a write makes old to the write set.
+    pub(crate) fn record_write(&self, written: &(impl Touches + ?Sized)) {
+        self.write_set.add(written);
+    }
+
+    /// Returns the write set, if there is a cache and something was written. Nothing is recorded from then on.
+    pub(crate) fn take_write_set(&mut self) -> Option<WriteSet> {
+        self.write_set.take()
+    }
+
+    /// Counts a savepoint that is about to begin. It is counted first: if the caller's future is dropped or its panic is
+    /// caught, the transaction must not be committed.
+    ///
+    /// # Errors
+    /// - [`Error::Other`] if another savepoint is in doubt.
+    pub(crate) fn begin_savepoint(&mut self) -> Result<Savepoint, Error> {
+        if self.savepoint_in_doubt {
+            return Err(savepoint_abandoned());
+        }
+        self.savepoints += 1;
+        self.savepoint_in_doubt = true;
+        Ok(Savepoint {
+            level: self.savepoints,
+            abandoned_before: self.statement_abandoned.take(),
+        })
+    }
+
+    /// Records that the server has begun the savepoint.
+    pub(crate) fn savepoint_begun(&mut self) {
+        self.savepoint_in_doubt = false;
+    }
+
+    /// Records that the server has refused to begin the savepoint.
+    pub(crate) fn savepoint_refused(&mut self, savepoint: &Savepoint) {
+        self.savepoint_in_doubt = false;
+        self.savepoints -= 1;
+        self.statement_abandoned.put(savepoint.abandoned_before);
+    }
+
+    /// Checks whether every savepoint within this one has ended.
+    pub(crate) fn is_innermost(&self, savepoint: &Savepoint) -> bool {
+        self.savepoints == savepoint.level && !self.savepoint_in_doubt
+    }
+
+    /// Begins the end of a savepoint. Returns the error for which it is rolled back although its work succeeded.
+    pub(crate) fn end_savepoint(&mut self) -> Option<Error> {
+        self.savepoint_in_doubt = true;
+        if self.statement_abandoned.is_set() {
+            Some(statement_abandoned())
+        } else {
+            self.has_failed().then(already_failed)
+        }
+    }
+
+    /// Records the end of a savepoint. If the server has not ended it, the transaction's state is unknown, and the
+    /// savepoint stays counted.
+    pub(crate) fn savepoint_ended(&mut self, savepoint: &Savepoint, has_ended: bool) {
+        self.savepoint_in_doubt = false;
+        if has_ended {
+            self.savepoints -= 1;
+            self.has_failed.put(false);
+            self.statement_abandoned.put(savepoint.abandoned_before);
+        }
+    }
+
+    /// Returns the step before the commit.
+    pub(crate) fn before_commit(&mut self) -> BeforeCommit {
+        if self.savepoints > 0 {
+            BeforeCommit::Refuse(savepoint_abandoned())
+        } else if self.statement_abandoned.is_set() || self.occupancy.is_held() {
+            BeforeCommit::Refuse(statement_abandoned())
+        } else if self.has_failed() {
+            BeforeCommit::Refuse(already_failed())
+        } else if self.is_lent {
+            BeforeCommit::RestoreSession
+        } else if self.error_unobserved.is_set() {
+            BeforeCommit::Probe
+        } else {
+            BeforeCommit::Nothing
+        }
+    }
+
+    /// Records the outcome of a COMMIT. A server that refuses to commit has ended the transaction, too.
+    pub(crate) fn commit_ended(&mut self, refusal: Option<Verdict>) {
+        self.has_ended = refusal.is_none_or(|verdict| verdict == Verdict::Keep);
+    }
+
+    /// Checks whether a ROLLBACK returns the connection to its state before the transaction. Otherwise closing the
+    /// connection rolls back: an abandoned statement would have to be waited for, and a lent session is unknown.
+    pub(crate) fn can_roll_back(&mut self) -> bool {
+        self.savepoints == 0
+            && !self.statement_abandoned.is_set()
+            && !self.error_unobserved.is_set()
+            && !self.occupancy.is_held()
+    }
+
+    /// Records whether a ROLLBACK has ended the transaction.
+    pub(crate) fn rollback_ended(&mut self, has_ended: bool) {
+        self.has_ended = has_ended;
+    }
+
+    /// Checks whether the server has ended the transaction, and the connection can be used again.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+}
+
+fn rolled_back(reason: &str) -> Error {
+    Error::Other {
+        sqlstate: Some(SqlState::IN_FAILED_TRANSACTION),
+        message: format!("the transaction was rolled back: {reason}"),
+    }
+}
+
+/// Returns the error of a transaction whose work continued after a statement had failed.
+fn already_failed() -> Error {
+    rolled_back("one of its statements had failed")
+}
+
+/// Returns the error of a transaction in which a savepoint's future was dropped or its panic was caught.
+pub(crate) fn savepoint_abandoned() -> Error {
+    rolled_back("a savepoint in it was left unfinished")
+}
+
+/// Returns the error of a transaction in which a call was left unfinished, so that its outcome is unknown.
+fn statement_abandoned() -> Error {
+    rolled_back("a statement in it was left unfinished")
+}
+
+/// Checks whether an error of the last statement before a commit is the transaction's first one, so that no earlier one
+/// went unobserved.
+pub(crate) fn is_first_failure(error: &Error) -> bool {
+    let earlier = Some(SqlState::IN_FAILED_TRANSACTION);
+    !matches!(error, Error::Other { sqlstate, .. } if *sqlstate == earlier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(state: &mut TxState) -> Option<String> {
+        match state.before_commit() {
+            BeforeCommit::Refuse(error) => Some(error.to_string()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_transaction_without_incidents_is_committed_and_ends() {
+        let mut state = TxState::new(false);
+        assert!(matches!(state.before_commit(), BeforeCommit::Nothing));
+        assert!(state.can_roll_back() && !state.has_ended());
+        state.commit_ended(None);
+        assert!(state.has_ended());
+        // A refused commit ends the transaction if the connection can be used again.
+        state.commit_ended(Some(Verdict::Retire));
+        assert!(!state.has_ended());
+        state.commit_ended(Some(Verdict::Keep));
+        assert!(state.has_ended());
+    }
+
+    #[test]
+    fn a_failed_statement_refuses_the_commit_until_its_savepoint_is_rolled_back() {
+        let mut state = TxState::new(false);
+        let savepoint = state.begin_savepoint().unwrap();
+        state.savepoint_begun();
+        state.record_error(&diesel::result::Error::NotFound);
+        assert!(!state.has_failed());
+        state.record_error(&diesel::result::Error::BrokenTransactionManager);
+        assert!(state.end_savepoint().is_some());
+        state.savepoint_ended(&savepoint, true);
+        assert!(matches!(state.before_commit(), BeforeCommit::Nothing));
+
+        state.set_failed();
+        assert!(refusal(&mut state).is_some_and(|text| text.contains("had failed")));
+        assert!(state.can_roll_back());
+    }
+
+    #[test]
+    fn a_savepoint_that_has_not_ended_refuses_the_commit_and_the_rollback() {
+        let mut state = TxState::new(false);
+        let outer = state.begin_savepoint().unwrap();
+        // Its future was dropped while the server began it.
+        assert!(state.begin_savepoint().is_err());
+        assert!(!state.is_innermost(&outer));
+        state.savepoint_begun();
+        assert!(state.is_innermost(&outer));
+
+        let inner = state.begin_savepoint().unwrap();
+        state.savepoint_begun();
+        assert!(!state.is_innermost(&outer));
+        assert!(state.end_savepoint().is_none());
+        // The server did not end it.
+        state.savepoint_ended(&inner, false);
+        assert!(!state.is_innermost(&outer));
+        assert!(refusal(&mut state).is_some_and(|text| text.contains("savepoint")));
+        assert!(!state.can_roll_back());
+    }
+
+    #[test]
+    fn a_refused_savepoint_leaves_the_transaction_as_it_was() {
+        let mut state = TxState::new(false);
+        state.statement_abandoned.set();
+        let savepoint = state.begin_savepoint().unwrap();
+        state.savepoint_refused(&savepoint);
+        assert_eq!(state.savepoints, 0);
+        assert!(refusal(&mut state).is_some_and(|text| text.contains("statement")));
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn an_abandoned_statement_is_undone_by_the_savepoint_around_it_only() {
+        let mut state = TxState::new(false);
+        let savepoint = state.begin_savepoint().unwrap();
+        state.savepoint_begun();
+        state.leave_trace(Trace::StatementAbandoned);
+        assert!(
+            state
+                .end_savepoint()
+                .is_some_and(|error| error.to_string().contains("statement"))
+        );
+        state.savepoint_ended(&savepoint, true);
+        assert!(matches!(state.before_commit(), BeforeCommit::Nothing));
+
+        state.leave_trace(Trace::StatementAbandoned);
+        let savepoint = state.begin_savepoint().unwrap();
+        state.savepoint_begun();
+        assert!(state.end_savepoint().is_none());
+        state.savepoint_ended(&savepoint, true);
+        assert!(refusal(&mut state).is_some());
+        assert!(!state.can_roll_back());
+    }
+
+    #[cfg(feature = "async")]
+    #[test]
+    fn an_unobserved_error_is_looked_for_before_the_commit() {
+        let mut state = TxState::new(false);
+        state.leave_trace(Trace::ErrorUnobserved);
+        assert!(matches!(state.before_commit(), BeforeCommit::Probe));
+        assert!(!state.can_roll_back());
+    }
+
+    #[test]
+    fn a_lent_connection_is_restored_before_the_commit_and_invalidates_the_cache() {
+        let mut state = TxState::new(true);
+        state.lend();
+        assert!(matches!(
+            state.before_commit(),
+            BeforeCommit::RestoreSession
+        ));
+        assert!(!state.can_roll_back());
+        assert!(
+            state
+                .take_write_set()
+                .is_some_and(|set| set.is_everything())
+        );
+    }
+
+    #[test]
+    fn a_call_that_has_not_ended_refuses_the_commit() {
+        let mut state = TxState::new(false);
+        state.enter(Hold::Alone).unwrap();
+        assert!(state.enter(Hold::Shared).is_err());
+        assert!(refusal(&mut state).is_some_and(|text| text.contains("statement")));
+        assert!(!state.can_roll_back());
+        state.leave(Hold::Alone);
+        assert!(matches!(state.before_commit(), BeforeCommit::Nothing));
+    }
+}
