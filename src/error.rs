@@ -14,11 +14,20 @@ use crate::Table;
 use crate::mapping::decoding::Undecodable;
 
 mod connection_end;
+mod server_message;
+mod sqlstate;
+#[cfg(feature = "blocking")]
+mod translations;
 
 pub(crate) use connection_end::Verdict;
 #[cfg(feature = "async")]
 pub(crate) use connection_end::fate_by_code;
 use connection_end::{fate_by_message, is_lasting_refusal};
+use server_message::code_of;
+pub use sqlstate::SqlState;
+#[cfg(feature = "async")]
+pub(crate) use sqlstate::report_sqlstate;
+use sqlstate::sqlstate_of;
 
 /// The result of this crate's fallible calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -40,14 +49,12 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// needs its row returns [`NotFound`](Error::NotFound).
 ///
 /// # Language of the server's messages
-/// diesel reports violated constraints, failed serialization and read-only transactions by kind.
-/// Other errors are classified by the server's English message. A connection requests English
-/// messages if its role may (`GRANT SET ON PARAMETER lc_messages TO app`). If it may not, set
-/// `lc_messages = 'C'` for the role or the server.
-///
-/// In another language, a deadlock or a timeout is an [`Other`](Error::Other) without a code, and a
-/// deadlock is not retried. For the end of a connection, the async engine uses the server's code,
-/// in any language.
+/// The async engine classifies errors by the server's SQLSTATE, in any language of the server. diesel does not pass on the
+/// SQLSTATE that libpq has, so the blocking engine uses diesel's error kinds, and the server's message where they are too
+/// coarse. A connection requests English messages if its role may (`GRANT SET ON PARAMETER lc_messages TO app`). In the
+/// other languages that PostgreSQL ships, the blocking engine recognizes the messages about deadlocks, timeouts, canceled
+/// statements, ended connections, owners and permissions. An unrecognized message is an [`Other`](Error::Other) without a
+/// code.
 ///
 /// # Reaction
 /// [`is_retryable`](Error::is_retryable) and [`advice`](Error::advice) return what the caller can
@@ -283,27 +290,6 @@ impl fmt::Display for Constraint {
             return formatter.write_str(&self.name);
         }
         write!(formatter, "{} ({})", self.name, self.table)
-    }
-}
-
-/// One of PostgreSQL's five-character error codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SqlState(&'static str);
-
-impl SqlState {
-    /// 25P02: the transaction has failed and was rolled back.
-    pub const IN_FAILED_TRANSACTION: Self = Self("25P02");
-
-    /// Returns the code, for example `22P02`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        self.0
-    }
-}
-
-impl fmt::Display for SqlState {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0)
     }
 }
 
@@ -636,7 +622,9 @@ fn from_database(
     kind: DatabaseErrorKind,
     information: &(dyn DatabaseErrorInformation + Send + Sync),
 ) -> Failure {
+    let reported = sqlstate_of(information);
     let message = information.message();
+    let code = reported.or_else(|| code_of(message).and_then(SqlState::new));
     let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let constraint = || Constraint {
         table: owned(information.table_name()),
@@ -669,7 +657,9 @@ fn from_database(
             let domain = domain.rsplit('.').next().unwrap_or_default().to_owned();
             Error::invalid(domain, message)
         }
-        DatabaseErrorKind::SerializationFailure if fate_by_message(message).is_none() => {
+        DatabaseErrorKind::SerializationFailure
+            if reported.is_some() || fate_by_message(message).is_none() =>
+        {
             Error::Serialization
         }
         DatabaseErrorKind::ReadOnlyTransaction => {
@@ -679,115 +669,35 @@ fn from_database(
             };
         }
         DatabaseErrorKind::UnableToSendCommand => {
-            return Failure::retiring(ended(message, Fate::NotSent));
+            return Failure::retiring(ended(code, message, Fate::NotSent));
         }
         DatabaseErrorKind::ClosedConnection => {
-            let fate = fate_by_message(message).unwrap_or(Fate::Unknown);
-            return Failure::retiring(ended(message, fate));
+            let by_message = || fate_by_message(message).unwrap_or(Fate::Unknown);
+            let fate = reported.map_or_else(by_message, |_| Fate::Unknown);
+            return Failure::retiring(ended(code, message, fate));
         }
+        // The async engine's driver has found by the code that the connection can be used further.
+        _ if reported.is_some() => from_code(code, message),
         _ => match fate_by_message(message) {
-            Some(fate) => return Failure::retiring(ended(message, fate)),
-            None => from_message(message),
+            Some(fate) => return Failure::retiring(ended(code, message, fate)),
+            None => from_code(code, message),
         },
     };
     Failure::keeping(error)
 }
 
 /// Creates the error of a statement that left its connection unusable.
-fn ended(message: &str, fate: Fate) -> Error {
-    match code_of(message) {
+fn ended(code: Option<SqlState>, message: &str, fate: Fate) -> Error {
+    match code.as_ref().map(SqlState::as_str) {
         Some("25P03" | "25P04") => Error::Timeout(message.to_owned()),
         Some("40001") => Error::Serialization,
         _ => Error::ended_connection(message, fate),
     }
 }
 
-/// The beginnings of English messages, with the SQLSTATE that each stands for.
-///
-/// diesel's errors hide the SQLSTATE, so both engines classify by message what diesel's kinds do
-/// not distinguish. A server writes English unless its `lc_messages` is another language. Then the
-/// error becomes [`Error::Other`] without a code.
-const MESSAGES: &[(&str, &str)] = &[
-    ("deadlock detected", "40P01"),
-    ("canceling statement due to lock timeout", "55P03"),
-    ("canceling statement due to", "57014"),
-    ("could not obtain lock", "55P03"),
-    (
-        "terminating connection due to idle-in-transaction timeout",
-        "25P03",
-    ),
-    ("terminating connection due to transaction timeout", "25P04"),
-    (
-        "terminating connection due to conflict with recovery",
-        "40001",
-    ),
-    ("terminating connection", "57P01"),
-    ("the database system is", "57P03"),
-    ("server closed the connection unexpectedly", "08006"),
-    ("connection closed", "08006"),
-    ("no connection to the server", "08003"),
-    ("server conn crashed", "08006"),
-    ("server login has been failing", "08006"),
-    ("pgbouncer cannot connect", "08006"),
-    ("query_wait_timeout", "08P01"),
-    ("client_login_timeout", "08P01"),
-    ("client_idle_timeout", "08P01"),
-    ("query_timeout", "08P01"),
-    ("idle_transaction_timeout", "08P01"),
-    ("no more connections allowed", "53300"),
-    ("sorry, too many clients already", "53300"),
-    ("too many connections for", "53300"),
-    ("remaining connection slots are reserved", "53300"),
-    ("current transaction is aborted", "25P02"),
-    ("value too long for type", "22001"),
-    ("numeric field overflow", "22003"),
-    ("smallint out of range", "22003"),
-    ("integer out of range", "22003"),
-    ("bigint out of range", "22003"),
-    ("value overflows numeric format", "22003"),
-    ("value out of range", "22003"),
-    ("timestamp out of range", "22008"),
-    ("date/time field value out of range", "22008"),
-    ("invalid input syntax for type", "22P02"),
-    ("invalid input value for enum", "22P02"),
-    ("invalid byte sequence for encoding", "22021"),
-    ("unsupported Unicode escape sequence", "22P05"),
-    ("division by zero", "22012"),
-    ("index row size", "54000"),
-    ("index row requires", "54000"),
-    ("prepared statement \"", "26000"),
-    ("unnamed prepared statement", "26000"),
-    ("bind message supplies", "08P01"),
-    ("cached plan must not change result type", "0A000"),
-    ("cache lookup failed for ", "XX000"),
-    ("type with OID ", "42704"),
-    ("binary data has array element type", "42804"),
-    ("permission denied", "42501"),
-    ("must be owner of", "42501"),
-    ("must be superuser", "42501"),
-    ("must be member of role", "42501"),
-    ("must be a member of", "42501"),
-    ("must be able to SET ROLE", "42501"),
-    ("must have admin option", "42501"),
-    ("must have CREATEROLE", "42501"),
-    ("must have privileges", "42501"),
-    ("only superuser", "42501"),
-    ("only roles with", "42501"),
-    ("new row violates row-level security", "42501"),
-    ("target row violates row-level security", "42501"),
-    ("query would be affected by row-level security", "42501"),
-];
-
-/// Returns the code that a message stands for.
-fn code_of(message: &str) -> Option<&'static str> {
-    let found = MESSAGES
-        .iter()
-        .find(|(start, _)| message.starts_with(start));
-    found.map(|&(_, code)| code)
-}
-
-fn from_message(message: &str) -> Error {
-    match code_of(message) {
+/// Creates the error of a statement after which its connection can be used further.
+fn from_code(code: Option<SqlState>, message: &str) -> Error {
+    match code.as_ref().map(SqlState::as_str) {
         Some("40P01") => Error::Deadlock,
         Some("57014" | "55P03") => Error::Timeout(message.to_owned()),
         Some("22001" | "22003" | "22008" | "22021" | "22P02" | "22P05") => {
@@ -797,8 +707,8 @@ fn from_message(message: &str) -> Error {
             quoted(message).unwrap_or_else(|| "index".to_owned()),
             message,
         ),
-        code => Error::Other {
-            sqlstate: code.map(SqlState),
+        _ => Error::Other {
+            sqlstate: code,
             message: message.to_owned(),
         },
     }

@@ -5,7 +5,8 @@
 
 use std::error::Error as StdError;
 
-use super::{Fate, code_of};
+use super::Fate;
+use super::server_message::{code_of, in_english};
 
 /// The errors after which a connection is unusable: SQLSTATE or its class, the beginning of the
 /// message, and the statement's fate.
@@ -52,7 +53,7 @@ pub(crate) fn fate_by_code(code: &str, message: &str) -> Option<Fate> {
 
 /// Returns the same as [`fate_by_code`] for an error whose code is unknown.
 pub(super) fn fate_by_message(message: &str) -> Option<Fate> {
-    fate_by_code(code_of(message)?, message)
+    fate_by_code(code_of(message)?, in_english(message))
 }
 
 /// The SQLSTATE, or its class, of the errors of opening a connection that recur at the next
@@ -113,8 +114,9 @@ pub(super) fn is_lasting_refusal(error: &(dyn StdError + 'static), message: &str
     let _ = error;
     // libpq writes a line for each address that it tried.
     message.lines().any(|line| {
-        let text = line.split_once("FATAL:").map_or(line, |(_, text)| text);
-        let text = text.trim_start();
+        // After the severity, which the server translates, libpq writes two spaces.
+        let text = line.split_once(":  ").map_or(line, |(_, text)| text);
+        let text = in_english(text.trim_start());
         LASTING_MESSAGES.iter().any(|(start, then)| {
             text.strip_prefix(start)
                 .is_some_and(|rest| rest.contains(then))

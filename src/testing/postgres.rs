@@ -218,6 +218,7 @@ struct Cluster {
     port: u16,
     tcp: bool,
     settings: Vec<String>,
+    environment: Vec<(String, String)>,
     /// `None` for a server of another process.
     process: Option<Mutex<ServerProcess>>,
 }
@@ -236,6 +237,7 @@ impl Cluster {
             port: file.port,
             tcp: false,
             settings: Vec::new(),
+            environment: Vec::new(),
             process: None,
         };
         cluster.session().ok()?;
@@ -258,6 +260,7 @@ impl Cluster {
         for setting in &self.settings {
             command.arg("-c").arg(setting);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         process.launch(&mut command, &self.log(), |pid| {
             PostmasterFile::read(&self.data).is_some_and(|file| file.ready && file.pid == pid)
         })

@@ -3,9 +3,9 @@
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error};
 use tokio_postgres::error::{DbError, ErrorPosition, Severity, SqlState};
 
-use crate::error::{Fate, fate_by_code};
+use crate::error::{Fate, SqlState as Code, fate_by_code, report_sqlstate};
 
-/// Converts an error of the driver. diesel's errors have no SQLSTATE, so a code that ends the connection becomes a kind:
+/// Converts an error of the driver. A code that ends the connection becomes a kind of diesel's error:
 /// [`ClosedConnection`](DatabaseErrorKind::ClosedConnection) if the statement may have been executed,
 /// [`UnableToSendCommand`](DatabaseErrorKind::UnableToSendCommand) if it was not.
 pub(super) fn from_driver(error: &tokio_postgres::Error) -> Error {
@@ -43,14 +43,25 @@ pub(super) fn closed(message: String) -> Error {
     Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(message))
 }
 
+/// The SQLSTATE and the server's function of errors that a connection's outdated statements and types cause.
+const STALE: [(&str, &str); 4] = [
+    ("0A000", "RevalidateCachedQuery"),
+    ("42704", "lookup_type_cache"),
+    ("42804", "array_recv"),
+    ("08P01", "exec_bind_message"),
+];
+
 /// Returns the fate of a statement whose connection ends with this error.
 fn fate(refusal: &DbError) -> Option<Fate> {
     let code = refusal.code().code();
     if let Some(fate) = fate_by_code(code, refusal.message()) {
         return Some(fate);
     }
-    // In another language than English.
-    if code == "0A000" && refusal.routine() == Some("RevalidateCachedQuery") {
+    // The same errors as those above whose message counts, in another language than English.
+    if refusal
+        .routine()
+        .is_some_and(|routine| STALE.contains(&(code, routine)))
+    {
         return Some(Fate::NotSent);
     }
     let ends = [Severity::Fatal, Severity::Panic];
@@ -63,6 +74,7 @@ struct ServerError(DbError);
 
 impl DatabaseErrorInformation for ServerError {
     fn message(&self) -> &str {
+        report_sqlstate(Code::new(self.0.code().code()));
         self.0.message()
     }
 

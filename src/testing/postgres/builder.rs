@@ -40,6 +40,7 @@ pub struct PostgresServerBuilder {
     fsync: Option<bool>,
     data_dir: Option<PathBuf>,
     settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
     tcp: bool,
     /// The address and the slot of the primary that a standby follows.
     primary: Option<(SocketAddr, String)>,
@@ -75,6 +76,15 @@ impl PostgresServerBuilder {
     /// call applies.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets an environment variable of the server.
+    ///
+    /// For example, `LANGUAGE` with the parameter `lc_messages = C.UTF-8` selects the language of
+    /// its messages.
+    pub fn environment(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
         self
     }
 
@@ -225,6 +235,7 @@ impl PostgresServerBuilder {
             port,
             tcp: self.tcp,
             settings,
+            environment: self.environment.clone(),
             process: Some(Mutex::new(process)),
         };
         cluster.launch(&mut *cluster.process()?)?;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::observer::Observer;
+use crate::observer::{Observer, SOMEBODY_WAITS};
 use wundr_db::{
     Config, Constraint, Error, NewUser, Result, TransactionOptions, UserChanges, UserFilter, UserId,
 };
@@ -176,9 +176,8 @@ async fn conflicts_and_time_limits_have_variants_of_their_own() {
         ("25006", "in any language", |error| {
             matches!(error, Error::ReadOnly)
         }),
-        // A server in another language whose role may not change that.
-        ("40P01", "Verklemmung entdeckt", |error| {
-            matches!(error, Error::Other { sqlstate: None, .. })
+        ("40P01", "Verklemmung (Deadlock) entdeckt", |error| {
+            matches!(error, Error::Deadlock)
         }),
     ] {
         let raise = format!(
@@ -210,17 +209,111 @@ async fn conflicts_and_time_limits_have_variants_of_their_own() {
     assert!(matches!(read_only, Err(Error::ReadOnly)));
 }
 
+/// A server whose messages are in another language, with a role that may not change that.
+#[both_engines]
+#[case]
+async fn errors_are_the_same_in_every_language_of_the_server() {
+    for language in ["de", "fr", "ja", "zh_CN"] {
+        let server = PostgresServer::builder()
+            .environment("LANGUAGE", language)
+            .setting("lc_messages", "C.UTF-8")
+            .setting("deadlock_timeout", "10ms")
+            .start()
+            .unwrap();
+        let url = server.url("postgres");
+        let mut observer = Observer::of(&url);
+        let message = observer.refusal("SELECT 1/0").unwrap();
+        assert!(
+            !message.contains("division by zero"),
+            "the server does not write {language}: install PostgreSQL's message catalogs (package postgresql-15) and \
+             the locale C.UTF-8"
+        );
+        observer.run(
+            "CREATE ROLE app LOGIN; CREATE TABLE public.shared (id int); INSERT INTO public.shared VALUES (1), (2); \
+             GRANT ALL ON public.shared TO app; CREATE TABLE public.secret (id int)",
+        );
+        let app = url.replace("postgres@", "app@");
+        let db = Db::connect(Config::new(&app).unwrap()).await.unwrap();
+
+        let timeout = "SET LOCAL statement_timeout = 20; SELECT pg_catalog.pg_sleep(60)";
+        let error = refusal(&db, timeout).await;
+        assert!(matches!(error, Error::Timeout(_)), "{error:?}");
+
+        let mut holder = Observer::of(&url);
+        holder.run("BEGIN; LOCK TABLE public.shared");
+        for locked in [
+            "SET LOCAL lock_timeout = 20; SELECT FROM public.shared",
+            "LOCK TABLE public.shared NOWAIT",
+        ] {
+            let error = refusal(&db, locked).await;
+            assert!(matches!(error, Error::Timeout(_)), "{error:?}");
+        }
+        holder.run("ROLLBACK");
+
+        for forbidden in [
+            "SELECT FROM public.secret",
+            "ALTER TABLE public.secret ADD COLUMN name text",
+        ] {
+            let error = refusal(&db, forbidden).await;
+            let code = match &error {
+                Error::Other { sqlstate, .. } => sqlstate.as_ref().map(wundr_db::SqlState::as_str),
+                _ => None,
+            };
+            assert_eq!(code, Some("42501"), "{error:?}");
+        }
+
+        // The server detects the deadlock in the transaction that waits last.
+        let mut rival = Observer::of(&url);
+        rival.run(
+            "SET deadlock_timeout = '1h'; BEGIN; UPDATE public.shared SET id = 1 WHERE id = 1",
+        );
+        let outcome = db
+            .transaction(async |tx| -> Result<()> {
+                let second = "UPDATE public.shared SET id = 2 WHERE id = 2";
+                tx.connection_mut().batch_execute(second).await?;
+                std::thread::spawn(move || rival.run(&format!("{second}; COMMIT")));
+                observer.until(SOMEBODY_WAITS);
+                let first = "UPDATE public.shared SET id = 1 WHERE id = 1";
+                Ok(tx.connection_mut().batch_execute(first).await?)
+            })
+            .await;
+        assert!(matches!(outcome, Err(Error::Deadlock)), "{outcome:?}");
+
+        let ended = db
+            .transaction(async |tx| -> Result<()> {
+                tx.connection_mut().batch_execute("SELECT 1").await?;
+                observer.run(
+                    "SELECT pg_catalog.pg_terminate_backend(pid, 20000) FROM pg_catalog.pg_stat_activity \
+                     WHERE usename = 'app'",
+                );
+                Ok(tx.connection_mut().batch_execute("SELECT 1").await?)
+            })
+            .await
+            .unwrap_err();
+        assert!(matches!(ended, Error::Connection { .. }), "{ended:?}");
+
+        let stranger = url.replace("postgres@", "stranger@");
+        let refused = Db::connect(Config::new(&stranger).unwrap())
+            .await
+            .unwrap_err();
+        assert_eq!(refused.advice(), wundr_db::Advice::Never, "{refused:?}");
+    }
+}
+
 #[both_engines]
 #[case]
 async fn what_has_no_variant_has_its_code_where_that_is_known() {
     let (db, _observer, _database) = database_with(|config| config).await;
+    // diesel does not pass on the code that libpq has.
+    let undefined_table = module_path!().contains("asynchronous").then_some("42P01");
     for (statement, expected) in [
         ("SELECT 1/0", Some("22012")),
-        ("SELECT FROM public.nowhere", None),
+        ("SELECT FROM public.nowhere", undefined_table),
     ] {
         match refusal(&db, statement).await {
             Error::Other { sqlstate, message } => {
-                assert_eq!(sqlstate.map(|state| state.as_str()), expected, "{message}");
+                let sqlstate = sqlstate.as_ref().map(wundr_db::SqlState::as_str);
+                assert_eq!(sqlstate, expected, "{message}");
             }
             other => panic!("{other:?}"),
         }
