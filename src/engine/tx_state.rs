@@ -49,7 +49,7 @@ pub(crate) struct TxState {
     statement_abandoned: Flag,
     /// An error may have gone unobserved: a stream was dropped before its end, or the connection was lent.
     error_unobserved: Flag,
-    /// The connection was lent to the caller, who may have changed the session.
+    /// The connection was lent to the caller, which may have changed the session.
     is_lent: bool,
     /// The number of savepoints that have begun and not ended.
     savepoints: u32,
@@ -98,7 +98,7 @@ pub(crate) enum BeforeCommit {
 pub(crate) const PROOF_OF_HEALTH: &str = "SELECT 1";
 
 impl TxState {
-    /// Creates the state of a transaction that has begun. `has_cache` turns the recording of its write set on.
+    /// Creates the state of a transaction that has begun. Its write set is recorded if there is a cache.
     pub(crate) fn new(has_cache: bool) -> Self {
         Self {
             occupancy: Occupancy::default(),

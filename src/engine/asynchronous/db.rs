@@ -163,8 +163,9 @@ impl Db {
         Ok(Health::new(probe, &self.pool(), started.elapsed()))
     }
 
-    /// Refuses further work with [`Error::Pool`] and closes the connections: idle ones now, the others when what
-    /// runs on them ends. Waits for that, at most as long as the acquire timeout; tells how many are still open.
+    /// Closes the connections: idle ones now, the others when their statement or transaction ends. Later calls fail with
+    /// [`Error::Pool`]. Waits for the connections, at most as long as the acquire timeout. Returns the number that are still
+    /// open.
     pub async fn close(&self) -> u32 {
         self.closed.store(true, Ordering::Relaxed);
         self.closing.notify_waiters();
@@ -340,7 +341,7 @@ impl Db {
         let usage = self.pool.usage();
         let _waits = usage.waits();
         let exhausted = || usage.none_in_time(self.config.max_connections, started, patience);
-        // Made before the first look, it tells of whatever closes the database after that.
+        // Created before the first check, so that no later close is missed.
         let closing = pin!(self.closing.notified());
         let waiting = pin!(async {
             loop {

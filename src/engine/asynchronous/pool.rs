@@ -18,7 +18,7 @@ use crate::engine::usage::{Usage, Use};
 use crate::error::{Failure, Stage, Verdict};
 use crate::{Config, Error, Result};
 
-/// Opens connections and tells which may be used again.
+/// Opens connections, and decides which may be used again.
 #[derive(Clone)]
 pub(super) struct Manager {
     pub(super) connector: Arc<Connector>,
@@ -184,7 +184,7 @@ impl ReplaceablePool {
 
     /// Returns a connection, as soon as there is one.
     ///
-    /// bb8 tells one caller of a connection that has come free. That one may be a future that its owner keeps without
+    /// bb8 wakes one caller when a connection becomes free. That caller may be a future that its owner keeps without
     /// polling it, so that the others look for themselves.
     pub(super) async fn get(&self) -> Result<Found, bb8::RunError<Error>> {
         loop {

@@ -44,7 +44,7 @@ impl<'a, T: Send + 'a> Rows<'a, T> {
 
     /// Returns the next row. After the end it returns `None` again and again: every input is fused.
     pub(crate) async fn next(&mut self) -> Option<Result<T>> {
-        // An iterator always has its next row: what goes on beside it has its turns all the same.
+        // An iterator always has its next row. Yields from time to time, so that other tasks make progress.
         tokio::task::consume_budget().await;
         self.0.next().await
     }

@@ -165,8 +165,9 @@ impl Db {
         Ok(Health::new(probe, &self.pool(), started.elapsed()))
     }
 
-    /// Refuses further work with [`Error::Pool`] and closes the connections: idle ones now, the others when what
-    /// runs on them ends. Waits for that, at most as long as the acquire timeout; tells how many are still open.
+    /// Closes the connections: idle ones now, the others when their statement or transaction ends. Later calls fail with
+    /// [`Error::Pool`]. Waits for the connections, at most as long as the acquire timeout. Returns the number that are still
+    /// open.
     pub fn close(&self) -> u32 {
         self.closed.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + self.config.acquire_timeout;

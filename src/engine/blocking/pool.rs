@@ -18,7 +18,7 @@ use crate::engine::usage::{Usage, Use};
 use crate::error::{Failure, Stage};
 use crate::{Config, Error, Result};
 
-/// Opens connections and tells which may be used again.
+/// Opens connections, and decides which may be used again.
 #[derive(Clone)]
 pub(super) struct Manager {
     pub(super) connector: Arc<Connector>,
@@ -36,7 +36,7 @@ pub(super) struct Connection {
     pub(super) config: Arc<Config>,
 }
 
-/// Counts the statements that diesel keeps prepared, and passes on what it is told.
+/// Counts the statements that diesel keeps prepared, and passes the events on.
 struct Counting {
     prepared: Arc<AtomicU32>,
     other: Option<Box<dyn Instrumentation>>,
@@ -212,7 +212,7 @@ impl ReplaceablePool {
         current.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Begins anew if connections are lost. Those that are in use go when they are given back.
+    /// Replaces the pool if connections are lost. The connections in use are closed when they are returned.
     pub(super) fn replace_lost(&self) {
         let limit = self.manager.config.response_limit();
         if limit.is_some_and(|limit| self.usage().retire_silent(limit)) {
@@ -238,7 +238,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Prepares statements anew.
+    /// Drops the prepared statements.
     pub(super) fn forget_statements(&mut self) {
         // diesel makes another cache for another size.
         for size in [CacheSize::Disabled, CacheSize::Unbounded] {

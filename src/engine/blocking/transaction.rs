@@ -159,17 +159,17 @@ impl Tx {
         self.state.record_write(written);
     }
 
-    /// Returns the connection, for what the repositories do not offer. Do not begin or end a transaction on it. An error of a
-    /// statement on it that is swallowed is an error when the transaction is to be committed, as any other.
+    /// Returns the connection, for statements that the repositories do not offer.
     ///
-    /// What is left of the session ends with the transaction: before the commit, deferred constraints are checked, and
-    /// then roles, settings, temporary tables, cursors, `LISTEN`, statements of `PREPARE` and advisory locks of the
-    /// session are taken back, in place of the question for a swallowed error and in the same round trip. Settings that
-    /// are to last belong into the URL's `options` or to the role. A lock that is to be held until what was written is
-    /// visible is one of the transaction, `pg_advisory_xact_lock`. A transaction that is rolled back closes its connection.
+    /// Do not begin or end a transaction on it. If the caller ignores the error of a statement, the commit fails.
     ///
-    /// Its `search_path` is `pg_catalog, pg_temp`: write tables, functions and types of the application with their
-    /// schemas, or name these by [`Config::search_path`](crate::Config::search_path).
+    /// The session is restored with the transaction. Before the commit, in one round trip, deferred constraints are
+    /// checked, and roles, settings, temporary tables, cursors, `LISTEN`, statements of `PREPARE` and advisory locks of the
+    /// session are reset. Settings that are to last belong into the URL's `options` or to the role. For a lock until the
+    /// commit, use `pg_advisory_xact_lock`. A transaction that is rolled back closes its connection.
+    ///
+    /// The `search_path` is `pg_catalog, pg_temp`. Qualify the application's tables, functions and types with their
+    /// schemas, or set [`Config::search_path`](crate::Config::search_path).
     pub fn connection_mut(&mut self) -> &mut PgConnection {
         self.state.lend();
         &mut self.connection().inner
@@ -229,7 +229,7 @@ impl Tx {
         failure.error
     }
 
-    /// Inserts any number of rows by what takes the least time. Nothing comes between its statements.
+    /// Inserts any number of rows by the fastest statement. Nothing comes between its statements.
     pub(super) fn insert_bulk<N: NewRow>(&self, rows: &[N], hold: Hold) -> Result<usize> {
         let _held = Held::enter(self, hold)?;
         if is_worth_a_copy(rows)
@@ -244,7 +244,7 @@ impl Tx {
         Ok(written)
     }
 
-    /// Ends it: what was written stays if `outcome` is `Ok`, and is undone otherwise.
+    /// Ends the transaction: commits if `outcome` is `Ok`, and rolls back otherwise.
     pub(super) fn end<R, E: From<Error>>(self, outcome: Result<R, E>) -> Result<R, E> {
         match outcome {
             Ok(value) => {
@@ -258,7 +258,7 @@ impl Tx {
         }
     }
 
-    /// Makes what was written last and visible to others.
+    /// Commits the transaction.
     pub(super) fn commit(mut self) -> Result<()> {
         let refusal = match self.state.before_commit() {
             BeforeCommit::Nothing => None,
@@ -320,7 +320,7 @@ impl Tx {
         }
     }
 
-    /// Undoes what was written, and restores the session of a connection that was lent.
+    /// Rolls back, and restores the session of a connection that was lent.
     fn undo_and_restore(&mut self, restoring: &str) {
         let connection = &mut self.connection().inner;
         let has_ended = match AnsiTransactionManager::rollback_transaction(connection) {

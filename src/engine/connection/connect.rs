@@ -93,8 +93,8 @@ impl Connector {
     pub(crate) async fn connect_to_listen(
         &self,
     ) -> Result<(Connection, UnboundedReceiver<Notification>)> {
-        let (listener, heard) = unbounded_channel();
-        Ok((self.connect_for(Some(listener)).await?, heard))
+        let (listener, notifications) = unbounded_channel();
+        Ok((self.connect_for(Some(listener)).await?, notifications))
     }
 
     /// Connects to the first host that answers and is what is asked for.
