@@ -27,7 +27,7 @@ pub(crate) fn entry(kind: &str, outcome: &str) {
 
 /// Logs that reads bypass the cache from now on.
 pub(crate) fn unreachable(error: &impl fmt::Display) {
-    event!(warn, error = %error, "Redis does not reply; reads go to the database");
+    event!(warn, error = %error, "Redis does not answer; reads go to the database");
 }
 
 /// Logs that a shard is in use.

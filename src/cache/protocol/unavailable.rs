@@ -11,7 +11,7 @@ pub(crate) enum Unavailable {
     Redis(#[from] RedisError),
     #[error("the database: {0}")]
     Database(#[from] crate::Error),
-    #[error("it did not reply recently")]
+    #[error("it did not answer recently")]
     NotResponding,
     #[error("its reply does not belong to this version of the protocol")]
     UnexpectedReply,

@@ -215,7 +215,7 @@ impl Gate {
     }
 }
 
-/// Starts work on `state` in a thread of its own, because the database may take long to reply. Without a thread nothing is
+/// Starts work on `state` in a thread of its own, because the database may take long to answer. Without a thread nothing is
 /// started.
 pub(crate) fn in_background<S: Send + Sync + 'static>(
     state: Arc<S>,
