@@ -206,6 +206,10 @@ pub enum Error {
     /// sends one statement, which the server commits by itself. If the schema was changed by hand so
     /// that this row cannot be decoded, the write **was done** although it returned this error. A
     /// deletion decodes at most the columns of the cache's keys.
+    ///
+    /// Such a row can be changed by a statement that returns no row, on
+    /// `Tx::connection_mut` in a transaction: for example to disable a user's login behind the
+    /// cache. The transaction then invalidates all cache entries.
     #[error("cannot decode {what}{}{}: {reason}", .id.map(|id| format!(" {id}")).unwrap_or_default(), .column.as_ref().map(|column| format!(", column {column}")).unwrap_or_default())]
     Decode {
         /// The table with its schema, or the expected type.

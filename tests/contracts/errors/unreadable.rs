@@ -160,6 +160,16 @@ async fn what_a_schema_by_hand_makes_of_a_write() {
         .await;
     assert!(outcome.is_err(), "{outcome:?}");
     assert_eq!(observer.ask(role), "true");
+    // A statement that returns no row needs none, as the error's documentation says.
+    for is_active in [false, true] {
+        let sql = format!("UPDATE public.users SET is_active = {is_active} WHERE id = '{ada}'");
+        db.transaction(async |tx| -> Result<()> {
+            Ok(tx.connection_mut().batch_execute(&sql).await?)
+        })
+        .await
+        .unwrap();
+        assert_eq!(observer.ask(role), is_active.to_string());
+    }
     // Outside, the one statement is committed before its row is decoded, as the error's documentation says.
     let named = named(db.users().set_active(ada, false).await);
     assert_eq!(named.2.as_deref(), Some("name"));
