@@ -133,6 +133,8 @@ async fn each_column_is_read(kind: &str, values: &[&str], prepare: &str) {
     let mut observer = Observer::of(&database.url());
     let rows = rows(&db).await;
     let more = more(&db, &rows).await;
+    // A user whose role changes would lose the session.
+    observer.run("ALTER TABLE public.users DISABLE TRIGGER trg_users_end_sessions");
     for r#type in columns(&mut observer, kind)
         .iter()
         .map(|column| &column.2)
