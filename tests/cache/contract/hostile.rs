@@ -223,7 +223,7 @@ async fn a_primary_that_was_a_replica_for_a_while_serves_nothing_that_is_old() {
 async fn with_one_connection(url: &str, id: UserId) -> Cached {
     let began = Instant::now();
     loop {
-        let config = Config::new(url).unwrap().max_connections(2).min_idle(0);
+        let config = Config::new(url).unwrap().max_connections(3).min_idle(0);
         let config = config.acquire_timeout(Duration::from_secs(5));
         let reader = Cached::new(Db::connect(config).await.unwrap(), shared()).unwrap();
         while reader.metrics().hits < 3 {
@@ -234,6 +234,19 @@ async fn with_one_connection(url: &str, id: UserId) -> Cached {
             return reader;
         }
     }
+}
+
+/// Returns the name of a user in the database, and keeps the connection for a while.
+#[both_engines]
+async fn name_in_the_database(db: &Db, id: UserId) -> String {
+    let found: Result<Option<User>> = db
+        .transaction(async |tx| {
+            let found = tx.users().find(id).await?;
+            pause(Duration::from_millis(200)).await;
+            Ok(found)
+        })
+        .await;
+    found.unwrap().unwrap().name
 }
 
 /// The address leads to a standby that has taken over, and no connection is lost: the first one that is opened there says so,
@@ -256,16 +269,11 @@ async fn an_address_that_moves_is_noticed_by_the_first_connection_that_is_opened
     assert_eq!(found.name, "lost");
     servers.promote().unwrap();
     address.lead_to(servers.standby());
-    // Takes the connection that there is, so that another is opened.
-    let db = other.db();
-    let opened: Result<()> = db
-        .transaction(async |tx| {
-            tx.tools().find(ToolId::new()).await?;
-            db.tools().find(ToolId::new()).await?;
-            Ok(())
-        })
-        .await;
-    opened.unwrap();
+    // Until a connection was opened there, and used.
+    let began = Instant::now();
+    while !all_at_once!(3, name_in_the_database(other.db(), ada)).contains(&"Ada".to_owned()) {
+        assert!(began.elapsed() < PATIENCE, "no connection is opened");
+    }
     for _ in 0..3 {
         let found = other.users().find(ada).await.unwrap().unwrap();
         assert_eq!(found.name, "Ada");
@@ -280,24 +288,32 @@ async fn after_a_refused_connection_nothing_is_read_that_the_database_does_not_c
     let address = Proxy::start(&pair.database).unwrap();
     let url = address.url_of(&pair.database);
     let ada = user(&pair.one).await;
-    let reader = with_one_connection(&url, ada.id).await;
-    let (hits, began) = (reader.metrics().hits, Instant::now());
-    address.set(ProxyMode::Refuse).unwrap();
-    let db = reader.db();
-    let opened: Result<()> = db
-        .transaction(async |tx| {
-            tx.tools().find(ToolId::new()).await?;
-            let refused = db.tools().find(ToolId::new()).await;
-            assert!(refused.is_err(), "{refused:?}");
-            // The only connection is in use, and no other can be opened.
+    let (reader, hits) = loop {
+        address.set(ProxyMode::Pass).unwrap();
+        let reader = with_one_connection(&url, ada.id).await;
+        address.set(ProxyMode::Refuse).unwrap();
+        let db = reader.db();
+        let is_refused: Result<bool> = db
+            .transaction(async |tx| {
+                tx.tools().find(ToolId::new()).await?;
+                if db.tools().find(ToolId::new()).await.is_ok() {
+                    // By a connection that was being opened before.
+                    return Ok(false);
+                }
+                // The only connection is in use, and no other can be opened.
+                let hits = reader.metrics().hits;
+                let found = reader.users().find(ada.id).await;
+                assert!(found.is_err(), "{found:?}");
+                assert_eq!(reader.metrics().hits, hits);
+                Ok(true)
+            })
+            .await;
+        if is_refused.unwrap() {
             let hits = reader.metrics().hits;
-            let found = reader.users().find(ada.id).await;
-            assert!(found.is_err(), "{found:?}");
-            assert_eq!(reader.metrics().hits, hits);
-            Ok(())
-        })
-        .await;
-    opened.unwrap();
+            break (reader, hits);
+        }
+    };
+    let began = Instant::now();
     // The database says that it is the same: what is cached is used again.
     while reader.metrics().hits < hits + 2 {
         let found = reader.users().find(ada.id).await.unwrap();

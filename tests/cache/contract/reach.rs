@@ -78,7 +78,12 @@ async fn a_user_of_redis_with_the_rights_that_are_stated() {
         let _: () = raw.ask("SCRIPT FLUSH");
         let _: () = raw.ask(&format!("ACL SETUSER app -{}", &right[1..]));
         let mut ada = ada;
-        for _ in 0..4 {
+        let errors = || pair.one.metrics().errors + pair.other.metrics().errors;
+        let (began, mut rounds) = (Instant::now(), 0);
+        // Some are asked for only when the generation may be filled, which a transaction of another test may delay.
+        while rounds < 4 || errors() == 0 {
+            rounds += 1;
+            assert!(began.elapsed() < PATIENCE, "{right} is not needed");
             assert_eq!(
                 pair.other.users().find(ada.id).await.unwrap(),
                 Some(ada.clone()),
@@ -99,8 +104,6 @@ async fn a_user_of_redis_with_the_rights_that_are_stated() {
                 "{right}"
             );
         }
-        let errors = pair.one.metrics().errors + pair.other.metrics().errors;
-        assert!(errors > 0, "{right} is not needed");
         let _: () = raw.ask(&format!("ACL SETUSER app {right}"));
     }
 }
