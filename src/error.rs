@@ -11,13 +11,13 @@ use diesel::result::{
 use uuid::Uuid;
 
 use crate::Table;
-use crate::mapping::decoding::Undecodable;
 
 mod connection_end;
 mod server_message;
 mod sqlstate;
 #[cfg(feature = "blocking")]
 mod translations;
+mod undecodable;
 
 pub(crate) use connection_end::Verdict;
 #[cfg(feature = "async")]
@@ -28,6 +28,7 @@ pub use sqlstate::SqlState;
 #[cfg(feature = "async")]
 pub(crate) use sqlstate::report_sqlstate;
 use sqlstate::sqlstate_of;
+pub(crate) use undecodable::Undecodable;
 
 /// The result of this crate's fallible calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

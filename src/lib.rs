@@ -135,7 +135,6 @@ pub use config::{Config, Keepalives, Recycling};
 pub use crypto::{Keyring, RefreshToken, SessionKeys, SessionToken};
 pub use error::{Advice, Constraint, Error, Fate, Result, SqlState};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
-pub use mapping::decoding::Unreadable;
 pub use models::*;
 pub use pagination::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
 pub use tables::Table;
@@ -149,8 +148,12 @@ pub use types::{
 /// The items that the derives' code names. They are not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub mod mapping {
+        pub use crate::mapping::{ChangedColumn, Changes, Column, NewRow, Replaced};
+        pub use crate::types::encoding::Encoding;
+    }
     pub mod sql {
-        pub use crate::sql::{ChangedColumn, Changes, Column, NewRow, Replaced, Wire, prepared};
+        pub use crate::sql::cacheable;
     }
     pub mod validation {
         pub use crate::validation::{Limit, Limited, Unlimited, check, check_number};

@@ -4,10 +4,6 @@
 //! as at its beginning. A caller requests a page by a [`Page`] and receives a [`Paged`]. A
 //! [`Cursor`] marks where a page begins: it contains the sort key and the id of the adjacent row.
 
-use diesel::expression::{AppearsOnTable, ValidGrouping, is_aggregate};
-use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::{Column, Expression, QueryResult, sql_types};
 use std::fmt;
 use std::str::FromStr;
 
@@ -462,7 +458,7 @@ macro_rules! orders {
                         if let Some(cursor) = page.cursor().filter(|cursor| {
                             cursor.is_at_last(|| None::<&$row>.map(|row| (row.$column.clone(), row.id)))
                         }) {
-                            let beyond = $crate::pagination::Beyond {
+                            let beyond = $crate::mapping::expressions::Beyond {
                                 table: diesel::QuerySource::from_clause(&$table::table),
                                 column: $table::$column,
                                 id: cursor.id(),
@@ -496,50 +492,6 @@ macro_rules! orders {
     };
 }
 pub(crate) use orders;
-
-/// A condition for the rows on one side of a row whose time is later than those of `chrono`.
-///
-/// The cursor contains the latest time of `chrono` instead, as the row does. The condition therefore
-/// looks up the row's time: otherwise, rows after such a row would be repeated or skipped. The time
-/// of a row that has since been deleted counts as `infinity`.
-pub(crate) struct Beyond<T, C> {
-    pub(crate) table: T,
-    pub(crate) column: C,
-    pub(crate) id: Uuid,
-    pub(crate) ascends: bool,
-}
-
-impl<T, C> Expression for Beyond<T, C> {
-    type SqlType = sql_types::Bool;
-}
-
-impl<T, C, S> AppearsOnTable<S> for Beyond<T, C> {}
-
-impl<T, C, G> ValidGrouping<G> for Beyond<T, C> {
-    type IsAggregate = is_aggregate::No;
-}
-
-impl<T: QueryFragment<Pg>, C: Column + QueryFragment<Pg>> QueryFragment<Pg> for Beyond<T, C> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("(");
-        self.column.walk_ast(out.reborrow())?;
-        out.push_sql(", ");
-        self.table.walk_ast(out.reborrow())?;
-        out.push_sql(if self.ascends { ".id) > (" } else { ".id) < (" });
-        out.push_sql("COALESCE((SELECT place.");
-        out.push_identifier(C::NAME)?;
-        out.push_sql(" FROM ");
-        self.table.walk_ast(out.reborrow())?;
-        out.push_sql(" AS place WHERE place.id = ");
-        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
-        out.push_sql(" AND place.");
-        out.push_identifier(C::NAME)?;
-        out.push_sql(" >= '262142-12-31 23:59:59.999999+00'), 'infinity'), ");
-        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
-        out.push_sql(")");
-        Ok(())
-    }
-}
 
 /// An order of pages.
 pub(crate) trait Order: Sized {

@@ -1,14 +1,6 @@
-//! The enum of the design's tables.
+//! The list of the design's tables, and the enum of them.
 
-use std::any::TypeId;
 use std::fmt;
-
-use diesel::Selectable;
-use diesel::pg::{Pg, PgQueryBuilder};
-use diesel::query_builder::{QueryBuilder as _, QueryFragment};
-
-use crate::sql::Rows;
-use crate::*;
 
 /// Calls a macro with the list of the tables. Everything that needs all of them takes them from here.
 ///
@@ -67,23 +59,6 @@ macro_rules! tables {
                 }
             }
 
-            /// Returns the table whose rows are read as this type, alone or as a page with its total.
-            pub(crate) fn of(row: TypeId) -> Option<Self> {
-                $(
-                    if row == TypeId::of::<$row>() || row == TypeId::of::<(Rows<$row>, i64)>() {
-                        return Some(Self::$name);
-                    }
-                )*
-                (row == TypeId::of::<Claim>()).then_some(Self::Analyses)
-            }
-
-            /// Returns the names of the columns, in the order of the row's fields.
-            pub(crate) fn columns(self) -> Vec<String> {
-                match self {
-                    $(Self::$name => columns::<$row>(),)*
-                }
-            }
-
             /// Checks whether the column contains secrets, so that nothing that depends on its
             /// value may be printed.
             pub(crate) fn is_secret(self, column: &str) -> bool {
@@ -102,17 +77,4 @@ impl fmt::Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.as_str())
     }
-}
-
-/// Returns the names of a selection's columns, which are quoted and qualified in its SQL.
-fn columns<R: Selectable<Pg, SelectExpression: QueryFragment<Pg>>>() -> Vec<String> {
-    let mut sql = PgQueryBuilder::new();
-    if R::construct_selection().to_sql(&mut sql, &Pg).is_err() {
-        return Vec::new();
-    }
-    let sql = sql.finish();
-    let columns = sql
-        .split(", ")
-        .filter_map(|column| column.rsplit('"').nth(1));
-    columns.map(str::to_owned).collect()
 }

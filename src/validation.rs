@@ -1,17 +1,15 @@
-//! What can be refused before it is sent, so that the error names the column.
+//! Checks of values before they are sent, so that the error names the column.
 //!
-//! PostgreSQL says of a text that is too long for its column which type it has, not which column it is, and has by
-//! then failed the transaction. The bounds themselves stand in `schema.rs` alone.
+//! For a text that is too long, PostgreSQL's error names the column's type and not the column, and the transaction has
+//! failed. Only `schema.rs` states the bounds.
 
 use std::marker::PhantomData;
 
 use bigdecimal::{BigDecimal, RoundingMode, Zero};
-use chrono::{DateTime, Utc};
 use diesel::query_source::SizeRestrictedColumn;
-use ipnetwork::IpNetwork;
-use uuid::Uuid;
 
-use crate::{Change, Document, Error, Json, Result, Secret};
+use crate::types::storable::Storable;
+use crate::{Change, Error, Result};
 
 /// The largest number of characters in a column, if it has a bound.
 #[derive(Debug, Clone, Copy)]
@@ -44,12 +42,6 @@ pub trait Unlimited {
 
 impl<C> Unlimited for &Limit<C> {}
 
-/// A value that a column may refuse.
-pub trait Storable {
-    /// Returns the problem of the value, if any.
-    fn objection(&self, characters: Option<usize>) -> Option<String>;
-}
-
 /// Refuses a value that the column cannot hold.
 ///
 /// # Errors
@@ -61,70 +53,11 @@ pub fn check(value: &impl Storable, column: &'static str, characters: Option<usi
     }
 }
 
-impl Storable for String {
-    fn objection(&self, characters: Option<usize>) -> Option<String> {
-        if self.contains('\0') {
-            return Some("holds the character U+0000, which PostgreSQL cannot store".to_owned());
-        }
-        let limit = characters.filter(|&limit| self.len() > limit)?;
-        let length = self.chars().count();
-        (length > limit).then(|| format!("has {length} characters, at most {limit} can be stored"))
-    }
-}
-
-impl Storable for Document {
-    fn objection(&self, _: Option<usize>) -> Option<String> {
-        self.objection()
-    }
-}
-
-impl<T: serde::Serialize> Storable for Json<T> {
-    fn objection(&self, _: Option<usize>) -> Option<String> {
-        self.objection()
-    }
-}
-
-impl<T: Storable> Storable for Secret<T> {
-    fn objection(&self, characters: Option<usize>) -> Option<String> {
-        self.expose().objection(characters)
-    }
-}
-
-impl<T: Storable> Storable for Option<T> {
-    fn objection(&self, characters: Option<usize>) -> Option<String> {
-        self.as_ref()?.objection(characters)
-    }
-}
-
-impl<T: Storable> Storable for Vec<T> {
-    fn objection(&self, characters: Option<usize>) -> Option<String> {
-        self.iter().find_map(|value| value.objection(characters))
-    }
-}
-
-impl<T: Storable> Storable for Change<T> {
-    fn objection(&self, characters: Option<usize>) -> Option<String> {
-        self.value()?.objection(characters)
-    }
-}
-
 /// Returns the number of digits before the decimal point.
 fn whole_digits(value: &BigDecimal) -> i64 {
     i64::try_from(value.digits())
         .unwrap_or(i64::MAX)
         .saturating_sub(value.fractional_digit_count())
-}
-
-impl Storable for BigDecimal {
-    fn objection(&self, _: Option<usize>) -> Option<String> {
-        // A short text names a number that takes a second to write out.
-        (!crate::types::decimal::is_bounded(self)).then(|| {
-            format!(
-                "has more than {} digits on one side of the decimal point",
-                crate::types::decimal::DIGITS
-            )
-        })
-    }
 }
 
 /// A number, or what may hold one.
@@ -178,16 +111,3 @@ pub fn check_number(
     }
     Ok(())
 }
-
-macro_rules! always_storable {
-    ($($type:ty),* $(,)?) => {$(
-        impl $crate::validation::Storable for $type {
-            fn objection(&self, _: Option<usize>) -> Option<String> {
-                None
-            }
-        }
-    )*};
-}
-pub(crate) use always_storable;
-
-always_storable!(bool, i32, DateTime<Utc>, IpNetwork, Uuid);

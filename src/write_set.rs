@@ -6,9 +6,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use crate::{
-    AnalysisType, ConfigurationScope, OrganizationId, ProjectId, SetupProfileId, ToolId, UserId,
-};
+use crate::{AnalysisType, OrganizationId, ProjectId, SetupProfileId, ToolId, UserId};
 
 /// The key of a cache entry that fences keep consistent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,8 +18,12 @@ pub(crate) enum Key {
     OrganizationMember(OrganizationId, UserId),
     Project(ProjectId),
     ProjectMember(ProjectId, UserId),
-    /// All settings of a scope itself.
-    Configurations(ConfigurationScope),
+    /// All global settings.
+    GlobalConfigurations,
+    /// All settings of an organization itself.
+    OrganizationConfigurations(OrganizationId),
+    /// All settings of a project itself.
+    ProjectConfigurations(ProjectId),
     SetupProfile(SetupProfileId),
     Tool(ToolId),
     /// The newest analysis of a project and type, and the newest completed one.

@@ -1,7 +1,7 @@
 //! Compiles the source of one repository for two engines.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
-use quote::{format_ident, quote};
+use quote::quote;
 use syn::{
     Attribute, Block, Error, FnArg, GenericArgument, ImplItem, ImplItemFn, Item, ItemTrait,
     Lifetime, Pat, PathArguments, Result, ReturnType, Signature, TraitItem, TraitItemFn, Type,
@@ -184,8 +184,7 @@ fn box_future(signature: &mut Signature, body: &mut Block, own: Option<&Lifetime
     if borrowed > 1 {
         signature.generics = parse_quote!(<'a>);
         let inputs = with_lifetime(quote!(#inputs));
-        let function = format_ident!("f");
-        let parsed: Signature = parse2(quote!(fn #function(#inputs)))?;
+        let parsed: Signature = parse2(quote!(fn f(#inputs)))?;
         signature.inputs = parsed.inputs;
     }
     let output = match &signature.output {

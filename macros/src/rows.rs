@@ -1,7 +1,8 @@
 //! Generates constructors, setters and statements for a table's structs.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::quote;
+use syn::ext::IdentExt as _;
 use syn::{
     Attribute, Data, DeriveInput, Error, Expr, Fields, GenericArgument, Ident, LitInt, LitStr,
     Path, PathArguments, Result, Type, parenthesized,
@@ -82,7 +83,7 @@ fn struct_options(input: &DeriveInput) -> Result<StructOptions> {
                 let names;
                 parenthesized!(names in meta.input);
                 options.keep = names
-                    .parse_terminated(Ident::parse_any_name, syn::Token![,])?
+                    .parse_terminated(Ident::parse_any, syn::Token![,])?
                     .into_iter()
                     .collect();
             } else {
@@ -92,17 +93,6 @@ fn struct_options(input: &DeriveInput) -> Result<StructOptions> {
         })?;
     }
     Ok(options)
-}
-
-/// Parses an identifier that may be raw.
-trait ParseAnyName: Sized {
-    fn parse_any_name(input: syn::parse::ParseStream) -> Result<Self>;
-}
-
-impl ParseAnyName for Ident {
-    fn parse_any_name(input: syn::parse::ParseStream) -> Result<Self> {
-        input.parse()
-    }
 }
 
 fn fields_of(input: &DeriveInput) -> Result<Vec<Field>> {
@@ -268,12 +258,12 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             quote!(Always)
         };
         quote! {
-            ::wundr_db::__private::sql::Column {
+            ::wundr_db::__private::mapping::Column {
                 name: #column,
-                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::CAST,
+                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::CAST,
                 default: #default,
-                replaced: ::wundr_db::__private::sql::Replaced::#replaced,
-                copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::COPIED,
+                replaced: ::wundr_db::__private::mapping::Replaced::#replaced,
+                copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::COPIED,
             }
         }
     });
@@ -286,20 +276,20 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     let types = fields.iter().map(|field| &field.ty);
     let names = fields.iter().map(|field| &field.name).collect::<Vec<_>>();
     // An `or` column accepts NULL on the wire, which stands for no value.
-    let wires = |sent: TokenStream| {
+    let encodings = |sent: TokenStream| {
         fields
             .iter()
             .map(|field| {
                 let name = &field.name;
-                let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::#sent);
+                let encoding = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::#sent);
                 match field.options.or {
-                    Some(_) => quote!(::diesel::sql_types::Nullable<#wire>),
-                    None => wire,
+                    Some(_) => quote!(::diesel::sql_types::Nullable<#encoding>),
+                    None => encoding,
                 }
             })
             .collect::<Vec<_>>()
     };
-    let (wires, many) = (wires(quote!(Sql)), wires(quote!(Many)));
+    let (encoded, in_array) = (encodings(quote!(Sql)), encodings(quote!(InArray)));
     let conflict = match &options.conflict {
         Some(target) => quote!(::core::option::Option::Some(#target)),
         None => quote!(::core::option::Option::None),
@@ -324,11 +314,11 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     Ok(quote! {
         #constructors
 
-        impl ::wundr_db::__private::sql::NewRow for #name {
+        impl ::wundr_db::__private::mapping::NewRow for #name {
             type Row = #row;
             type Table = #table::table;
             type Columns<'a> = (#(::std::vec::Vec<&'a #types>,)*);
-            const COLUMNS: &'static [::wundr_db::__private::sql::Column] = &[#(#columns),*];
+            const COLUMNS: &'static [::wundr_db::__private::mapping::Column] = &[#(#columns),*];
             const CONFLICT: ::core::option::Option<&'static str> = #conflict;
 
             fn columns(rows: &[Self]) -> Self::Columns<'_> {
@@ -349,7 +339,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
                 out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
             ) -> ::diesel::QueryResult<()> {
                 match index {
-                    #(#indices => out.push_bind_param::<#wires, _>(&self.#names),)*
+                    #(#indices => out.push_bind_param::<#encoded, _>(&self.#names),)*
                     _ => ::core::result::Result::Ok(()),
                 }
             }
@@ -360,7 +350,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
                 out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
             ) -> ::diesel::QueryResult<()> {
                 match index {
-                    #(#indices => out.push_bind_param::<::diesel::sql_types::Array<#many>, _>(&columns.#indices),)*
+                    #(#indices => out.push_bind_param::<::diesel::sql_types::Array<#in_array>, _>(&columns.#indices),)*
                     _ => ::core::result::Result::Ok(()),
                 }
             }
@@ -386,21 +376,21 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
     let columns = changed.iter().map(|field| {
         let (name, column) = (&field.name, field.column());
         quote! {
-            ::wundr_db::__private::sql::ChangedColumn {
+            ::wundr_db::__private::mapping::ChangedColumn {
                 name: #column,
-                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::CAST,
+                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::CAST,
             }
         }
     });
     let indices = 0..changed.len();
     let names = changed.iter().map(|field| &field.name).collect::<Vec<_>>();
-    let wires = changed.iter().map(|field| {
+    let encoded = changed.iter().map(|field| {
         let name = &field.name;
-        let wire = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::sql::Wire>::Sql);
+        let encoding = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::Sql);
         if field.is("Change") {
-            wire
+            encoding
         } else {
-            quote!(::diesel::sql_types::Nullable<#wire>)
+            quote!(::diesel::sql_types::Nullable<#encoding>)
         }
     });
     let expectation = match expected {
@@ -428,11 +418,11 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
             #(#setters)*
         }
 
-        impl ::wundr_db::__private::sql::Changes for #name {
+        impl ::wundr_db::__private::mapping::Changes for #name {
             type Row = #row;
             type Id = #id;
             type Table = #table::table;
-            const COLUMNS: &'static [::wundr_db::__private::sql::ChangedColumn] = &[#(#columns),*];
+            const COLUMNS: &'static [::wundr_db::__private::mapping::ChangedColumn] = &[#(#columns),*];
 
             fn is_set(&self, index: usize) -> bool {
                 match index {
@@ -447,7 +437,7 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
                 out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
             ) -> ::diesel::QueryResult<()> {
                 match index {
-                    #(#indices => out.push_bind_param::<#wires, _>(&self.#names),)*
+                    #(#indices => out.push_bind_param::<#encoded, _>(&self.#names),)*
                     _ => ::core::result::Result::Ok(()),
                 }
             }
@@ -464,7 +454,6 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
 pub fn filter(input: DeriveInput) -> Result<TokenStream> {
     let (name, fields) = (&input.ident, fields_of(&input)?);
     let setters = fields.iter().map(setter);
-    let name = format_ident!("{}", name);
     Ok(quote! {
         impl #name {
             /// Creates a filter that matches every row.

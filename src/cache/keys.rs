@@ -13,8 +13,8 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use super::CachedKind;
+use crate::ProjectId;
 use crate::write_set::Key;
-use crate::{ConfigurationScope, ProjectId};
 
 /// The version of the encoding of all cached values, a part of each key.
 ///
@@ -119,17 +119,12 @@ impl From<&Key> for EntryKey {
             Key::ProjectMember(id, user) => {
                 Self::new(CachedKind::ProjectMember, format_args!("{id}:{user}"))
             }
-            Key::Configurations(scope) => {
-                let kind = CachedKind::Configuration;
-                match scope {
-                    ConfigurationScope::Global => Self::new(kind, "global"),
-                    ConfigurationScope::Organization(id) => {
-                        Self::new(kind, format_args!("organization:{id}"))
-                    }
-                    ConfigurationScope::Project(id) => {
-                        Self::new(kind, format_args!("project:{id}"))
-                    }
-                }
+            Key::GlobalConfigurations => Self::new(CachedKind::Configuration, "global"),
+            Key::OrganizationConfigurations(id) => {
+                Self::new(CachedKind::Configuration, format_args!("organization:{id}"))
+            }
+            Key::ProjectConfigurations(id) => {
+                Self::new(CachedKind::Configuration, format_args!("project:{id}"))
             }
             Key::SetupProfile(id) => Self::of_row(CachedKind::SetupProfile, id.as_uuid()),
             Key::Tool(id) => Self::of_row(CachedKind::Tool, id.as_uuid()),

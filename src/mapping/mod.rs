@@ -1,3 +1,14 @@
-//! The mapping between rows of the database and structs.
+//! What the derives of the models implement, and what the models' queries consist of.
 
-pub(crate) mod decoding;
+mod changes;
+pub(crate) mod expressions;
+mod membership;
+mod new_row;
+
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub(crate) use changes::RowOf;
+pub use changes::{ChangedColumn, Changes};
+pub use membership::Membership;
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub(crate) use new_row::InsertedOf;
+pub use new_row::{Column, NewRow, ROWS_PER_STATEMENT, Replaced};

@@ -209,7 +209,7 @@ impl AnalysisIssueFilter {
             query = query.filter(analysis_issues::file_path.eq(file_path));
         }
         if let Some(prefix) = &self.file_path_prefix {
-            let pattern = crate::sql::functions::beginning_with(prefix);
+            let pattern = crate::mapping::expressions::beginning_with(prefix);
             query = query.filter(analysis_issues::file_path.like(pattern));
         }
         if let Some(resolved_by) = self.resolved_by {

@@ -110,7 +110,7 @@ impl AnalysisResultFilter {
             query = query.filter(analysis_results::file_path.eq(file_path));
         }
         if let Some(prefix) = &self.file_path_prefix {
-            let pattern = crate::sql::functions::beginning_with(prefix);
+            let pattern = crate::mapping::expressions::beginning_with(prefix);
             query = query.filter(analysis_results::file_path.like(pattern));
         }
         if let Some(file_hash) = &self.file_hash {

@@ -328,8 +328,8 @@ orders! {
     }
 }
 
-crate::write_set::touches!(Configuration, NewConfiguration => |row| crate::write_set::Key::Configurations(scope_of(row.organization_id, row.project_id)));
-crate::write_set::touches!((Option<OrganizationId>, Option<ProjectId>) => |of| crate::write_set::Key::Configurations(scope_of(of.0, of.1)));
+crate::write_set::touches!(Configuration, NewConfiguration => |row| crate::write_set::Key::from(scope_of(row.organization_id, row.project_id)));
+crate::write_set::touches!((Option<OrganizationId>, Option<ProjectId>) => |of| crate::write_set::Key::from(scope_of(of.0, of.1)));
 
 fn scope_of(
     organization: Option<OrganizationId>,
@@ -339,5 +339,15 @@ fn scope_of(
         (_, Some(project)) => ConfigurationScope::Project(project),
         (Some(organization), None) => ConfigurationScope::Organization(organization),
         (None, None) => ConfigurationScope::Global,
+    }
+}
+
+impl From<ConfigurationScope> for crate::write_set::Key {
+    fn from(scope: ConfigurationScope) -> Self {
+        match scope {
+            ConfigurationScope::Global => Self::GlobalConfigurations,
+            ConfigurationScope::Organization(id) => Self::OrganizationConfigurations(id),
+            ConfigurationScope::Project(id) => Self::ProjectConfigurations(id),
+        }
     }
 }

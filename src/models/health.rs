@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use diesel::QueryableByName;
-use diesel::sql_types::{Bool, Integer};
-
 /// The result of [`Db::health`](crate::Db::health).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,12 +19,16 @@ pub struct Health {
 }
 
 impl Health {
-    /// Creates it of the server's response and the state of the pool.
-    pub(crate) fn new(probe: Probe, pool: &PoolState, round_trip: Duration) -> Self {
+    /// Creates the result from the server's version, whether it is a standby, and the state of the pool.
+    pub(crate) fn new(
+        (server_version, is_standby): (i32, bool),
+        pool: &PoolState,
+        round_trip: Duration,
+    ) -> Self {
         Self {
             round_trip,
-            server_version: probe.server_version,
-            is_standby: probe.is_standby,
+            server_version,
+            is_standby,
             connections: pool.connections,
             idle_connections: pool.idle_connections(),
         }
@@ -70,14 +71,3 @@ impl PoolState {
         self.in_use >= self.max_connections
     }
 }
-
-#[derive(QueryableByName)]
-pub(crate) struct Probe {
-    #[diesel(sql_type = Integer)]
-    pub(crate) server_version: i32,
-    #[diesel(sql_type = Bool)]
-    pub(crate) is_standby: bool,
-}
-
-pub(crate) const PROBE: &str = "SELECT current_setting('server_version_num')::integer AS server_version, \
-                                pg_catalog.pg_is_in_recovery() AS is_standby";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::sql::{NewRow, ROWS_PER_STATEMENT};
+use crate::mapping::{NewRow, ROWS_PER_STATEMENT};
 use crate::{
     Analysis, AnalysisId, AnalysisSummary, Error, IssueSeverity, IssueStatus, NewAnalysisIssue,
     NewAnalysisMetric, NewAnalysisResult, NewDependencyGraph, NewDuplicateGroup, Result,

@@ -31,6 +31,7 @@ mod system_logs;
 mod tools;
 pub(crate) mod tracking;
 mod trends;
+mod unreadable;
 mod user_sessions;
 mod users;
 
@@ -67,5 +68,6 @@ pub(crate) use tools::install_order;
 pub use tools::*;
 pub use tracking::{TrackedIssue, Tracking};
 pub use trends::*;
+pub use unreadable::Unreadable;
 pub use user_sessions::*;
 pub use users::*;

@@ -6,9 +6,9 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
+use crate::mapping::Membership;
 use crate::pagination::orders;
 use crate::schema::public::organization_members;
-use crate::sql::Membership;
 use crate::{
     Change, Organization, OrganizationId, OrganizationMemberId, OrganizationRole, User, UserId,
 };

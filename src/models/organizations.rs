@@ -103,10 +103,10 @@ impl OrganizationFilter {
             query = query.filter(organizations::subscription_plan.eq(plan));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::sql::functions::containing(search);
+            let pattern = crate::mapping::expressions::containing(search);
             query = query.filter(
-                crate::sql::functions::matches_text!(organizations::name, pattern).or(
-                    crate::sql::functions::matches_text!(organizations::slug, pattern),
+                crate::mapping::expressions::matches_text!(organizations::name, pattern).or(
+                    crate::mapping::expressions::matches_text!(organizations::slug, pattern),
                 ),
             );
         }

@@ -6,9 +6,9 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow};
 
+use crate::mapping::Membership;
 use crate::pagination::orders;
 use crate::schema::public::project_members;
-use crate::sql::Membership;
 use crate::{Change, Project, ProjectId, ProjectMemberId, ProjectRole, User, UserId};
 
 /// A user's membership of a project: a row of the design's `project_members`.

@@ -59,8 +59,8 @@ impl ProjectStatsFilter {
             query = query.filter(projects::organization_id.eq(organization_id));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::sql::functions::containing(search);
-            query = query.filter(crate::sql::functions::matches_text!(
+            let pattern = crate::mapping::expressions::containing(search);
+            query = query.filter(crate::mapping::expressions::matches_text!(
                 projects::name,
                 pattern
             ));

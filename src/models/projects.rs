@@ -185,10 +185,10 @@ impl ProjectFilter {
             query = query.filter(projects::repository_provider.eq(provider));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::sql::functions::containing(search);
+            let pattern = crate::mapping::expressions::containing(search);
             query = query.filter(
-                crate::sql::functions::matches_text!(projects::name, pattern).or(
-                    crate::sql::functions::matches_text!(projects::description, pattern),
+                crate::mapping::expressions::matches_text!(projects::name, pattern).or(
+                    crate::mapping::expressions::matches_text!(projects::description, pattern),
                 ),
             );
         }

@@ -196,11 +196,11 @@ impl SetupProfileFilter {
             query = query.filter(setup_profiles::organization_id.eq(organization_id));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::sql::functions::containing(search);
+            let pattern = crate::mapping::expressions::containing(search);
             query = query.filter(
-                crate::sql::functions::matches_text!(setup_profiles::name, pattern)
+                crate::mapping::expressions::matches_text!(setup_profiles::name, pattern)
                     .nullable()
-                    .or(crate::sql::functions::matches_text!(
+                    .or(crate::mapping::expressions::matches_text!(
                         setup_profiles::description,
                         pattern
                     )),

@@ -139,8 +139,8 @@ impl SystemLogFilter {
             query = query.filter(system_logs::user_id.eq(user_id));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::sql::functions::containing(search);
-            query = query.filter(crate::sql::functions::matches_text!(
+            let pattern = crate::mapping::expressions::containing(search);
+            query = query.filter(crate::mapping::expressions::matches_text!(
                 system_logs::message,
                 pattern
             ));

@@ -13,17 +13,7 @@ use crate::schema::setup::tools;
 use crate::{Change, Document, Error, Platform, Result, ToolCategory, ToolId};
 
 /// A tool that can be installed: a row of the design's `tools`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    QueryableByName,
-    Selectable,
-    Identifiable,
-)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable, Identifiable)]
 #[diesel(table_name = tools, check_for_backend(Pg))]
 #[non_exhaustive]
 pub struct Tool {
@@ -161,11 +151,11 @@ impl ToolFilter {
             query = query.filter(tools::is_active.eq(is_active));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::sql::functions::containing(search);
+            let pattern = crate::mapping::expressions::containing(search);
             query = query.filter(
-                crate::sql::functions::matches_text!(tools::name, pattern)
+                crate::mapping::expressions::matches_text!(tools::name, pattern)
                     .nullable()
-                    .or(crate::sql::functions::matches_text!(
+                    .or(crate::mapping::expressions::matches_text!(
                         tools::description,
                         pattern
                     )),

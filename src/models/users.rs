@@ -150,10 +150,10 @@ impl UserFilter {
             query = query.filter(users::email_verified.eq(email_verified));
         }
         if let Some(search) = &self.search {
-            let pattern = crate::sql::functions::containing(search);
+            let pattern = crate::mapping::expressions::containing(search);
             query = query.filter(
-                crate::sql::functions::matches_text!(users::name, pattern).or(
-                    crate::sql::functions::like_in_c(
+                crate::mapping::expressions::matches_text!(users::name, pattern).or(
+                    crate::mapping::expressions::like_in_c(
                         users::email,
                         pattern.into_sql::<diesel::sql_types::Text>(),
                     ),

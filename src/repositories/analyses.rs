@@ -5,11 +5,13 @@ use std::time::Duration;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::models::analysis_lifecycle::{By, Step, Transition};
+use crate::mapping::{Changes as _, NewRow as _};
+use crate::models::analysis_lifecycle::Step;
 use crate::schema::analysis::analyses;
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
-use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::analysis_lifecycle::{By, Transition};
+use crate::sql::{Sql, columns_of, delete_matching, parent_id};
 use crate::write_set::Key;
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,
@@ -288,7 +290,7 @@ impl Analyses<'_> {
             steady!(self, executor => executor.first(Transition::new(By::Holder(lease), &step)));
         match taken? {
             Some(analysis) => Ok(analysis),
-            None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
+            None => Err(lost(self.0.first(Sql(Holder(lease.analysis_id))).await?)),
         }
     }
 }
@@ -378,7 +380,8 @@ impl AnalysisRepository for Analyses<'_> {
         filter: &AnalysisFilter,
         page: &Page<AnalysisOrder>,
     ) -> Result<Paged<Analysis>> {
-        list!(self, Analysis, filter, page)
+        let rows = filter.query().select(columns_of::<Analysis>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_projects(
@@ -387,7 +390,15 @@ impl AnalysisRepository for Analyses<'_> {
         filter: &AnalysisFilter,
         page: &Page<AnalysisOrder>,
     ) -> Result<Vec<Paged<Analysis>>> {
-        list_of!(self, Analysis, analyses::project_id, ids, filter, page)
+        let rows = filter
+            .query()
+            .filter(analyses::project_id.eq(parent_id(analyses::project_id)))
+            .select(columns_of::<Analysis>());
+        let children = filter
+            .query()
+            .filter(analyses::project_id.eq_any(ids))
+            .select(analyses::project_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await
     }
 
     #[asynchronous_only]
@@ -453,7 +464,7 @@ impl AnalysisRepository for Analyses<'_> {
         let id = lease.analysis_id;
         match steady!(self, executor => renew(&executor, renewal, id), _renewed => &true)? {
             Some(lease) => Ok(lease),
-            None => Err(lost(self.0.first(Holder(lease.analysis_id)).await?)),
+            None => Err(lost(self.0.first(Sql(Holder(lease.analysis_id))).await?)),
         }
     }
 
@@ -500,7 +511,7 @@ const LATEST: (analyses::project_id, analyses::r#type) = (analyses::project_id, 
 #[repository]
 async fn renew(
     executor: &Executor<'_>,
-    renewal: Renew<'_>,
+    renewal: Sql<Renew<'_>>,
     id: AnalysisId,
 ) -> Result<Option<Lease>> {
     let lease = executor.first(renewal).await?;

@@ -9,11 +9,12 @@ use diesel::prelude::{
 use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_issues;
 use crate::sql::CountBy;
 use crate::sql::analysis_issues::ResolveMatching;
 use crate::sql::tracking::{Track, Tracked};
-use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
     AnalysisIssueOrder, Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page,
@@ -245,7 +246,7 @@ impl AnalysisIssues<'_> {
             ))
             .returning(AnalysisIssue::as_returning());
         self.0
-            .first(prepared(statement))
+            .first(cacheable(statement))
             .await?
             .ok_or(Error::NotFound {
                 what: "AnalysisIssue",
@@ -298,7 +299,8 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         filter: &AnalysisIssueFilter,
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Paged<AnalysisIssue>> {
-        list!(self, AnalysisIssue, filter, page)
+        let rows = filter.query().select(columns_of::<AnalysisIssue>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_analyses(
@@ -307,14 +309,15 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         filter: &AnalysisIssueFilter,
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Vec<Paged<AnalysisIssue>>> {
-        list_of!(
-            self,
-            AnalysisIssue,
-            analysis_issues::analysis_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(analysis_issues::analysis_id.eq(parent_id(analysis_issues::analysis_id)))
+            .select(columns_of::<AnalysisIssue>());
+        let children = filter
+            .query()
+            .filter(analysis_issues::analysis_id.eq_any(ids))
+            .select(analysis_issues::analysis_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }
 
     #[asynchronous_only]
@@ -364,7 +367,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
             ))
             .returning(AnalysisIssue::as_returning());
         self.0
-            .first(prepared(statement))
+            .first(cacheable(statement))
             .await?
             .ok_or(Error::NotFound {
                 what: "AnalysisIssue",

@@ -3,9 +3,10 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_metrics;
 use crate::sql::analysis_metrics::LatestOfProject;
-use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{columns_of, delete_matching, parent_id};
 use crate::{
     AnalysisId, AnalysisMetric, AnalysisMetricChanges, AnalysisMetricFilter, AnalysisMetricId,
     AnalysisMetricOrder, Error, NewAnalysisMetric, Page, Paged, ProjectId, Result,
@@ -184,7 +185,8 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         filter: &AnalysisMetricFilter,
         page: &Page<AnalysisMetricOrder>,
     ) -> Result<Paged<AnalysisMetric>> {
-        list!(self, AnalysisMetric, filter, page)
+        let rows = filter.query().select(columns_of::<AnalysisMetric>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_analyses(
@@ -193,14 +195,15 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         filter: &AnalysisMetricFilter,
         page: &Page<AnalysisMetricOrder>,
     ) -> Result<Vec<Paged<AnalysisMetric>>> {
-        list_of!(
-            self,
-            AnalysisMetric,
-            analysis_metrics::analysis_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(analysis_metrics::analysis_id.eq(parent_id(analysis_metrics::analysis_id)))
+            .select(columns_of::<AnalysisMetric>());
+        let children = filter
+            .query()
+            .filter(analysis_metrics::analysis_id.eq_any(ids))
+            .select(analysis_metrics::analysis_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }
 
     #[asynchronous_only]

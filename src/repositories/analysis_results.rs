@@ -3,8 +3,9 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_results;
-use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{columns_of, delete_matching, parent_id};
 use crate::{
     AnalysisId, AnalysisResult, AnalysisResultChanges, AnalysisResultFilter, AnalysisResultId,
     AnalysisResultOrder, Error, NewAnalysisResult, Page, Paged, Result,
@@ -149,7 +150,8 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         filter: &AnalysisResultFilter,
         page: &Page<AnalysisResultOrder>,
     ) -> Result<Paged<AnalysisResult>> {
-        list!(self, AnalysisResult, filter, page)
+        let rows = filter.query().select(columns_of::<AnalysisResult>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_analyses(
@@ -158,14 +160,15 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         filter: &AnalysisResultFilter,
         page: &Page<AnalysisResultOrder>,
     ) -> Result<Vec<Paged<AnalysisResult>>> {
-        list_of!(
-            self,
-            AnalysisResult,
-            analysis_results::analysis_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(analysis_results::analysis_id.eq(parent_id(analysis_results::analysis_id)))
+            .select(columns_of::<AnalysisResult>());
+        let children = filter
+            .query()
+            .filter(analysis_results::analysis_id.eq_any(ids))
+            .select(analysis_results::analysis_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }
 
     #[asynchronous_only]

@@ -4,9 +4,11 @@ use chrono::Utc;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::models::partitions::{InMonths, when_run, window};
+use crate::mapping::NewRow as _;
+use crate::models::partitions::window;
 use crate::schema::audit::audit_logs;
-use crate::sql::NewRow as _;
+use crate::sql::partitions::{InMonths, when_run};
+use crate::sql::{columns_of, parent_id};
 use crate::{
     AuditLog, AuditLogFilter, AuditLogId, AuditLogOrder, NewAuditLog, OrganizationId, Page, Paged,
     Result, UserId,
@@ -177,7 +179,9 @@ impl AuditLogRepository for AuditLogs<'_> {
         filter: &AuditLogFilter,
         page: &Page<AuditLogOrder>,
     ) -> Result<Paged<AuditLog>> {
-        list_log!(self, AuditLog, filter, page)
+        let rows = filter.query().select(columns_of::<AuditLog>());
+        let total = filter.query().count();
+        page_of_log(&self.0, page, filter.names_times_only(), rows, total).await
     }
 
     async fn list_of_organizations(
@@ -186,14 +190,18 @@ impl AuditLogRepository for AuditLogs<'_> {
         filter: &AuditLogFilter,
         page: &Page<AuditLogOrder>,
     ) -> Result<Vec<Paged<AuditLog>>> {
-        list_of!(
-            self,
-            AuditLog,
-            audit_logs::organization_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(audit_logs::organization_id.eq(parent_id(audit_logs::organization_id)))
+            .select(columns_of::<AuditLog>());
+        let children = filter
+            .query()
+            .filter(audit_logs::organization_id.eq_any(ids))
+            .select(audit_logs::organization_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| {
+            row.organization_id
+        })
+        .await
     }
 
     async fn list_of_users(
@@ -202,7 +210,15 @@ impl AuditLogRepository for AuditLogs<'_> {
         filter: &AuditLogFilter,
         page: &Page<AuditLogOrder>,
     ) -> Result<Vec<Paged<AuditLog>>> {
-        list_of!(self, AuditLog, audit_logs::user_id, ids, filter, page)
+        let rows = filter
+            .query()
+            .filter(audit_logs::user_id.eq(parent_id(audit_logs::user_id)))
+            .select(columns_of::<AuditLog>());
+        let children = filter
+            .query()
+            .filter(audit_logs::user_id.eq_any(ids))
+            .select(audit_logs::user_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }
 
     #[asynchronous_only]

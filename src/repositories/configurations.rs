@@ -6,8 +6,9 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::secrets::{HasSecrets, seal};
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::configurations;
-use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{columns_of, delete_matching, parent_id};
 use crate::types::protected::{KeyProvider, Place};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
@@ -323,8 +324,9 @@ impl ConfigurationRepository for Configurations<'_> {
         filter: &ConfigurationFilter,
         page: &Page<ConfigurationOrder>,
     ) -> Result<Paged<Configuration>> {
-        let rows: Result<Paged<Configuration>> = list!(self, Configuration, filter, page);
-        Ok(rows?.opened(&self.0))
+        let rows = filter.query().select(columns_of::<Configuration>());
+        let rows = page_of(&self.0, page, rows, filter.query().count()).await?;
+        Ok(rows.opened(&self.0))
     }
 
     async fn list_of_organizations(
@@ -333,15 +335,19 @@ impl ConfigurationRepository for Configurations<'_> {
         filter: &ConfigurationFilter,
         page: &Page<ConfigurationOrder>,
     ) -> Result<Vec<Paged<Configuration>>> {
-        let pages: Result<Vec<Paged<Configuration>>> = list_of!(
-            self,
-            Configuration,
-            configurations::organization_id,
-            ids,
-            filter,
-            page
-        );
-        Ok(pages?.opened(&self.0))
+        let rows = filter
+            .query()
+            .filter(configurations::organization_id.eq(parent_id(configurations::organization_id)))
+            .select(columns_of::<Configuration>());
+        let children = filter
+            .query()
+            .filter(configurations::organization_id.eq_any(ids))
+            .select(configurations::organization_id);
+        let pages = pages_of_each(&self.0, ids, page, rows, children, |row| {
+            row.organization_id
+        })
+        .await?;
+        Ok(pages.opened(&self.0))
     }
 
     async fn list_of_projects(
@@ -350,15 +356,16 @@ impl ConfigurationRepository for Configurations<'_> {
         filter: &ConfigurationFilter,
         page: &Page<ConfigurationOrder>,
     ) -> Result<Vec<Paged<Configuration>>> {
-        let pages: Result<Vec<Paged<Configuration>>> = list_of!(
-            self,
-            Configuration,
-            configurations::project_id,
-            ids,
-            filter,
-            page
-        );
-        Ok(pages?.opened(&self.0))
+        let rows = filter
+            .query()
+            .filter(configurations::project_id.eq(parent_id(configurations::project_id)))
+            .select(columns_of::<Configuration>());
+        let children = filter
+            .query()
+            .filter(configurations::project_id.eq_any(ids))
+            .select(configurations::project_id);
+        let pages = pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await?;
+        Ok(pages.opened(&self.0))
     }
 
     #[asynchronous_only]

@@ -7,7 +7,7 @@ use crate::schema::cache::project_stats;
 use crate::schema::public::{project_members, projects, users};
 use crate::sql::dashboard::{NewestOfTypes, OpenIssues};
 use crate::sql::trends::TrendsOf;
-use crate::sql::{Rows, RowsOf, columns_of};
+use crate::sql::{ArraySubquery, Rows, Sql, columns_of};
 use crate::{
     Analysis, Dashboard, DashboardMember, DashboardOptions, IssueSeverity, MetricTrend,
     PlacedPoint, Project, ProjectId, ProjectStats, Result, TrendPoint,
@@ -84,24 +84,24 @@ impl DashboardRepository for Dashboards<'_> {
             ));
 
         let answer = diesel::select((
-            RowsOf(
+            ArraySubquery(
                 projects::table
                     .find(project_id)
                     .select(columns_of::<Project>()),
             ),
-            RowsOf(members),
-            RowsOf(
+            ArraySubquery(members),
+            ArraySubquery(
                 project_stats::table
                     .find(project_id)
                     .select(columns_of::<ProjectStats>()),
             ),
-            RowsOf(NewestOfTypes::new(project_id)),
-            RowsOf(OpenIssues(project_id)),
-            RowsOf(TrendsOf {
+            ArraySubquery(NewestOfTypes::new(project_id)),
+            ArraySubquery(Sql(OpenIssues(project_id))),
+            ArraySubquery(Sql(TrendsOf {
                 project_id,
                 metric_names: &metric_names,
                 days_back: options.days,
-            }),
+            })),
         ));
         let (
             Rows(mut projects),

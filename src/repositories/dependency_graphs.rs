@@ -3,8 +3,9 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::dependency_graphs;
-use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{columns_of, delete_matching, parent_id};
 use crate::{
     AnalysisId, DependencyGraph, DependencyGraphChanges, DependencyGraphFilter, DependencyGraphId,
     DependencyGraphOrder, Error, NewDependencyGraph, Page, Paged, ProjectId, Result,
@@ -193,7 +194,8 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         filter: &DependencyGraphFilter,
         page: &Page<DependencyGraphOrder>,
     ) -> Result<Paged<DependencyGraph>> {
-        list!(self, DependencyGraph, filter, page)
+        let rows = filter.query().select(columns_of::<DependencyGraph>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_projects(
@@ -202,14 +204,15 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         filter: &DependencyGraphFilter,
         page: &Page<DependencyGraphOrder>,
     ) -> Result<Vec<Paged<DependencyGraph>>> {
-        list_of!(
-            self,
-            DependencyGraph,
-            dependency_graphs::project_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(dependency_graphs::project_id.eq(parent_id(dependency_graphs::project_id)))
+            .select(columns_of::<DependencyGraph>());
+        let children = filter
+            .query()
+            .filter(dependency_graphs::project_id.eq_any(ids))
+            .select(dependency_graphs::project_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await
     }
 
     async fn list_of_analyses(
@@ -218,14 +221,15 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         filter: &DependencyGraphFilter,
         page: &Page<DependencyGraphOrder>,
     ) -> Result<Vec<Paged<DependencyGraph>>> {
-        list_of!(
-            self,
-            DependencyGraph,
-            dependency_graphs::analysis_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(dependency_graphs::analysis_id.eq(parent_id(dependency_graphs::analysis_id)))
+            .select(columns_of::<DependencyGraph>());
+        let children = filter
+            .query()
+            .filter(dependency_graphs::analysis_id.eq_any(ids))
+            .select(dependency_graphs::analysis_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }
 
     #[asynchronous_only]

@@ -3,8 +3,9 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::duplicate_groups;
-use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{columns_of, delete_matching, parent_id};
 use crate::{
     AnalysisId, DuplicateGroup, DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId,
     DuplicateGroupOrder, Error, NewDuplicateGroup, Page, Paged, Result,
@@ -167,7 +168,8 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
         filter: &DuplicateGroupFilter,
         page: &Page<DuplicateGroupOrder>,
     ) -> Result<Paged<DuplicateGroup>> {
-        list!(self, DuplicateGroup, filter, page)
+        let rows = filter.query().select(columns_of::<DuplicateGroup>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_analyses(
@@ -176,14 +178,15 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
         filter: &DuplicateGroupFilter,
         page: &Page<DuplicateGroupOrder>,
     ) -> Result<Vec<Paged<DuplicateGroup>>> {
-        list_of!(
-            self,
-            DuplicateGroup,
-            duplicate_groups::analysis_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(duplicate_groups::analysis_id.eq(parent_id(duplicate_groups::analysis_id)))
+            .select(columns_of::<DuplicateGroup>());
+        let children = filter
+            .query()
+            .filter(duplicate_groups::analysis_id.eq_any(ids))
+            .select(duplicate_groups::analysis_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }
 
     #[asynchronous_only]

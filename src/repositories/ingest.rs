@@ -5,10 +5,11 @@ use std::fmt;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::mapping::NewRow as _;
 use crate::schema::analysis::{analyses, analysis_leases, dependency_graphs};
 use crate::sql::analysis_leases::{Holder, lost};
 use crate::sql::ingest::Completion;
-use crate::sql::{InsertMany, NewRow as _};
+use crate::sql::{InsertMany, Sql};
 use crate::{
     Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Error, IngestCounts, Ingested, Json,
     Lease, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewDependencyGraph,
@@ -305,7 +306,7 @@ async fn lock_claimed(executor: &Executor<'_>, lease: &Lease) -> Result<Analysis
     if executor.first(fence).await? == Some(lease.fence) {
         return Ok(analysis);
     }
-    Err(lost(executor.first(Holder(lease.analysis_id)).await?))
+    Err(lost(executor.first(Sql(Holder(lease.analysis_id))).await?))
 }
 
 /// Writes the rows of one analysis, table by table.

@@ -7,8 +7,9 @@ use diesel::sql_types::{Bool, Timestamptz};
 
 use super::secrets::{HasSecrets, seal};
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::integrations;
-use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
 use crate::types::protected::{KeyProvider, Place};
 use crate::{
     Change, Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId,
@@ -180,8 +181,9 @@ impl IntegrationRepository for Integrations<'_> {
         filter: &IntegrationFilter,
         page: &Page<IntegrationOrder>,
     ) -> Result<Paged<Integration>> {
-        let rows: Result<Paged<Integration>> = list!(self, Integration, filter, page);
-        Ok(rows?.opened(&self.0))
+        let rows = filter.query().select(columns_of::<Integration>());
+        let rows = page_of(&self.0, page, rows, filter.query().count()).await?;
+        Ok(rows.opened(&self.0))
     }
 
     async fn list_of_organizations(
@@ -190,15 +192,19 @@ impl IntegrationRepository for Integrations<'_> {
         filter: &IntegrationFilter,
         page: &Page<IntegrationOrder>,
     ) -> Result<Vec<Paged<Integration>>> {
-        let pages: Result<Vec<Paged<Integration>>> = list_of!(
-            self,
-            Integration,
-            integrations::organization_id,
-            ids,
-            filter,
-            page
-        );
-        Ok(pages?.opened(&self.0))
+        let rows = filter
+            .query()
+            .filter(integrations::organization_id.eq(parent_id(integrations::organization_id)))
+            .select(columns_of::<Integration>());
+        let children = filter
+            .query()
+            .filter(integrations::organization_id.eq_any(ids))
+            .select(integrations::organization_id);
+        let pages = pages_of_each(&self.0, ids, page, rows, children, |row| {
+            row.organization_id
+        })
+        .await?;
+        Ok(pages.opened(&self.0))
     }
 
     async fn list_of_projects(
@@ -207,15 +213,16 @@ impl IntegrationRepository for Integrations<'_> {
         filter: &IntegrationFilter,
         page: &Page<IntegrationOrder>,
     ) -> Result<Vec<Paged<Integration>>> {
-        let pages: Result<Vec<Paged<Integration>>> = list_of!(
-            self,
-            Integration,
-            integrations::project_id,
-            ids,
-            filter,
-            page
-        );
-        Ok(pages?.opened(&self.0))
+        let rows = filter
+            .query()
+            .filter(integrations::project_id.eq(parent_id(integrations::project_id)))
+            .select(columns_of::<Integration>());
+        let children = filter
+            .query()
+            .filter(integrations::project_id.eq_any(ids))
+            .select(integrations::project_id);
+        let pages = pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await?;
+        Ok(pages.opened(&self.0))
     }
 
     #[asynchronous_only]
@@ -260,7 +267,7 @@ impl IntegrationRepository for Integrations<'_> {
                 integrations::last_sync_at.eq(last_sync_at),
             ))
             .returning(Integration::as_returning());
-        let row: Option<Integration> = self.0.first(prepared(statement)).await?;
+        let row: Option<Integration> = self.0.first(cacheable(statement)).await?;
         row.opened(&self.0).ok_or(Error::NotFound {
             what: "Integration",
         })

@@ -4,7 +4,8 @@ use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 
 use super::*;
-use crate::sql::{Membership, RemoveMembers, Removed, remove_members as statement};
+use crate::mapping::Membership;
+use crate::sql::{RemoveMembers, Removed, Sql, remove_members as statement};
 use crate::write_set::Touches;
 use crate::{Error, Result};
 
@@ -23,7 +24,7 @@ where
     M: Membership,
     Q: QueryFragment<Pg> + QueryId,
     T: Touches + Send,
-    RemoveMembers<M, Q>: QueryId + Send,
+    Sql<RemoveMembers<M, Q>>: Send,
 {
     let write = Write::begin(executor).await?;
     let outcome: Result<Removed> = write.executor().one(statement::<M, Q>(members)).await;

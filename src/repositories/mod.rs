@@ -5,9 +5,9 @@
 //! difference.
 
 use super::*;
-use crate::pagination::Order as _;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
 use members::remove_members;
+use pages::{page_of, page_of_log, pages_of_each};
 use writing::Write;
 
 /// The number of tries of a conditional transition whose condition holds when it is checked
@@ -68,93 +68,6 @@ macro_rules! steady {
     }};
 }
 
-/// Returns one page of a filter's rows. `$counted` is the filter's method that counts them, if that
-/// is not `query`.
-#[repository]
-macro_rules! list {
-    ($self:ident, $row:ident, $filter:expr, $page:expr) => {
-        list!($self, $row, $filter, $page, query)
-    };
-    ($self:ident, $row:ident, $filter:expr, $page:expr, $counted:ident) => {{
-        let filter = $filter;
-        let rows = filter.query().select(crate::sql::columns_of::<$row>());
-        page!($self, $row, $page, rows, filter.$counted().count())
-    }};
-}
-
-/// Returns one page of a query's rows. The same statement counts the total if the page requests it.
-#[repository]
-macro_rules! page {
-    ($self:ident, $row:ident, $page:expr, $rows:expr, $total:expr) => {{
-        let page = $page;
-        answer!(
-            $self,
-            $row,
-            page,
-            crate::pagination::Order::start(page, $rows)?,
-            $total
-        )
-    }};
-}
-
-/// Returns one page of a log. If the filter names only times, the server can reuse the plan.
-#[repository]
-macro_rules! list_log {
-    ($self:ident, $row:ident, $filter:expr, $page:expr) => {{
-        let (filter, page) = ($filter, $page);
-        let rows = filter.query().select(crate::sql::columns_of::<$row>());
-        if filter.names_times_only() {
-            let rows = crate::pagination::Order::sort(page, rows)?;
-            let rows = crate::sql::at_most(page.rows_to_fetch()?, rows);
-            answer!($self, $row, page, rows, filter.query().count())
-        } else {
-            page!($self, $row, page, rows, filter.query().count())
-        }
-    }};
-}
-
-/// Returns the page that a query reads, with the total if the page requests it.
-#[repository]
-macro_rules! answer {
-    ($self:ident, $row:ident, $page:ident, $query:expr, $total:expr) => {{
-        use crate::sql::{Rows, RowsOf, ValueOf};
-        let (page, query) = ($page, $query);
-        let (rows, total) = if page.wants_total() {
-            let both = diesel::select((RowsOf(query), ValueOf($total)));
-            let (Rows(rows), total) = $self.0.one::<_, (Rows<$row>, i64)>(both).await?;
-            (rows, Some(total))
-        } else {
-            ($self.0.load::<_, $row>(query).await?, None)
-        };
-        Ok(page.answer(rows, total, |row| page.sort().cursor(row)))
-    }};
-}
-
-/// Returns one page for each parent that `$table::$parent` refers to, with one statement. It also
-/// counts the totals if the page requests them.
-#[repository]
-macro_rules! list_of {
-    ($self:ident, $row:ident, $table:ident::$parent:ident, $ids:expr, $filter:expr, $page:expr) => {{
-        use crate::sql::{Rows, RowsOf, page_of_each, pages_of_each, parent_id, prepared};
-        let (ids, filter, page) = ($ids, $filter, $page);
-        let rows = filter
-            .query()
-            .filter($table::$parent.eq(parent_id($table::$parent)))
-            .select(crate::sql::columns_of::<$row>());
-        let query = page_of_each(ids, crate::pagination::Order::start(page, rows)?);
-        let (rows, totals) = if page.wants_total() {
-            let children = filter.query().filter($table::$parent.eq_any(ids));
-            let totals = crate::sql::CountBy::new(children.select($table::$parent));
-            let both = prepared(diesel::select((RowsOf(query), RowsOf(totals))));
-            let (Rows(rows), Rows(totals)) = $self.0.one::<_, (Rows<$row>, Rows<_>)>(both).await?;
-            (rows, Some(totals))
-        } else {
-            ($self.0.load::<_, $row>(query).await?, None)
-        };
-        Ok(pages_of_each(ids, page, rows, |row| row.$parent, totals))
-    }};
-}
-
 mod analyses;
 mod analysis_issues;
 mod analysis_metrics;
@@ -170,6 +83,7 @@ mod integrations;
 mod members;
 mod organization_members;
 mod organizations;
+mod pages;
 mod partitions;
 mod project_members;
 mod project_stats;

@@ -3,8 +3,9 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::mapping::{Changes as _, Membership as _, NewRow as _};
 use crate::schema::public::organization_members;
-use crate::sql::{Changes as _, Membership as _, NewRow as _, change_member, upsert_member};
+use crate::sql::{change_member, columns_of, parent_id, upsert_member};
 use crate::write_set::{Everything, Key};
 use crate::{
     Error, NewOrganizationMember, OrganizationId, OrganizationMember, OrganizationMemberChanges,
@@ -278,7 +279,8 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         filter: &OrganizationMemberFilter,
         page: &Page<OrganizationMemberOrder>,
     ) -> Result<Paged<OrganizationMember>> {
-        list!(self, OrganizationMember, filter, page)
+        let rows = filter.query().select(columns_of::<OrganizationMember>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_organizations(
@@ -287,14 +289,21 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         filter: &OrganizationMemberFilter,
         page: &Page<OrganizationMemberOrder>,
     ) -> Result<Vec<Paged<OrganizationMember>>> {
-        list_of!(
-            self,
-            OrganizationMember,
-            organization_members::organization_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(
+                organization_members::organization_id
+                    .eq(parent_id(organization_members::organization_id)),
+            )
+            .select(columns_of::<OrganizationMember>());
+        let children = filter
+            .query()
+            .filter(organization_members::organization_id.eq_any(ids))
+            .select(organization_members::organization_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| {
+            row.organization_id
+        })
+        .await
     }
 
     async fn list_of_users(
@@ -303,14 +312,15 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         filter: &OrganizationMemberFilter,
         page: &Page<OrganizationMemberOrder>,
     ) -> Result<Vec<Paged<OrganizationMember>>> {
-        list_of!(
-            self,
-            OrganizationMember,
-            organization_members::user_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(organization_members::user_id.eq(parent_id(organization_members::user_id)))
+            .select(columns_of::<OrganizationMember>());
+        let children = filter
+            .query()
+            .filter(organization_members::user_id.eq_any(ids))
+            .select(organization_members::user_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }
 
     #[asynchronous_only]

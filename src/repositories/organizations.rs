@@ -3,9 +3,10 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::{organization_members, organizations, projects};
 use crate::sql::functions::merged;
-use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::sql::{cacheable, columns_of, delete_matching};
 use crate::write_set::{Everything, Key};
 use crate::{
     Document, Error, NewOrganization, Organization, OrganizationChanges, OrganizationFilter,
@@ -201,7 +202,8 @@ impl OrganizationRepository for Organizations<'_> {
         filter: &OrganizationFilter,
         page: &Page<OrganizationOrder>,
     ) -> Result<Paged<Organization>> {
-        list!(self, Organization, filter, page)
+        let rows = filter.query().select(columns_of::<Organization>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     #[asynchronous_only]
@@ -251,7 +253,7 @@ impl OrganizationRepository for Organizations<'_> {
             .set(merged)
             .returning(Organization::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(prepared(statement)).await;
+        let outcome = write.executor().first(cacheable(statement)).await;
         write.finish(outcome).await?.ok_or(Error::NotFound {
             what: "Organization",
         })
@@ -296,7 +298,7 @@ async fn delete_organization(executor: &Executor<'_>, id: OrganizationId) -> Res
         for project in executor.load::<_, ProjectId>(projects).await? {
             touch_project(executor, project).await?;
         }
-        executor.record_write(&Key::Configurations(id.into()));
+        executor.record_write(&Key::OrganizationConfigurations(id));
         executor.record_write(&Key::Organization(id));
     }
     let statement = diesel::delete(organizations::table.find(id));

@@ -5,9 +5,10 @@ use diesel::sql_query;
 use diesel::sql_types::{Bool, Date, Integer, Nullable, Text};
 
 use super::*;
-use crate::models::partitions::{
-    Answer, IS_THERE, LIST, LOCK_TIMEOUT, LogTable, MAKE, MISSING, MOST_MONTHS_AHEAD, MissingMonth,
-    Number, Partition, PartitionHealth, PartitionRow, Spared, with_lock_timeout,
+use crate::models::partitions::{LogTable, MOST_MONTHS_AHEAD, Partition, PartitionHealth};
+use crate::sql::partitions::{
+    Answer, IS_THERE, LIST, LOCK_TIMEOUT, MAKE, MISSING, MissingMonth, Number, PartitionRow,
+    Spared, with_lock_timeout,
 };
 use crate::{Error, Result};
 

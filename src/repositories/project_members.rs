@@ -3,8 +3,9 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::mapping::{Changes as _, Membership as _, NewRow as _};
 use crate::schema::public::project_members;
-use crate::sql::{Changes as _, Membership as _, NewRow as _, change_member, upsert_member};
+use crate::sql::{change_member, columns_of, parent_id, upsert_member};
 use crate::write_set::{Everything, Key};
 use crate::{
     Error, NewProjectMember, Page, Paged, ProjectId, ProjectMember, ProjectMemberChanges,
@@ -254,7 +255,8 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         filter: &ProjectMemberFilter,
         page: &Page<ProjectMemberOrder>,
     ) -> Result<Paged<ProjectMember>> {
-        list!(self, ProjectMember, filter, page)
+        let rows = filter.query().select(columns_of::<ProjectMember>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_projects(
@@ -263,14 +265,15 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         filter: &ProjectMemberFilter,
         page: &Page<ProjectMemberOrder>,
     ) -> Result<Vec<Paged<ProjectMember>>> {
-        list_of!(
-            self,
-            ProjectMember,
-            project_members::project_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(project_members::project_id.eq(parent_id(project_members::project_id)))
+            .select(columns_of::<ProjectMember>());
+        let children = filter
+            .query()
+            .filter(project_members::project_id.eq_any(ids))
+            .select(project_members::project_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await
     }
 
     async fn list_of_users(
@@ -279,14 +282,15 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         filter: &ProjectMemberFilter,
         page: &Page<ProjectMemberOrder>,
     ) -> Result<Vec<Paged<ProjectMember>>> {
-        list_of!(
-            self,
-            ProjectMember,
-            project_members::user_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(project_members::user_id.eq(parent_id(project_members::user_id)))
+            .select(columns_of::<ProjectMember>());
+        let children = filter
+            .query()
+            .filter(project_members::user_id.eq_any(ids))
+            .select(project_members::user_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }
 
     #[asynchronous_only]

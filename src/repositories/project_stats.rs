@@ -5,6 +5,7 @@ use diesel::prelude::{QueryDsl, SelectableHelper};
 use super::*;
 use crate::schema::cache::project_stats;
 use crate::sql::project_stats::StatsOf;
+use crate::sql::{Sql, columns_of};
 use crate::{Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result};
 
 /// Reads the statistics of active projects.
@@ -67,9 +68,9 @@ impl ProjectStatsRepository for ProjectStatsView<'_> {
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<ProjectStats>>> {
         let rows: Vec<ProjectStats> = if ids.len() < MANY {
-            self.0.load(StatsOf::<false> { ids }).await?
+            self.0.load(Sql(StatsOf::<false> { ids })).await?
         } else {
-            self.0.load(StatsOf::<true> { ids }).await?
+            self.0.load(Sql(StatsOf::<true> { ids })).await?
         };
         Ok(in_order_of(ids, rows, |row| row.id))
     }
@@ -79,7 +80,8 @@ impl ProjectStatsRepository for ProjectStatsView<'_> {
         filter: &ProjectStatsFilter,
         page: &Page<ProjectStatsOrder>,
     ) -> Result<Paged<ProjectStats>> {
-        list!(self, ProjectStats, filter, page, projects)
+        let rows = filter.query().select(columns_of::<ProjectStats>());
+        page_of(&self.0, page, rows, filter.projects().count()).await
     }
 
     async fn count(&self, filter: &ProjectStatsFilter) -> Result<i64> {

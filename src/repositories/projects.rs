@@ -8,9 +8,10 @@ use diesel::prelude::{
 use diesel::sql_types::Timestamptz;
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::{organization_members, project_members, projects};
 use crate::sql::functions::merged;
-use crate::sql::{Changes as _, NewRow as _, columns_of, delete_matching, prepared};
+use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
 use crate::write_set::{Everything, Key};
 use crate::{
     AnalysisType, Document, Error, NewProject, OrganizationId, OrganizationRole, Page, Paged,
@@ -284,7 +285,8 @@ impl ProjectRepository for Projects<'_> {
         filter: &ProjectFilter,
         page: &Page<ProjectOrder>,
     ) -> Result<Paged<Project>> {
-        list!(self, Project, filter, page)
+        let rows = filter.query().select(columns_of::<Project>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_organizations(
@@ -293,7 +295,18 @@ impl ProjectRepository for Projects<'_> {
         filter: &ProjectFilter,
         page: &Page<ProjectOrder>,
     ) -> Result<Vec<Paged<Project>>> {
-        list_of!(self, Project, projects::organization_id, ids, filter, page)
+        let rows = filter
+            .query()
+            .filter(projects::organization_id.eq(parent_id(projects::organization_id)))
+            .select(columns_of::<Project>());
+        let children = filter
+            .query()
+            .filter(projects::organization_id.eq_any(ids))
+            .select(projects::organization_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| {
+            row.organization_id
+        })
+        .await
     }
 
     async fn list_of_users(
@@ -302,7 +315,15 @@ impl ProjectRepository for Projects<'_> {
         filter: &ProjectFilter,
         page: &Page<ProjectOrder>,
     ) -> Result<Vec<Paged<Project>>> {
-        list_of!(self, Project, projects::created_by, ids, filter, page)
+        let rows = filter
+            .query()
+            .filter(projects::created_by.eq(parent_id(projects::created_by)))
+            .select(columns_of::<Project>());
+        let children = filter
+            .query()
+            .filter(projects::created_by.eq_any(ids))
+            .select(projects::created_by);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.created_by).await
     }
 
     async fn visible_to(
@@ -312,7 +333,7 @@ impl ProjectRepository for Projects<'_> {
         page: &Page<ProjectOrder>,
     ) -> Result<Paged<Project>> {
         let rows = visible(user_id, filter).select(columns_of::<Project>());
-        page!(self, Project, page, rows, visible(user_id, filter).count())
+        page_of(&self.0, page, rows, visible(user_id, filter).count()).await
     }
 
     #[asynchronous_only]
@@ -344,7 +365,7 @@ impl ProjectRepository for Projects<'_> {
             .set(projects::status.eq(ProjectStatus::Archived))
             .returning(Project::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(prepared(statement)).await;
+        let outcome = write.executor().first(cacheable(statement)).await;
         match write.finish(outcome).await? {
             Some(project) => Ok(project),
             None if self.exists(id).await? => Err(Error::illegal_transition(
@@ -374,7 +395,7 @@ impl ProjectRepository for Projects<'_> {
             .set(now)
             .returning(Project::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(prepared(statement)).await;
+        let outcome = write.executor().first(cacheable(statement)).await;
         write
             .finish(outcome)
             .await?
@@ -391,7 +412,7 @@ impl ProjectRepository for Projects<'_> {
             .set(merged)
             .returning(Project::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(prepared(statement)).await;
+        let outcome = write.executor().first(cacheable(statement)).await;
         write
             .finish(outcome)
             .await?
@@ -440,7 +461,7 @@ pub(super) async fn touch_project(executor: &Executor<'_>, id: ProjectId) -> Res
     for &r#type in AnalysisType::ALL {
         executor.record_write(&Key::LatestAnalysis(id, r#type));
     }
-    executor.record_write(&Key::Configurations(id.into()));
+    executor.record_write(&Key::ProjectConfigurations(id));
     executor.record_write(&Key::Project(id));
     Ok(())
 }

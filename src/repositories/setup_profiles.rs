@@ -3,8 +3,9 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::setup_profiles;
-use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::{columns_of, delete_matching, parent_id};
 use crate::{
     Error, NewSetupProfile, OrganizationId, Page, Paged, ProfileVisibility, Result, SetupProfile,
     SetupProfileChanges, SetupProfileFilter, SetupProfileId, SetupProfileOrder, UserId,
@@ -209,7 +210,8 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         filter: &SetupProfileFilter,
         page: &Page<SetupProfileOrder>,
     ) -> Result<Paged<SetupProfile>> {
-        list!(self, SetupProfile, filter, page)
+        let rows = filter.query().select(columns_of::<SetupProfile>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_organizations(
@@ -218,14 +220,18 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         filter: &SetupProfileFilter,
         page: &Page<SetupProfileOrder>,
     ) -> Result<Vec<Paged<SetupProfile>>> {
-        list_of!(
-            self,
-            SetupProfile,
-            setup_profiles::organization_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(setup_profiles::organization_id.eq(parent_id(setup_profiles::organization_id)))
+            .select(columns_of::<SetupProfile>());
+        let children = filter
+            .query()
+            .filter(setup_profiles::organization_id.eq_any(ids))
+            .select(setup_profiles::organization_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| {
+            row.organization_id
+        })
+        .await
     }
 
     async fn list_of_users(
@@ -234,14 +240,15 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         filter: &SetupProfileFilter,
         page: &Page<SetupProfileOrder>,
     ) -> Result<Vec<Paged<SetupProfile>>> {
-        list_of!(
-            self,
-            SetupProfile,
-            setup_profiles::created_by,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(setup_profiles::created_by.eq(parent_id(setup_profiles::created_by)))
+            .select(columns_of::<SetupProfile>());
+        let children = filter
+            .query()
+            .filter(setup_profiles::created_by.eq_any(ids))
+            .select(setup_profiles::created_by);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.created_by).await
     }
 
     #[asynchronous_only]

@@ -3,9 +3,11 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::models::setup_lifecycle::{AppendLog, SessionAction, TakeSession};
+use crate::mapping::{Changes as _, NewRow as _};
+use crate::models::setup_lifecycle::SessionAction;
 use crate::schema::setup::setup_sessions;
-use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::setup_lifecycle::{AppendLog, TakeSession};
+use crate::sql::{Sql, columns_of, delete_matching, parent_id};
 use crate::{
     Document, Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession,
     SetupSessionChanges, SetupSessionFilter, SetupSessionId, SetupSessionOrder, UserId,
@@ -236,7 +238,8 @@ impl SetupSessionRepository for SetupSessions<'_> {
         filter: &SetupSessionFilter,
         page: &Page<SetupSessionOrder>,
     ) -> Result<Paged<SetupSession>> {
-        list!(self, SetupSession, filter, page)
+        let rows = filter.query().select(columns_of::<SetupSession>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_profiles(
@@ -245,14 +248,15 @@ impl SetupSessionRepository for SetupSessions<'_> {
         filter: &SetupSessionFilter,
         page: &Page<SetupSessionOrder>,
     ) -> Result<Vec<Paged<SetupSession>>> {
-        list_of!(
-            self,
-            SetupSession,
-            setup_sessions::profile_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(setup_sessions::profile_id.eq(parent_id(setup_sessions::profile_id)))
+            .select(columns_of::<SetupSession>());
+        let children = filter
+            .query()
+            .filter(setup_sessions::profile_id.eq_any(ids))
+            .select(setup_sessions::profile_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.profile_id).await
     }
 
     async fn list_of_users(
@@ -261,14 +265,15 @@ impl SetupSessionRepository for SetupSessions<'_> {
         filter: &SetupSessionFilter,
         page: &Page<SetupSessionOrder>,
     ) -> Result<Vec<Paged<SetupSession>>> {
-        list_of!(
-            self,
-            SetupSession,
-            setup_sessions::user_id,
-            ids,
-            filter,
-            page
-        )
+        let rows = filter
+            .query()
+            .filter(setup_sessions::user_id.eq(parent_id(setup_sessions::user_id)))
+            .select(columns_of::<SetupSession>());
+        let children = filter
+            .query()
+            .filter(setup_sessions::user_id.eq_any(ids))
+            .select(setup_sessions::user_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }
 
     #[asynchronous_only]
@@ -308,7 +313,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
     async fn append_log(&self, id: SetupSessionId, entry: Document) -> Result<()> {
         let entry = entry.in_array();
         crate::validation::check(&entry, "logs", None)?;
-        let statement = AppendLog::Session(id, &entry);
+        let statement = Sql(AppendLog::Session(id, &entry));
         match self.0.execute(statement).await? {
             0 => Err(Error::NotFound {
                 what: "SetupSession",

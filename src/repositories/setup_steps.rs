@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::models::setup_lifecycle::{AppendLog, StepAction, TakeStep};
+use crate::mapping::{Changes as _, NewRow as _};
+use crate::models::setup_lifecycle::StepAction;
 use crate::schema::setup::{setup_sessions, setup_steps};
-use crate::sql::{Changes as _, NewRow as _, delete_matching};
+use crate::sql::setup_lifecycle::{AppendLog, TakeStep};
+use crate::sql::{Sql, columns_of, delete_matching};
 use crate::{
     Error, NewSetupStep, Page, Paged, Result, SetupSessionId, SetupStep, SetupStepChanges,
     SetupStepFilter, SetupStepId, SetupStepOrder,
@@ -240,7 +242,8 @@ impl SetupStepRepository for SetupSteps<'_> {
         filter: &SetupStepFilter,
         page: &Page<SetupStepOrder>,
     ) -> Result<Paged<SetupStep>> {
-        list!(self, SetupStep, filter, page)
+        let rows = filter.query().select(columns_of::<SetupStep>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     #[asynchronous_only]
@@ -286,7 +289,7 @@ impl SetupStepRepository for SetupSteps<'_> {
 
     async fn append_log(&self, id: SetupStepId, text: &str) -> Result<()> {
         crate::validation::check(&text.to_owned(), "logs", None)?;
-        match self.0.execute(AppendLog::Step(id, text)).await? {
+        match self.0.execute(Sql(AppendLog::Step(id, text))).await? {
             0 => Err(Error::NotFound { what: "SetupStep" }),
             _ => Ok(()),
         }

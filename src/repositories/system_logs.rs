@@ -4,9 +4,11 @@ use chrono::Utc;
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::models::partitions::{InMonths, when_run, window};
+use crate::mapping::NewRow as _;
+use crate::models::partitions::window;
 use crate::schema::audit::system_logs;
-use crate::sql::NewRow as _;
+use crate::sql::partitions::{InMonths, when_run};
+use crate::sql::{columns_of, parent_id};
 use crate::{
     NewSystemLog, Page, Paged, Result, SystemLog, SystemLogFilter, SystemLogId, SystemLogOrder,
     UserId,
@@ -160,7 +162,9 @@ impl SystemLogRepository for SystemLogs<'_> {
         filter: &SystemLogFilter,
         page: &Page<SystemLogOrder>,
     ) -> Result<Paged<SystemLog>> {
-        list_log!(self, SystemLog, filter, page)
+        let rows = filter.query().select(columns_of::<SystemLog>());
+        let total = filter.query().count();
+        page_of_log(&self.0, page, filter.names_times_only(), rows, total).await
     }
 
     async fn list_of_users(
@@ -169,7 +173,15 @@ impl SystemLogRepository for SystemLogs<'_> {
         filter: &SystemLogFilter,
         page: &Page<SystemLogOrder>,
     ) -> Result<Vec<Paged<SystemLog>>> {
-        list_of!(self, SystemLog, system_logs::user_id, ids, filter, page)
+        let rows = filter
+            .query()
+            .filter(system_logs::user_id.eq(parent_id(system_logs::user_id)))
+            .select(columns_of::<SystemLog>());
+        let children = filter
+            .query()
+            .filter(system_logs::user_id.eq_any(ids))
+            .select(system_logs::user_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }
 
     #[asynchronous_only]

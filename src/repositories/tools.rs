@@ -1,34 +1,15 @@
 //! `setup.tools`.
 
 use diesel::prelude::{ExpressionMethods, PgExpressionMethods, QueryDsl, SelectableHelper};
-use diesel::sql_types::{Array, Text};
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::tools;
-use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::sql::tools::NeededTools;
+use crate::sql::{columns_of, delete_matching};
 use crate::{
     Error, NewTool, Page, Paged, Result, Tool, ToolChanges, ToolFilter, ToolId, ToolOrder,
 };
-
-/// The newest active tool of each name, and of all their direct and indirect dependencies.
-const NEEDED_TOOLS: &str = r#"
-    WITH RECURSIVE "needed" ("name") AS (
-        SELECT pg_catalog.unnest($1)
-      UNION
-        SELECT pg_catalog.unnest("tool"."dependencies")
-        FROM "needed" CROSS JOIN LATERAL (
-            SELECT "dependencies" FROM "setup"."tools"
-            WHERE "tools"."name" = "needed"."name" AND "is_active"
-            ORDER BY "created_at" DESC, "id" DESC LIMIT 1
-        ) AS "tool"
-    )
-    SELECT "tool".*
-    FROM "needed" CROSS JOIN LATERAL (
-        SELECT * FROM "setup"."tools"
-        WHERE "tools"."name" = "needed"."name" AND "is_active"
-        ORDER BY "created_at" DESC, "id" DESC LIMIT 1
-    ) AS "tool"
-"#;
 
 /// Stores and finds tools.
 #[repository]
@@ -180,8 +161,8 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn install_order(&self, names: &[&str]) -> Result<Vec<Tool>> {
-        let query = prepared(diesel::sql_query(NEEDED_TOOLS).bind::<Array<Text>, _>(names));
-        crate::models::install_order(names, &self.0.load(query).await?)
+        let needed: Vec<Tool> = self.0.load(NeededTools::new(names)).await?;
+        crate::models::install_order(names, &needed)
     }
 
     async fn exists(&self, id: ToolId) -> Result<bool> {
@@ -191,7 +172,8 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn list(&self, filter: &ToolFilter, page: &Page<ToolOrder>) -> Result<Paged<Tool>> {
-        list!(self, Tool, filter, page)
+        let rows = filter.query().select(columns_of::<Tool>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     #[asynchronous_only]

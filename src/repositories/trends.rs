@@ -1,6 +1,7 @@
 //! `analysis.get_analysis_trends`.
 
 use super::*;
+use crate::sql::Sql;
 use crate::sql::trends::TrendsOf;
 use crate::{ProjectId, Result, TrendPoint};
 
@@ -66,11 +67,11 @@ impl TrendRepository for Trends<'_> {
         metric_names: &[&str],
         days_back: i32,
     ) -> Result<Vec<Vec<TrendPoint>>> {
-        let query = TrendsOf {
+        let query = Sql(TrendsOf {
             project_id,
             metric_names,
             days_back,
-        };
+        });
         let rows = self.0.load(query).await?;
         Ok(TrendPoint::of_each(rows, metric_names.len()))
     }

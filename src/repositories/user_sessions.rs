@@ -4,8 +4,9 @@ use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl, SelectableHelper};
 use diesel::sql_types::Timestamptz;
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::user_sessions;
-use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
 use crate::write_set::Key;
 use crate::{
     Error, NewUserSession, Page, Paged, Result, UserId, UserSession, UserSessionChanges,
@@ -214,7 +215,8 @@ impl UserSessionRepository for UserSessions<'_> {
         filter: &UserSessionFilter,
         page: &Page<UserSessionOrder>,
     ) -> Result<Paged<UserSession>> {
-        list!(self, UserSession, filter, page)
+        let rows = filter.query().select(columns_of::<UserSession>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_users(
@@ -223,7 +225,15 @@ impl UserSessionRepository for UserSessions<'_> {
         filter: &UserSessionFilter,
         page: &Page<UserSessionOrder>,
     ) -> Result<Vec<Paged<UserSession>>> {
-        list_of!(self, UserSession, user_sessions::user_id, ids, filter, page)
+        let rows = filter
+            .query()
+            .filter(user_sessions::user_id.eq(parent_id(user_sessions::user_id)))
+            .select(columns_of::<UserSession>());
+        let children = filter
+            .query()
+            .filter(user_sessions::user_id.eq_any(ids))
+            .select(user_sessions::user_id);
+        pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }
 
     #[asynchronous_only]
@@ -248,7 +258,7 @@ impl UserSessionRepository for UserSessions<'_> {
             .set(now)
             .returning(UserSession::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(prepared(statement)).await;
+        let outcome = write.executor().first(cacheable(statement)).await;
         write.finish(outcome).await?.ok_or(Error::NotFound {
             what: "UserSession",
         })

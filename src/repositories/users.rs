@@ -6,9 +6,10 @@ use diesel::prelude::{
 use diesel::sql_types::{Text, Timestamptz};
 
 use super::*;
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::{organization_members, project_members, user_sessions, users};
 use crate::sql::functions::{folded, merged};
-use crate::sql::{Changes as _, NewRow as _, delete_matching, prepared};
+use crate::sql::{cacheable, columns_of, delete_matching};
 use crate::write_set::{Everything, Key};
 use crate::{
     Document, Error, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges,
@@ -198,7 +199,8 @@ impl UserRepository for Users<'_> {
     }
 
     async fn list(&self, filter: &UserFilter, page: &Page<UserOrder>) -> Result<Paged<User>> {
-        list!(self, User, filter, page)
+        let rows = filter.query().select(columns_of::<User>());
+        page_of(&self.0, page, rows, filter.query().count()).await
     }
 
     #[asynchronous_only]
@@ -234,7 +236,7 @@ impl UserRepository for Users<'_> {
             .set(now)
             .returning(User::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(prepared(statement)).await;
+        let outcome = write.executor().first(cacheable(statement)).await;
         write
             .finish(outcome)
             .await?
@@ -251,7 +253,7 @@ impl UserRepository for Users<'_> {
             .set(merged)
             .returning(User::as_returning());
         let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(prepared(statement)).await;
+        let outcome = write.executor().first(cacheable(statement)).await;
         write
             .finish(outcome)
             .await?

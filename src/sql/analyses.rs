@@ -2,10 +2,11 @@
 
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Uuid};
 use diesel::{QueryResult, Selectable};
 
+use super::{Sql, Statement};
 use crate::{Analysis, ProjectId};
 
 /// The newest analyses of each of several projects.
@@ -18,17 +19,20 @@ pub(crate) struct NewestOfProjects<'a> {
 }
 
 impl<'a> NewestOfProjects<'a> {
-    pub(crate) fn new(project_ids: &'a [ProjectId], each: u32) -> Self {
-        Self {
+    pub(crate) fn new(project_ids: &'a [ProjectId], each: u32) -> Sql<Self> {
+        Sql(Self {
             project_ids,
             each: each.into(),
             columns: <Analysis as Selectable<Pg>>::construct_selection(),
-        }
+        })
     }
 }
 
-impl QueryFragment<Pg> for NewestOfProjects<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for NewestOfProjects<'_> {
+    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+    type Id = NewestOfProjects<'static>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         // DISTINCT: otherwise a project that is listed twice would return its rows twice.
         out.push_sql("SELECT newest.* FROM (SELECT DISTINCT pg_catalog.unnest(");
         out.push_bind_param::<Array<Uuid>, _>(&self.project_ids)?;
@@ -43,14 +47,3 @@ impl QueryFragment<Pg> for NewestOfProjects<'_> {
         Ok(())
     }
 }
-
-impl QueryId for NewestOfProjects<'_> {
-    type QueryId = NewestOfProjects<'static>;
-}
-
-impl Query for NewestOfProjects<'_> {
-    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
-}
-
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for NewestOfProjects<'_> {}

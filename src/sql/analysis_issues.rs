@@ -2,9 +2,10 @@
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::Uuid;
 
+use super::{Identity, Sql, Statement};
 use crate::UserId;
 
 /// The statement that resolves the issues whose ids a query selects.
@@ -14,13 +15,17 @@ pub(crate) struct ResolveMatching<Q> {
 }
 
 impl<Q> ResolveMatching<Q> {
-    pub(crate) const fn new(ids: Q, by: UserId) -> Self {
-        Self { ids, by }
+    pub(crate) const fn new(ids: Q, by: UserId) -> Sql<Self> {
+        Sql(Self { ids, by })
     }
 }
 
-impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for ResolveMatching<Q> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<Q: QueryFragment<Pg>> Statement for ResolveMatching<Q> {
+    type SqlType = ();
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "UPDATE analysis.analysis_issues \
              SET status = 'resolved', resolved_at = pg_catalog.now(), resolved_by = ",
@@ -31,10 +36,4 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for ResolveMatching<Q> {
         out.push_sql(")");
         Ok(())
     }
-}
-
-/// Looked up by its text, which depends on the query.
-impl<Q> QueryId for ResolveMatching<Q> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
 }

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
 use diesel::{QueryResult, Selectable};
 
+use super::run_times::{REQUEUED, push_end_if};
+use super::{Sql, Statement};
 use crate::{Analysis, AnalysisId, AnalysisStatus, AnalysisType, Error, Lease, Result};
 
 type LeaseSql = (Uuid, Text, BigInt, Timestamptz);
@@ -58,17 +60,17 @@ impl<'a> ClaimNext<'a> {
         types: &[AnalysisType],
         worker: &'a str,
         lease_for: Duration,
-    ) -> Result<Self> {
+    ) -> Result<Sql<Self>> {
         if types.is_empty() {
             return Err(Error::invalid("types", "must not be empty"));
         }
         crate::validation::check(&worker.to_owned(), "worker", None)?;
-        Ok(Self {
+        Ok(Sql(Self {
             types: types.iter().map(|r#type| r#type.as_str()).collect(),
             worker,
             microseconds: microseconds(lease_for)?,
             columns: <Analysis as Selectable<Pg>>::construct_selection(),
-        })
+        }))
     }
 }
 
@@ -82,8 +84,11 @@ impl Clone for ClaimNext<'_> {
     }
 }
 
-impl QueryFragment<Pg> for ClaimNext<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for ClaimNext<'_> {
+    type SqlType = ClaimSql;
+    type Id = ClaimNext<'static>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "WITH next AS MATERIALIZED (SELECT id FROM analysis.analyses WHERE status = 'pending' AND EXISTS (\
              SELECT FROM public.projects WHERE projects.id = analyses.project_id AND projects.status = 'active') \
@@ -130,20 +135,23 @@ impl<'a> Renew<'a> {
         lease: &'a Lease,
         lease_for: Duration,
         progress: Option<i32>,
-    ) -> Result<Self> {
+    ) -> Result<Sql<Self>> {
         if let Some(percent) = progress {
             crate::models::analysis_lifecycle::Step::Progress(percent).check()?;
         }
-        Ok(Self {
+        Ok(Sql(Self {
             lease,
             microseconds: microseconds(lease_for)?,
             progress,
-        })
+        }))
     }
 }
 
-impl QueryFragment<Pg> for Renew<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Renew<'_> {
+    type SqlType = LeaseSql;
+    type Id = Renew<'static>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH ");
         push_held(self.lease, &mut out)?;
         out.push_sql(", renewed AS (UPDATE analysis.analysis_leases AS l SET expires_at = ");
@@ -183,20 +191,16 @@ pub(crate) struct RequeueAbandoned {
 }
 
 impl RequeueAbandoned {
-    pub(crate) fn new(attempts: u32) -> Result<Self> {
+    pub(crate) fn new(attempts: u32) -> Result<Sql<Self>> {
         if attempts == 0 {
             return Err(Error::invalid("attempts", "must not be 0"));
         }
-        Ok(Self {
+        Ok(Sql(Self {
             attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
             columns: <Analysis as Selectable<Pg>>::construct_selection(),
-        })
+        }))
     }
 }
-
-/// The assignments that reset a run to pending.
-pub(crate) const REQUEUED: &str = "status = 'pending', progress = 0, started_at = NULL, completed_at = NULL, \
-                                   duration_seconds = NULL";
 
 impl Clone for RequeueAbandoned {
     fn clone(&self) -> Self {
@@ -207,8 +211,11 @@ impl Clone for RequeueAbandoned {
     }
 }
 
-impl QueryFragment<Pg> for RequeueAbandoned {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for RequeueAbandoned {
+    type SqlType = ClaimSql;
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         // If a lease is renewed between the two locks, the second evaluates the condition again and the lease stays.
         // Rows that could not be decoded are skipped, since they would make the whole result fail.
         out.push_sql(
@@ -236,7 +243,8 @@ impl QueryFragment<Pg> for RequeueAbandoned {
              CASE times WHEN 1 THEN 'left by its worker, ' ELSE 'left by ' || times || ' workers, the last of them ' END \
              || lost.worker",
         );
-        crate::models::analysis_lifecycle::push_end_if_started(&mut out);
+        out.push_sql(", ");
+        push_end_if("started_at IS NOT NULL", "started_at", &mut out);
         out.push_sql(" FROM lost JOIN counted USING (analysis_id) WHERE analyses.id = lost.analysis_id AND times >= ");
         out.push_bind_param::<Integer, _>(&self.attempts)?;
         out.push_sql(" RETURNING ");
@@ -252,8 +260,14 @@ impl QueryFragment<Pg> for RequeueAbandoned {
 /// The query for the status of an analysis and the worker that holds its lease, after a lease turned out to be lost.
 pub(crate) struct Holder(pub(crate) AnalysisId);
 
-impl QueryFragment<Pg> for Holder {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Holder {
+    type SqlType = (
+        crate::schema::analysis::sql_types::AnalysisStatus,
+        Nullable<Text>,
+    );
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "SELECT a.status, l.worker FROM analysis.analyses AS a \
              LEFT JOIN analysis.analysis_leases AS l ON l.analysis_id = a.id WHERE a.id = ",
@@ -272,25 +286,4 @@ pub(crate) fn lost(found: Option<(AnalysisStatus, Option<String>)>) -> Error {
             holder,
         },
     }
-}
-
-macro_rules! statements {
-    ($($statement:ty, $named:ty => $sql:ty;)*) => {$(
-        impl QueryId for $statement {
-            type QueryId = $named;
-        }
-
-        impl Query for $statement {
-            type SqlType = $sql;
-        }
-
-        #[cfg(feature = "blocking")]
-        impl<C> diesel::RunQueryDsl<C> for $statement {}
-    )*};
-}
-statements! {
-    ClaimNext<'_>, ClaimNext<'static> => ClaimSql;
-    Renew<'_>, Renew<'static> => LeaseSql;
-    RequeueAbandoned, RequeueAbandoned => ClaimSql;
-    Holder, Holder => (crate::schema::analysis::sql_types::AnalysisStatus, Nullable<Text>);
 }

@@ -2,10 +2,11 @@
 
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, Text, Uuid};
 use diesel::{QueryResult, Selectable};
 
+use super::{Sql, Statement};
 use crate::{AnalysisMetric, ProjectId};
 
 /// The query that returns, for each of several names, the metric of a project's newest completed analysis that has
@@ -19,17 +20,20 @@ pub(crate) struct LatestOfProject<'a> {
 }
 
 impl<'a> LatestOfProject<'a> {
-    pub(crate) fn new(project_id: ProjectId, metric_names: &'a [&'a str]) -> Self {
-        Self {
+    pub(crate) fn new(project_id: ProjectId, metric_names: &'a [&'a str]) -> Sql<Self> {
+        Sql(Self {
             project_id,
             metric_names,
             columns: <AnalysisMetric as Selectable<Pg>>::construct_selection(),
-        }
+        })
     }
 }
 
-impl QueryFragment<Pg> for LatestOfProject<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for LatestOfProject<'_> {
+    type SqlType = SqlTypeOf<AsSelect<AnalysisMetric, Pg>>;
+    type Id = LatestOfProject<'static>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT latest.* FROM pg_catalog.unnest(");
         out.push_bind_param::<Array<Text>, _>(&self.metric_names)?;
         out.push_sql(") AS metric (name) CROSS JOIN LATERAL (SELECT ");
@@ -48,14 +52,3 @@ impl QueryFragment<Pg> for LatestOfProject<'_> {
         Ok(())
     }
 }
-
-impl QueryId for LatestOfProject<'_> {
-    type QueryId = LatestOfProject<'static>;
-}
-
-impl Query for LatestOfProject<'_> {
-    type SqlType = SqlTypeOf<AsSelect<AnalysisMetric, Pg>>;
-}
-
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for LatestOfProject<'_> {}

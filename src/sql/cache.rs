@@ -1,100 +1,134 @@
-//! What the cache asks PostgreSQL.
+//! The statements of the cache.
 
-use chrono::{DateTime, Utc};
-use diesel::QueryableByName;
+use diesel::QueryResult;
+use diesel::pg::Pg;
+use diesel::query_builder::AstPass;
 use diesel::sql_types::{Bool, Nullable, Text, Timestamptz};
 
-/// Which timeline the server is on: the standby that takes over for a primary begins a new one.
+use super::Statement;
+
+/// The SQL of the timeline that the server is on: the standby that takes over for a primary begins a new one.
 ///
-/// A WAL file's name begins with it. `pg_control_checkpoint` would tell it later.
+/// The name of a WAL file begins with it. `pg_control_checkpoint` would return it later.
 macro_rules! timeline {
     () => {
         "pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8)"
     };
 }
 
-/// Which database it is among those of its cluster, so that nothing of another one is taken for it.
-pub(crate) const IDENTITY: &str = concat!(
-    "SELECT oid::text || ':' || datname AS database, ",
-    timeline!(),
-    " AS timeline, pg_catalog.clock_timestamp() AS now, \
-     pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') AS tells_cluster \
-     FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
-);
-
-/// Which cluster it is; not everybody may ask.
-pub(crate) const CLUSTER: &str =
-    "SELECT system_identifier::text AS id FROM pg_catalog.pg_control_system()";
-
-#[derive(QueryableByName)]
-pub(crate) struct Identity {
-    #[diesel(sql_type = Text)]
-    pub(crate) database: String,
-    #[diesel(sql_type = Text)]
-    pub(crate) timeline: String,
-    #[diesel(sql_type = Timestamptz)]
-    pub(crate) now: DateTime<Utc>,
-    #[diesel(sql_type = Bool)]
-    pub(crate) tells_cluster: bool,
-}
-
-#[derive(QueryableByName)]
-pub(crate) struct Cluster {
-    #[diesel(sql_type = Text)]
-    pub(crate) id: String,
-}
-
-/// A transaction id that is greater than all that were given before. `pg_snapshot_xmax` would not do: it is one more than
-/// the greatest that has *ended*.
-pub(crate) const NEXT: &str = "SELECT pg_catalog.pg_current_xact_id()::text AS id";
-
-/// The timeline of the server, NULL if it is a standby.
+/// The query for the timeline of the server, NULL if it is a standby. It is a text, because the engines run it once on a
+/// new connection and do not prepare it.
 pub(crate) const TIMELINE: &str = concat!(
     "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE ",
     timeline!(),
     " END AS timeline"
 );
 
+/// The row of [`TIMELINE`].
 #[cfg(feature = "blocking")]
-#[derive(QueryableByName)]
+#[derive(diesel::QueryableByName)]
 pub(crate) struct Timeline {
     #[diesel(sql_type = Nullable<Text>)]
     pub(crate) timeline: Option<String>,
 }
 
-/// The id of this transaction, NULL if it has written nothing, and the timeline that it is on.
-pub(crate) const OWN: &str = concat!(
-    "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text AS id, \
-     CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE ",
-    timeline!(),
-    " END AS timeline"
-);
+/// The query that identifies the database among those of its cluster, so that the values of another one are not read.
+///
+/// It returns the database, the timeline, the server's time, and whether the role may read the cluster's identifier by
+/// [`ClusterIdentity`].
+pub(crate) struct DatabaseIdentity;
 
-#[derive(QueryableByName)]
-pub(crate) struct Own {
-    #[diesel(sql_type = Nullable<Text>)]
-    pub(crate) id: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub(crate) timeline: Option<String>,
+impl Statement for DatabaseIdentity {
+    type SqlType = (Text, Text, Timestamptz, Bool);
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT oid::text || ':' || datname AS database, ");
+        out.push_sql(timeline!());
+        out.push_sql(
+            " AS timeline, pg_catalog.clock_timestamp() AS now, \
+             pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') AS tells_cluster \
+             FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()",
+        );
+        Ok(())
+    }
 }
 
-#[derive(QueryableByName)]
-pub(crate) struct TransactionId {
-    #[diesel(sql_type = Nullable<Text>)]
-    pub(crate) id: Option<String>,
+/// The query for the identifier of the cluster. It needs a right that not every role has.
+pub(crate) struct ClusterIdentity;
+
+impl Statement for ClusterIdentity {
+    type SqlType = Text;
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT system_identifier::text AS id FROM pg_catalog.pg_control_system()");
+        Ok(())
+    }
 }
 
-/// Whether all transactions before this one have ended.
-pub(crate) const ENDED_BEFORE: &str = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= \
-     $1::pg_catalog.text::pg_catalog.xid8 AS yes";
+/// The query for a transaction id that is greater than all that were assigned before. `pg_snapshot_xmax` would not do:
+/// it is one more than the greatest id of a transaction that has *ended*.
+pub(crate) struct NextTransaction;
 
-/// Checks whether the transaction has ended, so that later reads see its writes. `pg_xact_status` may report the end a
-/// moment too early.
-pub(crate) const HAS_ENDED: &str = "SELECT pg_catalog.pg_visible_in_snapshot($1::pg_catalog.text::pg_catalog.xid8, \
-     pg_catalog.pg_current_snapshot()) AS yes";
+impl Statement for NextTransaction {
+    type SqlType = Text;
+    type Id = Self;
 
-#[derive(QueryableByName)]
-pub(crate) struct Answer {
-    #[diesel(sql_type = Bool)]
-    pub(crate) yes: bool,
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT pg_catalog.pg_current_xact_id()::text AS id");
+        Ok(())
+    }
+}
+
+/// The query for the id and the timeline of this transaction. The id is NULL if the transaction has written nothing,
+/// the timeline if the server is a standby.
+pub(crate) struct OwnTransaction;
+
+impl Statement for OwnTransaction {
+    type SqlType = (Nullable<Text>, Nullable<Text>);
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text AS id, \
+             CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE ",
+        );
+        out.push_sql(timeline!());
+        out.push_sql(" END AS timeline");
+        Ok(())
+    }
+}
+
+/// The query that checks whether all transactions before the one with this id have ended.
+pub(crate) struct EndedBefore<'a>(pub(crate) &'a str);
+
+impl Statement for EndedBefore<'_> {
+    type SqlType = Bool;
+    type Id = EndedBefore<'static>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) >= ");
+        out.push_bind_param::<Text, _>(&self.0)?;
+        out.push_sql("::pg_catalog.text::pg_catalog.xid8 AS yes");
+        Ok(())
+    }
+}
+
+/// The query that checks whether the transaction with this id has ended, so that later reads see its writes.
+/// `pg_xact_status` may report the end a moment too early.
+pub(crate) struct HasEnded<'a>(pub(crate) &'a str);
+
+impl Statement for HasEnded<'_> {
+    type SqlType = Bool;
+    type Id = HasEnded<'static>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT pg_catalog.pg_visible_in_snapshot(");
+        out.push_bind_param::<Text, _>(&self.0)?;
+        out.push_sql(
+            "::pg_catalog.text::pg_catalog.xid8, pg_catalog.pg_current_snapshot()) AS yes",
+        );
+        Ok(())
+    }
 }

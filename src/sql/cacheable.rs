@@ -2,7 +2,9 @@
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment};
+
+use super::{Identity, Sql, Statement};
 
 /// A statement that a connection prepares once and finds again by its text.
 ///
@@ -10,30 +12,18 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 /// does not keep what it has prepared for it. Here it is one text for each place in the source, or a few.
 pub struct Prepared<S>(S);
 
-/// Keeps the prepared statement.
-pub fn prepared<S>(statement: S) -> Prepared<S> {
-    Prepared(statement)
+/// Returns the statement as one that is kept prepared.
+pub fn cacheable<S>(statement: S) -> Sql<Prepared<S>> {
+    Sql(Prepared(statement))
 }
 
-impl<S: QueryFragment<Pg>> QueryFragment<Pg> for Prepared<S> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<S: QueryFragment<Pg> + Query> Statement for Prepared<S> {
+    type SqlType = S::SqlType;
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+    const IS_CACHEABLE: bool = true;
+
+    fn push<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.0.walk_ast(out)
     }
-
-    fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
-        Ok(true)
-    }
 }
-
-/// Known by its text.
-impl<S> QueryId for Prepared<S> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<S: Query> Query for Prepared<S> {
-    type SqlType = S::SqlType;
-}
-
-#[cfg(feature = "blocking")]
-impl<S, C> diesel::RunQueryDsl<C> for Prepared<S> {}

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use diesel::QueryResult;
 use diesel::pg::{Pg, PgQueryBuilder};
-use diesel::query_builder::{AstPass, QueryBuilder as _, QueryFragment};
+use diesel::query_builder::{QueryBuilder as _, QueryFragment};
 
 /// The identity of a text: the type of the statement, and a number.
 pub(crate) type Shape = (TypeId, u64);
@@ -18,7 +18,7 @@ const MOST: usize = 4096;
 
 /// Pushes the whole text of a statement. diesel's blocking engine finds what it has prepared by that, and making it takes
 /// longer than all else that the client does for an insert.
-pub(super) fn push_text<S: QueryFragment<Pg>>(
+pub(super) fn push_cached_text<S: QueryFragment<Pg>>(
     statement: &S,
     shape: Shape,
     out: &mut PgQueryBuilder,
@@ -27,7 +27,7 @@ pub(super) fn push_text<S: QueryFragment<Pg>>(
         Some(text) => text,
         None => {
             let mut made = PgQueryBuilder::new();
-            Walked(statement).to_sql(&mut made, &Pg)?;
+            statement.to_sql(&mut made, &Pg)?;
             let text: Arc<str> = made.finish().into();
             let mut known = TEXTS.write().unwrap_or_else(PoisonError::into_inner);
             if known.len() < MOST {
@@ -43,13 +43,4 @@ pub(super) fn push_text<S: QueryFragment<Pg>>(
 fn known(shape: Shape) -> Option<Arc<str>> {
     let known = TEXTS.read().unwrap_or_else(PoisonError::into_inner);
     known.get(&shape).cloned()
-}
-
-/// A statement whose text is made by a walk, whatever it says of itself.
-struct Walked<'s, S>(&'s S);
-
-impl<S: QueryFragment<Pg>> QueryFragment<Pg> for Walked<'_, S> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.0.walk_ast(out)
-    }
 }

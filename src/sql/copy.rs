@@ -1,16 +1,16 @@
 //! `COPY ... FROM STDIN` of new rows, in PostgreSQL's binary form.
 
-use std::any::TypeId;
 #[cfg(feature = "async")]
 use std::marker::PhantomData;
 
 use diesel::pg::{Pg, PgMetadataLookup, PgQueryBuilder, PgTypeMetadata};
 use diesel::query_builder::bind_collector::RawBytesBindCollector;
-use diesel::query_builder::{AstPass, Query, QueryBuilder as _, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryBuilder as _, QueryFragment};
 use diesel::result::Error::{DeserializationError, SerializationError};
 use diesel::{QueryResult, QuerySource, sql_types};
 
-use super::{NewRow, Values};
+use super::{Sql, Statement};
+use crate::mapping::NewRow;
 
 /// From how many rows on a `COPY` is worth its turns: one to ask for the defaults, and its own.
 const ROWS_WORTH_A_COPY: usize = 1_000;
@@ -26,34 +26,21 @@ pub(crate) fn is_worth_a_copy<N: NewRow>(rows: &[N]) -> bool {
 /// Whether rows may be copied into a table, and the values of its columns that have a default, in the form in which they
 /// are copied: `COPY` puts a default where a column is left out of all rows, and nowhere else. The server is asked, so
 /// that `now()` is that of the transaction.
-pub struct Prospect<N: NewRow> {
+pub struct CopyProbe<N: NewRow> {
     table: <N::Table as QuerySource>::FromClause,
 }
 
-pub(crate) fn prospect<N: NewRow>() -> Prospect<N> {
-    Prospect {
+pub(crate) fn copy_probe<N: NewRow>() -> Sql<CopyProbe<N>> {
+    Sql(CopyProbe {
         table: N::Table::default().from_clause(),
-    }
+    })
 }
 
-impl<N: NewRow> QueryId for Prospect<N> {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
-
-    fn query_id() -> Option<TypeId> {
-        Some(TypeId::of::<Self>())
-    }
-}
-
-impl<N: NewRow> Query for Prospect<N> {
+impl<N: NewRow> Statement for CopyProbe<N> {
     type SqlType = sql_types::Binary;
-}
+    type Id = Self;
 
-#[cfg(feature = "blocking")]
-impl<N: NewRow, C> diesel::RunQueryDsl<C> for Prospect<N> {}
-
-impl<N: NewRow> QueryFragment<Pg> for Prospect<N> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         // Where one of these does not hold, an INSERT may still do, or it says best why not.
         out.push_sql(
             "SELECT pg_catalog.record_send(ROW(\
@@ -84,7 +71,7 @@ impl<N: NewRow> QueryFragment<Pg> for Prospect<N> {
 pub(crate) struct Defaults(Vec<Option<Vec<u8>>>);
 
 impl Defaults {
-    /// Reads what [`Prospect`] has brought; `None` if the rows may not be copied.
+    /// Reads what [`CopyProbe`] has brought; `None` if the rows may not be copied.
     pub(crate) fn of<N: NewRow>(record: &[u8]) -> QueryResult<Option<Self>> {
         // The number of fields; then each with the number of its type, its length and its bytes.
         let mut rest = record.get(4..);
@@ -116,23 +103,16 @@ impl Defaults {
 pub struct CopyFrom<N>(PhantomData<N>);
 
 #[cfg(feature = "async")]
-pub(crate) const fn copy_from<N: NewRow>() -> CopyFrom<N> {
-    CopyFrom(PhantomData)
+pub(crate) const fn copy_from<N: NewRow>() -> Sql<CopyFrom<N>> {
+    Sql(CopyFrom(PhantomData))
 }
 
 #[cfg(feature = "async")]
-impl<N: NewRow> QueryId for CopyFrom<N> {
-    type QueryId = Self;
-    const HAS_STATIC_QUERY_ID: bool = true;
+impl<N: NewRow> Statement for CopyFrom<N> {
+    type SqlType = ();
+    type Id = Self;
 
-    fn query_id() -> Option<TypeId> {
-        Some(TypeId::of::<Self>())
-    }
-}
-
-#[cfg(feature = "async")]
-impl<N: NewRow> QueryFragment<Pg> for CopyFrom<N> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("COPY ");
         out.push_sql(&copy_target::<N>()?);
         out.push_sql(" FROM STDIN (FORMAT binary)");
@@ -163,7 +143,7 @@ pub(crate) fn copy_target<N: NewRow>() -> QueryResult<String> {
 }
 
 /// Rows in the binary form of `COPY`, made as they are sent.
-pub(crate) struct Copied<'r, N> {
+pub(crate) struct CopyEncoder<'r, N> {
     rows: std::slice::Iter<'r, N>,
     defaults: &'r Defaults,
     /// Those of one row; kept for the room that it has.
@@ -177,7 +157,7 @@ enum Stage {
     Done,
 }
 
-impl<'r, N: NewRow> Copied<'r, N> {
+impl<'r, N: NewRow> CopyEncoder<'r, N> {
     pub(crate) fn new(rows: &'r [N], defaults: &'r Defaults) -> Self {
         Self {
             rows: rows.iter(),
@@ -211,7 +191,7 @@ impl<'r, N: NewRow> Copied<'r, N> {
     fn encode(&mut self, row: &N, buffer: &mut Vec<u8>) -> QueryResult<()> {
         self.values.binds.clear();
         self.values.metadata.clear();
-        Values(row).collect_binds(&mut self.values, &mut NothingToLookUp, &Pg)?;
+        AllBinds(row).collect_binds(&mut self.values, &mut NothingToLookUp, &Pg)?;
         let columns = i16::try_from(self.values.binds.len()).map_err(too_long)?;
         buffer.extend_from_slice(&columns.to_be_bytes());
         for (value, default) in self.values.binds.iter().zip(&self.defaults.0) {
@@ -239,11 +219,20 @@ fn too_long(error: std::num::TryFromIntError) -> diesel::result::Error {
     SerializationError(Box::new(error))
 }
 
-/// No value that is copied holds the number of a type that a database gives itself: see [`Wire`](super::Wire).
+/// No value that is copied holds the number of a type that a database gives itself: see [`Encoding`](crate::types::encoding::Encoding).
 struct NothingToLookUp;
 
 impl PgMetadataLookup for NothingToLookUp {
     fn lookup_type(&mut self, _: &str, _: Option<&str>) -> PgTypeMetadata {
         PgTypeMetadata::new(0, 0)
+    }
+}
+
+/// The binds of a new row, NULL for a column that is not given a value.
+struct AllBinds<'r, N>(&'r N);
+
+impl<N: NewRow> QueryFragment<Pg> for AllBinds<'_, N> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        (0..N::COLUMNS.len()).try_for_each(|index| self.0.bind(index, &mut out))
     }
 }

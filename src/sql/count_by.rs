@@ -2,8 +2,10 @@
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment};
 use diesel::sql_types::BigInt;
+
+use super::{Identity, Sql, Statement};
 
 /// `SELECT key, count(*) ... GROUP BY key` over a query that selects a key, most frequent key first.
 ///
@@ -15,21 +17,25 @@ pub(crate) struct CountBy<Q> {
 
 impl<Q> CountBy<Q> {
     /// Counts the rows of all keys.
-    pub(crate) fn new(keys: Q) -> Self {
-        Self { keys, limit: None }
+    pub(crate) fn new(keys: Q) -> Sql<Self> {
+        Sql(Self { keys, limit: None })
     }
 
     /// Counts the rows of the `limit` most frequent keys.
-    pub(crate) fn most_frequent(keys: Q, limit: i64) -> Self {
-        Self {
+    pub(crate) fn most_frequent(keys: Q, limit: i64) -> Sql<Self> {
+        Sql(Self {
             keys,
             limit: Some(limit),
-        }
+        })
     }
 }
 
-impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for CountBy<Q> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<Q: QueryFragment<Pg> + Query> Statement for CountBy<Q> {
+    type SqlType = (Q::SqlType, BigInt);
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT counted.key, pg_catalog.count(*) FROM (");
         self.keys.walk_ast(out.reborrow())?;
         out.push_sql(") AS counted (key) GROUP BY counted.key ORDER BY 2 DESC, 1");
@@ -40,16 +46,3 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for CountBy<Q> {
         Ok(())
     }
 }
-
-/// Looked up by its text, which depends on the query.
-impl<Q> QueryId for CountBy<Q> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<Q: Query> Query for CountBy<Q> {
-    type SqlType = (Q::SqlType, BigInt);
-}
-
-#[cfg(feature = "blocking")]
-impl<Q, C> diesel::RunQueryDsl<C> for CountBy<Q> {}

@@ -2,10 +2,11 @@
 
 use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{BigInt, Uuid};
 use diesel::{QueryResult, Selectable};
 
+use super::{Sql, Statement};
 use crate::schema::analysis::sql_types::IssueSeverity as IssueSeveritySql;
 use crate::{Analysis, ProjectId};
 
@@ -21,16 +22,19 @@ pub(crate) struct NewestOfTypes {
 }
 
 impl NewestOfTypes {
-    pub(crate) fn new(project_id: ProjectId) -> Self {
-        Self {
+    pub(crate) fn new(project_id: ProjectId) -> Sql<Self> {
+        Sql(Self {
             project_id,
             columns: <Analysis as Selectable<Pg>>::construct_selection(),
-        }
+        })
     }
 }
 
-impl QueryFragment<Pg> for NewestOfTypes {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for NewestOfTypes {
+    type SqlType = SqlTypeOf<<Analysis as Selectable<Pg>>::SelectExpression>;
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT newest.* FROM ");
         out.push_sql(EACH_TYPE);
         out.push_sql(" CROSS JOIN LATERAL (SELECT ");
@@ -45,19 +49,14 @@ impl QueryFragment<Pg> for NewestOfTypes {
     }
 }
 
-impl QueryId for NewestOfTypes {
-    type QueryId = Self;
-}
-
-impl Query for NewestOfTypes {
-    type SqlType = SqlTypeOf<<Analysis as Selectable<Pg>>::SelectExpression>;
-}
-
 /// The query for the number of open issues of each severity in the newest completed analyses of each type.
 pub(crate) struct OpenIssues(pub(crate) ProjectId);
 
-impl QueryFragment<Pg> for OpenIssues {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for OpenIssues {
+    type SqlType = (IssueSeveritySql, BigInt);
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT counted.severity, pg_catalog.sum(counted.number)::bigint FROM ");
         out.push_sql(EACH_TYPE);
         out.push_sql(
@@ -73,12 +72,4 @@ impl QueryFragment<Pg> for OpenIssues {
         );
         Ok(())
     }
-}
-
-impl QueryId for OpenIssues {
-    type QueryId = Self;
-}
-
-impl Query for OpenIssues {
-    type SqlType = (IssueSeveritySql, BigInt);
 }

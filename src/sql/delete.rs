@@ -1,8 +1,10 @@
 //! `DELETE` of what a filter matches.
 
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::{QueryResult, QuerySource};
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::{Expression, QueryResult, QuerySource};
+
+use super::{Identity, Sql, Statement};
 
 /// `DELETE` of the rows whose ids a query gives, which are locked first: a row that changes meanwhile is looked at
 /// again, and stays if the query does not match it any more.
@@ -11,21 +13,23 @@ pub struct DeleteMatching<F, Q> {
     ids: Q,
 }
 
-impl<F, Q> QueryId for DeleteMatching<F, Q> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
 /// Deletes the rows of `table` whose ids the query gives.
-pub fn delete_matching<T: QuerySource, Q>(table: T, ids: Q) -> DeleteMatching<T::FromClause, Q> {
-    DeleteMatching {
+pub fn delete_matching<T: QuerySource, Q>(
+    table: T,
+    ids: Q,
+) -> Sql<DeleteMatching<T::FromClause, Q>> {
+    Sql(DeleteMatching {
         table: table.from_clause(),
         ids,
-    }
+    })
 }
 
-impl<F: QueryFragment<Pg>, Q: QueryFragment<Pg>> QueryFragment<Pg> for DeleteMatching<F, Q> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<F: QueryFragment<Pg>, Q: QueryFragment<Pg>> Statement for DeleteMatching<F, Q> {
+    type SqlType = ();
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("DELETE FROM ");
         self.table.walk_ast(out.reborrow())?;
         out.push_sql(" WHERE \"id\" IN (");
@@ -41,37 +45,29 @@ pub struct DeleteReturning<F, Q, R> {
     returning: R,
 }
 
-impl<F, Q> DeleteMatching<F, Q> {
+impl<F, Q> Sql<DeleteMatching<F, Q>> {
     /// Tells these columns of each row that is deleted.
-    pub fn returning<R>(self, returning: R) -> DeleteReturning<F, Q, R> {
-        DeleteReturning {
-            delete: self,
+    pub fn returning<R>(self, returning: R) -> Sql<DeleteReturning<F, Q, R>> {
+        Sql(DeleteReturning {
+            delete: self.0,
             returning,
-        }
+        })
     }
 }
 
-impl<F, Q, R> QueryId for DeleteReturning<F, Q, R> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<F, Q, R> QueryFragment<Pg> for DeleteReturning<F, Q, R>
+impl<F, Q, R> Statement for DeleteReturning<F, Q, R>
 where
     F: QueryFragment<Pg>,
     Q: QueryFragment<Pg>,
-    R: QueryFragment<Pg>,
+    R: QueryFragment<Pg> + Expression,
 {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.delete.walk_ast(out.reborrow())?;
+    type SqlType = R::SqlType;
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.delete.push(out.reborrow())?;
         out.push_sql(" RETURNING ");
         self.returning.walk_ast(out)
     }
 }
-
-impl<F, Q, R: diesel::Expression> Query for DeleteReturning<F, Q, R> {
-    type SqlType = R::SqlType;
-}
-
-#[cfg(feature = "blocking")]
-impl<F, Q, R, C> diesel::RunQueryDsl<C> for DeleteReturning<F, Q, R> {}

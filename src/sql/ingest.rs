@@ -2,10 +2,12 @@
 
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Jsonb, Uuid};
 use diesel::{QueryResult, Selectable};
 
+use super::run_times::push_seconds;
+use super::{Sql, Statement};
 use crate::{Analysis, AnalysisId, AnalysisSummary, Json};
 
 /// The statement that completes an analysis whose rows have been written.
@@ -18,26 +20,35 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    pub(crate) fn new(id: AnalysisId, summary: Json<AnalysisSummary>) -> Self {
-        Self {
+    pub(crate) fn new(id: AnalysisId, summary: Json<AnalysisSummary>) -> Sql<Self> {
+        Sql(Self {
             id,
             summary,
             returning: <Analysis as Selectable<Pg>>::construct_selection(),
-        }
+        })
     }
 }
 
-impl QueryFragment<Pg> for Completion {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Completion {
+    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "UPDATE analysis.analyses SET status = 'completed', progress = 100, summary = ",
         );
         out.push_bind_param::<Jsonb, _>(&self.summary)?;
         out.push_sql(
             ", started_at = run.started_at, completed_at = run.completed_at, \
-             duration_seconds = COALESCE(duration_seconds, LEAST(GREATEST(\
-             EXTRACT(EPOCH FROM run.completed_at - run.started_at), 1), 2147483647)::integer) \
-             FROM (SELECT times.started_at, GREATEST(times.completed_at, times.started_at) AS completed_at \
+             duration_seconds = COALESCE(duration_seconds, ",
+        );
+        push_seconds(
+            "run.started_at",
+            |out| out.push_sql("run.completed_at"),
+            &mut out,
+        );
+        out.push_sql(
+            ") FROM (SELECT times.started_at, GREATEST(times.completed_at, times.started_at) AS completed_at \
              FROM (SELECT COALESCE(started_at, pg_catalog.now()) AS started_at, \
              COALESCE(completed_at, pg_catalog.clock_timestamp()) AS completed_at \
              FROM analysis.analyses WHERE id = ",
@@ -49,14 +60,3 @@ impl QueryFragment<Pg> for Completion {
         self.returning.walk_ast(out)
     }
 }
-
-impl QueryId for Completion {
-    type QueryId = Self;
-}
-
-impl Query for Completion {
-    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
-}
-
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for Completion {}

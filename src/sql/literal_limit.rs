@@ -2,7 +2,9 @@
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, Query, QueryFragment};
+
+use super::{Identity, Sql, Statement};
 
 /// The first rows of a query, whose number is in its text. With a number that is bound, PostgreSQL reckons with a tenth
 /// of all rows when it makes a plan for any values, finds that one dear, and plans the statement anew at each call: for
@@ -15,24 +17,16 @@ pub struct AtMost<Q> {
     rows: i64,
 }
 
-pub(crate) const fn at_most<Q>(rows: i64, query: Q) -> AtMost<Q> {
-    AtMost { query, rows }
+pub(crate) const fn at_most<Q>(rows: i64, query: Q) -> Sql<AtMost<Q>> {
+    Sql(AtMost { query, rows })
 }
 
-impl<Q> QueryId for AtMost<Q> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<Q: Query> Query for AtMost<Q> {
+impl<Q: QueryFragment<Pg> + Query> Statement for AtMost<Q> {
     type SqlType = Q::SqlType;
-}
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
 
-#[cfg(feature = "blocking")]
-impl<Q, C> diesel::RunQueryDsl<C> for AtMost<Q> {}
-
-impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for AtMost<Q> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.query.walk_ast(out.reborrow())?;
         out.push_sql(" LIMIT ");
         out.push_sql(&self.rows.to_string());

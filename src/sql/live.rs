@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
 
+use super::Statement;
 use crate::live::PAGE;
 use crate::schema::analysis::sql_types::{AnalysisStatus, AnalysisType};
 use crate::{AnalysisId, ProjectId};
@@ -19,8 +20,11 @@ pub(crate) struct FollowedIds {
     pub(crate) after: Option<AnalysisId>,
 }
 
-impl QueryFragment<Pg> for FollowedIds {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for FollowedIds {
+    type SqlType = Uuid;
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "WITH followed AS MATERIALIZED (SELECT id, project_id FROM analysis.analyses \
              WHERE status IN ('pending', 'running') OR created_at <= 'infinity' AND created_at >= ",
@@ -36,14 +40,6 @@ impl QueryFragment<Pg> for FollowedIds {
     }
 }
 
-impl QueryId for FollowedIds {
-    type QueryId = Self;
-}
-
-impl Query for FollowedIds {
-    type SqlType = Uuid;
-}
-
 /// The state of these analyses, of those that are of the project: a notification names an analysis and a project, and
 /// anybody can send one. The findings are counted through `idx_analysis_issues_analysis_id_id` alone.
 pub(crate) struct StatesOf {
@@ -51,8 +47,11 @@ pub(crate) struct StatesOf {
     pub(crate) project_id: Option<ProjectId>,
 }
 
-impl QueryFragment<Pg> for StatesOf {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for StatesOf {
+    type SqlType = (Uuid, Uuid, AnalysisType, AnalysisStatus, Integer, BigInt);
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "SELECT a.id, a.project_id, a.type, a.status, a.progress, \
              (SELECT pg_catalog.count(*) FROM analysis.analysis_issues AS i WHERE i.analysis_id = a.id) \
@@ -66,57 +65,30 @@ impl QueryFragment<Pg> for StatesOf {
     }
 }
 
-impl QueryId for StatesOf {
-    type QueryId = Self;
-}
-
-impl Query for StatesOf {
-    type SqlType = (Uuid, Uuid, AnalysisType, AnalysisStatus, Integer, BigInt);
-}
-
 /// The server's time.
 pub(crate) struct Now;
 
-impl QueryFragment<Pg> for Now {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Now {
+    type SqlType = Timestamptz;
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT pg_catalog.statement_timestamp()");
         Ok(())
     }
 }
 
-impl QueryId for Now {
-    type QueryId = Self;
-}
-
-impl Query for Now {
-    type SqlType = Timestamptz;
-}
-
 /// The timeline that the server writes, of which every failover begins a new one.
 pub(crate) struct Timeline;
 
-impl QueryFragment<Pg> for Timeline {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Timeline {
+    type SqlType = Text;
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "SELECT pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)",
         );
         Ok(())
     }
 }
-
-impl QueryId for Timeline {
-    type QueryId = Self;
-}
-
-impl Query for Timeline {
-    type SqlType = Text;
-}
-
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for Now {}
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for Timeline {}
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for FollowedIds {}
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for StatesOf {}

@@ -9,33 +9,18 @@
 //! meanwhile is not yet visible, which can only refuse a write. Owners are locked in the order of their ids, and before
 //! all other members, which avoids deadlocks.
 
+use diesel::QueryResult;
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::BigInt;
 
-use super::*;
-use crate::{Constraint, Error};
-
-/// The new row of a table of members, whose parent is never left without an owner.
-pub trait Membership: NewRow {
-    /// The changes to such a row.
-    type Changes: Changes<Row = Self::Row, Table = Self::Table>;
-    /// The column with the parent's key.
-    const PARENT: &'static str;
-    /// The role that one member must have, as SQL.
-    const OWNER: &'static str;
-    /// The table's name.
-    const TABLE: &'static str;
-    /// The rule's name, as if it was a constraint.
-    const KEEPS_AN_OWNER: &'static str;
-
-    /// Returns the error for the last owner.
-    fn last_owner() -> Error {
-        Error::Check(Constraint {
-            table: Self::TABLE.to_owned(),
-            name: Self::KEEPS_AN_OWNER.to_owned(),
-            detail: None,
-        })
-    }
-}
+use super::insert::{push_insert_into, push_value};
+use super::target::{Target, separate};
+use super::update::push_update;
+use super::upsert::push_on_conflict;
+use super::{Identity, Sql, Statement};
+use crate::mapping::{Changes, Membership, NewRow};
 
 type TargetOf<M> = Target<<M as NewRow>::Table, <M as NewRow>::Row>;
 
@@ -64,28 +49,28 @@ pub struct RemoveMembers<M: Membership, Q> {
 pub type Removed = (i64, i64, i64);
 
 /// Changes the member whose id `id` selects.
-pub fn change_member<M: Membership, Q>(id: Q, changes: &M::Changes) -> ChangeMember<'_, M, Q> {
-    ChangeMember {
+pub fn change_member<M: Membership, Q>(id: Q, changes: &M::Changes) -> Sql<ChangeMember<'_, M, Q>> {
+    Sql(ChangeMember {
         id,
         changes,
         target: Target::new(),
-    }
+    })
 }
 
 /// Inserts a member or changes the one of the same user.
-pub fn upsert_member<M: Membership>(new: &M) -> UpsertMember<'_, M> {
-    UpsertMember {
+pub fn upsert_member<M: Membership>(new: &M) -> Sql<UpsertMember<'_, M>> {
+    Sql(UpsertMember {
         new,
         target: Target::new(),
-    }
+    })
 }
 
 /// Removes the members of which `members` selects id, parent and role.
-pub fn remove_members<M: Membership, Q>(members: Q) -> RemoveMembers<M, Q> {
-    RemoveMembers {
+pub fn remove_members<M: Membership, Q>(members: Q) -> Sql<RemoveMembers<M, Q>> {
+    Sql(RemoveMembers {
         members,
         target: Target::new(),
-    }
+    })
 }
 
 /// `WITH "owners" AS (...)`: the owners of certain parents, each locked as it is read.
@@ -122,8 +107,12 @@ fn push_owner_stays<'b, M: Membership>(
     Ok(())
 }
 
-impl<M: Membership, Q: QueryFragment<Pg>> QueryFragment<Pg> for ChangeMember<'_, M, Q> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<M: Membership, Q: QueryFragment<Pg>> Statement for ChangeMember<'_, M, Q> {
+    type SqlType = SqlTypeOf<AsSelect<M::Row, Pg>>;
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_owners::<M>(&self.target, &mut out, |out| {
             out.push_sql("(SELECT ");
             out.push_identifier(M::PARENT)?;
@@ -170,8 +159,11 @@ impl<M: Membership> UpsertMember<'_, M> {
     }
 }
 
-impl<M: Membership> QueryFragment<Pg> for UpsertMember<'_, M> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<M: Membership> Statement for UpsertMember<'_, M> {
+    type SqlType = SqlTypeOf<AsSelect<M::Row, Pg>>;
+    type Id = UpsertMember<'static, M>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_owners::<M>(&self.target, &mut out, |out| {
             self.push_given(M::PARENT, out)
         })?;
@@ -206,8 +198,16 @@ impl<M: Membership> QueryFragment<Pg> for UpsertMember<'_, M> {
     }
 }
 
-impl<M: Membership, Q: QueryFragment<Pg>> QueryFragment<Pg> for RemoveMembers<M, Q> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<M: Membership, Q: QueryFragment<Pg> + QueryId> Statement for RemoveMembers<M, Q> {
+    type SqlType = (BigInt, BigInt, BigInt);
+    type Id = RemoveMembers<M, Q::QueryId>;
+    const IDENTITY: Identity = if Q::HAS_STATIC_QUERY_ID {
+        Identity::Type
+    } else {
+        Identity::Text
+    };
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_owners::<M>(&self.target, &mut out, |out| {
             out.push_sql("ANY (ARRAY(SELECT \"parent\" FROM (");
             self.members.walk_ast(out.reborrow())?;
@@ -237,35 +237,4 @@ impl<M: Membership, Q: QueryFragment<Pg>> QueryFragment<Pg> for RemoveMembers<M,
         );
         Ok(())
     }
-}
-
-impl<M: Membership, Q> QueryId for ChangeMember<'_, M, Q> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-fixed_shape!(UpsertMember<M: Membership>);
-impl<M: Membership, Q: QueryId> QueryId for RemoveMembers<M, Q> {
-    type QueryId = RemoveMembers<M, Q::QueryId>;
-    const HAS_STATIC_QUERY_ID: bool = Q::HAS_STATIC_QUERY_ID;
-}
-
-impl<M: Membership, Q> Query for ChangeMember<'_, M, Q> {
-    type SqlType = SqlTypeOf<AsSelect<M::Row, Pg>>;
-}
-
-impl<M: Membership> Query for UpsertMember<'_, M> {
-    type SqlType = SqlTypeOf<AsSelect<M::Row, Pg>>;
-}
-
-impl<M: Membership, Q> Query for RemoveMembers<M, Q> {
-    type SqlType = (BigInt, BigInt, BigInt);
-}
-
-#[cfg(feature = "blocking")]
-mod blocking {
-    use super::{ChangeMember, Membership, RemoveMembers, UpsertMember};
-
-    impl<M: Membership, Q, C> diesel::RunQueryDsl<C> for ChangeMember<'_, M, Q> {}
-    impl<M: Membership, C> diesel::RunQueryDsl<C> for UpsertMember<'_, M> {}
-    impl<M: Membership, Q, C> diesel::RunQueryDsl<C> for RemoveMembers<M, Q> {}
 }

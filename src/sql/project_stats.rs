@@ -3,9 +3,10 @@
 use diesel::QueryResult;
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, Integer, Uuid};
 
+use super::Statement;
 use crate::{ProjectId, ProjectStats};
 
 /// The query for the statistics of several projects, in one pass over their analyses and members.
@@ -20,8 +21,11 @@ pub(crate) struct StatsOf<'a, const MANY: bool> {
 
 const ONE: i32 = 1;
 
-impl<const MANY: bool> QueryFragment<Pg> for StatsOf<'_, MANY> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<const MANY: bool> Statement for StatsOf<'_, MANY> {
+    type SqlType = SqlTypeOf<AsSelect<ProjectStats, Pg>>;
+    type Id = StatsOf<'static, MANY>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "SELECT id, name, total_analyses, completed_analyses, last_analysis_at, avg_quality_score, member_count \
              FROM cache.project_stats_of(",
@@ -39,14 +43,3 @@ impl<const MANY: bool> QueryFragment<Pg> for StatsOf<'_, MANY> {
         Ok(())
     }
 }
-
-impl<const MANY: bool> QueryId for StatsOf<'_, MANY> {
-    type QueryId = StatsOf<'static, MANY>;
-}
-
-impl<const MANY: bool> Query for StatsOf<'_, MANY> {
-    type SqlType = SqlTypeOf<AsSelect<ProjectStats, Pg>>;
-}
-
-#[cfg(feature = "blocking")]
-impl<const MANY: bool, C> diesel::RunQueryDsl<C> for StatsOf<'_, MANY> {}

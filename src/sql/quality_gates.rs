@@ -3,10 +3,11 @@
 use bigdecimal::BigDecimal;
 use diesel::QueryResult;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Uuid};
 
 use super::finding_matching::{Compared, VERDICTS, holds_for, push_matching};
+use super::{Sql, Statement};
 use crate::models::quality_gates::Measurements;
 use crate::models::tracking::check_projects;
 use crate::{
@@ -32,7 +33,7 @@ impl<'a> Measure<'a> {
         gate: &'a QualityGate,
         base: Option<AnalysisId>,
         new: AnalysisId,
-    ) -> Result<Self> {
+    ) -> Result<Sql<Self>> {
         if base == Some(new) {
             return Err(Error::invalid("new", "is the same analysis as the base"));
         }
@@ -63,7 +64,7 @@ impl<'a> Measure<'a> {
             measure.names.push(name);
             measure.days.push(days);
         }
-        Ok(measure)
+        Ok(Sql(measure))
     }
 
     /// Returns the verdict on the measured values.
@@ -123,8 +124,19 @@ fn push_counts(source: &str, out: &mut AstPass<'_, '_, Pg>) {
 const MEAN: &str = "SELECT pg_catalog.avg(metric_value) FROM analysis.analysis_metrics \
                     WHERE metric_name = metric.name AND metric_value <> 'NaN' AND analysis_id = ";
 
-impl QueryFragment<Pg> for Measure<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Measure<'_> {
+    type SqlType = (
+        Nullable<Uuid>,
+        Nullable<Uuid>,
+        Nullable<Text>,
+        Array<BigInt>,
+        Array<BigInt>,
+        Nullable<Array<Nullable<Numeric>>>,
+        Nullable<Array<Nullable<Numeric>>>,
+    );
+    type Id = Measure<'static>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_matching(&self.compared, &mut out)?;
         // The texts of the rows are compared only if there is a verdict.
         for part in [
@@ -182,25 +194,6 @@ impl QueryFragment<Pg> for Measure<'_> {
         Ok(())
     }
 }
-
-impl QueryId for Measure<'_> {
-    type QueryId = Measure<'static>;
-}
-
-impl Query for Measure<'_> {
-    type SqlType = (
-        Nullable<Uuid>,
-        Nullable<Uuid>,
-        Nullable<Text>,
-        Array<BigInt>,
-        Array<BigInt>,
-        Nullable<Array<Nullable<Numeric>>>,
-        Nullable<Array<Nullable<Numeric>>>,
-    );
-}
-
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for Measure<'_> {}
 
 /// The row that [`Measure`] returns.
 ///

@@ -2,10 +2,11 @@
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::AstPass;
 use diesel::sql_types::{BigInt, Binary, Nullable, Uuid};
 
 use super::finding_matching::{Compared, VERDICTS, holds_for, push_matching};
+use super::{Sql, Statement};
 use crate::models::tracking::check_projects;
 use crate::{AnalysisId, AnalysisIssueId, Error, ProjectId, Result, TrackedIssue, Tracking};
 
@@ -17,21 +18,33 @@ impl Track {
     ///
     /// # Errors
     /// - [`Error::InvalidInput`] if both are the same analysis.
-    pub(crate) fn new(base: AnalysisId, new: AnalysisId) -> Result<Self> {
+    pub(crate) fn new(base: AnalysisId, new: AnalysisId) -> Result<Sql<Self>> {
         if base == new {
             return Err(Error::invalid("new", "is the same analysis as the base"));
         }
-        Ok(Self(Compared {
+        Ok(Sql(Self(Compared {
             base: Some(base),
             new,
             findings: true,
             locked: true,
-        }))
+        })))
     }
 }
 
-impl QueryFragment<Pg> for Track {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Track {
+    type SqlType = (
+        Nullable<Uuid>,
+        Nullable<Uuid>,
+        Nullable<Binary>,
+        Nullable<Binary>,
+        Nullable<Binary>,
+        Nullable<Binary>,
+        Nullable<Binary>,
+        BigInt,
+    );
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_matching(&self.0, &mut out)?;
         // The condition on `carried_over.status` is evaluated again if another transaction has changed the row since
         // the statement began.
@@ -62,26 +75,6 @@ impl QueryFragment<Pg> for Track {
         Ok(())
     }
 }
-
-impl QueryId for Track {
-    type QueryId = Self;
-}
-
-impl Query for Track {
-    type SqlType = (
-        Nullable<Uuid>,
-        Nullable<Uuid>,
-        Nullable<Binary>,
-        Nullable<Binary>,
-        Nullable<Binary>,
-        Nullable<Binary>,
-        Nullable<Binary>,
-        BigInt,
-    );
-}
-
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for Track {}
 
 /// The row that [`Track`] returns. It has the two projects, five lists of ids, and the number of verdicts carried
 /// over.

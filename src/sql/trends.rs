@@ -2,9 +2,10 @@
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, BigInt, Date, Integer, Numeric, Text, Uuid};
 
+use super::Statement;
 use crate::ProjectId;
 use crate::schema::analysis::sql_types::TrendDirection as TrendDirectionSql;
 
@@ -16,8 +17,11 @@ pub(crate) struct TrendsOf<'a> {
     pub(crate) days_back: i32,
 }
 
-impl QueryFragment<Pg> for TrendsOf<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for TrendsOf<'_> {
+    type SqlType = (BigInt, Date, Numeric, TrendDirectionSql);
+    type Id = TrendsOf<'static>;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "SELECT metric.position, trend.date, trend.avg_value, trend.trend::analysis.trend_direction \
              FROM pg_catalog.unnest(",
@@ -34,14 +38,3 @@ impl QueryFragment<Pg> for TrendsOf<'_> {
         Ok(())
     }
 }
-
-impl QueryId for TrendsOf<'_> {
-    type QueryId = TrendsOf<'static>;
-}
-
-impl Query for TrendsOf<'_> {
-    type SqlType = (BigInt, Date, Numeric, TrendDirectionSql);
-}
-
-#[cfg(feature = "blocking")]
-impl<C> diesel::RunQueryDsl<C> for TrendsOf<'_> {}

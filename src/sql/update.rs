@@ -1,8 +1,17 @@
 //! `UPDATE` of one row.
 
-use super::*;
+use diesel::QueryResult;
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::sql_types;
+
+use super::target::{Target, separate};
+use super::{Identity, Sql, Statement};
 #[cfg(any(feature = "async", feature = "blocking"))]
 use crate::Error;
+use crate::mapping::Changes;
+use crate::types::timestamp::Moment;
 
 /// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names only the columns that are set. So it needs no right to
 /// change the others, fires no trigger on them, and the server sees which indexes need no new entry.
@@ -15,52 +24,13 @@ pub struct Update<'a, C: Changes> {
     target: Target<C::Table, C::Row>,
 }
 
-impl<C: Changes> QueryId for Update<'_, C> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<C: Changes> Update<'_, C> {
-    /// Tells apart the texts that it may have: a bit for each column that is set, and one for the condition.
-    pub(crate) fn shape(&self) -> Shape {
-        const { assert!(C::COLUMNS.len() < 63, "a bit for each column") };
-        let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
-        let is_conditional = self.changes.expected().is_some_and(Option::is_some);
-        let set = set.map(|index| 1 << index).sum::<u64>();
-        let shape = set | u64::from(is_conditional) << 63;
-        (TypeId::of::<Update<'static, C>>(), shape)
-    }
-}
-
-/// The values of an update alone, as it binds them.
-#[cfg(feature = "async")]
-pub(crate) struct NewValues<'a, C: Changes> {
-    pub(crate) id: C::Id,
-    pub(crate) changes: &'a C,
-}
-
-#[cfg(feature = "async")]
-impl<C: Changes> QueryFragment<Pg> for NewValues<'_, C> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
-        for index in set {
-            self.changes.bind(index, &mut out)?;
-        }
-        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
-        if let Some(Some(expected)) = self.changes.expected() {
-            out.push_bind_param::<crate::types::timestamp::Moment, _>(expected)?;
-        }
-        Ok(())
-    }
-}
-
 /// Updates one row.
-pub fn update<C: Changes>(id: C::Id, changes: &C) -> Update<'_, C> {
-    Update {
+pub fn update<C: Changes>(id: C::Id, changes: &C) -> Sql<Update<'_, C>> {
+    Sql(Update {
         id,
         changes,
         target: Target::new(),
-    }
+    })
 }
 
 /// `UPDATE ... SET` of the columns that are set.
@@ -83,8 +53,13 @@ pub(super) fn push_update<'b, C: Changes>(
     Ok(())
 }
 
-impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<C: Changes> Statement for Update<'_, C> {
+    type SqlType = SqlTypeOf<AsSelect<C::Row, Pg>>;
+    type Id = Update<'static, C>;
+    const IDENTITY: Identity = Identity::Shape;
+    const IS_CACHEABLE: bool = true;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let is_empty = self.changes.is_empty();
         if is_empty {
             out.push_sql("SELECT ");
@@ -98,7 +73,7 @@ impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
         if let Some(Some(expected)) = self.changes.expected() {
             out.push_sql(" AND \"updated_at\" = ");
-            out.push_bind_param::<crate::types::timestamp::Moment, _>(expected)?;
+            out.push_bind_param::<Moment, _>(expected)?;
         }
         if !is_empty {
             out.push_sql(" RETURNING ");
@@ -107,12 +82,25 @@ impl<C: Changes> QueryFragment<Pg> for Update<'_, C> {
         Ok(())
     }
 
-    fn to_sql(&self, out: &mut PgQueryBuilder, _: &Pg) -> QueryResult<()> {
-        push_text(self, self.shape(), out)
+    fn push_binds<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
+        for index in set {
+            self.changes.bind(index, &mut out)?;
+        }
+        out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
+        if let Some(Some(expected)) = self.changes.expected() {
+            out.push_bind_param::<Moment, _>(expected)?;
+        }
+        Ok(())
     }
 
-    fn is_safe_to_cache_prepared(&self, _: &Pg) -> QueryResult<bool> {
-        Ok(true)
+    /// Returns a bit for each column that is set, and one for the condition.
+    fn shape(&self) -> u64 {
+        const { assert!(C::COLUMNS.len() < 63, "a bit for each column") };
+        let set = (0..C::COLUMNS.len()).filter(|&index| self.changes.is_set(index));
+        let is_conditional = self.changes.expected().is_some_and(Option::is_some);
+        let set = set.map(|index| 1 << index).sum::<u64>();
+        set | u64::from(is_conditional) << 63
     }
 }
 
@@ -127,14 +115,3 @@ impl Error {
         }
     }
 }
-
-/// The types of the columns that changes return.
-#[cfg(any(feature = "async", feature = "blocking"))]
-pub(crate) type RowOf<C> = SqlTypeOf<<<C as Changes>::Row as Selectable<Pg>>::SelectExpression>;
-
-impl<C: Changes> Query for Update<'_, C> {
-    type SqlType = SqlTypeOf<AsSelect<C::Row, Pg>>;
-}
-
-#[cfg(feature = "blocking")]
-impl<X: Changes, C> diesel::RunQueryDsl<C> for Update<'_, X> {}

@@ -1,20 +1,27 @@
 //! `INSERT ... ON CONFLICT DO UPDATE` of one row.
 
-use super::*;
+use diesel::QueryResult;
+use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment};
+
+use super::insert::{push_insert_into, push_value};
+use super::target::{Target, separate};
+use super::{Sql, Statement};
+use crate::mapping::{Column, NewRow, Replaced};
 
 /// `INSERT ... ON CONFLICT (natural key) DO UPDATE ... RETURNING`, of one row. What was not given is kept.
 pub struct Upsert<'a, N: NewRow> {
     new: &'a N,
     target: Target<N::Table, N::Row>,
 }
-fixed_shape!(Upsert<N: NewRow>);
 
 /// Inserts one row, or changes the one with the same natural key.
-pub fn upsert<N: NewRow>(new: &N) -> Upsert<'_, N> {
-    Upsert {
+pub fn upsert<N: NewRow>(new: &N) -> Sql<Upsert<'_, N>> {
+    Sql(Upsert {
         new,
         target: Target::new(),
-    }
+    })
 }
 
 /// What stands for the first bound values: as many as a table may have columns here.
@@ -80,8 +87,13 @@ fn push_values<'b, N: NewRow>(
     Ok(())
 }
 
-impl<N: NewRow> QueryFragment<Pg> for Upsert<'_, N> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<N: NewRow> Statement for Upsert<'_, N> {
+    type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
+    type Id = Upsert<'static, N>;
+    const IS_CACHEABLE: bool = true;
+    const BINDS: usize = N::COLUMNS.len();
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_values(self.new, &self.target, &mut out)?;
         push_on_conflict::<N>(&self.target, &mut out, |index, out| {
             // Bound already, first of all and in the order of the columns.
@@ -92,12 +104,7 @@ impl<N: NewRow> QueryFragment<Pg> for Upsert<'_, N> {
         self.target.returning.walk_ast(out)
     }
 
-    prepared_with!(Values);
+    fn push_binds<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        (0..N::COLUMNS.len()).try_for_each(|index| self.new.bind(index, &mut out))
+    }
 }
-
-impl<N: NewRow> Query for Upsert<'_, N> {
-    type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
-}
-
-#[cfg(feature = "blocking")]
-impl<N: NewRow, C> diesel::RunQueryDsl<C> for Upsert<'_, N> {}

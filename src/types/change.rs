@@ -7,6 +7,8 @@ use diesel::serialize::{IsNull, Output, Result, ToSql};
 use diesel::sql_types::{Nullable, SqlType, is_nullable::NotNull};
 use serde::{Deserialize, Deserializer};
 
+use super::storable::Storable;
+
 /// The change that an update makes to a nullable column.
 ///
 /// Deserialized from JSON, `null` clears the column, and a missing field keeps it. The latter needs
@@ -79,5 +81,11 @@ where
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         Option::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl<T: Storable> Storable for Change<T> {
+    fn objection(&self, characters: Option<usize>) -> Option<String> {
+        self.value()?.objection(characters)
     }
 }

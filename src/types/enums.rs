@@ -19,7 +19,7 @@ use diesel::sql_types::Text;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::sql::{Wire, Word};
+use super::encoding::{Encoding, Unknown};
 use crate::{Error, schema};
 
 /// The name of an enum value that this version of the crate does not have.
@@ -153,6 +153,8 @@ macro_rules! enums {
             }
         }
 
+        super::storable::always_storable!($name);
+
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
@@ -172,8 +174,6 @@ macro_rules! enums {
                 }, WORDS))
             }
         }
-
-        crate::validation::always_storable!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -212,15 +212,15 @@ macro_rules! enums {
             }
         }
 
-        impl ToSql<Word, Pg> for $name {
+        impl ToSql<Unknown, Pg> for $name {
             fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
                 ToSql::<Text, Pg>::to_sql(self, out)
             }
         }
 
-        impl Wire for schema::$schema::sql_types::$name {
-            type Sql = Word;
-            type Many = Text;
+        impl Encoding for schema::$schema::sql_types::$name {
+            type Sql = Unknown;
+            type InArray = Text;
             const CAST: &'static str = concat!("::", stringify!($schema), ".", $type);
         }
     )*};

@@ -75,6 +75,8 @@ macro_rules! ids {
             }
         }
 
+        super::storable::always_storable!($name);
+
         impl FromStr for $name {
             type Err = Error;
 
@@ -94,8 +96,6 @@ macro_rules! ids {
                 ToSql::<sql_types::Uuid, Pg>::to_sql(&self.0, out)
             }
         }
-
-        crate::validation::always_storable!($name);
     )*};
 }
 

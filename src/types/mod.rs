@@ -2,12 +2,14 @@
 
 pub(crate) mod change;
 pub(crate) mod decimal;
+pub(crate) mod encoding;
 pub(crate) mod enums;
 pub(crate) mod ids;
 pub(crate) mod json;
 pub(crate) mod lenient;
 pub(crate) mod protected;
 pub(crate) mod secret;
+pub(crate) mod storable;
 pub(crate) mod timestamp;
 
 pub use change::Change;

@@ -7,6 +7,8 @@ use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::serialize::{self, Output, ToSql};
 use serde::Deserialize;
 
+use super::storable::Storable;
+
 /// A value that is stored in the database, but neither printed nor serialized.
 ///
 /// ```
@@ -69,5 +71,11 @@ impl<T: FromSql<S, B>, S, B: Backend> FromSql<S, B> for Secret<T> {
 impl<T: ToSql<S, B>, S, B: Backend> ToSql<S, B> for Secret<T> {
     fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, B>) -> serialize::Result {
         self.0.to_sql(out)
+    }
+}
+
+impl<T: Storable> Storable for Secret<T> {
+    fn objection(&self, characters: Option<usize>) -> Option<String> {
+        self.expose().objection(characters)
     }
 }

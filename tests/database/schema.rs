@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::pg::Pg;
 use diesel::query_builder::QueryFragment;
 use diesel::{PgConnection, QuerySource};
-use wundr_db::__private::sql::{Column, NewRow};
+use wundr_db::__private::mapping::{Column, NewRow};
 use wundr_db::testing::{PostgresServer, TestDatabase, migrated_database};
 use wundr_db::*;
 

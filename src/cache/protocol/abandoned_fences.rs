@@ -1,7 +1,5 @@
 //! Removes the fences of writers that did not remove them, once PostgreSQL reports the end of their transactions.
 
-use diesel::sql_types::Text;
-
 use super::call::step;
 use super::client::CacheClient;
 use super::repository;
@@ -10,8 +8,8 @@ use super::unavailable::Unavailable;
 use crate::Result;
 use crate::cache::scripts::{END, Fence, Reply, SWEEP};
 use crate::cache::{count, events};
-use crate::sql::cache as question;
-use crate::sql::prepared;
+use crate::sql::Sql;
+use crate::sql::cache::HasEnded;
 
 /// The age in seconds from which a fence may be abandoned. Few writers take this long.
 const OLD: u64 = 2;
@@ -25,9 +23,9 @@ pub(crate) async fn clear(
     fences: &[Fence],
 ) -> Result<(), Unavailable> {
     for fence in fences.iter().filter(|fence| fence.age >= OLD) {
-        let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&fence.transaction);
-        let has_ended: question::Answer = store.db.executor().one(prepared(has_ended)).await?;
-        if has_ended.yes || injects!(store, FenceExpires) {
+        let has_ended = Sql(HasEnded(&fence.transaction));
+        let has_ended: bool = store.db.executor().one(has_ended).await?;
+        if has_ended || injects!(store, FenceExpires) {
             let arguments = [fence.token.as_bytes(), b""];
             step(&store.counters, session, &END, &[entry], &arguments).await?;
             count(&store.counters.fences_cleared);
@@ -60,9 +58,9 @@ async fn sweep_shard(store: &CacheClient, session: &ShardSession) -> Result<(), 
         return Ok(());
     };
     for writer in writers {
-        let has_ended = diesel::sql_query(question::HAS_ENDED).bind::<Text, _>(&writer.transaction);
-        let has_ended: question::Answer = store.db.executor().one(prepared(has_ended)).await?;
-        if has_ended.yes {
+        let has_ended = Sql(HasEnded(&writer.transaction));
+        let has_ended: bool = store.db.executor().one(has_ended).await?;
+        if has_ended {
             let entries: Vec<&str> = writer.entries.iter().map(String::as_str).collect();
             let arguments = [writer.token.as_bytes(), writer.number.as_bytes()];
             step(&store.counters, session, &END, &entries, &arguments).await?;

@@ -41,8 +41,8 @@ use crate::cache::Failpoint;
 use crate::cache::keys::EntryKey;
 use crate::cache::scripts::{BEGIN, END, Reply};
 use crate::cache::{Unfenced, count, events};
-use crate::sql::cache as question;
-use crate::sql::prepared;
+use crate::sql::Sql;
+use crate::sql::cache::OwnTransaction;
 use crate::write_set::WriteSet;
 use crate::{Error, Result};
 
@@ -218,10 +218,9 @@ impl CommitHook for FenceHook {
     ) -> Result<Option<Box<dyn CommitGuard>>> {
         let store = &self.0;
         let own = tx.executor();
-        let transaction = prepared(diesel::sql_query(question::OWN));
-        let transaction: question::Own = own.one(transaction).await?;
+        let transaction: (Option<String>, Option<String>) = own.one(Sql(OwnTransaction)).await?;
         // A transaction without an id has written nothing.
-        let (Some(id), Some(timeline)) = (transaction.id, transaction.timeline) else {
+        let (Some(id), Some(timeline)) = transaction else {
             return Ok(None);
         };
         store.observe_timeline(&timeline);

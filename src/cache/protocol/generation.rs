@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diesel::sql_types::Text;
 use redis::{Cmd, Value};
 use uuid::Uuid;
 
@@ -22,8 +21,8 @@ use crate::cache::Failpoint;
 use crate::cache::keys::KeySpace;
 use crate::cache::scripts::{self, ATTACH, AttachReply, BARRIER, OPEN, Reply};
 use crate::cache::{count, events};
-use crate::sql::cache as question;
-use crate::sql::prepared;
+use crate::sql::Sql;
+use crate::sql::cache::{EndedBefore, NextTransaction};
 
 /// Returns the session of the shard. Opens one if there is none.
 #[repository]
@@ -412,9 +411,7 @@ pub(crate) async fn open_generation(
         Some(barrier) => barrier,
         None => {
             // Read while the generation exists, so that no later transaction commits under an earlier one.
-            let next = prepared(diesel::sql_query(question::NEXT));
-            let next: question::TransactionId = store.db.executor().one(next).await?;
-            let next = next.id.unwrap_or_default();
+            let next: String = store.db.executor().one(Sql(NextTransaction)).await?;
             #[cfg(feature = "cache-faults")]
             failpoint(store, Failpoint::BeforeBarrier).await;
             match step(&store.counters, session, &BARRIER, &[], &[next.as_bytes()]).await? {
@@ -424,9 +421,8 @@ pub(crate) async fn open_generation(
             }
         }
     };
-    let ended = prepared(diesel::sql_query(question::ENDED_BEFORE).bind::<Text, _>(&barrier));
-    let ended: question::Answer = store.db.executor().one(ended).await?;
-    if ended.yes || injects!(store, NoBarrier) {
+    let has_ended: bool = store.db.executor().one(Sql(EndedBefore(&barrier))).await?;
+    if has_ended || injects!(store, NoBarrier) {
         step(&store.counters, session, &OPEN, &[], &[barrier.as_bytes()]).await?;
         events::generation_opened(&session.names.generation);
         return Ok(true);

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
+
 use super::client::{CacheClient, Database};
 use super::unavailable::Unavailable;
 use super::{Db, Executor, repository};
-use crate::sql::cache as question;
-use crate::sql::prepared;
+use crate::sql::Sql;
+use crate::sql::cache::{ClusterIdentity, DatabaseIdentity};
 
 /// Returns the identity of the database. It is read once, and again after connections were lost.
 #[repository]
@@ -33,24 +35,21 @@ pub(crate) async fn read_identity(
     own: &Executor<'_>,
 ) -> Result<Database, Unavailable> {
     let began = Instant::now();
-    let identity = prepared(diesel::sql_query(question::IDENTITY));
-    let identity: question::Identity = own.one(identity).await?;
+    let identity: (String, String, DateTime<Utc>, bool) = own.one(Sql(DatabaseIdentity)).await?;
+    let (name, timeline, clock, may_read_cluster) = identity;
     // The clock was read at some moment of this time. Taken for the first moment, it is never behind: what has ended by
     // the database's clock has ended here, even if the response was late.
     let since = chrono::TimeDelta::from_std(began.elapsed()).unwrap_or_default();
-    let now = identity.now.checked_add_signed(since);
-    store.set_clock(now.unwrap_or(identity.now));
-    let cluster = if identity.tells_cluster {
-        let cluster = prepared(diesel::sql_query(question::CLUSTER));
-        let cluster: question::Cluster = own.one(cluster).await?;
-        cluster.id
+    store.set_clock(clock.checked_add_signed(since).unwrap_or(clock));
+    let cluster: String = if may_read_cluster {
+        own.one(Sql(ClusterIdentity)).await?
     } else {
         store.log_once.unnamed_cluster();
         String::new()
     };
     Ok(Database {
-        name: crate::cache::keys::digest(&format!("{cluster}:{}", identity.database)).into(),
-        timeline: identity.timeline.into(),
+        name: crate::cache::keys::digest(&format!("{cluster}:{name}")).into(),
+        timeline: timeline.into(),
     })
 }
 

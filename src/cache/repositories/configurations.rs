@@ -85,7 +85,7 @@ impl CachedConfigurations {
     async fn own(&self, scope: ConfigurationScope) -> Result<Vec<Configuration>> {
         cached!(
             self,
-            EntryKey::from(&Key::Configurations(scope)),
+            EntryKey::from(&Key::from(scope)),
             self.0.configurations.own(scope)
         )
     }
@@ -130,7 +130,7 @@ impl CachedConfigurations {
         organization: Option<OrganizationId>,
         scopes: &[ConfigurationScope],
     ) -> Together {
-        let names = scopes.iter().map(|&scope| Key::Configurations(scope));
+        let names = scopes.iter().map(|&scope| Key::from(scope));
         let mut names: Vec<EntryKey> = names.map(|key| EntryKey::from(&key)).collect();
         if let ConfigurationScope::Project(id) = scope {
             names.push(EntryKey::from(&Key::Project(id)));

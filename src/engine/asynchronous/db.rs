@@ -18,8 +18,9 @@ use crate::config::Recycling;
 use crate::engine::connection::connect::Connector;
 use crate::engine::tx_state::TxState;
 use crate::engine::usage::Usage;
-use crate::models::health::{Health, PROBE, PoolState, Probe};
-use crate::sql::prepared;
+use crate::models::health::{Health, PoolState};
+use crate::sql::Sql;
+use crate::sql::health::Probe;
 use crate::transaction::{Retry, Retryable, TransactionOptions, Tries, with_advice};
 use crate::{Advice, Config, Error, Result};
 
@@ -159,7 +160,7 @@ impl Db {
     }
 
     async fn probe(&self, checked_out: CheckedOut, started: Instant) -> Result<Health> {
-        let probe: Probe = checked_out.one(prepared(diesel::sql_query(PROBE))).await?;
+        let probe = checked_out.one(Sql(Probe)).await?;
         Ok(Health::new(probe, &self.pool(), started.elapsed()))
     }
 

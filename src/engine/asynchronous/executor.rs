@@ -21,12 +21,10 @@ use super::{BoxFuture, Db, Tx};
 use crate::engine::connection::{Connection, PgRow, ResultStream};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
-use crate::mapping::decoding::{Tried, decoded, tried};
+use crate::mapping::{Changes, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf};
 use crate::sql::copy::is_worth_a_copy;
-use crate::sql::{
-    Changes, Given, InsertedOf, NewRow, NewValues, ROWS_PER_STATEMENT, RowOf, Upsert, Values,
-    insert, insert_many, update, upsert,
-};
+use crate::sql::decoding::{Tried, decoded, tried};
+use crate::sql::{insert, insert_many, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
@@ -266,7 +264,7 @@ impl<'a> Executor<'a> {
             let sent = {
                 let insert = insert(new);
                 let mut connection = call.connection();
-                Connection::row_shaped(&mut connection, &insert, &Given(new), insert.shape())
+                Connection::row_shaped(&mut connection, &insert, insert.key())
             };
             let row = sent.await;
             call.complete(one(only(row)))
@@ -281,9 +279,9 @@ impl<'a> Executor<'a> {
         Box::pin(async move {
             let call = self.begin_call().await?;
             let sent = {
-                let shape = (TypeId::of::<Upsert<'static, N>>(), 0);
+                let upsert = upsert(new);
                 let mut connection = call.connection();
-                Connection::row_shaped(&mut connection, &upsert(new), &Values(new), shape)
+                Connection::row_shaped(&mut connection, &upsert, upsert.key())
             };
             let row = sent.await;
             call.complete(one(only(row)))
@@ -303,9 +301,8 @@ impl<'a> Executor<'a> {
             let call = self.begin_call().await?;
             let sent = {
                 let update = update(id, changes);
-                let values = NewValues { id, changes };
                 let mut connection = call.connection();
-                Connection::row_shaped(&mut connection, &update, &values, update.shape())
+                Connection::row_shaped(&mut connection, &update, update.key())
             };
             let row = sent.await;
             call.complete(only(row))
@@ -329,7 +326,7 @@ impl<'a> Executor<'a> {
             let sent = {
                 let shape = (TypeId::of::<Q>(), shape);
                 let mut connection = call.connection();
-                Connection::row_shaped(&mut connection, &query, &query, shape)
+                Connection::row_shaped(&mut connection, &query, shape)
             };
             let row = sent.await;
             call.complete(only(row))
@@ -357,7 +354,7 @@ impl<'a> Executor<'a> {
     where
         N: NewRow + Sync,
         for<'r> N::Columns<'r>: Send,
-        for<'r> crate::sql::InsertMany<'r, N>: Send,
+        for<'r> crate::sql::Sql<crate::sql::InsertMany<'r, N>>: Send,
     {
         for row in rows {
             row.check()?;
@@ -431,6 +428,41 @@ impl<'a> Executor<'a> {
                 guard.complete(sent)
             }
         }
+    }
+}
+
+/// A query whose rows can be read as `R`.
+///
+/// It stands for the bounds of [`Executor::load`], so that a function that is generic over queries needs one.
+pub(crate) trait Loads<R>: Sized {
+    /// Returns every row, as [`Executor::load`] does.
+    fn load_all<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<Vec<R>>>
+    where
+        Self: 'f;
+
+    /// Returns the only row, as [`Executor::one`] does.
+    fn load_one<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<R>>
+    where
+        Self: 'f;
+}
+
+impl<Q, R> Loads<R> for Q
+where
+    Q: Query<SqlType: CompatibleType<R, Pg>> + QueryFragment<Pg> + QueryId + Send,
+    R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
+{
+    fn load_all<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<Vec<R>>>
+    where
+        Self: 'f,
+    {
+        executor.load(self)
+    }
+
+    fn load_one<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<R>>
+    where
+        Self: 'f,
+    {
+        executor.one(self)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::live::{
     EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline,
     direct_config, no_response, unless_denied,
 };
+use crate::sql::Sql;
 use crate::{AnalysisId, Config, Error, Result};
 
 /// The connection of a listener.
@@ -74,20 +75,20 @@ impl ListenerConnection {
     }
 
     pub(super) async fn followed(&mut self, page: FollowedIds) -> Result<Vec<AnalysisId>> {
-        in_time(self.heartbeat * 2, page.load(&mut self.connection)).await
+        in_time(self.heartbeat * 2, Sql(page).load(&mut self.connection)).await
     }
 
     pub(super) async fn states(&mut self, states: StatesOf) -> Result<Vec<LiveAnalysis>> {
-        in_time(self.heartbeat * 2, states.load(&mut self.connection)).await
+        in_time(self.heartbeat * 2, Sql(states).load(&mut self.connection)).await
     }
 
     pub(super) async fn now(&mut self) -> Result<DateTime<Utc>> {
-        in_time(self.heartbeat, Now.get_result(&mut self.connection)).await
+        in_time(self.heartbeat, Sql(Now).get_result(&mut self.connection)).await
     }
 
     /// Returns the timeline, or `None` if this role may not read it.
     pub(super) async fn timeline(&mut self) -> Result<Option<String>> {
-        let timeline = Timeline.get_result(&mut self.connection);
+        let timeline = Sql(Timeline).get_result(&mut self.connection);
         unless_denied(in_time(self.heartbeat, timeline).await)
     }
 }

@@ -28,7 +28,7 @@ pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::{BoxFuture, Db};
 pub use executor::RowStream;
-pub(crate) use executor::{Executor, join};
+pub(crate) use executor::{Executor, Loads, join};
 pub use live::Live;
 pub use repositories::*;
 pub use rows::Rows;

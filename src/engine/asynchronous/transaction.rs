@@ -17,8 +17,9 @@ use crate::engine::tx_state::{
     BeforeCommit, PROOF_OF_HEALTH, Trace, TxState, is_first_failure, savepoint_abandoned,
 };
 use crate::error::{Stage, Verdict};
+use crate::mapping::{NewRow, ROWS_PER_STATEMENT};
 use crate::sql::copy::is_worth_a_copy;
-use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::sql::insert_many;
 use crate::write_set::Touches;
 use crate::{Error, Result};
 
@@ -195,7 +196,7 @@ impl Tx {
     pub(super) async fn insert_bulk<N>(&self, rows: &[N], copy: Hold) -> Result<usize>
     where
         N: NewRow + Sync,
-        for<'r> crate::sql::InsertMany<'r, N>: Send,
+        for<'r> crate::sql::Sql<crate::sql::InsertMany<'r, N>>: Send,
     {
         if is_worth_a_copy(rows)
             && let Ok(guard) = StatementGuard::begin(self, copy, Trace::StatementAbandoned)
@@ -219,7 +220,7 @@ impl Tx {
     async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
     where
         N: NewRow + Sync,
-        for<'r> crate::sql::InsertMany<'r, N>: Send,
+        for<'r> crate::sql::Sql<crate::sql::InsertMany<'r, N>>: Send,
     {
         let executor = Executor::Part(self);
         let mut chunks = rows.chunks(ROWS_PER_STATEMENT);

@@ -6,7 +6,7 @@ use super::executor::StatementGuard;
 use super::{BoxFuture, Executor, Tx};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
-use crate::sql::NewRow;
+use crate::mapping::NewRow;
 use crate::transaction::{
     BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, RESTORE_IDLE_LIMIT, TransactionOptions,
 };
@@ -78,7 +78,7 @@ impl<'a> UnitOfWork<'a> {
     pub(crate) async fn attempt<N>(&self, rows: &[N]) -> Result<usize>
     where
         N: NewRow + Sync,
-        for<'r> crate::sql::InsertMany<'r, N>: Send,
+        for<'r> crate::sql::Sql<crate::sql::InsertMany<'r, N>>: Send,
     {
         let tx = self.tx();
         tx.command("SAVEPOINT wundr_attempt").await?;

@@ -9,8 +9,8 @@ use diesel::query_builder::AstPass;
 use diesel::result::Error::SerializationError;
 use diesel::{QueryResult, RunQueryDsl as _, sql_types};
 
-use crate::sql::NewRow;
-use crate::sql::copy::{Copied, Defaults, copy_target, prospect};
+use crate::mapping::NewRow;
+use crate::sql::copy::{CopyEncoder, Defaults, copy_probe, copy_target};
 
 /// The columns of a new row.
 struct Columns<N>(PhantomData<N>);
@@ -30,12 +30,12 @@ pub(super) fn copy<N: NewRow>(
     connection: &mut PgConnection,
     rows: &[N],
 ) -> QueryResult<Option<usize>> {
-    let record: Vec<u8> = prospect::<N>().get_result(connection)?;
+    let record: Vec<u8> = copy_probe::<N>().get_result(connection)?;
     let Some(defaults) = Defaults::of::<N>(&record)? else {
         return Ok(None);
     };
     let send = |server: &mut dyn Write| {
-        let (mut copied, mut buffer) = (Copied::new(rows, &defaults), Vec::new());
+        let (mut copied, mut buffer) = (CopyEncoder::new(rows, &defaults), Vec::new());
         while copied.fill(&mut buffer)? {
             server
                 .write_all(&buffer)

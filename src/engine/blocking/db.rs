@@ -16,8 +16,9 @@ use crate::config::Recycling;
 use crate::engine::libpq::Connector;
 use crate::engine::tx_state::TxState;
 use crate::engine::usage::Usage;
-use crate::models::health::{Health, PROBE, PoolState, Probe};
-use crate::sql::prepared;
+use crate::models::health::{Health, PoolState};
+use crate::sql::Sql;
+use crate::sql::health::Probe;
 use crate::transaction::{Retry, Retryable, TransactionOptions, Tries, with_advice};
 use crate::{Advice, Config, Error, Result};
 
@@ -159,8 +160,7 @@ impl Db {
     fn probe(&self, patience: Duration) -> Result<Health> {
         let started = Instant::now();
         let mut connection = self.checkout_within(patience)?;
-        let probe = prepared(diesel::sql_query(PROBE));
-        let probe: Probe = connection.run(|connection| probe.get_result(connection))?;
+        let probe = connection.run(|connection| Sql(Probe).get_result(connection))?;
         drop(connection);
         Ok(Health::new(probe, &self.pool(), started.elapsed()))
     }

@@ -6,7 +6,7 @@ use diesel::deserialize::FromSqlRow;
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::expression::QueryMetadata;
 use diesel::pg::{Pg, PgConnection};
-use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::query_builder::{AsQuery, Query, QueryFragment, QueryId};
 use diesel::query_dsl::CompatibleType;
 use diesel::query_dsl::methods::ExecuteDsl;
 
@@ -14,12 +14,10 @@ use super::pool::Pooled;
 use super::transaction::TxCall;
 use super::{Db, Tx};
 use crate::engine::occupancy::Hold;
-use crate::mapping::decoding::{Tried, decoded, tried};
+use crate::mapping::{Changes, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf};
 use crate::sql::copy::is_worth_a_copy;
-use crate::sql::{
-    Changes, Found, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf, found, insert, insert_many,
-    update, upsert,
-};
+use crate::sql::decoding::{Tried, decoded, tried};
+use crate::sql::{KeyedInsert, insert, insert_many, keyed, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
@@ -168,10 +166,10 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg>>,
         Pg: QueryMetadata<SelectedOf<N::Row>>,
     {
-        match found(insert(new)) {
-            Found::Whole(insert) => self.only(insert),
-            Found::Bare(insert) => self.only(insert),
-            Found::ByText(insert) => self.only(insert),
+        match keyed(insert(new)) {
+            KeyedInsert::AllColumns(insert) => self.only(insert),
+            KeyedInsert::RequiredColumns(insert) => self.only(insert),
+            KeyedInsert::ByText(insert) => self.only(insert),
         }
     }
 
@@ -217,5 +215,31 @@ impl<'a> Executor<'a> {
             Executor::Tx(tx) => tx.insert_bulk(rows, Hold::Alone),
             Executor::Part(tx) => tx.insert_bulk(rows, Hold::Within),
         }
+    }
+}
+
+/// A query whose rows can be read as `R`.
+///
+/// It stands for the bounds of [`Executor::load`], so that a function that is generic over queries needs one.
+pub(crate) trait Loads<R>: Sized {
+    /// Returns every row, as [`Executor::load`] does.
+    fn load_all(self, executor: &Executor<'_>) -> Result<Vec<R>>;
+
+    /// Returns the only row, as [`Executor::one`] does.
+    fn load_one(self, executor: &Executor<'_>) -> Result<R>;
+}
+
+impl<Q, R> Loads<R> for Q
+where
+    Q: Query<SqlType: CompatibleType<R, Pg>> + QueryFragment<Pg> + QueryId,
+    Pg: QueryMetadata<Q::SqlType>,
+    R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
+{
+    fn load_all(self, executor: &Executor<'_>) -> Result<Vec<R>> {
+        executor.load(self)
+    }
+
+    fn load_one(self, executor: &Executor<'_>) -> Result<R> {
+        executor.one(self)
     }
 }

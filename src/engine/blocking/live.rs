@@ -16,6 +16,7 @@ use crate::live::{
     EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline,
     direct_config, no_response, unless_denied,
 };
+use crate::sql::Sql;
 use crate::{AnalysisId, Config, Error, Result};
 
 /// The interval at which libpq is asked for notifications.
@@ -147,24 +148,27 @@ impl ListenerConnection {
     }
 
     pub(super) fn followed(&mut self, page: FollowedIds) -> Result<Vec<AnalysisId>> {
-        self.within(self.heartbeat * 2, |connection| Ok(page.load(connection)?))
+        self.within(self.heartbeat * 2, |connection| {
+            Ok(Sql(page).load(connection)?)
+        })
     }
 
     pub(super) fn states(&mut self, states: StatesOf) -> Result<Vec<LiveAnalysis>> {
-        self.within(
-            self.heartbeat * 2,
-            |connection| Ok(states.load(connection)?),
-        )
+        self.within(self.heartbeat * 2, |connection| {
+            Ok(Sql(states).load(connection)?)
+        })
     }
 
     pub(super) fn now(&mut self) -> Result<DateTime<Utc>> {
-        self.within(self.heartbeat, |connection| Ok(Now.get_result(connection)?))
+        self.within(self.heartbeat, |connection| {
+            Ok(Sql(Now).get_result(connection)?)
+        })
     }
 
     /// Returns the timeline, or `None` if this role may not read it.
     pub(super) fn timeline(&mut self) -> Result<Option<String>> {
         unless_denied(self.within(self.heartbeat, |connection| {
-            Ok(Timeline.get_result(connection)?)
+            Ok(Sql(Timeline).get_result(connection)?)
         }))
     }
 }

@@ -30,7 +30,7 @@ pub use crate::migrations::blocking as migrations;
 pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::Db;
-pub(crate) use executor::{Executor, join};
+pub(crate) use executor::{Executor, Loads, join};
 pub use live::Live;
 pub use repositories::*;
 pub use rows::Rows;

@@ -17,8 +17,9 @@ use crate::engine::tx_state::{
 };
 use crate::engine::usage::Use;
 use crate::error::{Failure, Stage};
+use crate::mapping::{NewRow, ROWS_PER_STATEMENT};
 use crate::sql::copy::is_worth_a_copy;
-use crate::sql::{NewRow, ROWS_PER_STATEMENT, insert_many};
+use crate::sql::insert_many;
 use crate::write_set::Touches;
 use crate::{Error, Result};
 

@@ -6,7 +6,7 @@ use super::transaction::Held;
 use super::{Executor, Tx};
 use crate::Result;
 use crate::engine::occupancy::Hold;
-use crate::sql::NewRow;
+use crate::mapping::NewRow;
 use crate::transaction::{
     BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, RESTORE_IDLE_LIMIT, TransactionOptions,
 };

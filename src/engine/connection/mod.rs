@@ -26,8 +26,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{CancelToken, Client, CopyInSink, Notification, SimpleQueryMessage, Socket};
 
-use crate::sql::NewRow;
-use crate::sql::copy::{Copied, Defaults, copy_from, prospect, table};
+use crate::mapping::NewRow;
+use crate::sql::copy::{CopyEncoder, Defaults, copy_from, copy_probe, table};
 
 #[cfg(feature = "tls")]
 mod certificate;
@@ -191,15 +191,14 @@ impl Connection {
         Box::pin(connection.send_for_rows(connection.bind(query)))
     }
 
-    /// As [`row`](Self::row), for a query whose text follows from `shape`, and which binds `values`.
+    /// As [`row`](Self::row), for a query whose text follows from `shape`.
     pub(crate) fn row_shaped<'c>(
         connection: &mut &'c Self,
         query: &dyn QueryFragment<Pg>,
-        values: &dyn QueryFragment<Pg>,
         shape: FixedKey,
     ) -> Row<'c> {
         let connection = *connection;
-        let bound = connection.statements.bind_with_key(query, values, shape);
+        let bound = connection.statements.bind_with_key(query, shape);
         let bound = bound.map(|mut bound| {
             bound.instrumented_sql = connection.instrument_start(query);
             bound
@@ -296,7 +295,7 @@ impl Connection {
     where
         N: NewRow + Sync,
     {
-        let bound = self.statements.bind(&prospect::<N>());
+        let bound = self.statements.bind(&copy_probe::<N>());
         let record = self.send_for_rows(bound).await?.try_next().await?;
         let field = record.as_ref().and_then(|record| record.get(0));
         let record = field.as_ref().and_then(Field::value);
@@ -309,14 +308,14 @@ impl Connection {
         self.execute_batch(&lock).await?;
         let bound = self.statements.bind(&copy_from::<N>())?;
         let mut operation = Operation::on(&self.driver);
-        let copying = self.send_copying(bound, Copied::new(rows, &defaults));
+        let copying = self.send_copying(bound, CopyEncoder::new(rows, &defaults));
         operation.drive(pin!(copying)).await.map(Some)
     }
 
     async fn send_copying<N>(
         &self,
         mut bound: BoundStatement,
-        copied: Copied<'_, N>,
+        copied: CopyEncoder<'_, N>,
     ) -> QueryResult<usize>
     where
         N: NewRow + Sync,
@@ -342,7 +341,7 @@ impl Connection {
     async fn send_rows<N>(
         &self,
         server: CopyInSink<Bytes>,
-        mut copied: Copied<'_, N>,
+        mut copied: CopyEncoder<'_, N>,
     ) -> QueryResult<usize>
     where
         N: NewRow + Sync,

@@ -157,18 +157,16 @@ impl StatementCache {
     where
         Q: QueryFragment<Pg> + QueryId,
     {
-        self.bind_dyn(query, query, Q::query_id().map(|id| (id, 0)))
+        self.bind_dyn(query, Q::query_id().map(|id| (id, 0)))
     }
 
-    /// As [`bind`](Self::bind), for a query whose text follows from its type and a number. `values` has the same binds,
-    /// and takes the place of the query once that is prepared.
+    /// As [`bind`](Self::bind), for a query whose text follows from its type and a number.
     pub(super) fn bind_with_key(
         &self,
         query: &dyn QueryFragment<Pg>,
-        values: &dyn QueryFragment<Pg>,
-        (id, shape): FixedKey,
+        key: FixedKey,
     ) -> QueryResult<BoundStatement> {
-        self.bind_dyn(query, values, Some((id, shape)))
+        self.bind_dyn(query, Some(key))
     }
 
     /// Sets the number of statements that are kept prepared.
@@ -187,15 +185,13 @@ impl StatementCache {
     fn bind_dyn(
         &self,
         query: &dyn QueryFragment<Pg>,
-        values: &dyn QueryFragment<Pg>,
         id: Option<FixedKey>,
     ) -> QueryResult<BoundStatement> {
         // A statement cached by its type was checked when it was prepared, and has the same text.
         let prepared = id.and_then(|id| locked(&self.prepared).get(&CacheKey::Fixed(id)));
         let count = prepared.as_ref();
         let count = count.map_or(0, |prepared| prepared.statement.params().len());
-        let known = if prepared.is_some() { values } else { query };
-        let (values, unknown) = self.collect(known, count, 0)?;
+        let (values, unknown) = self.collect(query, count, 0)?;
         let statement = match prepared {
             Some(prepared) if unknown.is_empty() => Lookup::Prepared(prepared),
             _ => Lookup::Unprepared(Box::new(self.unprepared(query, id, &values, unknown)?)),

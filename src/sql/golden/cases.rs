@@ -5,32 +5,39 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use super::Registry;
-use crate::models::analysis_lifecycle::{By, Step, Transition};
-use crate::models::partitions::{self, InMonths, LogTable, Spared};
-use crate::models::setup_lifecycle::{AppendLog, SessionAction, StepAction, TakeSession, TakeStep};
+use crate::models::analysis_lifecycle::Step;
+use crate::models::partitions::LogTable;
+use crate::models::setup_lifecycle::{SessionAction, StepAction};
 use crate::models::*;
 use crate::pagination::Order;
 use crate::schema::analysis::analysis_issues;
 use crate::schema::audit::audit_logs;
 use crate::schema::public::{organization_members, projects, user_sessions, users};
-use crate::sql::CountBy;
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_issues::ResolveMatching;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned};
+use crate::sql::analysis_lifecycle::{By, Transition};
 use crate::sql::analysis_metrics::LatestOfProject;
-use crate::sql::cache as question;
+use crate::sql::cache::{
+    ClusterIdentity, DatabaseIdentity, EndedBefore, HasEnded, NextTransaction, OwnTransaction,
+};
 use crate::sql::dashboard::{NewestOfTypes, OpenIssues};
 use crate::sql::functions::merged;
+use crate::sql::health::Probe;
 use crate::sql::ingest::Completion;
 use crate::sql::live::{FollowedIds, Now, StatesOf, Timeline};
+use crate::sql::partitions::{self, InMonths, Spared};
 use crate::sql::project_stats::StatsOf;
 use crate::sql::quality_gates::Measure;
+use crate::sql::setup_lifecycle::{AppendLog, TakeSession, TakeStep};
+use crate::sql::tools::NeededTools;
 use crate::sql::tracking::Track;
 use crate::sql::trends::TrendsOf;
 use crate::sql::{
-    self as statement, RowsOf, ValueOf, change_member, columns_of, delete_matching, insert,
-    insert_many, page_of_each, parent_id, prepared, remove_members, update, upsert, upsert_member,
+    self as statement, Sql, cacheable, change_member, columns_of, delete_matching, insert,
+    insert_many, page_per_parent, parent_id, remove_members, update, upsert, upsert_member,
 };
+use crate::sql::{CountBy, PageWithTotal, PagesWithTotals};
 use crate::{
     AnalysisId, AnalysisType, Document, GateCondition, Json, OrganizationId, OrganizationMemberId,
     OrganizationRole, Page, ProjectId, QualityGate, SetupSessionId, SetupStepId, UserId,
@@ -60,8 +67,8 @@ fn add_writes(registry: &mut Registry) {
         .preferences(Document::default())
         .is_active(true)
         .email_verified(true);
-    let found = statement::found(insert(&whole));
-    let statement::Found::Whole(typed) = &found else {
+    let keyed = statement::keyed(insert(&whole));
+    let statement::KeyedInsert::AllColumns(typed) = &keyed else {
         panic!("a row with all its values is found by its type");
     };
     registry.add("insert_user_whole", typed);
@@ -77,7 +84,7 @@ fn add_writes(registry: &mut Registry) {
     crate::__for_each_table!(insert_many);
     registry.add(
         "copy_defaults_of_analysis_issues",
-        &statement::copy::prospect::<NewAnalysisIssue>(),
+        &statement::copy::copy_probe::<NewAnalysisIssue>(),
     );
     registry.add(
         "copy_analysis_issues",
@@ -104,7 +111,7 @@ fn add_writes(registry: &mut Registry) {
     let statement = diesel::update(users::table.find(UserId::new()))
         .set(users::preferences.eq(merged(users::preferences, Document::default())))
         .returning(users::id);
-    registry.add("merge_preferences", &prepared(statement));
+    registry.add("merge_preferences", &cacheable(statement));
 }
 
 fn member() -> NewOrganizationMember {
@@ -144,7 +151,7 @@ fn add_parts(registry: &mut Registry) {
             .filter(projects::organization_id.eq(OrganizationId::new()))
             .select(projects::id)
     };
-    let both = diesel::select((RowsOf(of_one()), ValueOf(of_one().count())));
+    let both = PageWithTotal::new(of_one(), of_one().count());
     registry.add("rows_and_total", &both);
     registry.add(
         "literal_limit",
@@ -163,10 +170,10 @@ fn add_parts(registry: &mut Registry) {
         .select(columns_of::<crate::Project>());
     let page = Page::<ProjectOrder>::new();
     let rows = Order::start(&page, rows).unwrap();
-    registry.add(
-        "page_per_parent",
-        &page_of_each(&[OrganizationId::new()], rows),
-    );
+    let pages = page_per_parent(&[OrganizationId::new()], rows);
+    registry.add("page_per_parent", &pages);
+    let children = filter.query().select(projects::organization_id);
+    registry.add("pages_with_totals", &PagesWithTotals::new(pages, children));
 
     let made_at = Some("2024-01-31T12:00:00Z".parse().unwrap());
     let now = "2024-02-15T12:00:00Z".parse().unwrap();
@@ -176,7 +183,7 @@ fn add_parts(registry: &mut Registry) {
         &audit_logs::table.filter(months).select(audit_logs::id),
     );
 
-    let beyond = crate::pagination::Beyond {
+    let beyond = crate::mapping::expressions::Beyond {
         table: diesel::QuerySource::from_clause(&users::table),
         column: users::created_at,
         id: UserId::new().into(),
@@ -195,14 +202,14 @@ fn add_reads(registry: &mut Registry) {
         &NewestOfProjects::new(&[project_id], 3),
     );
     registry.add("newest_analyses_of_types", &NewestOfTypes::new(project_id));
-    registry.add("open_issues", &OpenIssues(project_id));
+    registry.add("open_issues", &Sql(OpenIssues(project_id)));
     registry.add(
         "stats_of_few_projects",
-        &StatsOf::<false> { ids: &[project_id] },
+        &Sql(StatsOf::<false> { ids: &[project_id] }),
     );
     registry.add(
         "stats_of_many_projects",
-        &StatsOf::<true> { ids: &[project_id] },
+        &Sql(StatsOf::<true> { ids: &[project_id] }),
     );
     registry.add(
         "latest_metrics_of_project",
@@ -213,7 +220,7 @@ fn add_reads(registry: &mut Registry) {
         metric_names: &["complexity"],
         days_back: 30,
     };
-    registry.add("trends", &trends);
+    registry.add("trends", &Sql(trends));
 }
 
 fn add_lifecycles(registry: &mut Registry) {
@@ -235,7 +242,7 @@ fn add_lifecycles(registry: &mut Registry) {
         &Renew::new(&lease, minute, Some(50)).unwrap(),
     );
     registry.add("requeue_abandoned", &RequeueAbandoned::new(3).unwrap());
-    registry.add("lease_holder", &Holder(id));
+    registry.add("lease_holder", &Sql(Holder(id)));
     registry.add("complete_ingest", &Completion::new(id, summary()));
     let unresolved = analysis_issues::table
         .filter(analysis_issues::analysis_id.eq(id))
@@ -286,11 +293,14 @@ fn add_lifecycles(registry: &mut Registry) {
     }
     registry.add(
         "append_setup_session_log",
-        &AppendLog::Session(SetupSessionId::new(), &Document::default()),
+        &Sql(AppendLog::Session(
+            SetupSessionId::new(),
+            &Document::default(),
+        )),
     );
     registry.add(
         "append_setup_step_log",
-        &AppendLog::Step(SetupStepId::new(), "line"),
+        &Sql(AppendLog::Step(SetupStepId::new(), "line")),
     );
 }
 
@@ -343,14 +353,22 @@ fn add_listener(registry: &mut Registry) {
         created_from: None,
         after: None,
     };
-    registry.add("followed_analyses", &followed);
+    registry.add("followed_analyses", &Sql(followed));
     let states = StatesOf {
         ids: vec![AnalysisId::new()],
         project_id: None,
     };
-    registry.add("states_of_analyses", &states);
-    registry.add("server_time", &Now);
-    registry.add("timeline", &Timeline);
+    registry.add("states_of_analyses", &Sql(states));
+    registry.add("health", &Sql(Probe));
+    registry.add("cache_database_identity", &Sql(DatabaseIdentity));
+    registry.add("cache_cluster_identity", &Sql(ClusterIdentity));
+    registry.add("cache_next_transaction", &Sql(NextTransaction));
+    registry.add("cache_own_transaction", &Sql(OwnTransaction));
+    registry.add("cache_ended_before", &Sql(EndedBefore("1")));
+    registry.add("cache_has_ended", &Sql(HasEnded("1")));
+    registry.add("needed_tools", &NeededTools::new(&["node"]));
+    registry.add("server_time", &Sql(Now));
+    registry.add("timeline", &Sql(Timeline));
 }
 
 /// What is run as text.
@@ -359,13 +377,6 @@ fn add_texts(registry: &mut Registry) {
     let months = ["2024-01-01".parse().unwrap(), "2024-03-01".parse().unwrap()];
     let spared = Spared::new(tables, &months).unwrap();
     for (name, types, sql) in [
-        ("health", "", crate::models::health::PROBE),
-        ("cache_database_identity", "", question::IDENTITY),
-        ("cache_cluster_identity", "", question::CLUSTER),
-        ("cache_next_transaction", "", question::NEXT),
-        ("cache_own_transaction", "", question::OWN),
-        ("cache_ended_before", "text", question::ENDED_BEFORE),
-        ("cache_has_ended", "text", question::HAS_ENDED),
         (
             "partitions_missing",
             "text, date, int4",

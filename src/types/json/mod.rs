@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::storable::Storable;
 use crate::{Change, Error, Result, Secret};
 
 mod finite;
@@ -438,6 +439,18 @@ impl<T: Serialize + fmt::Debug> ToSql<Jsonb, Pg> for Json<T> {
             }
             Self::Raw(document) => ToSql::<Jsonb, Pg>::to_sql(document, out),
         }
+    }
+}
+
+impl Storable for Document {
+    fn objection(&self, _: Option<usize>) -> Option<String> {
+        self.objection()
+    }
+}
+
+impl<T: serde::Serialize> Storable for Json<T> {
+    fn objection(&self, _: Option<usize>) -> Option<String> {
+        self.objection()
     }
 }
 

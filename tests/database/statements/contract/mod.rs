@@ -3,7 +3,7 @@ use std::sync::Mutex;
 
 use diesel::QueryableByName;
 use diesel::sql_types::Text;
-use wundr_db::__private::sql::prepared;
+use wundr_db::__private::sql::cacheable;
 use wundr_db::{
     AnalysisId, AnalysisType, NewAnalysis, NewProject, NewUser, Page, ProjectId, Result, UserId,
 };
@@ -43,7 +43,7 @@ struct Names {
 /// What the pool's connection answers to a question about itself.
 #[both_engines]
 async fn ask(db: &Db, question: &str) -> String {
-    let question = prepared(diesel::sql_query(question));
+    let question = cacheable(diesel::sql_query(question));
     db.transaction(async |tx| -> Result<Names> {
         Ok(question.get_result(tx.connection_mut()).await?)
     })

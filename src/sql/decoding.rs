@@ -8,50 +8,21 @@ use std::any::TypeId;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::error::Error as StdError;
-use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use diesel::QueryResult;
-use diesel::deserialize::FromSqlRow;
-use diesel::pg::{Pg, PgValue};
+use diesel::deserialize::{self, FromSql, FromSqlRow, Queryable};
+use diesel::pg::{Pg, PgQueryBuilder, PgValue};
+use diesel::query_builder::{QueryBuilder as _, QueryFragment};
 use diesel::result::Error::DeserializationError;
 use diesel::row::{Field, PartialRow, Row, RowIndex, RowSealed};
+use diesel::sql_types::{Array, Record as SqlRecord};
+use diesel::{QueryResult, Selectable};
 use uuid::Uuid;
 
 use crate::Table;
-use crate::error::innermost;
-
-/// A row that this version of the crate cannot decode, as listed by `unreadable`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unreadable {
-    /// The table.
-    pub table: Table,
-    /// The row's key, or `None` if the key itself cannot be decoded.
-    pub id: Option<Uuid>,
-    /// The first column that cannot be decoded.
-    pub column: Option<String>,
-    /// The reason. For a column that contains secrets, it does not depend on the value.
-    pub reason: String,
-}
-
-/// The reason why a row cannot be decoded.
-#[derive(Debug, Clone)]
-pub(crate) struct Undecodable {
-    pub(crate) table: Option<Table>,
-    pub(crate) id: Option<Uuid>,
-    pub(crate) column: Option<String>,
-    pub(crate) reason: String,
-}
-
-impl fmt::Display for Undecodable {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.reason)
-    }
-}
-
-impl StdError for Undecodable {}
+use crate::error::{Undecodable, innermost};
+use crate::models::*;
 
 /// Decodes a row. With the feature `tracing`, a row that cannot be decoded is logged.
 pub(crate) fn decoded<'r, S, R>(row: &impl Row<'r, Pg>) -> QueryResult<R>
@@ -150,9 +121,31 @@ where
     }
 }
 
+/// The rows of a query that another one returns as one value, by [`ArraySubquery`](super::ArraySubquery).
+#[derive(Debug, FromSqlRow)]
+pub(crate) struct Rows<T>(pub(crate) Vec<T>);
+
+impl<T, S> FromSql<Array<SqlRecord<S>>, Pg> for Rows<T>
+where
+    T: Queryable<S, Pg> + FromSqlRow<S, Pg> + 'static,
+    Vec<T::Row>: FromSql<Array<SqlRecord<S>>, Pg>,
+{
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        let (bytes, number) = (value.as_bytes(), value.get_oid());
+        let value = PgValue::new(bytes, &number);
+        let rows: deserialize::Result<Vec<T::Row>> = FromSql::from_sql(value);
+        let rows = rows.and_then(|rows| rows.into_iter().map(T::build).collect());
+        rows.map(Self)
+            .map_err(|cause| match undecodable_among::<S, T>(bytes) {
+                Some(row) => Box::new(row),
+                None => cause,
+            })
+    }
+}
+
 /// Returns the error of the first row in an array of records that cannot be decoded.
 #[cold]
-pub(crate) fn undecodable_among<S, R>(array: &[u8]) -> Option<Undecodable>
+fn undecodable_among<S, R>(array: &[u8]) -> Option<Undecodable>
 where
     R: FromSqlRow<S, Pg> + 'static,
 {
@@ -304,4 +297,41 @@ impl<'f> Field<'f, Pg> for &'f RecordField<'f> {
     fn value(&self) -> Option<PgValue<'_>> {
         Some(PgValue::new(self.value.as_deref()?, &self.number))
     }
+}
+
+macro_rules! rows_of_tables {
+    ($($schema:ident.$table:ident: $name:ident, $row:ident, $new:ident, $id:ident, $secret:tt;)*) => {
+        impl Table {
+            /// Returns the table whose rows are read as this type, alone or as a page with its total.
+            pub(crate) fn of(row: TypeId) -> Option<Self> {
+                $(
+                    if row == TypeId::of::<$row>() || row == TypeId::of::<(Rows<$row>, i64)>() {
+                        return Some(Self::$name);
+                    }
+                )*
+                (row == TypeId::of::<Claim>()).then_some(Self::Analyses)
+            }
+
+            /// Returns the names of the columns, in the order of the row's fields.
+            pub(crate) fn columns(self) -> Vec<String> {
+                match self {
+                    $(Self::$name => columns::<$row>(),)*
+                }
+            }
+        }
+    };
+}
+crate::__for_each_table!(rows_of_tables);
+
+/// Returns the names of a selection's columns, which are quoted and qualified in its SQL.
+fn columns<R: Selectable<Pg, SelectExpression: QueryFragment<Pg>>>() -> Vec<String> {
+    let mut sql = PgQueryBuilder::new();
+    if R::construct_selection().to_sql(&mut sql, &Pg).is_err() {
+        return Vec::new();
+    }
+    let sql = sql.finish();
+    let columns = sql
+        .split(", ")
+        .filter_map(|column| column.rsplit('"').nth(1));
+    columns.map(str::to_owned).collect()
 }

@@ -1,0 +1,76 @@
+//! New rows, as inserts, upserts and `COPY` bind them.
+
+#[cfg(any(feature = "async", feature = "blocking"))]
+use diesel::dsl::SqlTypeOf;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::{QueryResult, QuerySource, Selectable, Table};
+
+use crate::Result;
+#[cfg(doc)]
+use crate::types::encoding::Encoding;
+
+/// The largest number of rows that one statement inserts.
+pub const ROWS_PER_STATEMENT: usize = 10_000;
+
+/// A column of a new row.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// [`Encoding::CAST`].
+    pub cast: &'static str,
+    /// The SQL that stands in where no value is given; equal to the column's default in the database.
+    pub default: Option<&'static str>,
+    /// When an upsert replaces the column of an existing row.
+    pub replaced: Replaced,
+    /// [`Encoding::COPIED`].
+    pub copied: bool,
+}
+
+/// When an upsert replaces a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// Never.
+    Never,
+    /// Unless no value is given.
+    IfGiven,
+    /// Always: there is no row without a value.
+    Always,
+}
+
+/// A row to be inserted. Derived.
+pub trait NewRow: Sized + 'static {
+    /// What the statement returns.
+    type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId> + 'static;
+    /// The table.
+    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg>>;
+    /// Many rows, column by column.
+    type Columns<'a>;
+    /// The columns, in the order of the struct's fields.
+    const COLUMNS: &'static [Column];
+    /// The natural key that an upsert goes by, for example `(slug)`.
+    const CONFLICT: Option<&'static str>;
+
+    /// Turns rows into columns.
+    fn columns(rows: &[Self]) -> Self::Columns<'_>;
+    /// Checks whether the column has a value, or none that it could have: `false` where the database's default stands in.
+    fn is_given(&self, index: usize) -> bool;
+    /// Binds the value of one column.
+    fn bind<'b>(&'b self, index: usize, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>;
+    /// Binds one column of many rows, as an array.
+    fn bind_column<'b>(
+        columns: &'b Self::Columns<'_>,
+        index: usize,
+        out: &mut AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()>;
+    /// Refuses what the database could only refuse without naming the column.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`](crate::Error::InvalidInput) with the column.
+    fn check(&self) -> Result<()>;
+}
+
+/// The types of the columns that a new row returns.
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub(crate) type InsertedOf<N> = SqlTypeOf<<<N as NewRow>::Row as Selectable<Pg>>::SelectExpression>;
