@@ -106,6 +106,8 @@ mod error;
 #[cfg(feature = "cache-faults")]
 #[doc(hidden)]
 pub mod foreign;
+#[cfg(test)]
+mod layers;
 mod live;
 mod mapping;
 #[cfg(feature = "migrations")]

@@ -7,7 +7,7 @@
 mod backlog;
 mod event_queue;
 
-pub(crate) use crate::sql::live::{FollowedIds, Now, StatesOf, Timeline};
+pub(crate) use crate::sql::live::{FollowedIds, Now, PAGE, StatesOf, Timeline};
 pub(crate) use backlog::Backlog;
 pub(crate) use event_queue::{EventQueue, Undelivered};
 
@@ -39,9 +39,6 @@ pub(crate) const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(5);
 
 /// The age up to which analyses are read again if the server has another history.
 pub(crate) const RECENT: Duration = Duration::from_secs(3600);
-
-/// The number of analyses that are read at a time.
-pub(crate) const PAGE: usize = 500;
 
 /// The analyses to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

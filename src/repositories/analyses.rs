@@ -263,9 +263,8 @@ impl Analyses<'_> {
     async fn take(&self, id: AnalysisId, step: Step) -> Result<Analysis> {
         step.check()?;
         for _ in 0..MOST_TRIES {
-            let taken =
-                steady!(self, executor => executor.first(Transition::new(By::Anybody(id), &step)));
-            if let Some(analysis) = taken? {
+            let transition = || Transition::new(By::Anybody(id), &step);
+            if let Some(analysis) = steady_first(&self.0, transition).await? {
                 return Ok(analysis);
             }
             let status = analyses::table.find(id).select(analyses::status);
@@ -286,9 +285,8 @@ impl Analyses<'_> {
     /// Makes a transition as the worker that holds the lease.
     async fn take_held(&self, lease: &Lease, step: Step) -> Result<Analysis> {
         step.check()?;
-        let taken =
-            steady!(self, executor => executor.first(Transition::new(By::Holder(lease), &step)));
-        match taken? {
+        let transition = || Transition::new(By::Holder(lease), &step);
+        match steady_first(&self.0, transition).await? {
             Some(analysis) => Ok(analysis),
             None => Err(lost(self.0.first(Sql(Holder(lease.analysis_id))).await?)),
         }
@@ -451,7 +449,7 @@ impl AnalysisRepository for Analyses<'_> {
         lease_for: Duration,
     ) -> Result<Option<Claim>> {
         let claim = ClaimNext::new(types, worker, lease_for)?;
-        steady!(self, executor => executor.first(claim.clone()))
+        steady_first(&self.0, || claim.clone()).await
     }
 
     async fn renew(
@@ -462,7 +460,15 @@ impl AnalysisRepository for Analyses<'_> {
     ) -> Result<Lease> {
         let renewal = Renew::new(lease, lease_for, progress)?;
         let id = lease.analysis_id;
-        match steady!(self, executor => renew(&executor, renewal, id), _renewed => &true)? {
+        let write = Write::begin(&self.0).await?;
+        let outcome = renew(&write.executor(), renewal, id).await;
+        let mut renewed = write.end(outcome).await;
+        if runs_again(&self.0, &renewed) {
+            let write = Write::begin_again(&self.0).await?;
+            let outcome = renew(&write.executor(), renewal, id).await;
+            renewed = write.end(outcome).await;
+        }
+        match renewed? {
             Some(lease) => Ok(lease),
             None => Err(lost(self.0.first(Sql(Holder(lease.analysis_id))).await?)),
         }
@@ -482,7 +488,7 @@ impl AnalysisRepository for Analyses<'_> {
 
     async fn requeue_abandoned(&self, attempts: u32) -> Result<Vec<Claim>> {
         let statement = RequeueAbandoned::new(attempts)?;
-        steady!(self, executor => executor.load(statement.clone()))
+        steady_load(&self.0, || statement.clone()).await
     }
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {

@@ -8,65 +8,12 @@ use super::*;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
 use members::remove_members;
 use pages::{page_of, page_of_log, pages_of_each};
+use steady::{runs_again, steady_first, steady_first_uncached, steady_load};
 use writing::Write;
 
 /// The number of tries of a conditional transition whose condition holds when it is checked
 /// afterwards.
 const MOST_TRIES: usize = 16;
-
-/// Runs a statement that takes row locks. It is fenced, or `plain` on a table that is never cached.
-///
-/// The server's default isolation may be stricter than `READ COMMITTED`. Then such a statement
-/// fails if a row has changed since it began. Outside the caller's transaction it is retried in a
-/// `READ COMMITTED` transaction.
-#[repository]
-macro_rules! steady {
-    ($self:ident, plain $executor:ident => $statement:expr) => {{
-        let outcome = {
-            let $executor = $self.0.clone();
-            $statement.await
-        };
-        match outcome {
-            Err(crate::Error::Serialization) if matches!($self.0, Executor::Pool(_)) => {
-                let unit = UnitOfWork::begin(&$self.0).await?;
-                let outcome = {
-                    let $executor = unit.executor();
-                    $statement.await
-                };
-                unit.end(outcome).await
-            }
-            outcome => outcome,
-        }
-    }};
-    ($self:ident, $executor:ident => $statement:expr) => {
-        steady!($self, $executor => $statement, outcome => outcome)
-    };
-    ($self:ident, $executor:ident => $statement:expr, $outcome:ident => $touched:expr) => {{
-        let write = Write::begin(&$self.0).await?;
-        let outcome = {
-            let $executor = write.executor();
-            $statement.await
-        };
-        if let Ok($outcome) = &outcome {
-            write.executor().record_write($touched);
-        }
-        match write.end(outcome).await {
-            Err(crate::Error::Serialization) if matches!($self.0, Executor::Pool(_)) => {
-                let unit = UnitOfWork::begin(&$self.0).await?;
-                let outcome = {
-                    let $executor = unit.executor();
-                    let outcome = $statement.await;
-                    if let Ok($outcome) = &outcome {
-                        $executor.record_write($touched);
-                    }
-                    outcome
-                };
-                unit.end(outcome).await
-            }
-            outcome => outcome,
-        }
-    }};
-}
 
 mod analyses;
 mod analysis_issues;
@@ -95,6 +42,7 @@ mod sessions;
 mod setup_profiles;
 mod setup_sessions;
 mod setup_steps;
+mod steady;
 mod system_logs;
 mod tools;
 mod trends;

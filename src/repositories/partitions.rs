@@ -7,7 +7,7 @@ use diesel::sql_types::{Bool, Date, Integer, Nullable, Text};
 use super::*;
 use crate::models::partitions::{LogTable, MOST_MONTHS_AHEAD, Partition, PartitionHealth};
 use crate::sql::partitions::{
-    Answer, IS_THERE, LIST, LOCK_TIMEOUT, MAKE, MISSING, MissingMonth, Number, PartitionRow,
+    Exists, IS_THERE, LIST, LOCK_TIMEOUT, MAKE, MISSING, MissingMonth, Number, PartitionRow,
     Spared, with_lock_timeout,
 };
 use crate::{Error, Result};
@@ -190,7 +190,7 @@ impl Partitions<'_> {
             .bind::<Text, _>(log.as_str())
             .bind::<Text, _>(name)
             .bind::<Bool, _>(is_attached);
-        let is_there = self.0.one::<_, Answer>(query).await?.yes;
+        let is_there = self.0.one::<_, Exists>(query).await?.yes;
         if is_there {
             let statement = with_lock_timeout(statement, self.lock_timeout());
             self.0.execute(sql_query(statement)).await?;

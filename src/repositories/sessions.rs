@@ -12,8 +12,9 @@ use super::*;
 use crate::crypto::session_keys::{NewToken, Presented};
 use crate::crypto::tokens::{Purpose, is_equal};
 use crate::schema::public::{user_sessions, users};
+use crate::sql::Sql;
 use crate::sql::sessions::{
-    Accepted, End, Ended, NewTokens, Open, PruneRotated, Rotate, Rotation, Touch,
+    Accepted, End, Ended, EndedSession, NewTokens, Open, PruneRotated, Rotate, Rotation, Touch,
 };
 use crate::write_set::Key;
 use crate::{
@@ -216,7 +217,7 @@ impl Sessions {
         let statement = Open::new(user_id, pair.statement(client, &self.1));
         // It is not fenced: no process can have cached a session under a new token.
         let opened: Option<UserSession> =
-            steady!(self, plain executor => executor.first(statement.clone()))?;
+            steady_first_uncached(&self.0, || statement.clone()).await?;
         Ok(opened.map(|session| pair.of(session)))
     }
 
@@ -273,11 +274,8 @@ impl Sessions {
         for accepted in [Accepted::Current, Accepted::Predecessor] {
             let tokens = pair.statement(client, &self.1);
             let statement = Rotate::new(accepted, &presented.hash, tokens);
-            let (matched, _, session): Rotation = steady!(
-                self,
-                executor => executor.one::<_, Rotation>(statement.clone()),
-                outcome => &outcome.1.clone().map(Key::UserSession)
-            )?;
+            let rotation = steady_first(&self.0, || statement.clone()).await?;
+            let (matched, _, session): Rotation = rotation.unwrap_or_default();
             match session {
                 Some(session) => return Ok(Refreshed::Granted(Box::new(pair.of(session)))),
                 None if matched > 0 => return Ok(Refreshed::Superseded),
@@ -320,7 +318,7 @@ impl Sessions {
     pub async fn prune(&self, limit: u32) -> Result<usize> {
         let sessions = self.1.db.user_sessions();
         let sessions = sessions.delete_expired(limit).await?;
-        let tokens = self.0.execute(PruneRotated(limit.into())).await?;
+        let tokens = self.0.execute(Sql(PruneRotated(limit.into()))).await?;
         Ok(sessions + tokens)
     }
 
@@ -335,13 +333,9 @@ impl Sessions {
         ended: Ended,
         client: &SessionClient,
         record: bool,
-    ) -> Result<Vec<(UserSessionId, UserId, String)>> {
+    ) -> Result<Vec<EndedSession>> {
         let statement = End::new(ended, client, record);
-        steady!(
-            self,
-            executor => executor.load(statement.clone()),
-            outcome => &keys_of(outcome)
-        )
+        steady_load(&self.0, || statement.clone()).await
     }
 
     async fn touch(&self, id: UserSessionId, every: Duration) -> Result<bool> {
@@ -375,9 +369,4 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner);
         *failed_at = Some(Instant::now());
     }
-}
-
-fn keys_of(ended: &[(UserSessionId, UserId, String)]) -> Vec<Key> {
-    let hashes = ended.iter().map(|(_, _, hash)| hash.clone());
-    hashes.map(Key::UserSession).collect()
 }

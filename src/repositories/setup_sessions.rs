@@ -166,9 +166,8 @@ impl SetupSessions<'_> {
     /// Makes a transition, or returns the reason why it is refused.
     async fn take(&self, id: SetupSessionId, action: SessionAction) -> Result<SetupSession> {
         for _ in 0..MOST_TRIES {
-            let taken =
-                steady!(self, plain executor => executor.first(TakeSession::new(id, action)));
-            if let Some(session) = taken? {
+            let transition = || TakeSession::new(id, action);
+            if let Some(session) = steady_first_uncached(&self.0, transition).await? {
                 return Ok(session);
             }
             let status = setup_sessions::table

@@ -159,8 +159,8 @@ impl SetupSteps<'_> {
     async fn take(&self, id: SetupStepId, action: StepAction) -> Result<SetupStep> {
         action.check()?;
         for _ in 0..MOST_TRIES {
-            let taken = steady!(self, plain executor => executor.first(TakeStep::new(id, &action)));
-            if let Some(step) = taken? {
+            let transition = || TakeStep::new(id, &action);
+            if let Some(step) = steady_first_uncached(&self.0, transition).await? {
                 return Ok(step);
             }
             let states = setup_steps::table

@@ -26,6 +26,12 @@ impl<'s, 'a> Write<'s, 'a> {
         }
     }
 
+    /// Begins a write in a `READ COMMITTED` transaction of its own, to run a statement again.
+    #[unboxed]
+    pub(super) async fn begin_again(executor: &'s Executor<'a>) -> Result<Self> {
+        Ok(Self::Fenced(UnitOfWork::begin(executor).await?))
+    }
+
     /// Returns where the write's statements run.
     pub(super) fn executor(&self) -> Executor<'_> {
         match self {

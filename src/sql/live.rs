@@ -7,9 +7,11 @@ use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
 
 use super::Statement;
-use crate::live::PAGE;
 use crate::schema::analysis::sql_types::{AnalysisStatus, AnalysisType};
 use crate::{AnalysisId, ProjectId};
+
+/// The number of analyses that are read at a time.
+pub(crate) const PAGE: usize = 500;
 
 /// The analyses that are pending or running, or were created lately, a page at a time. Those that ended long ago are
 /// not walked through: the common table expression keeps the planner from going by the key, and the upper bound lets a

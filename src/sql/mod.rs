@@ -23,6 +23,7 @@ pub(crate) mod dashboard;
 pub(crate) mod decoding;
 mod delete;
 pub(crate) mod finding_matching;
+mod finding_texts;
 pub(crate) mod functions;
 #[cfg(test)]
 mod golden;

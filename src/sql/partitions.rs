@@ -292,9 +292,9 @@ pub(crate) struct Number {
     pub(crate) number: i64,
 }
 
-/// A row with one boolean.
+/// The row of [`IS_THERE`].
 #[derive(QueryableByName)]
-pub(crate) struct Answer {
+pub(crate) struct Exists {
     #[diesel(sql_type = Bool)]
     pub(crate) yes: bool,
 }

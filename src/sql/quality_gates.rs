@@ -6,7 +6,8 @@ use diesel::pg::Pg;
 use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Uuid};
 
-use super::finding_matching::{Compared, VERDICTS, holds_for, push_matching};
+use super::finding_matching::{Compared, push_matching};
+use super::finding_texts::{VERDICTS, holds_for};
 use super::{Sql, Statement};
 use crate::models::quality_gates::Measurements;
 use crate::models::tracking::check_projects;

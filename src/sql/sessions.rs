@@ -1,5 +1,7 @@
 //! The statements of logins: open, rotate, end.
 //!
+//! They are found by their text: logins are rare, and some of these have several texts.
+//!
 //! Every statement that locks more than one of the rows locks the session first and its family
 //! second. A lock is taken on the newest version of a row, and the conditions are evaluated on that
 //! version, so that of two refreshes with one token exactly one finds it.
@@ -10,9 +12,11 @@ use diesel::QueryResult;
 use diesel::Selectable;
 use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{BigInt, Bool, Inet, Nullable, Text, Uuid};
 
+use super::{Identity, Sql, Statement};
+use crate::write_set::{Key, Touches, WriteSet, touches};
 use crate::{AuditLogId, SessionClient, SessionPolicy, UserId, UserSession, UserSessionId};
 
 type SessionSql = SqlTypeOf<AsSelect<UserSession, Pg>>;
@@ -83,13 +87,13 @@ pub(crate) struct Open<'a> {
 }
 
 impl<'a> Open<'a> {
-    pub(crate) fn new(user_id: UserId, tokens: NewTokens<'a>) -> Self {
-        Self {
+    pub(crate) fn new(user_id: UserId, tokens: NewTokens<'a>) -> Sql<Self> {
+        Sql(Self {
             user_id,
             id: UserSessionId::new(),
             tokens,
             columns: columns(),
-        }
+        })
     }
 }
 
@@ -103,8 +107,12 @@ impl Clone for Open<'_> {
     }
 }
 
-impl QueryFragment<Pg> for Open<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Open<'_> {
+    type SqlType = SessionSql;
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         // The lock conflicts with that of an update of the user. So a session is opened before a
         // deactivation, which then ends it, or after it, and then not at all.
         out.push_sql("WITH account AS MATERIALIZED (SELECT id FROM public.users WHERE id = ");
@@ -170,14 +178,23 @@ pub(crate) struct Rotate<'a> {
 /// The result of [`Rotate`].
 pub(crate) type Rotation = (i64, Option<String>, Option<UserSession>);
 
+/// The entry of the session under its previous token.
+impl Touches for Rotation {
+    fn touch(&self, touched: &mut WriteSet) {
+        if let Some(token_hash) = &self.1 {
+            touched.add(Key::UserSession(token_hash.clone()));
+        }
+    }
+}
+
 impl<'a> Rotate<'a> {
-    pub(crate) fn new(accepted: Accepted, presented: &'a str, tokens: NewTokens<'a>) -> Self {
-        Self {
+    pub(crate) fn new(accepted: Accepted, presented: &'a str, tokens: NewTokens<'a>) -> Sql<Self> {
+        Sql(Self {
             accepted,
             presented,
             tokens,
             columns: columns(),
-        }
+        })
     }
 
     /// Writes the query for the session that accepts the token, and its family.
@@ -223,8 +240,12 @@ impl Clone for Rotate<'_> {
     }
 }
 
-impl QueryFragment<Pg> for Rotate<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Rotate<'_> {
+    type SqlType = (BigInt, Nullable<Text>, Nullable<SqlTypeOf<Columns>>);
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH seen AS MATERIALIZED (");
         self.push_accepting(&mut out)?;
         out.push_sql("), held AS MATERIALIZED (");
@@ -295,19 +316,28 @@ pub(crate) struct End<'a> {
     audit_id: AuditLogId,
 }
 
+/// A row that [`End`] returns.
+pub(crate) type EndedSession = (UserSessionId, UserId, String);
+
+touches!(EndedSession => |ended| Key::UserSession(ended.2.clone()));
+
 impl<'a> End<'a> {
-    pub(crate) fn new(ended: Ended, client: &'a SessionClient, record: bool) -> Self {
-        Self {
+    pub(crate) fn new(ended: Ended, client: &'a SessionClient, record: bool) -> Sql<Self> {
+        Sql(Self {
             ended,
             record,
             client,
             audit_id: AuditLogId::new(),
-        }
+        })
     }
 }
 
-impl QueryFragment<Pg> for End<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for End<'_> {
+    type SqlType = (Uuid, Uuid, Text);
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH ended AS (DELETE FROM public.user_sessions WHERE ");
         match &self.ended {
             Ended::OfRotated(hash) => {
@@ -367,16 +397,20 @@ pub(crate) struct Touch {
 }
 
 impl Touch {
-    pub(crate) fn new(id: UserSessionId, every: Duration) -> Self {
-        Self {
+    pub(crate) fn new(id: UserSessionId, every: Duration) -> Sql<Self> {
+        Sql(Self {
             id,
             every: every.into(),
-        }
+        })
     }
 }
 
-impl QueryFragment<Pg> for Touch {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for Touch {
+    type SqlType = Text;
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "UPDATE public.user_sessions SET last_used_at = pg_catalog.statement_timestamp() \
              WHERE id = (SELECT id FROM public.user_sessions WHERE id = ",
@@ -393,8 +427,12 @@ impl QueryFragment<Pg> for Touch {
 #[derive(Clone)]
 pub(crate) struct PruneRotated(pub(crate) i64);
 
-impl QueryFragment<Pg> for PruneRotated {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl Statement for PruneRotated {
+    type SqlType = ();
+    type Id = ();
+    const IDENTITY: Identity = Identity::Text;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
             "DELETE FROM public.rotated_refresh_tokens WHERE token_hash IN (\
              SELECT token_hash FROM public.rotated_refresh_tokens \
@@ -404,28 +442,4 @@ impl QueryFragment<Pg> for PruneRotated {
         out.push_sql(" FOR UPDATE SKIP LOCKED)");
         Ok(())
     }
-}
-
-macro_rules! statements {
-    ($($statement:ty => $sql:ty;)*) => {$(
-        // Logins are rare, and some of these have several texts.
-        impl QueryId for $statement {
-            type QueryId = ();
-            const HAS_STATIC_QUERY_ID: bool = false;
-        }
-
-        impl Query for $statement {
-            type SqlType = $sql;
-        }
-
-        #[cfg(feature = "blocking")]
-        impl<C> diesel::RunQueryDsl<C> for $statement {}
-    )*};
-}
-statements! {
-    Open<'_> => SessionSql;
-    Rotate<'_> => (BigInt, Nullable<Text>, Nullable<SqlTypeOf<Columns>>);
-    End<'_> => (Uuid, Uuid, Text);
-    Touch => Text;
-    PruneRotated => BigInt;
 }

@@ -5,7 +5,8 @@ use diesel::pg::Pg;
 use diesel::query_builder::AstPass;
 use diesel::sql_types::{BigInt, Binary, Nullable, Uuid};
 
-use super::finding_matching::{Compared, VERDICTS, holds_for, push_matching};
+use super::finding_matching::{Compared, push_matching};
+use super::finding_texts::{VERDICTS, holds_for};
 use super::{Sql, Statement};
 use crate::models::tracking::check_projects;
 use crate::{AnalysisId, AnalysisIssueId, Error, ProjectId, Result, TrackedIssue, Tracking};

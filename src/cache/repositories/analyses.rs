@@ -1,5 +1,6 @@
 //! `analysis.analyses`: the newest of a project and type are cached.
 
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::*;
@@ -53,11 +54,11 @@ impl AnalysisRepository for CachedAnalyses {
 #[repository]
 impl CachedAnalyses {
     async fn newest(&self, project_id: ProjectId, r#type: AnalysisType) -> Result<Latest> {
-        cached!(
-            self,
-            EntryKey::from(&Key::LatestAnalysis(project_id, r#type)),
-            self.read(project_id, r#type)
-        )
+        let key = EntryKey::from(&Key::LatestAnalysis(project_id, r#type));
+        match look_up(&self.0.store, key).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => boxed(settle(fill, self.read(project_id, r#type).await)).await,
+        }
     }
 
     async fn read(&self, project_id: ProjectId, r#type: AnalysisType) -> Result<Latest> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
+use super::cache_io::boxed;
 use super::protocol::batch::all_at_one_moment;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
@@ -83,11 +84,10 @@ impl ConfigurationRepository for CachedConfigurations {
 impl CachedConfigurations {
     /// Returns the scope's own settings.
     async fn own(&self, scope: ConfigurationScope) -> Result<Vec<Configuration>> {
-        cached!(
-            self,
-            EntryKey::from(&Key::from(scope)),
-            self.0.configurations.own(scope)
-        )
+        match look_up(&self.0.store, EntryKey::from(&Key::from(scope))).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => boxed(settle(fill, self.0.configurations.own(scope).await)).await,
+        }
     }
 
     /// Returns the settings that apply in the scope as they were at one moment, those of the narrowest scope first. `None` if the

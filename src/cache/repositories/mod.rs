@@ -7,34 +7,10 @@ use std::sync::Arc;
 use super::*;
 use super::{cache_io, protocol, repositories};
 use crate::Result;
+use crate::cache::entry::Entry;
+use crate::cache::keys::EntryKey;
 use crate::cache::{CacheConfig, CacheMetrics};
-
-/// Returns a value from the cache, or else from the database, and fills the entry.
-#[repository]
-macro_rules! cached {
-    ($self:ident, $name:expr, $load:expr) => {
-        match look_up(&$self.0.store, $name).await {
-            Lookup::Hit(value) => Ok(value),
-            Lookup::Miss(fill) => super::cache_io::boxed(settle(fill, $load.await)).await,
-        }
-    };
-}
-
-/// Returns the rows of ids, in their order. One command reads those that are cached, and one query the others.
-#[repository]
-macro_rules! cached_many {
-    ($self:ident, $ids:expr, $key:expr, $repository:ident) => {{
-        let names: Vec<EntryKey> = $ids.iter().map(|&id| EntryKey::from(&$key(id))).collect();
-        let (mut found, missing) = look_up_all(&$self.0.store, &names).await;
-        if !missing.indices.is_empty() {
-            let ids: Vec<_> = missing.indices.iter().map(|&index| $ids[index]).collect();
-            let rows = $self.0.$repository.find_many(&ids).await;
-            let rows = rows.inspect_err(|error| $self.0.store.on_database_error(error))?;
-            settle_all(&$self.0.store, missing, rows, &mut found).await;
-        }
-        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
-    }};
-}
+use crate::write_set::Key;
 
 mod analyses;
 mod configurations;
@@ -64,8 +40,60 @@ pub use trends::AgingTrends;
 pub use user_sessions::CachedUserSessions;
 pub use users::CachedUsers;
 
+use protocol::batch::{Missing, look_up_all, settle_all};
 use protocol::client::CacheClient;
 use protocol::fences::FenceHook;
+
+/// The rows of several ids, of which the cache has some.
+struct Batch<'s, I, R> {
+    store: &'s CacheClient,
+    ids: &'s [I],
+    found: Vec<Option<Option<R>>>,
+    missing: Missing,
+}
+
+#[repository]
+impl<'s, I: Copy + Sync, R> Batch<'s, I, R>
+where
+    Option<R>: Entry + Send,
+{
+    /// Reads the rows that are cached, with one command.
+    #[unboxed]
+    async fn look_up(store: &'s CacheClient, ids: &'s [I], key: fn(I) -> Key) -> Self {
+        let names: Vec<EntryKey> = ids.iter().map(|&id| EntryKey::from(&key(id))).collect();
+        let (found, missing) = look_up_all(store, &names).await;
+        Self {
+            store,
+            ids,
+            found,
+            missing,
+        }
+    }
+
+    /// Returns the ids whose rows are to be read from the database, if there are any.
+    fn missing_ids(&self) -> Option<Vec<I>> {
+        let ids = self.missing.indices.iter().map(|&index| self.ids[index]);
+        (!self.missing.indices.is_empty()).then(|| ids.collect())
+    }
+
+    /// Adds the rows of the missing ids, which have their order, stores them in the cache, and returns all rows.
+    #[unboxed]
+    async fn fill(self, rows: Result<Vec<Option<R>>>) -> Result<Vec<Option<R>>> {
+        let rows = rows.inspect_err(|error| self.store.on_database_error(error))?;
+        let mut found = self.found;
+        settle_all(self.store, self.missing, rows, &mut found).await;
+        Ok(in_order(found))
+    }
+
+    /// Returns the rows in the order of the ids.
+    fn into_rows(self) -> Vec<Option<R>> {
+        in_order(self.found)
+    }
+}
+
+fn in_order<R>(found: Vec<Option<Option<R>>>) -> Vec<Option<R>> {
+    found.into_iter().map(Option::unwrap_or_default).collect()
+}
 
 /// A [`Db`] with a cache in front of the repositories that are read far more than written.
 ///

@@ -1,5 +1,6 @@
 //! `public.organization_members`: roles, cached by organization and user.
 
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::*;
@@ -29,12 +30,19 @@ impl OrganizationMemberRepository for CachedOrganizationMembers {
         organization_id: OrganizationId,
         user_id: UserId,
     ) -> Result<Option<OrganizationRole>> {
-        cached!(
-            self,
-            EntryKey::from(&Key::OrganizationMember(organization_id, user_id)),
-            self.0
-                .organization_members
-                .role_of(organization_id, user_id)
-        )
+        let key = EntryKey::from(&Key::OrganizationMember(organization_id, user_id));
+        match look_up(&self.0.store, key).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => {
+                boxed(settle(
+                    fill,
+                    self.0
+                        .organization_members
+                        .role_of(organization_id, user_id)
+                        .await,
+                ))
+                .await
+            }
+        }
     }
 }

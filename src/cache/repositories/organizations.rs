@@ -1,6 +1,6 @@
 //! `public.organizations`, cached by id and by slug.
 
-use super::protocol::batch::{look_up_all, settle_all};
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::protocol::secondary_key::{lookup, remember};
@@ -28,15 +28,22 @@ impl OrganizationRepository for CachedOrganizations {
     }
 
     async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {
-        cached!(
-            self,
-            EntryKey::from(&Key::Organization(id)),
-            self.0.organizations.find(id)
-        )
+        match look_up(&self.0.store, EntryKey::from(&Key::Organization(id))).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => boxed(settle(fill, self.0.organizations.find(id).await)).await,
+        }
     }
 
     async fn find_many(&self, ids: &[OrganizationId]) -> Result<Vec<Option<Organization>>> {
-        cached_many!(self, ids, Key::Organization, organizations)
+        let batch = Batch::look_up(&self.0.store, ids, Key::Organization).await;
+        match batch.missing_ids() {
+            None => Ok(batch.into_rows()),
+            Some(missing) => {
+                batch
+                    .fill(self.0.organizations.find_many(&missing).await)
+                    .await
+            }
+        }
     }
 
     async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>> {

@@ -1,5 +1,6 @@
 //! `public.project_members`: roles, cached by project and user.
 
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::*;
@@ -25,10 +26,16 @@ impl ProjectMemberRepository for CachedProjectMembers {
     }
 
     async fn role_of(&self, project_id: ProjectId, user_id: UserId) -> Result<Option<ProjectRole>> {
-        cached!(
-            self,
-            EntryKey::from(&Key::ProjectMember(project_id, user_id)),
-            self.0.project_members.role_of(project_id, user_id)
-        )
+        let key = EntryKey::from(&Key::ProjectMember(project_id, user_id));
+        match look_up(&self.0.store, key).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => {
+                boxed(settle(
+                    fill,
+                    self.0.project_members.role_of(project_id, user_id).await,
+                ))
+                .await
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::*;
@@ -39,6 +40,9 @@ impl ProjectStatsRepository for AgingProjectStats {
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<ProjectStats>> {
-        cached!(self, EntryKey::of_stats(id), self.0.project_stats.find(id))
+        match look_up(&self.0.store, EntryKey::of_stats(id)).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => boxed(settle(fill, self.0.project_stats.find(id).await)).await,
+        }
     }
 }

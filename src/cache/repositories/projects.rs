@@ -1,6 +1,6 @@
 //! `public.projects`, cached by id.
 
-use super::protocol::batch::{look_up_all, settle_all};
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::*;
@@ -26,14 +26,17 @@ impl ProjectRepository for CachedProjects {
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<Project>> {
-        cached!(
-            self,
-            EntryKey::from(&Key::Project(id)),
-            self.0.projects.find(id)
-        )
+        match look_up(&self.0.store, EntryKey::from(&Key::Project(id))).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => boxed(settle(fill, self.0.projects.find(id).await)).await,
+        }
     }
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<Project>>> {
-        cached_many!(self, ids, Key::Project, projects)
+        let batch = Batch::look_up(&self.0.store, ids, Key::Project).await;
+        match batch.missing_ids() {
+            None => Ok(batch.into_rows()),
+            Some(missing) => batch.fill(self.0.projects.find_many(&missing).await).await,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `setup.setup_profiles`, cached by id.
 
-use super::protocol::batch::{look_up_all, settle_all};
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::*;
@@ -26,14 +26,21 @@ impl SetupProfileRepository for CachedSetupProfiles {
     }
 
     async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>> {
-        cached!(
-            self,
-            EntryKey::from(&Key::SetupProfile(id)),
-            self.0.setup_profiles.find(id)
-        )
+        match look_up(&self.0.store, EntryKey::from(&Key::SetupProfile(id))).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => boxed(settle(fill, self.0.setup_profiles.find(id).await)).await,
+        }
     }
 
     async fn find_many(&self, ids: &[SetupProfileId]) -> Result<Vec<Option<SetupProfile>>> {
-        cached_many!(self, ids, Key::SetupProfile, setup_profiles)
+        let batch = Batch::look_up(&self.0.store, ids, Key::SetupProfile).await;
+        match batch.missing_ids() {
+            None => Ok(batch.into_rows()),
+            Some(missing) => {
+                batch
+                    .fill(self.0.setup_profiles.find_many(&missing).await)
+                    .await
+            }
+        }
     }
 }

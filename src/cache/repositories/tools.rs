@@ -1,6 +1,6 @@
 //! `setup.tools`, cached by id.
 
-use super::protocol::batch::{look_up_all, settle_all};
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::*;
@@ -26,10 +26,17 @@ impl ToolRepository for CachedTools {
     }
 
     async fn find(&self, id: ToolId) -> Result<Option<Tool>> {
-        cached!(self, EntryKey::from(&Key::Tool(id)), self.0.tools.find(id))
+        match look_up(&self.0.store, EntryKey::from(&Key::Tool(id))).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => boxed(settle(fill, self.0.tools.find(id).await)).await,
+        }
     }
 
     async fn find_many(&self, ids: &[ToolId]) -> Result<Vec<Option<Tool>>> {
-        cached_many!(self, ids, Key::Tool, tools)
+        let batch = Batch::look_up(&self.0.store, ids, Key::Tool).await;
+        match batch.missing_ids() {
+            None => Ok(batch.into_rows()),
+            Some(missing) => batch.fill(self.0.tools.find_many(&missing).await).await,
+        }
     }
 }

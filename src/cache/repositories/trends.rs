@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::*;
@@ -44,10 +45,19 @@ impl TrendRepository for AgingTrends {
         metric_name: &str,
         days_back: i32,
     ) -> Result<Vec<TrendPoint>> {
-        cached!(
-            self,
-            EntryKey::of_trend(project_id, metric_name, days_back),
-            self.0.trends.of_metric(project_id, metric_name, days_back)
-        )
+        let key = EntryKey::of_trend(project_id, metric_name, days_back);
+        match look_up(&self.0.store, key).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => {
+                boxed(settle(
+                    fill,
+                    self.0
+                        .trends
+                        .of_metric(project_id, metric_name, days_back)
+                        .await,
+                ))
+                .await
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `public.users`, cached by id and by address.
 
-use super::protocol::batch::{look_up_all, settle_all};
+use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
 use super::protocol::secondary_key::{lookup, remember};
@@ -28,11 +28,18 @@ impl UserRepository for CachedUsers {
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>> {
-        cached!(self, EntryKey::from(&Key::User(id)), self.0.users.find(id))
+        match look_up(&self.0.store, EntryKey::from(&Key::User(id))).await {
+            Lookup::Hit(value) => Ok(value),
+            Lookup::Miss(fill) => boxed(settle(fill, self.0.users.find(id).await)).await,
+        }
     }
 
     async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>> {
-        cached_many!(self, ids, Key::User, users)
+        let batch = Batch::look_up(&self.0.store, ids, Key::User).await;
+        match batch.missing_ids() {
+            None => Ok(batch.into_rows()),
+            Some(missing) => batch.fill(self.0.users.find_many(&missing).await).await,
+        }
     }
 
     async fn find_by_email(&self, email: &str) -> Result<Option<User>> {

@@ -440,6 +440,11 @@ pub(crate) trait Loads<R>: Sized {
     where
         Self: 'f;
 
+    /// Returns the only row, if there is one, as [`Executor::first`] does.
+    fn load_first<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<Option<R>>>
+    where
+        Self: 'f;
+
     /// Returns the only row, as [`Executor::one`] does.
     fn load_one<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<R>>
     where
@@ -456,6 +461,13 @@ where
         Self: 'f,
     {
         executor.load(self)
+    }
+
+    fn load_first<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<Option<R>>>
+    where
+        Self: 'f,
+    {
+        executor.first(self)
     }
 
     fn load_one<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<R>>

@@ -225,6 +225,9 @@ pub(crate) trait Loads<R>: Sized {
     /// Returns every row, as [`Executor::load`] does.
     fn load_all(self, executor: &Executor<'_>) -> Result<Vec<R>>;
 
+    /// Returns the only row, if there is one, as [`Executor::first`] does.
+    fn load_first(self, executor: &Executor<'_>) -> Result<Option<R>>;
+
     /// Returns the only row, as [`Executor::one`] does.
     fn load_one(self, executor: &Executor<'_>) -> Result<R>;
 }
@@ -237,6 +240,10 @@ where
 {
     fn load_all(self, executor: &Executor<'_>) -> Result<Vec<R>> {
         executor.load(self)
+    }
+
+    fn load_first(self, executor: &Executor<'_>) -> Result<Option<R>> {
+        executor.first(self)
     }
 
     fn load_one(self, executor: &Executor<'_>) -> Result<R> {

@@ -331,7 +331,7 @@ fn add_sessions(registry: &mut Registry) {
         registry.add(name, &End::new(ended, &client, true));
     }
     registry.add("touch_session", &Touch::new(id, Duration::from_secs(300)));
-    registry.add("prune_rotated_tokens", &PruneRotated(10));
+    registry.add("prune_rotated_tokens", &Sql(PruneRotated(10)));
 }
 
 fn add_comparisons(registry: &mut Registry) {

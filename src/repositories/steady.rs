@@ -1,0 +1,75 @@
+//! Statements that take row locks.
+//!
+//! The server's default isolation may be stricter than `READ COMMITTED`. Then such a statement fails with
+//! [`Error::Serialization`] if a row has changed since it began. Outside the caller's transaction it is run again, in a
+//! `READ COMMITTED` transaction.
+
+use super::*;
+use crate::write_set::Touches;
+use crate::{Error, Result};
+
+/// Checks whether a statement on this executor is to be run again after this outcome.
+pub(super) fn runs_again<T>(executor: &Executor<'_>, outcome: &Result<T>) -> bool {
+    matches!(executor, Executor::Pool(_)) && matches!(outcome, Err(Error::Serialization))
+}
+
+/// Runs a statement of a table whose rows may be cached, and returns its only row, if there is one.
+#[repository]
+pub(super) async fn steady_first<Q, R>(
+    executor: &Executor<'_>,
+    statement: impl Fn() -> Q + Send,
+) -> Result<Option<R>>
+where
+    Q: Loads<R>,
+    R: Touches + Send,
+{
+    let write = Write::begin(executor).await?;
+    let outcome = statement().load_first(&write.executor()).await;
+    let outcome = write.finish(outcome).await;
+    if !runs_again(executor, &outcome) {
+        return outcome;
+    }
+    let write = Write::begin_again(executor).await?;
+    let outcome = statement().load_first(&write.executor()).await;
+    write.finish(outcome).await
+}
+
+/// Runs a statement of a table whose rows may be cached, and returns its rows.
+#[repository]
+pub(super) async fn steady_load<Q, R>(
+    executor: &Executor<'_>,
+    statement: impl Fn() -> Q + Send,
+) -> Result<Vec<R>>
+where
+    Q: Loads<R>,
+    R: Touches + Send,
+{
+    let write = Write::begin(executor).await?;
+    let outcome = statement().load_all(&write.executor()).await;
+    let outcome = write.finish(outcome).await;
+    if !runs_again(executor, &outcome) {
+        return outcome;
+    }
+    let write = Write::begin_again(executor).await?;
+    let outcome = statement().load_all(&write.executor()).await;
+    write.finish(outcome).await
+}
+
+/// Runs a statement of a table that is never cached, and returns its only row, if there is one.
+#[repository]
+pub(super) async fn steady_first_uncached<Q, R>(
+    executor: &Executor<'_>,
+    statement: impl Fn() -> Q + Send,
+) -> Result<Option<R>>
+where
+    Q: Loads<R>,
+    R: Send,
+{
+    let outcome = statement().load_first(executor).await;
+    if !runs_again(executor, &outcome) {
+        return outcome;
+    }
+    let write = Write::begin_again(executor).await?;
+    let outcome = statement().load_first(&write.executor()).await;
+    write.end(outcome).await
+}
