@@ -89,6 +89,9 @@ def main():
     for message in MESSAGES:
         translations = {pattern(found.gettext(message)) for found in catalogues}
         translations.discard(pattern(message))
+        if not translations:
+            # The catalogues are of an earlier version, which lacks the message.
+            continue
         lines.append(f"    ({literal(pattern(message))}, &[")
         lines += [f"        {literal(text)}," for text in sorted(translations)]
         lines.append("    ]),")

@@ -102,12 +102,10 @@ pub(super) fn is_lasting_refusal(error: &(dyn StdError + 'static), message: &str
         let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
         let database_error =
             causes.find_map(|cause| cause.downcast_ref::<tokio_postgres::error::DbError>());
-        if let Some(database_error) = database_error
-            && LASTING
-                .iter()
-                .any(|class| database_error.code().code().starts_with(class))
-        {
-            return true;
+        if let Some(database_error) = database_error {
+            let code = database_error.code().code();
+            let is_lasting = LASTING.iter().any(|class| code.starts_with(class));
+            return is_lasting || is_lasting_message(database_error.message());
         }
     }
     #[cfg(not(feature = "async"))]
@@ -116,11 +114,15 @@ pub(super) fn is_lasting_refusal(error: &(dyn StdError + 'static), message: &str
     message.lines().any(|line| {
         // After the severity, which the server translates, libpq writes two spaces.
         let text = line.split_once(":  ").map_or(line, |(_, text)| text);
-        let text = in_english(text.trim_start());
-        LASTING_MESSAGES.iter().any(|(start, then)| {
-            text.strip_prefix(start)
-                .is_some_and(|rest| rest.contains(then))
-        })
+        is_lasting_message(text.trim_start())
+    })
+}
+
+fn is_lasting_message(message: &str) -> bool {
+    let text = in_english(message);
+    LASTING_MESSAGES.iter().any(|(start, then)| {
+        text.strip_prefix(start)
+            .is_some_and(|rest| rest.contains(then))
     })
 }
 

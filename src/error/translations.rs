@@ -156,8 +156,6 @@ de la transaction",
         "закрытие подключения из-за тайм-аута простоя сеанса",
         "アイドルセッションタイムアウトにより接続を終了します",
     ]),
-    ("terminating connection due to transaction timeout", &[
-    ]),
     ("terminating connection due to immediate shutdown command", &[
         "Verbindung wird abgebrochen aufgrund von Befehl für sofortiges Herunterfahren",
         "arrêt des connexions suite à la commande d'arrêt immédiat",

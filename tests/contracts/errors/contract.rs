@@ -216,6 +216,8 @@ async fn errors_are_the_same_in_every_language_of_the_server() {
     for language in ["de", "fr", "ja", "zh_CN"] {
         let server = PostgresServer::builder()
             .environment("LANGUAGE", language)
+            // A refused login is described in the character set of the server's own locale.
+            .environment("LC_ALL", "C.UTF-8")
             .setting("lc_messages", "C.UTF-8")
             .setting("deadlock_timeout", "10ms")
             .start()
