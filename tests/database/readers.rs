@@ -1,6 +1,10 @@
 //! The readers that the examples share: their unit tests, and the Flask releases that come with the crate.
 
 #[path = "../../examples/readers/mod.rs"]
+#[allow(
+    clippy::module_inception,
+    reason = "the examples' module has this name, too"
+)]
 pub mod readers;
 
 use std::collections::{BTreeMap, BTreeSet};
