@@ -153,7 +153,8 @@ async fn a_session_of_a_deleted_user_is_gone_although_its_token_was_rotated() {
         until(
             &pair.database,
             "EXISTS (SELECT FROM pg_locks WHERE relation = 'public.user_sessions'::regclass \
-             AND mode = 'RowExclusiveLock')",
+             AND mode = 'RowExclusiveLock' AND database = (SELECT oid FROM pg_catalog.pg_database \
+             WHERE datname = pg_catalog.current_database()))",
         )
         .await;
         pair.one

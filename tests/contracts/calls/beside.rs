@@ -523,7 +523,7 @@ async fn a_transaction_that_is_dropped_with_statements_that_are_kept_leaves_noth
 /// Its response has arrived, read by another statement, and no other is due.
 #[tokio::test]
 async fn a_response_that_its_owner_does_not_take_is_no_silence_of_the_server() {
-    const LIMIT: Duration = Duration::from_secs(1);
+    const LIMIT: Duration = Duration::from_secs(3);
     let database = migrated_database().unwrap();
     let config = Config::new(&database.url()).unwrap().max_connections(1);
     let db = Db::connect(config.response_timeout(LIMIT)).await.unwrap();
@@ -533,7 +533,7 @@ async fn a_response_that_its_owner_does_not_take_is_no_silence_of_the_server() {
         let found = begun(users.find_many(&ids));
         let streamed = begun(users.stream(&filter).collect::<Vec<_>>());
         users.create(user("other")).await?;
-        tokio::time::sleep(3 * LIMIT).await;
+        tokio::time::sleep(2 * LIMIT).await;
         users.create(user("late")).await?;
         assert_eq!(created.await?.email, "kept@example.org");
         assert_eq!(found.await?, [None]);

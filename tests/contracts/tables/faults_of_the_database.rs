@@ -165,7 +165,14 @@ async fn claims_fail_under_no_default_isolation() {
         let requeued = all_at_once!(4, async {
             analyses.requeue_abandoned(3).await.unwrap().len()
         });
-        assert_eq!(requeued.into_iter().sum::<usize>(), 60);
+        let mut requeued = requeued.into_iter().sum::<usize>();
+        // The server reports a failed statement before it releases its locks. A call that runs it again on another
+        // connection may skip these rows, and leaves them to the next call.
+        let began = std::time::Instant::now();
+        while requeued < 60 && began.elapsed() < MINUTE {
+            requeued += analyses.requeue_abandoned(3).await.unwrap().len();
+        }
+        assert_eq!(requeued, 60);
     }
 }
 

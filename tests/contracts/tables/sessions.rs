@@ -287,8 +287,9 @@ macro_rules! both_held_up {
             .await
         };
         let calls = async || {
-            let locked = "EXISTS (SELECT FROM pg_catalog.pg_locks \
-                 WHERE relation = 'public.user_sessions'::pg_catalog.regclass AND mode = 'RowShareLock')";
+            let locked = "EXISTS (SELECT FROM pg_catalog.pg_stat_activity \
+                 WHERE datname = pg_catalog.current_database() AND state = 'idle in transaction' \
+                 AND query LIKE 'SELECT FROM public.user_sessions FOR UPDATE%')";
             until(&$database, locked).await;
             at_once!($first, $second)
         };
@@ -476,7 +477,8 @@ async fn no_session_is_opened_beside_a_deactivation() {
     };
     let login = async || {
         let updated = "EXISTS (SELECT FROM pg_catalog.pg_locks \
-             WHERE relation = 'public.users'::pg_catalog.regclass AND mode = 'RowExclusiveLock')";
+             WHERE relation = 'public.users'::pg_catalog.regclass AND mode = 'RowExclusiveLock' AND database = (SELECT oid FROM pg_catalog.pg_database \
+             WHERE datname = pg_catalog.current_database()))";
         until(&database, updated).await;
         sessions.open(ada, &client()).await
     };
