@@ -59,10 +59,7 @@ impl Setting {
             db.clone(),
             config()?.near(10_000, Duration::from_secs(3600)),
         )?;
-        let sealed = Cached::new(
-            db.clone(),
-            config()?.prefix(SEALED).key([7; 32]),
-        )?;
+        let sealed = Cached::new(db.clone(), config()?.prefix(SEALED).key([7; 32]))?;
         let blocking = blocking::Cached::new(to.wundr_blocking()?, config()?)?;
         let client = redis::Client::open(url.as_str())?;
         let bare = world
