@@ -57,8 +57,7 @@ async fn deliver(
     backlog: &mut Backlog,
     queue: &EventQueue,
 ) -> Result<()> {
-    // Subscribe before reading, so that changes made during the read are not missed.
-    connection.listen().await?;
+    // The connection has subscribed already, so that changes made during the read are not missed.
     let began = connection.now().await?;
     backlog.restart(Undelivered::default());
     backlog.connected_to(connection.timeline().await?);

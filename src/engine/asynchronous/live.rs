@@ -43,12 +43,13 @@ async fn in_time<T>(
 
 #[repository]
 impl ListenerConnection {
+    /// Connects again and subscribes.
     pub(super) async fn open(&mut self) -> Result<()> {
         (self.connection, self.notifications) = self.connector.connect_to_listen().await?;
-        Ok(())
+        self.listen().await
     }
 
-    pub(super) async fn listen(&mut self) -> Result<()> {
+    async fn listen(&mut self) -> Result<()> {
         in_time(self.heartbeat, self.connection.batch_execute(LISTEN)).await
     }
 
@@ -109,21 +110,26 @@ pub struct Live {
 }
 
 impl Live {
-    /// Connects and begins to listen, in a task of the current runtime.
+    /// Connects and subscribes, and delivers from a task of the current runtime.
+    ///
+    /// Every change that begins after this returns is delivered, also of an analysis that has ended by then.
     ///
     /// # Errors
-    /// - [`Error::Connection`] if the server cannot be reached;
+    /// - [`Error::Connection`] if the server cannot be reached, or does not respond within [`Config::heartbeat`];
+    /// - the error of the server if it refuses the subscription, as a standby does;
     /// - [`Error::InvalidInput`] if the settings lead to a PgBouncer or are wrong.
     pub async fn follow(config: &Config, follow: Follow) -> Result<Self> {
         let config = direct_config(config)?;
         let connector = Connector::new(&config)?;
         let (connection, notifications) = connector.connect_to_listen().await?;
-        let connection = ListenerConnection {
+        let mut connection = ListenerConnection {
             connector,
             connection,
             notifications,
             heartbeat: config.heartbeat,
         };
+        // Before it returns: the caller's next change may end an analysis, and catching up reads open ones only.
+        connection.listen().await?;
         let queue = Arc::<EventQueue>::default();
         let listening = tokio::spawn(listener::listen(connection, follow, Arc::clone(&queue)));
         Ok(Self {

@@ -106,12 +106,13 @@ impl ListenerConnection {
         receive(&outcome, Some(limit))?
     }
 
+    /// Connects again and subscribes.
     pub(super) fn open(&mut self) -> Result<()> {
         self.jobs = connect(&self.connector, self.connect_limit)?;
-        Ok(())
+        self.listen()
     }
 
-    pub(super) fn listen(&mut self) -> Result<()> {
+    fn listen(&self) -> Result<()> {
         self.within(self.heartbeat, |connection| {
             Ok(connection.batch_execute(LISTEN)?)
         })
@@ -189,10 +190,14 @@ pub struct Live {
 }
 
 impl Live {
-    /// Connects and begins to listen, in a thread.
+    /// Connects and subscribes, and delivers from a thread.
+    ///
+    /// Every change that begins after this returns is delivered, also of an analysis that has ended by then.
     ///
     /// # Errors
-    /// - [`Error::Connection`] if the server cannot be reached, or a thread cannot be started;
+    /// - [`Error::Connection`] if the server cannot be reached, does not respond within [`Config::heartbeat`], or a thread
+    ///   cannot be started;
+    /// - the error of the server if it refuses the subscription, as a standby does;
     /// - [`Error::InvalidInput`] if the settings lead to a PgBouncer or are wrong.
     pub fn follow(config: &Config, follow: Follow) -> Result<Self> {
         let config = direct_config(config)?;
@@ -206,6 +211,8 @@ impl Live {
             heartbeat: config.heartbeat,
             connect_limit,
         };
+        // Before it returns: the caller's next change may end an analysis, and catching up reads open ones only.
+        connection.listen()?;
         let listening = Arc::clone(&queue);
         std::thread::Builder::new()
             .name("wundr-db listener".to_owned())

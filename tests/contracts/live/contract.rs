@@ -151,6 +151,28 @@ async fn what_becomes_of_a_projects_analyses_is_told() {
 }
 
 /// Nobody can connect while the listener's connection is ended and everything changes.
+/// The listener may not have run yet: in the async engine its task has not been polled when the analysis ends.
+#[both_engines]
+#[case]
+async fn an_analysis_that_ends_as_soon_as_it_is_followed_is_delivered() {
+    let (db, mut observer, config, _database) = database().await;
+    for _ in 0..10 {
+        let (project, ids) = pending(&db, 1).await;
+        let mut live = Live::follow(&config, Follow::Project(project))
+            .await
+            .unwrap();
+        let id = ids[0];
+        observer.run(&format!(
+            "UPDATE analysis.analyses SET status = 'cancelled' WHERE id = '{id}'"
+        ));
+        let mut view = View::new();
+        while view.get(&id).map(|row| row.status) != Some(AnalysisStatus::Cancelled) {
+            let event = next(&mut live).await;
+            note(&mut view, event);
+        }
+    }
+}
+
 #[both_engines]
 #[case]
 async fn a_lost_connection_is_told_and_the_view_is_right_again() {
