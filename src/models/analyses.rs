@@ -166,7 +166,7 @@ impl NewAnalysis {
 /// the states of a run.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analyses, row = Analysis, id = AnalysisId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct AnalysisChanges {
     /// New settings, which replace the old ones.
     pub configuration: Option<Document>,

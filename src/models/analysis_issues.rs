@@ -125,7 +125,7 @@ pub struct NewAnalysisIssue {
 /// [`reopen`](crate::AnalysisIssueRepository::reopen).
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analysis_issues, row = AnalysisIssue, id = AnalysisIssueId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct AnalysisIssueChanges {
     /// New kind.
     pub r#type: Option<IssueType>,

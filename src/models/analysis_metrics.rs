@@ -80,7 +80,7 @@ pub struct NewAnalysisMetric {
 /// Changes to a metric. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analysis_metrics, row = AnalysisMetric, id = AnalysisMetricId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct AnalysisMetricChanges {
     /// New name.
     pub metric_name: Option<String>,

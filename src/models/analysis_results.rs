@@ -75,7 +75,7 @@ pub struct NewAnalysisResult {
 /// Changes to a file's result. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analysis_results, row = AnalysisResult, id = AnalysisResultId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct AnalysisResultChanges {
     /// New hash.
     pub file_hash: Change<String>,

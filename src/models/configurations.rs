@@ -250,7 +250,7 @@ impl NewConfiguration {
 /// Changes to a setting. A field that is not set keeps its value. The scope cannot change.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = configurations, row = Configuration, id = ConfigurationId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ConfigurationChanges {
     /// New category.
     pub category: Option<ConfigCategory>,
@@ -260,7 +260,8 @@ pub struct ConfigurationChanges {
     pub value: Option<Document>,
     /// New description.
     pub description: Change<String>,
-    /// True if the new value is encrypted. Needs a value.
+    /// True if the new value is encrypted. Needs a value. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub is_encrypted: Option<bool>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
     /// `updated_at`.

@@ -66,9 +66,10 @@ pub struct NewDependencyGraph {
 /// Changes to a dependency graph. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = dependency_graphs, row = DependencyGraph, id = DependencyGraphId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct DependencyGraphChanges {
-    /// The analysis that created the graph.
+    /// The analysis that created the graph. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub analysis_id: Change<AnalysisId>,
     /// New graph, which replaces the old one.
     pub graph_data: Option<Document>,

@@ -119,7 +119,7 @@ pub struct NewDuplicateGroup {
 /// Changes to a group of duplicates. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = duplicate_groups, row = DuplicateGroup, id = DuplicateGroupId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct DuplicateGroupChanges {
     /// New hash.
     pub hash: Option<String>,

@@ -110,7 +110,7 @@ pub struct NewIntegration {
 /// The outcome of a synchronization is recorded by [`record_sync`](crate::IntegrationRepository::record_sync).
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = integrations, row = Integration, id = IntegrationId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct IntegrationChanges {
     /// New display name.
     pub name: Option<String>,

@@ -73,10 +73,10 @@ impl Membership for NewOrganizationMember {
     const KEEPS_AN_OWNER: &'static str = "organization_keeps_an_owner";
 }
 
-/// Changes to a membership. A field that is not set keeps its value.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+/// Changes to a membership. A field that is not set keeps its value. They are not read from JSON, because they decide
+/// access.
+#[derive(Debug, Clone, PartialEq, Default, Changes)]
 #[row(table = organization_members, row = OrganizationMember, id = OrganizationMemberId)]
-#[serde(default)]
 pub struct OrganizationMemberChanges {
     /// New role.
     pub role: Option<OrganizationRole>,

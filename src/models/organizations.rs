@@ -64,7 +64,7 @@ pub struct NewOrganization {
 /// Changes to an organization. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = organizations, row = Organization, id = OrganizationId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct OrganizationChanges {
     /// New display name.
     pub name: Option<String>,
@@ -75,7 +75,8 @@ pub struct OrganizationChanges {
     /// New settings, which replace the old ones. [`merge_settings`](crate::OrganizationRepository::merge_settings)
     /// changes a part of them.
     pub settings: Option<Document>,
-    /// New subscription plan.
+    /// New subscription plan. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub subscription_plan: Option<SubscriptionPlan>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
     /// `updated_at`.

@@ -71,10 +71,10 @@ impl Membership for NewProjectMember {
     const KEEPS_AN_OWNER: &'static str = "project_keeps_an_owner";
 }
 
-/// Changes to a membership. A field that is not set keeps its value.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+/// Changes to a membership. A field that is not set keeps its value. They are not read from JSON, because they decide
+/// access.
+#[derive(Debug, Clone, PartialEq, Default, Changes)]
 #[row(table = project_members, row = ProjectMember, id = ProjectMemberId)]
-#[serde(default)]
 pub struct ProjectMemberChanges {
     /// New role.
     pub role: Option<ProjectRole>,

@@ -105,9 +105,10 @@ pub struct NewProject {
 /// Changes to a project. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = projects, row = Project, id = ProjectId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ProjectChanges {
-    /// New organization, or none.
+    /// New organization, or none. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub organization_id: Change<OrganizationId>,
     /// New display name.
     pub name: Option<String>,
@@ -122,11 +123,14 @@ pub struct ProjectChanges {
     /// New configuration, which replaces the old one.
     /// [`merge_configuration`](crate::ProjectRepository::merge_configuration) changes a part of it.
     pub configuration: Option<Document>,
-    /// New status.
+    /// New status. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub status: Option<ProjectStatus>,
-    /// New visibility.
+    /// New visibility. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub visibility: Option<ProjectVisibility>,
-    /// New time of the last analysis.
+    /// New time of the last analysis. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub last_analyzed_at: Change<DateTime<Utc>>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
     /// `updated_at`.

@@ -109,7 +109,7 @@ pub struct NewSetupProfile {
 /// Changes to a setup profile. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_profiles, row = SetupProfile, id = SetupProfileId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct SetupProfileChanges {
     /// New display name.
     pub name: Option<String>,
@@ -127,11 +127,14 @@ pub struct SetupProfileChanges {
     pub prerequisites: Option<Document>,
     /// The estimated duration of the setup, in minutes.
     pub estimated_duration: Change<i32>,
-    /// The visibility.
+    /// The visibility. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub visibility: Option<ProfileVisibility>,
-    /// True if the profile is featured.
+    /// True if the profile is featured. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub is_featured: Option<bool>,
-    /// The organization that the profile belongs to.
+    /// The organization that the profile belongs to. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub organization_id: Change<OrganizationId>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
     /// `updated_at`.

@@ -104,9 +104,10 @@ pub struct NewSetupSession {
 /// Changes to a setup session. A field that is not set keeps its value. The checks are those of [`NewSetupSession`].
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_sessions, row = SetupSession, id = SetupSessionId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct SetupSessionChanges {
-    /// New status.
+    /// New status. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub status: Option<SessionStatus>,
     /// New progress in percent, 0 to 100.
     pub progress: Option<i32>,

@@ -99,7 +99,7 @@ pub struct NewSetupStep {
 /// Changes to a setup step. A field that is not set keeps its value. The check is that of [`NewSetupStep`].
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_steps, row = SetupStep, id = SetupStepId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct SetupStepChanges {
     /// New display name.
     pub name: Option<String>,
@@ -111,7 +111,8 @@ pub struct SetupStepChanges {
     pub tool_name: Change<String>,
     /// The command that the step runs.
     pub command: Change<String>,
-    /// New status.
+    /// New status. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub status: Option<StepStatus>,
     /// New output, which replaces the old.
     pub logs: Change<String>,

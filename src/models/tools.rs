@@ -90,7 +90,7 @@ pub struct NewTool {
 /// Changes to a tool. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = tools, row = Tool, id = ToolId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ToolChanges {
     /// New name.
     pub name: Option<String>,
@@ -112,7 +112,8 @@ pub struct ToolChanges {
     pub dependencies: Change<Vec<String>>,
     /// New metadata, which replaces the old.
     pub metadata: Option<Document>,
-    /// True if the tool is offered.
+    /// True if the tool is offered. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub is_active: Option<bool>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
     /// `updated_at`.

@@ -77,15 +77,30 @@ pub struct NewUser {
 }
 
 /// Changes to a user. A field that is not set keeps its value.
+///
+/// JSON sets only what does not raise rights. A body that names another field is refused:
+///
+/// ```
+/// use wundr_db::UserChanges;
+///
+/// let changes: UserChanges = serde_json::from_str(r#"{"name": "Ada"}"#)?;
+/// assert_eq!(changes, UserChanges::new().name("Ada"));
+///
+/// let refused = serde_json::from_str::<UserChanges>(r#"{"name": "Ada", "role": "admin"}"#);
+/// assert!(refused.unwrap_err().to_string().starts_with("unknown field `role`"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = users, row = User, id = UserId)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct UserChanges {
-    /// New email address.
+    /// New email address. Not read from JSON, because `email_verified` keeps its value.
+    #[serde(skip_deserializing)]
     pub email: Option<String>,
     /// New display name.
     pub name: Option<String>,
-    /// New role.
+    /// New role. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub role: Option<UserRole>,
     /// New URL of the picture.
     pub avatar_url: Change<String>,
@@ -94,11 +109,14 @@ pub struct UserChanges {
     /// New settings, which replace the old ones. [`merge_preferences`](crate::UserRepository::merge_preferences)
     /// changes a part of them.
     pub preferences: Option<Document>,
-    /// True if the user may log in.
+    /// True if the user may log in. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub is_active: Option<bool>,
-    /// True if the address was confirmed.
+    /// True if the address was confirmed. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub email_verified: Option<bool>,
-    /// New time of the last login.
+    /// New time of the last login. Not read from JSON.
+    #[serde(skip_deserializing)]
     pub last_login_at: Change<DateTime<Utc>>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
     /// `updated_at`.

@@ -227,7 +227,9 @@ macro_rules! enums {
 }
 
 enums! {
-    /// A user's role on the whole platform.
+    /// A user's role on the whole platform, ordered by power: `Admin` is the greatest.
+    ///
+    /// The database sorts the other way.
     UserRole in public as "user_role" {
         Admin = "admin",
         Manager = "manager",
@@ -240,7 +242,9 @@ enums! {
         Professional = "professional",
         Enterprise = "enterprise",
     }
-    /// A member's role in an organization.
+    /// A member's role in an organization, ordered by power: `Owner` is the greatest.
+    ///
+    /// The database sorts the other way.
     OrganizationRole in public as "organization_role" {
         Owner = "owner",
         Admin = "admin",
@@ -267,7 +271,9 @@ enums! {
         Internal = "internal",
         Public = "public",
     }
-    /// A member's role in a project.
+    /// A member's role in a project, ordered by power: `Owner` is the greatest.
+    ///
+    /// The database sorts the other way.
     ProjectRole in public as "project_role" {
         Owner = "owner",
         Maintainer = "maintainer",
@@ -492,5 +498,79 @@ impl Ord for LogLevel {
 impl PartialOrd for LogLevel {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+/// Orders roles by power. The enums name the most powerful role first.
+macro_rules! ordered_by_power {
+    ($($role:ident: $most:ident > $least:ident),+ $(,)?) => {$(
+        impl $role {
+            /// Returns the power: 0 for an unknown role, more for each role above it.
+            fn power(self) -> usize {
+                let place = Self::ALL.iter().position(|role| *role == self);
+                place.map_or(0, |place| Self::ALL.len() - place)
+            }
+        }
+
+        const _: () = assert!(
+            matches!($role::ALL[0], $role::$most)
+                && matches!($role::ALL[$role::ALL.len() - 1], $role::$least)
+        );
+
+        /// Compares the power of two roles. An unknown role is less than all others, so that it
+        /// grants nothing.
+        ///
+        /// ```
+        #[doc = concat!("use wundr_db::", stringify!($role), ";")]
+        ///
+        #[doc = concat!(
+            "assert!(", stringify!($role), "::", stringify!($most), " >= ",
+            stringify!($role), "::", stringify!($least), ");"
+        )]
+        /// ```
+        impl Ord for $role {
+            fn cmp(&self, other: &Self) -> Ordering {
+                let by_power = self.power().cmp(&other.power());
+                by_power.then_with(|| self.as_str().cmp(other.as_str()))
+            }
+        }
+
+        impl PartialOrd for $role {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+    )+};
+}
+
+ordered_by_power! {
+    UserRole: Admin > Viewer,
+    OrganizationRole: Owner > Viewer,
+    ProjectRole: Owner > Viewer,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OrganizationRole, ProjectRole, UnknownWord, UserRole};
+
+    #[test]
+    fn a_role_is_greater_than_those_with_less_power() {
+        use UserRole::{Admin, Developer, Manager, Viewer};
+        assert!(Admin > Manager && Manager > Developer && Developer > Viewer);
+        assert!(ProjectRole::Owner > ProjectRole::Maintainer);
+        assert!(ProjectRole::Maintainer > ProjectRole::Contributor);
+        assert!(ProjectRole::Contributor > ProjectRole::Viewer);
+        assert!(OrganizationRole::Owner > OrganizationRole::Admin);
+        assert!(OrganizationRole::Admin > OrganizationRole::Member);
+        assert!(OrganizationRole::Member > OrganizationRole::Viewer);
+        assert!(None < Some(ProjectRole::Viewer));
+    }
+
+    #[test]
+    fn an_unknown_role_grants_nothing() {
+        let unknown = ProjectRole::Unknown(UnknownWord("superuser"));
+        assert!(ProjectRole::ALL.iter().all(|role| unknown < *role));
+        let other = ProjectRole::Unknown(UnknownWord("auditor"));
+        assert!(other < unknown && unknown != other);
     }
 }

@@ -6,6 +6,7 @@ mod support;
 mod changes;
 mod files;
 mod foreign_bytes;
+mod from_json;
 mod ingest;
 mod instrumentation;
 mod migrations;

@@ -1,0 +1,185 @@
+//! What an application reads from JSON cannot raise rights.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::marker::PhantomData;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use wundr_db::*;
+
+/// The columns that no body may set: they decide who has access, or which state or owner a row has.
+const PRIVILEGED: &[&str] = &[
+    "added_at",
+    "added_by",
+    "analysis_id",
+    "created_at",
+    "created_by",
+    "email",
+    "email_verified",
+    "expires_at",
+    "id",
+    "invited_by",
+    "is_active",
+    "is_encrypted",
+    "is_featured",
+    "joined_at",
+    "last_analyzed_at",
+    "last_login_at",
+    "last_used_at",
+    "organization_id",
+    "owner",
+    "profile_id",
+    "project_id",
+    "refresh_token_hash",
+    "resolved_by",
+    "role",
+    "scope",
+    "session_id",
+    "status",
+    "subscription_plan",
+    "sync_status",
+    "token_hash",
+    "updated_at",
+    "user_id",
+    "visibility",
+];
+
+/// A struct that is read from JSON: the outcome of reading a body as it.
+type Read = fn(Value) -> Result<(), String>;
+
+fn read<T: DeserializeOwned>(body: Value) -> Result<(), String> {
+    let read = serde_json::from_value::<T>(body);
+    read.map(drop).map_err(|error| error.to_string())
+}
+
+/// The structs that describe a write, those that are read from JSON with the fields that a body may name.
+fn readable() -> BTreeMap<&'static str, (Read, &'static [&'static str])> {
+    macro_rules! table {
+        ($($changes:ident: $($field:ident)*;)*) => {
+            BTreeMap::from([$((
+                stringify!($changes),
+                (read::<$changes> as Read, &[$(stringify!($field)),*] as &[&str]),
+            )),*])
+        };
+    }
+    table! {
+        AnalysisChanges: configuration results summary error_message;
+        AnalysisIssueChanges: type severity rule_id title description file_path line_number column_number
+            end_line_number end_column_number code_snippet fix_suggestion estimated_fix_time;
+        AnalysisMetricChanges: metric_name metric_value metric_unit category description trend_direction;
+        AnalysisResultChanges: file_hash metrics issues dependencies;
+        ConfigurationChanges: category name value description unchanged_since;
+        DependencyGraphChanges: graph_data metadata;
+        DuplicateGroupChanges: hash similarity_percentage total_lines files;
+        IntegrationChanges: name configuration credentials webhook_url webhook_secret is_enabled unchanged_since;
+        OrganizationChanges: name slug description settings unchanged_since;
+        ProjectChanges: name description repository_url repository_provider repository_data configuration
+            unchanged_since;
+        SetupProfileChanges: name description category configuration tools templates prerequisites
+            estimated_duration unchanged_since;
+        SetupSessionChanges: progress current_step configuration logs error_message started_at completed_at
+            duration_seconds;
+        SetupStepChanges: name description step_order tool_name command logs error_message started_at completed_at
+            duration_seconds;
+        ToolChanges: name version category description install_command verify_command configuration_schema
+            supported_platforms dependencies metadata unchanged_since;
+        UserChanges: name avatar_url github_username preferences unchanged_since;
+    }
+}
+
+/// Checks whether a type implements `Deserialize`, by the preference of the compiler for inherent methods.
+struct Probe<T>(PhantomData<T>);
+
+impl<T: DeserializeOwned> Probe<T> {
+    fn is_readable(&self) -> bool {
+        true
+    }
+}
+
+trait Otherwise {
+    fn is_readable(&self) -> bool {
+        false
+    }
+}
+
+impl<T> Otherwise for Probe<T> {}
+
+/// The structs that describe a write and are made by code alone.
+fn unreadable() -> BTreeMap<&'static str, bool> {
+    macro_rules! table {
+        ($($name:ident)*) => {
+            BTreeMap::from([$((stringify!($name), Probe::<$name>(PhantomData).is_readable())),*])
+        };
+    }
+    table! {
+        NewAnalysis NewAnalysisIssue NewAnalysisMetric NewAnalysisResult NewAuditLog NewConfiguration
+        NewDependencyGraph NewDuplicateGroup NewIntegration NewOrganization NewOrganizationMember NewProject
+        NewProjectMember NewSetupProfile NewSetupSession NewSetupStep NewSystemLog NewTool NewUser NewUserSession
+        OrganizationMemberChanges ProjectMemberChanges UserSessionChanges
+    }
+}
+
+/// The names of the models' structs that describe a write.
+fn structs() -> BTreeSet<String> {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/models");
+    let mut found = BTreeSet::new();
+    for file in fs::read_dir(models).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let names = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("pub struct "));
+        for name in names.filter_map(|name| name.split_whitespace().next()) {
+            if name.starts_with("New") || name.ends_with("Changes") {
+                found.insert(name.to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_struct_that_describes_a_write_is_listed() {
+    let listed = readable().into_keys().chain(unreadable().into_keys());
+    let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
+    assert_eq!(structs(), listed);
+}
+
+#[test]
+fn a_new_row_and_a_membership_are_made_by_code_alone() {
+    assert!(Probe::<UserChanges>(PhantomData).is_readable());
+    for (name, is_readable) in unreadable() {
+        assert!(!is_readable, "{name} implements Deserialize");
+    }
+}
+
+#[test]
+fn a_body_that_names_a_privileged_field_is_refused_with_its_name() {
+    for (name, (read, fields)) in readable() {
+        for privileged in PRIVILEGED {
+            assert!(!fields.contains(privileged), "{name}.{privileged}");
+            for value in [json!(null), json!("admin"), json!(true)] {
+                let error = read(json!({ *privileged: value })).unwrap_err();
+                let begin = format!("unknown field `{privileged}`");
+                assert!(error.starts_with(&begin), "{name}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_may_name_the_listed_fields_and_no_other() {
+    for (name, (read, fields)) in readable() {
+        assert_eq!(read(json!({})), Ok(()), "{name}");
+        let error = read(json!({"no_such_field": 1})).unwrap_err();
+        let (_, expected) = error.split_once("expected ").unwrap();
+        let expected = expected.trim_start_matches("one of ").split(" or ");
+        let expected = expected.flat_map(|names| names.split(", "));
+        let expected: BTreeSet<&str> = expected.map(|name| name.trim_matches('`')).collect();
+        assert_eq!(expected, fields.iter().copied().collect(), "{name}");
+        for field in fields {
+            assert_eq!(read(json!({ *field: null })), Ok(()), "{name}.{field}");
+        }
+    }
+}
