@@ -246,7 +246,7 @@ impl CacheConfig {
         self
     }
 
-    /// Encrypts all values with this key (XChaCha20-Poly1305), so that only processes that have the key can write or read
+    /// Encrypts all values with this key (AES-256-GCM), so that only processes that have the key can write or read
     /// them. All processes that share entries must use the same key. Default: none; Redis is then trusted like the database.
     ///
     /// With a key, a client with write access to Redis cannot forge a value, nor move one to another entry, database or

@@ -3,35 +3,67 @@
 //! A session's key is derived from the hash of its token, which the database holds and Redis does not. Access to Redis alone
 //! therefore neither reveals a session nor permits to forge one.
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-const NONCE: usize = 24;
-
-fn cipher(token_hash: &str) -> XChaCha20Poly1305 {
-    let mut key = Sha256::new();
-    key.update(b"wundr-db sealed session 1\0");
-    key.update(token_hash.as_bytes());
-    XChaCha20Poly1305::new(&key.finalize())
+/// Derives a key for one purpose.
+fn derived(purpose: &[u8], parts: [&[u8]; 2]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update(purpose);
+    for part in parts {
+        digest.update(part);
+    }
+    digest.finalize().into()
 }
 
-/// Returns a nonce that is never repeated, which is all that the cipher needs. Version 7 UUIDs have a clock, a counter and
-/// random bits.
-fn nonce() -> [u8; NONCE] {
-    let mut nonce = [0; NONCE];
-    nonce[..16].copy_from_slice(Uuid::now_v7().as_bytes());
-    nonce[16..].copy_from_slice(&Uuid::now_v7().as_bytes()[8..]);
-    nonce
+fn cipher(key: &[u8; 32]) -> LessSafeKey {
+    match UnboundKey::new(&AES_256_GCM, key) {
+        Ok(key) => LessSafeKey::new(key),
+        Err(_) => unreachable!("a key of AES-256 has 32 bytes"),
+    }
+}
+
+fn decrypted(
+    cipher: &LessSafeKey,
+    nonce: [u8; NONCE_LEN],
+    associated: &[u8],
+    sealed: &[u8],
+) -> Option<Vec<u8>> {
+    let mut bytes = sealed.to_vec();
+    let nonce = Nonce::assume_unique_for_key(nonce);
+    let opened = cipher.open_in_place(nonce, Aad::from(associated), &mut bytes);
+    let length = opened.ok()?.len();
+    bytes.truncate(length);
+    Some(bytes)
 }
 
 /// The key of a cache, which encrypts all its values.
+///
+/// AES-GCM must not use a nonce twice with one key, and 96 random bits collide after some 2^32 values. Each process
+/// therefore encrypts with a key of its own, derived from the key of the cache and a *salt* of 128 bits, and counts its
+/// nonces. The salt stands before each value. A reader derives the key of a salt once and keeps it.
 pub(crate) struct Seal {
-    cipher: XChaCha20Poly1305,
+    key: [u8; 32],
+    salt: [u8; SALT],
+    own: LessSafeKey,
+    /// The number of values that this process has encrypted.
+    sealed: AtomicU64,
+    /// The keys of other processes.
+    others: RwLock<HashMap<[u8; SALT], Arc<LessSafeKey>>>,
     /// Identifies the key without revealing it.
     pub(crate) mark: String,
 }
+
+const SALT: usize = 16;
+
+/// Foreign bytes must not fill the memory with keys that are derived from random salts.
+const OTHERS: usize = 256;
 
 /// The times at which an encrypted value was read from the database and at which it expires, in milliseconds since 1970 by
 /// the database's clock.
@@ -44,75 +76,116 @@ pub(crate) struct Times {
 const TIMES: usize = 16;
 
 impl Seal {
-    /// Derives the cipher and the mark from the key.
+    /// Derives this process's cipher and the mark from the key.
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        let derived = |purpose: &[u8]| {
-            let mut digest = Sha256::new();
-            digest.update(purpose);
-            digest.update(key);
-            digest.finalize()
-        };
-        let mark = derived(b"wundr-db cache mark 1\0");
+        let mark = derived(b"wundr-db cache mark 2\0", [key, b""]);
         let mark = mark.iter().take(4).map(|byte| format!("{byte:02x}"));
+        let salt = Uuid::now_v7().into_bytes();
         Self {
-            cipher: XChaCha20Poly1305::new(&derived(b"wundr-db cache value 1\0")),
+            key: *key,
+            salt,
+            own: derived_cipher(key, &salt),
+            sealed: AtomicU64::new(0),
+            others: RwLock::default(),
             mark: mark.collect(),
         }
     }
 
     /// Encrypts a value and binds it to one place: its key in Redis, which has the database, the generation and the entry.
     pub(crate) fn seal(&self, place: &str, times: Times, value: &[u8]) -> Option<Vec<u8>> {
-        let mut open = Vec::with_capacity(TIMES + value.len());
-        open.extend_from_slice(&times.read.to_le_bytes());
-        open.extend_from_slice(&times.end.to_le_bytes());
-        open.extend_from_slice(value);
-        let payload = Payload {
-            msg: &open,
-            aad: place.as_bytes(),
-        };
-        let nonce = nonce();
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
-        Some([&nonce[..], &sealed].concat())
+        let nonce = self.nonce();
+        let mut bytes = Vec::with_capacity(value.len() + TIMES + AES_256_GCM.tag_len());
+        bytes.extend_from_slice(value);
+        bytes.extend_from_slice(&times.read.to_le_bytes());
+        bytes.extend_from_slice(&times.end.to_le_bytes());
+        let associated = Aad::from(place.as_bytes());
+        self.own
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), associated, &mut bytes)
+            .ok()?;
+        Some([&self.salt[..], &nonce, &bytes].concat())
     }
 
     /// Decrypts a value and its times. Returns `None` unless it was encrypted with this key for this place.
     pub(crate) fn open(&self, place: &str, sealed: &[u8]) -> Option<(Times, Vec<u8>)> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
-        let payload = Payload {
-            msg: sealed,
-            aad: place.as_bytes(),
+        let (salt, sealed) = sealed.split_first_chunk::<SALT>()?;
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        let mut opened = if *salt == self.salt {
+            decrypted(&self.own, *nonce, place.as_bytes(), sealed)?
+        } else {
+            decrypted(&self.other(salt), *nonce, place.as_bytes(), sealed)?
         };
-        let mut open = self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()?;
-        let [a, b, c, d, e, f, g, h, end @ ..] = *open.first_chunk::<TIMES>()?;
+        let (value, [a, b, c, d, e, f, g, h, end @ ..]) = opened.split_last_chunk::<TIMES>()?;
         let times = Times {
-            read: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            end: u64::from_le_bytes(end),
+            read: u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
+            end: u64::from_le_bytes(*end),
         };
-        open.drain(..TIMES);
-        Some((times, open))
+        let length = value.len();
+        opened.truncate(length);
+        Some((times, opened))
+    }
+
+    /// Returns a nonce that this process has not used. The clock makes it differ between copies of one process (a machine
+    /// that was restored from a snapshot), which have the same salt and count.
+    fn nonce(&self) -> [u8; NONCE_LEN] {
+        let count = self.sealed.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_micros()).to_le_bytes();
+        let mut nonce = [0; NONCE_LEN];
+        nonce[..6].copy_from_slice(&count[..6]);
+        nonce[6..].copy_from_slice(&now[..6]);
+        nonce
+    }
+
+    /// Returns the cipher of another process.
+    fn other(&self, salt: &[u8; SALT]) -> Arc<LessSafeKey> {
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cipher) = others.get(salt) {
+            return Arc::clone(cipher);
+        }
+        drop(others);
+        let cipher = Arc::new(derived_cipher(&self.key, salt));
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        if others.len() >= OTHERS {
+            others.clear();
+        }
+        others.insert(*salt, Arc::clone(&cipher));
+        cipher
     }
 }
 
-/// Encrypts bytes with the hash of a token.
+/// Derives the cipher of the process that chose the salt.
+fn derived_cipher(key: &[u8; 32], salt: &[u8; SALT]) -> LessSafeKey {
+    cipher(&derived(b"wundr-db cache value 2\0", [key, salt]))
+}
+
+fn session_cipher(token_hash: &str) -> LessSafeKey {
+    let parts = [token_hash.as_bytes(), b""];
+    cipher(&derived(b"wundr-db sealed session 2\0", parts))
+}
+
+/// Encrypts bytes with the hash of a token. The nonce is random, because few values are encrypted with one hash.
 pub(crate) fn seal(token_hash: &str, open: &[u8]) -> Option<Vec<u8>> {
-    let nonce = nonce();
-    let sealed = cipher(token_hash)
-        .encrypt(&XNonce::from(nonce), open)
+    let [_, _, _, _, nonce @ ..] = Uuid::now_v7().into_bytes();
+    let mut bytes = open.to_vec();
+    session_cipher(token_hash)
+        .seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::empty(),
+            &mut bytes,
+        )
         .ok()?;
-    Some([&nonce[..], &sealed].concat())
+    Some([&nonce[..], &bytes].concat())
 }
 
 /// Decrypts bytes. Returns `None` unless they were encrypted with this hash.
 pub(crate) fn unseal(token_hash: &str, sealed: &[u8]) -> Option<Vec<u8>> {
-    let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
-    cipher(token_hash)
-        .decrypt(&XNonce::from(*nonce), sealed)
-        .ok()
+    let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
+    decrypted(&session_cipher(token_hash), *nonce, b"", sealed)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Seal, Times, seal, unseal};
+    use super::{OTHERS, Seal, Times, seal, unseal};
 
     #[test]
     fn only_the_same_key_and_place_open_what_was_sealed() {
@@ -120,6 +193,12 @@ mod tests {
         let sealed = key.seal("place", times, b"value").unwrap();
         assert_eq!(key.open("place", &sealed), Some((times, b"value".to_vec())));
         assert_eq!(key.open("another", &sealed), None);
+        let of_another_process = Seal::new(&[7; 32]);
+        assert_ne!(of_another_process.salt, key.salt);
+        for _ in 0..2 {
+            let opened = of_another_process.open("place", &sealed);
+            assert_eq!(opened, Some((times, b"value".to_vec())));
+        }
         let another = Seal::new(&[8; 32]);
         assert_eq!(another.open("place", &sealed), None);
         assert_ne!(another.mark, key.mark);
@@ -130,6 +209,16 @@ mod tests {
             assert_eq!(key.open("place", &changed), None, "{index}");
             assert_eq!(key.open("place", &sealed[..index]), None, "{index}");
         }
+    }
+
+    #[test]
+    fn foreign_bytes_do_not_fill_the_memory_with_keys() {
+        let key = Seal::new(&[7; 32]);
+        for index in 0..1000_u128 {
+            let foreign = [&index.to_le_bytes()[..], &[0; 100]].concat();
+            assert_eq!(key.open("place", &foreign), None);
+        }
+        assert!(key.others.read().unwrap().len() <= OTHERS);
     }
 
     #[test]
