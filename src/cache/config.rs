@@ -89,7 +89,7 @@ impl CacheConfig {
     /// A user of Redis (6.2 or later) needs the keys that begin with the [prefix](Self::prefix), and these commands:
     ///
     /// ```text
-    /// ACL SETUSER app on >secret ~wundr:* +info +mget +get +set +del +eval +evalsha +exists +type +time +hget +hset +hsetnx +hdel +hexists
+    /// ACL SETUSER app on >secret ~wundr:* +info +mget +get +set +del +eval +evalsha +exists +type +time +hget +hmget +hset +hsetnx +hdel +hexists
     /// ```
     ///
     /// In a cluster `+cluster|keyslot +cluster|slots` as well, and on Sentinels `+sentinel|get-master-addr-by-name`.

@@ -79,7 +79,7 @@
 //! Redis 6.2 or newer, or Valkey: a single server, Sentinel ([`CacheConfig::sentinel`]) or a cluster
 //! ([`CacheConfig::cluster`]), over TCP, TLS or a Unix socket. Every eviction policy is safe. A policy that evicts by expiry
 //! (`volatile-*`) keeps the generation longer than `allkeys-*`. A restricted Redis user needs the commands `info`, `mget`,
-//! `set`, `eval` and `evalsha`, those of the scripts (`get`, `set`, `del`, `exists`, `type`, `time`, `hget`, `hset`,
+//! `set`, `eval` and `evalsha`, those of the scripts (`get`, `set`, `del`, `exists`, `type`, `time`, `hget`, `hmget`, `hset`,
 //! `hsetnx`, `hdel`, `hexists`), and in a cluster `cluster`, on keys that begin with the prefix.
 //!
 //! In a cluster each shard fails alone. A node that announces no host (`cluster-preferred-endpoint-type unknown-endpoint`)

@@ -9,7 +9,7 @@ use std::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// As `CacheConfig::new` states them.
-const RIGHTS: &str = "+info +mget +get +set +del +eval +evalsha +exists +type +time +hget +hset +hsetnx +hdel +hexists";
+const RIGHTS: &str = "+info +mget +get +set +del +eval +evalsha +exists +type +time +hget +hmget +hset +hsetnx +hdel +hexists";
 
 /// Entries are found, many at once too, and writes of all sorts are seen.
 #[both_engines]
