@@ -15,6 +15,8 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
+#[cfg(feature = "async")]
+pub use crate::engine::asynchronous::migrations::{adopt, down, down_by_one, status, up};
 use crate::error::innermost;
 use crate::{Config, Error, Result};
 
@@ -39,14 +41,14 @@ const LOCK: i64 = 0x7775_6e64_725f_6462;
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The time limit for a query that the server can execute at once.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time for which [`up`] starts again after the connection was lost or led to a read-only
 /// server.
-const FAILOVER: Duration = Duration::from_secs(60);
+pub(crate) const FAILOVER: Duration = Duration::from_secs(60);
 
 /// The pause before [`up`] starts again.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The session settings of a migration, whatever the URL, the role and the database set.
 ///
@@ -113,7 +115,7 @@ pub(crate) fn fingerprint() -> String {
 }
 
 /// A connection that migrations can run on.
-trait MigrationConnection:
+pub(crate) trait MigrationConnection:
     diesel::Connection<Backend = Pg> + diesel::connection::LoadConnection + 'static
 {
 }
@@ -123,7 +125,7 @@ impl<C> MigrationConnection for C where
 }
 
 /// Returns the settings without the time limits of requests: a migration may take any time.
-fn without_limits(config: &Config) -> Config {
+pub(crate) fn without_limits(config: &Config) -> Config {
     config
         .clone()
         .statement_timeout(None)
@@ -152,7 +154,7 @@ fn lines(connection: &mut impl MigrationConnection, query: &str) -> Result<Vec<S
 ///
 /// While a query with a time limit runs, the caller waits at most [`QUERY_TIMEOUT`] for the next
 /// report.
-enum Report<T> {
+pub(crate) enum Report<T> {
     /// A query with a time limit was sent.
     QuerySent,
     /// The query has ended.
@@ -161,7 +163,7 @@ enum Report<T> {
 }
 
 impl<T> Report<T> {
-    fn of(is_limited: bool) -> Self {
+    pub(crate) fn of(is_limited: bool) -> Self {
         if is_limited {
             Self::QuerySent
         } else {
@@ -171,7 +173,7 @@ impl<T> Report<T> {
 }
 
 /// Reports the begin (`true`) and the end (`false`) of a query with a time limit.
-type Watch<'a> = &'a dyn Fn(bool);
+pub(crate) type Watch<'a> = &'a dyn Fn(bool);
 
 /// Runs a query with a time limit.
 fn watched<T>(watch: Watch<'_>, query: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -182,7 +184,7 @@ fn watched<T>(watch: Watch<'_>, query: impl FnOnce() -> Result<T>) -> Result<T> 
 }
 
 /// Returns the error of a query that exceeded its limit. Its connection cannot be used again.
-fn query_timed_out() -> Error {
+pub(crate) fn query_timed_out() -> Error {
     Error::broken_connection(&format!(
         "the server did not respond to a query about the migrations within {QUERY_TIMEOUT:?}"
     ))
@@ -266,7 +268,7 @@ fn failed(
 }
 
 /// Checks whether [`up`] may succeed on another connection.
-const fn may_start_again(error: &Error) -> bool {
+pub(crate) const fn may_start_again(error: &Error) -> bool {
     matches!(error, Error::Connection { .. } | Error::ReadOnly)
 }
 
@@ -338,9 +340,9 @@ const RECORD_REVERTED: &str =
     "DELETE FROM public.__diesel_schema_migrations WHERE version = $1::VARCHAR";
 
 /// The versions that were applied before [`up`] started for the first time.
-type Before = Mutex<Option<Vec<String>>>;
+pub(crate) type Before = Mutex<Option<Vec<String>>>;
 
-fn apply<C: MigrationConnection>(
+pub(crate) fn apply<C: MigrationConnection>(
     connection: &mut C,
     watch: Watch<'_>,
     before: &Before,
@@ -369,7 +371,7 @@ fn apply<C: MigrationConnection>(
 }
 
 /// Reverts at most `most` of the newest applied migrations.
-fn revert<C: MigrationConnection>(
+pub(crate) fn revert<C: MigrationConnection>(
     connection: &mut C,
     watch: Watch<'_>,
     most: usize,
@@ -387,7 +389,7 @@ fn revert<C: MigrationConnection>(
     })
 }
 
-fn list<C: MigrationConnection>(
+pub(crate) fn list<C: MigrationConnection>(
     connection: &mut C,
     watch: Watch<'_>,
 ) -> Result<Vec<MigrationStatus>> {
@@ -404,7 +406,10 @@ fn list<C: MigrationConnection>(
         .collect())
 }
 
-fn take_over<C: MigrationConnection>(connection: &mut C, watch: Watch<'_>) -> Result<Vec<String>> {
+pub(crate) fn take_over<C: MigrationConnection>(
+    connection: &mut C,
+    watch: Watch<'_>,
+) -> Result<Vec<String>> {
     let adopted = with_lock(connection, watch, |connection| {
         if !applied(connection)?.is_empty() {
             return Err(Error::invalid(
@@ -434,7 +439,7 @@ fn take_over<C: MigrationConnection>(connection: &mut C, watch: Watch<'_>) -> Re
 }
 
 /// Starts the migrating thread. It is abandoned if the server does not respond.
-fn start(work: impl FnOnce() + Send + 'static) -> Result<()> {
+pub(crate) fn start(work: impl FnOnce() + Send + 'static) -> Result<()> {
     let thread = std::thread::Builder::new().name("wundr-db migrations".to_owned());
     let started = thread.spawn(work);
     started.map(drop).map_err(|error| Error::Migration {
@@ -444,124 +449,9 @@ fn start(work: impl FnOnce() + Send + 'static) -> Result<()> {
 }
 
 /// Returns the error of a migrating thread that has panicked.
-fn ended() -> Error {
+pub(crate) fn ended() -> Error {
     Error::Migration {
         version: "all".to_owned(),
         message: "the migrating thread has panicked".to_owned(),
     }
-}
-
-/// The functions for async code.
-#[cfg(feature = "async")]
-#[path = "migrations"]
-mod asynchronous {
-    use std::time::Duration;
-
-    use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
-    use tokio::sync::mpsc::unbounded_channel;
-    use wundr_db_macros::asynchronous as repository;
-
-    use super::{QUERY_TIMEOUT, Report, Watch};
-    use crate::engine::connection::Connection as Driven;
-    use crate::{Config, Result};
-
-    type Connection = AsyncConnectionWrapper<Driven>;
-
-    async fn open(config: &Config) -> Result<Driven> {
-        crate::engine::connection::connect::connect(&super::without_limits(config)).await
-    }
-
-    async fn pause(time: Duration) {
-        tokio::time::sleep(time).await;
-    }
-
-    /// Runs `work`, which blocks, on a thread of its own.
-    async fn watching<T: Send + 'static>(
-        connection: Driven,
-        work: impl FnOnce(&mut Connection, Watch<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (sender, mut reports) = unbounded_channel();
-        let runtime = tokio::runtime::Handle::current();
-        super::start(move || {
-            let _runtime = runtime.enter();
-            // The caller may have dropped its future.
-            let watch = |is_limited| drop(sender.send(Report::of(is_limited)));
-            let outcome = work(&mut Connection::from(connection), &watch);
-            drop(sender.send(Report::Done(outcome)));
-        })?;
-        let mut is_limited = false;
-        loop {
-            let report = if is_limited {
-                let report = tokio::time::timeout(QUERY_TIMEOUT, reports.recv()).await;
-                report.map_err(|_| super::query_timed_out())?
-            } else {
-                reports.recv().await
-            };
-            match report.ok_or_else(super::ended)? {
-                Report::Done(outcome) => return outcome,
-                report => is_limited = matches!(report, Report::QuerySent),
-            }
-        }
-    }
-
-    #[path = "runner.rs"]
-    mod runner;
-    pub use runner::{adopt, down, down_by_one, status, up};
-}
-#[cfg(feature = "async")]
-pub use asynchronous::{adopt, down, down_by_one, status, up};
-
-/// The functions for blocking code.
-#[cfg(feature = "blocking")]
-#[doc(hidden)]
-#[path = "migrations"]
-pub mod blocking {
-    use std::sync::mpsc::{RecvTimeoutError, channel};
-    use std::thread::sleep as pause;
-
-    use diesel::PgConnection;
-    use wundr_db_macros::blocking as repository;
-
-    use super::{QUERY_TIMEOUT, Report, Watch};
-    use crate::engine::libpq::Connector;
-    use crate::{Config, Result};
-
-    fn open(config: &Config) -> Result<PgConnection> {
-        Connector::new(&super::without_limits(config))?.connect()
-    }
-
-    /// Runs `work` on a thread of its own, since libpq waits for a response without a time limit.
-    fn watching<T: Send + 'static>(
-        mut connection: PgConnection,
-        work: impl FnOnce(&mut PgConnection, Watch<'_>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (sender, reports) = channel();
-        super::start(move || {
-            // The caller may have dropped its future.
-            let watch = |is_limited| drop(sender.send(Report::of(is_limited)));
-            let outcome = work(&mut connection, &watch);
-            drop(sender.send(Report::Done(outcome)));
-        })?;
-        let mut is_limited = false;
-        loop {
-            let report = if is_limited {
-                reports
-                    .recv_timeout(QUERY_TIMEOUT)
-                    .map_err(|error| match error {
-                        RecvTimeoutError::Timeout => super::query_timed_out(),
-                        RecvTimeoutError::Disconnected => super::ended(),
-                    })?
-            } else {
-                reports.recv().map_err(|_| super::ended())?
-            };
-            match report {
-                Report::Done(outcome) => return outcome,
-                report => is_limited = matches!(report, Report::QuerySent),
-            }
-        }
-    }
-
-    #[path = "runner.rs"]
-    mod runner;
-    pub use runner::{adopt, down, down_by_one, status, up};
 }

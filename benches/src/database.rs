@@ -71,7 +71,7 @@ impl World {
         fill: impl FnOnce(&mut PgConnection) -> Outcome,
     ) -> Outcome<Arc<Connector>> {
         self.database(name, "migrated".to_owned(), fill, |url| {
-            wundr_db::migrations::blocking::up(&Config::new(url)?)?;
+            wundr_db::blocking::migrations::up(&Config::new(url)?)?;
             Ok(())
         })
     }

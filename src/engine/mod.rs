@@ -4,13 +4,16 @@
 
 #[cfg(feature = "async")]
 pub(crate) mod asynchronous;
+pub(crate) mod attachments;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 #[cfg(feature = "async")]
 pub(crate) mod connection;
+pub(crate) mod connection_observer;
 pub(crate) mod host_order;
 #[cfg(feature = "blocking")]
 pub(crate) mod libpq;
 pub(crate) mod occupancy;
+pub(crate) mod pool_context;
 pub(crate) mod tx_state;
 pub(crate) mod usage;

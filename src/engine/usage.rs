@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::connection_observer::ConnectionObserver;
 use crate::error::{Failure, Verdict};
 use crate::{Error, PoolState};
 
@@ -18,14 +19,7 @@ pub(crate) struct Usage {
     waiting: AtomicU32,
     unreadable: AtomicU64,
     connect_failure: Mutex<Option<ConnectFailure>>,
-    /// How often the database may have become another one: a connection was lost, or none could be opened; one was opened
-    /// after that; or one leads to another timeline than the last.
-    losses: AtomicU64,
-    /// The timeline of the connection that was opened last. Recorded only if a cache has asked for it.
-    #[cfg(feature = "redis")]
-    timeline: Mutex<Option<String>>,
-    #[cfg(feature = "redis")]
-    is_watched: AtomicBool,
+    observers: Mutex<Vec<Weak<dyn ConnectionObserver>>>,
     /// Since the last connection was opened, one was lost or could not be opened.
     is_disturbed: AtomicBool,
 }
@@ -77,11 +71,7 @@ impl Usage {
             waiting: AtomicU32::new(0),
             unreadable: AtomicU64::new(0),
             connect_failure: Mutex::default(),
-            losses: AtomicU64::new(0),
-            #[cfg(feature = "redis")]
-            timeline: Mutex::default(),
-            #[cfg(feature = "redis")]
-            is_watched: AtomicBool::new(false),
+            observers: Mutex::default(),
             is_disturbed: AtomicBool::new(false),
         })
     }
@@ -126,38 +116,40 @@ impl Usage {
         let was_disturbed = self.is_disturbed.swap(true, Ordering::Relaxed);
         // A server that rejects a password or a name is still the same. Further refusals add nothing to the first.
         if !was_disturbed && !reason.is_lasting_refusal() {
-            self.losses.fetch_add(1, Ordering::Relaxed);
+            self.report_change();
         }
     }
 
-    /// Has each connection be asked for its timeline when it is opened.
-    #[cfg(feature = "redis")]
-    pub(crate) fn watch(&self) {
-        self.is_watched.store(true, Ordering::Relaxed);
+    /// Adds an observer of the connections that are opened and lost from now on.
+    #[allow(dead_code, reason = "the cache calls it, which some builds lack")]
+    pub(crate) fn observe(&self, observer: Weak<dyn ConnectionObserver>) {
+        let mut observers = locked(&self.observers);
+        observers.retain(|observer| observer.strong_count() > 0);
+        observers.push(observer);
     }
 
-    /// Checks whether connections are to be asked for their timeline.
-    #[cfg(feature = "redis")]
-    pub(crate) fn is_watched(&self) -> bool {
-        self.is_watched.load(Ordering::Relaxed)
+    fn observers(&self) -> Vec<Arc<dyn ConnectionObserver>> {
+        locked(&self.observers)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
     }
 
-    /// Records the timeline on which the cache has found the database, unless one is known.
-    #[cfg(feature = "redis")]
-    pub(crate) fn found_on(&self, timeline: &str) {
-        locked(&self.timeline).get_or_insert_with(|| timeline.to_owned());
+    /// Checks whether the timeline of each new connection is to be read.
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.observers().is_empty()
     }
 
-    /// Returns a number that rises when another server may answer from then on: when a connection is lost or refused, when
-    /// the first one is opened after that, and when one leads to another timeline than the last.
-    #[cfg(feature = "redis")]
-    pub(crate) fn losses(&self) -> u64 {
-        self.losses.load(Ordering::Relaxed)
+    /// Reports that another server may respond from now on.
+    fn report_change(&self) {
+        for observer in self.observers() {
+            observer.server_may_have_changed();
+        }
     }
 
     fn lose(&self) {
         self.is_disturbed.store(true, Ordering::Relaxed);
-        self.losses.fetch_add(1, Ordering::Relaxed);
+        self.report_change();
     }
 
     /// Returns the last reason why a connection could not be opened, if it is not older than
@@ -250,32 +242,24 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Records the timeline of the new connection; `None` if its server is a standby or did not say. An address may lead to
-    /// another server without any connection being lost. If that server is on a later timeline, it has taken over, and
-    /// the connections to the earlier one are retired.
-    #[cfg(feature = "redis")]
-    pub(crate) fn is_on(&mut self, timeline: Option<String>) {
-        let pool = &self.pool;
-        let mut known = locked(&pool.timeline);
-        if timeline.is_some() && *known == timeline {
-            return;
+    /// Reports the timeline of the new connection; `None` if its server is a standby or did not respond.
+    ///
+    /// An address may lead to another server without any connection being lost. If that server has taken over, the
+    /// connections to the earlier one are retired.
+    pub(crate) fn is_on(&mut self, timeline: Option<&str>) {
+        let mut has_taken_over = false;
+        for observer in self.pool.observers() {
+            has_taken_over |= observer.connected_to(timeline);
         }
-        if known.is_some() || timeline.is_none() {
-            pool.losses.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(timeline) = timeline {
-            // Both have eight hexadecimal digits.
-            if known.as_ref().is_some_and(|known| *known < timeline) {
-                pool.epoch.fetch_add(1, Ordering::Relaxed);
-                self.epoch = pool.epoch.load(Ordering::Relaxed);
-            }
-            *known = Some(timeline);
+        if has_taken_over {
+            self.pool.epoch.fetch_add(1, Ordering::Relaxed);
+            self.epoch = self.pool.epoch.load(Ordering::Relaxed);
         }
     }
 
     pub(crate) fn done(&self) -> Arc<Use> {
         if self.pool.is_disturbed.swap(false, Ordering::Relaxed) {
-            self.pool.losses.fetch_add(1, Ordering::Relaxed);
+            self.pool.report_change();
         }
         let one = Arc::new(Use {
             pool: Arc::clone(&self.pool),

@@ -28,6 +28,8 @@ mod grouping;
 mod ingest;
 mod integrations;
 mod members;
+#[cfg(feature = "migrations")]
+pub(crate) mod migrations;
 mod organization_members;
 mod organizations;
 mod pages;

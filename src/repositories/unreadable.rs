@@ -1,53 +1,11 @@
 //! Rows that this version of the crate cannot decode.
 
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
-use uuid::Uuid;
 
 use super::*;
 use crate::schema::{analysis, audit, public, setup};
+use crate::sql::unreadable::{ROWS, Search};
 use crate::{Error, MAX_LIMIT, Result, Table, Unreadable};
-
-/// The number of rows that one statement reads.
-const ROWS: i64 = 100;
-
-/// Tries all rows of a table, in the order of their keys.
-#[repository]
-macro_rules! unreadable_in {
-    ($executor:ident, $found:ident, $limit:ident, $variant:ident, $schema:ident.$table:ident, $row:ident) => {{
-        let mut last: Option<Uuid> = None;
-        loop {
-            let mut query = $schema::$table::table
-                .select(crate::$row::as_select())
-                .order($schema::$table::id)
-                .limit(ROWS)
-                .into_boxed();
-            if let Some(last) = last {
-                query = query.filter($schema::$table::id.gt(last));
-            }
-            let rows = $executor.try_each::<_, crate::$row>(query).await?;
-            let is_last = rows.len() < 100;
-            for row in rows {
-                // Without its key the next page cannot be requested.
-                let is_nameless = row.id.is_none();
-                last = row.id;
-                if let Some(refused) = row.refused {
-                    $found.push(Unreadable {
-                        table: Table::$variant,
-                        id: refused.id,
-                        column: refused.column,
-                        reason: refused.reason,
-                    });
-                }
-                if is_nameless || $found.len() >= $limit {
-                    return Ok($found);
-                }
-            }
-            if is_last {
-                return Ok($found);
-            }
-        }
-    }};
-}
 
 #[repository]
 impl Db {
@@ -69,18 +27,28 @@ impl Db {
                 format_args!("{limit} is not within 1 and {MAX_LIMIT}"),
             ));
         }
-        let (executor, limit) = (
-            self.executor(),
-            usize::try_from(limit).unwrap_or(usize::MAX),
-        );
-        let mut found = Vec::new();
-        macro_rules! tables {
+        let executor = self.executor();
+        let mut search = Search::new(table, usize::try_from(limit).unwrap_or(usize::MAX));
+        // The tables differ in the type of their query, so that there is one call for each.
+        macro_rules! try_page {
             ($($schema:ident.$table:ident: $variant:ident, $row:ident, $new:ident, $id:ident, $secret:tt;)*) => {
                 match table {
-                    $(Table::$variant => unreadable_in!(executor, found, limit, $variant, $schema.$table, $row),)*
+                    $(Table::$variant => {
+                        let key = $schema::$table::id;
+                        let rows = $schema::$table::table.select(crate::$row::as_select());
+                        let rows = rows.order(key).limit(ROWS).into_boxed();
+                        executor.try_each::<_, crate::$row>(match search.after() {
+                            Some(last) => rows.filter(key.gt(last)),
+                            None => rows,
+                        })
+                    })*
                 }
             };
         }
-        crate::__for_each_table!(tables)
+        while search.goes_on() {
+            let rows = crate::__for_each_table!(try_page).await?;
+            search.add(rows);
+        }
+        Ok(search.into_found())
     }
 }

@@ -7,6 +7,7 @@ use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
 
 use super::Statement;
+use super::timeline::timeline;
 use crate::schema::analysis::sql_types::{AnalysisStatus, AnalysisType};
 use crate::{AnalysisId, ProjectId};
 
@@ -88,9 +89,7 @@ impl Statement for Timeline {
     type Id = Self;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "SELECT pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8)",
-        );
+        out.push_sql(concat!("SELECT ", timeline!()));
         Ok(())
     }
 }

@@ -45,11 +45,13 @@ pub(crate) mod setup_lifecycle;
 mod statement;
 mod subquery;
 mod target;
+pub(crate) mod timeline;
 pub(crate) mod tools;
 pub(crate) mod tracking;
 pub(crate) mod trends;
 #[cfg(feature = "blocking")]
 mod typed;
+pub(crate) mod unreadable;
 mod update;
 mod upsert;
 pub use cacheable::cacheable;

@@ -93,7 +93,7 @@ fn migrated_database_of(server: &PostgresServer) -> Result<TestDatabase, ServerE
 
 #[cfg(feature = "blocking")]
 fn migrate(config: &crate::Config) -> crate::Result<Vec<String>> {
-    crate::migrations::blocking::up(config)
+    crate::blocking::migrations::up(config)
 }
 
 #[cfg(all(feature = "async", not(feature = "blocking")))]

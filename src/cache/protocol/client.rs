@@ -22,6 +22,7 @@ use crate::cache::events::{self, LogOnce};
 use crate::cache::keys::{ENTRY_FORMAT, EntryKey, KeySpace};
 use crate::cache::near::{NearCache, NearStart};
 use crate::cache::{CacheConfig, Counters, Servers, count};
+use crate::engine::connection_observer::ConnectionObserver;
 use crate::{Error, Result};
 
 /// The identity of the database.
@@ -42,7 +43,7 @@ pub(crate) struct CacheClient {
     breakers: Vec<CircuitBreaker>,
     /// The nodes of a cluster that other nodes have named, the last one that responded first.
     pub(crate) nodes: Mutex<Vec<ConnectionInfo>>,
-    pub(crate) lineage: Lineage,
+    pub(crate) lineage: Arc<Lineage>,
     /// A reference to itself, for work in the background.
     pub(crate) me: Weak<Self>,
     /// The format of all values, a part of each key.
@@ -120,7 +121,9 @@ impl CacheClient {
                 .build()
         });
         let near = settings.near.map(NearCache::new);
-        let lineage = Lineage::new(Arc::clone(db.pool.usage()));
+        let lineage = Arc::new(Lineage::new());
+        let observer: Arc<dyn ConnectionObserver> = lineage.clone();
+        db.pool.context().usage.observe(Arc::downgrade(&observer));
         Ok(Arc::new_cyclic(|me| Self {
             shards: (0..settings.shards).map(|_| Shard::default()).collect(),
             settings,

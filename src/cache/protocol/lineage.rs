@@ -2,11 +2,11 @@
 //! on an earlier timeline than the cache has seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cache_io::Ends;
-use crate::engine::usage::Usage;
+use crate::engine::connection_observer::ConnectionObserver;
 
 /// The interval at which a cache that is only read checks the identity of the database.
 const EVERY: Duration = Duration::from_secs(10);
@@ -27,9 +27,13 @@ pub(crate) struct Lineage {
     next: AtomicU64,
     pub(crate) ends: Ends,
     lower: Mutex<Option<Lower>>,
-    /// The connections to the database, and their number of losses when the identity was read last.
-    usage: Arc<Usage>,
+    /// How often the database may have become another one: a connection was lost, or none could be opened; one was
+    /// opened after that; or one leads to another timeline than the last.
     losses: AtomicU64,
+    /// The number of losses when the identity was read last.
+    known_losses: AtomicU64,
+    /// The timeline of the connection that was opened last.
+    newest: Mutex<Option<String>>,
 }
 
 /// A timeline that is lower than the one that the cache has seen.
@@ -41,31 +45,31 @@ struct Lower {
 }
 
 impl Lineage {
-    pub(crate) fn new(usage: Arc<Usage>) -> Self {
-        usage.watch();
+    pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
             next: AtomicU64::new(u64::MAX),
             ends: Ends::default(),
             lower: Mutex::default(),
-            losses: AtomicU64::new(usage.losses()),
-            usage,
+            losses: AtomicU64::new(0),
+            known_losses: AtomicU64::new(0),
+            newest: Mutex::default(),
         }
     }
 
     /// Returns the number of losses, to be passed to [`Lineage::record_losses`] after the identity was read.
     pub(crate) fn losses(&self) -> u64 {
-        self.usage.losses()
+        AtomicU64::load(&self.losses, Ordering::Relaxed)
     }
 
     /// Records that the database has identified itself, as of this number of losses.
     pub(crate) fn record_losses(&self, losses: u64) {
-        self.losses.store(losses, Ordering::Relaxed);
+        self.known_losses.store(losses, Ordering::Relaxed);
     }
 
     /// Checks whether another server may respond since the identity was read last.
     pub(crate) fn has_lost(&self) -> bool {
-        self.losses() != AtomicU64::load(&self.losses, Ordering::Relaxed)
+        self.losses() != AtomicU64::load(&self.known_losses, Ordering::Relaxed)
     }
 
     fn now(&self) -> u64 {
@@ -104,6 +108,10 @@ impl Lineage {
         self.lower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn newest(&self) -> MutexGuard<'_, Option<String>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes a check due for the next reader: a connection was lost.
     pub(crate) fn on_database_error(&self) {
         if AtomicU64::load(&self.next, Ordering::Relaxed) != u64::MAX {
@@ -113,7 +121,7 @@ impl Lineage {
 
     /// Records that the database is on this timeline.
     pub(crate) fn record_timeline(&self, timeline: &str) {
-        self.usage.found_on(timeline);
+        self.newest().get_or_insert_with(|| timeline.to_owned());
         self.check_in(EVERY);
         let mut lower = self.lower();
         if lower
@@ -160,16 +168,41 @@ impl Lineage {
     }
 }
 
+impl ConnectionObserver for Lineage {
+    fn server_may_have_changed(&self) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn connected_to(&self, timeline: Option<&str>) -> bool {
+        let mut newest = self.newest();
+        if timeline.is_some() && newest.as_deref() == timeline {
+            return false;
+        }
+        if newest.is_some() || timeline.is_none() {
+            self.server_may_have_changed();
+        }
+        let Some(timeline) = timeline else {
+            return false;
+        };
+        // Both have eight hexadecimal digits.
+        let has_taken_over = newest.as_deref().is_some_and(|newest| newest < timeline);
+        *newest = Some(timeline.to_owned());
+        has_taken_over
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::Ordering;
 
-    use super::{AGAIN, EVERY, Lineage};
+    use super::{AGAIN, ConnectionObserver, EVERY, Lineage};
+    use crate::Error;
     use crate::engine::usage::Usage;
 
     #[test]
     fn checks_of_a_database_that_does_not_respond_do_not_pile_up() {
-        let lineage = Lineage::new(Usage::new());
+        let lineage = Lineage::new();
         lineage.record_timeline("1");
         lineage.on_database_error();
         let until_next = || lineage.next.load(Ordering::Relaxed) - lineage.now();
@@ -178,5 +211,43 @@ mod tests {
         assert!(u128::from(until_next()) > (EVERY / 2).as_millis());
         lineage.has_failed();
         assert!(u128::from(until_next()) <= AGAIN.as_millis());
+    }
+
+    #[test]
+    fn connections_of_an_earlier_timeline_are_retired() {
+        let (usage, lineage) = (Usage::new(), Arc::new(Lineage::new()));
+        let observer: Arc<dyn ConnectionObserver> = lineage.clone();
+        usage.observe(Arc::downgrade(&observer));
+        assert!(usage.is_observed());
+        let open = |timeline| {
+            let mut opening = usage.opens();
+            opening.is_on(timeline);
+            opening.done()
+        };
+        let first = open(Some("00000001"));
+        assert!(!first.is_over() && !lineage.has_lost());
+        let second = open(Some("00000002"));
+        assert!(first.is_over() && !second.is_over() && lineage.has_lost());
+        lineage.record_losses(lineage.losses());
+        let earlier = open(Some("00000001"));
+        assert!(!second.is_over() && !earlier.is_over() && lineage.has_lost());
+        lineage.record_losses(lineage.losses());
+        let standby = open(None);
+        assert!(!standby.is_over() && lineage.has_lost());
+    }
+
+    #[test]
+    fn a_lost_or_refused_connection_is_a_loss() {
+        let (usage, lineage) = (Usage::new(), Arc::new(Lineage::new()));
+        let observer: Arc<dyn ConnectionObserver> = lineage.clone();
+        usage.observe(Arc::downgrade(&observer));
+        let connection = usage.opens().done();
+        assert!(connection.lose() && !connection.lose());
+        assert_eq!(lineage.losses(), 1);
+        usage.refused(&Error::broken_connection("refused"));
+        usage.opens().done();
+        assert_eq!(lineage.losses(), 2, "the first connection after a loss");
+        drop((observer, lineage));
+        assert!(!usage.is_observed());
     }
 }

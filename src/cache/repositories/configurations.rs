@@ -7,7 +7,7 @@ use super::cache_io::boxed;
 use super::protocol::batch::all_at_one_moment;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
-use super::repositories::secrets::{HasSecrets as _, secrets_of};
+use super::uncached::secrets::{HasSecrets as _, secrets_of};
 use super::*;
 use crate::cache::keys::EntryKey;
 use crate::write_set::Key;

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::*;
-use super::{cache_io, protocol, repositories};
+use super::{cache_io, protocol, uncached};
 use crate::Result;
 use crate::cache::entry::Entry;
 use crate::cache::keys::EntryKey;
@@ -149,7 +149,7 @@ impl Cached {
     pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
         let store = CacheClient::new(db.clone(), config)?;
         let mut db = db;
-        db.hook = Some(Arc::new(FenceHook(Arc::clone(&store))));
+        db.attachments.hook = Some(Arc::new(FenceHook(Arc::clone(&store))));
         Ok(Self(Arc::new(Inside {
             analyses: db.analyses(),
             configurations: db.configurations(),

@@ -3,21 +3,19 @@
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel_async::AnsiTransactionManager;
 use futures_util::future::{self, Either};
-use tokio::sync::Notify;
 
 use super::commit_hook::CommitHook;
 use super::executor::Executor;
 use super::pool::{CheckedOut, Manager, Pooled, ReplaceablePool};
 use super::transaction::{Tx, TxFn, TxFnOnce};
 use crate::config::Recycling;
+use crate::engine::attachments::Attachments;
 use crate::engine::connection::connect::Connector;
-use crate::engine::tx_state::TxState;
-use crate::engine::usage::Usage;
+use crate::engine::pool_context::PoolContext;
 use crate::models::health::{Health, PoolState};
 use crate::sql::Sql;
 use crate::sql::health::Probe;
@@ -33,22 +31,14 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone)]
 pub struct Db {
     pub(super) pool: Arc<ReplaceablePool>,
-    config: Arc<Config>,
-    closed: Arc<AtomicBool>,
-    /// Wakes the callers that wait for a connection when the database is closed.
-    closing: Arc<Notify>,
-    /// What runs around each commit that writes cached rows. Only the clones behind a cache have it.
-    pub(super) hook: Option<Arc<dyn CommitHook>>,
-    /// The keys of the secrets, for those of its clones that were given some.
-    #[cfg(feature = "crypto")]
-    secrets: Option<Arc<dyn crate::KeyProvider>>,
+    pub(super) attachments: Attachments<dyn CommitHook>,
 }
 
 impl fmt::Debug for Db {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Db")
-            .field("config", &self.config)
+            .field("config", self.config())
             .field("pool", &self.pool())
             .finish()
     }
@@ -64,22 +54,13 @@ impl Db {
     /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or name a certificate that
     /// cannot be read.
     pub fn lazy(config: Config) -> Result<Self> {
-        let config = Arc::new(config);
-        let closed = Arc::new(AtomicBool::new(false));
         let manager = Manager {
             connector: Arc::new(Connector::new(&config)?),
-            config: Arc::clone(&config),
-            closed: Arc::clone(&closed),
-            usage: Usage::new(),
+            context: PoolContext::new(config),
         };
         Ok(Self {
             pool: Arc::new(ReplaceablePool::new(manager)),
-            config,
-            closed,
-            closing: Arc::default(),
-            hook: None,
-            #[cfg(feature = "crypto")]
-            secrets: None,
+            attachments: Attachments::default(),
         })
     }
 
@@ -89,7 +70,7 @@ impl Db {
     /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
     pub async fn connect(config: Config) -> Result<Self> {
         let db = Self::lazy(config)?;
-        let (started, patience) = (Instant::now(), db.config.acquire_timeout);
+        let (started, patience) = (Instant::now(), db.config().acquire_timeout);
         let checked_out = db.checked_out_within(patience).await?;
         db.probe(checked_out, started).await?;
         Ok(db)
@@ -117,24 +98,28 @@ impl Db {
     #[must_use]
     pub fn with_secrets(&self, keys: impl crate::KeyProvider + 'static) -> Self {
         Self {
-            secrets: Some(Arc::new(keys)),
-            ..self.clone()
+            pool: Arc::clone(&self.pool),
+            attachments: self.attachments.with_secrets(keys),
         }
     }
 
     #[cfg(feature = "crypto")]
     pub(crate) fn secrets(&self) -> Option<&dyn crate::KeyProvider> {
-        self.secrets.as_deref()
+        self.attachments.secrets()
     }
 
     /// Returns the settings.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.context().config
+    }
+
+    fn context(&self) -> &PoolContext {
+        self.pool.context()
     }
 
     /// Returns the state of the pool, without asking the server.
     pub fn pool(&self) -> PoolState {
-        self.pool.usage().state(self.config.max_connections)
+        self.context().state()
     }
 
     /// Asks the server for a sign of life, by a connection of the pool. Takes no longer than
@@ -146,7 +131,7 @@ impl Db {
     /// - [`Error::Connection`] if no connection could be opened, or one was lost.
     /// - [`Error::Timeout`] if the server did not answer.
     pub async fn health(&self) -> Result<Health> {
-        let (started, patience) = (Instant::now(), self.config.health_timeout);
+        let (started, patience) = (Instant::now(), self.config().health_timeout);
         let checked_out = self.checked_out_within(patience).await?;
         // A connection that was got at the last moment is still to be asked.
         let left = patience.saturating_sub(started.elapsed());
@@ -168,9 +153,9 @@ impl Db {
     /// [`Error::Pool`]. Waits for the connections, at most as long as the acquire timeout. Returns the number that are still
     /// open.
     pub async fn close(&self) -> u32 {
-        self.closed.store(true, Ordering::Relaxed);
-        self.closing.notify_waiters();
-        let deadline = Instant::now() + self.config.acquire_timeout;
+        self.context().close();
+        self.pool.closing.notify_waiters();
+        let deadline = Instant::now() + self.config().acquire_timeout;
         let Some(pool) = self.pool.current() else {
             return 0;
         };
@@ -302,7 +287,7 @@ impl Db {
 
     /// Checks whether the writes of this clone are fenced in a cache.
     pub(crate) fn has_cache(&self) -> bool {
-        self.hook.is_some()
+        self.attachments.has_cache()
     }
 
     pub(crate) fn executor(&self) -> Executor<'static> {
@@ -313,65 +298,46 @@ impl Db {
         match self.idle() {
             Some(connection) => Ok(connection),
             // Boxed, so that it takes no room in the future of each statement.
-            None => Box::pin(self.wait_for_connection(self.config.acquire_timeout)).await,
+            None => Box::pin(self.wait_for_connection(self.config().acquire_timeout)).await,
         }
     }
 
     /// Returns an idle connection without waiting. Nearly always there is one.
     fn idle(&self) -> Option<Pooled> {
-        if AtomicBool::load(&self.closed, Ordering::Relaxed)
-            || self.config.recycling == Recycling::Verified
-        {
+        let context = self.context();
+        if context.is_closed() || context.config.recycling == Recycling::Verified {
             return None;
         }
         let mut connection = self.pool.try_get()?;
         let found = connection.as_mut().ok()?;
-        if found.inner.has_ended() {
-            found.usage.lose();
-            return None;
-        }
-        if found.usage.is_over() {
-            return None;
-        }
-        found.usage.take();
-        Some(Pooled::new(connection))
+        found.take().then(|| Pooled::new(connection))
     }
 
     async fn wait_for_connection(&self, patience: Duration) -> Result<Pooled> {
         let started = Instant::now();
-        let usage = self.pool.usage();
-        let _waits = usage.waits();
-        let exhausted = || usage.none_in_time(self.config.max_connections, started, patience);
+        let context = self.context();
+        let _waits = context.usage.waits();
+        let exhausted = || context.none_in_time(started, patience);
         // Created before the first check, so that no later close is missed.
-        let closing = pin!(self.closing.notified());
+        let closing = pin!(self.pool.closing.notified());
         let waiting = pin!(async {
             loop {
-                if AtomicBool::load(&self.closed, Ordering::Relaxed) {
-                    return Err(Error::closed());
-                }
+                context.check_open()?;
                 let mut connection = self.pool.get().await.map_err(|error| match error {
                     bb8::RunError::User(error) => error,
                     bb8::RunError::TimedOut => exhausted(),
                 })?;
                 match &mut *connection {
                     Ok(found) => {
-                        // Waited for until the database was closed, or closed by the server.
-                        if found.inner.has_ended() {
-                            found.usage.lose();
-                        } else if AtomicBool::load(&self.closed, Ordering::Relaxed)
-                            || found.usage.is_over()
-                        {
-                            found.usage.retire();
-                        } else {
-                            found.usage.take();
+                        if found.take() {
                             return Ok(Pooled::new(connection));
                         }
                     }
-                    // An older one was meant for a caller that has got another connection.
-                    Err(failure) if failure.at >= started => {
-                        return Err(std::mem::replace(&mut failure.error, Error::closed()));
+                    Err(failure) => {
+                        if let Some(error) = failure.take_if_since(started) {
+                            return Err(error);
+                        }
                     }
-                    Err(_) => {}
                 }
             }
         });
@@ -414,8 +380,8 @@ impl Db {
                 return Ok(tx);
             };
             let error = tx.failed(error);
-            let is_in_time = started.elapsed() < self.config.acquire_timeout;
-            if !is_in_time || !tx.connection.usage.was_lost_while_idle(&error) {
+            let usage = &tx.connection.usage;
+            if !self.context().may_begin_again(started, usage, &error) {
                 return Err(error);
             }
         }
@@ -424,10 +390,8 @@ impl Db {
     fn new_tx(&self, options: &TransactionOptions, connection: Pooled) -> Tx {
         let tx = Tx {
             connection,
-            state: TxState::new(self.has_cache()),
-            hook: self.hook.clone(),
-            #[cfg(feature = "crypto")]
-            secrets: self.secrets.clone(),
+            state: self.attachments.tx_state(),
+            attachments: self.attachments.clone(),
         };
         if options.is_read_only() {
             tx.connection.usage.set_read_only();

@@ -1,14 +1,11 @@
 //! The async engine: diesel-async on tokio, connections kept by bb8.
 
-// These folders are compiled once for each engine: see `docs/architecture.md`, "One source, two engines".
+// Compiled once for each engine: see `docs/architecture.md`, "One source, two engines".
 #[cfg(feature = "redis")]
-#[path = "../../cache/repositories/mod.rs"]
+#[path = "../../cache/each_engine.rs"]
 mod cached;
 #[path = "../../live/listener.rs"]
 mod listener;
-#[cfg(feature = "redis")]
-#[path = "../../cache/protocol/mod.rs"]
-mod protocol;
 #[path = "../../repositories/mod.rs"]
 mod repositories;
 
@@ -18,6 +15,8 @@ mod commit_hook;
 mod db;
 mod executor;
 mod live;
+#[cfg(feature = "migrations")]
+pub(crate) mod migrations;
 mod pool;
 mod rows;
 mod transaction;

@@ -1,30 +1,28 @@
 //! The connections, kept by bb8.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::PoolableConnection as _;
 use futures_util::future::{self, Either, FutureExt as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_postgres::CancelToken;
 
 use crate::config::Recycling;
 use crate::engine::connection::connect::{Connector, Tls};
+use crate::engine::pool_context::{ConnectFailure, PoolContext};
 use crate::engine::tx_state::PROOF_OF_HEALTH;
-use crate::engine::usage::{Usage, Use};
+use crate::engine::usage::Use;
 use crate::error::{Failure, Stage, Verdict};
-use crate::{Config, Error, Result};
+use crate::{Error, Result};
 
 /// Opens connections, and decides which may be used again.
 #[derive(Clone)]
 pub(super) struct Manager {
     pub(super) connector: Arc<Connector>,
-    pub(super) config: Arc<Config>,
-    pub(super) closed: Arc<AtomicBool>,
-    pub(super) usage: Arc<Usage>,
+    pub(super) context: Arc<PoolContext>,
 }
 
 /// A connection of the pool.
@@ -32,16 +30,9 @@ pub(super) struct Connection {
     pub(super) inner: crate::engine::connection::Connection,
     pub(super) tls: Tls,
     pub(super) usage: Arc<Use>,
-    pub(super) config: Arc<Config>,
+    pub(super) context: Arc<PoolContext>,
     /// The runtime that reads it.
     runtime: tokio::runtime::Handle,
-}
-
-/// The reason why a connection could not be opened. The pool hands it out like a connection, so that the waiting caller
-/// receives it at once and not at the end of its timeout.
-pub(super) struct ConnectFailure {
-    pub(super) error: Error,
-    pub(super) at: Instant,
 }
 
 /// The time that a cancel request may take, including its wait for a permit, and the number of such requests at a time.
@@ -100,6 +91,15 @@ impl Connection {
         }
     }
 
+    /// Records that a caller takes the connection. Returns `false` if the caller must take another one.
+    pub(super) fn take(&mut self) -> bool {
+        if self.inner.has_ended() {
+            self.usage.lose();
+            return false;
+        }
+        self.context.take(&self.usage)
+    }
+
     /// Returns the error of a statement on it. A connection of no further use does not go back to the pool.
     pub(super) fn failed(&self, error: diesel::result::Error, stage: Stage) -> Failure {
         let failure = Failure::of(error, stage);
@@ -124,6 +124,8 @@ pub(super) type Found = bb8::PooledConnection<'static, Manager>;
 pub(super) struct ReplaceablePool {
     manager: Manager,
     current: RwLock<Option<Numbered>>,
+    /// Wakes the callers that wait for a connection when the database is closed.
+    pub(super) closing: Notify,
 }
 
 #[derive(Clone)]
@@ -137,11 +139,12 @@ impl ReplaceablePool {
         Self {
             manager,
             current: RwLock::default(),
+            closing: Notify::new(),
         }
     }
 
     fn build(manager: &Manager) -> bb8::Pool<Manager> {
-        let config = &manager.config;
+        let config = &manager.context.config;
         bb8::Pool::builder()
             .max_size(config.max_connections)
             .min_idle(config.min_idle)
@@ -153,8 +156,8 @@ impl ReplaceablePool {
             .build_unchecked(manager.clone())
     }
 
-    pub(super) fn usage(&self) -> &Arc<Usage> {
-        &self.manager.usage
+    pub(super) fn context(&self) -> &Arc<PoolContext> {
+        &self.manager.context
     }
 
     fn numbered(&self) -> Numbered {
@@ -214,11 +217,11 @@ impl ReplaceablePool {
 
     /// Checks whether a connection could be opened and none is.
     fn is_stuck(&self, pool: &bb8::Pool<Manager>) -> bool {
-        let state = pool.state();
+        let (state, context) = (pool.state(), self.context());
         state.idle_connections == 0
-            && state.connections < self.manager.config.max_connections
-            && !self.usage().is_opening()
-            && !AtomicBool::load(&self.manager.closed, Ordering::Relaxed)
+            && state.connections < context.config.max_connections
+            && !context.usage.is_opening()
+            && !context.is_closed()
     }
 
     fn replace(&self, number: u64) {
@@ -236,48 +239,35 @@ impl bb8::ManageConnection for Manager {
     type Error = Error;
 
     async fn connect(&self) -> Result<Self::Connection> {
-        #[cfg_attr(not(feature = "redis"), allow(unused_mut))]
-        let mut opening = self.usage.opens();
+        let context = &self.context;
+        let mut opening = context.usage.opens();
         let connection = match self.connector.connect().await {
             Ok(mut inner) => {
-                let statements = usize::try_from(self.config.prepared_statements);
+                let statements = usize::try_from(context.config.prepared_statements);
                 inner.limit(
-                    self.config.response_limit(),
+                    context.config.response_limit(),
                     statements.unwrap_or(usize::MAX),
                 );
-                #[cfg(feature = "redis")]
-                if self.usage.is_watched() {
-                    opening.is_on(inner.timeline().await);
-                }
-                let usage = opening.done();
-                if self.config.asks_for_read_only() {
-                    usage.set_always_read_only();
+                if context.usage.is_observed() {
+                    opening.is_on(inner.timeline().await.as_deref());
                 }
                 Ok(Box::new(Connection {
                     inner,
                     tls: self.connector.tls(),
-                    usage,
-                    config: Arc::clone(&self.config),
+                    usage: context.opened(&opening),
+                    context: Arc::clone(context),
                     runtime: tokio::runtime::Handle::current(),
                 }))
             }
-            Err(error) => {
-                self.usage.refused(&error);
-                Err(Box::new(ConnectFailure {
-                    error,
-                    at: Instant::now(),
-                }))
-            }
+            Err(error) => Err(Box::new(context.refused(error))),
         };
-        if AtomicBool::load(&self.closed, Ordering::Relaxed) {
-            return Err(Error::closed());
-        }
+        context.check_open()?;
         Ok(connection)
     }
 
     async fn is_valid(&self, connection: &mut Self::Connection) -> Result<()> {
         match connection {
-            Ok(connection) if self.config.recycling == Recycling::Verified => {
+            Ok(connection) if self.context.config.recycling == Recycling::Verified => {
                 // Dropped before the answer, it leaves the connection retired: the next caller is not to wait for it too.
                 let mut asking = Asking(Some(Arc::clone(&connection.usage)));
                 let answer = connection.inner.batch_execute(PROOF_OF_HEALTH).await;
@@ -298,10 +288,7 @@ impl bb8::ManageConnection for Manager {
                 if connection.inner.has_been_refused_writes() {
                     connection.usage.heed(Verdict::RetireAll);
                 }
-                connection.usage.give_back();
-                connection.usage.is_over()
-                    || AtomicBool::load(&self.closed, Ordering::Relaxed)
-                    || connection.inner.is_broken()
+                !self.context.give_back(&connection.usage) || connection.inner.is_broken()
             }
             Err(_) => true,
         }

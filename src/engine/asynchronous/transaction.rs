@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 
 use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionManager};
 use futures_util::stream::{FuturesOrdered, StreamExt};
@@ -11,6 +10,7 @@ use super::Executor;
 use super::executor::StatementGuard;
 use super::pool::Pooled;
 use super::{CommitGuard, CommitHook};
+use crate::engine::attachments::Attachments;
 use crate::engine::connection::Connection;
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::{
@@ -48,10 +48,8 @@ use crate::{Error, Result};
 pub struct Tx {
     pub(super) connection: Pooled,
     pub(super) state: TxState,
-    /// What runs around the commit, if there is a cache.
-    pub(super) hook: Option<Arc<dyn CommitHook>>,
-    #[cfg(feature = "crypto")]
-    pub(super) secrets: Option<std::sync::Arc<dyn crate::KeyProvider>>,
+    /// The attachments of the `Db` that began it.
+    pub(super) attachments: Attachments<dyn CommitHook>,
 }
 
 impl fmt::Debug for Tx {
@@ -157,7 +155,7 @@ impl Tx {
     /// Returns the keys of the database's secrets.
     #[cfg(feature = "crypto")]
     pub(crate) fn secrets(&self) -> Option<&dyn crate::KeyProvider> {
-        self.secrets.as_deref()
+        self.attachments.secrets()
     }
 
     /// Adds the cache entries that a write makes old to the write set.
@@ -268,7 +266,7 @@ impl Tx {
                 proof.await.err().map(|error| self.failed(error))
             }
             BeforeCommit::RestoreSession => {
-                let restoring = self.connection.config.restoring();
+                let restoring = self.connection.context.config.restoring();
                 let restored = self.connection.inner.batch_execute(&restoring);
                 match restored.await {
                     Ok(()) => None,
@@ -310,7 +308,7 @@ impl Tx {
     /// Runs the hook before the commit, if there is a cache and cached rows were written.
     async fn run_hook(&mut self) -> Result<Option<Box<dyn CommitGuard>>> {
         let write_set = self.state.take_write_set();
-        match (&self.hook, &write_set) {
+        match (&self.attachments.hook, &write_set) {
             (Some(hook), Some(write_set)) => hook.before_commit(write_set, self).await,
             _ => Ok(None),
         }

@@ -1,7 +1,6 @@
 //! The blocking engine: diesel on libpq, connections kept by r2d2. No runtime is needed.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -13,9 +12,9 @@ use super::executor::Executor;
 use super::pool::{Manager, Pooled, ReplaceablePool, proven};
 use super::transaction::Tx;
 use crate::config::Recycling;
+use crate::engine::attachments::Attachments;
 use crate::engine::libpq::Connector;
-use crate::engine::tx_state::TxState;
-use crate::engine::usage::Usage;
+use crate::engine::pool_context::PoolContext;
 use crate::models::health::{Health, PoolState};
 use crate::sql::Sql;
 use crate::sql::health::Probe;
@@ -28,20 +27,14 @@ use crate::{Advice, Config, Error, Result};
 #[derive(Clone)]
 pub struct Db {
     pub(super) pool: Arc<ReplaceablePool>,
-    config: Arc<Config>,
-    closed: Arc<AtomicBool>,
-    /// What runs around each commit that writes cached rows. Only the clones behind a cache have it.
-    pub(super) hook: Option<Arc<dyn CommitHook>>,
-    /// The keys of the secrets, for those of its clones that were given some.
-    #[cfg(feature = "crypto")]
-    secrets: Option<Arc<dyn crate::KeyProvider>>,
+    pub(super) attachments: Attachments<dyn CommitHook>,
 }
 
 impl fmt::Debug for Db {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Db")
-            .field("config", &self.config)
+            .field("config", self.config())
             .field("pool", &self.pool())
             .finish()
     }
@@ -57,21 +50,13 @@ impl Db {
     /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or name a root certificate
     /// that is not there.
     pub fn lazy(config: Config) -> Result<Self> {
-        let config = Arc::new(config);
-        let closed = Arc::new(AtomicBool::new(false));
         let manager = Manager {
             connector: Arc::new(Connector::new(&config)?),
-            config: Arc::clone(&config),
-            closed: Arc::clone(&closed),
-            usage: Usage::new(),
+            context: PoolContext::new(config),
         };
         Ok(Self {
             pool: Arc::new(ReplaceablePool::new(manager)),
-            config,
-            closed,
-            hook: None,
-            #[cfg(feature = "crypto")]
-            secrets: None,
+            attachments: Attachments::default(),
         })
     }
 
@@ -81,7 +66,7 @@ impl Db {
     /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
     pub fn connect(config: Config) -> Result<Self> {
         let db = Self::lazy(config)?;
-        db.probe(db.config.acquire_timeout)?;
+        db.probe(db.config().acquire_timeout)?;
         Ok(db)
     }
 
@@ -107,24 +92,28 @@ impl Db {
     #[must_use]
     pub fn with_secrets(&self, keys: impl crate::KeyProvider + 'static) -> Self {
         Self {
-            secrets: Some(Arc::new(keys)),
-            ..self.clone()
+            pool: Arc::clone(&self.pool),
+            attachments: self.attachments.with_secrets(keys),
         }
     }
 
     #[cfg(feature = "crypto")]
     pub(crate) fn secrets(&self) -> Option<&dyn crate::KeyProvider> {
-        self.secrets.as_deref()
+        self.attachments.secrets()
     }
 
     /// Returns the settings.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.context().config
+    }
+
+    fn context(&self) -> &PoolContext {
+        self.pool.context()
     }
 
     /// Returns the state of the pool, without asking the server.
     pub fn pool(&self) -> PoolState {
-        self.pool.usage().state(self.config.max_connections)
+        self.context().state()
     }
 
     /// Asks the server for a sign of life, by a connection of the pool. Takes little longer than
@@ -138,7 +127,7 @@ impl Db {
     /// - [`Error::Connection`] if no connection could be opened, or one was lost.
     /// - [`Error::Timeout`] if the server did not answer.
     pub fn health(&self) -> Result<Health> {
-        let patience = self.config.health_timeout;
+        let patience = self.config().health_timeout;
         let (sender, receiver) = mpsc::channel();
         let db = self.clone();
         let probing = std::thread::Builder::new().name("wundr-db health".to_owned());
@@ -169,8 +158,8 @@ impl Db {
     /// [`Error::Pool`]. Waits for the connections, at most as long as the acquire timeout. Returns the number that are still
     /// open.
     pub fn close(&self) -> u32 {
-        self.closed.store(true, Ordering::Relaxed);
-        let deadline = Instant::now() + self.config.acquire_timeout;
+        self.context().close();
+        let deadline = Instant::now() + self.config().acquire_timeout;
         let pool = self.pool.current();
         while pool.state().connections > 0 && Instant::now() < deadline {
             // Checked out and given back, a connection of a closed pool is dropped.
@@ -273,7 +262,7 @@ impl Db {
 
     /// Checks whether the writes of this clone are fenced in a cache.
     pub(crate) fn has_cache(&self) -> bool {
-        self.hook.is_some()
+        self.attachments.has_cache()
     }
 
     pub(crate) fn executor(&self) -> Executor<'static> {
@@ -281,50 +270,43 @@ impl Db {
     }
 
     pub(super) fn checkout(&self) -> Result<Pooled> {
-        self.checkout_within(self.config.acquire_timeout)
+        self.checkout_within(self.config().acquire_timeout)
     }
 
     fn checkout_within(&self, limit: Duration) -> Result<Pooled> {
         let started = Instant::now();
-        let usage = self.pool.usage();
+        let context = self.context();
         let mut waits = None;
         loop {
-            if AtomicBool::load(&self.closed, Ordering::Relaxed) {
-                return Err(Error::closed());
-            }
+            context.check_open()?;
             let Some(patience) = limit.checked_sub(started.elapsed()) else {
-                return Err(usage.none_in_time(self.config.max_connections, started, limit));
+                return Err(context.none_in_time(started, limit));
             };
             // There is no wake-up when the database is closed: waiting callers check.
             let Ok(mut connection) = self.pool.current().get_timeout(patience.min(LOOK)) else {
-                waits.get_or_insert_with(|| usage.waits());
+                waits.get_or_insert_with(|| context.usage.waits());
                 self.pool.replace_lost();
                 continue;
             };
             match &mut *connection {
-                // Waited for until the database was closed.
-                Ok(found) if AtomicBool::load(&self.closed, Ordering::Relaxed) => {
-                    found.usage.retire();
-                }
-                Ok(found) if found.usage.is_over() => {}
-                Ok(found) => {
-                    found.usage.take();
+                Ok(found) if context.take(&found.usage) => {
                     found.trim()?;
                     if found.usage.is_over() {
                         continue;
                     }
-                    if self.config.recycling == Recycling::Fast {
+                    if context.config.recycling == Recycling::Fast {
                         return Ok(Pooled(connection));
                     }
                     if let Some(connection) = proven(connection, patience) {
                         return Ok(Pooled(connection));
                     }
                 }
-                // An older one was meant for a caller that has got another connection.
-                Err(failure) if failure.at >= started => {
-                    return Err(std::mem::replace(&mut failure.error, Error::closed()));
+                Ok(_) => {}
+                Err(failure) => {
+                    if let Some(error) = failure.take_if_since(started) {
+                        return Err(error);
+                    }
                 }
-                Err(_) => {}
             }
         }
     }
@@ -343,8 +325,7 @@ impl Db {
                 return Ok(tx);
             };
             let error = tx.failed(error);
-            let is_in_time = started.elapsed() < self.config.acquire_timeout;
-            if !is_in_time || !tx.usage.was_lost_while_idle(&error) {
+            if !self.context().may_begin_again(started, &tx.usage, &error) {
                 return Err(error);
             }
         }
@@ -357,10 +338,8 @@ impl Db {
         Tx {
             usage: Arc::clone(&connection.usage),
             connection: Mutex::new(connection),
-            state: TxState::new(self.has_cache()),
-            hook: self.hook.clone(),
-            #[cfg(feature = "crypto")]
-            secrets: self.secrets.clone(),
+            state: self.attachments.tx_state(),
+            attachments: self.attachments.clone(),
         }
     }
 }

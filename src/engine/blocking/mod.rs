@@ -1,14 +1,11 @@
 //! The same repositories without a runtime: every name of the crate's root that is `async` there.
 
-// These folders are compiled once for each engine: see `docs/architecture.md`, "One source, two engines".
+// Compiled once for each engine: see `docs/architecture.md`, "One source, two engines".
 #[cfg(feature = "redis")]
-#[path = "../../cache/repositories/mod.rs"]
+#[path = "../../cache/each_engine.rs"]
 mod cached;
 #[path = "../../live/listener.rs"]
 mod listener;
-#[cfg(feature = "redis")]
-#[path = "../../cache/protocol/mod.rs"]
-mod protocol;
 #[path = "../../repositories/mod.rs"]
 mod repositories;
 
@@ -19,13 +16,13 @@ mod copy;
 mod db;
 mod executor;
 mod live;
+#[cfg(feature = "migrations")]
+pub mod migrations;
 mod pool;
 mod rows;
 mod transaction;
 mod unit_of_work;
 
-#[cfg(feature = "migrations")]
-pub use crate::migrations::blocking as migrations;
 #[cfg(feature = "redis")]
 pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};

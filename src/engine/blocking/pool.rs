@@ -1,8 +1,8 @@
 //! The connections, kept by r2d2.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::connection::{
@@ -13,18 +13,18 @@ use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ManageConnection};
 
 use crate::engine::libpq::{Connector, default_instrumentation};
+use crate::engine::pool_context::{ConnectFailure, PoolContext};
 use crate::engine::tx_state::PROOF_OF_HEALTH;
-use crate::engine::usage::{Usage, Use};
+use crate::engine::usage::Use;
 use crate::error::{Failure, Stage};
-use crate::{Config, Error, Result};
+use crate::sql::timeline::{TIMELINE, TimelineRow};
+use crate::{Error, Result};
 
 /// Opens connections, and decides which may be used again.
 #[derive(Clone)]
 pub(super) struct Manager {
     pub(super) connector: Arc<Connector>,
-    pub(super) config: Arc<Config>,
-    pub(super) closed: Arc<AtomicBool>,
-    pub(super) usage: Arc<Usage>,
+    pub(super) context: Arc<PoolContext>,
 }
 
 /// A connection of the pool.
@@ -33,7 +33,7 @@ pub(super) struct Connection {
     pub(super) usage: Arc<Use>,
     /// The number of statements prepared on it.
     prepared: Arc<AtomicU32>,
-    pub(super) config: Arc<Config>,
+    pub(super) context: Arc<PoolContext>,
 }
 
 /// Counts the statements that diesel keeps prepared, and passes the events on.
@@ -53,39 +53,27 @@ impl Instrumentation for Counting {
     }
 }
 
-/// The reason why a connection could not be opened. The pool hands it out like a connection, so that the waiting caller
-/// receives it at once and not at the end of its timeout.
-pub(super) struct ConnectFailure {
-    pub(super) error: Error,
-    pub(super) at: Instant,
-}
-
 impl Manager {
     fn open(&self) -> Result<Connection> {
-        #[cfg_attr(not(feature = "redis"), allow(unused_mut))]
-        let mut opening = self.usage.opens();
+        let mut opening = self.context.usage.opens();
         let mut inner = self.connector.connect()?;
-        #[cfg(feature = "redis")]
-        if self.usage.is_watched() {
-            let timeline = diesel::sql_query(crate::sql::cache::TIMELINE);
-            let found: QueryResult<crate::sql::cache::Timeline> =
-                diesel::RunQueryDsl::get_result(timeline, &mut inner);
-            opening.is_on(found.ok().and_then(|found| found.timeline));
+        if self.context.usage.is_observed() {
+            let query = diesel::sql_query(TIMELINE);
+            let found: QueryResult<TimelineRow> =
+                diesel::RunQueryDsl::get_result(query, &mut inner);
+            let timeline = found.ok().and_then(|found| found.timeline);
+            opening.is_on(timeline.as_deref());
         }
         let prepared = Arc::<AtomicU32>::default();
         inner.set_instrumentation(Counting {
             prepared: Arc::clone(&prepared),
             other: default_instrumentation(),
         });
-        let usage = opening.done();
-        if self.config.asks_for_read_only() {
-            usage.set_always_read_only();
-        }
         Ok(Connection {
             inner,
-            usage,
+            usage: self.context.opened(&opening),
             prepared,
-            config: Arc::clone(&self.config),
+            context: Arc::clone(&self.context),
         })
     }
 }
@@ -95,16 +83,8 @@ impl ManageConnection for Manager {
     type Error = Error;
 
     fn connect(&self) -> Result<Self::Connection> {
-        let connection = self.open().map_err(|error| {
-            self.usage.refused(&error);
-            ConnectFailure {
-                error,
-                at: Instant::now(),
-            }
-        });
-        if AtomicBool::load(&self.closed, Ordering::Relaxed) {
-            return Err(Error::closed());
-        }
+        let connection = self.open().map_err(|error| self.context.refused(error));
+        self.context.check_open()?;
         Ok(connection)
     }
 
@@ -116,9 +96,7 @@ impl ManageConnection for Manager {
         match connection {
             Ok(connection) => {
                 // Asked of each connection that is given back.
-                connection.usage.give_back();
-                connection.usage.is_over()
-                    || AtomicBool::load(&self.closed, Ordering::Relaxed)
+                !self.context.give_back(&connection.usage)
                     || std::thread::panicking()
                     || AnsiTransactionManager::is_broken_transaction_manager(&mut connection.inner)
             }
@@ -190,7 +168,7 @@ impl ReplaceablePool {
     }
 
     fn build(manager: &Manager) -> r2d2::Pool<Manager> {
-        let config = &manager.config;
+        let config = &manager.context.config;
         r2d2::Pool::builder()
             .max_size(config.max_connections)
             .min_idle(Some(config.min_idle))
@@ -203,8 +181,8 @@ impl ReplaceablePool {
             .build_unchecked(manager.clone())
     }
 
-    pub(super) fn usage(&self) -> &Arc<Usage> {
-        &self.manager.usage
+    pub(super) fn context(&self) -> &Arc<PoolContext> {
+        &self.manager.context
     }
 
     pub(super) fn current(&self) -> r2d2::Pool<Manager> {
@@ -214,8 +192,9 @@ impl ReplaceablePool {
 
     /// Replaces the pool if connections are lost. The connections in use are closed when they are returned.
     pub(super) fn replace_lost(&self) {
-        let limit = self.manager.config.response_limit();
-        if limit.is_some_and(|limit| self.usage().retire_silent(limit)) {
+        let context = self.context();
+        let limit = context.config.response_limit();
+        if limit.is_some_and(|limit| context.usage.retire_silent(limit)) {
             let pool = Self::build(&self.manager);
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = pool;
         }
@@ -225,10 +204,10 @@ impl ReplaceablePool {
 impl Connection {
     /// Lets go what is prepared if that is too much. To be called between statements.
     pub(super) fn trim(&mut self) -> Result<()> {
-        if self.prepared.load(Ordering::Relaxed) < self.config.prepared_statements {
+        if self.prepared.load(Ordering::Relaxed) < self.context.config.prepared_statements {
             return Ok(());
         }
-        if self.config.behind_pgbouncer {
+        if self.context.config.behind_pgbouncer {
             // PgBouncer has names of its own for what its clients prepare, and gives them up with the client.
             self.usage.retire();
             return Ok(());

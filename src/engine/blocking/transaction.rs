@@ -11,6 +11,7 @@ use super::Executor;
 use super::copy::copy;
 use super::pool::{Connection, Pooled};
 use super::{CommitGuard, CommitHook};
+use crate::engine::attachments::Attachments;
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::{
     BeforeCommit, PROOF_OF_HEALTH, TxState, is_first_failure, savepoint_abandoned,
@@ -37,10 +38,8 @@ pub struct Tx {
     /// The use of the connection, which needs no lock.
     pub(super) usage: Arc<Use>,
     pub(super) state: TxState,
-    /// What runs around the commit, if there is a cache.
-    pub(super) hook: Option<Arc<dyn CommitHook>>,
-    #[cfg(feature = "crypto")]
-    pub(super) secrets: Option<std::sync::Arc<dyn crate::KeyProvider>>,
+    /// The attachments of the `Db` that began it.
+    pub(super) attachments: Attachments<dyn CommitHook>,
 }
 
 impl fmt::Debug for Tx {
@@ -152,7 +151,7 @@ impl Tx {
     /// Returns the keys of the database's secrets.
     #[cfg(feature = "crypto")]
     pub(crate) fn secrets(&self) -> Option<&dyn crate::KeyProvider> {
-        self.secrets.as_deref()
+        self.attachments.secrets()
     }
 
     /// Adds the cache entries that a write makes old to the write set.
@@ -270,7 +269,7 @@ impl Tx {
             }
             BeforeCommit::RestoreSession => {
                 let connection = self.connection();
-                let restoring = connection.config.restoring();
+                let restoring = connection.context.config.restoring();
                 match connection.inner.batch_execute(&restoring) {
                     Ok(()) => None,
                     Err(error) => {
@@ -315,7 +314,7 @@ impl Tx {
     /// Runs the hook before the commit, if there is a cache and cached rows were written.
     fn run_hook(&mut self) -> Result<Option<Box<dyn CommitGuard>>> {
         let write_set = self.state.take_write_set();
-        match (&self.hook, &write_set) {
+        match (&self.attachments.hook, &write_set) {
             (Some(hook), Some(write_set)) => hook.before_commit(write_set, self),
             _ => Ok(None),
         }

@@ -130,12 +130,11 @@ impl Connection {
     }
 
     /// Returns the timeline of the server; `None` if it is a standby or does not respond.
-    #[cfg(feature = "redis")]
     pub(crate) async fn timeline(&self) -> Option<String> {
         let sending = pin!(
             self.client()
                 .ok()?
-                .simple_query(crate::sql::cache::TIMELINE)
+                .simple_query(crate::sql::timeline::TIMELINE)
         );
         let outcome = Operation::on(&self.driver).drive(sending).await;
         let rows = outcome.ok()?.into_iter();

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::*;
-use super::{open, pause, repository, watching};
+use super::super::migrations::{open, pause, watching};
+use super::repository;
+use crate::migrations::{
+    Before, FAILOVER, MigrationStatus, RETRY_PAUSE, apply, list, may_start_again, revert, take_over,
+};
+use crate::{Config, Result};
 
 /// Applies the migrations that the database does not have yet, and returns their names.
 ///
