@@ -155,4 +155,33 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn messages_of_each_supported_version_are_recognized() {
+        for (version, message, expected) in [
+            ("15", "se canceló la sentencia", None),
+            (
+                "15",
+                "cancelando la sentencia debido a que se agotó el tiempo de espera de candados (locks)",
+                Some("55P03"),
+            ),
+            (
+                "18",
+                "cancelando la sentencia debido a que se agotó el tiempo de espera de “locks”",
+                Some("55P03"),
+            ),
+            (
+                "17 and 18",
+                "Verbindung wird abgebrochen wegen Zeitüberschreitung in Transaktion",
+                Some("25P04"),
+            ),
+            (
+                "16 to 18",
+                "çıkmaz (deadlock) durumu saptandı",
+                Some("40P01"),
+            ),
+        ] {
+            assert_eq!(code_of(message), expected, "{version}: {message}");
+        }
+    }
 }
