@@ -6,6 +6,14 @@ use std::time::Duration;
 use crate::{Error, Result};
 
 mod files;
+#[cfg_attr(
+    not(all(feature = "async", feature = "blocking", feature = "tls")),
+    allow(dead_code)
+)]
+mod hosts;
+mod keepalives;
+mod limits;
+mod session;
 // Each engine uses a part of it.
 #[cfg_attr(
     not(all(feature = "async", feature = "blocking", feature = "tls")),
@@ -14,31 +22,17 @@ mod files;
 mod target;
 mod url;
 
+pub(crate) use hosts::Host;
+pub use keepalives::Keepalives;
+pub(crate) use limits::LONGEST;
+#[cfg(feature = "redis")]
+pub(crate) use limits::in_range;
+pub(crate) use session::UNDERSTOOD_MESSAGES;
 #[cfg_attr(
     not(all(feature = "async", feature = "blocking", feature = "tls")),
     allow(unused_imports)
 )]
-pub(crate) use target::{
-    ChannelBinding, Host, Root, Session, Target, TlsMode, TlsSettings, TlsVersion,
-};
-
-/// Switches a server whose messages are in another language to English, if the role may.
-///
-/// Errors are classified by the message; see [`Error`].
-pub(crate) const UNDERSTOOD_MESSAGES: &str = "SELECT pg_catalog.set_config('lc_messages', 'C', false) \
-     WHERE pg_catalog.current_setting('lc_messages') NOT IN ('C', 'POSIX', 'en_US.UTF-8', 'en_US.utf8') \
-     AND pg_catalog.has_parameter_privilege('lc_messages', 'SET')";
-
-/// The part of [`Config::restoring`] that does not depend on the settings. Its end sets what every
-/// new connection sets.
-const RESTORING: &str = "SET CONSTRAINTS ALL IMMEDIATE; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; \
-     CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES; SELECT pg_catalog.pg_advisory_unlock_all(); \
-     DO LANGUAGE plpgsql $$ DECLARE named pg_catalog.text; BEGIN \
-         FOR named IN SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql LOOP \
-             EXECUTE pg_catalog.format('DEALLOCATE %I', named); \
-         END LOOP; \
-     END $$; \
-     SET client_encoding = 'UTF8'; SET TIME ZONE 'UTC'";
+pub(crate) use target::{ChannelBinding, Root, Session, Target, TlsMode, TlsSettings, TlsVersion};
 
 /// The check of an idle connection before it is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,52 +96,6 @@ pub struct Config {
     date_style: Option<String>,
     geqo: Option<String>,
 }
-
-/// TCP keepalive settings, by which the operating system detects a lost server.
-///
-/// ```
-/// use std::time::Duration;
-/// use wundr_db::{Config, Keepalives};
-///
-/// # fn main() -> wundr_db::Result<()> {
-/// let seconds = Duration::from_secs;
-/// let config = Config::new("postgres://app@db.example/wundr")?
-///     .keepalives(Keepalives::new(seconds(30), seconds(5), 3));
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keepalives {
-    pub(crate) idle: Option<Duration>,
-    pub(crate) interval: Option<Duration>,
-    pub(crate) count: Option<u32>,
-}
-
-impl Keepalives {
-    /// Creates settings for keepalive probes.
-    ///
-    /// The operating system sends the first probe after `idle` without traffic and repeats it every
-    /// `interval`. It ends the connection after `count` unanswered probes. The times must be whole
-    /// seconds between 1 s and 32767 s. The count must be between 1 and 127.
-    #[must_use]
-    pub const fn new(idle: Duration, interval: Duration, count: u32) -> Self {
-        Self {
-            idle: Some(idle),
-            interval: Some(interval),
-            count: Some(count),
-        }
-    }
-}
-
-/// Idle 5 s, interval 2 s, count 3.
-impl Default for Keepalives {
-    fn default() -> Self {
-        Self::new(Duration::from_secs(5), Duration::from_secs(2), 3)
-    }
-}
-
-/// The upper bound of every time setting. PostgreSQL stores timeouts as milliseconds in 31 bits.
-pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 24 * 3600);
 
 impl Config {
     /// Creates settings from a URL such as
@@ -531,248 +479,6 @@ impl Config {
             ..self
         }
     }
-
-    /// Returns the `search_path` of every connection as the value of a command-line option.
-    fn pinned_path(&self) -> String {
-        let quoted = |schema: &String| format!("\"{}\"", schema.replace('"', "\"\""));
-        let path: Vec<String> = std::iter::once("pg_catalog".to_owned())
-            .chain(self.search_path.iter().map(quoted))
-            .chain(std::iter::once("pg_temp".to_owned()))
-            .collect();
-        path.join(",").replace('\\', "\\\\").replace(' ', "\\ ")
-    }
-
-    /// Checks the ranges of all settings.
-    pub(crate) fn check(&self) -> Result<()> {
-        in_range("acquire_timeout", self.acquire_timeout)?;
-        in_range("heartbeat", self.heartbeat)?;
-        self.check_limits()?;
-        for (name, time) in [
-            ("connect_timeout", self.connect_timeout),
-            ("statement_timeout", self.statement_timeout),
-            (
-                "idle_in_transaction_timeout",
-                self.idle_in_transaction_timeout,
-            ),
-            ("idle_timeout", self.idle_timeout),
-            ("max_lifetime", self.max_lifetime),
-            ("unacknowledged_timeout", self.unacknowledged_timeout),
-        ] {
-            time.map_or(Ok(()), |time| in_range(name, time))?;
-        }
-        if !(1..=10_000).contains(&self.max_connections) {
-            let reason = "must be between 1 and 10,000";
-            return Err(Error::invalid("max_connections", reason));
-        }
-        if self.min_idle > self.max_connections {
-            let reason = "must not be greater than max_connections";
-            return Err(Error::invalid("min_idle", reason));
-        }
-        if let Some(Keepalives {
-            idle,
-            interval,
-            count,
-        }) = self.keepalives
-        {
-            let is_time =
-                |time: Duration| time.subsec_nanos() == 0 && (1..=32_767).contains(&time.as_secs());
-            if ![idle, interval].into_iter().flatten().all(is_time) {
-                let reason = "idle and interval must be whole seconds between 1 s and 32767 s";
-                return Err(Error::invalid("keepalives", reason));
-            }
-            if !count.is_none_or(|count| (1..=127).contains(&count)) {
-                return Err(Error::invalid(
-                    "keepalives",
-                    "count must be between 1 and 127",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the longest time for which the server may send nothing while a response is due.
-    pub(crate) fn response_limit(&self) -> Option<Duration> {
-        match self.response_timeout {
-            Some(timeout) => timeout,
-            None => self
-                .effective_statement_timeout()
-                .map(|timeout| timeout.saturating_add(Duration::from_secs(5)).min(LONGEST)),
-        }
-    }
-
-    /// Returns the statement timeout, or that in the URL's `options`, which takes precedence.
-    ///
-    /// `None` if the value in `options` cannot be parsed.
-    fn effective_statement_timeout(&self) -> Option<Duration> {
-        match self.target.options.rsplit_once("statement_timeout") {
-            Some((_, value)) => duration_of(value),
-            None => self.statement_timeout,
-        }
-    }
-
-    fn check_limits(&self) -> Result<()> {
-        if !(1..=65_536).contains(&self.prepared_statements) {
-            return Err(Error::invalid(
-                "prepared_statements",
-                "must be between 1 and 65,536",
-            ));
-        }
-        for (name, timeout) in [
-            ("response_timeout", self.response_limit()),
-            ("health_timeout", Some(self.health_timeout)),
-        ] {
-            timeout.map_or(Ok(()), |timeout| in_range(name, timeout))?;
-        }
-        Ok(())
-    }
-
-    /// Checks whether the URL's `options` ask for read-only transactions.
-    pub(crate) fn asks_for_read_only(&self) -> bool {
-        let value = self
-            .target
-            .options
-            .rsplit_once("default_transaction_read_only");
-        let value = value.map(|(_, value)| value.trim_start_matches([' ', '=']));
-        value.is_some_and(|value| !value.starts_with("off") && !value.starts_with("false"))
-    }
-
-    /// Returns the SQL that restores a connection which a caller was lent. It fails in a transaction
-    /// that has failed.
-    ///
-    /// It must run before the commit: behind PgBouncer in transaction mode, the session belongs to
-    /// another client afterwards.
-    ///
-    /// First it executes what the commit would execute, with the role and the settings that the
-    /// caller has set.
-    pub(crate) fn restoring(&self) -> String {
-        let name = self
-            .application_name
-            .replace('\\', r"\\")
-            .replace('\'', "''");
-        let messages = match self.behind_pgbouncer {
-            true => String::new(),
-            false => format!("; {UNDERSTOOD_MESSAGES}"),
-        };
-        let settings = self.settings();
-        format!("{RESTORING}; SET application_name = E'{name}'; {settings}{messages}")
-    }
-
-    /// Returns the SQL that gives a session the settings which libpq would take from the
-    /// environment.
-    ///
-    /// libpq sends them whatever its parameters are, and they take precedence over `options`. Both
-    /// engines run this SQL, so that their sessions are equal.
-    pub(crate) fn settings(&self) -> String {
-        let quoted = |value: &str| value.replace('\\', r"\\").replace('\'', "''");
-        // A value that gives only the style or only the order keeps the other one.
-        let mut settings = "SET DateStyle = 'ISO, MDY'".to_owned();
-        let date_style = self.date_style.clone();
-        if let Some(date_style) = date_style.or_else(|| self.option("datestyle")) {
-            settings.push_str(&format!("; SET DateStyle = E'{}'", quoted(&date_style)));
-        }
-        // PgBouncer does not restore this setting for the next client of a server connection.
-        if !self.behind_pgbouncer {
-            let mut geqo = self.geqo.clone();
-            if geqo.is_none() && std::env::var_os("PGGEQO").is_some() {
-                geqo = Some(self.option("geqo").unwrap_or_else(|| "on".to_owned()));
-            }
-            if let Some(geqo) = geqo {
-                settings.push_str(&format!("; SET geqo = E'{}'", quoted(&geqo)));
-            }
-        }
-        settings
-    }
-
-    /// Returns the value that the URL's `options` give to a setting, by the server's rules.
-    fn option(&self, name: &str) -> Option<String> {
-        let mut arguments = vec![String::new()];
-        let mut characters = self.target.options.chars();
-        while let Some(character) = characters.next() {
-            let is_escaped = character == '\\';
-            let character = if is_escaped {
-                characters.next()
-            } else {
-                Some(character)
-            };
-            match (character, arguments.last_mut()) {
-                (Some(space), _) if !is_escaped && space.is_ascii_whitespace() => {
-                    arguments.push(String::new());
-                }
-                (Some(character), Some(argument)) => argument.push(character),
-                _ => {}
-            }
-        }
-        arguments.retain(|argument| !argument.is_empty());
-        let mut arguments = arguments.into_iter();
-        let mut value = None;
-        while let Some(argument) = arguments.next() {
-            let setting = match argument.strip_prefix("-c") {
-                Some("") => arguments.next(),
-                Some(setting) => Some(setting.to_owned()),
-                None => argument.strip_prefix("--").map(str::to_owned),
-            };
-            if let Some((found, text)) = setting.as_deref().and_then(|set| set.split_once('='))
-                && found.replace('-', "_").eq_ignore_ascii_case(name)
-            {
-                value = Some(text.to_owned());
-            }
-        }
-        value
-    }
-
-    /// Returns the session settings that are sent at its start.
-    pub(crate) fn options(&self) -> String {
-        if self.behind_pgbouncer {
-            return self.target.options.clone();
-        }
-        let timeouts = [
-            ("statement_timeout", self.statement_timeout),
-            (
-                "idle_in_transaction_session_timeout",
-                self.idle_in_transaction_timeout,
-            ),
-        ];
-        let mut options: Vec<String> = timeouts
-            .iter()
-            .map(|(name, timeout)| {
-                let milliseconds = timeout.map_or(0, |timeout| timeout.as_millis());
-                format!("-c {name}={milliseconds}")
-            })
-            .collect();
-        if !self.target.options.is_empty() {
-            options.push(self.target.options.clone());
-        }
-        options.push(format!("-c search_path={}", self.pinned_path()));
-        options.join(" ")
-    }
-}
-
-/// Parses a time as PostgreSQL writes it, from an equals sign to the next space.
-///
-/// `None` for 0, which means no limit.
-fn duration_of(setting: &str) -> Option<Duration> {
-    let value = setting.trim_start_matches([' ', '=', '\'']);
-    let digits = value.len() - value.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = value.split_at(digits);
-    let unit = unit.split([' ', '\'']).next().unwrap_or_default();
-    let milliseconds = match unit {
-        "" | "ms" => 1,
-        "s" => 1000,
-        "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    let number: u64 = number.parse().ok()?;
-    (number > 0).then(|| Duration::from_millis(number.saturating_mul(milliseconds)))
-}
-
-/// Checks that a time is between 1 ms and [`LONGEST`].
-pub(crate) fn in_range(name: &'static str, time: Duration) -> Result<()> {
-    if time < Duration::from_millis(1) || time > LONGEST {
-        return Err(Error::invalid(name, "must be between 1 ms and 24 days"));
-    }
-    Ok(())
 }
 
 /// Omits the user and the password.

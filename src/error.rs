@@ -4,14 +4,10 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-use diesel::result::{
-    DatabaseErrorInformation, DatabaseErrorKind, DeserializeFieldError, Error as DieselError,
-};
-
 use uuid::Uuid;
 
-use crate::Table;
-
+mod advice;
+mod classification;
 mod connection_end;
 mod server_message;
 mod sqlstate;
@@ -19,15 +15,15 @@ mod sqlstate;
 mod translations;
 mod undecodable;
 
+pub use advice::{Advice, Fate};
+pub(crate) use classification::{Failure, Stage};
 pub(crate) use connection_end::Verdict;
 #[cfg(feature = "async")]
 pub(crate) use connection_end::fate_by_code;
-use connection_end::{fate_by_message, is_lasting_refusal};
-use server_message::code_of;
+use connection_end::is_lasting_refusal;
 pub use sqlstate::SqlState;
 #[cfg(feature = "async")]
 pub(crate) use sqlstate::report_sqlstate;
-use sqlstate::sqlstate_of;
 pub(crate) use undecodable::Undecodable;
 
 /// The result of this crate's fallible calls.
@@ -298,99 +294,12 @@ impl fmt::Display for Constraint {
     }
 }
 
-/// The fate of a write whose connection was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Fate {
-    /// The write was not done and will not be.
-    ///
-    /// No connection was available, the connection was known to be unusable before the statement
-    /// was sent, or the transaction was lost before its commit.
-    NotSent,
-    /// The write may have been done: a statement outside a transaction, or a commit, was sent and
-    /// received no response.
-    Unknown,
-}
-
-/// The caller's options after an [`Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Advice {
-    /// Do not retry: the same work would fail again, or is not known to succeed.
-    Never,
-    /// Repeat the whole work after a short wait with jitter.
-    Again,
-    /// Repeat the whole work. It runs on another connection. During a failover, it succeeds only
-    /// after the failover.
-    AgainElsewhere,
-    /// Check whether the work has been done before repeating it.
-    LookFirst,
-}
-
 impl Error {
     /// Creates the error of an invalid value in a field.
     pub fn invalid(field: impl Into<Cow<'static, str>>, reason: impl fmt::Display) -> Self {
         Self::InvalidInput {
             field: field.into(),
             reason: reason.to_string(),
-        }
-    }
-
-    /// Checks whether the same work may succeed when it is repeated from its beginning, and cannot
-    /// be done twice.
-    ///
-    /// True for:
-    ///
-    /// - [`Serialization`](Error::Serialization) and [`Deadlock`](Error::Deadlock)
-    /// - a [`Connection`](Error::Connection) error of [`Fate::NotSent`] that is not a lasting
-    ///   rejection
-    /// - [`ReadOnly`](Error::ReadOnly), since another server may accept the write; if the caller
-    ///   requested a read-only transaction, every attempt fails, though
-    ///
-    /// False for an error of [`Fate::Unknown`]: the write may have been done.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        matches!(self.advice(), Advice::Again | Advice::AgainElsewhere)
-    }
-
-    /// Returns what the caller can do about the error.
-    ///
-    /// [`Advice::Never`] for a [`Connection`](Error::Connection) error that lasts: SQLSTATE class
-    /// 28, 3D000, 42501, 0A000, 42704 and 22023 while the connection is opened, and PgBouncer's
-    /// messages for these. A server that is starting or shutting down (57P03), has no connection
-    /// left (53300), or cannot be reached may accept the next attempt. The blocking engine's driver
-    /// hides the code; there, the server's English message is used.
-    ///
-    /// If one of several hosts rejects a connection in a lasting way, the hosts after it are not
-    /// tried, as in libpq.
-    #[must_use]
-    pub const fn advice(&self) -> Advice {
-        match self {
-            Self::Serialization | Self::Deadlock => Advice::Again,
-            Self::ReadOnly => Advice::AgainElsewhere,
-            Self::Connection {
-                is_lasting: true, ..
-            } => Advice::Never,
-            Self::Connection { fate, .. } => match fate {
-                Fate::NotSent => Advice::AgainElsewhere,
-                Fate::Unknown => Advice::LookFirst,
-            },
-            Self::Row { source, .. } => source.advice(),
-            _ => Advice::Never,
-        }
-    }
-
-    /// Returns the fate of the write after a [`Connection`](Error::Connection) error, also within a
-    /// [`Row`](Error::Row).
-    ///
-    /// `None` for every other error. It means that nothing was written, except for a
-    /// [`Decode`](Error::Decode) outside a transaction.
-    #[must_use]
-    pub const fn fate(&self) -> Option<Fate> {
-        match self {
-            Self::Connection { fate, .. } => Some(*fate),
-            Self::Row { source, .. } => source.fate(),
-            _ => None,
         }
     }
 
@@ -479,76 +388,6 @@ impl UnknownWord {
     }
 }
 
-impl From<DieselError> for Error {
-    fn from(error: DieselError) -> Self {
-        Failure::of(error, Stage::Alone).error
-    }
-}
-
-/// The stage of a transaction at which a statement failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Outside a transaction: the statement is done when its response arrives.
-    Alone,
-    /// Between BEGIN and COMMIT: nothing is committed yet.
-    Within,
-    /// The commit.
-    Commit,
-}
-
-/// A statement's error, and its consequence for the connection.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    pub(crate) verdict: Verdict,
-}
-
-impl Failure {
-    pub(crate) fn of(error: DieselError, stage: Stage) -> Self {
-        let mut failure = Self::from(error);
-        if let (Error::Connection { fate, .. }, Stage::Within) = (&mut failure.error, stage) {
-            // Nothing of a transaction is committed before its end.
-            *fate = Fate::NotSent;
-        }
-        failure
-    }
-
-    fn keeping(error: Error) -> Self {
-        let verdict = Verdict::Keep;
-        Self { error, verdict }
-    }
-
-    fn retiring(error: Error) -> Self {
-        let verdict = Verdict::Retire;
-        Self { error, verdict }
-    }
-}
-
-impl From<DieselError> for Failure {
-    fn from(error: DieselError) -> Self {
-        Self::keeping(match error {
-            DieselError::DatabaseError(kind, information) => {
-                return from_database(kind, &*information);
-            }
-            DieselError::RollbackErrorOnCommit { commit_error, .. } => {
-                return Self::from(*commit_error);
-            }
-            DieselError::BrokenTransactionManager => {
-                let message = "the transaction was left unfinished";
-                return Self::retiring(Error::broken_connection(message));
-            }
-            DieselError::NotFound => Error::NotFound { what: "row" },
-            DieselError::DeserializationError(cause) => from_decoding(&*cause),
-            DieselError::SerializationError(cause) => Error::invalid("value", innermost(&*cause)),
-            DieselError::QueryBuilderError(cause) => Error::invalid("query", innermost(&*cause)),
-            other => Error::Other {
-                sqlstate: None,
-                message: other.to_string(),
-            },
-        })
-    }
-}
-
 impl Error {
     /// Creates the error of every call after [`Db::close`](crate::Db::close).
     pub(crate) fn closed() -> Self {
@@ -601,247 +440,4 @@ fn with_advice(message: &str) -> String {
         return message.to_owned();
     };
     format!("{message}: {advice}")
-}
-
-fn from_decoding(cause: &(dyn StdError + 'static)) -> Error {
-    let causes = || std::iter::successors(Some(cause), |&cause| cause.source());
-    if let Some(row) = causes().find_map(|cause| cause.downcast_ref::<Undecodable>()) {
-        return Error::Decode {
-            what: row.table.map_or("row", Table::as_str).into(),
-            id: row.id,
-            column: row.column.clone(),
-            reason: row.reason.clone(),
-        };
-    }
-    // The query is the application's.
-    let field = causes().find_map(|cause| cause.downcast_ref::<DeserializeFieldError>());
-    Error::Decode {
-        what: "row".into(),
-        id: None,
-        column: field.and_then(|field| field.field_name.clone()),
-        reason: innermost(cause),
-    }
-}
-
-fn from_database(
-    kind: DatabaseErrorKind,
-    information: &(dyn DatabaseErrorInformation + Send + Sync),
-) -> Failure {
-    let reported = sqlstate_of(information);
-    let message = information.message();
-    let code = reported.or_else(|| code_of(message).and_then(SqlState::new));
-    let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let constraint = || Constraint {
-        table: owned(information.table_name()),
-        name: owned(information.constraint_name()),
-        detail: information.details().map(str::to_owned),
-    };
-    let error = match kind {
-        DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::ExclusionViolation => {
-            Error::Unique(constraint())
-        }
-        DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => {
-            Error::ForeignKey(constraint())
-        }
-        DatabaseErrorKind::CheckViolation if information.constraint_name().is_some() => {
-            Error::Check(constraint())
-        }
-        DatabaseErrorKind::CheckViolation => {
-            Error::invalid(owned(information.table_name()), message)
-        }
-        DatabaseErrorKind::NotNullViolation if information.column_name().is_some() => {
-            Error::NotNull {
-                table: owned(information.table_name()),
-                column: owned(information.column_name()),
-            }
-        }
-        // "domain x does not allow null values"
-        DatabaseErrorKind::NotNullViolation => {
-            let domain = message.split(' ').nth(1).unwrap_or_default();
-            // The server qualifies a name that is not on the search_path.
-            let domain = domain.rsplit('.').next().unwrap_or_default().to_owned();
-            Error::invalid(domain, message)
-        }
-        DatabaseErrorKind::SerializationFailure
-            if reported.is_some() || fate_by_message(message).is_none() =>
-        {
-            Error::Serialization
-        }
-        DatabaseErrorKind::ReadOnlyTransaction => {
-            return Failure {
-                error: Error::ReadOnly,
-                verdict: Verdict::RetireAll,
-            };
-        }
-        DatabaseErrorKind::UnableToSendCommand => {
-            return Failure::retiring(ended(code, message, Fate::NotSent));
-        }
-        DatabaseErrorKind::ClosedConnection => {
-            let by_message = || fate_by_message(message).unwrap_or(Fate::Unknown);
-            let fate = reported.map_or_else(by_message, |_| Fate::Unknown);
-            return Failure::retiring(ended(code, message, fate));
-        }
-        // The async engine's driver has found by the code that the connection can be used further.
-        _ if reported.is_some() => from_code(code, message),
-        _ => match fate_by_message(message) {
-            Some(fate) => return Failure::retiring(ended(code, message, fate)),
-            None => from_code(code, message),
-        },
-    };
-    Failure::keeping(error)
-}
-
-/// Creates the error of a statement that left its connection unusable.
-fn ended(code: Option<SqlState>, message: &str, fate: Fate) -> Error {
-    match code.as_ref().map(SqlState::as_str) {
-        Some("25P03" | "25P04") => Error::Timeout(message.to_owned()),
-        Some("40001") => Error::Serialization,
-        _ => Error::ended_connection(message, fate),
-    }
-}
-
-/// Creates the error of a statement after which its connection can be used further.
-fn from_code(code: Option<SqlState>, message: &str) -> Error {
-    match code.as_ref().map(SqlState::as_str) {
-        Some("40P01") => Error::Deadlock,
-        Some("57014" | "55P03") => Error::Timeout(message.to_owned()),
-        Some("22001" | "22003" | "22008" | "22021" | "22P02" | "22P05") => {
-            Error::invalid("value", message)
-        }
-        Some("54000") => Error::invalid(
-            quoted(message).unwrap_or_else(|| "index".to_owned()),
-            message,
-        ),
-        _ => Error::Other {
-            sqlstate: code,
-            message: message.to_owned(),
-        },
-    }
-}
-
-/// Returns the last name in double quotes of a message.
-fn quoted(message: &str) -> Option<String> {
-    message.rsplit('"').nth(1).map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn constraint() -> Constraint {
-        Constraint {
-            table: "t".to_owned(),
-            name: "c".to_owned(),
-            detail: None,
-        }
-    }
-
-    /// Returns each variant once, and each kind of connection error, with their advice and fate.
-    ///
-    /// A new variant does not compile here until it has a line.
-    fn all() -> Vec<(Error, Advice, Option<Fate>)> {
-        let nothing = |error: Error| (error, Advice::Never, None);
-        let text = || "x".to_owned();
-        let lost = |fate| Error::ended_connection("x", fate);
-        let not_sent = Some(Fate::NotSent);
-        let mut all = vec![
-            nothing(Error::NotFound { what: "x" }),
-            nothing(Error::Unique(constraint())),
-            nothing(Error::ForeignKey(constraint())),
-            nothing(Error::Check(constraint())),
-            nothing(Error::NotNull {
-                table: text(),
-                column: text(),
-            }),
-            nothing(Error::invalid("x", "x")),
-            nothing(Error::StaleWrite { what: "x" }),
-            nothing(Error::Suppressed { what: "x" }),
-            nothing(Error::illegal_transition("x", "a", "b", "c")),
-            nothing(Error::LeaseLost {
-                what: "x",
-                state: "y".into(),
-                holder: None,
-            }),
-            (Error::Serialization, Advice::Again, None),
-            (Error::Deadlock, Advice::Again, None),
-            nothing(Error::Timeout(text())),
-            nothing(Error::Pool(text())),
-            nothing(Error::InUse { by: "x" }),
-            (lost(Fate::NotSent), Advice::AgainElsewhere, not_sent),
-            (lost(Fate::Unknown), Advice::LookFirst, Some(Fate::Unknown)),
-            (
-                Error::refused_connection("x", true),
-                Advice::Never,
-                not_sent,
-            ),
-            (Error::ReadOnly, Advice::AgainElsewhere, None),
-            nothing(Error::Sealed {
-                column: "x",
-                row: None,
-                key: 1,
-                reason: text(),
-            }),
-            nothing(Error::Decode {
-                what: "x".into(),
-                id: None,
-                column: None,
-                reason: text(),
-            }),
-            nothing(Error::Migration {
-                version: text(),
-                message: text(),
-            }),
-            nothing(Error::Cache(text())),
-            nothing(Error::Unsupported { method: "x" }),
-            nothing(Error::Other {
-                sqlstate: None,
-                message: text(),
-            }),
-            nothing(Error::NotFound { what: "x" }.in_row("t", 1)),
-        ];
-        for (error, ..) in &mut all {
-            match error {
-                Error::NotFound { .. }
-                | Error::Unique(_)
-                | Error::ForeignKey(_)
-                | Error::Check(_)
-                | Error::NotNull { .. }
-                | Error::InvalidInput { .. }
-                | Error::Row { .. }
-                | Error::StaleWrite { .. }
-                | Error::Suppressed { .. }
-                | Error::IllegalTransition { .. }
-                | Error::LeaseLost { .. }
-                | Error::Serialization
-                | Error::Deadlock
-                | Error::Timeout(_)
-                | Error::Pool(_)
-                | Error::InUse { .. }
-                | Error::Connection { .. }
-                | Error::ReadOnly
-                | Error::Decode { .. }
-                | Error::Migration { .. }
-                | Error::Cache(_)
-                | Error::Unsupported { .. }
-                | Error::Sealed { .. }
-                | Error::Other { .. } => {}
-            }
-        }
-        all
-    }
-
-    #[test]
-    fn the_error_of_a_row_has_the_advice_and_fate_of_its_source() {
-        for depth in 0..3 {
-            for (mut error, advice, fate) in all() {
-                for index in 0..depth {
-                    error = error.in_row("t", index);
-                }
-                assert_eq!(error.advice(), advice, "{error:?}");
-                assert_eq!(error.fate(), fate, "{error:?}");
-                let is_retryable = matches!(advice, Advice::Again | Advice::AgainElsewhere);
-                assert_eq!(error.is_retryable(), is_retryable, "{error:?}");
-            }
-        }
-    }
 }

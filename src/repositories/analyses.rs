@@ -10,14 +10,16 @@ use crate::models::analysis_lifecycle::Step;
 use crate::schema::analysis::analyses;
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
-use crate::sql::analysis_lifecycle::{By, Transition};
 use crate::sql::{Sql, columns_of, delete_matching, parent_id};
-use crate::write_set::Key;
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,
     AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis, Page, Paged,
     ProjectId, Result,
 };
+
+mod transitions;
+
+use transitions::renew;
 
 /// Stores and finds analyses, and changes their status.
 #[repository]
@@ -258,42 +260,6 @@ impl<'a> Analyses<'a> {
 }
 
 #[repository]
-impl Analyses<'_> {
-    /// Makes a transition, or returns the reason why it is refused.
-    async fn take(&self, id: AnalysisId, step: Step) -> Result<Analysis> {
-        step.check()?;
-        for _ in 0..MOST_TRIES {
-            let transition = || Transition::new(By::Anybody(id), &step);
-            if let Some(analysis) = steady_first(&self.0, transition).await? {
-                return Ok(analysis);
-            }
-            let status = analyses::table.find(id).select(analyses::status);
-            match self.0.first(status).await? {
-                None => return Err(Error::NotFound { what: "Analysis" }),
-                Some(status) if !step.from().contains(&status) => {
-                    let (from, to) = (status.as_str(), step.to().as_str());
-                    return Err(Error::illegal_transition("Analysis", from, to, step.name()));
-                }
-                // The status was changed since the attempt by another transition, or this one is
-                // suppressed by a trigger.
-                Some(_) => {}
-            }
-        }
-        Err(Error::Suppressed { what: "Analysis" })
-    }
-
-    /// Makes a transition as the worker that holds the lease.
-    async fn take_held(&self, lease: &Lease, step: Step) -> Result<Analysis> {
-        step.check()?;
-        let transition = || Transition::new(By::Holder(lease), &step);
-        match steady_first(&self.0, transition).await? {
-            Some(analysis) => Ok(analysis),
-            None => Err(lost(self.0.first(Sql(Holder(lease.analysis_id))).await?)),
-        }
-    }
-}
-
-#[repository]
 impl AnalysisRepository for Analyses<'_> {
     async fn create(&self, new: NewAnalysis) -> Result<Analysis> {
         new.check()?;
@@ -512,21 +478,3 @@ impl AnalysisRepository for Analyses<'_> {
 /// The columns that a deletion returns of each analysis, and their values.
 type Latest = (ProjectId, AnalysisType);
 const LATEST: (analyses::project_id, analyses::r#type) = (analyses::project_id, analyses::r#type);
-
-/// Renews a lease, and records the cache entries that its progress makes stale.
-#[repository]
-async fn renew(
-    executor: &Executor<'_>,
-    renewal: Sql<Renew<'_>>,
-    id: AnalysisId,
-) -> Result<Option<Lease>> {
-    let lease = executor.first(renewal).await?;
-    if executor.records_writes() {
-        let of = analyses::table
-            .find(id)
-            .select((analyses::project_id, analyses::r#type));
-        let of: Option<(ProjectId, AnalysisType)> = executor.first(of).await?;
-        executor.record_write(&of.map(|(project, r#type)| Key::LatestAnalysis(project, r#type)));
-    }
-    Ok(lease)
-}
