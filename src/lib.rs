@@ -30,7 +30,8 @@
 //!   it on PostgreSQL, [`Users`].
 //! - Beyond rows: [`Analyses::ingest`] stores an analysis with all it found, [`AnalysisRepository::claim`] makes the
 //!   table a queue, [`AnalysisIssueRepository::track`] follows findings from one analysis to the next,
-//!   [`QualityGate`] judges them, [`Dashboard`] shows a project at a glance, [`Db::follow`] tells what happens.
+//!   [`QualityGate`] judges them, [`Dashboard`] shows a project at a glance, [`Db::follow`] reports what changes.
+//! - [`Sessions`] opens, authenticates and ends logins. [`Db::with_secrets`] seals the secrets of a database.
 //! - [`Page`], [`Paged`] and [`Cursor`] are keyset pagination, [`Change`] is what happens to a nullable column,
 //!   [`Json`] a document whose shape the design gives.
 //! - [`Error`] is what goes wrong, the same for both engines.
@@ -41,7 +42,7 @@
 //! # What holds everywhere
 //!
 //! - A future may be dropped at any await. A connection whose statement or transaction was left unfinished does not
-//!   go back to the pool, and the server is told to stop.
+//!   go back to the pool, and the server receives a request to cancel it.
 //! - A transaction is committed only if its closure returned `Ok` and no statement in it had failed.
 //! - Times are microseconds in UTC, as PostgreSQL keeps them. Ids are UUID version 7, made by the client.
 //! - Every table is named with its schema; nothing depends on `search_path` or on a session's state.
@@ -190,8 +191,9 @@ pub mod recipe {
     //!
     //! # The repository
     //!
-    //! One trait with every signature in plain sight, one implementation, compiled for both engines: the attribute
-    //! boxes the futures for one and takes `async` away for the other. Each method is one statement.
+    //! One trait with every signature in plain sight, one implementation, compiled for both
+    //! engines: the attribute boxes the futures for one and takes `async` away for the other.
+    //! Each method is one statement.
     //!
     //! ```ignore
     #![doc = include_str!("repositories/users.rs")]

@@ -94,6 +94,7 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Constraint;
 
     fn constraint() -> Constraint {
         Constraint {

@@ -50,9 +50,26 @@ const TOUCH_PAUSE: Duration = Duration::from_secs(5);
 /// Once a call that ends or refreshes a session has returned, no process accepts its previous
 /// tokens.
 ///
-/// ```ignore
-/// let sessions = Sessions::new(&db, keys, SessionPolicy::new())?;
-/// let opened = sessions.open(ada, &SessionClient::new()).await?;
+/// ```no_run
+/// # async fn example(db: wundr_db::Db, ada: wundr_db::UserId, key: [u8; 32]) -> wundr_db::Result<()> {
+/// use wundr_db::{Refreshed, SessionClient, SessionKeys, SessionPolicy, Sessions};
+///
+/// let sessions = Sessions::new(&db, SessionKeys::new(1, key), SessionPolicy::new())?;
+/// let client = SessionClient::new();
+/// if let Some(opened) = sessions.open(ada, &client).await? {
+///     // The client sends the session token with each request,
+///     if let Some(found) = sessions.authenticate(opened.token.expose()).await? {
+///         println!("a request of {}", found.user.email);
+///     }
+///     // and the refresh token before the session token expires.
+///     match sessions.refresh(opened.refresh_token.expose(), &client).await? {
+///         Refreshed::Granted(renewed) => println!("{}", renewed.token.expose()),
+///         Refreshed::Superseded => println!("another call of the client has new tokens"),
+///         _ => println!("the client must log in again"),
+///     }
+/// }
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Sessions(Executor<'static>, Arc<Shared>);
