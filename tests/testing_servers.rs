@@ -91,7 +91,9 @@ fn another_process(part: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "process_of_another_test", "--nocapture"])
-        .env(PART, part);
+        .env(PART, part)
+        // Its servers are its own, unless the test gives it a run.
+        .env_remove("NEXTEST_RUN_ID");
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -256,6 +258,49 @@ fn no_server_outlives_its_process() {
             wait_until("its directory is gone", || !Path::new(&directory).exists());
         }
     }
+}
+
+#[test]
+fn processes_of_one_run_share_a_server_until_the_last_ends() {
+    let temporary = reachable_directory();
+    let start = |run: &str| {
+        let mut command = another_process("hold");
+        command
+            .env("NEXTEST_RUN_ID", run)
+            .env("TMPDIR", temporary.path());
+        let mut child = command.spawn().unwrap();
+        let postgres = lines(&mut child, "server ", 1).remove(0);
+        let (pid, directory) = postgres.split_once(' ').unwrap();
+        let pid: u32 = pid.parse().unwrap();
+        (child, pid, directory.to_owned())
+    };
+    let (mut first, pid, directory) = start("one");
+    let (mut second, same, _) = start("one");
+    let (mut other, different, _) = start("two");
+    assert_eq!(pid, same);
+    assert_ne!(pid, different);
+    // The process that started the server is the first to end.
+    for child in [&mut first, &mut other] {
+        assert!(signal("KILL", child.id()));
+        child.wait().unwrap();
+    }
+    wait_until("the server of the other run is gone", || !runs(different));
+    let (mut third, same, _) = start("one");
+    assert_eq!(pid, same);
+    assert!(signal("KILL", second.id()));
+    second.wait().unwrap();
+    assert!(runs(pid));
+    assert!(signal("KILL", third.id()));
+    third.wait().unwrap();
+    wait_until("the server is gone", || !runs(pid));
+    wait_until("its directory is gone", || !Path::new(&directory).exists());
+    wait_until("no run has left anything", || {
+        let entries = fs::read_dir(temporary.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        !names
+            .into_iter()
+            .any(|name| name.to_string_lossy().starts_with("wundr-db-run-"))
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod builder;
 mod data_directory;
 mod database;
+mod run;
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use self::data_directory::{PostmasterFile, command, server_account};
+use self::run::Run;
 use super::ServerError;
 use super::directory::Account;
 use super::process::{Ending, ServerProcess, tail};
@@ -71,7 +73,8 @@ impl PostgresServer {
 
     /// Returns the server that all tests of this process share.
     ///
-    /// The first call starts it. It ends with the process.
+    /// The first call starts it. It ends with the process. The processes that one run of cargo-nextest
+    /// starts of one program share a server, which ends with the last of them.
     ///
     /// # Errors
     /// See [`PostgresServerBuilder::start`]. After an error the next call tries again.
@@ -80,7 +83,10 @@ impl PostgresServer {
         if let Some(server) = *shared {
             return Ok(server);
         }
-        let server: &'static PostgresServer = Box::leak(Box::new(Self::start()?));
+        let server: &'static PostgresServer = Box::leak(Box::new(match Run::of_this_process() {
+            Some(run) => run.server()?,
+            None => Self::start()?,
+        }));
         *shared = Some(server);
         Ok(server)
     }

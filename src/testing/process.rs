@@ -3,6 +3,7 @@
 use super::ServerError;
 use std::fs;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +19,11 @@ const POLL: Duration = Duration::from_millis(2);
 ///
 /// It reads the server's process id from each line; an empty line means none. It ends the server
 /// when the pipe closes, which happens when the process at its other end ends. Its arguments are
-/// the signal, the tenths of a second until SIGKILL, and a directory to remove or an empty string.
+/// the signal, the tenths of a second until SIGKILL, a directory to remove or an empty string, and
+/// the path of a named pipe to read from or an empty string.
+///
+/// Several processes may have a named pipe open. One that opens it while the script receives its
+/// end is waited for, since the script reads on after it has removed the name.
 ///
 /// A dead server without a waiting parent stays in the process table, in a container for ever. The
 /// script therefore reads the process's state if there is /proc.
@@ -30,8 +35,13 @@ runs() {
     { read -r _ _ state _ <"/proc/$pid/stat"; } 2>/dev/null
     [ "$state" != Z ]
 }
+[ -z "$4" ] || exec <"$4"
 pid=
 while read -r line; do pid=$line; done
+if [ -n "$4" ]; then
+    rm -f -- "$4"
+    while read -r line; do pid=$line; done
+fi
 if [ -n "$pid" ] && kill -s "$1" "$pid" 2>/dev/null; then
     waited=0
     while runs; do
@@ -41,6 +51,7 @@ if [ -n "$pid" ] && kill -s "$1" "$pid" 2>/dev/null; then
     done
 fi
 [ -z "$3" ] || rm -rf -- "$3"
+[ -z "$4" ] || [ -e "$4" ] || rm -rf -- "${4%/*}"
 "#;
 
 /// The name of a signal, and the time that the server may take to end before SIGKILL.
@@ -62,19 +73,40 @@ impl Ending {
 pub(super) struct ServerProcess {
     child: Option<Child>,
     watchdog: Child,
+    /// What the watchdog reads from.
+    pipe: Option<fs::File>,
     directory: PathBuf,
     ending: Ending,
 }
 
 impl ServerProcess {
     /// Starts the watchdog. The watchdog and `drop` end the server by `ending`.
-    pub(super) fn new(directory: &Path, ending: Ending) -> Result<Self, ServerError> {
-        let watchdog = Command::new("/bin/sh")
+    ///
+    /// With `users`, a named pipe that other processes open too, the watchdog ends the server after the last of them.
+    pub(super) fn new(
+        directory: &Path,
+        ending: Ending,
+        users: Option<&Path>,
+    ) -> Result<Self, ServerError> {
+        // Opened before the watchdog opens it, which would wait. For reading too: it would wait here otherwise.
+        let users_pipe = match users {
+            Some(path) => {
+                let file = fs::File::options().read(true).write(true).open(path);
+                Some(file.map_err(ServerError::io("open", path))?)
+            }
+            None => None,
+        };
+        let mut watchdog = Command::new("/bin/sh")
             .args(["-c", WATCHDOG, "wundr-db-watchdog", ending.signal])
             .arg((ending.patience.as_millis() / 100).to_string())
             .arg(directory)
+            .arg(users.unwrap_or(Path::new("")))
             .current_dir("/")
-            .stdin(Stdio::piped())
+            .stdin(if users.is_some() {
+                Stdio::null()
+            } else {
+                Stdio::piped()
+            })
             // The watchdog must not keep the pipes of this process open, since their reader would
             // wait for it.
             .stdout(Stdio::null())
@@ -89,9 +121,11 @@ impl ServerProcess {
                     source,
                 }
             })?;
+        let own_pipe = watchdog.stdin.take().map(OwnedFd::from).map(fs::File::from);
         Ok(Self {
             child: None,
             watchdog,
+            pipe: users_pipe.or(own_pipe),
             directory: directory.to_owned(),
             ending,
         })
@@ -205,7 +239,7 @@ impl ServerProcess {
             .as_ref()
             .map(|child| child.id().to_string())
             .unwrap_or_default();
-        if let Some(pipe) = &mut self.watchdog.stdin {
+        if let Some(pipe) = &mut self.pipe {
             let _ = writeln!(pipe, "{pid}");
         }
     }
@@ -214,7 +248,7 @@ impl ServerProcess {
 impl Drop for ServerProcess {
     fn drop(&mut self) {
         self.stop(self.ending);
-        drop(self.watchdog.stdin.take());
+        drop(self.pipe.take());
         let _ = self.watchdog.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }

@@ -90,7 +90,7 @@ impl RedisServerBuilder {
     fn start_once(&self, program: &Path) -> Result<RedisServer, ServerError> {
         let directory = PrivateDirectory::create("wundr-db-redis-", Purpose::Scratch, None)?;
         // Nothing survives the server, so it need not end cleanly.
-        let process = ServerProcess::new(&directory.path, Ending::KILL)?;
+        let process = ServerProcess::new(&directory.path, Ending::KILL, None)?;
         let server = RedisServer {
             program: program.to_owned(),
             port: if self.tcp { Some(free_port()?) } else { None },

@@ -44,6 +44,8 @@ pub struct PostgresServerBuilder {
     tcp: bool,
     /// The address and the slot of the primary that a standby follows.
     primary: Option<(SocketAddr, String)>,
+    /// The named pipe that the processes which share the server keep open.
+    users: Option<PathBuf>,
 }
 
 impl PostgresServerBuilder {
@@ -118,6 +120,12 @@ impl PostgresServerBuilder {
         })
     }
 
+    /// Lets the server run until no process has this named pipe open for writing.
+    pub(super) fn used_through(mut self, users: PathBuf) -> Self {
+        self.users = Some(users);
+        self
+    }
+
     /// Starts a standby on a copy of another server.
     pub(in crate::testing) fn start_standby(
         mut self,
@@ -186,7 +194,7 @@ impl PostgresServerBuilder {
         };
         let directory = PrivateDirectory::create("wundr-db-pg-", purpose, server_account(kept))?;
         let ending = if kept.is_some() { CLEAN } else { CRASH };
-        let process = ServerProcess::new(&directory.path, ending)?;
+        let process = ServerProcess::new(&directory.path, ending, self.users.as_deref())?;
         if directory.user == 0 && directory.account.is_none() {
             return Err(ServerError::NoAccount);
         }

@@ -133,7 +133,7 @@ pub(super) fn copy_primary(
         .map_err(ServerError::io("write", &settings))
 }
 
-fn run_to_end(mut command: Command, program: &Path) -> Result<(), ServerError> {
+pub(super) fn run_to_end(mut command: Command, program: &Path) -> Result<(), ServerError> {
     let Output { status, stderr, .. } = command
         .output()
         .map_err(ServerError::io("start", program))?;
