@@ -3,6 +3,7 @@
 mod bless;
 mod names;
 mod new_table;
+mod wrap;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +14,8 @@ usage: cargo xtask TASK
   new-table NAME SCHEMA [ROW]   writes the skeleton of a table, for example: new-table webhooks setup
                                 ROW is the name of a row. Default: the singular of NAME, in camel case.
   bless [sql|ui]                writes the expected texts again: the statements in tests/sql, the compiler's messages
-                                in tests/ui. Default: both.";
+                                in tests/ui. Default: both.
+  wrap [--check]                wraps comments and documents at 100 columns, or checks that they are wrapped.";
 
 /// Returns the directory of the repository.
 fn root() -> PathBuf {
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         ["bless"] => bless::sql(&root()).and_then(|()| bless::ui(&root())),
         ["bless", "sql"] => bless::sql(&root()),
         ["bless", "ui"] => bless::ui(&root()),
+        ["wrap"] => wrap::run(&root(), false),
+        ["wrap", "--check"] => wrap::run(&root(), true),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
