@@ -35,8 +35,8 @@ pub fn url(bytes: &[u8]) {
         match Config::new(&url) {
             Ok(config) => assert!(!format!("{config:?}").contains(PASSWORD), "the password"),
             Err(error) => {
-                let told = format!("{error} {error:?}");
-                assert!(!told.contains(PASSWORD), "the password");
+                let text = format!("{error} {error:?}");
+                assert!(!text.contains(PASSWORD), "the password");
             }
         }
     }

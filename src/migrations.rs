@@ -2,7 +2,7 @@
 //!
 //! They come in two layers: the original design, and then its hardening, one migration for each row
 //! of the README's table of departures. They run on a connection of their own, which must not lead
-//! through PgBouncer. A lock lets any number of processes start at once: one migrates, and the
+//! through PgBouncer. A lock lets any number of processes start together: one migrates, and the
 //! others wait and then have nothing to do.
 
 use std::sync::{Mutex, PoisonError};
@@ -40,7 +40,7 @@ const LOCK: i64 = 0x7775_6e64_725f_6462;
 /// The time to wait for another process that migrates.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The time limit for a query that the server can execute at once.
+/// The time limit for a query that the server can execute immediately.
 pub(crate) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time for which [`up`] starts again after the connection was lost or led to a read-only
@@ -229,7 +229,7 @@ fn with_lock<C: MigrationConnection, T>(
     match (outcome, still_writable) {
         (Ok(value), Ok(_)) => Ok(value),
         (Ok(_), Err(error)) => Err(error),
-        // The migration's own error does not tell whether the server is still available.
+        // The migration's own error does not show whether the server is still available.
         (Err(error @ Error::Migration { .. }), Err(Error::Connection { .. })) => {
             Err(Error::broken_connection(&error.to_string()))
         }

@@ -20,7 +20,7 @@ use wundr_db::testing::{
 /// Makes `process_of_another_test` play a part.
 const PART: &str = "WUNDR_DB_TESTING_PART";
 
-/// What psql prints for a statement.
+/// Returns the output of psql for a statement.
 fn query(server: &PostgresServer, url: &str, sql: &str) -> Result<String, String> {
     let mut psql = server.command("psql");
     psql.args([
@@ -72,7 +72,7 @@ fn signal(name: &str, pid: u32) -> bool {
     shell.status().unwrap().success()
 }
 
-/// A process that ended and that nobody waits for does not run, though it has its process id still.
+/// Checks whether a process runs. One that has ended keeps its id until its parent waits for it.
 fn runs(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     signal("0", pid) && !status.contains("State:\tZ")
@@ -374,7 +374,7 @@ fn a_template_is_prepared_once() {
     let template = query(&server, &server.url("postgres"), template).unwrap();
     assert!(
         query(&server, &server.url(&template), "SELECT 1").is_err(),
-        "nobody can change a template"
+        "a template cannot be changed"
     );
 }
 
@@ -530,7 +530,7 @@ fn a_kept_data_directory_is_used_again() {
 }
 
 #[test]
-fn processes_that_start_on_the_same_data_at_once_share_a_server() {
+fn processes_that_start_on_the_same_data_share_a_server() {
     let place = reachable_directory();
     let builder = PostgresServer::builder()
         .fsync(false)
@@ -728,7 +728,7 @@ impl Client {
     }
 
     /// Checks that there is no answer yet.
-    fn hears_nothing(&mut self) {
+    fn receives_nothing(&mut self) {
         let limit = |limit| self.stream.set_read_timeout(Some(limit)).unwrap();
         limit(Duration::from_millis(200));
         let error = loop {
@@ -790,8 +790,8 @@ fn a_silent_proxy_keeps_connections_and_forwards_later() {
     old.send("INCR n");
     let mut new = Client::connect(&proxy).unwrap();
     new.send("INCR n");
-    old.hears_nothing();
-    new.hears_nothing();
+    old.receives_nothing();
+    new.receives_nothing();
     // Though nothing is forwarded, an end is counted.
     let closed = Client::connect(&proxy).unwrap();
     wait_until("it is accepted", || proxy.open() == 3);
@@ -799,7 +799,7 @@ fn a_silent_proxy_keeps_connections_and_forwards_later() {
     wait_until("it is closed", || proxy.open() == 2);
     // The server's end is silent too.
     redis.kill();
-    old.hears_nothing();
+    old.receives_nothing();
     redis.restart().unwrap();
     proxy.set(ProxyMode::Pass).unwrap();
     assert_eq!(old.receive(), "", "its server is another one now");
@@ -871,7 +871,7 @@ fn a_proxy_swallows_the_answer_to_a_commit() {
     assert_eq!(client.ask("MULTI"), "+OK");
     assert_eq!(client.ask("INCR n"), "+QUEUED");
     write!(client.stream, "EX").unwrap();
-    client.hears_nothing();
+    client.receives_nothing();
     assert_eq!(client.ask("EC"), "");
     proxy.set(ProxyMode::Pass).unwrap();
     assert_eq!(Client::connect(&proxy).unwrap().ask("INCR n"), ":2");

@@ -142,7 +142,7 @@ impl Group {
             let restore = restore.clone();
             let mut prepare = std::mem::replace(
                 &mut contender.prepare,
-                Box::new(|_| Err("replaced at once".into())),
+                Box::new(|_| Err("replaced immediately".into())),
             );
             contender.prepare = Box::new(move |turn| {
                 restore()?;

@@ -110,7 +110,7 @@ fn ingest(task: &str) -> Outcome {
     let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     println!(
         "{}",
-        most.ok_or("the system does not tell")?
+        most.ok_or("the system does not report it")?
             .trim_end_matches("kB")
             .trim()
     );

@@ -55,7 +55,7 @@ pub enum InjectedFault {
     RefusedFillIsShared,
     /// A reader removes a fence because of its age alone.
     FenceExpires,
-    /// A new generation is opened at once.
+    /// A new generation is opened immediately.
     NoBarrier,
     /// Readers may still join a flight after its leader has filled the entry.
     LateWaiter,

@@ -44,8 +44,8 @@
 //!   `pg_restore` into a new database have identities of their own.
 //! - PostgreSQL does not lose acknowledged writes (`synchronous_commit` at its default). If another timeline takes over,
 //!   everything that was cached before is discarded. A process that only reads cached rows checks the timeline every 10 s,
-//!   and at once after a connection to the database was lost or refused, or opened on another timeline. While the database
-//!   is unreachable and no call of the process has noticed it, cached rows are read. A database that was restored to an earlier timeline is accepted after 10 s, or at once by
+//!   and immediately after a connection to the database was lost or refused, or opened on another timeline. While the database
+//!   is unreachable and no call of the process has noticed it, cached rows are read. A database that was restored to an earlier timeline is accepted after 10 s, or immediately by
 //!   [`Cached::forget_everything`](crate::Cached::forget_everything); until then writes fail.
 //! - Redis is trusted like the database, unless there is a [key](CacheConfig::key).
 //! - The URL of the database leads to the primary.

@@ -4,7 +4,7 @@
 //!
 //! - A value is used for at most the staleness of the settings, counted from the moment at which its read *began*.
 //! - A value whose read began before a removal of its entry is not used after that removal. Therefore a process reads its
-//!   own writes, and nothing of a timeline that it knows to have ended.
+//!   own writes, and nothing of a timeline that has ended as far as it has observed.
 //!
 //! Removals are counted for parts of the entries, not for each. A removal may thus discard values of other entries, which
 //! are read again.

@@ -27,7 +27,7 @@ const BLOCK: usize = 64;
 /// 2. Make the new key active in every process, and accept the old one.
 /// 3. When the refresh tokens under the old key have expired, remove it.
 ///
-/// If a key has leaked, remove it at once. Its tokens are then rejected without a query.
+/// If a key has leaked, remove it immediately. Its tokens are then rejected without a query.
 ///
 /// ```
 /// use wundr_db::SessionKeys;

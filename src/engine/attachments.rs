@@ -1,4 +1,4 @@
-//! What a clone of a `Db` may have besides the pool, and passes on to its transactions.
+//! The attachments of a `Db`: a clone may have them besides the pool, and passes them on to its transactions.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::tx_state::TxState;
 ///
 /// `H` is the commit hook of one engine. The pool is shared by all clones of a `Db`; these belong to some of them.
 pub(crate) struct Attachments<H: ?Sized> {
-    /// What runs around each commit that writes cached rows. Only the clones behind a cache have it.
+    /// The hook around each commit that writes cached rows. Only the clones behind a cache have it.
     pub(crate) hook: Option<Arc<H>>,
     #[cfg(feature = "crypto")]
     secrets: Option<Arc<dyn crate::KeyProvider>>,

@@ -254,7 +254,7 @@ impl Parameters {
     }
 }
 
-/// Returns the place where OpenSSL finds the certificates that the system trusts. libpq knows the word from version 16 on.
+/// Returns the place where OpenSSL finds the certificates that the system trusts. libpq has the word from version 16 on.
 fn system_certificates() -> String {
     const USUAL: [&str; 5] = [
         "/etc/ssl/certs/ca-certificates.crt",

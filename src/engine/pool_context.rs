@@ -98,7 +98,7 @@ impl PoolContext {
 
     /// Checks whether a transaction that could not begin, since `started`, may begin on another connection.
     ///
-    /// That is so if this one may have been closed while it was idle, until the acquire timeout.
+    /// It may if this one may have been closed while it was idle, until the acquire timeout.
     pub(crate) fn may_begin_again(&self, started: Instant, usage: &Use, error: &Error) -> bool {
         started.elapsed() < self.config.acquire_timeout && usage.was_lost_while_idle(error)
     }

@@ -60,7 +60,7 @@ pub(crate) struct TxState {
     write_set: WriteSetRecorder,
 }
 
-/// What an incomplete call leaves behind when its future is dropped.
+/// The consequence of an incomplete call whose future was dropped.
 #[cfg(feature = "async")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trace {

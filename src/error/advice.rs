@@ -1,4 +1,4 @@
-//! What the caller can do about an error.
+//! The consequence of an error for the caller.
 
 use super::Error;
 

@@ -23,7 +23,7 @@ pub struct ChangedColumn {
 
 /// Changes to one row. Derived.
 pub trait Changes: 'static {
-    /// What the statement returns.
+    /// The columns that the statement returns.
     type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId> + 'static;
     /// The key.
     type Id: ToSql<sql_types::Uuid, Pg> + Copy;

@@ -1,4 +1,4 @@
-//! What the derives of the models implement, and what the models' queries consist of.
+//! The traits that the derives of the models implement, and the expressions of the models' queries.
 
 mod changes;
 pub(crate) mod expressions;

@@ -41,7 +41,7 @@ pub enum Replaced {
 
 /// A row to be inserted. Derived.
 pub trait NewRow: Sized + 'static {
-    /// What the statement returns.
+    /// The columns that the statement returns.
     type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId> + 'static;
     /// The table.
     type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg>>;

@@ -65,7 +65,7 @@ impl SessionPolicy {
     }
 
     /// Sets the lifetime of a refresh token, which is also the time after which an unused session
-    /// ends. Each refresh starts it anew. Default: 14 days. Must be between 1 s and the [absolute
+    /// ends. Each refresh starts it again. Default: 14 days. Must be between 1 s and the [absolute
     /// lifetime](Self::absolute_lifetime).
     pub fn refresh_lifetime(self, lifetime: Duration) -> Self {
         Self {

@@ -170,8 +170,8 @@ impl<'a> Ingest<'a> {
 
     /// Sets a callback that receives the counts of the rows written so far, each time that the
     /// server has stored some. The rows are visible to others only when all are stored.
-    pub fn on_progress(mut self, tell: impl FnMut(&IngestCounts) + Send + 'a) -> Self {
-        self.on_progress = Box::new(tell);
+    pub fn on_progress(mut self, report: impl FnMut(&IngestCounts) + Send + 'a) -> Self {
+        self.on_progress = Box::new(report);
         self
     }
 }
@@ -344,7 +344,7 @@ where
 }
 
 /// Returns the next rows of an input, each checked, and none at its end. They overwrite the rows in
-/// `written` one by one. Dropping those all at once would keep the server waiting.
+/// `written` one by one. Dropping those together would keep the server waiting.
 #[repository]
 async fn read<N>(
     rows: &mut Rows<'_, N>,

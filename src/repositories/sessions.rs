@@ -331,7 +331,7 @@ impl Sessions {
     /// tokens that have expired. Returns the number of both.
     ///
     /// Call it until it returns 0 to delete them all in short transactions. It skips rows that
-    /// another transaction has locked, so that any number of callers may run at once.
+    /// another transaction has locked, so that any number of callers may run at the same time.
     pub async fn prune(&self, limit: u32) -> Result<usize> {
         let sessions = self.1.db.user_sessions();
         let sessions = sessions.delete_expired(limit).await?;

@@ -107,7 +107,7 @@ pub trait SetupSessionRepository: Send + Sync {
     /// - Its status is failed while a step is, with that step's message. It is completed when all
     ///   steps are completed or skipped, and running otherwise.
     ///
-    /// A session without steps completes at once.
+    /// A session without steps completes immediately.
     ///
     /// # Errors
     /// - [`Error::NotFound`] if there is no such setup session

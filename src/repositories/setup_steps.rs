@@ -74,7 +74,7 @@ pub trait SetupStepRepository: Send + Sync {
     /// - [`Error::Check`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep>;
 
-    /// Starts a pending step of a running session now. Several steps may run at once.
+    /// Starts a pending step of a running session now. Several steps may run at the same time.
     ///
     /// The same statement updates the session, as [its
     /// `start`](crate::SetupSessionRepository::start) describes.

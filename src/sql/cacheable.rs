@@ -1,4 +1,4 @@
-//! Statements that diesel would prepare anew at each call.
+//! Statements that diesel would prepare again at each call.
 
 use diesel::QueryResult;
 use diesel::pg::Pg;

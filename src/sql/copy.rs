@@ -12,10 +12,10 @@ use diesel::{QueryResult, QuerySource, sql_types};
 use super::{Sql, Statement};
 use crate::mapping::NewRow;
 
-/// From how many rows on a `COPY` is worth its turns: one to ask for the defaults, and its own.
+/// The number of rows from which on a `COPY` is worth its round trips: one for the defaults, and its own.
 const ROWS_WORTH_A_COPY: usize = 1_000;
 
-/// How many bytes are made before the driver is given them.
+/// The number of bytes that are encoded before the driver receives them.
 const BYTES_AT_ONCE: usize = 128 * 1024;
 
 /// Checks whether these rows go better by `COPY` than by `UNNEST`. Not where a column would have to be cast.
@@ -23,7 +23,7 @@ pub(crate) fn is_worth_a_copy<N: NewRow>(rows: &[N]) -> bool {
     rows.len() >= ROWS_WORTH_A_COPY && N::COLUMNS.iter().all(|column| column.copied)
 }
 
-/// Whether rows may be copied into a table, and the values of its columns that have a default, in the form in which they
+/// A check whether rows may be copied into a table, and the values of its columns that have a default, in the form in which they
 /// are copied: `COPY` puts a default where a column is left out of all rows, and nowhere else. The server is asked, so
 /// that `now()` is that of the transaction.
 pub struct CopyProbe<N: NewRow> {
@@ -67,7 +67,7 @@ impl<N: NewRow> Statement for CopyProbe<N> {
     }
 }
 
-/// What stands in for the columns that a row leaves out, by column.
+/// The values of the columns that a row leaves out, by column.
 pub(crate) struct Defaults(Vec<Option<Vec<u8>>>);
 
 impl Defaults {
@@ -146,7 +146,7 @@ pub(crate) fn copy_target<N: NewRow>() -> QueryResult<String> {
 pub(crate) struct CopyEncoder<'r, N> {
     rows: std::slice::Iter<'r, N>,
     defaults: &'r Defaults,
-    /// Those of one row; kept for the room that it has.
+    /// The values of one row. It is kept for its allocation.
     values: RawBytesBindCollector<Pg>,
     stage: Stage,
 }

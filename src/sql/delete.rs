@@ -39,7 +39,7 @@ impl<F: QueryFragment<Pg>, Q: QueryFragment<Pg>> Statement for DeleteMatching<F,
     }
 }
 
-/// [`DeleteMatching`] that tells something of each row that it has deleted.
+/// [`DeleteMatching`] that returns columns of each row that it has deleted.
 pub struct DeleteReturning<F, Q, R> {
     delete: DeleteMatching<F, Q>,
     returning: R,

@@ -1,7 +1,7 @@
 //! The text of every statement that is written by hand, compared with the files in `tests/sql`.
 //!
 //! Each file holds one statement as it is sent, broken at its clauses for reading, below a line with the types of its
-//! parameters. A change to a statement shows as a change to its file. After a change on purpose, write the files anew:
+//! parameters. A change to a statement shows as a change to its file. After a change on purpose, write the files again:
 //!
 //! ```text
 //! BLESS_SQL=1 cargo test --lib sql::golden
@@ -145,7 +145,7 @@ fn every_statement_is_as_its_golden_file_has_it() {
     }
     assert!(
         differences.is_empty(),
-        "statements differ from their golden files (BLESS_SQL=1 writes them anew):\n{differences}"
+        "statements differ from their golden files (BLESS_SQL=1 writes them again):\n{differences}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! What a listener asks.
+//! The statements of a listener.
 
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;

@@ -1,7 +1,7 @@
 //! Writes of members that never leave an organization or a project without an owner.
 //!
 //! Each is one statement. It removes an owner only while it holds a lock on the row of another owner that stays: until
-//! its transaction ends, no other transaction can remove that one. If two owners leave at once, the second waits for the
+//! its transaction ends, no other transaction can remove that one. If two owners leave at the same time, the second waits for the
 //! first and is refused. This also holds in longer transactions and at every isolation level.
 //!
 //! The lock also makes the other row current. Under READ COMMITTED a statement sees what was committed before it began,
@@ -44,7 +44,7 @@ pub struct RemoveMembers<M: Membership, Q> {
     target: TargetOf<M>,
 }
 
-/// What `RemoveMembers` has done: how many owners it has locked, how many owners it has kept because no other would
+/// The outcome of `RemoveMembers`: how many owners it has locked, how many owners it has kept because no other would
 /// have stayed, how many members it has removed.
 pub type Removed = (i64, i64, i64);
 

@@ -4,7 +4,7 @@
 //! each is in `tests/sql`, see `golden`.
 //!
 //! Insert, upsert and update have one implementation for all tables. diesel prepares an upsert and an insert of many rows
-//! anew at each call, because their text depends on the values. Here they have one text for each table, or one for each
+//! again at each call, because their text depends on the values. Here they have one text for each table, or one for each
 //! set of columns. A connection prepares each once. Their parts come from the derives
 //! [`NewRow`](macro@wundr_db_macros::NewRow) and [`Changes`](macro@wundr_db_macros::Changes).
 

@@ -26,7 +26,7 @@ pub trait Statement {
     type SqlType;
     /// The type that stands for the statement where its identity needs one: itself, with static lifetimes.
     type Id: 'static;
-    /// What determines the text.
+    /// The determinant of the text.
     const IDENTITY: Identity = Identity::Type;
     /// True if the statement may be kept prepared whatever it consists of. Otherwise diesel asks its parts.
     const IS_CACHEABLE: bool = false;
@@ -47,7 +47,7 @@ pub trait Statement {
     }
 }
 
-/// What determines the text of a statement, and so how its prepared statement is found.
+/// The determinant of a statement's text, by which its prepared statement is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
     /// The type [`Statement::Id`].

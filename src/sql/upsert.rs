@@ -24,7 +24,7 @@ pub fn upsert<N: NewRow>(new: &N) -> Sql<Upsert<'_, N>> {
     })
 }
 
-/// What stands for the first bound values: as many as a table may have columns here.
+/// The placeholders of the first bound values: as many as a table may have columns here.
 const PARAMETERS: [&str; 32] = [
     "$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14", "$15",
     "$16", "$17", "$18", "$19", "$20", "$21", "$22", "$23", "$24", "$25", "$26", "$27", "$28",
@@ -52,7 +52,7 @@ pub(super) fn push_on_conflict<'b, N: NewRow>(
         }
         out.push_sql("COALESCE(");
         if column.default.is_some() {
-            // What would have been inserted does not tell the default from a value.
+            // The inserted row does not distinguish the default from a value.
             push_given(index, out)?;
             out.push_sql(column.cast);
         } else {

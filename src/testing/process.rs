@@ -73,7 +73,7 @@ impl Ending {
 pub(super) struct ServerProcess {
     child: Option<Child>,
     watchdog: Child,
-    /// What the watchdog reads from.
+    /// The pipe from which the watchdog reads.
     pipe: Option<fs::File>,
     directory: PathBuf,
     ending: Ending,

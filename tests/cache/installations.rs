@@ -22,7 +22,7 @@ pub struct TlsRedis {
     _server: RedisServer,
     _directory: TempDir,
     port: u16,
-    /// Who has signed the certificate, as PEM.
+    /// The authority that has signed the certificate, as PEM.
     pub authority: String,
 }
 
@@ -94,8 +94,8 @@ impl Sentinels {
             .setting("repl-diskless-sync-delay", "0")
             .start()
             .unwrap();
-        Raw::of(&replica.url()).until("INFO replication", |told| {
-            told.contains("master_link_status:up")
+        Raw::of(&replica.url()).until("INFO replication", |state| {
+            state.contains("master_link_status:up")
         });
         let directory = tempfile::tempdir().unwrap();
         let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
@@ -126,8 +126,8 @@ impl Sentinels {
         };
         for url in this.urls() {
             let mut raw = connected(&url);
-            raw.until("INFO sentinel", |told| {
-                told.contains("slaves=1,sentinels=3")
+            raw.until("INFO sentinel", |state| {
+                state.contains("slaves=1,sentinels=3")
             });
         }
         this
@@ -220,8 +220,8 @@ impl Cluster {
         }
         for url in this.urls() {
             let mut raw = Raw::of(&url);
-            raw.until("CLUSTER INFO", |told| {
-                told.contains("cluster_state:ok") && told.contains("cluster_known_nodes:3")
+            raw.until("CLUSTER INFO", |state| {
+                state.contains("cluster_state:ok") && state.contains("cluster_known_nodes:3")
             });
         }
         this

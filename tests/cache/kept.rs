@@ -1,4 +1,4 @@
-//! Futures that are kept without being polled stop nobody else. In the blocking engine a call goes on by itself.
+//! Futures that are kept without being polled block no other call. In the blocking engine a call continues by itself.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -194,7 +194,7 @@ impl Random {
     }
 }
 
-/// What is read beside users.
+/// The other reads.
 #[derive(Clone, Copy)]
 struct Others {
     organization: OrganizationId,

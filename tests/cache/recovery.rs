@@ -48,7 +48,7 @@ async fn write_anything(db: &Cached, id: UserId) -> Result<()> {
     .await
 }
 
-/// Whether the cache answers one of ten reads.
+/// Checks whether the cache answers one of ten reads.
 #[both_engines]
 async fn is_cached(db: &Cached, id: UserId) -> bool {
     for _ in 0..10 {
@@ -107,8 +107,8 @@ async fn both_servers_may_be_started_anew() {
     until_cached(&db, id).await;
 
     server.kill().unwrap();
-    let nobody = db.users().find(UserId::new()).await;
-    assert!(nobody.is_err(), "{nobody:?}");
+    let absent = db.users().find(UserId::new()).await;
+    assert!(absent.is_err(), "{absent:?}");
     redis.restart().unwrap();
     server.restart().unwrap();
     until_cached(&db, id).await;

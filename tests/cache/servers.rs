@@ -52,7 +52,7 @@ impl Raw {
         self.ask(&format!("KEYS {pattern}"))
     }
 
-    /// How often a command was called.
+    /// Returns the number of calls of a command.
     pub fn calls(&mut self, command: &str) -> usize {
         let all: String = self.ask("INFO commandstats");
         let line = all
@@ -61,7 +61,7 @@ impl Raw {
         line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
     }
 
-    /// What a client reads under a key.
+    /// Returns the value of a key.
     pub fn value(&mut self, key: &str) -> Vec<u8> {
         match self.ask::<String>(&format!("TYPE {key}")).as_str() {
             "hash" => {
@@ -94,7 +94,7 @@ impl Raw {
         command.exec(&mut self.0).unwrap();
     }
 
-    /// What lies under a key, whatever its type.
+    /// Returns the value of a key of any type.
     pub fn bytes(&mut self, key: &str) -> Vec<u8> {
         redis::cmd("DUMP").arg(key).query(&mut self.0).unwrap()
     }
@@ -113,7 +113,7 @@ impl Raw {
 }
 
 /// Stands before a server and lets answers through only when the commands that the cache has sent are a multiple of a
-/// number: who waits for the answer to one of a group before it sends the next waits in vain.
+/// number: a client that waits for the response to one of a group before it sends the next waits for ever.
 pub struct Turnstile {
     port: u16,
     sent: Arc<Sent>,
@@ -154,14 +154,14 @@ impl Turnstile {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// From now on so many are sent at once. None is under way.
+    /// From now on so many are sent concurrently. None is in progress.
     pub fn group(&self, size: usize) {
         let mut commands = self.sent.commands.lock().unwrap();
         *commands = 0;
         self.sent.group.store(size, Ordering::SeqCst);
     }
 
-    /// How many were sent since then.
+    /// Returns the number of commands that were sent since then.
     pub fn sent(&self) -> usize {
         *self.sent.commands.lock().unwrap()
     }

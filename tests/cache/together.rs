@@ -1,4 +1,4 @@
-//! Readers of different entries, who are asked for together. In the blocking engine each has a connection.
+//! Readers of different entries, whose reads are one command. In the blocking engine each has a connection.
 
 use wundr_db::cache::CacheConfig;
 use wundr_db::testing::{RedisServer, migrated_database};
@@ -87,14 +87,14 @@ async fn readers_who_go_do_not_take_others_with_them() {
     );
 }
 
-/// Nobody is left waiting when the last of those who are answered goes as the next one comes.
+/// No reader is left waiting if the last one of a command leaves when the next one arrives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn everybody_is_answered() {
     let redis = RedisServer::start().unwrap();
     let pair = pair(servers::of(&redis.url())).await;
     let users = cached_users(&pair).await;
     for round in 0..3_000 {
-        // One more than are answered at once, and nobody who comes after them.
+        // One more than one command reads, and none after them.
         let readers = (0..3).map(|reader| {
             let (other, user) = (
                 pair.other.clone(),
@@ -111,7 +111,7 @@ async fn everybody_is_answered() {
     }
 }
 
-/// When a server does not answer, those who wait to be sent are not made to wait for it a second time.
+/// If a server does not respond, readers that have waited once do not wait for it again.
 #[case]
 async fn readers_who_wait_are_told_of_a_failure() {
     let redis = RedisServer::start().unwrap();
@@ -127,6 +127,6 @@ async fn readers_who_wait_are_told_of_a_failure() {
     let found = futures_util::future::join_all(finds).await;
     assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), users);
     redis.resume().unwrap();
-    // The four who did not have to wait have sent one each, and nobody else.
+    // The four that did not have to wait have sent one each, and no other reader has.
     assert!(raw.calls("mget") - commands <= 4);
 }

@@ -1,4 +1,4 @@
-//! Whether what was read can have been, by what was written before.
+//! Checks whether each read is possible after the writes before it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::value::POISON;
 #[derive(Default)]
 pub struct Checker {
     keys: HashMap<Key, History>,
-    /// What a read that is under way must not be older than.
+    /// The oldest version that a read in progress may return.
     reads: HashMap<(u32, u32, Key), Floor>,
     pub reads_ended: u64,
     pub writes_acknowledged: u64,
@@ -21,7 +21,7 @@ pub struct Checker {
 #[derive(Default)]
 struct History {
     floor: Floor,
-    /// What may have been committed: who wrote it, and its class.
+    /// A version that may have been committed: its writer and its class.
     intended: BTreeMap<u64, Vec<(u64, u8)>>,
     acknowledged: HashMap<u64, u64>,
     seen: HashMap<u64, u64>,
@@ -50,7 +50,7 @@ pub enum Fault {
     OlderThanRead,
     /// A version was read that was undone, or of which another was committed in its place.
     RolledBack,
-    /// A version was read that nobody has written.
+    /// A version was read that was never written.
     NeverWritten,
     /// Two writes were acknowledged as the same version: the writers have lost one of them.
     LostWrite,
@@ -126,7 +126,7 @@ impl Checker {
         }
     }
 
-    /// What a counter has come to in all processes.
+    /// Returns the sum of a counter over all processes.
     pub fn counted(&self, counter: u8) -> u64 {
         let of_processes = self.counters.iter();
         of_processes
@@ -186,7 +186,7 @@ fn older(version: u64, floor: Floor) -> Option<Fault> {
     }
 }
 
-/// That the checker finds what it is there for.
+/// Checks that the checker finds each kind of violation.
 pub fn finds_what_it_is_there_for() {
     use crate::event::{Kind, SIZE};
     let key = Key {

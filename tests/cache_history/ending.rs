@@ -7,10 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// One ends each time so many milliseconds have gone by since 1970.
 pub const EVERY: u64 = 500;
 
-/// How many milliseconds before its end each is made.
+/// The milliseconds between the creation of each and its end.
 pub const AHEAD: u64 = 3_000;
 
-/// So many milliseconds after its end a session may still be found: a process knows the database's clock from one
+/// So many milliseconds after its end a session may still be found: a process has the database's clock from one
 /// answer, which may have been late.
 pub const SLACK: u64 = 1_500;
 

@@ -1,4 +1,4 @@
-//! What the processes write down: one file that all of them append to.
+//! The events of the processes: one file that all of them append to.
 //!
 //! Its order is the clock. A record is written before a call and another after it, each by one system call to the end of
 //! the file, so that a record that stands before another was written before it, whichever process wrote them. The
@@ -18,7 +18,7 @@ pub struct Key {
 
 macro_rules! kinds {
     ($($kind:ident),+) => {
-        /// What is read of an object.
+        /// The value that was read of an object.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Kind { $($kind),+ }
 
@@ -30,7 +30,7 @@ macro_rules! kinds {
 
 kinds! { Project, User, Session, Role, Latest, Configuration }
 
-/// What a row said of who wrote it. Most rows tell all; a role, or that there is no session, tells only of which class
+/// The part of a row that identifies its writer. Most rows identify it; a role, or the absence of a session, only its class
 /// the version is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
@@ -157,7 +157,7 @@ impl Log {
         self.operations.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Who writes, in a number that nobody else has.
+    /// The writer, as a unique number.
     pub fn writer(&self, operation: u32) -> u64 {
         u64::from(self.process) << 32 | u64::from(operation)
     }

@@ -1,4 +1,4 @@
-//! What the cache promises, on real servers: processes of both engines read and write while servers and processes are
+//! The guarantee of the cache, on real servers: processes of both engines read and write while servers and processes are
 //! stopped, killed and started with old data, and every read is held against what was acknowledged before it.
 //!
 //! The program starts itself again for each process. `WUNDR_HISTORY_SECONDS` is how long the protocol is tried,
@@ -37,8 +37,8 @@ static DATABASE: LazyLock<Database> = LazyLock::new(Database::start);
 type Case = (String, Box<dyn FnOnce()>);
 
 fn main() -> ExitCode {
-    if let Ok(told) = std::env::var(worker::VARIABLE) {
-        worker::run(&told);
+    if let Ok(settings) = std::env::var(worker::VARIABLE) {
+        worker::run(&settings);
         return ExitCode::FAILURE;
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -31,7 +31,7 @@ pub enum Harm {
     ClockStepped,
 }
 
-/// What is done how often, and how many milliseconds lie between at most.
+/// The number of each action, and the most milliseconds between two.
 #[derive(Clone)]
 pub struct Harms {
     pub weights: Vec<(Harm, u32)>,
@@ -40,7 +40,7 @@ pub struct Harms {
     pub calm: bool,
 }
 
-/// Columns of rows that are read, whose type is changed without writing the rows anew: a transaction that is older than
+/// Columns of rows that are read, whose type is changed without rewriting the rows: a transaction that is older than
 /// a table's new rows finds the table empty, which is PostgreSQL's doing.
 const COLUMNS: [(&str, &str); 3] = [
     ("public.projects", "description"),
@@ -67,7 +67,7 @@ impl Harm {
     }
 }
 
-/// How often what was done.
+/// The number of times that each action was done.
 #[derive(Default)]
 pub struct Done(BTreeMap<Harm, u64>);
 
@@ -99,7 +99,7 @@ pub struct Nemesis<'t> {
 }
 
 impl Nemesis<'_> {
-    /// Goes on until it is told to stop; then all servers are well.
+    /// Runs until it is stopped. Then all servers run.
     pub fn rage(&mut self, harms: &Harms, stop: &AtomicBool) -> Done {
         let mut done = Done::default();
         let bag = |is_calm: bool| -> Vec<Harm> {

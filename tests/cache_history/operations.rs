@@ -1,4 +1,4 @@
-//! What is done with the database, written once for both engines.
+//! The operations on the database, written once for both engines.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ async fn read_ending(db: &Cached, load: &Workload, chance: &Random, log: &Log) -
     Ok(())
 }
 
-/// What is there now, by one method or another.
+/// Reads the current value, by one of several methods.
 #[both_engines]
 pub async fn seen(db: &Cached, object: &Object, kind: Kind, by_other_way: bool) -> Result<Seen> {
     Ok(match kind {
@@ -144,16 +144,16 @@ fn seen_value(document: &Document) -> Seen {
     value::seen(&text.unwrap())
 }
 
-/// What a write does.
+/// A kind of write.
 pub struct Plan {
     kinds: Vec<Kind>,
     /// It is rolled back in the end.
     is_poisoned: bool,
-    /// It tells the cache that it may have written everything.
+    /// The cache must assume that it has written everything.
     touches_everything: bool,
     /// Then it also takes the prepared statements of its session away.
     pub deallocates: bool,
-    /// How long it stays between its statements.
+    /// The pause between its statements.
     stays: Duration,
 }
 
@@ -190,14 +190,14 @@ pub async fn write(
         kind,
     };
     let object = &load.objects[number];
-    // A project that somebody else has written since is not written again: the version rises by one each time.
+    // A project that another process has written since is not written again: the version rises by one each time.
     let options = TransactionOptions::new().isolation(Isolation::RepeatableRead);
     let version = db
         .transaction_with(&options, async |tx| -> Result<u64> {
             let project = tx.projects().find(object.project).await?;
             let description = project.and_then(|project| project.description);
             let Seen::Exactly { version, .. } = value::seen(&description.unwrap()) else {
-                unreachable!("a description tells all");
+                unreachable!("a description contains the version");
             };
             let next = version + 1;
             let version = if plan.is_poisoned { POISON } else { next };

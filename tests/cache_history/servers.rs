@@ -17,7 +17,7 @@ pub struct Caches {
     servers: [RedisServer; 2],
     primary: usize,
     directory: tempfile::TempDir,
-    /// How many restarts have found something to load.
+    /// The number of restarts that loaded a file.
     snapshot: Option<PathBuf>,
 }
 
@@ -27,7 +27,7 @@ fn start() -> RedisServer {
     builder.setting("loglevel", "warning").start().unwrap()
 }
 
-fn tell(server: &RedisServer, words: &[&str]) -> redis::RedisResult<redis::Value> {
+fn command(server: &RedisServer, words: &[&str]) -> redis::RedisResult<redis::Value> {
     let client = redis::Client::open(server.url())?;
     let mut connection = client.get_connection_with_timeout(Duration::from_secs(1))?;
     connection.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -39,7 +39,7 @@ fn tell(server: &RedisServer, words: &[&str]) -> redis::RedisResult<redis::Value
 }
 
 fn information(server: &RedisServer, section: &str) -> String {
-    let answer = tell(server, &["INFO", section]).unwrap_or(redis::Value::Nil);
+    let answer = command(server, &["INFO", section]).unwrap_or(redis::Value::Nil);
     redis::from_redis_value(answer).unwrap_or_default()
 }
 
@@ -56,7 +56,7 @@ impl Caches {
         caches
     }
 
-    /// Where clients find the primary, whichever it is.
+    /// The address under which clients reach the primary.
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.link().display())
     }
@@ -73,7 +73,7 @@ impl Caches {
         &self.servers[1 - self.primary]
     }
 
-    /// Makes the link lead to the primary, at once.
+    /// Makes the link lead to the primary immediately.
     fn point(&self) {
         let new = self.directory.path().join("new.sock");
         let _ = fs::remove_file(&new);
@@ -85,11 +85,11 @@ impl Caches {
     fn follow(&self) {
         let url = self.primary().tcp_url().unwrap();
         let port = url.rsplit(':').next().unwrap();
-        let _ = tell(self.standby(), &["REPLICAOF", "127.0.0.1", port]);
+        let _ = command(self.standby(), &["REPLICAOF", "127.0.0.1", port]);
     }
 
     pub fn ask(&self, words: &[&str]) -> bool {
-        tell(self.primary(), words).is_ok()
+        command(self.primary(), words).is_ok()
     }
 
     pub fn stand_still(&self, time: Duration) {
@@ -135,13 +135,13 @@ impl Caches {
         }
         self.primary().kill();
         self.primary = 1 - self.primary;
-        // Clients may find it before it knows that it is the primary.
+        // Clients may find it before it is the primary.
         let is_found_early = chance.in_a_thousand(500);
         if is_found_early {
             self.point();
         }
         std::thread::sleep(chance.within(100));
-        tell(self.primary(), &["REPLICAOF", "NO", "ONE"]).unwrap();
+        command(self.primary(), &["REPLICAOF", "NO", "ONE"]).unwrap();
         self.point();
         let _ = fs::remove_file(self.standby().data_dir().join("dump.rdb"));
         self.standby().restart().unwrap();
@@ -178,7 +178,7 @@ pub struct Database {
     address: Proxy,
     /// `None` only while a standby takes over.
     server: Mutex<Option<PostgresServer>>,
-    /// What the address leads to.
+    /// The server that the address leads to.
     way: Mutex<Proxy>,
 }
 
@@ -201,7 +201,7 @@ impl Database {
         }
     }
 
-    /// Where the processes find it.
+    /// Its address for the processes.
     pub fn url(&self) -> String {
         self.address.url(&self.name)
     }
@@ -247,7 +247,7 @@ impl Database {
         self.terminate(1_000);
     }
 
-    /// A standby takes over. It has everything that anybody was told of.
+    /// A standby takes over. It has every acknowledged write.
     pub fn fail_over(&self) {
         let mut server = self.server();
         let pair = Pair::of(server.take().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What a process is told to do.
+//! The settings of a process.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub struct Object {
     pub token: String,
 }
 
-/// What all processes of a trial do. Chances are of a thousand, times in milliseconds.
+/// The settings of all processes of a trial. Chances are of a thousand, times in milliseconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Workload {
     pub objects: Vec<Object>,
@@ -36,7 +36,7 @@ pub struct Workload {
     pub cancelled: u64,
     /// Calls of the async engine whose future is polled for a moment and then kept for seconds without being polled.
     pub kept: u64,
-    /// How long those that read are kept at most.
+    /// The longest time for which a reader is stopped.
     pub kept_for: u64,
     /// Of the transactions that make everything old, those that take the session's prepared statements away.
     pub deallocated: u64,
@@ -49,9 +49,9 @@ pub struct Workload {
     pub stalls: Vec<Stall>,
     /// The name of the fault to inject.
     pub injected_fault: Option<String>,
-    /// How long entries live.
+    /// The lifetime of entries.
     pub lifetime: u64,
-    /// How long the right to fill one is kept.
+    /// The lifetime of a fill lease.
     pub lease: u64,
     /// Among how many tags they are spread.
     pub shards: u16,

@@ -24,7 +24,7 @@ use wundr_db::{
     NewUser, NewUserSession, UserId,
 };
 
-/// What is tried, and for how long.
+/// The settings and the duration of a trial.
 #[derive(Clone)]
 pub struct Trial {
     pub name: String,
@@ -72,7 +72,7 @@ impl Report {
         self.checker.counted(which as u8)
     }
 
-    /// What a counter has come to, by its name.
+    /// The value of each counter, by its name.
     pub fn count(&self, name: &str) -> u64 {
         let which = COUNTERS.iter().position(|other| *other == name);
         self.counted(which.unwrap())

@@ -1,4 +1,4 @@
-//! What is tried: the protocol under all faults of the surroundings, and each injected fault under those that reveal it.
+//! The trials: the protocol under all faults of the servers, and each injected fault under those that reveal it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the rows hold: a version, and who wrote it.
+//! The values of the rows: a version and its writer.
 
 use crate::event::Seen;
 use wundr_db::ProjectRole;
@@ -11,7 +11,7 @@ pub fn text(version: u64, writer: u64) -> String {
     format!("{version}:{writer}")
 }
 
-/// What a row's text says.
+/// The content of a row's text.
 pub fn seen(text: &str) -> Seen {
     let (version, writer) = text.split_once(':').expect("a version and a writer");
     Seen::Exactly {

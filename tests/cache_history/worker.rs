@@ -11,7 +11,7 @@ use crate::settings::{Engine, Process, Workload};
 use wundr_db::cache::{CacheConfig, CacheMetrics, CachedKind, Failpoint};
 use wundr_db::{Config, Error};
 
-/// Where a process finds what it is told.
+/// The environment variable with the settings of a process.
 pub const VARIABLE: &str = "WUNDR_HISTORY_PROCESS";
 
 /// The numbers that a process reports.
@@ -55,7 +55,7 @@ fn numbers(metrics: &CacheMetrics) -> [u64; 12] {
     ]
 }
 
-/// What those who read and write in a process share.
+/// The state that the readers and writers of a process share.
 struct Shared<D> {
     db: D,
     load: Workload,
@@ -78,7 +78,7 @@ impl Drop for Call<'_> {
     }
 }
 
-/// What became of a call that was not answered well.
+/// The outcome of a call that failed.
 #[derive(Clone, Copy)]
 enum Failure {
     Read,
@@ -129,7 +129,7 @@ impl<D> Shared<D> {
         self.chance.below(self.load.objects.len() as u64) as usize
     }
 
-    /// Counts a failure, and tells how long to wait before the next call.
+    /// Counts a failure, and returns the time to wait before the next call.
     fn rest(&self, error: Option<&Error>, is_write: bool) -> Duration {
         let failure = match (error, is_write) {
             (None, false) => return self.chance.within(self.load.read_pause),
@@ -182,13 +182,13 @@ pub fn database_config(url: &str) -> Config {
         .acquire_timeout(Duration::from_secs(2))
 }
 
-/// Does what the environment tells, until it is killed or nobody holds its input any more.
-pub fn run(told: &str) {
+/// Runs by the settings of the environment, until it is killed or its input is closed.
+pub fn run(settings: &str) {
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
-    let process: Process = serde_json::from_str(told).unwrap();
+    let process: Process = serde_json::from_str(settings).unwrap();
     let input = (process.load.clone(), Random::of(process.seed ^ 1));
     let _ = HOOK_INPUT.set(input);
     match process.engine {

@@ -100,7 +100,7 @@ impl Workers {
         self.faketime.is_some()
     }
 
-    /// Starts others in the places of those that have died, and tells how many had.
+    /// Replaces the processes that have died, and returns their number.
     pub fn replace_dead(&self) -> u64 {
         let mut replaced = 0;
         for (place, (engine, child)) in self.running().iter_mut().enumerate() {

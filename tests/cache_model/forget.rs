@@ -5,7 +5,7 @@ use super::processes::{READERS, Reading, State};
 use super::scripts::{Generation, KEYS, Redis};
 
 impl State {
-    /// A generation that nobody holds. One that is forgotten everywhere can as well be given again.
+    /// A generation that no process holds. One that is forgotten everywhere can as well be given again.
     pub fn fresh_generation(&self) -> Generation {
         let mut held = Vec::new();
         let mut servers = vec![&self.redis];
@@ -27,7 +27,7 @@ impl State {
         (1..).find(|g| !held.contains(g)).unwrap_or(0)
     }
 
-    /// A run_id that nobody holds.
+    /// A run_id that no process holds.
     pub fn fresh_run(&self) -> u8 {
         let mut held = vec![self.redis.run];
         held.extend(self.redis.epoch.map(|epoch| epoch.run));
@@ -40,7 +40,7 @@ impl State {
         (0..).find(|run| !held.contains(run)).unwrap_or(0)
     }
 
-    /// Takes the simplest of the states that nobody can tell from this one.
+    /// Returns the simplest of the states that cannot be distinguished from this one.
     pub fn forget(&mut self, cache: &Cache) {
         self.forget_past_generations();
         self.count_versions_anew();
@@ -49,7 +49,7 @@ impl State {
     }
 
     /// A connection to a server that is gone, and one by which every script answers that the generation is lost, are
-    /// as good as none, whether or not the client knows yet. What was begun in a past generation comes to nothing.
+    /// as good as none, whether or not the client has noticed. What was begun in a past generation comes to nothing.
     fn forget_past_generations(&mut self) {
         let Redis {
             run,

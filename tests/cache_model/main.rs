@@ -2,7 +2,7 @@
 //!
 //! This is the protocol's reference: [`scripts`] are the Lua scripts, each one atomic step on one server, [`processes`]
 //! what readers and writers do between them, and what PostgreSQL does meanwhile, [`steps`] what else may happen.
-//! [`forget`] merges states that nobody can tell apart, which leaves few enough of them to try all: two readers and two
+//! [`forget`] merges states that cannot be distinguished, which leaves few enough of them to try all: two readers and two
 //! writers that go on for ever, while the server is flushed, restarted and evicts what it likes, any number of times.
 //!
 //! # What is promised
@@ -22,14 +22,14 @@
 //!   would be demanded of it. A miss is no step: `lease` looks at everything again.
 //! - A bypass and a reader's own database read return what is committed at a moment after the read's begin. They cannot
 //!   be stale, and are no steps.
-//! - What a reader learned about a generation from `lease` (that there is no barrier, what it is, who has a fence) it
+//! - What a reader learned about a generation from `lease` (that there is no barrier, what it is, which writer has a fence) it
 //!   learns in the step in which it uses it: a barrier is never changed, and a fence's token never used again. If the
 //!   generation is another by then, the script that follows does nothing.
 //! - A command that a client no longer waits for is a client that is slow and cancels afterwards.
 //! - An acknowledgement is a step of its own after `end`, and `end` may fail.
 //!
 //! Time is left out: leases and values may vanish at any moment, fences may be asked about at any moment. Tokens,
-//! generations and run_ids are small numbers, given again only when nobody holds them. xids are counted for writers only,
+//! generations and run_ids are small numbers, given again only when no process holds them. xids are counted for writers only,
 //! and taken before the row locks, so their order is not the order of commits. A client notices that the server is
 //! another only by its connection, which then lets nothing through. Schema versions are left out: `begin` deletes the
 //! values of all of them in one step.
@@ -47,7 +47,7 @@ use std::collections::BTreeSet;
 use scripts::Key;
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
-/// What may befall the server, any number of times. (Single values and leases may always vanish.)
+/// The faults of the server, any number of times. (Single values and leases may always vanish.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// FLUSHALL.
@@ -82,7 +82,7 @@ const LOSSES_AND_SNAPSHOTS: &[Fault] = &[
     Fault::RestartFromSnapshot,
 ];
 
-/// What no read may return something older than.
+/// The version than which no read may return an older one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
     /// The newest version whose write was acknowledged before the read began.
@@ -100,7 +100,7 @@ pub enum Flaw {
     UnguardedFill,
     /// A fence vanishes by itself.
     FenceExpires,
-    /// Those who wait take what the leader has read though its fill was refused.
+    /// The followers take what the leader has read although its fill was refused.
     RefusedFillIsShared,
     /// Readers may still begin to wait for a leader that has filled.
     LateWaiter,
@@ -116,7 +116,7 @@ pub enum Flaw {
     HitIgnoresGeneration,
     /// `attach` does not compare run_ids.
     RestoredSnapshotAccepted,
-    /// A client that has to connect anew goes on without `attach`.
+    /// A client that has to connect again continues without `attach`.
     BeliefOutlivesConnection,
     /// Readers remove fences without a word to PostgreSQL.
     ClearsUnasked,
@@ -134,7 +134,7 @@ pub enum Flaw {
     FillIgnoresFences,
 }
 
-/// What is explored.
+/// The settings of an exploration.
 #[derive(Clone, Debug)]
 pub struct Cache {
     readers: usize,
@@ -143,11 +143,11 @@ pub struct Cache {
     faults: &'static [Fault],
     promise: Promise,
     flaw: Option<Flaw>,
-    /// Whether a writer that is done begins another transaction.
+    /// A writer that is done begins another transaction.
     repeats: bool,
-    /// Whether states that differ in nothing that matters are merged.
+    /// States without a relevant difference are merged.
     merges: bool,
-    /// Whether events are part of a state.
+    /// Events are part of a state.
     watched: bool,
 }
 
@@ -268,7 +268,7 @@ fn injected_faults_have_the_names_of_flaws() {
     }
 }
 
-/// Those flaws that do not bring back what is past.
+/// The flaws that do not bring back an earlier generation.
 #[test]
 fn merging_states_hides_no_flaw() {
     use Flaw::*;

@@ -6,14 +6,14 @@ use super::{Cache, Flaw, Promise};
 pub const READERS: usize = 2;
 pub const WRITERS: usize = 2;
 
-/// What a client holds of its connection to Redis: the server that it leads to, and the generation it attached to.
+/// The state of a client's connection to Redis: the server that it leads to, and the generation it attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Connection {
     pub run: u8,
     pub generation: Generation,
 }
 
-/// Where a reader is. Between two reads, and in a bypass, it is `Idle`.
+/// The step of a reader. Between two reads, and in a bypass, it is `Idle`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reading {
     Idle,
@@ -23,7 +23,7 @@ pub enum Reading {
     Granted(Key, Generation),
     /// Has read the database, and is about to fill.
     Read(Key, Generation, Version),
-    /// Has filled, and not told those who wait yet: they may have what it read, if it was stored.
+    /// Has filled, and its followers have not received the value yet. They receive it if it was stored.
     Filled(Key, Version, bool),
     /// Waits for another reader of its process; `Version` is what had been acknowledged when it began.
     Waiting(Key, Version),
@@ -31,11 +31,11 @@ pub enum Reading {
     Barrier(Generation, Xid),
     /// Has seen that all transactions below the barrier have ended, and is about to say so.
     Opening(Generation),
-    /// Has been told that a writer's transaction has ended, and is about to remove its fence.
+    /// Has read that a writer's transaction has ended, and is about to remove its fence.
     Clearing(Generation, Key, usize),
 }
 
-/// Where a writer is.
+/// The step of a writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Writing {
     New,
@@ -74,7 +74,7 @@ pub struct Writer {
     pub versions: [Version; KEYS],
 }
 
-/// What the last step showed. Only a stale answer is kept where nobody watches, so that it does not add to the states.
+/// The observation of the last step. Without an observer only a stale response is kept, so that the number of states does not grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Event {
     Nothing,
@@ -94,7 +94,7 @@ pub enum Event {
 pub struct State {
     pub redis: Redis,
     pub saved: Option<Redis>,
-    /// What `pg_current_xact_id()` gives the next transaction.
+    /// The result of `pg_current_xact_id()` in the next transaction.
     pub next_xid: Xid,
     /// The newest committed version of each key.
     pub database: [Version; KEYS],
@@ -145,7 +145,7 @@ pub enum WriterStep {
 }
 
 impl State {
-    /// Makes or finds the generation on a new connection, which knows the server's run_id.
+    /// Makes or finds the generation on a new connection, which has read the server's run_id.
     fn attach(&mut self, flaw: Option<Flaw>) -> Connection {
         let generation = self.redis.attach(self.fresh_generation(), flaw);
         Connection {
@@ -161,7 +161,7 @@ impl State {
         live.map(|c| c.generation)
     }
 
-    /// What a read that begins now must return, or something newer.
+    /// The oldest version that a read which begins now may return.
     fn floor(&self, cache: &Cache, key: Key) -> Version {
         match cache.promise {
             Promise::Acknowledged => self.acknowledged[key],
@@ -187,7 +187,7 @@ impl State {
         ended.filter_map(|w| w.xid).max().map_or(0, |xid| xid + 1)
     }
 
-    /// Whether something still names a transaction by its token, which in earnest is never used again.
+    /// Checks whether something still names a transaction by its token, which in reality is never used again.
     fn token_is_held(&self, w: usize) -> bool {
         let clearing =
             |reader: &Reader| matches!(reader.reading, Reading::Clearing(_, _, of) if of == w);
@@ -267,12 +267,12 @@ impl State {
                 if flaw == Some(Flaw::LateWaiter) {
                     filled
                 } else {
-                    self.tell(cache, i, filled);
+                    self.share(cache, i, filled);
                     Idle
                 }
             }
             (ReaderStep::Tell, Filled(..)) => {
-                self.tell(cache, i, reading);
+                self.share(cache, i, reading);
                 Idle
             }
             (ReaderStep::Wait(leader), Idle) if leader != i => match self.readers[leader].reading {
@@ -336,18 +336,18 @@ impl State {
         Some(())
     }
 
-    /// A leader tells those who wait for it what it has read, if it was stored.
-    fn tell(&mut self, cache: &Cache, leader: usize, filled: Reading) {
+    /// A leader shares what it has read with its followers, if it was stored.
+    fn share(&mut self, cache: &Cache, leader: usize, filled: Reading) {
         let Reading::Filled(key, version, stored) = filled else {
             return;
         };
-        let told = stored || cache.flaw == Some(Flaw::RefusedFillIsShared);
+        let shared = stored || cache.flaw == Some(Flaw::RefusedFillIsShared);
         for i in (0..READERS).filter(|i| *i != leader) {
             if let Reading::Waiting(waited, floor) = self.readers[i].reading
                 && waited == key
             {
                 self.readers[i].reading = Reading::Idle;
-                if told {
+                if shared {
                     self.answer(version, floor, Event::Shared);
                 }
             }

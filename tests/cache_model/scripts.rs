@@ -38,7 +38,7 @@ pub struct Redis {
     pub leases: [Option<usize>; KEYS],
 }
 
-/// What the lease script answers. `Lost` means that the generation is not what the client believes.
+/// The response of the lease script. `Lost` means that the generation is not what the client believes.
 #[derive(Clone, Copy)]
 pub enum Lease {
     Lost,
@@ -61,7 +61,7 @@ impl Redis {
         }
     }
 
-    /// What begins every script: `G == g` and `E(g)` exists.
+    /// The beginning of every script: `G == g` and `E(g)` exists.
     fn live(&mut self, g: Generation) -> Option<&mut Epoch> {
         let current = self.generation == Some(g);
         self.epoch.as_mut().filter(|epoch| current && epoch.of == g)
@@ -212,7 +212,7 @@ impl Redis {
         self.live(g).map(|epoch| epoch.open = true).is_some()
     }
 
-    /// Whether a writer has a fence on a key: what every `lease` answers then.
+    /// Checks whether a writer has a fence on a key, in which case no `lease` is granted.
     pub fn fenced(&mut self, g: Generation, key: Key, writer: usize) -> bool {
         self.live(g)
             .is_some_and(|epoch| epoch.fences[key] & 1 << writer != 0)

@@ -1,4 +1,4 @@
-//! What may happen next, and what must never come of it.
+//! The possible next steps, and the invariant that each must keep.
 
 use stateright::{Model, Property};
 

@@ -1,4 +1,4 @@
-//! What every repository promises holds behind the cache as well: the same contracts, on both engines.
+//! The contracts of all repositories hold behind the cache as well, on both engines.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Which calls may use a transaction at once, and what is left when one of them fails or is dropped.
+//! Calls that use a transaction at the same time, of which some fail or are dropped.
 
 #[path = "calls"]
 mod asynchronous {
@@ -9,7 +9,7 @@ mod asynchronous {
     use wundr_db::testing::{TestDatabase, migrated_database};
     use wundr_db::{repository as both_engines, *};
 
-    /// A database of the test's own, with a pool of one connection and somebody who looks on.
+    /// A database of the test's own, with a pool of one connection and an observer.
     async fn database() -> (Db, Observer, TestDatabase) {
         let database = migrated_database().unwrap();
         let config = Config::new(&database.url()).unwrap().max_connections(1);
@@ -55,7 +55,7 @@ mod blocking {
         NewAnalysisIssue, NewProject, NewUser, Result, User,
     };
 
-    /// A database of the test's own, with a pool of one connection and somebody who looks on.
+    /// A database of the test's own, with a pool of one connection and an observer.
     fn database() -> (Db, Observer, TestDatabase) {
         let database = migrated_database().unwrap();
         let config = Config::new(&database.url()).unwrap().max_connections(1);

@@ -1,4 +1,4 @@
-//! How a database is reached: settings, pools, TLS, PgBouncer.
+//! Connections: settings, pools, TLS, PgBouncer.
 
 mod config;
 mod pgbouncer;

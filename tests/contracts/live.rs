@@ -1,4 +1,4 @@
-//! Live progress: what is told, and what becomes of it when connections are lost and readers are slow.
+//! Live progress: which events arrive, also if connections are lost and readers are slow.
 
 #[path = "live"]
 mod asynchronous {
@@ -12,7 +12,7 @@ mod asynchronous {
     /// The next event, which is sure to come.
     async fn next(live: &mut Live) -> LiveEvent {
         let next = tokio::time::timeout(Duration::from_secs(20), live.next());
-        next.await.expect("nothing is told").unwrap()
+        next.await.expect("the stream ended").unwrap()
     }
 
     /// Waits until a condition on the server's state holds.
@@ -35,7 +35,7 @@ mod blocking {
     /// The next event, which is sure to come.
     fn next(live: &mut Live) -> LiveEvent {
         let next = live.next_within(Duration::from_secs(20));
-        next.expect("nothing is told")
+        next.expect("the stream ended")
     }
 
     /// Waits until a condition on the server's state holds.

@@ -1,4 +1,4 @@
-//! What every repository, transaction and connection promises, on both engines: each contract is written once and
+//! The contracts of repositories, transactions and connections, on both engines: each contract is written once and
 //! mounted in both.
 
 #[path = "../support/mod.rs"]

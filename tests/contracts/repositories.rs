@@ -1,4 +1,4 @@
-//! What every repository promises, checked on real databases. Each contract is written once and runs on both engines.
+//! The contracts of all repositories, checked on real databases. Each contract is written once and runs on both engines.
 
 #[path = ""]
 mod asynchronous {
@@ -46,7 +46,7 @@ mod blocking {
 
 use crate::hostile;
 
-/// What the owner of the tables, or a member of it, alone may do.
+/// The operations that only the owner of the tables, or a member of it, may do.
 const OF_THE_OWNER: &[&str] = &[
     "tables::partitions",
     "an_entry_by_id_is_looked_for_in_the_months_around_it_alone",

@@ -11,7 +11,7 @@ use loom::sync::{Mutex, MutexGuard};
 
 type EntryKey = u32;
 
-/// What the file uses of tokio's channel of the same name.
+/// The part of tokio's channel of the same name that the file uses.
 mod watch {
     use std::future::poll_fn;
     use std::sync::Arc;
@@ -97,7 +97,7 @@ mod watch {
     }
 }
 
-/// A follower that waits for no time gives up at once, and one that waits for a time never.
+/// A follower with a patience of zero gives up immediately, and one with a longer patience never does.
 async fn timeout<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, ()> {
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| match work.as_mut().poll(context) {
@@ -129,7 +129,7 @@ struct Servers {
 #[derive(Default)]
 struct Fence {
     is_set: bool,
-    /// How often the leases were deleted.
+    /// The number of times that the leases were deleted.
     deletions: u32,
 }
 
@@ -150,13 +150,13 @@ impl Servers {
         self.fence.lock().unwrap().is_set = false;
     }
 
-    fn lead(&self, mut turn: Leader) -> u32 {
+    fn lead(&self, mut leader: Leader) -> u32 {
         let lease = self.lease();
         let version = self.version.load(Ordering::SeqCst);
-        turn.close();
+        leader.close();
         // Accepted if the lease is still there.
         if lease.is_some() && self.lease() == lease {
-            turn.share(Arc::new(version));
+            leader.share(Arc::new(version));
         }
         version
     }
@@ -164,7 +164,7 @@ impl Servers {
     /// A read, as the cache does it.
     fn read(&self, flights: &SingleFlight) -> u32 {
         match flights.join(&ENTRY) {
-            Flight::Leader(turn) => self.lead(turn),
+            Flight::Leader(leader) => self.lead(leader),
             Flight::Follower(following) => {
                 wait(following, FOR_EVER).unwrap_or_else(|| self.version.load(Ordering::SeqCst))
             }
@@ -215,7 +215,7 @@ fn no_reader_waits_for_ever_or_shares_what_is_older_than_an_acknowledged_write()
 fn the_followers_of_a_leader_that_goes_are_woken() {
     check(3, || {
         let flights = SingleFlight::default();
-        let Flight::Leader(turn) = flights.join(&ENTRY) else {
+        let Flight::Leader(leader) = flights.join(&ENTRY) else {
             panic!("a flight before the first");
         };
         let follower = loom::thread::spawn({
@@ -225,12 +225,12 @@ fn the_followers_of_a_leader_that_goes_are_woken() {
                 Flight::Leader(_) => {}
             }
         });
-        drop(turn);
+        drop(leader);
         follower.join().unwrap();
     });
 }
 
-/// A leader that is kept stops nobody: the flight that a follower gives up is closed, and no other.
+/// A leader that is kept blocks no reader: the flight that a follower leaves is closed, and no other.
 #[test]
 fn a_leader_that_is_kept_closes_no_later_flight() {
     check(3, || {
@@ -245,13 +245,13 @@ fn a_leader_that_is_kept_closes_no_later_flight() {
             let flights = flights.clone();
             move || {
                 assert_eq!(wait(impatient, Duration::ZERO), None);
-                let Flight::Leader(turn) = flights.join(&ENTRY) else {
+                let Flight::Leader(leader) = flights.join(&ENTRY) else {
                     panic!("the flight of a leader that is kept is still open");
                 };
                 let Flight::Follower(following) = flights.join(&ENTRY) else {
                     panic!("the later flight was closed by another");
                 };
-                turn.share(Arc::new(3_u32));
+                leader.share(Arc::new(3_u32));
                 assert_eq!(wait(following, FOR_EVER), Some(3));
             }
         });

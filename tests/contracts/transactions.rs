@@ -1,4 +1,4 @@
-//! What a transaction promises: all or nothing, whatever fails, panics or is dropped in it.
+//! Transactions are all or nothing, also if something in them fails, panics or is dropped.
 
 mod crash;
 
@@ -10,7 +10,7 @@ mod asynchronous {
     use wundr_db::testing::{TestDatabase, migrated_database};
     use wundr_db::{repository as both_engines, *};
 
-    /// A database of the test's own, with a pool of so many connections and somebody who looks on.
+    /// A database of the test's own, with a pool of so many connections and an observer.
     async fn database(connections: u32) -> (Db, Observer, TestDatabase) {
         let database = migrated_database().unwrap();
         let config = Config::new(&database.url())
@@ -20,7 +20,7 @@ mod asynchronous {
         (db, Observer::of(&database.url()), database)
     }
 
-    /// What is left of work that panics.
+    /// Runs a transaction whose work panics.
     async fn panicking(db: Db) {
         let work = tokio::spawn(async move {
             db.transaction(async |tx| -> Result<_> {
@@ -35,7 +35,7 @@ mod asynchronous {
         assert!(work.await.unwrap_err().is_panic());
     }
 
-    mod at_once;
+    mod concurrent;
     mod contract;
     mod dropped;
 }
@@ -50,7 +50,7 @@ mod blocking {
     use wundr_db::testing::{TestDatabase, migrated_database};
     use wundr_db::{Config, NewUser, Result, UserFilter};
 
-    /// A database of the test's own, with a pool of so many connections and somebody who looks on.
+    /// A database of the test's own, with a pool of so many connections and an observer.
     fn database(connections: u32) -> (Db, Observer, TestDatabase) {
         let database = migrated_database().unwrap();
         let config = Config::new(&database.url())
@@ -60,7 +60,7 @@ mod blocking {
         (db, Observer::of(&database.url()), database)
     }
 
-    /// What is left of work that panics.
+    /// Runs a transaction whose work panics.
     fn panicking(db: Db) {
         let work = std::thread::spawn(move || {
             db.transaction(|tx| -> Result<_> {

@@ -19,7 +19,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
 
-/// Where the answer to one statement arrives: what tokio-postgres does with a channel.
+/// The response to one statement; tokio-postgres has a channel for it.
 #[derive(Default)]
 struct Channel {
     answer: Option<u32>,
@@ -31,10 +31,10 @@ struct Connection {
     waiters: Arc<Waiters>,
     io_waker: Waker,
     response_waker: Waker,
-    /// What was written, and not answered yet. A server of its own thread takes from it, or the wire itself.
+    /// The requests that were written and not answered yet. A server of its own thread takes from it, or the wire itself.
     sent: Mutex<VecDeque<usize>>,
     is_sent: Condvar,
-    /// What the server has answered, and nobody has read yet.
+    /// The responses of the server that were not read yet.
     received: Mutex<VecDeque<usize>>,
     wire: Mutex<()>,
     channels: Vec<Mutex<Channel>>,
@@ -58,7 +58,7 @@ impl Connection {
         })
     }
 
-    /// What a server does that takes its time: answers as many statements as are sent in all.
+    /// A slow server, which answers as many statements as are sent in all.
     fn serve(&self, statements: usize) {
         let mut answered = 0;
         while answered < statements {
@@ -158,7 +158,7 @@ fn each_of_two_waiters_is_woken_when_the_other_reads_its_response() {
     });
 }
 
-/// The server answers whenever it likes, and wakes those who wait by the wire.
+/// The server responds at any time, and wakes the tasks that wait for the socket.
 #[test]
 fn each_of_two_waiters_is_woken_at_any_time_of_the_response() {
     check(2, || {

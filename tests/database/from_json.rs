@@ -1,4 +1,4 @@
-//! What an application reads from JSON cannot raise rights.
+//! Bodies that an application reads from JSON cannot raise rights.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wundr_db::*;
 
-/// The columns that no body may set: they decide who has access, or which state or owner a row has.
+/// The columns that no body may set: they decide about access, or about the state or owner of a row.
 const PRIVILEGED: &[&str] = &[
     "added_at",
     "added_by",

@@ -8,7 +8,7 @@ use wundr_db::{Db, NewUser, UserRepository};
 
 thread_local! {
     /// The events of this thread. Connections of other tests in this process report theirs in other threads.
-    static HEARD: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static RECORDED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Listener;
@@ -25,7 +25,7 @@ impl Instrumentation for Listener {
             }
             _ => return,
         };
-        HEARD.with_borrow_mut(|heard| heard.push(line));
+        RECORDED.with_borrow_mut(|recorded| recorded.push(line));
     }
 }
 
@@ -36,7 +36,7 @@ async fn statements_are_told_without_their_values() {
     let db = Db::connect_to(&database.url()).await.unwrap();
     let new = || NewUser::new("ada@example.org", "Ada");
     db.users().create(new()).await.unwrap();
-    HEARD.take();
+    RECORDED.take();
 
     db.users()
         .find_by_email("ada@example.org")
@@ -45,22 +45,25 @@ async fn statements_are_told_without_their_values() {
         .unwrap();
     db.users().create(new()).await.unwrap_err();
 
-    let heard = HEARD.take();
+    let recorded = RECORDED.take();
     let is = |line: &str, start: &str, part: &str| line.starts_with(start) && line.contains(part);
-    assert_eq!(heard.len(), 4, "{heard:#?}");
+    assert_eq!(recorded.len(), 4, "{recorded:#?}");
     assert!(
-        is(&heard[0], "start SELECT", "FROM \"public\".\"users\""),
-        "{heard:#?}"
+        is(&recorded[0], "start SELECT", "FROM \"public\".\"users\""),
+        "{recorded:#?}"
     );
-    assert!(is(&heard[1], "done SELECT", "lower("), "{heard:#?}");
-    assert!(is(&heard[2], "start INSERT", "\"users\""), "{heard:#?}");
+    assert!(is(&recorded[1], "done SELECT", "lower("), "{recorded:#?}");
     assert!(
-        heard[3].starts_with("done INSERT") || heard[3].starts_with("failed INSERT"),
-        "{heard:#?}"
+        is(&recorded[2], "start INSERT", "\"users\""),
+        "{recorded:#?}"
     );
     assert!(
-        !heard.iter().any(|line| line.contains("ada@example.org")),
-        "{heard:#?}"
+        recorded[3].starts_with("done INSERT") || recorded[3].starts_with("failed INSERT"),
+        "{recorded:#?}"
+    );
+    assert!(
+        !recorded.iter().any(|line| line.contains("ada@example.org")),
+        "{recorded:#?}"
     );
 
     let blocking = wundr_db::blocking::Db::connect_to(&database.url()).unwrap();
@@ -70,19 +73,21 @@ async fn statements_are_told_without_their_values() {
         users.find_by_email("ada@example.org").unwrap().unwrap();
         users.create(new()).unwrap_err();
     }
-    let heard = HEARD.take();
+    let recorded = RECORDED.take();
     assert!(
-        heard.iter().any(|line| is(line, "start SELECT", "lower(")),
-        "{heard:#?}"
+        recorded
+            .iter()
+            .any(|line| is(line, "start SELECT", "lower(")),
+        "{recorded:#?}"
     );
     assert!(
-        heard
+        recorded
             .iter()
             .any(|line| is(line, "failed INSERT", "\"users\"")),
-        "{heard:#?}"
+        "{recorded:#?}"
     );
     assert!(
-        !heard.iter().any(|line| line.contains("ada@example.org")),
-        "{heard:#?}"
+        !recorded.iter().any(|line| line.contains("ada@example.org")),
+        "{recorded:#?}"
     );
 }

@@ -89,7 +89,7 @@ fn each_migration_can_be_taken_back_and_applied_again() {
 }
 
 #[test]
-fn of_eight_that_start_at_once_one_migrates() {
+fn one_of_eight_concurrent_processes_migrates() {
     const STARTERS: usize = 8;
     let (config, database) = empty_database();
     let start = Barrier::new(STARTERS);

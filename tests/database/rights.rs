@@ -1,4 +1,4 @@
-//! What a role may do that owns nothing, and what it must not be able to.
+//! The rights of a role that owns nothing.
 
 use crate::catalog::{connect, lines, value};
 use diesel::PgConnection;
@@ -33,7 +33,7 @@ fn leases(connection: &mut PgConnection) -> String {
     value(connection, count)
 }
 
-/// What the guest does to have its code run by the trigger function: a type whose cast to UUID is its own.
+/// The guest's attempt to have its code run by the trigger function: a type whose cast to UUID is its own.
 const TABLE_WITH_A_CAST: &str = "\
     CREATE TYPE public.bait AS (id UUID); \
     CREATE FUNCTION public.to_uuid(public.bait) RETURNS UUID LANGUAGE plpgsql AS $$ \

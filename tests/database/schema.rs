@@ -360,7 +360,7 @@ fn what_the_design_names_is_there_and_means_the_same() {
     }
 }
 
-/// Where a new row goes, and its columns.
+/// The table of a new row, and its columns.
 fn target<N: NewRow>() -> (String, &'static [Column]) {
     fn name_of(table: &impl QueryFragment<Pg>) -> String {
         let name = diesel::debug_query::<Pg, _>(table).to_string();

@@ -1,11 +1,11 @@
-//! What the repositories cost on the wire: each statement is prepared once on a connection, and no method takes more
+//! The round trips of the repositories: each statement is prepared once on a connection, and no method takes more
 //! round trips than it must. Counted by a proxy between the pool and the server, on both engines.
 
 mod golden;
 
-/// How often each method is called.
+/// The number of calls of each method.
 const CALLS: usize = 100;
-/// How many of these calls may prepare statements and look up types.
+/// The number of these calls that may prepare statements and look up types.
 const FIRST_CALLS: usize = 3;
 
 #[path = "statements"]

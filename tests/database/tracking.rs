@@ -36,7 +36,7 @@ impl Seen {
         (is_same_code || is_same_line) && self.severity <= base.severity
     }
 
-    /// What it is, wherever it is.
+    /// Its identity, which does not depend on its place.
     fn identity(&self) -> (u8, u8, Option<u8>) {
         (self.rule, self.message, self.code)
     }
@@ -213,7 +213,7 @@ impl World {
         (analysis, places.collect())
     }
 
-    /// What became of `base` in `new`, with all that always holds checked; the pairs that are unchanged, and those
+    /// Tracks `base` in `new`, and checks all that always holds. Returns the pairs that are unchanged, and those
     /// that moved.
     fn tracked(&self, base: &[Seen], new: &[Seen]) -> (Pairs, Pairs) {
         let (before, of_base) = self.analyzed(base);
@@ -345,7 +345,7 @@ fn findings_of_renamed_files_have_moved() {
     );
 }
 
-/// How many of each kind there are.
+/// The number of each kind.
 fn counted<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, usize> {
     let mut counts = BTreeMap::new();
     for key in keys {

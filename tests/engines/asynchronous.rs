@@ -22,15 +22,15 @@ macro_rules! run {
     }};
 }
 
-/// Both answers of two calls that are under way at the same time.
-macro_rules! at_once {
+/// The outcomes of two calls that are in progress at the same time.
+macro_rules! concurrently {
     ($first:expr, $second:expr) => {
         tokio::join!($first, $second)
     };
 }
 
-/// What so many calls answer that are under way at the same time.
-macro_rules! all_at_once {
+/// The outcomes of so many calls that are in progress at the same time.
+macro_rules! all_concurrently {
     ($number:expr, $each:expr) => {
         futures_util::future::join_all((0..$number).map(|_| $each)).await
     };

@@ -21,8 +21,8 @@ macro_rules! run {
     }};
 }
 
-/// Both answers of two calls that are under way at the same time.
-macro_rules! at_once {
+/// The outcomes of two calls that are in progress at the same time.
+macro_rules! concurrently {
     ($first:expr, $second:expr) => {
         std::thread::scope(|scope| {
             let second = scope.spawn(|| $second);
@@ -31,8 +31,8 @@ macro_rules! at_once {
     };
 }
 
-/// What so many calls answer that are under way at the same time.
-macro_rules! all_at_once {
+/// The outcomes of so many calls that are in progress at the same time.
+macro_rules! all_concurrently {
     ($number:expr, $each:expr) => {
         std::thread::scope(|scope| {
             let calls: Vec<_> = (0..$number).map(|_| scope.spawn(|| $each)).collect();

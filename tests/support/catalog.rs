@@ -1,4 +1,4 @@
-//! What a database says of itself.
+//! The catalog of a database.
 
 use std::process::Output;
 
@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use wundr_db::testing::{PostgresServer, TestDatabase};
 
-/// The design's SQL, as somebody would have run it.
+/// The design's SQL, as an operator would have run it.
 pub const DESIGN: &str = include_str!("../data/design.sql");
 
 pub fn connect(database: &TestDatabase) -> PgConnection {
@@ -33,7 +33,7 @@ pub fn value(connection: &mut PgConnection, query: &str) -> String {
     value
 }
 
-/// Everything that `pg_dump` knows of the database but its rows, its name and who may use it.
+/// Everything that `pg_dump` prints of the database but its rows, its name and its privileges.
 pub fn dump(database: &TestDatabase) -> String {
     let mut pg_dump = PostgresServer::shared().unwrap().command("pg_dump");
     pg_dump.args(["--schema-only", "--create", "--no-acl", "--no-owner"]);

@@ -12,7 +12,7 @@ use wundr_db::Config;
 use wundr_db::blocking::migrations;
 use wundr_db::testing::{PostgresServer, TestDatabase, migrated_database};
 
-/// Where it is set, databases are hostile: `new` ones that were migrated, or `adopted` ones.
+/// The environment variable under which databases are hostile: `new` ones that were migrated, or `adopted` ones.
 pub const HOSTILE: &str = "WUNDR_DB_TESTS_HOSTILE";
 
 /// The application's role, and the other one.
@@ -172,7 +172,7 @@ fn plant_for_enums(url: &str) -> Outcome {
     )
 }
 
-/// What the application's role needs, and no more. It may become the superuser for what the tests themselves change.
+/// The privileges of the application's role, and no more. It may become the superuser for what the tests themselves change.
 fn grant(url: &str) -> Outcome {
     run(
         url,

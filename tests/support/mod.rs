@@ -1,4 +1,4 @@
-//! What several test programs share: each mounts this folder as a module.
+//! The code that several test programs share: each mounts this folder as a module.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod catalog;

@@ -33,7 +33,7 @@ impl Observer {
         self.0.batch_execute(statements).unwrap();
     }
 
-    /// What the server says against a statement, if it refuses it.
+    /// Returns the error of a statement, if the server refuses it.
     pub fn refusal(&mut self, statement: &str) -> Option<String> {
         let outcome = self.0.batch_execute(statement);
         outcome.err().map(|error| error.to_string())

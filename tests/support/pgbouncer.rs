@@ -42,7 +42,7 @@ fn version() -> (u32, u32) {
     (parts.next().unwrap(), parts.next().unwrap())
 }
 
-/// Whether it follows prepared statements from one server connection to the next.
+/// Checks whether it supports prepared statements in transaction mode.
 pub fn follows_statements() -> bool {
     version() >= (1, 21)
 }
@@ -56,7 +56,7 @@ impl PgBouncer {
         Self::with(server, pool_mode, "auth_type = any", "")
     }
 
-    /// With other settings, among them how clients show who they are, and a file of users.
+    /// With other settings, among them how clients authenticate, and a file of users.
     pub fn with(server: &PostgresServer, pool_mode: &str, settings: &str, users: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();

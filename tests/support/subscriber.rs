@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-static TOLD: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
+static EVENTS: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
 
 struct Hearing;
 
@@ -36,7 +36,10 @@ impl Subscriber for Hearing {
     fn event(&self, event: &Event<'_>) {
         let mut text = Text(format!("{} ", event.metadata().level()));
         event.record(&mut text);
-        TOLD.lock().unwrap().push((thread::current().id(), text.0));
+        EVENTS
+            .lock()
+            .unwrap()
+            .push((thread::current().id(), text.0));
     }
 
     fn enter(&self, _: &Id) {}
@@ -44,15 +47,17 @@ impl Subscriber for Hearing {
     fn exit(&self, _: &Id) {}
 }
 
-/// Begins to hear; what was told before is lost.
+/// Begins to record. Earlier events are removed.
 pub fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| tracing::subscriber::set_global_default(Hearing).unwrap());
 }
 
-/// What was told on this thread so far.
-pub fn told() -> Vec<String> {
-    let told = TOLD.lock().unwrap();
-    let of_this = told.iter().filter(|(id, _)| *id == thread::current().id());
+/// Returns the events of this thread.
+pub fn events() -> Vec<String> {
+    let recorded = EVENTS.lock().unwrap();
+    let of_this = recorded
+        .iter()
+        .filter(|(id, _)| *id == thread::current().id());
     of_this.map(|(_, text)| text.clone()).collect()
 }

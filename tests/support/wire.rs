@@ -9,11 +9,11 @@ use std::thread;
 use tempfile::TempDir;
 use wundr_db::testing::{PostgresServer, TestDatabase};
 
-/// What has passed the proxy.
+/// The traffic through the proxy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Round trips: how often the client, with no answer outstanding, has sent something and waited.
-    pub turns: usize,
+    pub round_trips: usize,
     /// Requests that the server answers on their own: ends of statements (`Sync`) and simple queries.
     pub requests: usize,
     /// Statements that the server was asked to prepare (`Parse`).
@@ -23,7 +23,7 @@ pub struct Traffic {
 impl Traffic {
     pub fn since(self, before: Self) -> Self {
         Self {
-            turns: self.turns - before.turns,
+            round_trips: self.round_trips - before.round_trips,
             requests: self.requests - before.requests,
             parses: self.parses - before.parses,
         }
@@ -42,7 +42,7 @@ struct State {
 impl State {
     fn client_says(&mut self, kind: u8) {
         if self.outstanding == 0 && !self.is_within_request {
-            self.traffic.turns += 1;
+            self.traffic.round_trips += 1;
         }
         self.is_within_request = true;
         match kind {
@@ -152,7 +152,7 @@ fn carry(client: UnixStream, target: &PathBuf, state: &Arc<Mutex<State>>) {
     });
 }
 
-/// Counts before it passes on, so that who has an answer finds it counted.
+/// Counts before it forwards, so that a received response is counted.
 fn pump(mut from: UnixStream, mut to: UnixStream, is_started: bool, counts: impl Fn(u8)) {
     let mut messages = Messages {
         bytes: Vec::new(),

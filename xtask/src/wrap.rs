@@ -13,7 +13,7 @@ const WIDTH: usize = 100;
 /// Folders whose files are copies of foreign texts, or in which line numbers are expected.
 const EXCEPT: [&str; 3] = ["tests/data/", "tests/ui/", "migrations/"];
 
-/// What a file's prose stands in.
+/// The places of a file's prose.
 #[derive(Clone, Copy)]
 enum Prose {
     /// The whole file is Markdown.

@@ -84,7 +84,7 @@ pub fn bulk_100k_issues(world: &mut World) -> Outcome<Group> {
     let copies = [first, second].map(|file| format!("\\copy {table} FROM '{file}'"));
     group.call(
         "psql_copy_2",
-        at_once(copies.map(|copy| psql_command(world.server(), &to, &[copy]))),
+        concurrently(copies.map(|copy| psql_command(world.server(), &to, &[copy]))),
         |copies, _| copies,
     );
     group.task(
@@ -177,7 +177,7 @@ pub fn psql(
     to: &Connector,
     commands: &[String],
 ) -> impl FnOnce() -> Outcome + Clone + use<> {
-    at_once([psql_command(server, to, commands)])
+    concurrently([psql_command(server, to, commands)])
 }
 
 fn psql_command(server: &PostgresServer, to: &Connector, commands: &[String]) -> Command {
@@ -196,7 +196,9 @@ fn psql_command(server: &PostgresServer, to: &Connector, commands: &[String]) ->
     psql
 }
 
-fn at_once<const N: usize>(programs: [Command; N]) -> impl FnOnce() -> Outcome + Clone + use<N> {
+fn concurrently<const N: usize>(
+    programs: [Command; N],
+) -> impl FnOnce() -> Outcome + Clone + use<N> {
     let programs = Rc::new(RefCell::new(programs));
     move || {
         let mut running = Vec::new();

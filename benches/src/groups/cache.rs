@@ -332,7 +332,7 @@ pub fn cache_write(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// The number of tasks that read the same row at once.
+/// The number of tasks that read the same row concurrently.
 const READERS: usize = 1_000;
 
 pub fn cache_stampede(world: &mut World) -> Outcome<Group> {

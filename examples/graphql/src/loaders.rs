@@ -18,7 +18,7 @@ pub fn of(db: &Db) -> Loaders {
     DataLoader::new(Rows(db.clone()), tokio::spawn)
 }
 
-/// Reads rows for many parents at once.
+/// Reads rows for many parents with one query.
 pub struct Rows(Db);
 
 /// The requested part of a list, which is usually the same for all parents of a level.

@@ -315,7 +315,7 @@ impl CacheClient {
         }
         let floor = floors.get(name);
         if floor.is_some_and(|floor| times.read < floor) {
-            return Err("it is older than what this process knows of the entry".into());
+            return Err("it is older than what this process has read of the entry".into());
         }
         // No later than now: a process whose clock was ahead must not rule out what others read after it.
         let read = times.read.min(now);

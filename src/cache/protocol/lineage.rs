@@ -27,7 +27,7 @@ pub(crate) struct Lineage {
     next: AtomicU64,
     pub(crate) ends: Ends,
     lower: Mutex<Option<Lower>>,
-    /// How often the database may have become another one: a connection was lost, or none could be opened; one was
+    /// The number of times that the database may have become another one: a connection was lost, or none could be opened; one was
     /// opened after that; or one leads to another timeline than the last.
     losses: AtomicU64,
     /// The number of losses when the identity was read last.

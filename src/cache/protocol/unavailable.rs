@@ -20,7 +20,7 @@ pub(crate) enum Unavailable {
     #[error(
         "the database is on timeline {own}, but the cache has seen the later timeline {known} of it: either the URL leads \
          to a server that another has taken over from, or the database was restored to an earlier state. In the latter \
-         case the cache starts over after 10 s, at once by Cached::forget_everything(), or when \
+         case the cache starts over after 10 s, immediately by Cached::forget_everything(), or when \
          the keys that begin with \"{keys}\" are deleted"
     )]
     EarlierTimeline {

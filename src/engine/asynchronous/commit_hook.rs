@@ -17,7 +17,7 @@ pub(crate) trait CommitHook: Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Box<dyn CommitGuard>>>>;
 }
 
-/// What is left to do after a commit.
+/// The work after a commit.
 pub(crate) trait CommitGuard: Send {
     /// Runs when the transaction has ended, whether it was committed or not. Does not run if the outcome is unknown.
     fn after_commit(&mut self) -> BoxFuture<'_, ()>;

@@ -13,7 +13,7 @@ pub(crate) trait CommitHook: Send + Sync {
     fn before_commit(&self, write_set: &WriteSet, tx: &Tx) -> Result<Option<Box<dyn CommitGuard>>>;
 }
 
-/// What is left to do after a commit.
+/// The work after a commit.
 pub(crate) trait CommitGuard: Send {
     /// Runs when the transaction has ended, whether it was committed or not. Does not run if the outcome is unknown.
     fn after_commit(&mut self);

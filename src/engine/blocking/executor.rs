@@ -131,7 +131,7 @@ impl<'a> Executor<'a> {
         self.run(|connection| only(connection, query))
     }
 
-    /// As [`first`](Self::first). diesel knows the query by its text.
+    /// As [`first`](Self::first). diesel finds the prepared query by its text.
     pub(crate) fn first_shaped<Q, R>(&self, query: Q, _shape: u64) -> Result<Option<R>>
     where
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId>,

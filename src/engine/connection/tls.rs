@@ -432,7 +432,7 @@ fn advice(error: &io::Error) -> Option<&'static str> {
             if text.contains("UnsupportedSignatureAlgorithm") || text.contains("BadSignature") =>
         {
             "the certificates may be signed by a key that the async engine does not know, such as one on the curve P-521; \
-             it knows P-256, P-384, Ed25519 and RSA of 2,048 to 8,192 bits"
+             supported are P-256, P-384, Ed25519 and RSA of 2,048 to 8,192 bits"
         }
         rustls::Error::AlertReceived(rustls::AlertDescription::HandshakeFailure)
         | rustls::Error::PeerIncompatible(_) => {

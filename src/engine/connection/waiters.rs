@@ -97,7 +97,7 @@ pub(super) fn poll_driving<T>(
         if wire.read_ahead(&mut response) {
             continue;
         }
-        // Without budget the socket reports itself as ready at once, and running it again would get nowhere.
+        // Without budget the socket reports itself as ready immediately, and running it again would get nowhere.
         if driver.park(context.waker(), wire.has_to_yield()) {
             return Poll::Pending;
         }

@@ -144,7 +144,7 @@ fn add_memberships(registry: &mut Registry) {
     );
 }
 
-/// What stands in other statements.
+/// Parts of other statements.
 fn add_parts(registry: &mut Registry) {
     let of_one = || {
         projects::table
@@ -371,7 +371,7 @@ fn add_listener(registry: &mut Registry) {
     registry.add("timeline", &Sql(Timeline));
 }
 
-/// What is run as text.
+/// Statements that are run as text.
 fn add_texts(registry: &mut Registry) {
     let tables = LogTable::AuditLogs;
     let months = ["2024-01-01".parse().unwrap(), "2024-03-01".parse().unwrap()];

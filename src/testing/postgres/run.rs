@@ -21,7 +21,7 @@ use crate::testing::programs::PostgresPrograms;
 /// The variable that cargo-nextest sets for the processes of one run.
 const RUN_ID: &str = "NEXTEST_RUN_ID";
 
-/// How often a process looks for the directory that the watchdog of an earlier server removes at the same time.
+/// The number of attempts to create the directory, which the watchdog of an earlier server may remove at the same time.
 const ATTEMPTS: usize = 10;
 
 /// The directory of a run, which contains a lock, the named pipe, and the path of the server's data.

@@ -1,4 +1,4 @@
-//! What is cached is not asked of the database again, and is what the database has.
+//! A cached value is not read from the database again, and equals that of the database.
 
 use super::*;
 use chrono::{TimeDelta, Utc};

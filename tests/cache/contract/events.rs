@@ -1,7 +1,7 @@
-//! What goes wrong is told once, not by each call.
+//! A failure is logged once, not by each call.
 
 use super::*;
-use crate::subscriber::{listen, told};
+use crate::subscriber::{events, listen};
 
 fn of(url: &str) -> CacheConfig {
     listen();
@@ -10,9 +10,12 @@ fn of(url: &str) -> CacheConfig {
         .retry_after(Duration::from_millis(1))
 }
 
-/// How many of the events of this thread have the words.
+/// Returns the number of events of this thread that contain the words.
 fn times(words: &str) -> usize {
-    told().iter().filter(|event| event.contains(words)).count()
+    events()
+        .iter()
+        .filter(|event| event.contains(words))
+        .count()
 }
 
 #[both_engines]
@@ -28,14 +31,14 @@ async fn a_server_that_is_gone_is_told_once() {
             pair.other.users().find(ada).await.unwrap();
             pause(Duration::from_millis(2)).await;
         }
-        assert_eq!(times("does not answer"), round, "{:?}", told());
+        assert_eq!(times("does not answer"), round, "{:?}", events());
         redis.restart().unwrap();
         let hits = pair.other.metrics().hits;
         while pair.other.metrics().hits == hits {
             pair.other.users().find(ada).await.unwrap();
         }
     }
-    assert_eq!(times("began a new generation"), 3, "{:?}", told());
+    assert_eq!(times("began a new generation"), 3, "{:?}", events());
 }
 
 #[both_engines]
@@ -53,7 +56,7 @@ async fn a_value_that_is_none_is_told_once() {
         pair.other.users().find(ada).await.unwrap();
     }
     assert!(pair.other.metrics().undecodable >= 5);
-    assert_eq!(times("cannot be decoded"), 1, "{:?}", told());
+    assert_eq!(times("cannot be decoded"), 1, "{:?}", events());
 }
 
 #[both_engines]
@@ -68,6 +71,6 @@ async fn a_server_that_refuses_is_told_once() {
     for _ in 0..20 {
         pair.other.users().find(UserId::new()).await.unwrap();
     }
-    assert_eq!(times("Redis rejected a cache command"), 1, "{:?}", told());
-    assert_eq!(times("does not answer"), 0, "{:?}", told());
+    assert_eq!(times("Redis rejected a cache command"), 1, "{:?}", events());
+    assert_eq!(times("does not answer"), 0, "{:?}", events());
 }

@@ -23,15 +23,18 @@ async fn find(db: &Cached, id: UserId) -> Result<Option<User>> {
     db.users().find(id).await
 }
 
-/// Reads of all kinds are what the database has, a hundred at once, and none takes long.
+/// Reads of all kinds are what the database has, a hundred concurrently, and none takes long.
 #[both_engines]
 async fn reads_are_right(pair: &Pair, ada: &User, what: &str) {
     let began = Instant::now();
-    for found in all_at_once!(100, find(&pair.other, ada.id)) {
+    for found in all_concurrently!(100, find(&pair.other, ada.id)) {
         assert_eq!(found.unwrap().as_ref(), Some(ada), "{what}");
     }
     let took = began.elapsed();
-    assert!(took < SOON, "{what}: a hundred at once took {took:?}");
+    assert!(
+        took < SOON,
+        "{what}: a hundred concurrent reads took {took:?}"
+    );
     let began = Instant::now();
     let users = pair.other.users();
     let by_email = users.find_by_email(&ada.email).await.unwrap();
@@ -135,14 +138,14 @@ async fn a_server_that_is_stopped_or_stands_still() {
             reads_are_right(&pair, &ada, what).await;
             write_is_refused(&pair, &ada, what).await;
             let began = Instant::now();
-            for refused in all_at_once!(10, create(&pair.one)) {
+            for refused in all_concurrently!(10, create(&pair.one)) {
                 assert!(
                     matches!(refused, Err(Error::Cache(_))),
                     "{what}: {refused:?}"
                 );
             }
             let took = began.elapsed();
-            assert!(took < SOON, "{what}: ten writes at once took {took:?}");
+            assert!(took < SOON, "{what}: ten concurrent writes took {took:?}");
             reads_are_right(&pair, &ada, what).await;
             match what {
                 "stopped" => redis.restart().unwrap(),
@@ -208,7 +211,7 @@ async fn a_write_that_may_proceed_makes_everything_old_when_it_can() {
     );
     assert!(pair.one.metrics().unfenced >= 9, "{:?}", pair.one.metrics());
     redis.resume().unwrap();
-    // Its own reads are right at once, and when it has reached the server all others' are.
+    // Its own reads are right immediately, and those of the others when it has reached the server.
     let own = pair.one.users().find(ada.id).await.unwrap().unwrap();
     assert_eq!(
         (own.name.as_str(), own.avatar_url.as_deref()),
@@ -285,7 +288,7 @@ async fn what_is_no_server_or_does_not_let_us_in() {
         ("no password", unix.as_str()),
         ("wrong password", &wrong),
         ("no socket", "redis+unix:///nonexistent"),
-        ("nobody listens", "redis://127.0.0.1:1"),
+        ("no server listens", "redis://127.0.0.1:1"),
         ("PostgreSQL", &format!("redis+unix://{}", socket.display())),
         ("HTTP", &stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
         ("binary", &stranger(b"\x00\xff\x15\x03\x03\r\n")),

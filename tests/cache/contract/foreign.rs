@@ -1,4 +1,4 @@
-//! What somebody else writes under our keys is not believed, and does not break anything.
+//! A value that another client writes under a key of the cache is rejected.
 
 use super::*;
 use std::time::Instant;

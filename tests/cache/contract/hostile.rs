@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The staleness that is permitted of values near the reader.
 const STALENESS: Duration = Duration::from_millis(300);
 
-/// How long, in milliseconds, the next fill is delayed after it was accepted.
+/// The milliseconds by which the next fill is delayed after it was accepted.
 static DELAY: AtomicU64 = AtomicU64::new(0);
 
 fn delay_after_fill(point: Failpoint) -> Duration {
@@ -49,7 +49,7 @@ async fn a_value_is_not_kept_near_beyond_what_was_allowed_although_its_reader_wa
             let renamed = writer.users().set_active(ada.id, false).await.unwrap();
             (renamed, Instant::now())
         };
-        let (read, (renamed, acknowledged)) = at_once!(reading(), writing());
+        let (read, (renamed, acknowledged)) = concurrently!(reading(), writing());
         assert_eq!(read, Some(ada.clone()));
         while !is_own && acknowledged.elapsed() < STALENESS {
             pause(Duration::from_millis(1)).await;
@@ -165,8 +165,8 @@ fn follow(replica: &RedisServer, primary: &RedisServer) {
     let port = port.rsplit(':').next().unwrap().to_owned();
     let mut raw = Raw::of(&replica.url());
     let _: String = raw.ask(&format!("REPLICAOF 127.0.0.1 {port}"));
-    raw.until("INFO replication", |told| {
-        told.contains("master_link_status:up")
+    raw.until("INFO replication", |state| {
+        state.contains("master_link_status:up")
     });
 }
 
@@ -271,7 +271,7 @@ async fn an_address_that_moves_is_noticed_by_the_first_connection_that_is_opened
     address.lead_to(servers.standby());
     // Until a connection was opened there, and used.
     let began = Instant::now();
-    while !all_at_once!(3, name_in_the_database(other.db(), ada)).contains(&"Ada".to_owned()) {
+    while !all_concurrently!(3, name_in_the_database(other.db(), ada)).contains(&"Ada".to_owned()) {
         assert!(began.elapsed() < PATIENCE, "no connection is opened");
     }
     for _ in 0..3 {
@@ -379,7 +379,7 @@ async fn a_read_that_began_before_a_failover_is_not_shared_with_later_readers() 
             }
         }
     };
-    let (led, ()) = at_once!(leading(), joining());
+    let (led, ()) = concurrently!(leading(), joining());
     assert_eq!(led.unwrap().unwrap().name, "lost");
     let found = reader.users().find(ada).await.unwrap();
     assert_eq!(found.unwrap().name, "Ada");

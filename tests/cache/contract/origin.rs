@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::pgbouncer::{PgBouncer, follows_statements};
-use crate::subscriber::{listen, told};
+use crate::subscriber::{events, listen};
 use std::fs;
 use std::time::Instant;
 use wundr_db::Error;
@@ -45,7 +45,7 @@ async fn it_works_behind_pgbouncer() {
         .max_connections(2);
     let (one, other) = (behind(config.clone()).await, behind(config).await);
     works(&one, &other).await;
-    // With others who are not behind it.
+    // With others that are not behind it.
     let direct = cached(&database.url(), shared()).await;
     works(&direct, &other).await;
     works(&other, &direct).await;
@@ -69,12 +69,12 @@ async fn a_role_that_may_not_name_the_cluster() {
     for _ in 0..3 {
         works(&one, &other).await;
     }
-    let warnings = told();
+    let warnings = events();
     let warnings = warnings
         .iter()
         .filter(|event| event.contains("may not call pg_control_system"));
     // One for each process.
-    assert_eq!(warnings.count(), 2, "{:?}", told());
+    assert_eq!(warnings.count(), 2, "{:?}", events());
 }
 
 #[both_engines]
@@ -227,7 +227,7 @@ async fn a_database_on_an_earlier_timeline_is_used_when_it_stays_there() {
             let _: u32 = raw.ask(&format!("HSET {epoch} timeline 000000FF"));
         }
     };
-    // At once, when somebody says so.
+    // Immediately, if the application requests it.
     pair.one.forget_everything().await.unwrap();
     later(&mut raw);
     let fresh = cached(&pair.database.url(), config.clone()).await;
@@ -254,7 +254,7 @@ async fn a_database_on_an_earlier_timeline_is_used_when_it_stays_there() {
     works(&fresh, &pair.other).await;
 }
 
-/// A writer that has died has fenced an entry that nobody reads.
+/// A writer that has died has fenced an entry that is not read.
 #[both_engines]
 #[case]
 async fn the_fences_of_a_writer_that_died_go_although_nobody_reads_their_entries() {
@@ -290,7 +290,7 @@ async fn the_fences_of_a_writer_that_died_go_although_nobody_reads_their_entries
     raw.until(&format!("HEXISTS {epoch} writer:{number}"), |there| {
         there == "0"
     });
-    // Those who have ended are not kept.
+    // Those that have ended are not kept.
     for _ in 0..5 {
         user(&pair.one).await;
     }

@@ -1,4 +1,4 @@
-//! The servers that the cache is found on: which rights it needs, how it is told apart, and who answers for a shard.
+//! The servers that the cache is found on: which rights it needs, how it is distinguished, and which one holds a shard.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// As `CacheConfig::new` states them.
 const RIGHTS: &str = "+info +mget +get +set +del +eval +evalsha +exists +type +time +hget +hmget +hset +hsetnx +hdel +hexists";
 
-/// Entries are found, many at once too, and writes of all sorts are seen.
+/// Entries are found, alone and in batches, and no write leaves a stale one.
 #[both_engines]
 async fn works(pair: &Pair, what: &str) {
     let (ada, bob) = (user(&pair.one).await, user(&pair.one).await);
@@ -64,7 +64,7 @@ async fn a_user_of_redis_with_the_rights_that_are_stated() {
     works(&pair, "the rights").await;
     assert_eq!(pair.one.metrics().errors + pair.other.metrics().errors, 0);
     let denied: Vec<HashMap<String, redis::Value>> = raw.ask("ACL LOG");
-    // The driver tells its name, and does not mind if it may not.
+    // The driver sends its name, and continues if it may not.
     let is_greeting = |name: &str| name == "client" || name.starts_with("client|");
     for denied in denied {
         let object: String = redis::from_redis_value_ref(&denied["object"]).unwrap();
@@ -229,7 +229,7 @@ async fn a_primary_that_sentinels_know() {
     );
 }
 
-/// Where the servers of a cluster do not announce where they can be reached.
+/// A cluster whose servers do not announce a reachable address.
 #[both_engines]
 #[case]
 async fn a_cluster_that_announces_no_hosts() {

@@ -1,4 +1,4 @@
-//! What becomes of many readers, of entries that end, and of values near the reader.
+//! Many readers, entries that end, and values of the near cache.
 
 use super::*;
 use std::time::Instant;
@@ -31,7 +31,7 @@ async fn a_thousand_readers_of_a_cold_entry_ask_the_database_once() {
 
     // In one process.
     let (traffic, before) = (pair.wire.traffic(), pair.other.metrics());
-    for found in all_at_once!(1_000, find(&pair.other, ada.id)) {
+    for found in all_concurrently!(1_000, find(&pair.other, ada.id)) {
         assert_eq!(found.unwrap(), Some(ada.clone()));
     }
     let after = pair.other.metrics();
@@ -52,9 +52,9 @@ async fn a_thousand_readers_of_a_cold_entry_ask_the_database_once() {
     // In two.
     let ada = pair.one.users().touch_last_login(ada.id).await.unwrap();
     let before = [pair.one.metrics(), pair.other.metrics()];
-    let of_one = async || all_at_once!(500, find(&pair.one, ada.id));
-    let of_other = async || all_at_once!(500, find(&pair.other, ada.id));
-    let (of_one, of_other) = at_once!(of_one(), of_other());
+    let of_one = async || all_concurrently!(500, find(&pair.one, ada.id));
+    let of_other = async || all_concurrently!(500, find(&pair.other, ada.id));
+    let (of_one, of_other) = concurrently!(of_one(), of_other());
     for found in of_one.into_iter().chain(of_other) {
         assert_eq!(found.unwrap(), Some(ada.clone()));
     }
@@ -185,7 +185,7 @@ async fn a_value_near_the_reader_is_as_old_as_was_allowed() {
     assert!(before.near_hits > 0);
     let renamed = pair.one.users().set_active(ada.id, false).await.unwrap();
     let acknowledged = Instant::now();
-    // Its own write is seen at once by the writer.
+    // The writer reads its own write.
     assert_eq!(
         pair.one.users().find(ada.id).await.unwrap(),
         Some(renamed.clone())
@@ -240,6 +240,6 @@ async fn what_it_does_is_counted() {
     assert_eq!(
         pair.other.metrics().generations,
         1,
-        "begun by who found it lost"
+        "begun by the reader that found it lost"
     );
 }

@@ -1,4 +1,4 @@
-//! With a key, what lies in Redis can be written only by who has it.
+//! With a key, entries in Redis can be written only by a process that has it.
 
 use super::*;
 use chrono::{TimeDelta, Utc};
@@ -10,7 +10,7 @@ fn sealed(url: &str) -> CacheConfig {
     servers::of(url).key([7; 32])
 }
 
-/// Copies a value's bytes under another key, as who may write to Redis does.
+/// Copies a value's bytes under another key, as a client that may write to Redis could.
 fn put(raw: &mut Raw, key: &str, bytes: &[u8]) {
     raw.set(key, bytes);
 }
@@ -52,7 +52,7 @@ async fn sealed_values_are_hits_and_tell_nothing() {
             assert!(!parts.any(|part| part == secret), "{key}");
         }
     }
-    // A write is seen at once, as without.
+    // After a write no stale value is read, as without a key.
     let renamed = pair.one.users().set_active(ada.id, false).await.unwrap();
     for _ in 0..2 {
         let found = pair.other.users().find(ada.id).await.unwrap();
@@ -194,7 +194,7 @@ async fn a_session_that_is_put_back_after_its_end_does_not_open_where_that_is_kn
     assert_eq!(others.find_by_token_hash("token").await.unwrap(), None);
 }
 
-/// Where it is not known, it is found until the value ends, which is sealed in it: whatever Redis keeps.
+/// A process that has not read it finds it until the value ends. The end is sealed in the value, whatever Redis keeps.
 #[both_engines]
 #[case]
 async fn a_value_that_redis_keeps_beyond_its_end_does_not_open() {

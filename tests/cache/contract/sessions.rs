@@ -1,4 +1,4 @@
-//! Sessions end when they end, and what lies in Redis of them tells nothing.
+//! An ended session is not read from the cache, and its entry in Redis reveals nothing.
 
 use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -86,7 +86,7 @@ async fn a_session_ends_although_redis_keeps_it() {
 
 #[both_engines]
 #[case]
-async fn a_session_that_is_ended_is_gone_at_once() {
+async fn a_session_that_is_ended_is_gone_when_the_call_returns() {
     let near = |config: CacheConfig| config.near(1_000, Duration::from_secs(60));
     let pair = pair(near(shared())).await;
     let ada = user(&pair.one).await.id;
@@ -169,7 +169,7 @@ async fn a_session_of_a_deleted_user_is_gone_although_its_token_was_rotated() {
             })
             .await
     };
-    let (rotated, deleted) = at_once!(rotation(), deletion());
+    let (rotated, deleted) = concurrently!(rotation(), deletion());
     rotated.unwrap();
     deleted.unwrap();
     assert_eq!(sessions.find_by_token_hash("second").await.unwrap(), None);

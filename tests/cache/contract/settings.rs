@@ -63,7 +63,7 @@ async fn the_effective_settings_are_of_one_moment() {
                 );
             }
         };
-        at_once!(moves(), reads());
+        concurrently!(moves(), reads());
         assert!(pair.other.metrics().hits > 0);
     }
 }

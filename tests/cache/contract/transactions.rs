@@ -51,7 +51,7 @@ async fn a_transaction_reads_the_database_and_fills_nothing() {
     assert_eq!(pair.one.metrics(), metrics, "the cache was asked");
     assert_eq!(content(&mut raw), before);
 
-    // Its own writes are seen inside, and by nobody else before the end.
+    // Only the transaction itself reads its writes before its end.
     let changes = UserChanges::new().name("Grace");
     let outcome: Result<()> = pair
         .one
@@ -162,7 +162,7 @@ async fn a_write_needs_no_second_connection() {
     let db = Db::connect(config).await.unwrap();
     // All of them are the first to need the cache.
     let cached = Cached::new(db, shared()).unwrap();
-    for outcome in all_at_once!(20, user_of(&cached)) {
+    for outcome in all_concurrently!(20, user_of(&cached)) {
         outcome.unwrap();
     }
     assert_eq!(cached.metrics().fences, 20);

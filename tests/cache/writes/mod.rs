@@ -1,4 +1,4 @@
-//! Every write is seen at once by another process that had cached what was before.
+//! After every write, another process that had cached the previous value reads the new one.
 
 use super::*;
 use crate::servers::{self, REDIS};
@@ -21,7 +21,7 @@ use wundr_db::{
 
 include!("../pair.rs");
 
-/// How a write is done.
+/// A way to write.
 #[derive(Debug, Clone, Copy)]
 enum Mode {
     /// After it was undone with its transaction.
@@ -32,7 +32,7 @@ enum Mode {
 
 const MODES: [Mode; 2] = [Mode::Pooled, Mode::Transaction];
 
-/// What is looked at before and after each write.
+/// The reads before and after each write.
 #[derive(Default)]
 struct Subjects {
     users: Vec<UserId>,
@@ -191,7 +191,7 @@ fn compare(write: &str, seen: &[String], truth: &[String]) {
     }
 }
 
-/// What a part of a transaction returns to be undone.
+/// The error by which a savepoint is rolled back.
 #[derive(Debug)]
 struct Undone;
 

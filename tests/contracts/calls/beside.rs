@@ -1,4 +1,4 @@
-//! Calls of one transaction that are awaited at once, kept without being polled, or dropped.
+//! Calls of one transaction that are awaited together, kept without being polled, or dropped.
 
 use super::*;
 use std::future::Future;
@@ -341,7 +341,7 @@ async fn a_unit_goes_on_beside_a_stream_that_is_kept() {
 }
 
 #[tokio::test]
-async fn a_call_beside_a_unit_that_is_kept_fails_at_once() {
+async fn a_call_beside_a_unit_that_is_kept_fails_immediately() {
     let (db, mut observer, _database) = database().await;
     let new = new_analysis(&db, "owner").await;
     let work = db.transaction(async |tx| -> Result<()> {

@@ -104,7 +104,7 @@ fn that_goes_on<T>(rows: usize, mut make: impl FnMut(usize) -> T) -> impl Iterat
 #[case]
 async fn an_input_is_not_read_on_after_its_end() {
     let (db, mut observer, _database) = database().await;
-    // The end comes within a chunk, at its beginning, and at once.
+    // The end comes within a chunk, at its beginning, and before the first.
     for rows in [3, 10_000, 0] {
         let new = new_analysis(&db, &rows.to_string()).await;
         let id = new.id;

@@ -1,7 +1,7 @@
 //! Transactions of random calls, joined, dropped, kept and nested, against a model of what is stored after them.
 //!
-//! Each run is one transaction on a connection whose server answers in pieces. The model knows of each call only what
-//! its caller was told: what was acknowledged is there if the transaction was committed, what was refused is not, and
+//! Each run is one transaction on a connection whose server answers in pieces. The model has of each call only what
+//! its caller received: what was acknowledged is there if the transaction was committed, what was refused is not, and
 //! a commit that the server refuses is an error.
 
 use super::beside::{REFUSES, poll, user};
@@ -17,7 +17,7 @@ use wundr_db::testing::{Proxy, ProxyMode};
 
 const RUNS: u64 = 2_000;
 
-/// How many go on at once, each on a database of its own.
+/// The number of concurrent runs, each on a database of its own.
 const AT_ONCE: u64 = 4;
 
 /// Longer than any run takes, unless something in it waits for ever.
@@ -44,7 +44,7 @@ impl Random {
     }
 }
 
-/// What is known of the users of one call: a prefix of their addresses, and how many of them are to be there.
+/// The expectation about the users of one call: a prefix of their addresses, and how many of them are to be there.
 #[derive(Default)]
 struct Model {
     expected: BTreeMap<String, usize>,
@@ -78,7 +78,7 @@ struct Run<'r> {
     project: (ProjectId, UserId),
 }
 
-/// What a call has written if it was acknowledged.
+/// The rows that an acknowledged call has written.
 type Answer = Result<Option<(String, usize)>>;
 
 fn call<'t>(
@@ -159,7 +159,7 @@ impl Run<'_> {
         }
     }
 
-    /// Some calls at once, of which some may be dropped.
+    /// Some concurrent calls, of which some may be dropped.
     async fn step(&mut self, tx: &Tx) -> Result<()> {
         let number = 1 + self.random.below(3);
         let mut calls = Vec::new();

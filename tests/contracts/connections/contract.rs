@@ -207,7 +207,7 @@ async fn close_lets_work_end_and_refuses_more() {
     }
 }
 
-/// The only connection is in use until the one who waits for it has been told.
+/// The only connection is in use until the call that waits for it has received its error.
 #[both_engines]
 #[case]
 async fn close_refuses_those_who_wait() {

@@ -133,8 +133,8 @@ async fn an_old_one_in_transaction_mode_is_told_by_the_error() {
             .await
             .unwrap(),
     );
-    let tells = |error: &Error| matches!(error, Error::Connection { message, .. } if message.contains("must be version 1.21 or later"));
-    assert!(errors.iter().any(tells), "{errors:?}");
+    let advises = |error: &Error| matches!(error, Error::Connection { message, .. } if message.contains("must be version 1.21 or later"));
+    assert!(errors.iter().any(advises), "{errors:?}");
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ async fn a_refusal_that_lasts_is_not_tried_again() {
         assert_eq!(refused.is_retryable(), advice == elsewhere, "{url}");
     }
 
-    // A transaction that is to go through a failover ends at once.
+    // A transaction that is to survive a failover ends immediately.
     let config = Config::without_environment(&of("ada:wrong", "postgres", "")).unwrap();
     let db = Db::lazy(config).unwrap();
     let (options, started) = (TransactionOptions::new(), Instant::now());

@@ -1,4 +1,4 @@
-//! What is not to be seen is in no log and in no error.
+//! Secrets are in no log and in no error.
 
 use std::sync::Mutex;
 
@@ -99,7 +99,7 @@ async fn debug_of_an_error_shows_no_row() {
         let error = outcome.unwrap_err();
         let shown = format!("{error} {error:?} {error:#?}");
         assert!(!holds_a_secret(&shown), "{shown}");
-        // Given to who asks for it.
+        // Returned on request.
         if let Error::Check(constraint) | Error::Unique(constraint) = &error {
             assert!(constraint.detail.as_deref().unwrap().contains(SECRET));
         }

@@ -226,7 +226,7 @@ impl Server {
         format!("postgres://ada:secret@localhost:{port}/postgres?{query}")
     }
 
-    /// Whether libpq gets a connection, and whether that has TLS.
+    /// Returns whether libpq opens a connection, and whether that has TLS.
     fn psql(&self, url: &str) -> Option<bool> {
         let program = self.server.command("psql").get_program().to_owned();
         let output = std::process::Command::new(program)
@@ -442,8 +442,8 @@ async fn a_client_shows_its_certificate() {
     let query = format!("{base}&sslcert={{}}/rsa.crt&sslkey={{}}/sealed.key&sslpassword=word");
     let [asked, blocked] = server.engines(&server.url(&query)).await;
     assert!(blocked.is_ok(), "{blocked:?}");
-    let told = asked.unwrap_err().to_string();
-    assert!(told.contains("encrypted"), "{told}");
+    let message = asked.unwrap_err().to_string();
+    assert!(message.contains("encrypted"), "{message}");
 }
 
 #[tokio::test]
@@ -472,7 +472,7 @@ async fn a_revoked_certificate_is_refused() {
         .await;
 }
 
-/// What rustls does not read is taken where nothing is to be verified, and else refused with words.
+/// A certificate that rustls cannot read is accepted if nothing is verified, and otherwise rejected with an explanation.
 #[tokio::test]
 async fn certificates_that_rustls_does_not_read_are_no_obstacle_or_are_named() {
     // Of version 1, and with a common name only.
@@ -489,8 +489,8 @@ async fn certificates_that_rustls_does_not_read_are_no_obstacle_or_are_named() {
     assert_eq!(server.psql(&verified), Some(true));
     let [asked, blocked] = server.engines(&verified).await;
     assert!(blocked.is_ok(), "{blocked:?}");
-    let told = asked.unwrap_err().to_string();
-    assert!(told.contains("version 1"), "{told}");
+    let message = asked.unwrap_err().to_string();
+    assert!(message.contains("version 1"), "{message}");
 
     // A common name, without any other.
     let files =
@@ -535,8 +535,8 @@ async fn certificates_that_rustls_does_not_read_are_no_obstacle_or_are_named() {
     let verified = server.url("sslmode=verify-full&sslrootcert={}/root.pem");
     let [asked, blocked] = server.engines(&verified).await;
     assert!(blocked.is_ok(), "{blocked:?}");
-    let told = asked.unwrap_err().to_string();
-    assert!(told.contains("CA:TRUE"), "{told}");
+    let message = asked.unwrap_err().to_string();
+    assert!(message.contains("CA:TRUE"), "{message}");
 
     // A key that ring does not know.
     let curve = "ec -pkeyopt ec_paramgen_curve:P-521";
@@ -545,8 +545,8 @@ async fn certificates_that_rustls_does_not_read_are_no_obstacle_or_are_named() {
     let required = server.url("sslmode=require");
     let [asked, blocked] = server.engines(&required).await;
     assert!(blocked.is_ok(), "{blocked:?}");
-    let told = asked.unwrap_err().to_string();
-    assert!(told.contains("P-521"), "{told}");
+    let message = asked.unwrap_err().to_string();
+    assert!(message.contains("P-521"), "{message}");
 }
 
 #[tokio::test]

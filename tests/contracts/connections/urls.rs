@@ -15,7 +15,7 @@ use wundr_db::{Config, Error, blocking};
 
 use crate::observer::Observer;
 
-/// What a session says of itself: the server, the way there, and what was asked for.
+/// The state of a session: the server, the way there, and what was asked for.
 const WHERE: &str = "SELECT concat_ws('|', current_setting('cluster_name'), \
      CASE WHEN inet_server_addr() IS NULL THEN 'socket' ELSE host(inet_server_addr()) END, session_user, \
      current_database(), regexp_replace(current_setting('application_name'), '^(psql|wundr-db)$', 'usual'), \
@@ -148,7 +148,7 @@ impl Servers {
         output.status.success().then(|| said.trim().to_owned())
     }
 
-    /// What each engine does in a process of its own, by URL.
+    /// The outcome of each engine in a process of its own, by URL.
     fn engines(
         &self,
         variables: &[(&str, String)],
@@ -810,7 +810,7 @@ fn without_the_environment_a_url_stands_alone() {
     }
 }
 
-/// What the crate decides otherwise than libpq, and says so.
+/// The documented differences to libpq.
 #[test]
 fn what_one_engine_could_not_follow_is_refused_in_both() {
     for query in [

@@ -45,7 +45,7 @@ impl<R: UserRepository> UserRepository for Counted<R> {
     }
 }
 
-/// What an application writes: it does not know where its users are.
+/// The code of an application, which does not depend on where its users are stored.
 #[both_engines]
 async fn invite(users: &dyn UserRepository, email: &str) -> Result<User> {
     match users.find_by_email(email).await? {

@@ -343,7 +343,7 @@ async fn a_value_of_another_schema_is_an_error_that_names_its_column() {
 
 #[both_engines]
 #[case]
-async fn a_server_that_is_not_there_or_refuses_is_a_connection_error_at_once() {
+async fn a_server_that_is_absent_or_refuses_is_an_immediate_connection_error() {
     let server = PostgresServer::builder().listen_tcp().start().unwrap();
     let hba = server.data_dir().join("pg_hba.conf");
     std::fs::write(

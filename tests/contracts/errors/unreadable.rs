@@ -50,10 +50,10 @@ async fn a_row_that_cannot_be_decoded_is_named_counted_and_listed() {
     let page = Page::new();
     let before = db.pool().unreadable;
     assert_eq!(named(db.users().find(ada).await), row(ada));
-    let told = subscriber::told();
-    let told = told.last().unwrap();
+    let event = subscriber::events();
+    let event = event.last().unwrap();
     for part in ["WARN", "public.users", &ada.to_string(), "\"name\"", "null"] {
-        assert!(told.contains(part), "{told}");
+        assert!(event.contains(part), "{event}");
     }
     assert_eq!(named(db.users().find_many(&[eve]).await), row(eve));
     let (table, _, column) = named(db.users().list(&filter, &page).await);

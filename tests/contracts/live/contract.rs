@@ -12,7 +12,7 @@ use wundr_db::{
 const IS_LISTENING: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'live' AND datname = current_database())";
 const IS_GONE: &str = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'live' AND datname = current_database())";
 
-/// A pool of one connection, somebody who looks on, and settings for a listener whom they can tell from others.
+/// A pool of one connection, an observer, and settings for a listener that the observer can identify.
 #[both_engines]
 async fn database() -> (Db, Observer, Config, TestDatabase) {
     let database = migrated_database().unwrap();
@@ -48,7 +48,7 @@ async fn pending(db: &Db, number: usize) -> (ProjectId, Vec<AnalysisId>) {
 
 type View = HashMap<AnalysisId, LiveAnalysis>;
 
-/// What a reader knows after this event; whether it is the one that says that all is well.
+/// Records an event. Returns `true` if the reader is up to date after it.
 fn note(view: &mut View, event: LiveEvent) -> bool {
     match event {
         LiveEvent::Changed(row) => {
@@ -75,7 +75,7 @@ async fn resumed(live: &mut Live, view: &mut View) {
     }
 }
 
-/// The state and the progress of each analysis, as a reader knows it and as the database does.
+/// The state and the progress of each analysis, as a reader has it and as the database does.
 #[both_engines]
 async fn assert_right(db: &Db, view: &View) {
     let rows = db.analyses();
@@ -89,7 +89,7 @@ async fn assert_right(db: &Db, view: &View) {
     assert_eq!(view.len(), usize::try_from(stored).unwrap());
 }
 
-/// The state, the progress and the findings that are told next.
+/// The state, the progress and the findings of the next event.
 #[both_engines]
 async fn changed(live: &mut Live) -> (AnalysisStatus, i32, i64) {
     match next(live).await {
@@ -128,7 +128,7 @@ async fn what_becomes_of_a_projects_analyses_is_told() {
     assert_eq!(changed(&mut live).await, (AnalysisStatus::Running, 0, 7));
     analyses.progress(id, 40).await.unwrap();
     assert_eq!(changed(&mut live).await, (AnalysisStatus::Running, 40, 7));
-    // Other changes of the row are nobody's business here.
+    // Other changes of the row are no events.
     observer.run("UPDATE analysis.analyses SET results = '{}'");
     let summary = AnalysisSummary::default();
     analyses.complete(id, summary).await.unwrap();
@@ -187,7 +187,7 @@ async fn a_lost_connection_is_told_and_the_view_is_right_again() {
     assert_right(&db, &view).await;
     until(&mut observer, IS_LISTENING).await;
 
-    // From another database: a server keeps nobody from the one that they are in.
+    // From another database: a notification stays in its database.
     let mut outside = Observer::of(&PostgresServer::shared().unwrap().url("postgres"));
     let let_in = |yes: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {yes}", database.name());
     outside.run(&let_in(false));
@@ -360,7 +360,7 @@ async fn a_slow_reader_keeps_little_waiting_and_misses_nothing() {
     assert_right(&db, &view).await;
 }
 
-/// Anybody who may connect to the database can notify.
+/// Any role that may connect to the database can notify.
 #[both_engines]
 #[case]
 async fn a_notification_that_is_made_up_shows_nothing_else_than_what_is_followed() {
@@ -391,13 +391,13 @@ async fn a_notification_that_is_made_up_shows_nothing_else_than_what_is_followed
             "SELECT pg_notify('wundr_analyses', '{{\"id\": \"{id}\", \"project_id\": \"{project}\", \"status\": \"pending\"}}')"
         ));
     }
-    // It was never told, so its end is not.
+    // It was never reported, so its end is not.
     analyses.delete(ended[0]).await.unwrap();
 
     analyses.start(my_ids[0]).await.unwrap();
     let running = (AnalysisStatus::Running, 0, 0);
     assert_eq!(changed(&mut live).await, running);
-    // It is told again, as it is.
+    // It is reported again, as it is.
     while changed(&mut one).await != running {}
     loop {
         match next(&mut all).await {

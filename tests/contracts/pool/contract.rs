@@ -55,7 +55,7 @@ async fn find_in_transaction(db: &Db, id: UserId) -> Result<()> {
         .map(drop)
 }
 
-/// What fails of a transaction, a read and a write, tried five times each.
+/// Returns the errors of a transaction, a read and a write, tried five times each.
 #[both_engines]
 async fn failures(db: &Db, id: UserId) -> Vec<Error> {
     let mut failures = Vec::new();

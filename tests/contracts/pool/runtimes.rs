@@ -263,7 +263,7 @@ fn begun<'f, F: Future + 'f>(future: F) -> std::pin::Pin<Box<dyn Future<Output =
     future
 }
 
-/// Those who wait for a connection are served although others were there before them and are polled no more: when one
+/// Callers that wait for a connection receive one although earlier callers are not polled any more: when one
 /// is given back, and when one is closed.
 #[tokio::test]
 async fn callers_that_are_kept_keep_no_connection_from_others() {

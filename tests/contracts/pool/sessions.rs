@@ -1,4 +1,4 @@
-//! What a caller leaves on a connection that it was lent.
+//! The session of a connection that a caller was lent is restored.
 
 use super::*;
 use crate::observer::Observer;
@@ -79,7 +79,7 @@ const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid()::text AS answer";
 
 const GUEST: &str = "DO $$ BEGIN CREATE ROLE left_guest; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$";
 
-/// What is left is gone for the next caller.
+/// The next caller finds nothing of it.
 #[both_engines]
 async fn nothing_is_left(db: &Db) {
     let (state, process) = (ask(db, STATE).await, ask(db, PROCESS).await);

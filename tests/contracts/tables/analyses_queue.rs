@@ -31,7 +31,7 @@ async fn claimed(db: &Db, worker: &str) -> Claim {
     claim.unwrap()
 }
 
-/// The state and the holder that a lost lease is told.
+/// The state and the holder in the error of a lost lease.
 fn lost(error: Error) -> (String, Option<String>) {
     match error {
         Error::LeaseLost { state, holder, .. } => (state.into_owned(), holder),
@@ -92,7 +92,7 @@ async fn of_many_workers_no_two_get_the_same() {
     let ids = pending(&db, 100).await;
     let (analyses, all) = (&analyses, ids.iter().copied().collect::<HashSet<_>>());
 
-    let claims = all_at_once!(10, async {
+    let claims = all_concurrently!(10, async {
         let mut claims = Vec::new();
         while let Some(claim) = analyses.claim(ANY, "one of ten", MINUTE).await.unwrap() {
             claims.push(claim);
@@ -280,7 +280,7 @@ async fn a_worker_that_waits_for_the_next_one_is_shut_out_too() {
     let in_transaction = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
                           AND state = 'idle in transaction' AND query LIKE '%next%')";
 
-    let (given, ended) = at_once!(
+    let (given, ended) = concurrently!(
         async {
             db.transaction(async |tx| -> wundr_db::Result<Claim> {
                 assert_eq!(tx.analyses().requeue_abandoned(9).await?.len(), 1);

@@ -235,11 +235,11 @@ async fn a_refused_entry_says_why() {
     let logs = db.audit_logs();
     let login = || NewAuditLog::new(AuditAction::Login, "user");
 
-    let nobody = logs
+    let absent = logs
         .create(login().user_id(UserId::new()))
         .await
         .unwrap_err();
-    assert!(matches!(nobody, Error::ForeignKey(_)), "{nobody:?}");
+    assert!(matches!(absent, Error::ForeignKey(_)), "{absent:?}");
     let nowhere = login().organization_id(OrganizationId::new());
     let nowhere = logs.create(nowhere).await.unwrap_err();
     assert!(matches!(nowhere, Error::ForeignKey(_)), "{nowhere:?}");

@@ -1,4 +1,4 @@
-//! Many rows at once, which go by `COPY` from a thousand on.
+//! Many rows in one call, which are copied from a thousand on.
 
 use super::*;
 use std::net::IpAddr;

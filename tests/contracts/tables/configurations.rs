@@ -46,9 +46,9 @@ async fn what_is_created_is_found_in_its_scope() {
         let refusal = settings.create(again).await.unwrap_err();
         assert_eq!(refusal.constraint(), Some("unique_config_scope"));
     }
-    let nobody = ConfigurationId::new();
-    assert!(!settings.exists(nobody).await.unwrap());
-    assert_eq!(settings.find_many(&[nobody]).await.unwrap(), [None]);
+    let absent = ConfigurationId::new();
+    assert!(!settings.exists(absent).await.unwrap());
+    assert_eq!(settings.find_many(&[absent]).await.unwrap(), [None]);
     let other = settings.find_by_name(GLOBAL, ConfigCategory::General, "depth");
     assert_eq!(other.await.unwrap(), None);
 }

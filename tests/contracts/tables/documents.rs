@@ -82,7 +82,7 @@ pub(super) async fn rows(db: &Db) -> Rows {
 const NUMBERS: &str = "1.10, 12345678901234567890123, 51.248178375505404, 179769313486231570000e400, -1e-400, \
                        1.7976931348623157e308";
 
-/// What another client has stored is read, to the last digit and at any depth; what is read is written back as it was; and
+/// A document that another client has stored is read, to the last digit and at any depth; what is read is written back as it was; and
 /// what nests too deep, by whatever way it has become so, is refused with the column's name before anything is sent.
 #[both_engines]
 macro_rules! keeps {

@@ -1,4 +1,4 @@
-//! What holds whatever triggers, defaults and limits a database has.
+//! The guarantees that hold with any triggers, defaults and limits of a database.
 
 use super::*;
 use std::time::Duration;
@@ -145,7 +145,7 @@ async fn claims_fail_under_no_default_isolation() {
         let db = strictly(&database, isolation).await;
         let analyses = db.analyses();
 
-        let claims = all_at_once!(8, async {
+        let claims = all_concurrently!(8, async {
             let mut claims = Vec::new();
             while let Some(claim) = analyses
                 .claim(AnalysisType::ALL, "one of eight", MINUTE)
@@ -162,7 +162,7 @@ async fn claims_fail_under_no_default_isolation() {
         assert_eq!(claims.into_iter().sum::<usize>(), 60);
         Observer::of(&database.url())
             .run("UPDATE analysis.analysis_leases SET expires_at = now() - INTERVAL '1 second'");
-        let requeued = all_at_once!(4, async {
+        let requeued = all_concurrently!(4, async {
             analyses.requeue_abandoned(3).await.unwrap().len()
         });
         let mut requeued = requeued.into_iter().sum::<usize>();
@@ -183,7 +183,7 @@ async fn a_step_fails_under_no_default_isolation_because_of_another() {
     let id = analysis(&relaxed).await.id;
     relaxed.analyses().start(id).await.unwrap();
     let db = strictly(&database, "serializable").await;
-    let progress = all_at_once!(8, async {
+    let progress = all_concurrently!(8, async {
         db.analyses().progress(id, 50).await.map(|row| row.progress)
     });
     for progress in progress {

@@ -42,7 +42,7 @@ fn row_of(error: Error) -> (&'static str, usize, Error) {
     }
 }
 
-/// How many rows an analysis has in each table.
+/// Returns the number of rows that an analysis has in each table.
 #[both_engines]
 async fn stored(db: &Db, id: AnalysisId) -> [i64; 6] {
     let analysis = db.analyses().exists(id).await.unwrap();
@@ -376,16 +376,16 @@ async fn no_more_than_two_chunks_are_read_ahead_and_progress_is_told() {
         issue(id, number)
     });
     let metric = NewAnalysisMetric::new(id, "lines", MetricCategory::Complexity);
-    let mut told = Vec::new();
-    let tell = |counts: &IngestCounts| {
+    let mut reported = Vec::new();
+    let report = |counts: &IngestCounts| {
         written.store(counts.issues, Ordering::Relaxed);
-        told.push(counts.total());
+        reported.push(counts.total());
     };
 
     let ingest = db.analyses().ingest(new).metrics([metric]).issues(issues);
-    let ingested = ingest.on_progress(tell).run().await.unwrap();
+    let ingested = ingest.on_progress(report).run().await.unwrap();
 
-    assert_eq!(told, [10_000, 20_000, 30_000, 35_000, 35_001]);
+    assert_eq!(reported, [10_000, 20_000, 30_000, 35_000, 35_001]);
     assert_eq!(ingested.counts.total(), 35_001);
     let most_ahead = most_ahead.into_inner();
     assert!((10_000..=20_000).contains(&most_ahead), "{most_ahead}");

@@ -23,11 +23,11 @@ async fn what_is_created_is_found() {
         (&slack.configuration, &slack.credentials),
         (&json!({}).into(), &None)
     );
-    let nobody = IntegrationId::new();
-    let answers = integrations.find_many(&[nobody, slack.id]).await.unwrap();
+    let absent = IntegrationId::new();
+    let answers = integrations.find_many(&[absent, slack.id]).await.unwrap();
     assert_eq!(answers, [None, Some(slack.clone())]);
     assert!(integrations.exists(slack.id).await.unwrap());
-    assert!(!integrations.exists(nobody).await.unwrap());
+    assert!(!integrations.exists(absent).await.unwrap());
     assert_eq!(integrations.find(slack.id).await.unwrap(), Some(slack));
     let orphan = NewIntegration::new(IntegrationType::Jira, "x", maker.id)
         .organization_id(OrganizationId::new());
@@ -114,9 +114,9 @@ async fn only_a_synchronization_that_has_ended_sets_its_time() {
     assert!(success.last_sync_at > failed.last_sync_at);
     let reset = record(SyncStatus::Never).await;
     assert_eq!(reset.last_sync_at, success.last_sync_at);
-    let nobody = IntegrationId::new();
+    let absent = IntegrationId::new();
     assert!(matches!(
-        integrations.record_sync(nobody, SyncStatus::Failed).await,
+        integrations.record_sync(absent, SyncStatus::Failed).await,
         Err(Error::NotFound {
             what: "Integration"
         })

@@ -29,9 +29,9 @@ async fn what_is_created_is_found() {
     );
     assert_eq!(organizations.find_by_slug("LAB").await.unwrap(), None);
     assert!(organizations.exists(lab.id).await.unwrap());
-    let nobody = OrganizationId::new();
-    assert!(!organizations.exists(nobody).await.unwrap());
-    let answers = organizations.find_many(&[nobody, lab.id]).await.unwrap();
+    let absent = OrganizationId::new();
+    assert!(!organizations.exists(absent).await.unwrap());
+    let answers = organizations.find_many(&[absent, lab.id]).await.unwrap();
     assert_eq!(answers, [None, Some(lab)]);
 
     let taken = organizations
@@ -177,11 +177,11 @@ async fn changes_touch_what_they_name() {
             Err(Error::InvalidInput { field, .. }) if field == "settings"
         ));
     }
-    let nobody = OrganizationId::new();
+    let absent = OrganizationId::new();
     for refusal in [
-        organizations.merge_settings(nobody, json!({}).into()).await,
+        organizations.merge_settings(absent, json!({}).into()).await,
         organizations
-            .change_plan(nobody, SubscriptionPlan::Free)
+            .change_plan(absent, SubscriptionPlan::Free)
             .await,
     ] {
         assert!(matches!(

@@ -45,8 +45,8 @@ async fn what_is_created_is_found() {
     );
     assert_eq!(members.find(first.id).await.unwrap(), Some(first.clone()));
     assert!(members.exists(first.id).await.unwrap());
-    let nobody = ProjectMemberId::new();
-    let answers = members.find_many(&[nobody, first.id]).await.unwrap();
+    let absent = ProjectMemberId::new();
+    let answers = members.find_many(&[absent, first.id]).await.unwrap();
     assert_eq!(answers, [None, Some(first.clone())]);
     assert_eq!(
         members.role_of(flask, bob).await.unwrap(),
@@ -196,7 +196,7 @@ async fn an_owner_who_leaves_waits_until_it_is_known_who_stays() {
 
 #[both_engines]
 #[case]
-async fn of_two_owners_who_leave_at_once_one_stays() {
+async fn one_of_two_owners_that_leave_concurrently_stays() {
     let (db, _database) = database().await;
     let members = db.project_members();
     for round in 0..40 {
@@ -205,9 +205,9 @@ async fn of_two_owners_who_leave_at_once_one_stays() {
         let lesser = NewProjectMember::new(flask, bob, ProjectRole::Contributor);
 
         let (first, second) = if round % 2 == 0 {
-            at_once!(members.remove(flask, ada), members.remove(flask, bob))
+            concurrently!(members.remove(flask, ada), members.remove(flask, bob))
         } else {
-            let (first, second) = at_once!(
+            let (first, second) = concurrently!(
                 members.change_role(flask, ada, ProjectRole::Contributor),
                 members.upsert(lesser)
             );
@@ -225,7 +225,7 @@ async fn of_two_owners_who_leave_at_once_one_stays() {
 
 #[both_engines]
 #[case]
-async fn owners_who_leave_at_once_do_not_hinder_each_other_while_a_third_stays() {
+async fn owners_that_leave_concurrently_do_not_block_each_other_while_a_third_stays() {
     let (db, _database) = database().await;
     let members = db.project_members();
     for round in 0..60 {
@@ -234,7 +234,8 @@ async fn owners_who_leave_at_once_do_not_hinder_each_other_while_a_third_stays()
         join(&db, flask, ProjectRole::Owner).await;
         let lesser = |user| NewProjectMember::new(flask, user, ProjectRole::Contributor);
 
-        let (first, second) = at_once!(members.upsert(lesser(bob)), members.upsert(lesser(ada)));
+        let (first, second) =
+            concurrently!(members.upsert(lesser(bob)), members.upsert(lesser(ada)));
 
         for changed in [first, second] {
             assert_eq!(

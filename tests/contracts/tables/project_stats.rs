@@ -156,8 +156,8 @@ async fn many_projects_have_the_numbers_that_each_has_alone() {
         assert_eq!(of_many, &stats.find(id).await.unwrap());
         assert_eq!(of_many.is_none(), id == archived);
     }
-    let nobody = || iter::repeat_with(ProjectId::new).take(100);
-    let more: Vec<_> = nobody().chain(ids).chain(nobody()).collect();
+    let absent = || iter::repeat_with(ProjectId::new).take(100);
+    let more: Vec<_> = absent().chain(ids).chain(absent()).collect();
     let of_more = stats.find_many(&more).await.unwrap();
     let (before, of_more) = of_more.split_at(100);
     let (of_ids, behind) = of_more.split_at(many.len());

@@ -32,9 +32,9 @@ async fn what_is_created_is_found() {
     );
     assert_eq!(projects.find(flask.id).await.unwrap(), Some(flask.clone()));
     assert!(projects.exists(flask.id).await.unwrap());
-    let nobody = ProjectId::new();
-    assert!(!projects.exists(nobody).await.unwrap());
-    let answers = projects.find_many(&[nobody, flask.id]).await.unwrap();
+    let absent = ProjectId::new();
+    assert!(!projects.exists(absent).await.unwrap());
+    let answers = projects.find_many(&[absent, flask.id]).await.unwrap();
     assert_eq!(answers, [None, Some(flask.clone())]);
 
     let fork = NewProject {
@@ -122,7 +122,7 @@ async fn a_user_sees_no_more_than_is_visible() {
         readers.push((reader, names));
     }
     let (stranger, guest) = (user(&db).await.id, user(&db).await.id);
-    // The owner of another organization is a stranger here; a project of no organization is nobody else's.
+    // The owner of another organization has no access here; a project of no organization has no other owner.
     let elsewhere = NewOrganizationMember::new(
         organization(&db).await.id,
         stranger,

@@ -54,7 +54,7 @@ async fn refresh(sessions: &Sessions, opened: &OpenSession) -> Refreshed {
     sessions.refresh(token, &client()).await.unwrap()
 }
 
-/// What the audit log has of a user: the action, the kind of resource, the resource.
+/// The entries of the audit log about a user: the action, the kind of resource, the resource.
 #[both_engines]
 async fn recorded(db: &Db, user: UserId) -> Vec<(AuditAction, String, Option<uuid::Uuid>)> {
     let filter = AuditLogFilter::new().user_id(user);
@@ -178,7 +178,7 @@ async fn a_refresh_keeps_within_the_absolute_end() {
     let sessions = Sessions::new(&db, keys(), policy).unwrap();
     let first = opened(&sessions, ada.id).await;
     let second = refreshed(&sessions, &first).await;
-    // Not later than the first's end, although a refresh lifetime begins anew.
+    // Not later than the first's end, although a refresh lifetime starts again.
     let more = second.session.expires_at - first.session.expires_at;
     assert!(more <= TimeDelta::milliseconds(1), "{more}");
     execute(
@@ -291,9 +291,9 @@ macro_rules! both_held_up {
                  WHERE datname = pg_catalog.current_database() AND state = 'idle in transaction' \
                  AND query LIKE 'SELECT FROM public.user_sessions FOR UPDATE%')";
             until(&$database, locked).await;
-            at_once!($first, $second)
+            concurrently!($first, $second)
         };
-        let (locked, outcomes) = at_once!(lock(), calls());
+        let (locked, outcomes) = concurrently!(lock(), calls());
         locked.unwrap();
         outcomes
     }};
@@ -358,7 +358,7 @@ async fn any_number_of_refreshes_leaves_at_most_one_pair_of_tokens() {
     let sessions = sessions_of!(db);
     for _ in 0..5 {
         let first = opened(&sessions, ada.id).await;
-        let outcomes = all_at_once!(6, refresh(&sessions, &first));
+        let outcomes = all_concurrently!(6, refresh(&sessions, &first));
         let mut valid = 0;
         for outcome in &outcomes {
             match outcome {
@@ -482,7 +482,7 @@ async fn no_session_is_opened_beside_a_deactivation() {
         until(&database, updated).await;
         sessions.open(ada, &client()).await
     };
-    let (deactivated, login) = at_once!(deactivation(), login());
+    let (deactivated, login) = concurrently!(deactivation(), login());
     deactivated.unwrap();
     assert_eq!(login.unwrap(), None);
     db.users().set_active(ada, true).await.unwrap();

@@ -212,7 +212,7 @@ async fn what_the_states_do_not_allow_is_refused_by_their_names() {
 /// The second statement begins before the first is committed, and waits for it.
 #[both_engines]
 #[case]
-async fn of_two_steps_that_end_at_once_the_second_completes_the_session() {
+async fn the_second_of_two_steps_that_end_concurrently_completes_the_session() {
     let (db, database) = database().await;
     let (session, ids) = started(&db, 2).await;
     for id in &ids {
@@ -221,7 +221,7 @@ async fn of_two_steps_that_end_at_once_the_second_completes_the_session() {
     let in_transaction = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
                           AND state = 'idle in transaction' AND query LIKE '%taken%')";
 
-    let (first, second) = at_once!(
+    let (first, second) = concurrently!(
         async {
             db.transaction(async |tx| -> wundr_db::Result<()> {
                 tx.setup_steps().complete(ids[0]).await?;
@@ -248,7 +248,7 @@ async fn of_many_that_complete_the_same_step_one_does() {
     let (session, ids) = started(&db, 1).await;
     db.setup_steps().start(ids[0]).await.unwrap();
     let (steps, id) = (&db.setup_steps(), ids[0]);
-    let outcomes = all_at_once!(8, steps.complete(id));
+    let outcomes = all_concurrently!(8, steps.complete(id));
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert_eq!(state(&now(&db, session).await), ("completed", 100, None));
 }

@@ -28,9 +28,9 @@ async fn what_is_created_is_found() {
     assert!(!web.is_featured);
     assert_eq!(profiles.find(web.id).await.unwrap(), Some(web.clone()));
     assert!(profiles.exists(web.id).await.unwrap());
-    let nobody = SetupProfileId::new();
-    assert!(!profiles.exists(nobody).await.unwrap());
-    let answers = profiles.find_many(&[nobody, web.id]).await.unwrap();
+    let absent = SetupProfileId::new();
+    assert!(!profiles.exists(absent).await.unwrap());
+    let answers = profiles.find_many(&[absent, web.id]).await.unwrap();
     assert_eq!(answers, [None, Some(web)]);
 
     let orphan = NewSetupProfile::new("Web", SetupCategory::Frontend, UserId::new());

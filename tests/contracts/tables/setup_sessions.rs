@@ -32,8 +32,8 @@ async fn what_is_created_is_found() {
         (&session.configuration, &session.logs),
         (&json!({}).into(), &json!([]).into())
     );
-    let nobody = SetupSessionId::new();
-    let answers = sessions.find_many(&[nobody, session.id]).await.unwrap();
+    let absent = SetupSessionId::new();
+    let answers = sessions.find_many(&[absent, session.id]).await.unwrap();
     assert_eq!(answers, [None, Some(session.clone())]);
     assert!(sessions.exists(session.id).await.unwrap());
     assert_eq!(sessions.find(session.id).await.unwrap(), Some(session));

@@ -32,11 +32,11 @@ async fn what_is_created_is_found() {
         (step.status, step.tool_name.as_deref()),
         (StepStatus::Pending, Some("node"))
     );
-    let nobody = SetupStepId::new();
-    let answers = steps.find_many(&[nobody, step.id]).await.unwrap();
+    let absent = SetupStepId::new();
+    let answers = steps.find_many(&[absent, step.id]).await.unwrap();
     assert_eq!(answers, [None, Some(step.clone())]);
     assert!(steps.exists(step.id).await.unwrap());
-    assert!(!steps.exists(nobody).await.unwrap());
+    assert!(!steps.exists(absent).await.unwrap());
     assert_eq!(steps.find(step.id).await.unwrap(), Some(step));
     let orphan = NewSetupStep::new(SetupSessionId::new(), "x", 1);
     assert!(matches!(

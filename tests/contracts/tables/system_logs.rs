@@ -115,8 +115,8 @@ async fn a_refused_line_says_why() {
     let logs = db.system_logs();
     let line = |service: &str| NewSystemLog::new(LogLevel::Info, service, "started");
 
-    let nobody = logs.create(line("api").user_id(UserId::new())).await;
-    assert!(matches!(nobody, Err(Error::ForeignKey(_))), "{nobody:?}");
+    let absent = logs.create(line("api").user_id(UserId::new())).await;
+    assert!(matches!(absent, Err(Error::ForeignKey(_))), "{absent:?}");
     assert!(matches!(
         logs.create(line(&"x".repeat(101))).await,
         Err(Error::InvalidInput { field, .. }) if field == "service"

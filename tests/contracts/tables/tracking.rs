@@ -33,34 +33,34 @@ async fn analyzed(
     (analysis, issues.iter().map(|issue| issue.id).collect())
 }
 
-/// What the tracking says, by the places of the issues in the two lists: `1=1` unchanged, `1>2` moved, `+0` new, `-3`
+/// Returns the outcome of the tracking, by the places of the issues in the two lists: `1=1` unchanged, `1>2` moved, `+0` new, `-3`
 /// fixed.
-fn told(tracking: &Tracking, base: &[AnalysisIssueId], new: &[AnalysisIssueId]) -> Vec<String> {
+fn outcome(tracking: &Tracking, base: &[AnalysisIssueId], new: &[AnalysisIssueId]) -> Vec<String> {
     let place = |ids: &[AnalysisIssueId], id| ids.iter().position(|of| *of == id).unwrap();
     let pairs = [(&tracking.unchanged, '='), (&tracking.moved, '>')];
     let pairs = pairs
         .into_iter()
         .flat_map(|(pairs, sign)| pairs.iter().map(move |pair| (pair, sign)));
-    let mut told: Vec<_> = pairs
+    let mut outcome: Vec<_> = pairs
         .map(|(pair, sign)| format!("{}{sign}{}", place(base, pair.base), place(new, pair.new)))
         .collect();
-    told.extend(
+    outcome.extend(
         tracking
             .new
             .iter()
             .map(|id| format!("+{}", place(new, *id))),
     );
-    told.extend(
+    outcome.extend(
         tracking
             .fixed
             .iter()
             .map(|id| format!("-{}", place(base, *id))),
     );
-    told.sort();
-    told
+    outcome.sort();
+    outcome
 }
 
-/// What became of the first list in the second, twice: the second time nothing is different.
+/// Tracks the first list in the second, twice: the second time nothing is different.
 #[both_engines]
 async fn became(db: &Db, before: &[Seen], after: &[Seen]) -> Vec<String> {
     let project = project(db).await.id;
@@ -69,7 +69,7 @@ async fn became(db: &Db, before: &[Seen], after: &[Seen]) -> Vec<String> {
     let first = db.analysis_issues().track(base, new).await.unwrap();
     let second = db.analysis_issues().track(base, new).await.unwrap();
     assert_eq!(first, second);
-    told(&first, &of_base, &of_new)
+    outcome(&first, &of_base, &of_new)
 }
 
 #[both_engines]
@@ -289,7 +289,7 @@ async fn verdicts_carry_over_and_resolved_findings_are_open_again() {
     assert_eq!(std::mem::replace(&mut again.carried_over, 2), 0);
     assert_eq!(again, tracking);
     assert_eq!(rows(&db, &of_new).await, after);
-    // The third analysis hears of it from the second.
+    // The third analysis receives it from the second.
     let project = db.analyses().find(new).await.unwrap().unwrap().project_id;
     let (third, of_third) = analyzed(&db, project, FOUR).await;
     assert_eq!(issues.track(new, third).await.unwrap().carried_over, 2);
@@ -371,7 +371,7 @@ async fn calls_at_the_same_time_carry_each_verdict_over_once() {
     let issues = db.analysis_issues();
     for _ in 0..5 {
         let (base, of_base, new, of_new) = judged(&db).await;
-        let (one, other) = at_once!(issues.track(base, new), issues.track(base, new));
+        let (one, other) = concurrently!(issues.track(base, new), issues.track(base, new));
         let (one, other) = (one.unwrap(), other.unwrap());
         assert_eq!(one.carried_over + other.carried_over, 2);
         assert_eq!(one.unchanged, other.unchanged);

@@ -27,8 +27,8 @@ async fn what_is_created_is_found() {
 
     assert_eq!(sessions.find(first.id).await.unwrap(), Some(first.clone()));
     assert!(sessions.exists(first.id).await.unwrap());
-    let nobody = UserSessionId::new();
-    let answers = sessions.find_many(&[nobody, second.id]).await.unwrap();
+    let absent = UserSessionId::new();
+    let answers = sessions.find_many(&[absent, second.id]).await.unwrap();
     assert_eq!(answers, [None, Some(second.clone())]);
     let refreshed = sessions
         .find_by_refresh_token_hash("refresh")
@@ -168,7 +168,7 @@ async fn expired_sessions_are_deleted_in_batches() {
         .map(|row| row.token_hash.as_str())
         .collect();
     assert_eq!(hashes, ["3", "2", "1", "6", "7"]);
-    let (first, second) = at_once!(sessions.delete_expired(2), sessions.delete_expired(2));
+    let (first, second) = concurrently!(sessions.delete_expired(2), sessions.delete_expired(2));
     assert_eq!(first.unwrap() + second.unwrap(), 3);
     assert_eq!(sessions.delete_expired(u32::MAX).await.unwrap(), 0);
     assert_eq!(sessions.count(&UserSessionFilter::new()).await.unwrap(), 2);

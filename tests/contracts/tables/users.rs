@@ -24,10 +24,10 @@ async fn what_is_created_is_found() {
     );
     assert!(users.exists(ada.id).await.unwrap());
 
-    let nobody = UserId::new();
-    assert_eq!(users.find(nobody).await.unwrap(), None);
-    assert!(!users.exists(nobody).await.unwrap());
-    let answers = users.find_many(&[nobody, ada.id, ada.id]).await.unwrap();
+    let absent = UserId::new();
+    assert_eq!(users.find(absent).await.unwrap(), None);
+    assert!(!users.exists(absent).await.unwrap());
+    let answers = users.find_many(&[absent, ada.id, ada.id]).await.unwrap();
     assert_eq!(answers, [None, Some(ada.clone()), Some(ada)]);
 }
 

@@ -24,7 +24,7 @@ async fn ask(tx: &mut Tx, expression: &str) -> Result<String> {
     Ok(answer.answer)
 }
 
-/// Whether an error says that the transaction was undone since a part of it had failed.
+/// Checks whether an error is that of a transaction which was undone because a part of it had failed.
 fn is_undone(error: &Error) -> bool {
     matches!(error, Error::Other { sqlstate: Some(state), .. } if state.as_str() == "25P02")
 }

@@ -150,7 +150,7 @@ fn what_is_acknowledged_survives_the_server_in_the_blocking_engine() {
 
 const IDLE_CONNECTIONS: u32 = 3;
 
-/// Ends every session but the observer's, and tells how many.
+/// Ends every session but the observer's, and returns their number.
 fn end_sessions(observer: &mut Observer) -> u32 {
     let ended = observer.ask(
         "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity \
@@ -203,7 +203,7 @@ async fn an_ended_session_is_noticed_before_it_is_used_in_the_async_engine() {
     let database = wundr_db::testing::migrated_database().unwrap();
     let db = Db::connect_to(&database.url()).await.unwrap();
     assert_eq!(end_sessions(&mut Observer::of(&database.url())), 1);
-    // With the answers to this one the runtime hears of that end.
+    // With the response to this one the runtime receives that end.
     Db::connect_to(&database.url()).await.unwrap();
     assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
 }

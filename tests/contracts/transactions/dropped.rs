@@ -203,7 +203,7 @@ async fn a_statement_dropped_inside_a_transaction_forbids_the_commit() {
     let (db, mut observer, _database) = database(1).await;
     db.users().create(user("taken")).await.unwrap();
 
-    // Sent, refused by the server, and heard by nobody: COMMIT alone would report success and store nothing.
+    // Sent, refused by the server, and not observed: COMMIT alone would report success and store nothing.
     let outcome = db
         .transaction(async |tx| -> Result<_> {
             tx.users().create(user("ada")).await?;
@@ -392,7 +392,7 @@ async fn an_ingest_dropped_at_any_await_is_whole_or_forbids_the_commit() {
 async fn a_page_with_its_total_dropped_at_any_await_leaves_a_clean_connection() {
     let (db, mut observer, _database) = database(1).await;
     let (everyone, page) = (UserFilter::new(), Page::new().with_total());
-    // Once with its statements still to be prepared, then with both of them on their way at once.
+    // Once with its statements still to be prepared, then with both of them sent together.
     for times in 0..MANY {
         let users = db.users();
         let outcome = polled(times, users.list(&everyone, &page)).await;
@@ -413,8 +413,8 @@ async fn a_dropped_page_with_its_total_ends_in_the_server() {
     let (everyone, page) = (UserFilter::new(), Page::new().with_total());
     // With its statements prepared, both of them are on their way when one has to wait.
     for _ in 0..2 {
-        let nobody = db.users().list(&everyone, &page).await;
-        assert_eq!(nobody.unwrap().total, Some(0));
+        let absent = db.users().list(&everyone, &page).await;
+        assert_eq!(absent.unwrap().total, Some(0));
     }
     let mut lock = Observer::of(&database.url());
     lock.run("BEGIN; LOCK TABLE public.users IN ACCESS EXCLUSIVE MODE");

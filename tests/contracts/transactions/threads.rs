@@ -1,4 +1,4 @@
-//! What only threads do.
+//! Transactions that several threads use.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;

@@ -382,7 +382,7 @@ async fn a_server_that_falls_silent_ends_the_wait_for_the_lock() {
 
 #[both_engines]
 #[case]
-async fn migrations_begin_anew_on_another_connection() {
+async fn migrations_start_again_on_another_connection() {
     let server = PostgresServer::shared().unwrap();
     let database = server.create_database().unwrap();
     let proxy = Proxy::start(server).unwrap();
@@ -457,7 +457,7 @@ async fn a_claim_after_a_failover_has_a_greater_fence() {
     let minute = std::time::Duration::from_secs(60);
     pair.wait_for_catch_up().unwrap();
     pair.cut_replication().unwrap();
-    // More than the 32 numbers by which a standby knows a sequence ahead.
+    // More than the 32 numbers by which a sequence is ahead on a standby.
     let mut lost = Vec::new();
     for _ in 0..40 {
         let claim = db

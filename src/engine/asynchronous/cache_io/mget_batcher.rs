@@ -79,7 +79,7 @@ impl MgetBatcher {
         }
     }
 
-    /// Waits for a task's reply. A task sends the command at once, or after the one that it waits for.
+    /// Waits for a task's reply. A task sends the command immediately, or after the one that it waits for.
     async fn wait(
         &self,
         reply: oneshot::Receiver<RedisResult<MgetReply>>,

@@ -40,7 +40,7 @@ struct Names {
     names: String,
 }
 
-/// What the pool's connection answers to a question about itself.
+/// Returns the value of an expression on the pool's connection.
 #[both_engines]
 async fn ask(db: &Db, question: &str) -> String {
     let question = cacheable(diesel::sql_query(question));
@@ -60,9 +60,9 @@ async fn prepared_statements(db: &Db) -> String {
     ask(db, names).await
 }
 
-/// Calls a hundred times. After the first few, each call takes so many turns, and nothing is prepared.
+/// Calls a hundred times. After the first few, each call takes so many round trips, and nothing is prepared.
 #[both_engines]
-async fn costs(ledger: &Ledger, turns: usize, name: &str, call: Call<'_>) {
+async fn costs(ledger: &Ledger, round_trips: usize, name: &str, call: Call<'_>) {
     repeat(FIRST_CALLS, call).await;
     let before = prepared_statements(&ledger.db).await;
     let traffic = ledger.wire.traffic();
@@ -70,22 +70,23 @@ async fn costs(ledger: &Ledger, turns: usize, name: &str, call: Call<'_>) {
     repeat(counted, call).await;
     let spent = ledger.wire.traffic().since(traffic);
     let kept = before == prepared_statements(&ledger.db).await;
-    if spent.turns != turns * counted || spent.parses > 0 || !kept {
-        let turns = turns * counted;
-        let finding =
-            format!("{name}: {counted} calls, {turns} turns expected, {spent:?}, kept: {kept}");
+    if spent.round_trips != round_trips * counted || spent.parses > 0 || !kept {
+        let round_trips = round_trips * counted;
+        let finding = format!(
+            "{name}: {counted} calls, {round_trips} round trips expected, {spent:?}, kept: {kept}"
+        );
         ledger.findings.lock().unwrap().push(finding);
     }
 }
 
 #[both_engines]
 macro_rules! costs {
-    ($ledger:ident, $turns:expr, $call:expr) => {
-        costs(&$ledger, $turns, stringify!($call), call!($call)).await
+    ($ledger:ident, $round_trips:expr, $call:expr) => {
+        costs(&$ledger, $round_trips, stringify!($call), call!($call)).await
     };
 }
 
-/// What every repository has; `$none` is a filter that matches nothing, `$new` a new row, `$orders` the orders of its
+/// The methods of every repository; `$none` is a filter that matches nothing, `$new` a new row, `$orders` the orders of its
 /// lists.
 #[both_engines]
 macro_rules! every_repository {
@@ -119,8 +120,8 @@ macro_rules! every_repository {
             costs!($ledger, 1, rows.list(&filter, &Page::new()));
             costs!($ledger, 1, rows.count(&filter));
         )*
-        let all_at_once = $filter::new()$(.$shape($value))*;
-        costs!($ledger, 1, rows.list(&all_at_once, &Page::new()));
+        let with_every_condition = $filter::new()$(.$shape($value))*;
+        costs!($ledger, 1, rows.list(&with_every_condition, &Page::new()));
         id
     }};
 }
@@ -144,13 +145,13 @@ macro_rules! lists_of_parents {
     }};
 }
 
-/// What every repository has whose rows can be changed and deleted.
+/// The methods of every repository whose rows can be changed and deleted.
 #[both_engines]
 macro_rules! every_writable_repository {
-    ($ledger:ident, $rows:ident, $id:ident, $changes:expr, $nothing:expr, $nobody:expr) => {{
+    ($ledger:ident, $rows:ident, $id:ident, $changes:expr, $nothing:expr, $absent:expr) => {{
         let rows = $ledger.db.$rows();
         costs!($ledger, 1, rows.update($id, $changes));
-        costs!($ledger, 1, rows.delete($nobody));
+        costs!($ledger, 1, rows.delete($absent));
         costs!($ledger, 1, rows.delete_many(&$nothing));
     }};
 }

@@ -1,4 +1,4 @@
-//! Statements of one transaction that are waited for at once. Whoever waits reads for all who wait.
+//! Concurrent statements of one transaction. Each waiter reads for all waiters.
 
 use super::dropped::polled;
 use super::*;
@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-/// Longer than any of this takes, unless somebody is never woken.
+/// Longer than any of this takes, unless a waiter is never woken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn users(tx: &Tx, number: usize) -> Result<Vec<UserId>> {
@@ -75,10 +75,10 @@ async fn whoever_is_never_polled_again_leaves_nobody_waiting() {
         let woken = poll_fn(|context| {
             let waiting = waiting.as_mut().poll(context);
             polls += 1;
-            // The last one that has begun to wait, with nobody to poll it again.
+            // The last one that has begun to wait is not polled again.
             if polls <= 2 {
-                let mut nobody = Context::from_waker(Waker::noop());
-                assert!(neglected.as_mut().poll(&mut nobody).is_pending());
+                let mut unpolled = Context::from_waker(Waker::noop());
+                assert!(neglected.as_mut().poll(&mut unpolled).is_pending());
             }
             waiting
         });
@@ -106,8 +106,8 @@ fn many_threads_wait_on_one_connection() {
             thread::scope(|scope| {
                 for n in 0..4_usize {
                     scope.spawn(move || {
-                        for turn in 0..500 {
-                            let id = ids[(n * 5 + turn) % ids.len()];
+                        for pass in 0..500 {
+                            let id = ids[(n * 5 + pass) % ids.len()];
                             let users = tx.users();
                             // Nothing comes after it in a round that would wake the last one by chance.
                             round.wait();
@@ -140,7 +140,7 @@ fn many_threads_wait_on_one_connection() {
 fn a_task_that_has_had_its_share_gives_way() {
     let (done, is_done) = mpsc::channel();
     thread::spawn(move || {
-        // Its scheduler is not told that somebody gives way here, so that he has to be woken at once.
+        // Its scheduler is not informed that a waiter parks here, so that the next one must be woken immediately.
         Runtime::new().unwrap().block_on(async {
             let (db, _observer, _database) = database(1).await;
             db.transaction(async |tx| -> Result<()> {
@@ -174,22 +174,22 @@ async fn others_have_their_turns_while_an_iterator_is_read() {
     let owner = db.users().create(owner).await.unwrap().id;
     let project = NewProject::new("p", owner);
     let project = db.projects().create(project).await.unwrap().id;
-    let turns = Arc::new(AtomicUsize::new(0));
+    let passes = Arc::new(AtomicUsize::new(0));
     let other = tokio::spawn({
-        let turns = Arc::clone(&turns);
+        let passes = Arc::clone(&passes);
         async move {
             loop {
-                turns.fetch_add(1, Ordering::Relaxed);
+                passes.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
             }
         }
     });
-    let mut turns_at = Vec::new();
+    let mut passes_at = Vec::new();
 
     let new = NewAnalysis::new(project, AnalysisType::Quality, owner);
     let id = new.id;
     let issues = (0..ROWS).map(|number| {
-        turns_at.push(AtomicUsize::load(&turns, Ordering::Relaxed));
+        passes_at.push(AtomicUsize::load(&passes, Ordering::Relaxed));
         let (kind, severity) = (IssueType::Maintainability, IssueSeverity::Low);
         NewAnalysisIssue::new(id, kind, severity, number.to_string(), "a.rs")
     });
@@ -198,6 +198,6 @@ async fn others_have_their_turns_while_an_iterator_is_read() {
 
     other.abort();
     assert_eq!(ingested.counts.issues, ROWS);
-    let between = turns_at[ROWS - 1] - turns_at[0];
-    assert!(between >= ROWS / 200, "{between} turns");
+    let between = passes_at[ROWS - 1] - passes_at[0];
+    assert!(between >= ROWS / 200, "{between} passes");
 }

@@ -19,7 +19,7 @@ async fn the_shards_of_a_write_are_asked_at_once() {
     turnstile.group(SHARDS.into());
     pair.one.users().create_many(&users()).await.unwrap();
     assert_eq!(turnstile.sent(), 2 * usize::from(SHARDS));
-    // Of what is written like this nobody knows what it touches: both begin anew.
+    // The write set of such a write is unknown: both begin a new generation.
     let generations = pair.one.metrics().generations;
     turnstile.group(SHARDS.into());
     execute(&pair.one, "UPDATE public.users SET name = 'Eve'").await;
