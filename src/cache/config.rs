@@ -240,7 +240,7 @@ impl CacheConfig {
     /// the begin of its read. A read may then return a value that is older than an acknowledged write by up to `staleness`.
     /// Effective settings are not
     /// assembled from such values, which were read at different moments. A write of this process removes the entries that it
-    /// touches. Sessions are not kept. Default: off. `staleness` must be between 1 ms and 24 days.
+    /// touches. Sessions are not kept, and `Sessions::authenticate` reads neither session nor user from it. Default: off. `staleness` must be between 1 ms and 24 days.
     pub fn near(mut self, entries: u64, staleness: Duration) -> Self {
         self.near = Some(Near { entries, staleness });
         self

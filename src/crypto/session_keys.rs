@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::tokens::{self, Purpose};
-use crate::{Error, Result};
+use super::tokens::{self, Parts, Purpose};
+use crate::{Error, Result, UserId};
 
 /// The length of SHA-256's blocks, to which HMAC pads its key with zeros.
 const BLOCK: usize = 64;
@@ -56,6 +56,7 @@ pub(crate) struct NewToken {
 pub(crate) struct Presented {
     pub(crate) hash: String,
     pub(crate) end: DateTime<Utc>,
+    pub(crate) user_id: UserId,
 }
 
 impl SessionKeys {
@@ -86,8 +87,14 @@ impl SessionKeys {
     }
 
     /// Returns a new token under the active key.
-    pub(crate) fn create(&self, purpose: Purpose, end: DateTime<Utc>) -> Result<NewToken> {
-        let text = tokens::create(purpose, self.active, end)?;
+    pub(crate) fn create(
+        &self,
+        purpose: Purpose,
+        user_id: UserId,
+        end: DateTime<Utc>,
+    ) -> Result<NewToken> {
+        let key = self.active;
+        let text = tokens::create(purpose, Parts { key, end, user_id })?;
         let hash = self.hash(self.active, &text);
         let hash = hash.ok_or_else(|| Error::invalid("active", "is not among the keys"))?;
         Ok(NewToken { text, hash })
@@ -100,6 +107,7 @@ impl SessionKeys {
         Some(Presented {
             hash: self.hash(parts.key, text)?,
             end: parts.end,
+            user_id: parts.user_id,
         })
     }
 
@@ -142,10 +150,15 @@ mod tests {
     use chrono::{DateTime, Utc};
 
     use super::SessionKeys;
+    use crate::UserId;
     use crate::crypto::tokens::Purpose;
 
     fn end() -> DateTime<Utc> {
         DateTime::from_timestamp(1_790_000_000, 0).unwrap()
+    }
+
+    fn ada() -> UserId {
+        uuid::Uuid::from_u128(1).into()
     }
 
     /// RFC 4231, test case 1, with the key padded to 32 bytes as HMAC does.
@@ -164,17 +177,17 @@ mod tests {
     #[test]
     fn a_token_is_read_under_its_own_key_alone() {
         let old = SessionKeys::new(1, [1; 32]);
-        let token = old.create(Purpose::Session, end()).unwrap();
+        let token = old.create(Purpose::Session, ada(), end()).unwrap();
         let read = |keys: &SessionKeys| keys.read(Purpose::Session, &token.text);
         let found = read(&old).unwrap();
         assert_eq!(
-            (found.hash.as_str(), found.end),
-            (token.hash.as_str(), end())
+            (found.hash.as_str(), found.end, found.user_id),
+            (token.hash.as_str(), end(), ada())
         );
 
         let both = SessionKeys::new(2, [2; 32]).accept(1, [1; 32]).unwrap();
         assert_eq!(read(&both), Some(found));
-        let newer = both.create(Purpose::Session, end()).unwrap();
+        let newer = both.create(Purpose::Session, ada(), end()).unwrap();
         assert!(newer.hash.starts_with("v1.2."), "{}", newer.hash);
         assert_eq!(read(&SessionKeys::new(2, [2; 32])), None);
         // The same number, another key: the hash differs.

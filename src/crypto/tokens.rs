@@ -1,13 +1,13 @@
 //! The tokens of sessions.
 //!
-//! A token is 68 characters of text: a prefix, the number of its key, the time of its end, 256
-//! random bits, and a checksum.
+//! A token is 90 characters of text: a prefix, the number of its key, the time of its end, the id
+//! of its user, 256 random bits, and a checksum.
 //!
 //! ```text
-//! wundr_at_ 001 01tLNKP <43 random characters> <6 characters>
+//! wundr_at_ 001 01tLNKP <22 characters> <43 random characters> <6 characters>
 //! ```
 //!
-//! All parts after the prefix are in base 62, most significant digit first. The prefixes are fixed,
+//! The id lets a reader of the cache look up session and user with one command. All parts after the prefix are in base 62, most significant digit first. The prefixes are fixed,
 //! so that scanners of leaked secrets can search for them. The checksum is the CRC-32 of all that
 //! precedes it: a token with a typing error is rejected without a query. It protects against
 //! errors only. Authenticity comes from the stored hash, which covers the whole text.
@@ -16,8 +16,9 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use ctutils::CtEq;
+use uuid::Uuid;
 
-use crate::{Error, Result};
+use crate::{Error, Result, UserId};
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -27,8 +28,12 @@ const RANDOM: usize = 43;
 const KEY: usize = 3;
 /// The width of the end, in seconds since 1970.
 const END: usize = 7;
+/// The width of the id of the user. 62^22 is greater than 2^128.
+const USER: usize = 22;
 /// The width of the checksum.
 const CHECKSUM: usize = 6;
+/// The length of what follows the prefix.
+const LENGTH: usize = KEY + END + USER + RANDOM + CHECKSUM;
 
 /// The purpose of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,23 +58,26 @@ impl Purpose {
 pub(crate) struct Parts {
     pub(crate) key: u16,
     pub(crate) end: DateTime<Utc>,
+    pub(crate) user_id: UserId,
 }
 
 /// Returns a new token. Its end is rounded up to a second.
 ///
 /// # Errors
 /// - [`Error::Other`] if the operating system provides no random bytes
-pub(crate) fn create(purpose: Purpose, key: u16, end: DateTime<Utc>) -> Result<String> {
-    let mut text = String::with_capacity(purpose.prefix().len() + KEY + END + RANDOM + CHECKSUM);
+pub(crate) fn create(purpose: Purpose, parts: Parts) -> Result<String> {
+    let mut text = String::with_capacity(purpose.prefix().len() + LENGTH);
     text.push_str(purpose.prefix());
-    push(&mut text, u64::from(key), KEY);
+    push(&mut text, u128::from(parts.key), KEY);
+    let end = parts.end;
     let seconds = end
         .timestamp()
         .saturating_add(i64::from(end.timestamp_subsec_nanos() > 0));
-    push(&mut text, u64::try_from(seconds).unwrap_or(0), END);
+    push(&mut text, u128::try_from(seconds).unwrap_or(0), END);
+    push(&mut text, Uuid::from(parts.user_id).as_u128(), USER);
     push_random(&mut text)?;
     let checksum = crc32(text.as_bytes());
-    push(&mut text, u64::from(checksum), CHECKSUM);
+    push(&mut text, u128::from(checksum), CHECKSUM);
     Ok(text)
 }
 
@@ -77,15 +85,16 @@ pub(crate) fn create(purpose: Purpose, key: u16, end: DateTime<Utc>) -> Result<S
 /// right checksum.
 pub(crate) fn parse(purpose: Purpose, text: &str) -> Option<Parts> {
     let rest = text.strip_prefix(purpose.prefix())?;
-    if rest.len() != KEY + END + RANDOM + CHECKSUM || !rest.is_ascii() {
+    if rest.len() != LENGTH || !rest.is_ascii() {
         return None;
     }
     let (body, checksum) = text.split_at_checked(text.len().checked_sub(CHECKSUM)?)?;
-    if number(checksum)? != u64::from(crc32(body.as_bytes())) {
+    if number(checksum)? != u128::from(crc32(body.as_bytes())) {
         return None;
     }
     let (key, rest) = rest.split_at_checked(KEY)?;
     let (end, rest) = rest.split_at_checked(END)?;
+    let (user_id, rest) = rest.split_at_checked(USER)?;
     let (random, _) = rest.split_at_checked(RANDOM)?;
     random
         .bytes()
@@ -94,12 +103,13 @@ pub(crate) fn parse(purpose: Purpose, text: &str) -> Option<Parts> {
     Some(Parts {
         key: u16::try_from(number(key)?).ok()?,
         end: DateTime::from_timestamp(i64::try_from(number(end)?).ok()?, 0)?,
+        user_id: UserId::from(Uuid::from_u128(number(user_id)?)),
     })
 }
 
 /// Appends a number in base 62 with a fixed width, without the digits that exceed it.
-fn push(text: &mut String, mut number: u64, width: usize) {
-    let mut digits = [b'0'; 11];
+fn push(text: &mut String, mut number: u128, width: usize) {
+    let mut digits = [b'0'; USER];
     for digit in digits.iter_mut().rev() {
         *digit = DIGITS[(number % 62) as usize];
         number /= 62;
@@ -109,15 +119,15 @@ fn push(text: &mut String, mut number: u64, width: usize) {
 }
 
 /// Returns a number in base 62.
-fn number(text: &str) -> Option<u64> {
-    text.bytes().try_fold(0_u64, |number, byte| {
+fn number(text: &str) -> Option<u128> {
+    text.bytes().try_fold(0_u128, |number, byte| {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
             b'A'..=b'Z' => byte - b'A' + 10,
             b'a'..=b'z' => byte - b'a' + 36,
             _ => return None,
         };
-        number.checked_mul(62)?.checked_add(u64::from(digit))
+        number.checked_mul(62)?.checked_add(u128::from(digit))
     })
 }
 
@@ -225,6 +235,14 @@ mod tests {
         DateTime::from_timestamp(1_790_000_000, 0).unwrap()
     }
 
+    fn parts(key: u16) -> Parts {
+        Parts {
+            key,
+            end: end(),
+            user_id: uuid::Uuid::from_u128(u128::MAX - 1).into(),
+        }
+    }
+
     #[test]
     fn the_checksum_is_crc_32() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
@@ -241,13 +259,16 @@ mod tests {
             3_843,
             65_535,
             1_790_000_000,
-            u64::from(u32::MAX),
+            u128::from(u32::MAX),
         ] {
             let mut text = String::new();
             push(&mut text, value, 7);
             assert_eq!((text.len(), number(&text)), (7, Some(value)));
         }
-        assert_eq!(number("zzzzzzzzzzzz"), None);
+        let mut text = String::new();
+        push(&mut text, u128::MAX, 22);
+        assert_eq!(number(&text), Some(u128::MAX));
+        assert_eq!(number("zzzzzzzzzzzzzzzzzzzzzz"), None);
         assert_eq!(number("-1"), None);
     }
 
@@ -257,21 +278,19 @@ mod tests {
             (Purpose::Session, Purpose::Refresh),
             (Purpose::Refresh, Purpose::Session),
         ] {
-            let text = create(purpose, 65_535, end() - TimeDelta::milliseconds(1)).unwrap();
-            let parts = Parts {
-                key: 65_535,
-                end: end(),
-            };
-            assert_eq!((text.len(), parse(purpose, &text)), (68, Some(parts)));
+            let parts = parts(65_535);
+            let end = end() - TimeDelta::milliseconds(1);
+            let text = create(purpose, Parts { end, ..parts }).unwrap();
+            assert_eq!((text.len(), parse(purpose, &text)), (90, Some(parts)));
             assert_eq!(parse(other, &text), None);
-            assert_ne!(text, create(purpose, 65_535, end()).unwrap());
+            assert_ne!(text, create(purpose, parts).unwrap());
         }
     }
 
     /// Every single error and every swap of neighbors is found by the checksum.
     #[test]
     fn a_typing_error_is_found() {
-        let text = create(Purpose::Session, 1, end()).unwrap();
+        let text = create(Purpose::Session, parts(1)).unwrap();
         for index in 0..text.len() {
             for digit in "09AZaz-_ \u{fc}".chars() {
                 let mut typed: Vec<char> = text.chars().collect();
@@ -296,8 +315,8 @@ mod tests {
     fn every_digit_occurs_and_none_is_preferred() {
         let mut counts = [0_u32; 128];
         for _ in 0..2_000 {
-            let text = create(Purpose::Refresh, 1, end()).unwrap();
-            text[19..62]
+            let text = create(Purpose::Refresh, parts(1)).unwrap();
+            text[41..84]
                 .bytes()
                 .for_each(|byte| counts[usize::from(byte)] += 1);
         }
@@ -315,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_token_is_not_printed() {
-        let text = create(Purpose::Session, 1, end()).unwrap();
+        let text = create(Purpose::Session, parts(1)).unwrap();
         let (token, refresh) = (
             SessionToken::new(text.clone()),
             RefreshToken::new(text.clone()),
@@ -329,7 +348,7 @@ mod tests {
         assert_ne!(token, SessionToken::new(text[1..].to_owned()));
         assert_ne!(
             token,
-            SessionToken::new(create(Purpose::Session, 1, end()).unwrap())
+            SessionToken::new(create(Purpose::Session, parts(1)).unwrap())
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Logins: sessions with tokens that are rotated.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,8 +22,12 @@ use crate::{
     SessionPolicy, SessionToken, User, UserId, UserSession, UserSessionId,
 };
 
-/// The time without an update of `last_used_at` after one has failed.
+/// The time without an update of `last_used_at` of any session after one has failed, and of the same
+/// session after one was tried.
 const TOUCH_PAUSE: Duration = Duration::from_secs(5);
+
+/// The number of sessions whose updates of `last_used_at` are remembered.
+const TOUCHED: usize = 256;
 
 /// Logs users in and out, and authenticates their requests.
 ///
@@ -80,7 +84,44 @@ struct Shared {
     reader: Arc<dyn SessionReader>,
     keys: SessionKeys,
     policy: SessionPolicy,
-    touch_failed_at: Mutex<Option<Instant>>,
+    touches: Mutex<Touches>,
+}
+
+/// The updates of `last_used_at` that were tried lately. Each session has a slot, which it shares
+/// with others, so that the size is fixed.
+struct Touches {
+    failed_at: Option<Instant>,
+    tried: Box<[Option<(UserSessionId, Instant)>]>,
+}
+
+impl Touches {
+    fn new() -> Self {
+        Self {
+            failed_at: None,
+            tried: vec![None; TOUCHED].into(),
+        }
+    }
+
+    /// Checks whether an update may be tried now, and records it if so.
+    fn begin(&mut self, id: UserSessionId, every: Duration) -> bool {
+        if self.failed_at.is_some_and(|at| at.elapsed() < TOUCH_PAUSE) {
+            return false;
+        }
+        // The last bytes of an id are random.
+        let [.., high, low] = *uuid::Uuid::from(id).as_bytes();
+        let slot = usize::from(u16::from_be_bytes([high, low])) % TOUCHED;
+        let Some(slot) = self.tried.get_mut(slot) else {
+            return false;
+        };
+        let is_paused = |(tried, at): (UserSessionId, Instant)| {
+            tried == id && at.elapsed() < every.min(TOUCH_PAUSE)
+        };
+        if slot.is_some_and(is_paused) {
+            return false;
+        }
+        *slot = Some((id, Instant::now()));
+        true
+    }
 }
 
 /// The database of [`Sessions`]: created from a `&Db`, or from a `&Cached` whose cache is read.
@@ -165,7 +206,7 @@ impl Sessions {
             reader,
             keys,
             policy,
-            touch_failed_at: Mutex::new(None),
+            touches: Mutex::new(Touches::new()),
         };
         Ok(Self(db.executor(), Arc::new(shared)))
     }
@@ -189,7 +230,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn create(shared: &Shared) -> Result<Self> {
+    fn create(shared: &Shared, user_id: UserId) -> Result<Self> {
         let end = |lifetime| {
             let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
             Utc::now()
@@ -198,8 +239,8 @@ impl Pair {
         };
         let (keys, policy) = (&shared.keys, &shared.policy);
         Ok(Self {
-            token: keys.create(Purpose::Session, end(policy.token_lifetime))?,
-            refresh_token: keys.create(Purpose::Refresh, end(policy.refresh_lifetime))?,
+            token: keys.create(Purpose::Session, user_id, end(policy.token_lifetime))?,
+            refresh_token: keys.create(Purpose::Refresh, user_id, end(policy.refresh_lifetime))?,
         })
     }
 
@@ -230,7 +271,7 @@ impl Sessions {
         client: &SessionClient,
     ) -> Result<Option<OpenSession>> {
         client.check()?;
-        let pair = Pair::create(&self.1)?;
+        let pair = Pair::create(&self.1, user_id)?;
         let statement = Open::new(user_id, pair.statement(client, &self.1));
         // It is not fenced: no process can have cached a session under a new token.
         let opened: Option<UserSession> =
@@ -241,11 +282,13 @@ impl Sessions {
     /// Returns the session of a session token, and its user. Returns `None` unless the token, the
     /// session and the user are valid.
     ///
-    /// It is one statement, or with a cache one look-up of the session and one of the user. A text
-    /// that is not a token, or whose key is not accepted, is rejected without either.
+    /// It is one statement, or with a cache one look-up of session and user together: one command,
+    /// or two at the same time if they are of different shards. A text that is not a token, or whose
+    /// key is not accepted, is rejected without either.
     ///
-    /// A `last_used_at` that is older than the policy's interval is updated. If that fails, the
-    /// session is returned nevertheless, and no further update is tried for 5 s.
+    /// A `last_used_at` that is older than the policy's interval is updated. A process tries this at
+    /// most once in 5 s for a session. If it fails, the session is returned nevertheless, and no
+    /// further update of any session is tried for 5 s.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Authenticated>> {
         let Some(presented) = self.1.keys.read(Purpose::Session, token) else {
             return Ok(None);
@@ -287,7 +330,7 @@ impl Sessions {
         let Some(presented) = self.1.keys.read(Purpose::Refresh, token) else {
             return Ok(Refreshed::Unknown);
         };
-        let pair = Pair::create(&self.1)?;
+        let pair = Pair::create(&self.1, presented.user_id)?;
         for accepted in [Accepted::Current, Accepted::Predecessor] {
             let tokens = pair.statement(client, &self.1);
             let statement = Rotate::new(accepted, &presented.hash, tokens);
@@ -371,19 +414,15 @@ impl Shared {
             .signed_duration_since(session.last_used_at)
             .to_std()
             .ok()?;
-        let failed_at = *self
-            .touch_failed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_paused = failed_at.is_some_and(|at| at.elapsed() < TOUCH_PAUSE);
-        (age >= every && !is_paused).then_some(every)
+        let is_due = age >= every && self.touches().begin(session.id, every);
+        is_due.then_some(every)
     }
 
     fn record_failed_touch(&self) {
-        let mut failed_at = self
-            .touch_failed_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *failed_at = Some(Instant::now());
+        self.touches().failed_at = Some(Instant::now());
+    }
+
+    fn touches(&self) -> MutexGuard<'_, Touches> {
+        self.touches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

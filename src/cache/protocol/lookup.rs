@@ -49,6 +49,79 @@ pub(crate) async fn look_up<'s, T: Entry>(store: &'s CacheClient, name: EntryKey
     }
 }
 
+/// The result of the first step of a look-up.
+pub(crate) enum FirstRead<T> {
+    /// Redis was read.
+    Read(Option<Decoded<T>>, Option<NearStart>),
+    /// Redis cannot be used.
+    Unavailable,
+}
+
+/// Reads two entries at once, with one command if they are of one shard. [`look_up_after`] completes each look-up.
+///
+/// The near cache is not used, so that neither value is older than an acknowledged write.
+#[repository]
+pub(crate) async fn read_two<A: Entry, B: Entry>(
+    store: &CacheClient,
+    one: &EntryKey,
+    other: &EntryKey,
+) -> (FirstRead<A>, FirstRead<B>) {
+    if !(admits(store, one) && admits(store, other)) {
+        return (FirstRead::Unavailable, FirstRead::Unavailable);
+    }
+    confirm(store).await;
+    let starts = (store.near_start(one), store.near_start(other));
+    let [of_one, of_other] = [one, other].map(|name| name.shard(store.settings.shards));
+    let wanted = if of_one == of_other {
+        vec![(of_one, vec![one, other])]
+    } else {
+        vec![(of_one, vec![one]), (of_other, vec![other])]
+    };
+    let found = get_each(store, &wanted).await;
+    let (first, second) = match &found[..] {
+        [both] => (both, (both, 1)),
+        [first, second, ..] => (first, (second, 0)),
+        [] => return (FirstRead::Unavailable, FirstRead::Unavailable),
+    };
+    (
+        first_read(store, one, (first, 0), starts.0),
+        first_read(store, other, second, starts.1),
+    )
+}
+
+/// Decodes the value at an index of what was found.
+fn first_read<T: Entry>(
+    store: &CacheClient,
+    name: &EntryKey,
+    (found, index): (&Option<Found>, usize),
+    start: Option<NearStart>,
+) -> FirstRead<T> {
+    let Some(found) = found else {
+        return FirstRead::Unavailable;
+    };
+    let bytes = found.values.get(index).and_then(Option::as_deref);
+    let decoded = bytes.and_then(|bytes| store.decoded(&found.session.names, name, bytes));
+    FirstRead::Read(decoded, start)
+}
+
+/// Completes a look-up that [`read_two`] has begun.
+#[repository]
+pub(crate) async fn look_up_after<'s, T: Entry>(
+    store: &'s CacheClient,
+    name: EntryKey,
+    first: FirstRead<T>,
+) -> Lookup<'s, T> {
+    match first {
+        FirstRead::Read(Some(decoded), start)
+            if !(decoded.is_due && store.settings.early_refresh) =>
+        {
+            hit(store, &name, decoded.value, start)
+        }
+        FirstRead::Read(found, start) => boxed(join_flight(store, name, found, start)).await,
+        FirstRead::Unavailable => bypass(store, name),
+    }
+}
+
 /// Continues a look-up whose entry is absent or due: one reader fills it, and the others use its value.
 #[repository]
 async fn join_flight<'s, T: Entry>(

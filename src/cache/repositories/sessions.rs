@@ -1,7 +1,14 @@
-//! Logins behind the cache: the session by the hash of its token, and the user by its id.
+//! Logins behind the cache: the session by the hash of its token, and the user by its id, with one command.
 
+use super::cache_io::boxed;
+use super::protocol::fill::settle;
+use super::protocol::lookup::{Lookup, look_up_after, read_two};
+use super::user_sessions::session_after;
 use super::*;
+use crate::User;
+use crate::cache::keys::EntryKey;
 use crate::crypto::session_keys::Presented;
+use crate::write_set::Key;
 
 /// Reads sessions and users from the cache.
 ///
@@ -19,16 +26,27 @@ impl From<&Cached> for SessionSource {
 #[repository]
 impl SessionReader for CacheReader {
     async fn session_of(&self, token: &Presented) -> Result<Option<FoundSession>> {
-        let now = self.0.0.store.now();
+        let inside = &self.0.0;
+        let store = &inside.store;
+        let now = store.now();
         if token.end <= now {
             return Ok(None);
         }
-        let sessions = self.0.user_sessions();
-        let Some(session) = sessions.find_by_token_hash(&token.hash).await? else {
+        let session_name = EntryKey::from(&Key::UserSession(token.hash.clone()));
+        let user_name = EntryKey::from(&Key::User(token.user_id));
+        let (session, user) = read_two(store, &session_name, &user_name).await;
+        let session = look_up_after(store, session_name, session).await;
+        let session = session_after(inside, session, &token.hash).await?;
+        let Some(session) = session.filter(|session| session.user_id == token.user_id) else {
             return Ok(None);
         };
-        let user = self.0.users().find(session.user_id).await?;
-        let user = user.filter(|user| user.is_active);
+        let user = match look_up_after(store, user_name, user).await {
+            Lookup::Hit(user) => user,
+            Lookup::Miss(fill) => {
+                boxed(settle(fill, inside.users.find(token.user_id).await)).await?
+            }
+        };
+        let user: Option<User> = user.filter(|user: &User| user.is_active);
         Ok(user.map(|user| FoundSession { session, user, now }))
     }
 }

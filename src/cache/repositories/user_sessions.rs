@@ -36,28 +36,39 @@ impl UserSessionRepository for CachedUserSessions {
 
     async fn find_by_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>> {
         let name = EntryKey::from(&Key::UserSession(token_hash.to_owned()));
-        match look_up::<Sealed>(&self.0.store, name).await {
-            Lookup::Hit(sealed) => match SessionPlaintext::unsealed(token_hash, &sealed) {
-                Some(session) if session.expires_at > self.0.store.now() => Ok(Some(session)),
-                _ => self.0.user_sessions.find_by_token_hash(token_hash).await,
-            },
-            Lookup::Miss(fill) => match self.0.user_sessions.find_by_token_hash(token_hash).await {
-                Ok(session) => {
-                    let found = session.as_ref().and_then(|session| {
-                        let left = (session.expires_at - self.0.store.now()).to_std().ok()?;
-                        Some((SessionPlaintext::sealed(session)?, left))
-                    });
-                    // Tokens are not guessed, so a negative entry would not be used.
-                    let (sealed, left) = found.unwrap_or((Sealed(Vec::new()), Duration::ZERO));
-                    boxed(settle_for(fill, Ok(sealed), left)).await?;
-                    Ok(session)
-                }
-                Err(error) => {
-                    give_up(fill, &error);
-                    Err(error)
-                }
-            },
-        }
+        let found = look_up(&self.0.store, name).await;
+        session_after(&self.0, found, token_hash).await
+    }
+}
+
+/// Returns the session of a look-up, and fills its entry if it was absent.
+#[repository]
+pub(super) async fn session_after(
+    inside: &Inside,
+    found: Lookup<'_, Sealed>,
+    token_hash: &str,
+) -> Result<Option<UserSession>> {
+    match found {
+        Lookup::Hit(sealed) => match SessionPlaintext::unsealed(token_hash, &sealed) {
+            Some(session) if session.expires_at > inside.store.now() => Ok(Some(session)),
+            _ => inside.user_sessions.find_by_token_hash(token_hash).await,
+        },
+        Lookup::Miss(fill) => match inside.user_sessions.find_by_token_hash(token_hash).await {
+            Ok(session) => {
+                let found = session.as_ref().and_then(|session| {
+                    let left = (session.expires_at - inside.store.now()).to_std().ok()?;
+                    Some((SessionPlaintext::sealed(session)?, left))
+                });
+                // Tokens are not guessed, so a negative entry would not be used.
+                let (sealed, left) = found.unwrap_or((Sealed(Vec::new()), Duration::ZERO));
+                boxed(settle_for(fill, Ok(sealed), left)).await?;
+                Ok(session)
+            }
+            Err(error) => {
+                give_up(fill, &error);
+                Err(error)
+            }
+        },
     }
 }
 

@@ -4,13 +4,13 @@ use crate::wire::Wire;
 use wundr_db::cache::{CacheConfig, CachedKind, Unfenced};
 use wundr_db::testing::{PostgresServer, Proxy, ProxyMode, RedisServer, migrated_database};
 use wundr_db::{
-    AnalysisId, AnalysisSummary, AnalysisType, Config, ConfigCategory, ConfigurationScope, Error,
-    Json, MetricCategory, NewAnalysis, NewAnalysisMetric, NewConfiguration, NewOrganization,
-    NewOrganizationMember, NewProject, NewProjectMember, NewSetupProfile, NewTool, NewUser,
-    NewUserSession, OpenSession, OrganizationRole, Platform, Project, ProjectChanges,
-    ProjectFilter, ProjectId, ProjectRole, Refreshed, Result, SessionClient, SessionKeys,
-    SessionPolicy, SetupCategory, SubscriptionPlan, ToolCategory, ToolId, User, UserChanges,
-    UserFilter, UserId, UserRole, UserSessionChanges,
+    AnalysisId, AnalysisSummary, AnalysisType, Config, ConfigCategory, Configuration,
+    ConfigurationScope, Error, Json, MetricCategory, NewAnalysis, NewAnalysisMetric,
+    NewConfiguration, NewOrganization, NewOrganizationMember, NewProject, NewProjectMember,
+    NewSetupProfile, NewTool, NewUser, NewUserSession, OpenSession, OrganizationRole, Platform,
+    Project, ProjectChanges, ProjectFilter, ProjectId, ProjectRole, Refreshed, Result,
+    SessionClient, SessionKeys, SessionPolicy, SetupCategory, SubscriptionPlan, ToolCategory,
+    ToolId, User, UserChanges, UserFilter, UserId, UserRole, UserSessionChanges,
 };
 
 include!("../pair.rs");
@@ -21,6 +21,7 @@ mod events;
 mod faults;
 mod foreign;
 mod hostile;
+mod logins;
 mod origin;
 mod reach;
 mod readers;

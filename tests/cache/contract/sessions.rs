@@ -418,7 +418,7 @@ async fn nothing_of_a_login_is_to_be_read_in_redis() {
     let ada = user(&pair.one).await.id;
     let opened = warm_login(&one, &other, ada).await;
     let hash = opened.session.token_hash.as_str();
-    let random = |token: &str| token[19..62].to_owned();
+    let random = |token: &str| token[41..84].to_owned();
     let secrets = [
         hash.rsplit('.').next().unwrap().to_owned(),
         random(opened.token.expose()),
