@@ -15,8 +15,9 @@ use crate::{Error, Result, Secret};
 /// Keys in memory: one that is active, and any number that only open.
 ///
 /// To replace a key, accept the new one in every process, then make it active in every process and
-/// accept the old one. A secret is sealed under the active key when it is written next. Keep the old
-/// key as long as there are secrets under it.
+/// accept the old one. A secret is sealed under the active key when it is written next;
+/// `Db::reseal` seals the others. Keep the old key as long as
+/// `Db::sealed_by_key` has secrets under it.
 ///
 /// ```
 /// use wundr_db::Keyring;

@@ -22,6 +22,8 @@ mod project_stats;
 mod projects;
 pub(crate) mod quality_gates;
 #[cfg(feature = "crypto")]
+pub(crate) mod resealing;
+#[cfg(feature = "crypto")]
 mod sessions;
 pub(crate) mod setup_lifecycle;
 mod setup_profiles;
@@ -58,6 +60,8 @@ pub use projects::*;
 pub use quality_gates::{
     Bound, ConditionVerdict, GateCondition, GateVerdict, Missing, QualityGate, Reference,
 };
+#[cfg(feature = "crypto")]
+pub use resealing::{ResealCursor, ResealFailure, Resealed, SecretCounts};
 #[cfg(feature = "crypto")]
 pub use sessions::*;
 pub use setup_profiles::*;

@@ -16,6 +16,8 @@ use crate::{
 };
 
 mod encryption;
+#[cfg(feature = "crypto")]
+pub(crate) use encryption::place;
 
 use encryption::{has_secret, sealed};
 

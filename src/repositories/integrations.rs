@@ -324,8 +324,9 @@ impl Integrations<'_> {
     }
 }
 
+/// The largest number of bytes of a webhook secret that can be sealed.
 #[cfg(feature = "crypto")]
-const MOST: Option<usize> = Some(secrets::MOST_IN_VARCHAR);
+pub(super) const MOST: Option<usize> = Some(secrets::MOST_IN_VARCHAR);
 #[cfg(not(feature = "crypto"))]
 const MOST: Option<usize> = None;
 
@@ -334,7 +335,8 @@ type Owner = (Option<OrganizationId>, Option<ProjectId>);
 const OWNER: (integrations::organization_id, integrations::project_id) =
     (integrations::organization_id, integrations::project_id);
 
-fn credentials(
+/// Returns the place of an integration's credentials.
+pub(super) fn credentials(
     id: IntegrationId,
     organization: Option<OrganizationId>,
     project: Option<ProjectId>,
@@ -347,7 +349,8 @@ fn credentials(
     }
 }
 
-fn webhook_secret(
+/// Returns the place of an integration's webhook secret.
+pub(super) fn webhook_secret(
     id: IntegrationId,
     organization: Option<OrganizationId>,
     project: Option<ProjectId>,

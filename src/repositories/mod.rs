@@ -38,6 +38,8 @@ mod project_members;
 mod project_stats;
 mod projects;
 mod quality_gates;
+#[cfg(feature = "crypto")]
+mod resealing;
 pub(crate) mod secrets;
 #[cfg(feature = "crypto")]
 mod sessions;

@@ -38,6 +38,8 @@ mod page_with_total;
 pub(crate) mod partitions;
 pub(crate) mod project_stats;
 pub(crate) mod quality_gates;
+#[cfg(feature = "crypto")]
+pub(crate) mod resealing;
 mod run_times;
 #[cfg(feature = "crypto")]
 pub(crate) mod sessions;

@@ -61,7 +61,8 @@ impl Configurations<'_> {
     }
 }
 
-fn place(
+/// Returns the place of a setting's value.
+pub(crate) fn place(
     id: ConfigurationId,
     organization: Option<OrganizationId>,
     project: Option<ProjectId>,

@@ -46,6 +46,8 @@ use crate::{
 pub(super) fn add_all(registry: &mut Registry) {
     #[cfg(feature = "crypto")]
     add_sessions(registry);
+    #[cfg(feature = "crypto")]
+    add_resealing(registry);
     add_writes(registry);
     add_memberships(registry);
     add_parts(registry);
@@ -332,6 +334,28 @@ fn add_sessions(registry: &mut Registry) {
     }
     registry.add("touch_session", &Touch::new(id, Duration::from_secs(300)));
     registry.add("prune_rotated_tokens", &Sql(PruneRotated(10)));
+}
+
+#[cfg(feature = "crypto")]
+fn add_resealing(registry: &mut Registry) {
+    use crate::sql::resealing::{
+        CountSecrets, OtherIntegrations, OtherSettings, ReplaceIntegrations, ReplaceSettings,
+    };
+    registry.add("count_secrets", &Sql(CountSecrets));
+    let other = OtherIntegrations {
+        after: uuid::Uuid::nil().into(),
+        active: 1,
+        limit: 100,
+    };
+    registry.add("integrations_under_other_keys", &Sql(other));
+    let other = OtherSettings {
+        after: uuid::Uuid::nil().into(),
+        active: 1,
+        limit: 100,
+    };
+    registry.add("settings_under_other_keys", &Sql(other));
+    registry.add("replace_integrations", &Sql(ReplaceIntegrations::default()));
+    registry.add("replace_settings", &Sql(ReplaceSettings::default()));
 }
 
 fn add_comparisons(registry: &mut Registry) {

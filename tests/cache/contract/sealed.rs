@@ -279,3 +279,53 @@ async fn secrets_are_sealed_in_the_cache_and_opened_after_it() {
         assert!(!has("hunter2"), "{key}");
     }
 }
+
+/// After secrets were moved to another key, no process reads the old sealed value from the cache: the old key may be
+/// removed at once.
+#[both_engines]
+#[case]
+async fn a_setting_that_was_moved_to_another_key_is_not_cached_under_the_old_one() {
+    let redis = RedisServer::start().unwrap();
+    let pair = pair(servers::of(&redis.url())).await;
+    let old = pair.plain.with_secrets(wundr_db::Keyring::new(1, [1; 32]));
+    let ada = user(&pair.one).await.id;
+    let scope = ConfigurationScope::Global;
+    let category = ConfigCategory::ALL[0];
+    let new = NewConfiguration::new(scope, category, "key", 42, ada).is_encrypted(true);
+    old.configurations().create(new).await.unwrap();
+    let key_of = |found: Option<Configuration>| match found.unwrap().value.get() {
+        Err(Error::Sealed { key, .. }) => key,
+        other => panic!("{other:?}"),
+    };
+    // Both processes have it in their caches. They have no keys, so that the key is seen.
+    for process in [&pair.one, &pair.other] {
+        let began = Instant::now();
+        let before = process.metrics().hits;
+        while process.metrics().hits == before {
+            let found = process
+                .configurations()
+                .effective(scope, category, "key")
+                .await;
+            assert_eq!(key_of(found.unwrap()), 1);
+            assert!(began.elapsed() < PATIENCE, "{:?}", process.metrics());
+        }
+    }
+    let keys = wundr_db::Keyring::new(2, [2; 32])
+        .accept(1, [1; 32])
+        .unwrap();
+    let moved = pair
+        .one
+        .db()
+        .with_secrets(keys)
+        .reseal(None, 10)
+        .await
+        .unwrap();
+    assert_eq!((moved.resealed, moved.next), (1, None));
+    for process in [&pair.other, &pair.one] {
+        let found = process
+            .configurations()
+            .effective(scope, category, "key")
+            .await;
+        assert_eq!(key_of(found.unwrap()), 2);
+    }
+}

@@ -27,6 +27,7 @@ mod project_members;
 mod project_stats;
 mod projects;
 mod quality_gates;
+mod resealing;
 mod secrets;
 mod sessions;
 mod setup_lifecycle;
