@@ -135,7 +135,10 @@ pub use {bigdecimal, chrono, diesel, ipnetwork, serde_json, uuid};
 
 pub use config::{Config, Keepalives, Recycling};
 #[cfg(feature = "crypto")]
-pub use crypto::{Keyring, RefreshToken, SessionKeys, SessionToken};
+pub use crypto::{
+    Keyring, RefreshToken, SessionKeys, SessionToken, WebhookError, WebhookRequest, WebhookScheme,
+    verify_webhook,
+};
 pub use error::{Advice, Constraint, Error, Fate, Result, SqlState};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use models::*;
