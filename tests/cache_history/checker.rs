@@ -13,6 +13,8 @@ pub struct Checker {
     /// The oldest version that a read in progress may return.
     reads: HashMap<(u32, u32, Key), Floor>,
     pub reads_ended: u64,
+    /// The reads that returned a version.
+    pub accepted: u64,
     pub writes_acknowledged: u64,
     pub writes_intended: u64,
     counters: HashMap<(u32, u8), u64>,
@@ -91,6 +93,7 @@ impl Checker {
             }
             What::ReadEnded(seen) => {
                 self.reads_ended += 1;
+                self.accepted += u64::from(matches!(seen, Seen::Exactly { .. }));
                 let floor = self.reads.remove(&read).unwrap_or_default();
                 let fault = history.judge(seen, floor);
                 fault.map(|fault| (fault, floor))

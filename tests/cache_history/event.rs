@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// An entry of the cache that is written and read: an object's number and a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
-    pub object: u8,
+    pub object: u32,
     pub kind: Kind,
 }
 
@@ -28,7 +28,19 @@ macro_rules! kinds {
     };
 }
 
-kinds! { Project, User, Session, Role, Latest, Configuration }
+kinds! { Project, User, Session, Role, Latest, Configuration, Login }
+
+impl Kind {
+    /// The kinds that an object has. A login is a register of its own, see `logins`.
+    pub const OF_OBJECTS: &'static [Self] = &[
+        Self::Project,
+        Self::User,
+        Self::Session,
+        Self::Role,
+        Self::Latest,
+        Self::Configuration,
+    ];
+}
 
 /// The part of a row that identifies its writer. Most rows identify it; a role, or the absence of a session, only its class
 /// the version is.
@@ -88,7 +100,8 @@ impl Event {
             What::FoundAfterItsEnd(late) => (6, 0, late, 0),
         };
         let mut bytes = [0; SIZE];
-        bytes[..4].copy_from_slice(&[tag, class, self.key.object, self.key.kind as u8]);
+        bytes[..3].copy_from_slice(&[tag, class, self.key.kind as u8]);
+        bytes[12..16].copy_from_slice(&self.key.object.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.process.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.operation.to_le_bytes());
         bytes[16..24].copy_from_slice(&first.to_le_bytes());
@@ -125,8 +138,8 @@ impl Event {
         };
         Self {
             key: Key {
-                object: bytes[2],
-                kind: Kind::ALL[usize::from(bytes[3])],
+                object: short(12),
+                kind: Kind::ALL[usize::from(bytes[2])],
             },
             process: short(4),
             operation: short(8),

@@ -86,6 +86,11 @@ fn cases() -> Vec<Case> {
             Box::new(the_protocol_holds),
         ),
     ];
+    cases.push(case("logins_hold".to_owned(), Box::new(logins_hold)));
+    for fault in FAULTS_OF_LOGINS {
+        let name = format!("the_fault_{fault:?}_is_found_by_logins");
+        cases.push(case(name, Box::new(move || is_found_by_logins(fault))));
+    }
     for fault in InjectedFault::ALL {
         let name = format!("the_fault_{fault:?}_is_found");
         cases.push(case(name, Box::new(move || is_found(fault))));
@@ -136,6 +141,37 @@ fn the_protocol_holds() {
         }
         assert!(report.deaths > 0 && report.count("fences cleared") > 0);
     }
+}
+
+/// The faults by which a token is accepted after its end.
+const FAULTS_OF_LOGINS: [InjectedFault; 2] = [
+    InjectedFault::DeleteAfterCommitOnly,
+    InjectedFault::UnguardedFill,
+];
+
+/// No token is accepted after its login was refreshed or ended, and of no login two pairs.
+fn logins_hold() {
+    let seconds = variable("WUNDR_HISTORY_SECONDS").unwrap_or(12);
+    let report = trials::logins(seconds, seed(), None).run(&DATABASE);
+    println!("{report}");
+    if let Some(violation) = &report.violation {
+        panic!("{violation}");
+    }
+    assert_eq!(report.count("calls without an end"), 0);
+    assert!(report.checker.reads_ended > 500 && report.checker.writes_acknowledged > 100);
+    assert!(report.checker.accepted > 100, "{}", report.checker.accepted);
+    for counter in ["hits", "fences"] {
+        assert!(report.count(counter) > 0, "{counter}");
+    }
+}
+
+fn is_found_by_logins(fault: InjectedFault) {
+    let report = trials::logins(20, seed(), Some(fault)).run(&DATABASE);
+    let Some(violation) = &report.violation else {
+        println!("{report}");
+        panic!("{fault:?} was not found");
+    };
+    println!("    {:.1} s: {violation}", report.took.as_secs_f64());
 }
 
 fn is_found(fault: InjectedFault) {

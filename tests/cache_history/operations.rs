@@ -28,12 +28,12 @@ pub async fn read(db: &Cached, load: &Workload, chance: &Random, log: &Log) -> R
         return read_ending(db, load, chance, log).await;
     }
     let number = chance.below(load.objects.len() as u64) as usize;
-    let kind = *chance.pick(Kind::ALL);
+    let kind = *chance.pick(Kind::OF_OBJECTS);
     if kind == Kind::Project && chance.in_a_thousand(200) {
         return read_projects(db, load, log).await;
     }
     let key = Key {
-        object: number as u8,
+        object: number as u32,
         kind,
     };
     let operation = log.operation();
@@ -48,7 +48,7 @@ pub async fn read(db: &Cached, load: &Workload, chance: &Random, log: &Log) -> R
 async fn read_projects(db: &Cached, load: &Workload, log: &Log) -> Result<()> {
     let operation = log.operation();
     let key = |object: usize| Key {
-        object: object as u8,
+        object: object as u32,
         kind: Kind::Project,
     };
     let ids: Vec<_> = load.objects.iter().map(|object| object.project).collect();
@@ -116,6 +116,7 @@ pub async fn seen(db: &Cached, object: &Object, kind: Kind, by_other_way: bool) 
             };
             seen_value(&newest.unwrap().configuration)
         }
+        Kind::Login => unreachable!("objects have none"),
         Kind::Configuration => {
             let (scope, settings) = (object.project.into(), db.configurations());
             let setting = if by_other_way {
@@ -159,7 +160,9 @@ pub struct Plan {
 
 impl Plan {
     pub fn by(chance: &Random, load: &Workload) -> Self {
-        let others = Kind::ALL.iter().filter(|kind| **kind != Kind::Project);
+        let others = Kind::OF_OBJECTS
+            .iter()
+            .filter(|kind| **kind != Kind::Project);
         let touches_everything = chance.in_a_thousand(load.everything);
         Self {
             deallocates: touches_everything && chance.in_a_thousand(load.deallocated),
@@ -186,7 +189,7 @@ pub async fn write(
     let operation = log.operation();
     let writer = log.writer(operation);
     let key = |kind| Key {
-        object: number as u8,
+        object: number as u32,
         kind,
     };
     let object = &load.objects[number];
@@ -256,7 +259,7 @@ async fn write_kind(
     text: &str,
 ) -> Result<()> {
     match kind {
-        Kind::Project => {}
+        Kind::Project | Kind::Login => {}
         Kind::User => {
             let changes = UserChanges::new().name(text);
             tx.users().update(object.user, changes).await?;

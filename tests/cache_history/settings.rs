@@ -26,6 +26,8 @@ pub struct Object {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Workload {
     pub objects: Vec<Object>,
+    /// Logins of users in each process. Then the readers authenticate with them, and nothing else is written.
+    pub logins: u32,
     /// In each process.
     pub readers: u32,
     pub writers: u32,
@@ -78,6 +80,18 @@ pub struct Process {
     pub cache: String,
     pub history: PathBuf,
     pub load: Workload,
+}
+
+impl Process {
+    /// The folder of the tokens of logins.
+    pub fn tokens(&self) -> PathBuf {
+        self.history.with_extension("tokens")
+    }
+
+    /// The number of a login among all.
+    pub fn register(&self, place: u32) -> u32 {
+        self.number * self.load.logins + place
+    }
 }
 
 impl Workload {

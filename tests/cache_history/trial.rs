@@ -88,6 +88,9 @@ impl Trial {
         let mut caches = Caches::start();
         let history = self.history();
         let _ = std::fs::remove_file(&history);
+        let tokens = history.with_extension("tokens");
+        let _ = std::fs::remove_dir_all(&tokens);
+        std::fs::create_dir_all(&tokens).unwrap();
         let log = Log::open(&history, 0).unwrap();
         let mut events = Events::of(&history).unwrap();
         let db = Db::connect(database_config(&database.url())).unwrap();
@@ -137,6 +140,7 @@ impl Trial {
         }
         if violation.is_none() {
             let _ = std::fs::remove_file(&history);
+            let _ = std::fs::remove_dir_all(&tokens);
         }
         Report {
             violation,
@@ -159,9 +163,9 @@ impl Trial {
         let db = Db::connect(database_config(&database.url())).unwrap();
         let cached = Cached::new(db, cache_config(&caches.url(), &self.load)).unwrap();
         for (number, object) in self.load.objects.iter().enumerate() {
-            for &kind in Kind::ALL {
+            for &kind in Kind::OF_OBJECTS {
                 let key = Key {
-                    object: number as u8,
+                    object: number as u32,
                     kind,
                 };
                 for by_other_way in [false, true, false] {
@@ -226,9 +230,9 @@ fn create(db: &Db, number: usize, log: &Log) -> Object {
     let value = json!({ "text": text });
     let new = NewConfiguration::new(project, ConfigCategory::Analysis, "depth", value, user.id);
     db.configurations().upsert(new).unwrap();
-    for &kind in Kind::ALL {
+    for &kind in Kind::OF_OBJECTS {
         let key = Key {
-            object: number as u8,
+            object: number as u32,
             kind,
         };
         let class = match kind {

@@ -13,6 +13,7 @@ use Engine::{Asynchronous, Blocking};
 fn workload(objects: usize) -> Workload {
     Workload {
         objects: Vec::with_capacity(objects),
+        logins: 0,
         readers: 6,
         writers: 2,
         read_pause: 4,
@@ -99,6 +100,36 @@ pub fn protocol(seconds: u64, seed: u64) -> Trial {
         time: Duration::from_secs(seconds),
         seed,
     }
+}
+
+/// Logins that are rotated and ended, under everything that goes wrong with servers and processes.
+pub fn logins(seconds: u64, seed: u64, fault: Option<InjectedFault>) -> Trial {
+    let mut trial = protocol(seconds, seed);
+    trial.name = format!("logins_{fault:?}");
+    let load = &mut trial.load;
+    load.objects = Vec::with_capacity(1);
+    load.logins = 3;
+    load.write_pause = 30;
+    load.started = 0;
+    load.lifetime = 60_000;
+    load.injected_fault = fault.map(|fault| format!("{fault:?}"));
+    // The clock of a process sets the end of its tokens, and nothing else writes the columns.
+    let is_for_logins = |(harm, _): &(Harm, u32)| {
+        !matches!(
+            harm,
+            Harm::ClockStepped | Harm::ColumnChanged | Harm::TypeWidened
+        )
+    };
+    trial.harms.weights.retain(is_for_logins);
+    if fault.is_some() {
+        load.cancelled = 0;
+        load.deaths = 0;
+        load.shards = 1;
+        load.stalls = vec![stall(Failpoint::BeforeFill, 300, 0, 80)];
+        trial.harms.weights.clear();
+        trial.engines = &[Asynchronous, Blocking];
+    }
+    trial
 }
 
 /// Returns the trial that reveals an injected fault.

@@ -64,6 +64,8 @@ struct Shared<D> {
     failures: [AtomicU64; 8],
     /// When the calls began that are under way.
     calls: Mutex<Vec<Option<Instant>>>,
+    /// The process as it was told.
+    process: Process,
 }
 
 /// No call takes longer, whatever happens to the servers: each step of it has a limit, and there are few steps.
@@ -203,9 +205,10 @@ impl Process {
             db,
             log: Log::open(&self.history, self.number).unwrap(),
             chance: Random::of(self.seed),
-            load: self.load,
+            load: self.load.clone(),
             failures: Default::default(),
             calls: Mutex::default(),
+            process: self,
         })
     }
 
@@ -226,8 +229,54 @@ mod asynchronous {
     use std::pin::Pin;
     use wundr_db::{repository as both_engines, *};
 
+    mod logins;
     mod operations;
+    use logins::{Keeper, Place, authenticate, keep, sessions_of};
     use operations::{Plan, read, write};
+
+    /// Waits for a call, or drops it by chance. Returns `None` unless it has succeeded.
+    async fn patiently<T>(
+        place: &Place<'_>,
+        call: impl Future<Output = Result<T>> + Send,
+    ) -> Option<T> {
+        let patience = match place.chance.in_a_thousand(place.cancelled) {
+            true => place.chance.within(25),
+            false => Duration::from_secs(3600),
+        };
+        tokio::time::timeout(patience, call).await.ok()?.ok()
+    }
+
+    /// Keeps a login, or authenticates with all, for ever.
+    async fn log_in(shared: Arc<Shared<Cached>>, sessions: Sessions, keeper: Option<u32>) {
+        let folder = shared.process.tokens();
+        let place = Place {
+            db: &shared.db,
+            sessions: &sessions,
+            cancelled: shared.load.cancelled,
+            chance: &shared.chance,
+            log: &shared.log,
+            folder: &folder,
+        };
+        let register = |login| shared.process.register(login);
+        let mut keeper = keeper.map(|login| Keeper::new(register(login), &folder));
+        loop {
+            let pause = match &mut keeper {
+                Some(keeper) => {
+                    keep(&place, keeper).await;
+                    shared.chance.within(shared.load.write_pause)
+                }
+                None => {
+                    let under_way = shared.begin();
+                    let reading = authenticate(&place);
+                    let outcome = tokio::time::timeout(patience(&shared), reading).await;
+                    drop(under_way);
+                    let error = outcome.ok().and_then(Result::err);
+                    shared.rest(error.as_ref(), false)
+                }
+            };
+            stay(pause).await;
+        }
+    }
 
     async fn stay(time: Duration) {
         tokio::time::sleep(time).await;
@@ -282,6 +331,17 @@ mod asynchronous {
             let db = Db::lazy(database_config(&process.database)).unwrap();
             let db = Cached::new(db, process.cache()).unwrap();
             let shared = process.share(db);
+            if shared.load.logins > 0 {
+                let sessions = sessions_of(&shared.db);
+                let logins = (0..shared.load.logins).map(Some);
+                for keeper in logins.chain((0..shared.load.readers).map(|_| None)) {
+                    tokio::spawn(log_in(Arc::clone(&shared), sessions.clone(), keeper));
+                }
+                loop {
+                    stay(REPORTS).await;
+                    shared.report(&shared.db.metrics());
+                }
+            }
             for reader in 0..shared.load.readers {
                 // A kept future may hold a connection: most are left to the others.
                 tokio::spawn(go_on_reading(Arc::clone(&shared), reader < 2));
@@ -377,8 +437,43 @@ mod blocking {
     use wundr_db::Result;
     use wundr_db::blocking::{repository as both_engines, *};
 
+    mod logins;
     pub mod operations;
+    use logins::{Keeper, Place, authenticate, keep, sessions_of};
     use operations::{Plan, read, write};
+
+    fn patiently<T>(_: &Place<'_>, outcome: Result<T>) -> Option<T> {
+        outcome.ok()
+    }
+
+    fn log_in(shared: &Shared<Cached>, sessions: &Sessions, keeper: Option<u32>) {
+        let folder = shared.process.tokens();
+        let place = Place {
+            db: &shared.db,
+            sessions,
+            cancelled: shared.load.cancelled,
+            chance: &shared.chance,
+            log: &shared.log,
+            folder: &folder,
+        };
+        let register = |login| shared.process.register(login);
+        let mut keeper = keeper.map(|login| Keeper::new(register(login), &folder));
+        loop {
+            let pause = match &mut keeper {
+                Some(keeper) => {
+                    keep(&place, keeper);
+                    shared.chance.within(shared.load.write_pause)
+                }
+                None => {
+                    let under_way = shared.begin();
+                    let outcome = authenticate(&place);
+                    drop(under_way);
+                    shared.rest(outcome.err().as_ref(), false)
+                }
+            };
+            stay(pause);
+        }
+    }
 
     fn stay(time: Duration) {
         std::thread::sleep(time);
@@ -392,6 +487,17 @@ mod blocking {
         let db = Db::lazy(database_config(&process.database)).unwrap();
         let db = Cached::new(db, process.cache()).unwrap();
         let shared = process.share(db);
+        if shared.load.logins > 0 {
+            let logins = (0..shared.load.logins).map(Some);
+            for keeper in logins.chain((0..shared.load.readers).map(|_| None)) {
+                let (shared, sessions) = (Arc::clone(&shared), sessions_of(&shared.db));
+                std::thread::spawn(move || log_in(&shared, &sessions, keeper));
+            }
+            loop {
+                stay(REPORTS);
+                shared.report(&shared.db.metrics());
+            }
+        }
         for _ in 0..shared.load.readers {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || go_on_reading(&shared));

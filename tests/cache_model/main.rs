@@ -38,6 +38,7 @@
 //! (`the_assumption_about_run_ids_is_needed`).
 
 mod forget;
+mod logins;
 mod processes;
 mod scripts;
 mod steps;
