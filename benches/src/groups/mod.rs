@@ -3,6 +3,7 @@
 mod bulk;
 mod cache;
 mod ingest;
+mod logins;
 mod logs;
 mod operations;
 mod platform;
@@ -18,7 +19,7 @@ use crate::measure::Group;
 type Make = fn(&mut World) -> Outcome<Group>;
 
 /// All groups, in the order of the table.
-pub const ALL: [(&str, Make); 20] = [
+pub const ALL: [(&str, Make); 23] = [
     ("point_read", reads::point_read),
     ("page_of_100", reads::page_of_100),
     ("rows_1000", reads::rows_1000),
@@ -39,4 +40,7 @@ pub const ALL: [(&str, Make); 20] = [
     ("cache_miss", cache::cache_miss),
     ("cache_write", cache::cache_write),
     ("cache_stampede", cache::cache_stampede),
+    ("authenticate", logins::authenticate),
+    ("refresh", logins::refresh),
+    ("open_integration", logins::open_integration),
 ];
