@@ -3,6 +3,7 @@
 pub(crate) mod change;
 pub(crate) mod decimal;
 pub(crate) mod encoding;
+mod enum_order;
 pub(crate) mod enums;
 pub(crate) mod ids;
 pub(crate) mod json;
