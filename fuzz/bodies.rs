@@ -1,4 +1,5 @@
-// What is done with bytes of foreign origin, by the fuzz targets and by `tests/database/foreign_bytes.rs`. None of it may panic.
+// What is done with bytes of foreign origin, by the fuzz targets and by
+// `tests/database/foreign_bytes.rs`. None of it may panic.
 
 use wundr_db::{Config, foreign};
 

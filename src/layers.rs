@@ -1,10 +1,12 @@
-//! A test that imports between the folders of `src` go one way, as `docs/architecture.md` draws them.
+//! A test that imports between the folders of `src` go one way, as `docs/architecture.md` draws
+//! them.
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-/// The modules of `src` in layers, from the lowest. A file imports from its own layer and from those before it.
+/// The modules of `src` in layers, from the lowest. A file imports from its own layer and from
+/// those before it.
 const LAYERS: [&[&str]; 5] = [
     &["error", "schema", "tables", "types"],
     &[
@@ -59,7 +61,8 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// The module of each type and trait that a file declares for others; the lowest for a name of several.
+/// The module of each type and trait that a file declares for others; the lowest for a name of
+/// several.
 fn declarations(sources: &[Source]) -> HashMap<String, String> {
     let mut declared: HashMap<String, String> = HashMap::new();
     for source in sources {

@@ -100,8 +100,8 @@ impl TransactionOptions {
         self.read_only
     }
 
-    /// Returns the advice about the error of an attempt. Another server does not accept a write in a read-only
-    /// transaction either.
+    /// Returns the advice about the error of an attempt. Another server does not accept a write in
+    /// a read-only transaction either.
     pub(crate) fn advice_about(&self, error: &impl Retryable) -> Advice {
         match error.advice() {
             Advice::AgainElsewhere if self.read_only => Advice::Never,

@@ -1,7 +1,7 @@
 //! Checks of values before they are sent, so that the error names the column.
 //!
-//! For a text that is too long, PostgreSQL's error names the column's type and not the column, and the transaction has
-//! failed. Only `schema.rs` states the bounds.
+//! For a text that is too long, PostgreSQL's error names the column's type and not the column, and
+//! the transaction has failed. Only `schema.rs` states the bounds.
 
 use std::marker::PhantomData;
 
@@ -84,8 +84,8 @@ impl Number for Change<BigDecimal> {
     }
 }
 
-/// Refuses a number that has more digits before the decimal point than `NUMERIC(precision, scale)` holds once it is
-/// rounded, as PostgreSQL does it: half away from zero.
+/// Refuses a number that has more digits before the decimal point than `NUMERIC(precision, scale)`
+/// holds once it is rounded, as PostgreSQL does it: half away from zero.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] with the column's name.

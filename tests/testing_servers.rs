@@ -1,4 +1,5 @@
-//! The servers of `wundr_db::testing`: they start for every kind of user, keep databases apart, and leave nothing.
+//! The servers of `wundr_db::testing`: they start for every kind of user, keep databases apart, and
+//! leave nothing.
 #![cfg(feature = "testing")]
 
 use std::error::Error;
@@ -199,7 +200,8 @@ fn servers_run_for_root_and_for_others() {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = loop {
         match command.spawn() {
-            // A process that another test has just forked still holds the copy open for writing, until it executes.
+            // A process that another test has just forked still holds the copy open for writing,
+            // until it executes.
             Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
                 std::thread::yield_now();
             }

@@ -1,16 +1,17 @@
 //! Mistakes that the compiler reports.
 //!
-//! Each program in `tests/ui` must fail with the messages of its `.stderr` file. With `BLESS=1` the test
-//! writes these files instead.
+//! Each program in `tests/ui` must fail with the messages of its `.stderr` file. With `BLESS=1` the
+//! test writes these files instead.
 
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
-/// Returns the library that this test program is linked with, and the directory of its dependencies.
+/// Returns the library that this test program is linked with, and the directory of its
+/// dependencies.
 ///
-/// The build is up to date, so that cargo only prints where its results are. A build of its own in another directory,
-/// as trybuild makes it, would compile all dependencies again.
+/// The build is up to date, so that cargo only prints where its results are. A build of its own in
+/// another directory, as trybuild makes it, would compile all dependencies again.
 fn library() -> String {
     let mut cargo = Command::new(env!("CARGO"));
     // Cargo sets these for a test program. A build script that watches one of them would run again.

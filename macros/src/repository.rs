@@ -92,7 +92,8 @@ fn methods_of(item: &mut ItemTrait) -> impl Iterator<Item = &mut TraitItemFn> {
     })
 }
 
-/// Gives every method without a body one that calls the inner repository, and adds the method `inner`.
+/// Gives every method without a body one that calls the inner repository, and adds the method
+/// `inner`.
 fn forward_to_inner(item: &mut ItemTrait, flavour: Flavour) -> Result<()> {
     let name = item.ident.clone();
     for method in methods_of(item).filter(|method| method.default.is_none()) {
@@ -237,7 +238,8 @@ fn regroup(group: &Group, stream: TokenStream) -> TokenTree {
     TokenTree::Group(regrouped)
 }
 
-/// Removes `async` and `.await`. It works on tokens and not on syntax, to reach the arguments of macro calls too.
+/// Removes `async` and `.await`. It works on tokens and not on syntax, to reach the arguments of
+/// macro calls too.
 fn without_async(tokens: TokenStream) -> TokenStream {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let is_word = |index: usize, word: &str| matches!(tokens.get(index), Some(TokenTree::Ident(ident)) if *ident == word);

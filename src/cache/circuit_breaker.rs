@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A circuit breaker. After a failure it rejects reads for a time, which doubles with each further failure.
+/// A circuit breaker. After a failure it rejects reads for a time, which doubles with each further
+/// failure.
 #[derive(Debug, Default)]
 pub(crate) struct CircuitBreaker {
     state: Mutex<State>,
@@ -24,8 +25,8 @@ struct State {
 const LONGEST: u32 = 16;
 
 impl CircuitBreaker {
-    /// Checks whether a call may be made. After the wait one caller is admitted; the others are admitted once its call has
-    /// succeeded.
+    /// Checks whether a call may be made. After the wait one caller is admitted; the others are
+    /// admitted once its call has succeeded.
     pub(crate) fn admits(&self, wait: Duration) -> bool {
         if !AtomicBool::load(&self.has_failed, Ordering::Relaxed) {
             return true;
@@ -49,7 +50,8 @@ impl CircuitBreaker {
         self.has_failed.store(false, Ordering::Relaxed);
     }
 
-    /// Records a failure, and returns whether it is the first in a row. Calls that were in flight together count as one.
+    /// Records a failure, and returns whether it is the first in a row. Calls that were in flight
+    /// together count as one.
     pub(crate) fn failed(&self, wait: Duration) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.has_failed.store(true, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Encryption of sessions with their tokens, and of all values with the key of the cache.
 //!
-//! A session's key is derived from the hash of its token, which the database holds and Redis does not. Access to Redis alone
-//! therefore neither reveals a session nor permits to forge one.
+//! A session's key is derived from the hash of its token, which the database holds and Redis does
+//! not. Access to Redis alone therefore neither reveals a session nor permits to forge one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,9 +45,10 @@ fn decrypted(
 
 /// The key of a cache, which encrypts all its values.
 ///
-/// AES-GCM must not use a nonce twice with one key, and 96 random bits collide after some 2^32 values. Each process
-/// therefore encrypts with a key of its own, derived from the key of the cache and a *salt* of 128 bits, and counts its
-/// nonces. The salt stands before each value. A reader derives the key of a salt once and keeps it.
+/// AES-GCM must not use a nonce twice with one key, and 96 random bits collide after some 2^32
+/// values. Each process therefore encrypts with a key of its own, derived from the key of the cache
+/// and a *salt* of 128 bits, and counts its nonces. The salt stands before each value. A reader
+/// derives the key of a salt once and keeps it.
 pub(crate) struct Seal {
     key: [u8; 32],
     salt: [u8; SALT],
@@ -65,8 +66,8 @@ const SALT: usize = 16;
 /// Foreign bytes must not fill the memory with keys that are derived from random salts.
 const OTHERS: usize = 256;
 
-/// The times at which an encrypted value was read from the database and at which it expires, in milliseconds since 1970 by
-/// the database's clock.
+/// The times at which an encrypted value was read from the database and at which it expires, in
+/// milliseconds since 1970 by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
     pub(crate) read: u64,
@@ -91,7 +92,8 @@ impl Seal {
         }
     }
 
-    /// Encrypts a value and binds it to one place: its key in Redis, which has the database, the generation and the entry.
+    /// Encrypts a value and binds it to one place: its key in Redis, which has the database, the
+    /// generation and the entry.
     pub(crate) fn seal(&self, place: &str, times: Times, value: &[u8]) -> Option<Vec<u8>> {
         let nonce = self.nonce();
         let mut bytes = Vec::with_capacity(value.len() + TIMES + AES_256_GCM.tag_len());
@@ -105,7 +107,8 @@ impl Seal {
         Some([&self.salt[..], &nonce, &bytes].concat())
     }
 
-    /// Decrypts a value and its times. Returns `None` unless it was encrypted with this key for this place.
+    /// Decrypts a value and its times. Returns `None` unless it was encrypted with this key for
+    /// this place.
     pub(crate) fn open(&self, place: &str, sealed: &[u8]) -> Option<(Times, Vec<u8>)> {
         let (salt, sealed) = sealed.split_first_chunk::<SALT>()?;
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
@@ -124,8 +127,9 @@ impl Seal {
         Some((times, opened))
     }
 
-    /// Returns a nonce that this process has not used. The clock makes it differ between copies of one process (a machine
-    /// that was restored from a snapshot), which have the same salt and count.
+    /// Returns a nonce that this process has not used. The clock makes it differ between copies of
+    /// one process (a machine that was restored from a snapshot), which have the same salt and
+    /// count.
     fn nonce(&self) -> [u8; NONCE_LEN] {
         let count = self.sealed.fetch_add(1, Ordering::Relaxed).to_le_bytes();
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -163,7 +167,8 @@ fn session_cipher(token_hash: &str) -> LessSafeKey {
     cipher(&derived(b"wundr-db sealed session 2\0", parts))
 }
 
-/// Encrypts bytes with the hash of a token. The nonce is random, because few values are encrypted with one hash.
+/// Encrypts bytes with the hash of a token. The nonce is random, because few values are encrypted
+/// with one hash.
 pub(crate) fn seal(token_hash: &str, open: &[u8]) -> Option<Vec<u8>> {
     let [_, _, _, _, nonce @ ..] = Uuid::now_v7().into_bytes();
     let mut bytes = open.to_vec();

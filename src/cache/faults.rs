@@ -43,7 +43,8 @@ impl Failpoint {
 #[doc(hidden)]
 pub type FailpointHook = fn(Failpoint) -> Duration;
 
-/// A deliberate deviation from the protocol. The model in `tests/cache_model` has the same faults under the same names.
+/// A deliberate deviation from the protocol. The model in `tests/cache_model` has the same faults
+/// under the same names.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InjectedFault {

@@ -4,10 +4,12 @@ use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Four buckets for each power of two of microseconds, up to 2^26 (a minute). The last bucket counts longer calls too.
+/// Four buckets for each power of two of microseconds, up to 2^26 (a minute). The last bucket
+/// counts longer calls too.
 const BUCKETS: usize = 4 * 26;
 
-/// The number of calls by duration, in buckets that are at most a quarter apart, from a microsecond to a minute.
+/// The number of calls by duration, in buckets that are at most a quarter apart, from a microsecond
+/// to a minute.
 ///
 /// ```
 /// # fn show(metrics: &wundr_db::cache::CacheMetrics) {
@@ -37,8 +39,9 @@ impl Latencies {
         self.0.iter().sum()
     }
 
-    /// Returns the duration that the fraction `quantile` of all calls did not exceed, rounded up to the next bound. 0.5
-    /// gives the median. Zero before the first call. A `quantile` outside of 0 to 1 is clamped.
+    /// Returns the duration that the fraction `quantile` of all calls did not exceed, rounded up to
+    /// the next bound. 0.5 gives the median. Zero before the first call. A `quantile` outside of 0
+    /// to 1 is clamped.
     #[must_use]
     pub fn quantile(&self, quantile: f64) -> Duration {
         let wanted = (self.count() as f64 * quantile.clamp(0.0, 1.0))
@@ -54,7 +57,8 @@ impl Latencies {
         Duration::ZERO
     }
 
-    /// Returns the upper bounds of the buckets that are not empty, shortest first, each with the number of its calls.
+    /// Returns the upper bounds of the buckets that are not empty, shortest first, each with the
+    /// number of its calls.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let counts = self.0.iter().enumerate();
         let counts = counts.filter(|(_, count)| **count > 0);

@@ -17,12 +17,13 @@ pub struct CacheMetrics {
     pub shared: u64,
     /// Reads of entries that were not cached, and were read from the database.
     pub misses: u64,
-    /// Reads that went to the database and did not fill the entry: the entry is fenced, the generation is not open yet, or
-    /// Redis does not reply.
+    /// Reads that went to the database and did not fill the entry: the entry is fenced, the
+    /// generation is not open yet, or Redis does not reply.
     pub bypasses: u64,
     /// Values that were stored in Redis.
     pub fills: u64,
-    /// Values that were read but not stored, because a write came between. Each could have been stale.
+    /// Values that were read but not stored, because a write came between. Each could have been
+    /// stale.
     pub fills_refused: u64,
     /// Values that were found but not used, because they belong to another generation.
     pub stale_prevented: u64,
@@ -51,7 +52,8 @@ pub struct CacheMetrics {
 }
 
 impl CacheMetrics {
-    /// Returns the fraction of the reads that needed no database, between 0 and 1. 0 before the first read.
+    /// Returns the fraction of the reads that needed no database, between 0 and 1. 0 before the
+    /// first read.
     #[must_use]
     pub fn hit_rate(&self) -> f64 {
         let answered = self.hits + self.near_hits + self.shared;

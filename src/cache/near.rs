@@ -2,12 +2,14 @@
 //!
 //! Two properties hold however long the future of a read is kept without being polled:
 //!
-//! - A value is used for at most the staleness of the settings, counted from the moment at which its read *began*.
-//! - A value whose read began before a removal of its entry is not used after that removal. Therefore a process reads its
-//!   own writes, and nothing of a timeline that has ended as far as it has observed.
+//! - A value is used for at most the staleness of the settings, counted from the moment at which
+//!   its read *began*.
+//! - A value whose read began before a removal of its entry is not used after that removal.
+//!   Therefore a process reads its own writes, and nothing of a timeline that has ended as far as
+//!   it has observed.
 //!
-//! Removals are counted for parts of the entries, not for each. A removal may thus discard values of other entries, which
-//! are read again.
+//! Removals are counted for parts of the entries, not for each. A removal may thus discard values
+//! of other entries, which are read again.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -46,7 +48,8 @@ pub(crate) struct NearStart {
 impl NearCache {
     pub(crate) fn new(near: Near) -> Self {
         Self {
-            // An outdated value stays until another takes its place: the number of values is bounded.
+            // An outdated value stays until another takes its place: the number of values is
+            // bounded.
             values: moka::sync::Cache::new(near.entries),
             staleness: near.staleness,
             all_removals: AtomicU64::new(0),
@@ -59,8 +62,8 @@ impl NearCache {
         &self.removals[name.hash() as usize % PARTS]
     }
 
-    /// Returns the number of removals that have affected the entry. Both counts only rise, so that the sum is the same only
-    /// if both are.
+    /// Returns the number of removals that have affected the entry. Both counts only rise, so that
+    /// the sum is the same only if both are.
     fn removals(&self, name: &EntryKey) -> u64 {
         let of_part = AtomicU64::load(self.part(name), Ordering::Relaxed);
         of_part.wrapping_add(AtomicU64::load(&self.all_removals, Ordering::Relaxed))

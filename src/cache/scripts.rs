@@ -1,7 +1,7 @@
 //! The Lua scripts of the protocol, and their replies.
 //!
-//! Each script is one atomic step on the keys of one shard. All but `attach` first check that the caller's generation is
-//! the current one.
+//! Each script is one atomic step on the keys of one shard. All but `attach` first check that the
+//! caller's generation is the current one.
 
 use std::sync::LazyLock;
 
@@ -202,7 +202,8 @@ pub(crate) fn attach_reply(value: Value) -> Option<AttachReply> {
     }
 }
 
-/// Returns the reply, or an error if the reply is an error of the server. No command used here has errors nested in its reply.
+/// Returns the reply, or an error if the reply is an error of the server. No command used here has
+/// errors nested in its reply.
 pub(crate) fn unless_refused(reply: Value) -> RedisResult<Value> {
     match reply {
         Value::ServerError(refusal) => Err(refusal.into()),

@@ -9,8 +9,9 @@ pub(crate) fn command() -> Cmd {
     redis::cmd("INFO")
 }
 
-/// Returns the server's `run_id`, which changes with each start of the server, and its `master_replid`, which changes with
-/// each promotion. A primary that was a replica for a while may have lost its last commands, although its process is the same.
+/// Returns the server's `run_id`, which changes with each start of the server, and its
+/// `master_replid`, which changes with each promotion. A primary that was a replica for a while may
+/// have lost its last commands, although its process is the same.
 ///
 /// # Errors
 /// - The server is a replica, which may lag behind its primary.

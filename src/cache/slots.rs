@@ -18,9 +18,9 @@ pub(crate) fn is_host(host: &str) -> bool {
     !host.is_empty() && host != "?"
 }
 
-/// Reads the reply to `CLUSTER SLOTS`. A server that is announced without a host (NULL, empty or `?`, as
-/// `cluster-preferred-endpoint-type` has it) is at the address that is announced beside, or else at the host that was
-/// `asked`.
+/// Reads the reply to `CLUSTER SLOTS`. A server that is announced without a host (NULL, empty or
+/// `?`, as `cluster-preferred-endpoint-type` has it) is at the address that is announced beside, or
+/// else at the host that was `asked`.
 pub(crate) fn located(slots: Value, slot: i64, asked: &str) -> Option<Located> {
     let Value::Array(ranges) = slots else {
         return None;

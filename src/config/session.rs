@@ -41,8 +41,8 @@ impl Config {
         value.is_some_and(|value| !value.starts_with("off") && !value.starts_with("false"))
     }
 
-    /// Returns the SQL that restores a connection which a caller was lent. It fails in a transaction
-    /// that has failed.
+    /// Returns the SQL that restores a connection which a caller was lent. It fails in a
+    /// transaction that has failed.
     ///
     /// It must run before the commit: behind PgBouncer in transaction mode, the session belongs to
     /// another client afterwards.

@@ -9,8 +9,10 @@ pub(crate) trait ConnectionObserver: Send + Sync {
     /// A connection was lost, or none could be opened, or one was opened after that.
     fn server_may_have_changed(&self);
 
-    /// Receives the timeline of a new connection's server; `None` if it is a standby or did not respond.
+    /// Receives the timeline of a new connection's server; `None` if it is a standby or did not
+    /// respond.
     ///
-    /// Returns `true` if this server has taken over from the server of the earlier connections, which are then retired.
+    /// Returns `true` if this server has taken over from the server of the earlier connections,
+    /// which are then retired.
     fn connected_to(&self, timeline: Option<&str>) -> bool;
 }

@@ -86,7 +86,8 @@ pub(crate) fn rounds(session: Session) -> &'static [Session] {
 
 /// Returns the refusals of hosts, as one error that names each.
 ///
-/// It is a lasting one if one of them is. The hosts of a URL are servers of one database, with the same roles.
+/// It is a lasting one if one of them is. The hosts of a URL are servers of one database, with the
+/// same roles.
 pub(crate) fn refused(refusals: Vec<(String, Error)>) -> Error {
     let mut refusals = refusals;
     if refusals.len() == 1

@@ -1,6 +1,7 @@
 //! The two engines: pools, transactions and the execution of statements.
 //!
-//! The async engine has its own connection on tokio-postgres. The blocking engine has diesel's on libpq.
+//! The async engine has its own connection on tokio-postgres. The blocking engine has diesel's on
+//! libpq.
 
 #[cfg(feature = "async")]
 pub(crate) mod asynchronous;

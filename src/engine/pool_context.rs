@@ -18,16 +18,16 @@ pub(crate) struct PoolContext {
 
 /// The reason why a connection could not be opened.
 ///
-/// The pool hands it out like a connection, so that the waiting caller receives it immediately and not at the end of its
-/// timeout.
+/// The pool hands it out like a connection, so that the waiting caller receives it immediately and
+/// not at the end of its timeout.
 pub(crate) struct ConnectFailure {
     error: Error,
     at: Instant,
 }
 
 impl ConnectFailure {
-    /// Returns the error, unless it is older than the call that `started` then. It was meant for an earlier caller, which
-    /// has received another connection.
+    /// Returns the error, unless it is older than the call that `started` then. It was meant for an
+    /// earlier caller, which has received another connection.
     pub(crate) fn take_if_since(&mut self, started: Instant) -> Option<Error> {
         (self.at >= started).then(|| std::mem::replace(&mut self.error, Error::closed()))
     }
@@ -42,7 +42,8 @@ impl PoolContext {
         })
     }
 
-    /// Closes the pool. Its connections are not handed out from now on, and not kept when they are returned.
+    /// Closes the pool. Its connections are not handed out from now on, and not kept when they are
+    /// returned.
     pub(crate) fn close(&self) {
         self.closed.set();
     }
@@ -78,8 +79,8 @@ impl PoolContext {
         }
     }
 
-    /// Records that a caller takes the connection. Returns `false` if the caller must take another one: this one is then
-    /// retired.
+    /// Records that a caller takes the connection. Returns `false` if the caller must take another
+    /// one: this one is then retired.
     pub(crate) fn take(&self, usage: &Use) -> bool {
         let is_usable = !self.is_closed() && !usage.is_over();
         if is_usable {
@@ -96,7 +97,8 @@ impl PoolContext {
         !self.is_closed() && !usage.is_over()
     }
 
-    /// Checks whether a transaction that could not begin, since `started`, may begin on another connection.
+    /// Checks whether a transaction that could not begin, since `started`, may begin on another
+    /// connection.
     ///
     /// It may if this one may have been closed while it was idle, until the acquire timeout.
     pub(crate) fn may_begin_again(&self, started: Instant, usage: &Use, error: &Error) -> bool {
@@ -108,7 +110,8 @@ impl PoolContext {
         self.usage.state(self.config.max_connections)
     }
 
-    /// Returns the error of a call that has waited for `patience` since `started` without getting a connection.
+    /// Returns the error of a call that has waited for `patience` since `started` without getting a
+    /// connection.
     pub(crate) fn none_in_time(&self, started: Instant, patience: Duration) -> Error {
         self.usage
             .none_in_time(self.config.max_connections, started, patience)

@@ -114,7 +114,8 @@ impl Usage {
             is_lasting: reason.is_lasting_refusal(),
         });
         let was_disturbed = self.is_disturbed.swap(true, Ordering::Relaxed);
-        // A server that rejects a password or a name is still the same. Further refusals add nothing to the first.
+        // A server that rejects a password or a name is still the same. Further refusals add
+        // nothing to the first.
         if !was_disturbed && !reason.is_lasting_refusal() {
             self.report_change();
         }
@@ -242,10 +243,11 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    /// Reports the timeline of the new connection; `None` if its server is a standby or did not respond.
+    /// Reports the timeline of the new connection; `None` if its server is a standby or did not
+    /// respond.
     ///
-    /// An address may lead to another server without any connection being lost. If that server has taken over, the
-    /// connections to the earlier one are retired.
+    /// An address may lead to another server without any connection being lost. If that server has
+    /// taken over, the connections to the earlier one are retired.
     pub(crate) fn is_on(&mut self, timeline: Option<&str>) {
         let mut has_taken_over = false;
         for observer in self.pool.observers() {
@@ -349,8 +351,8 @@ impl Use {
         self.is_retired.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that the connection has ended or does not respond, although the pool did not end it. Returns `false` if the
-    /// pool has ended it, or this was noted before.
+    /// Notes that the connection has ended or does not respond, although the pool did not end it.
+    /// Returns `false` if the pool has ended it, or this was noted before.
     pub(crate) fn lose(&self) -> bool {
         let is_news = !self.is_retired.swap(true, Ordering::Relaxed);
         if is_news {

@@ -5,8 +5,9 @@ use super::translations::TRANSLATIONS;
 
 /// The beginnings of English messages, with the SQLSTATE that each stands for.
 ///
-/// diesel does not pass on the SQLSTATE that libpq has. The blocking engine therefore classifies by message what diesel's
-/// kinds do not distinguish, and both engines classify so the messages of libpq, PgBouncer and the drivers.
+/// diesel does not pass on the SQLSTATE that libpq has. The blocking engine therefore classifies by
+/// message what diesel's kinds do not distinguish, and both engines classify so the messages of
+/// libpq, PgBouncer and the drivers.
 const MESSAGES: &[(&str, &str)] = &[
     ("deadlock detected", "40P01"),
     ("canceling statement due to lock timeout", "55P03"),
@@ -87,8 +88,8 @@ pub(super) fn code_of(message: &str) -> Option<&'static str> {
     found.map(|&(_, code)| code)
 }
 
-/// Returns the English form of a message of the server, with a percent sign in place of each value. A message that is not
-/// among the translations is returned as it is.
+/// Returns the English form of a message of the server, with a percent sign in place of each value.
+/// A message that is not among the translations is returned as it is.
 #[cfg(feature = "blocking")]
 pub(super) fn in_english(message: &str) -> &str {
     let translated = TRANSLATIONS

@@ -45,13 +45,15 @@ thread_local! {
 
 /// Records the code of an error whose message is being read, for [`sqlstate_of`].
 ///
-/// diesel's trait of error information has no method for the code, and no way to the type behind it.
+/// diesel's trait of error information has no method for the code, and no way to the type behind
+/// it.
 #[cfg(feature = "async")]
 pub(crate) fn report_sqlstate(code: Option<SqlState>) {
     LAST_READ.set(code);
 }
 
-/// Returns the code of an error, if its driver [reports](report_sqlstate) it: the async engine's does, libpq's does not.
+/// Returns the code of an error, if its driver [reports](report_sqlstate) it: the async engine's
+/// does, libpq's does not.
 pub(super) fn sqlstate_of(
     information: &(dyn DatabaseErrorInformation + Send + Sync),
 ) -> Option<SqlState> {

@@ -1,8 +1,9 @@
 //! The analyses that a listener has yet to read.
 //!
-//! [`Backlog`] decides and does no I/O. After (re)connecting it catches up: it pages through the analyses that are
-//! followed and open, and reads again each one that it has delivered as open. Meanwhile notifications add to `changed`.
-//! Each set is bounded; if `changed` overflows, the listener catches up again.
+//! [`Backlog`] decides and does no I/O. After (re)connecting it catches up: it pages through the
+//! analyses that are followed and open, and reads again each one that it has delivered as open.
+//! Meanwhile notifications add to `changed`. Each set is bounded; if `changed` overflows, the
+//! listener catches up again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
@@ -14,10 +15,12 @@ use serde::Deserialize;
 use super::{Follow, FollowedIds, LiveAnalysis, PAGE, RECENT, StatesOf, Undelivered};
 use crate::{AnalysisId, AnalysisStatus, ProjectId};
 
-/// The bound of each set: analyses that have changed, delivered ones that are open, delivered ones that have ended.
+/// The bound of each set: analyses that have changed, delivered ones that are open, delivered ones
+/// that have ended.
 const CAPACITY: usize = 50_000;
 
-/// Transactions that create analyses are taken to end within this time: catching up looks this far back.
+/// Transactions that create analyses are taken to end within this time: catching up looks this far
+/// back.
 const LONGEST_TRANSACTION: TimeDelta = TimeDelta::minutes(10);
 
 /// The work of one listener, and the memory of what it has delivered.
@@ -78,7 +81,8 @@ impl Backlog {
         }
     }
 
-    /// Begins to catch up: all that is followed is read again, and with it what the reader has not received.
+    /// Begins to catch up: all that is followed is read again, and with it what the reader has not
+    /// received.
     pub(crate) fn restart(&mut self, undelivered: Undelivered) {
         let mut to_read: HashSet<_> = undelivered.changed.into_iter().collect();
         for (id, project_id) in undelivered.deleted {
@@ -171,8 +175,9 @@ impl Backlog {
         ids.into_iter().collect()
     }
 
-    /// Records that `found` is delivered as the state of `ids`. Returns the analyses that were delivered before and are
-    /// gone. One that was never delivered and is gone is not reported: the reader may not be allowed to see its id.
+    /// Records that `found` is delivered as the state of `ids`. Returns the analyses that were
+    /// delivered before and are gone. One that was never delivered and is gone is not reported: the
+    /// reader may not be allowed to see its id.
     pub(crate) fn mark_delivered(
         &mut self,
         ids: &[AnalysisId],
@@ -195,8 +200,8 @@ impl Backlog {
         before.into_iter().collect()
     }
 
-    /// Records the timeline of the server. If the server may have another history than the previous one, analyses
-    /// delivered within [`RECENT`] are read again, ended ones too.
+    /// Records the timeline of the server. If the server may have another history than the previous
+    /// one, analyses delivered within [`RECENT`] are read again, ended ones too.
     pub(crate) fn connected_to(&mut self, timeline: Option<String>) {
         if timeline.is_none() || self.timeline != timeline {
             self.to_read.extend(self.closed.since(RECENT));
@@ -204,8 +209,8 @@ impl Backlog {
         self.timeline = timeline;
     }
 
-    /// Adapts the page size to the time that reading a page took: halves it from half of the limit on, doubles it below
-    /// an eighth.
+    /// Adapts the page size to the time that reading a page took: halves it from half of the limit
+    /// on, doubles it below an eighth.
     pub(crate) fn record_duration(&mut self, time: Duration, limit: Duration) {
         if time >= limit / 2 {
             self.page = (self.page / 2).max(1);
@@ -214,7 +219,8 @@ impl Backlog {
         }
     }
 
-    /// Returns a page of running analyses whose findings are to be counted, and moves the cursor on.
+    /// Returns a page of running analyses whose findings are to be counted, and moves the cursor
+    /// on.
     pub(crate) fn findings_to_poll(&mut self) -> Vec<AnalysisId> {
         let after = self.poll_cursor.map_or(Bound::Unbounded, Bound::Excluded);
         let after = self.open.range((after, Bound::Unbounded));
@@ -233,7 +239,8 @@ impl Backlog {
         found.retain(|row| self.open.get(&row.id) != Some(row));
     }
 
-    /// Checks whether all that was to be read has been read, and if so ends catching up. Returns `true` once.
+    /// Checks whether all that was to be read has been read, and if so ends catching up. Returns
+    /// `true` once.
     pub(crate) fn finish_catch_up(&mut self) -> bool {
         let has_resumed = matches!(self.catch_up, CatchUp::Listed) && self.to_read.is_empty();
         if has_resumed {
@@ -369,7 +376,8 @@ mod tests {
         assert_eq!(deleted, expected);
         assert!(backlog.mark_delivered(&ids, &[]).is_empty());
 
-        // The connection was lost before the reader took the events: they are looked up and reported again.
+        // The connection was lost before the reader took the events: they are looked up and
+        // reported again.
         let undelivered = Undelivered {
             changed: Vec::new(),
             deleted: expected.to_vec(),

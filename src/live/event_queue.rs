@@ -145,7 +145,8 @@ impl EventQueue {
         }
     }
 
-    /// Waits for the next event. Returns `None` once the deadline has passed; without a deadline, never.
+    /// Waits for the next event. Returns `None` once the deadline has passed; without a deadline,
+    /// never.
     #[cfg(feature = "blocking")]
     pub(crate) fn wait(&self, deadline: Option<std::time::Instant>) -> Option<LiveEvent> {
         use std::time::{Duration, Instant};

@@ -113,7 +113,8 @@ async fn deliver(
     Ok(())
 }
 
-/// Reads the states of analyses. After a read that took the whole limit and failed, the next one is smaller.
+/// Reads the states of analyses. After a read that took the whole limit and failed, the next one is
+/// smaller.
 #[repository]
 async fn read(
     connection: &mut ListenerConnection,
@@ -126,7 +127,8 @@ async fn read(
     found
 }
 
-/// Counts the findings of running analyses, for which there are no notifications. Returns the time that it took.
+/// Counts the findings of running analyses, for which there are no notifications. Returns the time
+/// that it took.
 #[repository]
 async fn poll_findings(
     connection: &mut ListenerConnection,

@@ -1,8 +1,9 @@
 //! Live progress: a stream of the changes of analyses.
 //!
-//! A notification is a hint: it names an analysis that has changed. The listener then reads the row, if it is followed.
-//! Therefore a forged notification reveals nothing, no event is older than the one before, the changes of an analysis
-//! coalesce while the reader is slow, and the same read brings the view up to date after a lost connection.
+//! A notification is a hint: it names an analysis that has changed. The listener then reads the
+//! row, if it is followed. Therefore a forged notification reveals nothing, no event is older than
+//! the one before, the changes of an analysis coalesce while the reader is slow, and the same read
+//! brings the view up to date after a lost connection.
 
 mod backlog;
 mod event_queue;
@@ -22,16 +23,17 @@ use crate::{AnalysisId, AnalysisStatus, AnalysisType, Config, Error, ProjectId, 
 /// Subscribes to the channel of the triggers.
 pub(crate) const LISTEN: &str = "LISTEN wundr_analyses";
 
-/// The interval at which the findings of running analyses are counted, and the factor by which the duration of a count
-/// delays the next one: counting uses a twentieth of a core of the server at most.
+/// The interval at which the findings of running analyses are counted, and the factor by which the
+/// duration of a count delays the next one: counting uses a twentieth of a core of the server at
+/// most.
 pub(crate) const FINDINGS_POLL: Duration = Duration::from_secs(1);
 pub(crate) const POLL_BACKOFF_FACTOR: u32 = 20;
 
 /// The interval at which a listener with work checks whether a slow reader has made room.
 pub(crate) const SLOW_READER_RECHECK: Duration = Duration::from_millis(25);
 
-/// The delay before a listener connects again: the first, the longest while a failover may be in progress, the time
-/// that a failover may take, and the longest after that.
+/// The delay before a listener connects again: the first, the longest while a failover may be in
+/// progress, the time that a failover may take, and the longest after that.
 pub(crate) const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(100);
 pub(crate) const MAX_RECONNECT_DELAY_IN_FAILOVER: Duration = Duration::from_secs(1);
 pub(crate) const FAILOVER_WINDOW: Duration = Duration::from_secs(30);
@@ -66,8 +68,8 @@ pub struct LiveAnalysis {
     pub status: AnalysisStatus,
     /// Progress in percent, 0 to 100.
     pub progress: i32,
-    /// The number of findings so far. It is counted when the status or the progress changes, and every second while the
-    /// analysis runs, less often if counting takes long.
+    /// The number of findings so far. It is counted when the status or the progress changes, and
+    /// every second while the analysis runs, less often if counting takes long.
     pub findings: i64,
 }
 
@@ -84,29 +86,31 @@ impl LiveAnalysis {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LiveEvent {
-    /// An analysis was created, its status or progress has changed, or there are more findings. Carries the present
-    /// state. Several changes may become one event. No state is older than one before it, except after a failover that
-    /// lost writes: what is left then follows [`Missed`](Self::Missed).
+    /// An analysis was created, its status or progress has changed, or there are more findings.
+    /// Carries the present state. Several changes may become one event. No state is older than one
+    /// before it, except after a failover that lost writes: what is left then follows
+    /// [`Missed`](Self::Missed).
     Changed(LiveAnalysis),
     /// An analysis that was delivered before was deleted, or has left the followed project.
     ///
-    /// The listener remembers the analyses that are pending or running, and the last 50,000 that have ended.
+    /// The listener remembers the analyses that are pending or running, and the last 50,000 that
+    /// have ended.
     Deleted {
         /// Its key.
         id: AnalysisId,
         /// The project that it belonged to when it was delivered.
         project_id: ProjectId,
     },
-    /// Changes may have been missed: the connection was lost, or more has changed than the queue holds for a slow
-    /// reader. The followed analyses are read again, after a reconnect if need be.
+    /// Changes may have been missed: the connection was lost, or more has changed than the queue
+    /// holds for a slow reader. The followed analyses are read again, after a reconnect if need be.
     Missed {
         /// The cause.
         reason: String,
     },
-    /// The view is complete. Since [`Missed`](Self::Missed), or since the beginning, events have been delivered for all
-    /// analyses that are pending or running, all that were delivered as such before, and all that were created
-    /// meanwhile. If the server has another timeline than before, as after a failover, also for all that were delivered
-    /// within the last hour.
+    /// The view is complete. Since [`Missed`](Self::Missed), or since the beginning, events have
+    /// been delivered for all analyses that are pending or running, all that were delivered as such
+    /// before, and all that were created meanwhile. If the server has another timeline than before,
+    /// as after a failover, also for all that were delivered within the last hour.
     Resumed,
 }
 
@@ -123,7 +127,8 @@ pub(crate) fn unless_denied<T>(answer: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Returns the settings of a listener's connection. LISTEN has to stay with the connection, and a standby refuses it.
+/// Returns the settings of a listener's connection. LISTEN has to stay with the connection, and a
+/// standby refuses it.
 pub(crate) fn direct_config(config: &Config) -> Result<Config> {
     if config.behind_pgbouncer {
         return Err(Error::invalid(

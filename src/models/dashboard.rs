@@ -11,8 +11,8 @@ use crate::{
 
 /// An overview of a project, as configured by [`DashboardOptions`].
 ///
-/// It has rows of the design's tables `projects`, `project_members`, `users`, `analyses` and `analysis_issues`, of
-/// its view `project_stats` and of its function `get_analysis_trends`.
+/// It has rows of the design's tables `projects`, `project_members`, `users`, `analyses` and
+/// `analysis_issues`, of its view `project_stats` and of its function `get_analysis_trends`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Dashboard {
@@ -25,8 +25,8 @@ pub struct Dashboard {
     /// The newest analysis of each type, whatever its status, in the order of
     /// [`AnalysisType::ALL`](crate::AnalysisType::ALL). Types without an analysis are left out.
     pub latest_analyses: Vec<Analysis>,
-    /// The number of open issues of each severity, worst first. It is the sum over the newest completed analysis of
-    /// each type. All severities are listed.
+    /// The number of open issues of each severity, worst first. It is the sum over the newest
+    /// completed analysis of each type. All severities are listed.
     pub open_issues: Vec<(IssueSeverity, i64)>,
     /// The metrics of the options, in their order.
     pub trends: Vec<MetricTrend>,
@@ -110,14 +110,15 @@ impl DashboardOptions {
         }
     }
 
-    /// Sets the period of the trends: the last `days` × 24 hours. Default: 30. For 0 or less the trends are empty.
+    /// Sets the period of the trends: the last `days` × 24 hours. Default: 30. For 0 or less the
+    /// trends are empty.
     #[must_use]
     pub fn days(self, days: i32) -> Self {
         Self { days, ..self }
     }
 
-    /// Sets the greatest number of members that are included. Default: 20. Must be between 0 and 100, which is
-    /// checked when the dashboard is read.
+    /// Sets the greatest number of members that are included. Default: 20. Must be between 0 and
+    /// 100, which is checked when the dashboard is read.
     #[must_use]
     pub fn members(self, members: u32) -> Self {
         Self { members, ..self }

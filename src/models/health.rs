@@ -19,7 +19,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// Creates the result from the server's version, whether it is a standby, and the state of the pool.
+    /// Creates the result from the server's version, whether it is a standby, and the state of the
+    /// pool.
     pub(crate) fn new(
         (server_version, is_standby): (i32, bool),
         pool: &PoolState,

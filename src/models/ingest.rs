@@ -80,7 +80,8 @@ impl Tally {
 pub(crate) trait Part: NewRow {
     /// The table's name.
     const TABLE: &'static str;
-    /// The number of rows that one statement writes. It is small enough for the rows to be held in memory twice.
+    /// The number of rows that one statement writes. It is small enough for the rows to be held in
+    /// memory twice.
     const AT_ONCE: usize;
 
     /// Returns the counter for rows of this kind.
@@ -89,8 +90,8 @@ pub(crate) trait Part: NewRow {
     /// Returns the analysis that the row names. If it names none, it is set to `this`.
     fn analysis_or(&mut self, this: AnalysisId) -> AnalysisId;
 
-    /// Checks whether the row belongs to the analysis and satisfies the checks whose column the database would not
-    /// name.
+    /// Checks whether the row belongs to the analysis and satisfies the checks whose column the
+    /// database would not name.
     fn admit(&mut self, analysis: &Analysis) -> Result<()> {
         if self.analysis_or(analysis.id) != analysis.id {
             return Err(Error::invalid("analysis_id", "names another analysis"));

@@ -1,8 +1,8 @@
 //! The monthly partitions of the two logs.
 //!
-//! Each month has a partition of its own, named after the month in UTC, for example `audit.audit_logs_2024_01`. A row
-//! of a month without a partition goes to the default partition. When the month's partition is created, its rows are
-//! moved there from the default partition.
+//! Each month has a partition of its own, named after the month in UTC, for example
+//! `audit.audit_logs_2024_01`. A row of a month without a partition goes to the default partition.
+//! When the month's partition is created, its rows are moved there from the default partition.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 
@@ -56,9 +56,11 @@ pub struct Partition {
     pub name: String,
     /// True for the default partition, which has the rows that no other partition covers.
     pub is_default: bool,
-    /// The lower bound, inclusive. It is `None` for the default partition and for one without a lower bound.
+    /// The lower bound, inclusive. It is `None` for the default partition and for one without a
+    /// lower bound.
     pub from: Option<DateTime<Utc>>,
-    /// The upper bound, exclusive. It is `None` for the default partition and for one without an upper bound.
+    /// The upper bound, exclusive. It is `None` for the default partition and for one without an
+    /// upper bound.
     pub before: Option<DateTime<Utc>>,
     /// The number of rows at the last `ANALYZE` or `VACUUM`. It is `None` if there was none.
     pub estimated_rows: Option<u64>,
@@ -72,10 +74,11 @@ pub struct Partition {
 pub struct PartitionHealth {
     /// The number of consecutive months after this one that have a partition.
     pub months_ahead: u32,
-    /// The first days of the months without a partition, between the oldest partition and the newest one or this
-    /// month.
+    /// The first days of the months without a partition, between the oldest partition and the
+    /// newest one or this month.
     pub gaps: Vec<NaiveDate>,
-    /// The number of rows in the default partition. Their months had no partition when they were written.
+    /// The number of rows in the default partition. Their months had no partition when they were
+    /// written.
     pub rows_in_default: u64,
 }
 
@@ -108,8 +111,8 @@ impl PartitionHealth {
     }
 }
 
-/// The greatest number of months that are counted ahead: a thousand years. A partition without an upper bound covers
-/// all future months.
+/// The greatest number of months that are counted ahead: a thousand years. A partition without an
+/// upper bound covers all future months.
 const MOST_COUNTED_AHEAD: usize = 12_000;
 
 impl Partition {
@@ -138,8 +141,8 @@ pub(crate) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// The greatest distance between the `created_at` of a log's row and the time in its id at which the first query
-/// still finds the row. Clocks differ, and a row may wait in a queue.
+/// The greatest distance between the `created_at` of a log's row and the time in its id at which
+/// the first query still finds the row. Clocks differ, and a row may wait in a queue.
 const LEEWAY: Days = Days::new(1);
 
 /// Returns the range of `created_at` that is searched first for rows whose ids have these times.

@@ -7,8 +7,9 @@ use crate::{Error, IssueSeverity, Result};
 
 /// A list of conditions, all of which an analysis must satisfy.
 ///
-/// A gate can be stored as JSON in a row of `configurations`. Its numbers, JSON numbers or texts, are read exactly:
-/// 79.9 satisfies a bound of 79.9. Each may have up to 400 digits on either side of the point.
+/// A gate can be stored as JSON in a row of `configurations`. Its numbers, JSON numbers or texts,
+/// are read exactly: 79.9 satisfies a bound of 79.9. Each may have up to 400 digits on either side
+/// of the point.
 ///
 /// ```
 /// # use wundr_db::{Bound, GateCondition, IssueSeverity, Missing, QualityGate, Reference};
@@ -59,8 +60,8 @@ pub enum GateCondition {
     /// The number of open issues that the base does not have, by the matching of
     /// [`track`](crate::AnalysisIssueRepository::track). Without a base all open issues are new.
     ///
-    /// A paired issue also counts as new in two cases. It is worse than the issue of the base. Or the issue of the
-    /// base is ignored or a false positive, and the verdict does not carry over.
+    /// A paired issue also counts as new in two cases. It is worse than the issue of the base. Or
+    /// the issue of the base is ignored or a false positive, and the verdict does not carry over.
     NewIssues {
         /// Only issues of exactly this severity; all if `None`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,8 +70,9 @@ pub enum GateCondition {
         #[serde(deserialize_with = "crate::types::decimal::read")]
         at_most: u64,
     },
-    /// The number of open issues. An issue to which [`track`](crate::AnalysisIssueRepository::track) would carry a
-    /// verdict over does not count, even before `track` is called.
+    /// The number of open issues. An issue to which
+    /// [`track`](crate::AnalysisIssueRepository::track) would carry a verdict over does not count,
+    /// even before `track` is called.
     OpenIssues {
         /// Only issues of exactly this severity; all if `None`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,8 +100,8 @@ pub enum GateCondition {
         #[serde(default)]
         missing: Missing,
     },
-    /// The change of a metric in percent of its former absolute value, negative if it has decreased. The value is
-    /// missing if the metric was 0 and no longer is.
+    /// The change of a metric in percent of its former absolute value, negative if it has
+    /// decreased. The value is missing if the metric was 0 and no longer is.
     Drift {
         /// The metric's name.
         name: String,
@@ -146,8 +148,9 @@ impl Bound {
 pub enum Reference {
     /// The base's value.
     Base,
-    /// The mean of the values in the project's other analyses of a period. The period is so many times 24 hours and
-    /// ends when this analysis was completed, or now if it is not completed. Must be at least 1.
+    /// The mean of the values in the project's other analyses of a period. The period is so many
+    /// times 24 hours and ends when this analysis was completed, or now if it is not completed.
+    /// Must be at least 1.
     Days(#[serde(deserialize_with = "crate::types::decimal::read")] i32),
 }
 
@@ -178,10 +181,12 @@ pub struct GateVerdict {
 pub struct ConditionVerdict {
     /// The condition.
     pub condition: GateCondition,
-    /// The number of issues, the metric, the score or the percentage. It is `None` if it is missing.
+    /// The number of issues, the metric, the score or the percentage. It is `None` if it is
+    /// missing.
     #[serde(default, deserialize_with = "crate::types::decimal::read")]
     pub actual: Option<BigDecimal>,
-    /// True if the condition is satisfied, or if its value is missing and [`Missing::Passes`] applies.
+    /// True if the condition is satisfied, or if its value is missing and [`Missing::Passes`]
+    /// applies.
     pub passed: bool,
 }
 

@@ -48,8 +48,8 @@ impl StepAction {
         }
     }
 
-    /// Returns the states of the session in which the transition is allowed. If another step fails, a running step
-    /// can still end.
+    /// Returns the states of the session in which the transition is allowed. If another step fails,
+    /// a running step can still end.
     pub(crate) const fn within(&self) -> &'static [SessionStatus] {
         use SessionStatus::{Failed, Pending, Running};
         match self {

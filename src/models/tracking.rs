@@ -4,14 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AnalysisIssueId, Error, ProjectId, Result};
 
-/// The findings of one analysis, the base, matched with those of a later analysis of the same project.
+/// The findings of one analysis, the base, matched with those of a later analysis of the same
+/// project.
 ///
-/// Each finding is in exactly one place. A finding of the later analysis is in `unchanged`, `moved` or `new`; a
-/// finding of the base is in `unchanged`, `moved` or `fixed`. `fixed` is sorted by the ids of the base's findings;
-/// the other lists are sorted by the ids of the later analysis's findings. An id takes 16 bytes: for two analyses of
-/// 100,000 findings the lists take about 3 MB.
+/// Each finding is in exactly one place. A finding of the later analysis is in `unchanged`, `moved`
+/// or `new`; a finding of the base is in `unchanged`, `moved` or `fixed`. `fixed` is sorted by the
+/// ids of the base's findings; the other lists are sorted by the ids of the later analysis's
+/// findings. An id takes 16 bytes: for two analyses of 100,000 findings the lists take about 3 MB.
 ///
-/// See [`track`](crate::AnalysisIssueRepository::track) for the rules by which two findings are the same.
+/// See [`track`](crate::AnalysisIssueRepository::track) for the rules by which two findings are the
+/// same.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Tracking {
@@ -23,11 +25,12 @@ pub struct Tracking {
     pub new: Vec<AnalysisIssueId>,
     /// Findings of the base that the later analysis does not have.
     pub fixed: Vec<AnalysisIssueId>,
-    /// Findings of the later analysis, unchanged or moved, that are open although they were resolved in the base.
+    /// Findings of the later analysis, unchanged or moved, that are open although they were
+    /// resolved in the base.
     pub reopened: Vec<AnalysisIssueId>,
-    /// The number of findings of the later analysis to which this call copied the status from the base, with its time
-    /// and its user. If the call is repeated, it is 0. Not every pair carries a verdict over: see
-    /// [`track`](crate::AnalysisIssueRepository::track).
+    /// The number of findings of the later analysis to which this call copied the status from the
+    /// base, with its time and its user. If the call is repeated, it is 0. Not every pair carries a
+    /// verdict over: see [`track`](crate::AnalysisIssueRepository::track).
     pub carried_over: u64,
 }
 

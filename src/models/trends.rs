@@ -15,8 +15,8 @@ pub struct TrendPoint {
     /// The mean of the metric's values in the analyses that were completed on that day.
     #[serde(deserialize_with = "crate::types::decimal::read")]
     pub average: BigDecimal,
-    /// The comparison with the mean of the previous day that has one. Greater is `Improving` and smaller is
-    /// `Declining`, whatever the metric means. The first day is `Stable`.
+    /// The comparison with the mean of the previous day that has one. Greater is `Improving` and
+    /// smaller is `Declining`, whatever the metric means. The first day is `Stable`.
     pub direction: TrendDirection,
 }
 

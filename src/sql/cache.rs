@@ -8,10 +8,11 @@ use diesel::sql_types::{Bool, Nullable, Text, Timestamptz};
 use super::Statement;
 use super::timeline::timeline;
 
-/// The query that identifies the database among those of its cluster, so that the values of another one are not read.
+/// The query that identifies the database among those of its cluster, so that the values of another
+/// one are not read.
 ///
-/// It returns the database, the timeline, the server's time, and whether the role may read the cluster's identifier by
-/// [`ClusterIdentity`].
+/// It returns the database, the timeline, the server's time, and whether the role may read the
+/// cluster's identifier by [`ClusterIdentity`].
 pub(crate) struct DatabaseIdentity;
 
 impl Statement for DatabaseIdentity {
@@ -43,8 +44,9 @@ impl Statement for ClusterIdentity {
     }
 }
 
-/// The query for a transaction id that is greater than all that were assigned before. `pg_snapshot_xmax` would not do:
-/// it is one more than the greatest id of a transaction that has *ended*.
+/// The query for a transaction id that is greater than all that were assigned before.
+/// `pg_snapshot_xmax` would not do: it is one more than the greatest id of a transaction that has
+/// *ended*.
 pub(crate) struct NextTransaction;
 
 impl Statement for NextTransaction {
@@ -57,8 +59,8 @@ impl Statement for NextTransaction {
     }
 }
 
-/// The query for the id and the timeline of this transaction. The id is NULL if the transaction has written nothing,
-/// the timeline if the server is a standby.
+/// The query for the id and the timeline of this transaction. The id is NULL if the transaction has
+/// written nothing, the timeline if the server is a standby.
 pub(crate) struct OwnTransaction;
 
 impl Statement for OwnTransaction {
@@ -91,8 +93,8 @@ impl Statement for EndedBefore<'_> {
     }
 }
 
-/// The query that checks whether the transaction with this id has ended, so that later reads see its writes.
-/// `pg_xact_status` may report the end a moment too early.
+/// The query that checks whether the transaction with this id has ended, so that later reads see
+/// its writes. `pg_xact_status` may report the end a moment too early.
 pub(crate) struct HasEnded<'a>(pub(crate) &'a str);
 
 impl Statement for HasEnded<'_> {

@@ -8,8 +8,9 @@ use super::{Identity, Sql, Statement};
 
 /// A statement that a connection prepares once and finds again by its text.
 ///
-/// diesel expects the text of every `update(..).set(..)` and of every `sql_query` to be another at the next call, and
-/// does not keep what it has prepared for it. Here it is one text for each place in the source, or a few.
+/// diesel expects the text of every `update(..).set(..)` and of every `sql_query` to be another at
+/// the next call, and does not keep what it has prepared for it. Here it is one text for each place
+/// in the source, or a few.
 pub struct Prepared<S>(S);
 
 /// Returns the statement as one that is kept prepared.

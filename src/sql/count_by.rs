@@ -7,7 +7,8 @@ use diesel::sql_types::BigInt;
 
 use super::{Identity, Sql, Statement};
 
-/// `SELECT key, count(*) ... GROUP BY key` over a query that selects a key, most frequent key first.
+/// `SELECT key, count(*) ... GROUP BY key` over a query that selects a key, most frequent key
+/// first.
 ///
 /// diesel cannot group a boxed query.
 pub(crate) struct CountBy<Q> {

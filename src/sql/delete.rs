@@ -6,8 +6,8 @@ use diesel::{Expression, QueryResult, QuerySource};
 
 use super::{Identity, Sql, Statement};
 
-/// `DELETE` of the rows whose ids a query gives, which are locked first: a row that changes meanwhile is looked at
-/// again, and stays if the query does not match it any more.
+/// `DELETE` of the rows whose ids a query gives, which are locked first: a row that changes
+/// meanwhile is looked at again, and stays if the query does not match it any more.
 pub struct DeleteMatching<F, Q> {
     table: F,
     ids: Q,

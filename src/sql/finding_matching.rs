@@ -2,18 +2,19 @@
 //!
 //! # Idea
 //!
-//! The matching runs in passes, from strict to loose. A pass has a key, for example the hash of rule, code, message
-//! and file. It pairs a finding of the base with one of the later analysis if both have the same key. The next pass
-//! gets what this one has left over. Lines do not identify a finding, since code moves. They only decide which of
-//! several equal findings are paired. White space in code does not count.
+//! The matching runs in passes, from strict to loose. A pass has a key, for example the hash of
+//! rule, code, message and file. It pairs a finding of the base with one of the later analysis if
+//! both have the same key. The next pass gets what this one has left over. Lines do not identify a
+//! finding, since code moves. They only decide which of several equal findings are paired. White
+//! space in code does not count.
 //!
 //! # Invariants
 //!
 //! - A finding is in at most one pair: a pass reads only what the passes before it have not paired.
-//! - Both findings of a pair have the same rule. A type stands for the rule of a finding that names none. The rule is
-//!   a part of each key.
-//! - If one analysis has b findings of a key and the other n, a pass makes min(b, n) pairs of them. The first pass is
-//!   the exception: it makes none unless b equals n.
+//! - Both findings of a pair have the same rule. A type stands for the rule of a finding that names
+//!   none. The rule is a part of each key.
+//! - If one analysis has b findings of a key and the other n, a pass makes min(b, n) pairs of them.
+//!   The first pass is the exception: it makes none unless b equals n.
 //! - The same rows give the same pairs. Equal findings are ordered by line, column and id.
 //!
 //! # Passes
@@ -28,32 +29,35 @@
 //! | `same_message` | rule, message, file | what is left of these |
 //! | `same_wording` | rule, message without digits, file | what is left of these |
 //!
-//! "File" is the file's name in the later analysis: before the first pass, renamed files are found and the base's
-//! findings get the new name. Between the passes three sections prepare their input; see [`Section`].
+//! "File" is the file's name in the later analysis: before the first pass, renamed files are found
+//! and the base's findings get the new name. Between the passes three sections prepare their input;
+//! see [`Section`].
 //!
 //! # Why a pass is right
 //!
-//! A pass needs no join. The findings of both analyses that share a key are sorted, those of the base first. Let the
-//! base have b of them and the later analysis n. Then the i-th of the base is row i, and the i-th of the later
-//! analysis is row b + i. So `lag(…, b)` at the latter returns the former.
+//! A pass needs no join. The findings of both analyses that share a key are sorted, those of the
+//! base first. Let the base have b of them and the later analysis n. Then the i-th of the base is
+//! row i, and the i-th of the later analysis is row b + i. So `lag(…, b)` at the latter returns the
+//! former.
 //!
-//! The pair exists if i is at most both b and n; [`EQUAL_RANK`] is this condition. A row of the base has i at most b,
-//! so `row_index <= n` remains. A row of the later analysis has i at most n, so `row_index <= 2 * b` remains. A row of
-//! the base has no row that far before it, and its `base_id` is not read.
+//! The pair exists if i is at most both b and n; [`EQUAL_RANK`] is this condition. A row of the
+//! base has i at most b, so `row_index <= n` remains. A row of the later analysis has i at most n,
+//! so `row_index <= 2 * b` remains. A row of the base has no row that far before it, and its
+//! `base_id` is not read.
 //!
-//! Without a join no plan can multiply both analyses, whatever the planner believes of the tables. For the same
-//! reason sets are tested as `(x IN (…)) IS TRUE`, which is a hashed subplan and never a join. Rows are looked up by
-//! primary key one by one.
+//! Without a join no plan can multiply both analyses, whatever the planner believes of the tables.
+//! For the same reason sets are tested as `(x IN (…)) IS TRUE`, which is a hashed subplan and never
+//! a join. Rows are looked up by primary key one by one.
 //!
-//! Texts are compared by 64 bits of their hash. Two different texts among a million have the same hash with a
-//! probability of about 1 in 37 million.
+//! Texts are compared by 64 bits of their hash. Two different texts among a million have the same
+//! hash with a probability of about 1 in 37 million.
 //!
 //! # Sources
 //!
-//! The order of the passes follows SonarQube's tracker (`org.sonar.core.issue.tracking.Tracker`), which goes from
-//! "rule, line, code and message" to "rule and code". SonarQube hashes the line of source code; here it is
-//! `code_snippet`. It finds moved blocks by comparing source code, which the database does not have; `exact_by_shift`
-//! takes its place.
+//! The order of the passes follows SonarQube's tracker (`org.sonar.core.issue.tracking.Tracker`),
+//! which goes from "rule, line, code and message" to "rule and code". SonarQube hashes the line of
+//! source code; here it is `code_snippet`. It finds moved blocks by comparing source code, which
+//! the database does not have; `exact_by_shift` takes its place.
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
@@ -65,20 +69,22 @@ use crate::AnalysisId;
 
 /// Two analyses that are compared.
 pub(crate) struct Compared {
-    /// The analysis that the later one is compared with. Without it all findings of the later one are new.
+    /// The analysis that the later one is compared with. Without it all findings of the later one
+    /// are new.
     pub(crate) base: Option<AnalysisId>,
     /// The later analysis.
     pub(crate) new: AnalysisId,
     /// If false, no findings are read and there are no pairs.
     pub(crate) findings: bool,
-    /// If true, the later analysis's row is locked. Of two statements that carry verdicts over to it, the second
-    /// waits for the first.
+    /// If true, the later analysis's row is locked. Of two statements that carry verdicts over to
+    /// it, the second waits for the first.
     pub(crate) locked: bool,
 }
 
 /// Writes `comparison`: one row with the two analyses.
 ///
-/// `base` and `new` are NULL unless both analyses exist in the same project. Without a base, `new` suffices.
+/// `base` and `new` are NULL unless both analyses exist in the same project. Without a base, `new`
+/// suffices.
 fn push_comparison<'b>(compared: &'b Compared, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
     out.push_sql(
         "comparison AS MATERIALIZED (SELECT base_project, new_project, completed_at, summary, \
@@ -109,8 +115,8 @@ fn push_comparison<'b>(compared: &'b Compared, out: &mut AstPass<'_, 'b, Pg>) ->
 
 /// Writes `finding`: the findings of both analyses with the hashes that are compared.
 ///
-/// The LIMIT keeps the planner from JIT compilation, which takes longer than the statement itself. With a limit whose
-/// value it cannot compute, the planner expects a tenth of the rows.
+/// The LIMIT keeps the planner from JIT compilation, which takes longer than the statement itself.
+/// With a limit whose value it cannot compute, the planner expects a tenth of the rows.
 fn push_findings(out: &mut AstPass<'_, '_, Pg>) {
     out.push_sql(", finding AS MATERIALIZED (");
     for (index, (analysis, is_new)) in [("base", "FALSE"), ("new", "TRUE")].into_iter().enumerate()
@@ -146,14 +152,17 @@ fn push_findings(out: &mut AstPass<'_, '_, Pg>) {
 ///
 /// - `unshared_path`: the files that only one of the analyses names, in a finding or a result.
 /// - `unshared_file_finding`: the findings in these files.
-/// - `file_fingerprint`: for each of these files its name, how many findings it has and the XOR of their hashes.
-/// - `numbered_fingerprint`: the same, with files of the same last name and fingerprint numbered within each analysis
-///   in the order of their paths.
-/// - `rename_candidate`: pairs of an old and a new path with a score. A finding that is in exactly one old and one
-///   new file scores 2. The same last name and fingerprint, hence a move to another folder, scores 1.
-/// - `renamed`: of the candidates those that score most for both their old and their new path, as one JSON object
-///   from old to new.
-/// - `located`: all findings. `file` is the path that the later analysis has for the finding's file.
+/// - `file_fingerprint`: for each of these files its name, how many findings it has and the XOR of
+///   their hashes.
+/// - `numbered_fingerprint`: the same, with files of the same last name and fingerprint numbered
+///   within each analysis in the order of their paths.
+/// - `rename_candidate`: pairs of an old and a new path with a score. A finding that is in exactly
+///   one old and one new file scores 2. The same last name and fingerprint, hence a move to another
+///   folder, scores 1.
+/// - `renamed`: of the candidates those that score most for both their old and their new path, as
+///   one JSON object from old to new.
+/// - `located`: all findings. `file` is the path that the later analysis has for the finding's
+///   file.
 const RENAMED_FILES: &str = "\
 , unshared_path AS MATERIALIZED (\
 SELECT path_hash FROM (\
@@ -204,14 +213,16 @@ const PART_COLUMNS: &str = "id, is_new, status, line, col, path_hash, file, rule
 
 /// [`Section::LineShift`].
 ///
-/// - `ambiguous_file`: the files in which a key has findings in both analyses, but not equally many.
-/// - `line_shift`: the findings of these files, each with `origin_line`. It is the line that the finding came from if
-///   it moved as far as the nearest pair at or above it. In the base it is the finding's own line.
+/// - `ambiguous_file`: the files in which a key has findings in both analyses, but not equally
+///   many.
+/// - `line_shift`: the findings of these files, each with `origin_line`. It is the line that the
+///   finding came from if it moved as far as the nearest pair at or above it. In the base it is the
+///   finding's own line.
 /// - `ambiguous`: of these the findings that are to be paired.
 ///
-/// The window takes the pair with the greatest line. Line and shift are packed into one number. The line is in the
-/// upper 32 bits. The shift is in the lower ones, plus 2^31 so that it is positive. Pairs that moved 2^30 lines or
-/// more are left out, for the shift has to fit.
+/// The window takes the pair with the greatest line. Line and shift are packed into one number. The
+/// line is in the upper 32 bits. The shift is in the lower ones, plus 2^31 so that it is positive.
+/// Pairs that moved 2^30 lines or more are left out, for the shift has to fit.
 const LINE_SHIFT: &str = "\
 , ambiguous_file AS MATERIALIZED (SELECT DISTINCT file FROM exact_equal_count WHERE is_in_both AND NOT is_paired)\
 , line_shift AS (\
@@ -240,10 +251,11 @@ WHERE NOT is_paired) AS without_equal)\
 
 /// Writes [`Section::Parts`].
 ///
-/// - `remaining`: the findings that no exact pass has paired. `file_rule` is the hash of file and rule.
+/// - `remaining`: the findings that no exact pass has paired. `file_rule` is the hash of file and
+///   rule.
 /// - `shared_file_rule`: the rules that are left in both analyses of a file.
-/// - `with_parts`: the findings of these, with a hash of each of their parts. A finding without code gets a hash that
-///   no other finding has.
+/// - `with_parts`: the findings of these, with a hash of each of their parts. A finding without
+///   code gets a hash that no other finding has.
 fn push_parts(out: &mut AstPass<'_, '_, Pg>) {
     out.push_sql(
         ", remaining AS MATERIALIZED (\
@@ -328,7 +340,8 @@ const PASSES: [Pass; 7] = [
         key: "pg_catalog.hashint8extended(exact_hash, file)",
         paired: "in_new = in_base",
     },
-    // The same, where one analysis has more of them: those that moved as far as the pair above them.
+    // The same, where one analysis has more of them: those that moved as far as the pair above
+    // them.
     Pass {
         name: "exact_by_shift",
         before: Section::LineShift,
@@ -388,9 +401,9 @@ const PASSES: [Pass; 7] = [
 impl Pass {
     /// Writes the section before the pass and its common table expression.
     ///
-    /// It has the pass's columns, `is_paired` and `is_in_both` (both analyses have the key). If the row is of the
-    /// later analysis and paired, `base_id`, `base_path`, `base_line` and `base_status` are those of the base's
-    /// finding.
+    /// It has the pass's columns, `is_paired` and `is_in_both` (both analyses have the key). If the
+    /// row is of the later analysis and paired, `base_id`, `base_path`, `base_line` and
+    /// `base_status` are those of the base's finding.
     fn push(&self, out: &mut AstPass<'_, '_, Pg>) {
         const ORDER: &str = "PARTITION BY key ORDER BY is_new, line, col, id";
         self.before.push(out);
@@ -431,8 +444,8 @@ impl Pass {
 ///
 /// It defines, for the caller to use:
 ///
-/// - `comparison` (base_project, new_project, completed_at, summary, base, new, findings): one row; see
-///   [`push_comparison`];
+/// - `comparison` (base_project, new_project, completed_at, summary, base, new, findings): one row;
+///   see [`push_comparison`];
 /// - `pair` (id, base_id, status, base_status, has_moved): one row for each pair;
 /// - `unpaired` (id, is_new, status): one row for each finding without a pair.
 pub(crate) fn push_matching<'b>(

@@ -1,4 +1,5 @@
-//! The SQL of a finding's texts and hashes, and of the condition that a verdict holds for another finding.
+//! The SQL of a finding's texts and hashes, and of the condition that a verdict holds for another
+//! finding.
 
 /// The hash of a finding's rule, or of its type if it names no rule.
 pub(super) const RULE_HASH: &str = "CASE WHEN rule_id IS NULL THEN pg_catalog.hashtextextended(type::pg_catalog.text, 1) \
@@ -6,8 +7,8 @@ pub(super) const RULE_HASH: &str = "CASE WHEN rule_id IS NULL THEN pg_catalog.ha
 
 /// Returns the SQL of a text without these characters.
 ///
-/// One `replace` for each takes a sixth of the time of one `translate`, which compares each character of the text
-/// with all of them.
+/// One `replace` for each takes a sixth of the time of one `translate`, which compares each
+/// character of the text with all of them.
 fn without<'a>(characters: impl IntoIterator<Item = &'a str>, text: &str) -> String {
     characters
         .into_iter()
@@ -27,12 +28,13 @@ pub(super) fn code_of(column: &str) -> String {
 /// The statuses that count as verdicts and are carried over to a later analysis.
 pub(super) const VERDICTS: &str = "('ignored', 'false_positive')";
 
-/// Returns the SQL of the condition that a verdict on `base` holds for `new` too, two rows of `analysis_issues` that
-/// are a pair.
+/// Returns the SQL of the condition that a verdict on `base` holds for `new` too, two rows of
+/// `analysis_issues` that are a pair.
 ///
-/// A pair means that the findings may be the same. A verdict needs more. The severity must not be worse than that of
-/// the judged finding. And one of these must hold: both have the same code; both are in the same line of the same
-/// file; both are about the same file as a whole, with the same message.
+/// A pair means that the findings may be the same. A verdict needs more. The severity must not be
+/// worse than that of the judged finding. And one of these must hold: both have the same code; both
+/// are in the same line of the same file; both are about the same file as a whole, with the same
+/// message.
 pub(super) fn holds_for(new: &str, base: &str) -> String {
     let (code, base_code) = (
         code_of(&format!("{new}.code_snippet")),

@@ -14,8 +14,8 @@ diesel::define_sql_function! {
     fn lower(text: Text) -> Text;
 }
 
-/// A JSONB column with the fields of an object put in place of its own; a column that holds another value is taken for
-/// `{}`, where `||` alone would make an array of the two.
+/// A JSONB column with the fields of an object put in place of its own; a column that holds another
+/// value is taken for `{}`, where `||` alone would make an array of the two.
 #[derive(Debug, Clone, QueryId)]
 pub(crate) struct Merged<C> {
     column: C,
@@ -45,8 +45,8 @@ impl<C, T> AppearsOnTable<T> for Merged<C> {}
 
 diesel::postfix_operator!(InC, " COLLATE pg_catalog.\"C\"", Text, backend: diesel::pg::Pg);
 
-/// Text with its 26 ASCII letters in lower case and all others as they are, whatever the collation of the database:
-/// what the unique index on addresses holds.
+/// Text with its 26 ASCII letters in lower case and all others as they are, whatever the collation
+/// of the database: what the unique index on addresses holds.
 pub(crate) fn folded<T>(text: T) -> lower<InC<T>>
 where
     InC<T>: diesel::expression::AsExpression<Text>,

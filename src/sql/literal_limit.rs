@@ -6,12 +6,13 @@ use diesel::query_builder::{AstPass, Query, QueryFragment};
 
 use super::{Identity, Sql, Statement};
 
-/// The first rows of a query, whose number is in its text. With a number that is bound, PostgreSQL reckons with a tenth
-/// of all rows when it makes a plan for any values, finds that one dear, and plans the statement again at each call: for
-/// a partitioned table that takes several times as long as a page.
+/// The first rows of a query, whose number is in its text. With a number that is bound, PostgreSQL
+/// reckons with a tenth of all rows when it makes a plan for any values, finds that one dear, and
+/// plans the statement again at each call: for a partitioned table that takes several times as long
+/// as a page.
 ///
-/// A connection prepares one statement for each number. A plan for any values does not see that few rows have one of
-/// them: not for filters of which that may be.
+/// A connection prepares one statement for each number. A plan for any values does not see that few
+/// rows have one of them: not for filters of which that may be.
 pub struct AtMost<Q> {
     query: Q,
     rows: i64,

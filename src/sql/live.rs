@@ -14,9 +14,10 @@ use crate::{AnalysisId, ProjectId};
 /// The number of analyses that are read at a time.
 pub(crate) const PAGE: usize = 500;
 
-/// The analyses that are pending or running, or were created lately, a page at a time. Those that ended long ago are
-/// not walked through: the common table expression keeps the planner from going by the key, and the upper bound lets a
-/// plan that is made before the lower one is known take it for the few rows that it is.
+/// The analyses that are pending or running, or were created lately, a page at a time. Those that
+/// ended long ago are not walked through: the common table expression keeps the planner from going
+/// by the key, and the upper bound lets a plan that is made before the lower one is known take it
+/// for the few rows that it is.
 pub(crate) struct FollowedIds {
     pub(crate) project_id: Option<ProjectId>,
     pub(crate) created_from: Option<DateTime<Utc>>,
@@ -43,8 +44,9 @@ impl Statement for FollowedIds {
     }
 }
 
-/// The state of these analyses, of those that are of the project: a notification names an analysis and a project, and
-/// anybody can send one. The findings are counted through `idx_analysis_issues_analysis_id_id` alone.
+/// The state of these analyses, of those that are of the project: a notification names an analysis
+/// and a project, and anybody can send one. The findings are counted through
+/// `idx_analysis_issues_analysis_id_id` alone.
 pub(crate) struct StatesOf {
     pub(crate) ids: Vec<AnalysisId>,
     pub(crate) project_id: Option<ProjectId>,

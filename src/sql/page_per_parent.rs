@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::{Identity, Sql, Statement};
 
-/// `SELECT ... FROM parents CROSS JOIN LATERAL (a page of the parent's rows)`: no more is read for any parent than its
-/// page. With a limit inside, this can only be a nested loop, which keeps the order of each parent's rows.
+/// `SELECT ... FROM parents CROSS JOIN LATERAL (a page of the parent's rows)`: no more is read for
+/// any parent than its page. With a limit inside, this can only be a nested loop, which keeps the
+/// order of each parent's rows.
 pub struct PagePerParent<Q> {
     parents: Vec<Uuid>,
     rows: Q,

@@ -38,7 +38,8 @@ impl<Q: QueryFragment<Pg> + Query<SqlType: 'static>, T: QueryFragment<Pg>> State
     }
 }
 
-/// `SELECT ARRAY(rows), ARRAY(totals)`: a page for each of several parents, and the number of each parent's rows.
+/// `SELECT ARRAY(rows), ARRAY(totals)`: a page for each of several parents, and the number of each
+/// parent's rows.
 pub(crate) struct PagesWithTotals<Q, K> {
     rows: ArraySubquery<Sql<PagePerParent<Q>>>,
     totals: ArraySubquery<Sql<CountBy<K>>>,

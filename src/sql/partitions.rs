@@ -17,17 +17,18 @@ diesel::define_sql_function! {
 
 /// Returns an expression for the time that the server evaluates at execution.
 ///
-/// With the plain time, a custom plan for one partition would always be cheaper than the generic plan. So PostgreSQL
-/// would plan the statement at each call. With the expression it keeps the generic plan and excludes the other
-/// partitions at execution.
+/// With the plain time, a custom plan for one partition would always be cheaper than the generic
+/// plan. So PostgreSQL would plan the statement at each call. With the expression it keeps the
+/// generic plan and excludes the other partitions at execution.
 pub(crate) fn when_run(time: DateTime<Utc>) -> date_trunc<&'static str, DateTime<Utc>> {
     date_trunc("microseconds", time)
 }
 
-/// The condition that restricts a query to the one or two months of a log's row, given the time in its id.
+/// The condition that restricts a query to the one or two months of a log's row, given the time in
+/// its id.
 ///
-/// The months are literals in the text. So the server plans the query for their partitions only, once for each text,
-/// and does not lock the others.
+/// The months are literals in the text. So the server plans the query for their partitions only,
+/// once for each text, and does not lock the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct InMonths<C> {
     created_at: C,
@@ -35,12 +36,12 @@ pub(crate) struct InMonths<C> {
     before: NaiveDate,
 }
 
-/// The greatest distance between this machine's clock and the end of an id's window, if the id was created by a clock
-/// that is ahead.
+/// The greatest distance between this machine's clock and the end of an id's window, if the id was
+/// created by a clock that is ahead.
 const MAX_CLOCK_LEAD: Days = Days::new(2);
 
-/// The greatest age of months that are written as literals. Each month is one more statement that a connection may
-/// have to cache, and the client that creates an id chooses the time in it.
+/// The greatest age of months that are written as literals. Each month is one more statement that a
+/// connection may have to cache, and the client that creates an id chooses the time in it.
 const MAX_AGE_OF_LITERALS: Months = Months::new(5 * 12);
 
 impl<C> InMonths<C> {
@@ -77,7 +78,8 @@ impl<C> InMonths<C> {
 
 /// Writes the begin of a month as a literal.
 ///
-/// diesel calls `walk_ast` even for a statement whose text is cached. Digit by digit, no text is allocated there.
+/// diesel calls `walk_ast` even for a statement whose text is cached. Digit by digit, no text is
+/// allocated there.
 fn push_month(first: NaiveDate, out: &mut AstPass<'_, '_, Pg>) {
     const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
     let (year, month) = (first.year().unsigned_abs(), first.month());
@@ -120,12 +122,13 @@ impl<C: ValidGrouping<G>, G> ValidGrouping<G> for InMonths<C> {
     type IsAggregate = C::IsAggregate;
 }
 
-/// The time that the creation or removal of a partition waits for a lock, outside a transaction of the caller. All
-/// writers of the log queue behind that lock.
+/// The time that the creation or removal of a partition waits for a lock, outside a transaction of
+/// the caller. All writers of the log queue behind that lock.
 pub(crate) const LOCK_TIMEOUT: &str = "2s";
 
-/// The query for the months without a partition, among the month of `$2` (or the current one) and the `$3` months
-/// after it. `is_ahead` marks the months that begin more than a day from now. No rows are written to these yet.
+/// The query for the months without a partition, among the month of `$2` (or the current one) and
+/// the `$3` months after it. `is_ahead` marks the months that begin more than a day from now. No
+/// rows are written to these yet.
 pub(crate) const MISSING: &str = "\
     WITH months AS ( \
         SELECT pg_catalog.date_trunc('month', COALESCE($2::timestamp, pg_catalog.timezone('UTC', pg_catalog.now()))) \
@@ -140,8 +143,8 @@ pub(crate) const MISSING: &str = "\
             AND inhrelid = pg_catalog.to_regclass($1 || pg_catalog.to_char(month, '_YYYY_MM'))) \
     ORDER BY month";
 
-/// The statement that creates the partition of the month of `$2`. `$3` is the lock timeout; NULL keeps that of the
-/// transaction.
+/// The statement that creates the partition of the month of `$2`. `$3` is the lock timeout; NULL
+/// keeps that of the transaction.
 pub(crate) const MAKE: &str = "\
     WITH limits AS MATERIALIZED ( \
         SELECT pg_catalog.set_config( \
@@ -155,8 +158,8 @@ const LARGE: u32 = 4 << 20;
 
 /// A range of months of which the default partition has no row.
 ///
-/// A CHECK constraint states this while their partitions are created. Without it, PostgreSQL scans the whole default
-/// partition for each of them, under a lock that blocks all users of the log.
+/// A CHECK constraint states this while their partitions are created. Without it, PostgreSQL scans
+/// the whole default partition for each of them, under a lock that blocks all users of the log.
 pub(crate) struct Spared {
     log: LogTable,
     from: NaiveDate,
@@ -181,7 +184,8 @@ impl Spared {
         format!("wundr_without_{from}_to_{before}")
     }
 
-    /// Returns a block that runs `statements` with the default partition in `rest`, if there is one.
+    /// Returns a block that runs `statements` with the default partition in `rest`, if there is
+    /// one.
     fn block(&self, statements: &str) -> String {
         format!(
             "DO $$ DECLARE rest REGCLASS; found BOOLEAN; other NAME; BEGIN \
@@ -195,11 +199,11 @@ impl Spared {
         )
     }
 
-    /// Returns the statement that adds the CHECK, NOT VALID, to a large default partition without a row of these
-    /// months.
+    /// Returns the statement that adds the CHECK, NOT VALID, to a large default partition without a
+    /// row of these months.
     ///
-    /// From then on new rows must satisfy it. The statement also drops the constraints that interrupted calls left
-    /// behind.
+    /// From then on new rows must satisfy it. The statement also drops the constraints that
+    /// interrupted calls left behind.
     pub(crate) fn begin(&self) -> String {
         let name = self.name();
         let (from, before) = (self.from, self.before);
@@ -219,11 +223,11 @@ impl Spared {
         ))
     }
 
-    /// Returns the statement that validates the CHECK with one scan of the default partition, while others read and
-    /// write it.
+    /// Returns the statement that validates the CHECK with one scan of the default partition, while
+    /// others read and write it.
     ///
-    /// If a row that violates it was inserted before, the CHECK stays not valid, and PostgreSQL scans the partition
-    /// again.
+    /// If a row that violates it was inserted before, the CHECK stays not valid, and PostgreSQL
+    /// scans the partition again.
     pub(crate) fn validate(&self) -> String {
         let name = self.name();
         self.block(&format!(
@@ -246,8 +250,9 @@ impl Spared {
     }
 }
 
-/// The query for the partitions of `$1`, the default partition last. The bounds are parsed in the session's time
-/// zone, in which they were printed. A bound that is out of the range of dates is NULL.
+/// The query for the partitions of `$1`, the default partition last. The bounds are parsed in the
+/// session's time zone, in which they were printed. A bound that is out of the range of dates is
+/// NULL.
 pub(crate) const LIST: &str = "\
     SELECT name, is_default, \
         CASE WHEN pg_catalog.isfinite(bound_from) THEN bound_from END AS bound_from, \
@@ -269,14 +274,15 @@ pub(crate) const LIST: &str = "\
     ) AS partitions \
     ORDER BY is_default, bound_from NULLS FIRST, name";
 
-/// The query that checks whether the table `$2` exists and, if `$3` is true, is a partition of `$1`.
+/// The query that checks whether the table `$2` exists and, if `$3` is true, is a partition of
+/// `$1`.
 pub(crate) const IS_THERE: &str = "\
     SELECT pg_catalog.to_regclass($2) IS NOT NULL AND (NOT $3 OR EXISTS ( \
         SELECT FROM pg_catalog.pg_inherits \
         WHERE inhparent = $1::regclass AND inhrelid = pg_catalog.to_regclass($2))) AS yes";
 
-/// Returns a block that runs a statement, with a lock timeout if one is given. The statement must not contain user
-/// input.
+/// Returns a block that runs a statement, with a lock timeout if one is given. The statement must
+/// not contain user input.
 pub(crate) fn with_lock_timeout(statement: &str, lock_timeout: Option<&str>) -> String {
     let limit = lock_timeout.map(|timeout| format!("SET LOCAL lock_timeout = '{timeout}'; "));
     format!(

@@ -15,13 +15,14 @@ use crate::{
     AnalysisId, Error, GateCondition, GateVerdict, ProjectId, QualityGate, Reference, Result,
 };
 
-/// The statement that matches the findings, if a condition needs them, and reads the metrics and the score.
+/// The statement that matches the findings, if a condition needs them, and reads the metrics and
+/// the score.
 pub(crate) struct Measure<'a> {
     compared: Compared,
     /// For each condition, the name of its metric.
     names: Vec<Option<&'a str>>,
-    /// For each condition, the days of the period that its metric is compared with; `None` if it is compared with the
-    /// base.
+    /// For each condition, the days of the period that its metric is compared with; `None` if it is
+    /// compared with the base.
     days: Vec<Option<i32>>,
 }
 
@@ -29,7 +30,8 @@ impl<'a> Measure<'a> {
     /// Creates the statement.
     ///
     /// # Errors
-    /// - [`Error::InvalidInput`] if `base` and `new` are the same, or a condition cannot be measured.
+    /// - [`Error::InvalidInput`] if `base` and `new` are the same, or a condition cannot be
+    ///   measured.
     pub(crate) fn new(
         gate: &'a QualityGate,
         base: Option<AnalysisId>,
@@ -198,8 +200,9 @@ impl Statement for Measure<'_> {
 
 /// The row that [`Measure`] returns.
 ///
-/// It has the projects of the base and of the analysis, the score, and the numbers of new and of open issues by
-/// severity. For each condition it has the metric's value and the value that it is compared with.
+/// It has the projects of the base and of the analysis, the score, and the numbers of new and of
+/// open issues by severity. For each condition it has the metric's value and the value that it is
+/// compared with.
 pub(crate) type Measured = (
     Option<ProjectId>,
     Option<ProjectId>,

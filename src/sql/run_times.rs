@@ -1,7 +1,7 @@
 //! The times of runs: of analyses, setup sessions and setup steps.
 //!
-//! A run never ends before it started, even if it started after this transaction. Its duration is at least 1 second, as
-//! the design requires.
+//! A run never ends before it started, even if it started after this transaction. Its duration is
+//! at least 1 second, as the design requires.
 
 use diesel::pg::Pg;
 use diesel::query_builder::AstPass;
@@ -35,7 +35,8 @@ pub(super) fn push_duration(start: &str, out: &mut AstPass<'_, '_, Pg>) {
     push_seconds(start, |out| push_end(start, out), out);
 }
 
-/// Writes the assignments of the end and the duration of a run. They are NULL if `is_ended`, a condition, does not hold.
+/// Writes the assignments of the end and the duration of a run. They are NULL if `is_ended`, a
+/// condition, does not hold.
 pub(super) fn push_end_if(is_ended: &str, start: &str, out: &mut AstPass<'_, '_, Pg>) {
     out.push_sql("completed_at = CASE WHEN ");
     out.push_sql(is_ended);

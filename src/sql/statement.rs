@@ -2,14 +2,16 @@
 //!
 //! # What diesel requires of a statement
 //!
-//! - [`QueryFragment`]: its text and its binds. diesel calls one function, `walk_ast`, to build the text, to collect the
-//!   binds, and to find out whether the statement may be kept prepared.
-//! - [`QueryId`]: whether its type determines its text. If so, a connection finds the prepared statement by the type,
-//!   and builds no text. If not, it builds the text and finds the prepared statement by that.
+//! - [`QueryFragment`]: its text and its binds. diesel calls one function, `walk_ast`, to build the
+//!   text, to collect the binds, and to find out whether the statement may be kept prepared.
+//! - [`QueryId`]: whether its type determines its text. If so, a connection finds the prepared
+//!   statement by the type, and builds no text. If not, it builds the text and finds the prepared
+//!   statement by that.
 //! - [`Query`]: the SQL types of the columns that it returns.
 //! - `RunQueryDsl`: that it can be run by itself. Only the blocking engine needs it.
 //!
-//! A statement implements [`Statement`] and is run as [`Sql`], which implements these four in one place.
+//! A statement implements [`Statement`] and is run as [`Sql`], which implements these four in one
+//! place.
 
 use std::any::TypeId;
 
@@ -24,11 +26,13 @@ use super::cached_text::{Shape, push_cached_text};
 pub trait Statement {
     /// The SQL types of the columns that it returns; `()` if it returns no rows.
     type SqlType;
-    /// The type that stands for the statement where its identity needs one: itself, with static lifetimes.
+    /// The type that stands for the statement where its identity needs one: itself, with static
+    /// lifetimes.
     type Id: 'static;
     /// The determinant of the text.
     const IDENTITY: Identity = Identity::Type;
-    /// True if the statement may be kept prepared whatever it consists of. Otherwise diesel asks its parts.
+    /// True if the statement may be kept prepared whatever it consists of. Otherwise diesel asks
+    /// its parts.
     const IS_CACHEABLE: bool = false;
     /// The number of binds to reserve space for.
     const BINDS: usize = 0;
@@ -52,8 +56,9 @@ pub trait Statement {
 pub enum Identity {
     /// The type [`Statement::Id`].
     Type,
-    /// The type [`Statement::Id`] and the number [`Statement::shape`]. The async engine finds the prepared statement by
-    /// these. diesel's blocking engine finds it by the text, which is built once in the process.
+    /// The type [`Statement::Id`] and the number [`Statement::shape`]. The async engine finds the
+    /// prepared statement by these. diesel's blocking engine finds it by the text, which is built
+    /// once in the process.
     Shape,
     /// More than that. The prepared statement is found by the text.
     Text,

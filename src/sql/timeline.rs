@@ -1,6 +1,7 @@
 //! The timeline that a server is on.
 
-/// The SQL of the timeline that the server is on: the standby that takes over for a primary begins a new one.
+/// The SQL of the timeline that the server is on: the standby that takes over for a primary begins
+/// a new one.
 ///
 /// The name of a WAL file begins with it. `pg_control_checkpoint` would return it later.
 macro_rules! timeline {
@@ -10,8 +11,8 @@ macro_rules! timeline {
 }
 pub(crate) use timeline;
 
-/// The query for the timeline of the server, NULL if it is a standby. It is a text, because the engines run it once on a
-/// new connection and do not prepare it.
+/// The query for the timeline of the server, NULL if it is a standby. It is a text, because the
+/// engines run it once on a new connection and do not prepare it.
 pub(crate) const TIMELINE: &str = concat!(
     "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE ",
     timeline!(),

@@ -47,8 +47,8 @@ impl Statement for Track {
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         push_matching(&self.0, &mut out)?;
-        // The condition on `carried_over.status` is evaluated again if another transaction has changed the row since
-        // the statement began.
+        // The condition on `carried_over.status` is evaluated again if another transaction has
+        // changed the row since the statement began.
         out.push_sql(
             ", carried_over AS (UPDATE analysis.analysis_issues AS carried_over \
              SET status = base.status, resolved_at = base.resolved_at, resolved_by = base.resolved_by \
@@ -77,10 +77,11 @@ impl Statement for Track {
     }
 }
 
-/// The row that [`Track`] returns. It has the two projects, five lists of ids, and the number of verdicts carried
-/// over.
+/// The row that [`Track`] returns. It has the two projects, five lists of ids, and the number of
+/// verdicts carried over.
 ///
-/// A list is one byte string with 16 bytes for each id. The lists are those of [`Tracking`], in its order.
+/// A list is one byte string with 16 bytes for each id. The lists are those of [`Tracking`], in its
+/// order.
 pub(crate) type Tracked = (
     Option<ProjectId>,
     Option<ProjectId>,

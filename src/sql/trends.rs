@@ -9,8 +9,8 @@ use super::Statement;
 use crate::ProjectId;
 use crate::schema::analysis::sql_types::TrendDirection as TrendDirectionSql;
 
-/// The query for the trends of several metrics of a project. Each row has its metric's position in the list, counted
-/// from 1.
+/// The query for the trends of several metrics of a project. Each row has its metric's position in
+/// the list, counted from 1.
 pub(crate) struct TrendsOf<'a> {
     pub(crate) project_id: ProjectId,
     pub(crate) metric_names: &'a [&'a str],

@@ -8,10 +8,11 @@ use super::insert::Insert;
 use super::{Sql, Statement};
 use crate::mapping::NewRow;
 
-/// An insert of one of the two most common shapes: of a row with a value for every column that has a default, or for
-/// none.
+/// An insert of one of the two most common shapes: of a row with a value for every column that has
+/// a default, or for none.
 ///
-/// diesel finds it by its type. To build, hash and compare its text takes a fifth of the time of a call.
+/// diesel finds it by its type. To build, hash and compare its text takes a fifth of the time of a
+/// call.
 pub struct TypedInsert<'a, N: NewRow, const WHOLE: bool>(Insert<'a, N>);
 
 /// An insert, by how diesel finds what it has prepared for it.

@@ -45,13 +45,12 @@
 //! # Lifetime of the servers
 //!
 //! A server stops when its handle and all its [`TestDatabase`]s are dropped. A small watchdog
-//! process stops it if this process ends in any other way, including `kill -9`. The shared server of
-//! a run of cargo-nextest, which starts a process for each test, ends with the last of them.
-//! PostgreSQL refuses
-//! to run as root; a process of root starts it as `postgres` or `nobody`. Data is stored in memory
-//! (`/dev/shm`) if at least 1 GiB is available there, otherwise in the directory for temporary
-//! files. That directory also keeps a `wundr-db-initdb-*.tar`, an empty database cluster that saves
-//! later processes the run of `initdb`. It can be deleted at any time.
+//! process stops it if this process ends in any other way, including `kill -9`. The shared server
+//! of a run of cargo-nextest, which starts a process for each test, ends with the last of them.
+//! PostgreSQL refuses to run as root; a process of root starts it as `postgres` or `nobody`. Data
+//! is stored in memory (`/dev/shm`) if at least 1 GiB is available there, otherwise in the
+//! directory for temporary files. That directory also keeps a `wundr-db-initdb-*.tar`, an empty
+//! database cluster that saves later processes the run of `initdb`. It can be deleted at any time.
 //!
 //! All functions of this module block the calling thread. Only Unix-like systems are supported.
 

@@ -73,8 +73,8 @@ impl PostgresServer {
 
     /// Returns the server that all tests of this process share.
     ///
-    /// The first call starts it. It ends with the process. The processes that one run of cargo-nextest
-    /// starts of one program share a server, which ends with the last of them.
+    /// The first call starts it. It ends with the process. The processes that one run of
+    /// cargo-nextest starts of one program share a server, which ends with the last of them.
     ///
     /// # Errors
     /// See [`PostgresServerBuilder::start`]. After an error the next call tries again.

@@ -82,13 +82,15 @@ pub(super) struct ServerProcess {
 impl ServerProcess {
     /// Starts the watchdog. The watchdog and `drop` end the server by `ending`.
     ///
-    /// With `users`, a named pipe that other processes open too, the watchdog ends the server after the last of them.
+    /// With `users`, a named pipe that other processes open too, the watchdog ends the server after
+    /// the last of them.
     pub(super) fn new(
         directory: &Path,
         ending: Ending,
         users: Option<&Path>,
     ) -> Result<Self, ServerError> {
-        // Opened before the watchdog opens it, which would wait. For reading too: it would wait here otherwise.
+        // Opened before the watchdog opens it, which would wait. For reading too: it would wait
+        // here otherwise.
         let users_pipe = match users {
             Some(path) => {
                 let file = fs::File::options().read(true).write(true).open(path);

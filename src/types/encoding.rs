@@ -11,18 +11,18 @@ use diesel::sql_types::{self, Nullable};
 
 /// The encoding of values of an SQL type as binds.
 ///
-/// The values of an enum are sent as text and cast in the statement. So no connection has to look up the OID of the
-/// enum first.
+/// The values of an enum are sent as text and cast in the statement. So no connection has to look
+/// up the OID of the enum first.
 pub trait Encoding {
     /// The type that the value is sent as.
     type Sql: sql_types::SqlType;
-    /// The type that the value is sent as within the array of one column of many rows. It differs from `Sql` for arrays,
-    /// because `UNNEST` flattens an array of arrays.
+    /// The type that the value is sent as within the array of one column of many rows. It differs
+    /// from `Sql` for arrays, because `UNNEST` flattens an array of arrays.
     type InArray: sql_types::SqlType;
     /// The cast after the value, for example `::public.user_role`.
     const CAST: &'static str = "";
-    /// True if `COPY`, which casts nothing, reads the value as it is sent. It reads a text as the name of an enum's
-    /// value, but not an array of texts as an array of enums.
+    /// True if `COPY`, which casts nothing, reads the value as it is sent. It reads a text as the
+    /// name of an enum's value, but not an array of texts as an array of enums.
     const COPIED: bool = true;
 }
 
@@ -73,8 +73,8 @@ where
     const COPIED: bool = S::COPIED;
 }
 
-/// PostgreSQL's pseudo-type `unknown`, whose OID is 705: the server infers the type from the cast in the statement. A
-/// value of the type `text` would be cast at each execution.
+/// PostgreSQL's pseudo-type `unknown`, whose OID is 705: the server infers the type from the cast
+/// in the statement. A value of the type `text` would be cast at each execution.
 #[derive(Debug, Clone, Copy, QueryId, sql_types::SqlType)]
 #[diesel(postgres_type(oid = 705, array_oid = 0))]
 pub struct Unknown;

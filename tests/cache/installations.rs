@@ -198,7 +198,8 @@ impl Cluster {
         let server = settings.iter().fold(server, |server, (name, value)| {
             server.setting(*name, *value)
         });
-        // The servers talk to each other at a port 10,000 higher, which not every port has and others may use.
+        // The servers talk to each other at a port 10,000 higher, which not every port has and
+        // others may use.
         let start = |_| {
             let mut tries = (0..50).map(|_| server.start());
             let started = tries.find(Result::is_ok);
@@ -234,8 +235,9 @@ impl Cluster {
             .collect()
     }
 
-    /// The first server's slots with keys in them begin to go to the second, as `redis-cli --cluster reshard` does: of each
-    /// the key that says which generation lives is there already, and the others are not yet.
+    /// The first server's slots with keys in them begin to go to the second, as
+    /// `redis-cli --cluster reshard` does: of each the key that says which generation lives is
+    /// there already, and the others are not yet.
     pub fn begin_to_move_slots(&self) -> Vec<u16> {
         let mut all = self.all();
         let ids: Vec<String> = all.iter_mut().map(|raw| raw.ask("CLUSTER MYID")).collect();

@@ -1,4 +1,5 @@
-//! Futures that are kept without being polled block no other call. In the blocking engine a call continues by itself.
+//! Futures that are kept without being polled block no other call. In the blocking engine a call
+//! continues by itself.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -1,5 +1,6 @@
-//! The guarantees of the cache itself, beside those of every repository behind it (`tests/contracts/cached.rs`): it answers
-//! without the database, no process reads a value that is older than an acknowledged write, and no fault of Redis makes a read wrong.
+//! The guarantees of the cache itself, beside those of every repository behind it
+//! (`tests/contracts/cached.rs`): it answers without the database, no process reads a value that is
+//! older than an acknowledged write, and no fault of Redis makes a read wrong.
 
 #[path = "../support/mod.rs"]
 mod support;

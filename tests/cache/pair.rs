@@ -1,6 +1,7 @@
 // Two processes in front of one database.
 
-/// A database, and two processes' caches of it: each has connections of its own to PostgreSQL and to Redis.
+/// A database, and two processes' caches of it: each has connections of its own to PostgreSQL and
+/// to Redis.
 struct Pair {
     one: Cached,
     other: Cached,
@@ -18,8 +19,8 @@ async fn cached(url: &str, config: CacheConfig) -> Cached {
     Cached::new(db, config).unwrap()
 }
 
-/// Two processes and a cache that may be filled: a new generation may not be while any transaction of the server is under
-/// way that was there before, and other tests have some.
+/// Two processes and a cache that may be filled: a new generation may not be while any transaction
+/// of the server is under way that was there before, and other tests have some.
 #[both_engines]
 async fn pair(config: CacheConfig) -> Pair {
     let pair = unopened(config.clone()).await;

@@ -1,4 +1,5 @@
-//! The cache is there again after its servers were away, and asks for no more connections than there are.
+//! The cache is there again after its servers were away, and asks for no more connections than
+//! there are.
 
 use std::time::{Duration, Instant};
 
@@ -61,8 +62,8 @@ async fn is_cached(db: &Cached, id: UserId) -> bool {
     false
 }
 
-/// Reads until the cache answers: a generation is filled when all earlier transactions have ended, those of other tests
-/// among them.
+/// Reads until the cache answers: a generation is filled when all earlier transactions have ended,
+/// those of other tests among them.
 #[both_engines]
 async fn until_cached(db: &Cached, id: UserId) {
     let began = Instant::now();

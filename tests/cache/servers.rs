@@ -11,13 +11,15 @@ use redis::{Connection, FromRedisValue};
 use wundr_db::cache::CacheConfig;
 use wundr_db::testing::RedisServer;
 
-/// One server for all tests that do it no harm: each has a database of its own, and so keys of its own.
+/// One server for all tests that do it no harm: each has a database of its own, and so keys of its
+/// own.
 pub static REDIS: LazyLock<RedisServer> = LazyLock::new(|| RedisServer::start().unwrap());
 
 /// Longer than anything here takes, except on a machine that stands still.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The settings for a server, with answers that are waited for longer than on a machine with other work to do.
+/// The settings for a server, with answers that are waited for longer than on a machine with other
+/// work to do.
 pub fn of(url: &str) -> CacheConfig {
     CacheConfig::new(url)
         .unwrap()
@@ -112,8 +114,9 @@ impl Raw {
     }
 }
 
-/// Stands before a server and lets answers through only when the commands that the cache has sent are a multiple of a
-/// number: a client that waits for the response to one of a group before it sends the next waits for ever.
+/// Stands before a server and lets answers through only when the commands that the cache has sent
+/// are a multiple of a number: a client that waits for the response to one of a group before it
+/// sends the next waits for ever.
 pub struct Turnstile {
     port: u16,
     sent: Arc<Sent>,

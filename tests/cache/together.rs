@@ -1,4 +1,5 @@
-//! Readers of different entries, whose reads are one command. In the blocking engine each has a connection.
+//! Readers of different entries, whose reads are one command. In the blocking engine each has a
+//! connection.
 
 use wundr_db::cache::CacheConfig;
 use wundr_db::testing::{RedisServer, migrated_database};
@@ -45,7 +46,8 @@ async fn many_readers_take_few_commands() {
     assert!(commands < READERS / 2, "{commands} commands");
 }
 
-/// Whoever goes, be it while the command that others wait for is under way, or while waiting, the others are answered.
+/// Whoever goes, be it while the command that others wait for is under way, or while waiting, the
+/// others are answered.
 #[case]
 async fn readers_who_go_do_not_take_others_with_them() {
     let redis = RedisServer::start().unwrap();

@@ -1,6 +1,7 @@
 //! Sessions that end while they are read.
 //!
-//! The clock of a process may be wrong, so that it learns the true time from how long the machine has run.
+//! The clock of a process may be wrong, so that it learns the true time from how long the machine
+//! has run.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,8 +11,8 @@ pub const EVERY: u64 = 500;
 /// The milliseconds between the creation of each and its end.
 pub const AHEAD: u64 = 3_000;
 
-/// So many milliseconds after its end a session may still be found: a process has the database's clock from one
-/// answer, which may have been late.
+/// So many milliseconds after its end a session may still be found: a process has the database's
+/// clock from one answer, which may have been late.
 pub const SLACK: u64 = 1_500;
 
 pub fn token(ends: u64) -> String {

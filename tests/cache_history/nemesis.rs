@@ -36,12 +36,13 @@ pub enum Harm {
 pub struct Harms {
     pub weights: Vec<(Harm, u32)>,
     pub pause: u64,
-    /// Every other while only what leaves the generation as it is: fences that were left behind grow old only then.
+    /// Every other while only what leaves the generation as it is: fences that were left behind
+    /// grow old only then.
     pub calm: bool,
 }
 
-/// Columns of rows that are read, whose type is changed without rewriting the rows: a transaction that is older than
-/// a table's new rows finds the table empty, which is PostgreSQL's doing.
+/// Columns of rows that are read, whose type is changed without rewriting the rows: a transaction
+/// that is older than a table's new rows finds the table empty, which is PostgreSQL's doing.
 const COLUMNS: [(&str, &str); 3] = [
     ("public.projects", "description"),
     ("public.user_sessions", "user_agent"),

@@ -12,7 +12,8 @@ use diesel::{Connection, PgConnection};
 use wundr_db::testing::{Pair, PostgresServer, Proxy, ProxyMode, RedisServer};
 use wundr_db::{Config, blocking};
 
-/// Two Redis servers, of which one is the primary and the other follows it. Clients find the primary by a link.
+/// Two Redis servers, of which one is the primary and the other follows it. Clients find the
+/// primary by a link.
 pub struct Caches {
     servers: [RedisServer; 2],
     primary: usize,
@@ -182,8 +183,9 @@ pub struct Database {
     way: Mutex<Proxy>,
 }
 
-/// After such a time the system gives the connections to a server up that has vanished: `unacknowledged_timeout` of the
-/// crate's settings. It sees to those for which the crate has no limit of its own.
+/// After such a time the system gives the connections to a server up that has vanished:
+/// `unacknowledged_timeout` of the crate's settings. It sees to those for which the crate has no
+/// limit of its own.
 const GIVEN_UP: Duration = Duration::from_secs(12);
 
 impl Database {
@@ -215,7 +217,8 @@ impl Database {
         self.server.lock().unwrap()
     }
 
-    /// Ends it as in a crash, in the middle of what it does. What it has acknowledged is there again afterwards.
+    /// Ends it as in a crash, in the middle of what it does. What it has acknowledged is there
+    /// again afterwards.
     pub fn crash(&self, down: Duration) {
         let server = self.server();
         let server = server.as_ref().unwrap();
@@ -231,7 +234,8 @@ impl Database {
         ));
     }
 
-    /// All connections lead to a server that says nothing any more; new ones lead to another with the same data.
+    /// All connections lead to a server that says nothing any more; new ones lead to another with
+    /// the same data.
     pub fn vanish(&self) {
         let server = self.server();
         let new = Proxy::start(server.as_ref().unwrap()).unwrap();

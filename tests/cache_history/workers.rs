@@ -92,7 +92,8 @@ impl Workers {
         std::fs::rename(&new, self.clock(place)).unwrap();
     }
 
-    /// Makes the clock of a process step by up to an hour, or back to the true time. Tells whether it can be done.
+    /// Makes the clock of a process step by up to an hour, or back to the true time. Tells whether
+    /// it can be done.
     pub fn step_clock(&self, chance: &Random) -> bool {
         let place = chance.below(self.running().len() as u64) as usize;
         let seconds = *chance.pick(&[0, 0, 2, -2, 45, -45, 3_600, -3_600]);

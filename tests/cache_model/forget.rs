@@ -5,7 +5,8 @@ use super::processes::{READERS, Reading, State};
 use super::scripts::{Generation, KEYS, Redis};
 
 impl State {
-    /// A generation that no process holds. One that is forgotten everywhere can as well be given again.
+    /// A generation that no process holds. One that is forgotten everywhere can as well be given
+    /// again.
     pub fn fresh_generation(&self) -> Generation {
         let mut held = Vec::new();
         let mut servers = vec![&self.redis];
@@ -48,8 +49,9 @@ impl State {
         self.sort(cache);
     }
 
-    /// A connection to a server that is gone, and one by which every script answers that the generation is lost, are
-    /// as good as none, whether or not the client has noticed. What was begun in a past generation comes to nothing.
+    /// A connection to a server that is gone, and one by which every script answers that the
+    /// generation is lost, are as good as none, whether or not the client has noticed. What was
+    /// begun in a past generation comes to nothing.
     fn forget_past_generations(&mut self) {
         let Redis {
             run,

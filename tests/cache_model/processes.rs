@@ -6,7 +6,8 @@ use super::{Cache, Flaw, Promise};
 pub const READERS: usize = 2;
 pub const WRITERS: usize = 2;
 
-/// The state of a client's connection to Redis: the server that it leads to, and the generation it attached to.
+/// The state of a client's connection to Redis: the server that it leads to, and the generation it
+/// attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Connection {
     pub run: u8,
@@ -23,9 +24,11 @@ pub enum Reading {
     Granted(Key, Generation),
     /// Has read the database, and is about to fill.
     Read(Key, Generation, Version),
-    /// Has filled, and its followers have not received the value yet. They receive it if it was stored.
+    /// Has filled, and its followers have not received the value yet. They receive it if it was
+    /// stored.
     Filled(Key, Version, bool),
-    /// Waits for another reader of its process; `Version` is what had been acknowledged when it began.
+    /// Waits for another reader of its process; `Version` is what had been acknowledged when it
+    /// began.
     Waiting(Key, Version),
     /// Has taken a barrier for a generation, and is about to store it.
     Barrier(Generation, Xid),
@@ -74,7 +77,8 @@ pub struct Writer {
     pub versions: [Version; KEYS],
 }
 
-/// The observation of the last step. Without an observer only a stale response is kept, so that the number of states does not grow.
+/// The observation of the last step. Without an observer only a stale response is kept, so that the
+/// number of states does not grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Event {
     Nothing,
@@ -98,7 +102,8 @@ pub struct State {
     pub next_xid: Xid,
     /// The newest committed version of each key.
     pub database: [Version; KEYS],
-    /// The newest version of each key whose write was acknowledged. Not kept where more is promised.
+    /// The newest version of each key whose write was acknowledged. Not kept where more is
+    /// promised.
     pub acknowledged: [Version; KEYS],
     pub readers: [Reader; READERS],
     pub writers: [Writer; WRITERS],
@@ -154,7 +159,8 @@ impl State {
         }
     }
 
-    /// The generation by which a client may send a command: its connection leads to the server that runs.
+    /// The generation by which a client may send a command: its connection leads to the server that
+    /// runs.
     fn usable(&self, connection: Option<Connection>, flaw: Option<Flaw>) -> Option<Generation> {
         let reconnects = flaw == Some(Flaw::BeliefOutlivesConnection);
         let live = connection.filter(|c| c.run == self.redis.run || reconnects);
@@ -187,7 +193,8 @@ impl State {
         ended.filter_map(|w| w.xid).max().map_or(0, |xid| xid + 1)
     }
 
-    /// Checks whether something still names a transaction by its token, which in reality is never used again.
+    /// Checks whether something still names a transaction by its token, which in reality is never
+    /// used again.
     fn token_is_held(&self, w: usize) -> bool {
         let clearing =
             |reader: &Reader| matches!(reader.reading, Reading::Clearing(_, _, of) if of == w);

@@ -10,7 +10,8 @@ pub type Key = usize;
 pub type Version = u8;
 /// A generation: in earnest a random token, here a number that is never given twice.
 pub type Generation = u8;
-/// A transaction id. Only the writers' are counted, so the barrier `n` is greater than the `n` that were assigned.
+/// A transaction id. Only the writers' are counted, so the barrier `n` is greater than the `n` that
+/// were assigned.
 pub type Xid = u8;
 
 /// `E(g)`: what is known about a generation, and the fences that were set in it.
@@ -32,13 +33,15 @@ pub struct Redis {
     pub generation: Option<Generation>,
     /// `E(g)` of the newest `g`: those of older generations are out of every script's reach.
     pub epoch: Option<Epoch>,
-    /// `V`, whose name holds its generation. One for each key: a newer generation's hides the older ones.
+    /// `V`, whose name holds its generation. One for each key: a newer generation's hides the older
+    /// ones.
     pub values: [Option<(Generation, Version)>; KEYS],
     /// `L` of the present generation: the reader whose nonce it is.
     pub leases: [Option<usize>; KEYS],
 }
 
-/// The response of the lease script. `Lost` means that the generation is not what the client believes.
+/// The response of the lease script. `Lost` means that the generation is not what the client
+/// believes.
 #[derive(Clone, Copy)]
 pub enum Lease {
     Lost,
@@ -145,7 +148,8 @@ impl Redis {
         true
     }
 
-    /// Deletes the values and leases of the keys that a writer has touched, and sets its fence on them.
+    /// Deletes the values and leases of the keys that a writer has touched, and sets its fence on
+    /// them.
     pub fn begin(&mut self, g: Generation, keys: &[Key], writer: usize) -> bool {
         let Some(epoch) = self.live(g) else {
             return false;
@@ -165,7 +169,8 @@ impl Redis {
         }
     }
 
-    /// Removes a writer's own fences, if the generation is still the one that they were set in: no other has its token.
+    /// Removes a writer's own fences, if the generation is still the one that they were set in: no
+    /// other has its token.
     pub fn end(&mut self, keys: &[Key], writer: usize) {
         if let Some(g) = self.generation {
             self.clear(g, keys, writer);
@@ -201,7 +206,8 @@ impl Redis {
         }
     }
 
-    /// A generation that is not open yet: what every `lease` answers then, with the barrier if there is one.
+    /// A generation that is not open yet: what every `lease` answers then, with the barrier if
+    /// there is one.
     pub fn closed(&mut self, g: Generation) -> Option<Option<Xid>> {
         let epoch = self.live(g).filter(|epoch| !epoch.open)?;
         Some(epoch.barrier)

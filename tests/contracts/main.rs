@@ -1,5 +1,5 @@
-//! The contracts of repositories, transactions and connections, on both engines: each contract is written once and
-//! mounted in both.
+//! The contracts of repositories, transactions and connections, on both engines: each contract is
+//! written once and mounted in both.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
-//! The connections of a pool: which of them go, how long anything waits for one, and what an error says of both.
+//! The connections of a pool: which of them go, how long anything waits for one, and what an error
+//! says of both.
 
 #[path = "pool"]
 mod asynchronous {

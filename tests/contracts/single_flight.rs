@@ -1,6 +1,7 @@
 //! The flights of the async engine's cache, checked by loom in every order of their steps.
 //!
-//! The file under test is the crate's own, compiled here with loom's `Mutex` and a watch channel made of it.
+//! The file under test is the crate's own, compiled here with loom's `Mutex` and a watch channel
+//! made of it.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -97,7 +98,8 @@ mod watch {
     }
 }
 
-/// A follower with a patience of zero gives up immediately, and one with a longer patience never does.
+/// A follower with a patience of zero gives up immediately, and one with a longer patience never
+/// does.
 async fn timeout<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, ()> {
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| match work.as_mut().poll(context) {
@@ -230,7 +232,8 @@ fn the_followers_of_a_leader_that_goes_are_woken() {
     });
 }
 
-/// A leader that is kept blocks no reader: the flight that a follower leaves is closed, and no other.
+/// A leader that is kept blocks no reader: the flight that a follower leaves is closed, and no
+/// other.
 #[test]
 fn a_leader_that_is_kept_closes_no_later_flight() {
     check(3, || {

@@ -26,12 +26,14 @@ struct Channel {
     waker: Option<Waker>,
 }
 
-/// A connection to a server that answers a statement with its number, in the order in which they were sent.
+/// A connection to a server that answers a statement with its number, in the order in which they
+/// were sent.
 struct Connection {
     waiters: Arc<Waiters>,
     io_waker: Waker,
     response_waker: Waker,
-    /// The requests that were written and not answered yet. A server of its own thread takes from it, or the wire itself.
+    /// The requests that were written and not answered yet. A server of its own thread takes from
+    /// it, or the wire itself.
     sent: Mutex<VecDeque<usize>>,
     is_sent: Condvar,
     /// The responses of the server that were not read yet.
@@ -144,7 +146,8 @@ fn check(bound: usize, model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// One of them may read the other's answer at any moment, above all between its first poll and its own work.
+/// One of them may read the other's answer at any moment, above all between its first poll and its
+/// own work.
 #[test]
 fn each_of_two_waiters_is_woken_when_the_other_reads_its_response() {
     check(3, || {

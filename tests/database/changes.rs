@@ -1,4 +1,5 @@
-//! Properties of changes: whatever is kept, cleared or set, the database holds what a plain assignment gives.
+//! Properties of changes: whatever is kept, cleared or set, the database holds what a plain
+//! assignment gives.
 
 use proptest::option;
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
-//! Bytes of foreign origin panic nowhere: the bodies of the fuzz targets, on inputs that are the same each time.
+//! Bytes of foreign origin panic nowhere: the bodies of the fuzz targets, on inputs that are the
+//! same each time.
 //!
 //! `fuzz` is a package of its own, which runs the same bodies on inputs that libFuzzer chooses.
 

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wundr_db::*;
 
-/// The columns that no body may set: they decide about access, or about the state or owner of a row.
+/// The columns that no body may set: they decide about access, or about the state or owner of a
+/// row.
 const PRIVILEGED: &[&str] = &[
     "added_at",
     "added_by",
@@ -54,7 +55,8 @@ fn read<T: DeserializeOwned>(body: Value) -> Result<(), String> {
     read.map(drop).map_err(|error| error.to_string())
 }
 
-/// The structs that describe a write, those that are read from JSON with the fields that a body may name.
+/// The structs that describe a write, those that are read from JSON with the fields that a body may
+/// name.
 fn readable() -> BTreeMap<&'static str, (Read, &'static [&'static str])> {
     macro_rules! table {
         ($($changes:ident: $($field:ident)*;)*) => {
@@ -89,7 +91,8 @@ fn readable() -> BTreeMap<&'static str, (Read, &'static [&'static str])> {
     }
 }
 
-/// Checks whether a type implements `Deserialize`, by the preference of the compiler for inherent methods.
+/// Checks whether a type implements `Deserialize`, by the preference of the compiler for inherent
+/// methods.
 struct Probe<T>(PhantomData<T>);
 
 impl<T: DeserializeOwned> Probe<T> {

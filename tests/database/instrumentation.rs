@@ -7,7 +7,8 @@ use wundr_db::testing::migrated_database;
 use wundr_db::{Db, NewUser, UserRepository};
 
 thread_local! {
-    /// The events of this thread. Connections of other tests in this process report theirs in other threads.
+    /// The events of this thread. Connections of other tests in this process report theirs in other
+    /// threads.
     static RECORDED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 

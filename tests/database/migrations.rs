@@ -151,7 +151,8 @@ const TABLES: [&str; 20] = [
     "system_logs",
 ];
 
-/// A row or more in each table and in both children by inheritance, with NULL where the design lets it stand.
+/// A row or more in each table and in both children by inheritance, with NULL where the design lets
+/// it stand.
 const ROWS: &str = "
 INSERT INTO users (id, email, name, is_active, created_at) VALUES
   ('00000000-0000-0000-0000-000000000001', 'Ada@example.org', 'Ada', NULL, NULL),

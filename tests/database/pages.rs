@@ -1,5 +1,5 @@
-//! Properties of pages: whatever the rows, the limit and the order, going through a list forwards or backwards gives
-//! each row once.
+//! Properties of pages: whatever the rows, the limit and the order, going through a list forwards
+//! or backwards gives each row once.
 
 use std::collections::HashSet;
 

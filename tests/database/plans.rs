@@ -1,8 +1,8 @@
-//! The plans of the main statements on a filled database: each uses the index that is there for it, and none reads a
-//! large table as a whole.
+//! The plans of the main statements on a filled database: each uses the index that is there for it,
+//! and none reads a large table as a whole.
 //!
-//! A method is called in a transaction on a new connection. What it prepared there is explained with its generic plan,
-//! which is the same for all values.
+//! A method is called in a transaction on a new connection. What it prepared there is explained
+//! with its generic plan, which is the same for all values.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -288,8 +288,8 @@ const CASES: &[(&str, Call, &[&str])] = &[
     ),
 ];
 
-/// The tables that [`ROWS`] fills, but for the logs, which have empty partitions. A plan that scans one of them takes
-/// longer with every row.
+/// The tables that [`ROWS`] fills, but for the logs, which have empty partitions. A plan that scans
+/// one of them takes longer with every row.
 const LARGE: [&str; 11] = [
     "users",
     "user_sessions",

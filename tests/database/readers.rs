@@ -1,4 +1,5 @@
-//! The readers that the examples share: their unit tests, and the Flask releases that come with the crate.
+//! The readers that the examples share: their unit tests, and the Flask releases that come with the
+//! crate.
 
 #[path = "../../examples/readers/mod.rs"]
 #[allow(

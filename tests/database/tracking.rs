@@ -1,6 +1,6 @@
-//! Properties of tracking: whatever the findings and whatever is done to the code, each finding is matched at most
-//! once, with one of its rule, and as many are as can be. A verdict follows only what the code or the line says is the
-//! same, and never to something worse.
+//! Properties of tracking: whatever the findings and whatever is done to the code, each finding is
+//! matched at most once, with one of its rule, and as many are as can be. A verdict follows only
+//! what the code or the line says is the same, and never to something worse.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -29,7 +29,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// Checks whether a verdict on `base` may hold for this one: the code or the line says so, and it is no worse.
+    /// Checks whether a verdict on `base` may hold for this one: the code or the line says so, and
+    /// it is no worse.
     fn inherits_from(&self, base: &Self) -> bool {
         let is_same_code = self.code.is_some() && self.code == base.code;
         let is_same_line = (&self.file, self.line) == (&base.file, base.line);
@@ -213,8 +214,8 @@ impl World {
         (analysis, places.collect())
     }
 
-    /// Tracks `base` in `new`, and checks all that always holds. Returns the pairs that are unchanged, and those
-    /// that moved.
+    /// Tracks `base` in `new`, and checks all that always holds. Returns the pairs that are
+    /// unchanged, and those that moved.
     fn tracked(&self, base: &[Seen], new: &[Seen]) -> (Pairs, Pairs) {
         let (before, of_base) = self.analyzed(base);
         let (after, of_new) = self.analyzed(new);

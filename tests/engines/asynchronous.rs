@@ -1,6 +1,7 @@
 // What the contracts need of the async engine beside its repositories.
 
-/// Runs SQL that no repository offers, as the superuser even where the contracts run as another role.
+/// Runs SQL that no repository offers, as the superuser even where the contracts run as another
+/// role.
 async fn execute(db: &Db, sql: &str) {
     let sql = match std::env::var_os("WUNDR_DB_TESTS_HOSTILE") {
         Some(_) => format!("SET LOCAL ROLE postgres; {sql}"),

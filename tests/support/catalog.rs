@@ -65,8 +65,8 @@ pub fn assert_same<'t>(
     }
 }
 
-/// The lines that only one side has, those of the first with `-`, by the longest common subsequence between the
-/// equal lines at both ends.
+/// The lines that only one side has, those of the first with `-`, by the longest common subsequence
+/// between the equal lines at both ends.
 fn difference(one: &[&str], other: &[&str]) -> Vec<String> {
     let equal = |(one, other): &(&&str, &&str)| one == other;
     let head = one.iter().zip(other).take_while(equal).count();

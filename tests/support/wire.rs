@@ -12,9 +12,11 @@ use wundr_db::testing::{PostgresServer, TestDatabase};
 /// The traffic through the proxy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Round trips: how often the client, with no answer outstanding, has sent something and waited.
+    /// Round trips: how often the client, with no answer outstanding, has sent something and
+    /// waited.
     pub round_trips: usize,
-    /// Requests that the server answers on their own: ends of statements (`Sync`) and simple queries.
+    /// Requests that the server answers on their own: ends of statements (`Sync`) and simple
+    /// queries.
     pub requests: usize,
     /// Statements that the server was asked to prepare (`Parse`).
     pub parses: usize,

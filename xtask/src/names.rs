@@ -14,7 +14,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// Returns the names of a table. Fails if one is not a word of lower-case letters, digits and underscores.
+    /// Returns the names of a table. Fails if one is not a word of lower-case letters, digits and
+    /// underscores.
     pub fn new(table: &str, schema: &str, row: Option<&str>) -> Result<Self, String> {
         for name in [table, schema] {
             let is_lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -34,8 +35,8 @@ impl Names {
         })
     }
 
-    /// Returns a template with the names in the places of `__TABLE__`, `__SCHEMA__`, `__ROW__`, `__ROWS__`, and of
-    /// `__ONE__` and `__MANY__`, which are words of a sentence.
+    /// Returns a template with the names in the places of `__TABLE__`, `__SCHEMA__`, `__ROW__`,
+    /// `__ROWS__`, and of `__ONE__` and `__MANY__`, which are words of a sentence.
     pub fn fill(&self, template: &str) -> String {
         let many = self.table.replace('_', " ");
         let mut one = String::new();

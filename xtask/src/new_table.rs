@@ -1,4 +1,5 @@
-//! Writes the skeleton of a table: the steps of `docs/adding-a-table.md`, with a key, a name and two times as columns.
+//! Writes the skeleton of a table: the steps of `docs/adding-a-table.md`, with a key, a name and
+//! two times as columns.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,8 @@ const UP: &str = include_str!("../templates/up.sql");
 const DOWN: &str = include_str!("../templates/down.sql");
 const TABLE: &str = include_str!("../templates/schema.rs.txt");
 
-/// A list to which the table is added: a file, the beginning and end of its sorted lines, and what is between them.
+/// A list to which the table is added: a file, the beginning and end of its sorted lines, and what
+/// is between them.
 const LISTS: [(&str, &str, &str); 6] = [
     ("src/models/mod.rs", "mod ", ";"),
     ("src/models/mod.rs", "pub use ", "::*;"),

@@ -1,7 +1,7 @@
 //! Wraps comments and documents at 100 columns.
 //!
-//! A paragraph is filled again only if one of its lines is too long. Tables, headings, code, link definitions and lines of
-//! a single word stay as they are.
+//! A paragraph is filled again only if one of its lines is too long. Tables, headings, code, link
+//! definitions and lines of a single word stay as they are.
 
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,6 @@ fn prose_of(file: &str) -> Option<Prose> {
         Some("md") => Some(Prose::Markdown),
         Some("rs") => Some(Prose::Comments(&["///", "//!", "//"])),
         Some("toml" | "sh" | "yml") => Some(Prose::Comments(&["#"])),
-        Some("lua") => Some(Prose::Comments(&["--"])),
         None if file.starts_with(".ci/") => Some(Prose::Comments(&["#"])),
         _ => None,
     }

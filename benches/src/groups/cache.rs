@@ -16,8 +16,8 @@ use crate::Outcome;
 use crate::database::World;
 use crate::measure::{Group, Turn};
 
-/// The number of bytes before the MessagePack of a value: a marker, the entry's identity, the cost of the
-/// read, and the expiry.
+/// The number of bytes before the MessagePack of a value: a marker, the entry's identity, the cost
+/// of the read, and the expiry.
 const HEAD: usize = 21;
 
 /// The number of cached rows.

@@ -1,4 +1,5 @@
--- The beginning of each script but `attach`: checks that the caller's generation is the current one.
+-- The beginning of each script but `attach`: checks that the caller's generation is the current
+-- one.
 -- KEYS[1] generation, KEYS[2] its epoch; ARGV[1] the caller's generation.
 -- A key that has another type, because another client wrote it, counts as missing.
 local function read(...)

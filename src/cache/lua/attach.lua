@@ -1,9 +1,11 @@
 -- Returns the generation of this run of the server, or begins a new one.
--- KEYS[1] generation; ARGV[1] the server's run_id, ARGV[2] a proposed generation, ARGV[3] the entry format,
--- ARGV[4] the prefix of epochs, ARGV[5] the rule, ARGV[6] the timeline of the database.
--- Rules: '0' begins a generation if there is none for this run, format and timeline; '1' begins one in any case;
--- '2' as '1', for a database that was restored to an earlier timeline. Under '0' and '1' a caller on an earlier timeline
--- than the recorded one is refused. A later timeline makes all values old.
+-- KEYS[1] generation; ARGV[1] the server's run_id, ARGV[2] a proposed generation, ARGV[3] the
+-- entry format, ARGV[4] the prefix of epochs, ARGV[5] the rule, ARGV[6] the timeline of the
+-- database.
+-- Rules: '0' begins a generation if there is none for this run, format and timeline; '1' begins
+-- one in any case; '2' as '1', for a database that was restored to an earlier timeline. Under
+-- '0' and '1' a caller on an earlier timeline than the recorded one is refused. A later timeline
+-- makes all values old.
 -- A key that has another type, because another client wrote it, is replaced.
 local generation = redis.call('TYPE', KEYS[1]).ok == 'string' and redis.call('GET', KEYS[1])
 local schemas = ' ' .. ARGV[3] .. ' '

@@ -1,6 +1,6 @@
 -- Removes the fences of one writer. The caller is the writer or a reader.
--- KEYS[3..] entries; ARGV[2] the writer's token; ARGV[3] its number if these are all of its entries, `own` to take the
--- number from its fences, or empty.
+-- KEYS[3..] entries; ARGV[2] the writer's token; ARGV[3] its number if these are all of its
+-- entries, `own` to take the number from its fences, or empty.
 local number = tonumber(ARGV[3])
 local fields = {'first', 'last'}
 for i = 3, #KEYS do

@@ -1,5 +1,6 @@
 -- Stores each of several values, if its lease is still there and its entry is not fenced.
--- KEYS[3..] entries; ARGV[2] nonce, ARGV[3] the entry format, then for each entry its lifetime in milliseconds and value.
+-- KEYS[3..] entries; ARGV[2] nonce, ARGV[3] the entry format, then for each entry its lifetime
+-- in milliseconds and value.
 local filled = {}
 for i = 3, #KEYS do
   local value = KEYS[i] .. ARGV[3]

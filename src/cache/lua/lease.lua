@@ -1,5 +1,6 @@
 -- Grants the lease of an entry. KEYS[3] entry, KEYS[4] its value, KEYS[5] its lease;
--- ARGV[2] nonce, ARGV[3] the lifetime of the lease in milliseconds, ARGV[4] '1' to replace a value that is there.
+-- ARGV[2] nonce, ARGV[3] the lifetime of the lease in milliseconds, ARGV[4] '1' to replace a
+-- value that is there.
 if redis.call('HGET', KEYS[2], 'open') ~= '1' then
   return {'closed', redis.call('HGET', KEYS[2], 'barrier') or ''}
 end

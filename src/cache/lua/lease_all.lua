@@ -1,5 +1,6 @@
 -- Grants the lease of each of several entries that has no value, no lease and no fence.
--- KEYS[3..] entries; ARGV[2] nonce, ARGV[3] the lifetime of the leases in milliseconds, ARGV[4] the entry format.
+-- KEYS[3..] entries; ARGV[2] nonce, ARGV[3] the lifetime of the leases in milliseconds, ARGV[4]
+-- the entry format.
 if redis.call('HGET', KEYS[2], 'open') ~= '1' then
   return {'closed', redis.call('HGET', KEYS[2], 'barrier') or ''}
 end

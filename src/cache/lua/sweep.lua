@@ -1,4 +1,5 @@
--- Returns the writers that began at least ARGV[2] seconds ago and have not ended. Examines at most ARGV[3] writers.
+-- Returns the writers that began at least ARGV[2] seconds ago and have not ended. Examines at
+-- most ARGV[3] writers.
 local now = tonumber(redis.call('TIME')[1])
 local last = tonumber(redis.call('HGET', KEYS[2], 'last')) or 0
 local first = tonumber(redis.call('HGET', KEYS[2], 'first')) or 1

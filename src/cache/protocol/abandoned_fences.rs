@@ -1,4 +1,5 @@
-//! Removes the fences of writers that did not remove them, once PostgreSQL reports the end of their transactions.
+//! Removes the fences of writers that did not remove them, once PostgreSQL reports the end of their
+//! transactions.
 
 use super::call::step;
 use super::client::CacheClient;

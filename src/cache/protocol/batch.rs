@@ -1,4 +1,5 @@
-//! Reads of several entries: one command for the cached ones, one query and two scripts for the others.
+//! Reads of several entries: one command for the cached ones, one query and two scripts for the
+//! others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,8 +48,8 @@ struct Leases {
     unused: Vec<String>,
 }
 
-/// Releases unused leases, for example on cancellation while their request is in flight. If the release is lost, they
-/// expire.
+/// Releases unused leases, for example on cancellation while their request is in flight. If the
+/// release is lost, they expire.
 impl Drop for Leases {
     fn drop(&mut self) {
         if !self.unused.is_empty() {
@@ -187,7 +188,8 @@ async fn lease_all(
     }
 }
 
-/// Stores the values that were read for the missing entries, unless a write came between, and completes `found`.
+/// Stores the values that were read for the missing entries, unless a write came between, and
+/// completes `found`.
 #[repository]
 pub(crate) async fn settle_all<T: Entry>(
     store: &CacheClient,
@@ -268,8 +270,8 @@ impl Stored {
     }
 }
 
-/// Returns the values of all these entries as they were at one moment. `None` if one is missing, or has changed meanwhile.
-/// The near cache is not used, because its values are of different moments.
+/// Returns the values of all these entries as they were at one moment. `None` if one is missing, or
+/// has changed meanwhile. The near cache is not used, because its values are of different moments.
 ///
 /// # Errors
 /// The cache is unavailable for one of them.

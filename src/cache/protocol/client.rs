@@ -39,7 +39,8 @@ pub(crate) struct CacheClient {
     pub(crate) db: Db,
     pub(crate) shards: Vec<Shard>,
     pub(crate) connections: Mutex<HashMap<String, Arc<RedisConnection>>>,
-    /// One for a single server. In a cluster one for each shard, because each may be on another server.
+    /// One for a single server. In a cluster one for each shard, because each may be on another
+    /// server.
     breakers: Vec<CircuitBreaker>,
     /// The nodes of a cluster that other nodes have named, the last one that responded first.
     pub(crate) nodes: Mutex<Vec<ConnectionInfo>>,
@@ -49,7 +50,8 @@ pub(crate) struct CacheClient {
     /// The format of all values, a part of each key.
     pub(crate) schema: Arc<str>,
     seal: Option<Seal>,
-    /// For each entry, the time before which a value that was read from the database is rejected. Kept only with a key.
+    /// For each entry, the time before which a value that was read from the database is rejected.
+    /// Kept only with a key.
     floors: Option<moka::sync::Cache<EntryKey, u64>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) log_once: LogOnce,
@@ -88,8 +90,8 @@ impl Clock {
         i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX)
     }
 
-    /// Returns the later time of this machine's two clocks. The one may be set back, the other stands still while the
-    /// machine sleeps; what has ended by either has ended.
+    /// Returns the later time of this machine's two clocks. The one may be set back, the other
+    /// stands still while the machine sleeps; what has ended by either has ended.
     fn now(&self) -> DateTime<Utc> {
         let ahead = TimeDelta::microseconds(AtomicI64::load(&self.ahead, Ordering::Relaxed));
         let by_wall = Utc::now().checked_add_signed(ahead).unwrap_or_default();
@@ -166,8 +168,8 @@ impl CacheClient {
         self.clock.set(now);
     }
 
-    /// Returns the time by the database's clock, as well as it is known here. A step of this machine's clock does not put it
-    /// back.
+    /// Returns the time by the database's clock, as well as it is known here. A step of this
+    /// machine's clock does not put it back.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
@@ -213,8 +215,9 @@ impl CacheClient {
         }
     }
 
-    /// Forgets the identity of the database: it is read again before a cached value is used. A flight that began before shares
-    /// its value with none of the readers that join after: their session has begun a generation into which it cannot fill.
+    /// Forgets the identity of the database: it is read again before a cached value is used. A
+    /// flight that began before shares its value with none of the readers that join after: their
+    /// session has begun a generation into which it cannot fill.
     pub(crate) fn forget_database(&self) {
         self.set_database(None);
         self.shards.iter().for_each(Shard::forget);
@@ -226,7 +229,8 @@ impl CacheClient {
         self.near.as_ref().map(|near| near.start(name))
     }
 
-    /// Records that a server of the database is on this timeline. If it is a new one, a standby was promoted.
+    /// Records that a server of the database is on this timeline. If it is a new one, a standby was
+    /// promoted.
     pub(crate) fn observe_timeline(&self, timeline: &str) {
         if self
             .database()
@@ -236,7 +240,8 @@ impl CacheClient {
         }
     }
 
-    /// Returns the lifetime of a value. It is shortened by up to a tenth at random, so that entries do not expire together.
+    /// Returns the lifetime of a value. It is shortened by up to a tenth at random, so that entries
+    /// do not expire together.
     pub(crate) fn lifetime<T: Entry>(&self, name: &EntryKey, value: &T) -> Duration {
         let lifetime = self.settings.lifetime_of(name.kind).unwrap_or_default();
         let longest = if value.is_absence() {
@@ -247,8 +252,8 @@ impl CacheClient {
         longest.mul_f64(1.0 - crate::transaction::random_fraction() / 10.0)
     }
 
-    /// Returns the lifetime in milliseconds and the bytes to store. They are 0 and empty for a value that is not to be
-    /// stored.
+    /// Returns the lifetime in milliseconds and the bytes to store. They are 0 and empty for a
+    /// value that is not to be stored.
     pub(crate) fn encoded<T: Entry>(
         &self,
         names: &KeySpace,
@@ -297,7 +302,8 @@ impl CacheClient {
         }
     }
 
-    /// Returns the bytes of a value. An encrypted value is decrypted, and rejected if it is too old.
+    /// Returns the bytes of a value. An encrypted value is decrypted, and rejected if it is too
+    /// old.
     fn decrypted<'b>(
         &self,
         names: &KeySpace,
@@ -317,7 +323,8 @@ impl CacheClient {
         if floor.is_some_and(|floor| times.read < floor) {
             return Err("it is older than what this process has read of the entry".into());
         }
-        // No later than now: a process whose clock was ahead must not rule out what others read after it.
+        // No later than now: a process whose clock was ahead must not rule out what others read
+        // after it.
         let read = times.read.min(now);
         if floor.is_none_or(|floor| floor < read) {
             floors.insert(name.clone(), read);
@@ -337,7 +344,8 @@ impl CacheClient {
         self.shard(shard).close(session)
     }
 
-    /// Makes a session the current one of the shard, unless a commit went on without its fences meanwhile.
+    /// Makes a session the current one of the shard, unless a commit went on without its fences
+    /// meanwhile.
     pub(crate) fn use_session(&self, shard: u16, session: &Arc<ShardSession>) {
         self.breaker(shard).succeeded();
         self.log_once.forget();
@@ -350,8 +358,8 @@ impl CacheClient {
             .retain(|_, other| !Arc::ptr_eq(other, connection));
     }
 
-    /// Records a failed call. If the server is the cause, reads avoid it for a time. An error on a connection that was already
-    /// replaced does not count against its replacement.
+    /// Records a failed call. If the server is the cause, reads avoid it for a time. An error on a
+    /// connection that was already replaced does not count against its replacement.
     pub(crate) fn failed(
         &self,
         shard: u16,
@@ -424,10 +432,12 @@ mod tests {
         // A second, since the two clocks are not read at the same moment.
         let end = clock.now() - TimeDelta::seconds(1);
         let hour = TimeDelta::hours(1).num_microseconds().unwrap();
-        // As if this machine's clock was an hour behind from now on: the session has ended all the same.
+        // As if this machine's clock was an hour behind from now on: the session has ended all the
+        // same.
         clock.ahead.fetch_sub(hour, Ordering::Relaxed);
         assert!(clock.now() > end);
-        // And as if it was ahead, as after a sleep in which the other clock stood still: it has ended, too.
+        // And as if it was ahead, as after a sleep in which the other clock stood still: it has
+        // ended, too.
         clock.ahead.fetch_add(2 * hour, Ordering::Relaxed);
         assert!(clock.now() > end + TimeDelta::minutes(59));
     }

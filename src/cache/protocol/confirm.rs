@@ -9,8 +9,9 @@ use super::identity::read_identity;
 use super::repository;
 use super::unavailable::Unavailable;
 
-/// Checks from time to time that the database is still the same, so that a process that only reads cached values notices
-/// that a standby has taken over. The check runs in the background. One reader waits for it, within a bound.
+/// Checks from time to time that the database is still the same, so that a process that only reads
+/// cached values notices that a standby has taken over. The check runs in the background. One
+/// reader waits for it, within a bound.
 #[repository]
 #[allow(
     clippy::unit_arg,
@@ -23,8 +24,8 @@ pub(crate) async fn confirm(store: &CacheClient) {
     }
 }
 
-/// Forgets the identity of the database after a connection was lost. No cached value is used before the identity is read
-/// again: a standby may have taken over that lacks the cached writes.
+/// Forgets the identity of the database after a connection was lost. No cached value is used before
+/// the identity is read again: a standby may have taken over that lacks the cached writes.
 pub(crate) fn forget_after_losses(store: &CacheClient) {
     if store.lineage.has_lost() {
         store.forget_database();
@@ -68,8 +69,9 @@ pub(crate) async fn check_identity(store: Arc<CacheClient>) {
     sweep(&store).await;
 }
 
-/// Ends the sessions on servers that are no longer the primary that they were. A server that was a replica for a while keeps
-/// its clients' connections, unless Sentinel or the cluster has demoted it.
+/// Ends the sessions on servers that are no longer the primary that they were. A server that was a
+/// replica for a while keeps its clients' connections, unless Sentinel or the cluster has demoted
+/// it.
 #[repository]
 async fn check_servers(store: &CacheClient) {
     let mut checked: Vec<(Arc<RedisConnection>, Option<String>)> = Vec::new();

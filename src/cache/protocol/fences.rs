@@ -1,24 +1,29 @@
 //! The writers' side of the protocol: fences around the entries that a transaction changes.
 //!
-//! **Idea.** Before its commit a transaction *fences* each entry that it changes: one script deletes the value and the lease,
-//! and adds the fence. After the commit another script removes the fence. While an entry is fenced, no lease is granted and
-//! no value is stored, so readers go to the database.
+//! **Idea.** Before its commit a transaction *fences* each entry that it changes: one script
+//! deletes the value and the lease, and adds the fence. After the commit another script removes the
+//! fence. While an entry is fenced, no lease is granted and no value is stored, so readers go to
+//! the database.
 //!
-//! **Invariant.** A value in the cache was read from the database when no fence of its entry was set, and no fence was set
-//! between that read and the fill. Therefore it contains every write that was acknowledged before.
+//! **Invariant.** A value in the cache was read from the database when no fence of its entry was
+//! set, and no fence was set between that read and the fill. Therefore it contains every write that
+//! was acknowledged before.
 //!
 //! **Races.**
 //!
-//! - A reader read the old row before the fence was set, and fills after it: the fence has deleted the reader's lease, and
-//!   the fill is refused.
-//! - A reader reads the old row between the fence and the commit: it has no lease, and stores nothing.
-//! - The writer dies, is cancelled, or does not know the outcome of its commit: the fence stays. A reader removes it only
-//!   when PostgreSQL reports that the transaction has ended.
-//! - Redis loses the fence: it loses the epoch, and with it the generation. A new generation is opened for fills only when
-//!   all transactions that may have had a fence in an earlier one have ended.
+//! - A reader read the old row before the fence was set, and fills after it: the fence has deleted
+//!   the reader's lease, and the fill is refused.
+//! - A reader reads the old row between the fence and the commit: it has no lease, and stores
+//!   nothing.
+//! - The writer dies, is cancelled, or does not know the outcome of its commit: the fence stays. A
+//!   reader removes it only when PostgreSQL reports that the transaction has ended.
+//! - Redis loses the fence: it loses the epoch, and with it the generation. A new generation is
+//!   opened for fills only when all transactions that may have had a fence in an earlier one have
+//!   ended.
 //!
-//! **Source.** The leases are those of Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013), section 3.2.1. The
-//! protocol is checked as a model in `tests/cache_model`, and on real servers in `tests/cache_history`.
+//! **Source.** The leases are those of Nishtala et al., *Scaling Memcache at Facebook* (NSDI 2013),
+//! section 3.2.1. The protocol is checked as a model in `tests/cache_model`, and on real servers in
+//! `tests/cache_history`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,8 +51,8 @@ use crate::sql::cache::OwnTransaction;
 use crate::write_set::WriteSet;
 use crate::{Error, Result};
 
-/// The fences of one transaction. If the writer dies, a reader removes them once PostgreSQL reports the transaction as
-/// ended.
+/// The fences of one transaction. If the writer dies, a reader removes them once PostgreSQL reports
+/// the transaction as ended.
 struct Fences {
     token: String,
     entries: Vec<(u16, Arc<ShardSession>, Vec<String>)>,
@@ -55,8 +60,9 @@ struct Fences {
     everything: bool,
 }
 
-/// Removes the entries that the transaction has changed from the cache, and keeps them out until [`end`]. Kinds that this
-/// process does not cache are fenced too, because other processes may cache them. `own` is the transaction.
+/// Removes the entries that the transaction has changed from the cache, and keeps them out until
+/// [`end`]. Kinds that this process does not cache are fenced too, because other processes may
+/// cache them. `own` is the transaction.
 ///
 /// # Errors
 /// The transaction must not be committed after an error:
@@ -345,8 +351,8 @@ async fn begin(
 
 const ATTEMPTS: u32 = 3;
 
-/// Removes the fences of a transaction that has ended. A failure does not affect the transaction: a reader removes the
-/// fences later.
+/// Removes the fences of a transaction that has ended. A failure does not affect the transaction: a
+/// reader removes the fences later.
 #[repository]
 async fn end(store: &CacheClient, fences: Fences) {
     #[cfg(feature = "cache-faults")]

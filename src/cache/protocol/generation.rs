@@ -1,4 +1,5 @@
-//! Sessions and generations of the shards: opens a session, begins a generation, and opens it for fills.
+//! Sessions and generations of the shards: opens a session, begins a generation, and opens it for
+//! fills.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +42,8 @@ async fn own_session(store: &CacheClient, shard: u16) -> Result<Arc<ShardSession
     session_by(store, shard, &store.db.executor()).await
 }
 
-/// Does the same as [`session`] for a caller that has a connection to the database, and must not wait for another one.
+/// Does the same as [`session`] for a caller that has a connection to the database, and must not
+/// wait for another one.
 #[repository]
 pub(crate) async fn session_by(
     store: &CacheClient,
@@ -236,8 +238,8 @@ pub(crate) async fn forget_everything(store: &CacheClient) -> crate::Result<()> 
     Ok(())
 }
 
-/// Begins new generations of all shards concurrently. Returns the shards that were left out: they have no session, or their
-/// server did not do it.
+/// Begins new generations of all shards concurrently. Returns the shards that were left out: they
+/// have no session, or their server did not do it.
 #[repository]
 pub(crate) async fn new_generations(
     store: &CacheClient,
@@ -395,8 +397,8 @@ impl SessionRequest {
     }
 }
 
-/// Opens a generation for fills, if all transactions have ended that may have fenced their entries in an earlier one.
-/// Returns `true` if it is open.
+/// Opens a generation for fills, if all transactions have ended that may have fenced their entries
+/// in an earlier one. Returns `true` if it is open.
 #[repository]
 pub(crate) async fn open_generation(
     store: &CacheClient,
@@ -410,7 +412,8 @@ pub(crate) async fn open_generation(
     let barrier = match barrier {
         Some(barrier) => barrier,
         None => {
-            // Read while the generation exists, so that no later transaction commits under an earlier one.
+            // Read while the generation exists, so that no later transaction commits under an
+            // earlier one.
             let next: String = store.db.executor().one(Sql(NextTransaction)).await?;
             #[cfg(feature = "cache-faults")]
             failpoint(store, Failpoint::BeforeBarrier).await;

@@ -21,7 +21,8 @@ pub(crate) async fn database(
     }
     let losses = store.lineage.losses();
     let database = read_identity(store, own).await?;
-    // The query itself may have opened the first connection after a loss. The next reader then reads the identity again.
+    // The query itself may have opened the first connection after a loss. The next reader then
+    // reads the identity again.
     store.lineage.record_losses(losses);
     store.set_database(Some(database.clone()));
     store.lineage.record_timeline(&database.timeline);
@@ -37,8 +38,8 @@ pub(crate) async fn read_identity(
     let began = Instant::now();
     let identity: (String, String, DateTime<Utc>, bool) = own.one(Sql(DatabaseIdentity)).await?;
     let (name, timeline, clock, may_read_cluster) = identity;
-    // The clock was read at some moment of this time. Taken for the first moment, it is never behind: what has ended by
-    // the database's clock has ended here, even if the response was late.
+    // The clock was read at some moment of this time. Taken for the first moment, it is never
+    // behind: what has ended by the database's clock has ended here, even if the response was late.
     let since = chrono::TimeDelta::from_std(began.elapsed()).unwrap_or_default();
     store.set_clock(clock.checked_add_signed(since).unwrap_or(clock));
     let cluster: String = if may_read_cluster {
@@ -53,8 +54,8 @@ pub(crate) async fn read_identity(
     })
 }
 
-/// Checks, on a connection of its own, whether the database has been on this earlier timeline long enough to have been
-/// restored.
+/// Checks, on a connection of its own, whether the database has been on this earlier timeline long
+/// enough to have been restored.
 #[repository]
 pub(crate) async fn is_restored(store: &CacheClient, database: &Database) -> bool {
     let (is_allowed, is_long_enough) = store.lineage.state_of(&database.timeline);

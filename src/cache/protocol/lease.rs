@@ -18,7 +18,8 @@ use crate::cache::entry::Entry;
 use crate::cache::keys::EntryKey;
 use crate::cache::scripts::{LEASE, RELEASE, Reply};
 
-/// The lease of an entry, from its request on. Without a nonce for kinds that may be out of date, which need no lease.
+/// The lease of an entry, from its request on. Without a nonce for kinds that may be out of date,
+/// which need no lease.
 pub(crate) struct Lease {
     pub(crate) session: Arc<ShardSession>,
     pub(crate) nonce: String,
@@ -26,8 +27,8 @@ pub(crate) struct Lease {
     pub(crate) unused: Option<String>,
 }
 
-/// Releases an unused lease, for example on cancellation while its request is in flight. If the release is lost, the lease
-/// expires.
+/// Releases an unused lease, for example on cancellation while its request is in flight. If the
+/// release is lost, the lease expires.
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(key) = self.unused.take() {
@@ -53,7 +54,8 @@ pub(crate) enum LeaseOutcome<T> {
     Bypass,
 }
 
-/// Requests the lease of an entry. If another reader holds it, waits for that reader within a bound.
+/// Requests the lease of an entry. If another reader holds it, waits for that reader within a
+/// bound.
 #[repository]
 pub(crate) async fn lease<T: Entry>(
     store: &CacheClient,
@@ -140,6 +142,7 @@ async fn lease_in<T: Entry>(
     }
 }
 
-/// The first and the longest wait before the next check whether another reader has filled the entry.
+/// The first and the longest wait before the next check whether another reader has filled the
+/// entry.
 const FIRST_WAIT: Duration = Duration::from_millis(2);
 const LONGEST_WAIT: Duration = Duration::from_millis(32);

@@ -1,5 +1,5 @@
-//! The timeline of the database, as it was observed. A promoted standby may lack cached writes, and a restored database is
-//! on an earlier timeline than the cache has seen.
+//! The timeline of the database, as it was observed. A promoted standby may lack cached writes, and
+//! a restored database is on an earlier timeline than the cache has seen.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,8 +27,9 @@ pub(crate) struct Lineage {
     next: AtomicU64,
     pub(crate) ends: Ends,
     lower: Mutex<Option<Lower>>,
-    /// The number of times that the database may have become another one: a connection was lost, or none could be opened; one was
-    /// opened after that; or one leads to another timeline than the last.
+    /// The number of times that the database may have become another one: a connection was lost, or
+    /// none could be opened; one was opened after that; or one leads to another timeline than the
+    /// last.
     losses: AtomicU64,
     /// The number of losses when the identity was read last.
     known_losses: AtomicU64,
@@ -57,7 +58,8 @@ impl Lineage {
         }
     }
 
-    /// Returns the number of losses, to be passed to [`Lineage::record_losses`] after the identity was read.
+    /// Returns the number of losses, to be passed to [`Lineage::record_losses`] after the identity
+    /// was read.
     pub(crate) fn losses(&self) -> u64 {
         AtomicU64::load(&self.losses, Ordering::Relaxed)
     }
@@ -86,8 +88,8 @@ impl Lineage {
         self.now() >= AtomicU64::load(&self.next, Ordering::Relaxed)
     }
 
-    /// Returns `true` for one of the readers that arrive while a check is due. The next check is due as if this one succeeded:
-    /// while the database does not respond, checks must not pile up.
+    /// Returns `true` for one of the readers that arrive while a check is due. The next check is
+    /// due as if this one succeeded: while the database does not respond, checks must not pile up.
     pub(crate) fn claim(&self) -> bool {
         let next = AtomicU64::load(&self.next, Ordering::Relaxed);
         let now = self.now();

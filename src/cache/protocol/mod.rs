@@ -1,4 +1,5 @@
-//! The protocol between readers, writers and Redis: leases, fences and generations, compiled for each engine.
+//! The protocol between readers, writers and Redis: leases, fences and generations, compiled for
+//! each engine.
 //!
 //! `docs/cache-protocol.md` describes it, and `tests/cache_model` is its model.
 

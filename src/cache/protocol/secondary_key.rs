@@ -1,5 +1,5 @@
-//! Secondary keys: the cache maps a unique value to the id of its row. The reader checks that the row still has the value, so
-//! such an entry needs no fence. A missing row is not recorded.
+//! Secondary keys: the cache maps a unique value to the id of its row. The reader checks that the
+//! row still has the value, so such an entry needs no fence. A missing row is not recorded.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

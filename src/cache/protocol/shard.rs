@@ -15,8 +15,9 @@ pub(crate) struct Shard {
     pub(crate) gate: Gate,
     /// The number of failed attempts to open a session.
     pub(crate) failures: AtomicU64,
-    /// The number of commits without fences, and the number of those that the last new generation covers. While they differ,
-    /// cached values may be old. Two counters, so that neither a dropped future nor a concurrent commit is lost.
+    /// The number of commits without fences, and the number of those that the last new generation
+    /// covers. While they differ, cached values may be old. Two counters, so that neither a dropped
+    /// future nor a concurrent commit is lost.
     pub(crate) unfenced_commits: AtomicU64,
     pub(crate) covered_commits: AtomicU64,
     /// The time of the last attempt to open the generation.
@@ -81,8 +82,8 @@ impl Shard {
             != AtomicU64::load(&self.covered_commits, Ordering::Relaxed)
     }
 
-    /// Records the use of a generation, and returns whether it may be used. One that was replaced and put back must not be
-    /// used.
+    /// Records the use of a generation, and returns whether it may be used. One that was replaced
+    /// and put back must not be used.
     pub(crate) fn may_use(&self, generation: &str) -> bool {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         match used.iter().position(|known| known == generation) {
@@ -97,7 +98,8 @@ impl Shard {
         }
     }
 
-    /// Checks whether an attempt to open the generation is due. Until it succeeds, as long as the slowest transaction may pass.
+    /// Checks whether an attempt to open the generation is due. Until it succeeds, as long as the
+    /// slowest transaction may pass.
     pub(crate) fn may_try_to_open(&self) -> bool {
         let mut opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let is_time = opening.is_none_or(|last| last.elapsed() >= BETWEEN_TRIES);

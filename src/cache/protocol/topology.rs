@@ -1,4 +1,5 @@
-//! The addresses of the servers: one server, the primary that Sentinel names, or the nodes of a cluster.
+//! The addresses of the servers: one server, the primary that Sentinel names, or the nodes of a
+//! cluster.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -20,8 +21,8 @@ use crate::cache::slots::{self, Located};
 const TRIES: u32 = 8;
 
 impl CacheClient {
-    /// Returns the nodes of a cluster to query for the topology: the last one that responded, those of the settings, and
-    /// those that another node has named.
+    /// Returns the nodes of a cluster to query for the topology: the last one that responded, those
+    /// of the settings, and those that another node has named.
     fn candidates(&self, seeds: &[ConnectionInfo]) -> Vec<ConnectionInfo> {
         let known = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, others) = known.split_at(usize::from(!known.is_empty()));
@@ -55,7 +56,8 @@ impl CacheClient {
     fn client(&self, server: ConnectionInfo) -> RedisResult<Client> {
         #[cfg(feature = "tls")]
         if matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
-            // Without a provider of cryptography rustls panics. One that the application has chosen stays.
+            // Without a provider of cryptography rustls panics. One that the application has chosen
+            // stays.
             let _ = rustls::crypto::ring::default_provider().install_default();
             if let Some(certificates) = &self.settings.root_certificates {
                 let certificates = redis::TlsCertificates {
@@ -102,7 +104,8 @@ pub(crate) async fn connection_to_shard(
     connection_to(store, server).await
 }
 
-/// Returns the node of a cluster that holds the slot of the key, as the first node with an entry reports it.
+/// Returns the node of a cluster that holds the slot of the key, as the first node with an entry
+/// reports it.
 #[repository]
 async fn locate(
     store: &CacheClient,

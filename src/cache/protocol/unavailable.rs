@@ -36,7 +36,8 @@ impl Unavailable {
         matches!(self, Self::Redis(error) if matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN")))
     }
 
-    /// Returns the server to which the slot has moved. An empty host stands for the host of the responding server.
+    /// Returns the server to which the slot has moved. An empty host stands for the host of the
+    /// responding server.
     pub(crate) fn moved_to(&self) -> Option<(String, u16)> {
         let Self::Redis(error) = self else {
             return None;
@@ -58,7 +59,8 @@ impl Unavailable {
         matches!(self, Self::Redis(error) if error.is_connection_dropped())
     }
 
-    /// Checks whether the connection must not be used again. `false` if only this call was rejected.
+    /// Checks whether the connection must not be used again. `false` if only this call was
+    /// rejected.
     pub(crate) fn ends_connection(&self) -> bool {
         match self {
             Self::Redis(error) => {

@@ -1,4 +1,5 @@
-//! `setup.configurations`: what a scope has itself is cached as a whole, and what is effective in it is put together.
+//! `setup.configurations`: what a scope has itself is cached as a whole, and what is effective in
+//! it is put together.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
@@ -90,8 +91,9 @@ impl CachedConfigurations {
         }
     }
 
-    /// Returns the settings that apply in the scope as they were at one moment, those of the narrowest scope first. `None` if the
-    /// cache does not have all of them: then the database is to be asked for them by one query.
+    /// Returns the settings that apply in the scope as they were at one moment, those of the
+    /// narrowest scope first. `None` if the cache does not have all of them: then the database is
+    /// to be asked for them by one query.
     async fn at_one_moment(
         &self,
         scope: ConfigurationScope,
@@ -122,8 +124,8 @@ impl CachedConfigurations {
         Ok(None)
     }
 
-    /// Reads the entries of these scopes by one command, and that of the project, whose organization may be another by
-    /// now.
+    /// Reads the entries of these scopes by one command, and that of the project, whose
+    /// organization may be another by now.
     async fn together(
         &self,
         scope: ConfigurationScope,

@@ -10,9 +10,9 @@ use crate::cache::CachedKind;
 use crate::cache::keys::EntryKey;
 use crate::{ProjectId, ProjectStats};
 
-/// The [`ProjectStatsRepository`] behind the cache. What it finds of one project may be out of date by
-/// [`max_age`](Self::max_age), and by no more: such numbers depend on too many rows to be fenced. Lists and counts come
-/// from the database.
+/// The [`ProjectStatsRepository`] behind the cache. What it finds of one project may be out of date
+/// by [`max_age`](Self::max_age), and by no more: such numbers depend on too many rows to be
+/// fenced. Lists and counts come from the database.
 #[derive(Clone)]
 pub struct AgingProjectStats(Arc<Inside>);
 

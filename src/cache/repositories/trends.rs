@@ -10,8 +10,9 @@ use crate::cache::CachedKind;
 use crate::cache::keys::EntryKey;
 use crate::{ProjectId, TrendPoint};
 
-/// The [`TrendRepository`] behind the cache. A metric's trend may be out of date by [`max_age`](Self::max_age), and by
-/// no more: it depends on too many rows to be fenced. Trends of several metrics in one call come from the database.
+/// The [`TrendRepository`] behind the cache. A metric's trend may be out of date by
+/// [`max_age`](Self::max_age), and by no more: it depends on too many rows to be fenced. Trends of
+/// several metrics in one call come from the database.
 #[derive(Clone)]
 pub struct AgingTrends(Arc<Inside>);
 

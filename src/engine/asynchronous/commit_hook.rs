@@ -19,6 +19,7 @@ pub(crate) trait CommitHook: Send + Sync {
 
 /// The work after a commit.
 pub(crate) trait CommitGuard: Send {
-    /// Runs when the transaction has ended, whether it was committed or not. Does not run if the outcome is unknown.
+    /// Runs when the transaction has ended, whether it was committed or not. Does not run if the
+    /// outcome is unknown.
     fn after_commit(&mut self) -> BoxFuture<'_, ()>;
 }

@@ -96,14 +96,15 @@ impl ListenerConnection {
 
 /// A stream of the changes of followed analyses. It does not end.
 ///
-/// It begins with one [`Changed`](LiveEvent::Changed) for each analysis that is pending or running, and then
-/// [`Resumed`](LiveEvent::Resumed). If the connection is lost, it yields [`Missed`](LiveEvent::Missed), connects again
-/// (at least once a second for 30 s, then every 5 s), reads the followed analyses and yields
-/// [`Resumed`](LiveEvent::Resumed). A server that does not respond is noticed within twice [`Config::heartbeat`], 10 s
-/// by default. Of several hosts, the primary is followed.
+/// It begins with one [`Changed`](LiveEvent::Changed) for each analysis that is pending or running,
+/// and then [`Resumed`](LiveEvent::Resumed). If the connection is lost, it yields
+/// [`Missed`](LiveEvent::Missed), connects again (at least once a second for 30 s, then every 5 s),
+/// reads the followed analyses and yields [`Resumed`](LiveEvent::Resumed). A server that does not
+/// respond is noticed within twice [`Config::heartbeat`], 10 s by default. Of several hosts, the
+/// primary is followed.
 ///
-/// The queue holds some thousand events at most, one for each analysis, however slow the reader is. The connection is
-/// not one of the pool. It is closed when the stream is dropped.
+/// The queue holds some thousand events at most, one for each analysis, however slow the reader is.
+/// The connection is not one of the pool. It is closed when the stream is dropped.
 pub struct Live {
     queue: Arc<EventQueue>,
     listener: tokio::task::AbortHandle,
@@ -112,10 +113,12 @@ pub struct Live {
 impl Live {
     /// Connects and subscribes, and delivers from a task of the current runtime.
     ///
-    /// Every change that begins after this returns is delivered, also of an analysis that has ended by then.
+    /// Every change that begins after this returns is delivered, also of an analysis that has ended
+    /// by then.
     ///
     /// # Errors
-    /// - [`Error::Connection`] if the server cannot be reached, or does not respond within [`Config::heartbeat`];
+    /// - [`Error::Connection`] if the server cannot be reached, or does not respond within
+    ///   [`Config::heartbeat`];
     /// - the error of the server if it refuses the subscription, as a standby does;
     /// - [`Error::InvalidInput`] if the settings lead to a PgBouncer or are wrong.
     pub async fn follow(config: &Config, follow: Follow) -> Result<Self> {
@@ -128,7 +131,8 @@ impl Live {
             notifications,
             heartbeat: config.heartbeat,
         };
-        // Before it returns: the caller's next change may end an analysis, and catching up reads open ones only.
+        // Before it returns: the caller's next change may end an analysis, and catching up reads
+        // open ones only.
         connection.listen().await?;
         let queue = Arc::<EventQueue>::default();
         let listening = tokio::spawn(listener::listen(connection, follow, Arc::clone(&queue)));
@@ -171,9 +175,10 @@ impl Stream for Live {
 impl Db {
     /// Follows analyses by a connection of its own to the same server: see [`Live`].
     ///
-    /// PgBouncer does not deliver notifications: behind one, use [`Live::follow`] with the settings of a direct
-    /// connection. Each change of an analysis's status or progress sends a NOTIFY, with or without followers, and its
-    /// commit takes a lock of the whole database cluster for that; `docs/operations.md` says how to switch it off.
+    /// PgBouncer does not deliver notifications: behind one, use [`Live::follow`] with the settings
+    /// of a direct connection. Each change of an analysis's status or progress sends a NOTIFY, with
+    /// or without followers, and its commit takes a lock of the whole database cluster for that;
+    /// `docs/operations.md` says how to switch it off.
     ///
     /// # Errors
     /// As [`Live::follow`].

@@ -35,15 +35,16 @@ pub(super) struct Connection {
     runtime: tokio::runtime::Handle,
 }
 
-/// The time that a cancel request may take, including its wait for a permit, and the number of such requests at a time.
+/// The time that a cancel request may take, including its wait for a permit, and the number of such
+/// requests at a time.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 static CANCELLING: Semaphore = Semaphore::const_new(8);
 
 /// A request to end a statement.
 ///
-/// Dropped before it was sent, because there is no runtime or the runtime ends, it is sent by a thread of its own. The
-/// statement would otherwise keep its locks until `statement_timeout` ends it: the server does not look for the end of a
-/// connection while it executes a statement.
+/// Dropped before it was sent, because there is no runtime or the runtime ends, it is sent by a
+/// thread of its own. The statement would otherwise keep its locks until `statement_timeout` ends
+/// it: the server does not look for the end of a connection while it executes a statement.
 struct CancelRequest(Option<(Tls, CancelToken)>);
 
 impl CancelRequest {
@@ -82,7 +83,8 @@ impl Drop for CancelRequest {
 }
 
 impl Connection {
-    /// Ends what the server still does for a caller that has gone, and keeps the connection from being used again.
+    /// Ends what the server still does for a caller that has gone, and keeps the connection from
+    /// being used again.
     pub(super) fn abandon(&mut self) {
         self.usage.retire();
         let request = CancelRequest(Some((self.tls.clone(), self.inner.cancel_token())));
@@ -91,7 +93,8 @@ impl Connection {
         }
     }
 
-    /// Records that a caller takes the connection. Returns `false` if the caller must take another one.
+    /// Records that a caller takes the connection. Returns `false` if the caller must take another
+    /// one.
     pub(super) fn take(&mut self) -> bool {
         if self.inner.has_ended() {
             self.usage.lose();
@@ -100,7 +103,8 @@ impl Connection {
         self.context.take(&self.usage)
     }
 
-    /// Returns the error of a statement on it. A connection of no further use does not go back to the pool.
+    /// Returns the error of a statement on it. A connection of no further use does not go back to
+    /// the pool.
     pub(super) fn failed(&self, error: diesel::result::Error, stage: Stage) -> Failure {
         let failure = Failure::of(error, stage);
         self.usage.note(&failure);
@@ -119,8 +123,9 @@ pub(super) type Found = bb8::PooledConnection<'static, Manager>;
 
 /// The pool, which is made by the first caller, since bb8 needs a runtime for that.
 ///
-/// bb8 opens connections in tasks. A runtime that ends takes such a task to its end, and the place in the pool with it:
-/// the pool waits for a connection that will never come. Then another pool is put in its place.
+/// bb8 opens connections in tasks. A runtime that ends takes such a task to its end, and the place
+/// in the pool with it: the pool waits for a connection that will never come. Then another pool is
+/// put in its place.
 pub(super) struct ReplaceablePool {
     manager: Manager,
     current: RwLock<Option<Numbered>>,
@@ -187,8 +192,8 @@ impl ReplaceablePool {
 
     /// Returns a connection, as soon as there is one.
     ///
-    /// bb8 wakes one caller when a connection becomes free. That caller may be a future that its owner keeps without
-    /// polling it, so that the others look for themselves.
+    /// bb8 wakes one caller when a connection becomes free. That caller may be a future that its
+    /// owner keeps without polling it, so that the others look for themselves.
     pub(super) async fn get(&self) -> Result<Found, bb8::RunError<Error>> {
         loop {
             let Numbered(number, pool) = self.numbered();
@@ -268,7 +273,8 @@ impl bb8::ManageConnection for Manager {
     async fn is_valid(&self, connection: &mut Self::Connection) -> Result<()> {
         match connection {
             Ok(connection) if self.context.config.recycling == Recycling::Verified => {
-                // Dropped before the answer, it leaves the connection retired: the next caller is not to wait for it too.
+                // Dropped before the answer, it leaves the connection retired: the next caller is
+                // not to wait for it too.
                 let mut asking = Asking(Some(Arc::clone(&connection.usage)));
                 let answer = connection.inner.batch_execute(PROOF_OF_HEALTH).await;
                 asking.0 = None;
@@ -351,7 +357,8 @@ impl Drop for Pooled {
     }
 }
 
-/// A connection for one statement. Dropped before the statement has ended, it does not go back to the pool.
+/// A connection for one statement. Dropped before the statement has ended, it does not go back to
+/// the pool.
 pub(super) struct CheckedOut {
     pub(super) connection: Pooled,
     pub(super) completed: bool,

@@ -9,7 +9,8 @@ use crate::{Error, Result};
 
 /// Rows to be written: an iterator of any length, which is read as it is needed, or a stream.
 ///
-/// Whatever can be iterated over becomes one by `into()`. After its first `None` an input is not read on.
+/// Whatever can be iterated over becomes one by `into()`. After its first `None` an input is not
+/// read on.
 pub struct Rows<'a, T>(BoxStream<'a, Result<T>>);
 
 impl<'a, T: Send + 'a> Rows<'a, T> {
@@ -44,7 +45,8 @@ impl<'a, T: Send + 'a> Rows<'a, T> {
 
     /// Returns the next row. After the end it returns `None` again and again: every input is fused.
     pub(crate) async fn next(&mut self) -> Option<Result<T>> {
-        // An iterator always has its next row. Yields from time to time, so that other tasks make progress.
+        // An iterator always has its next row. Yields from time to time, so that other tasks make
+        // progress.
         tokio::task::consume_budget().await;
         self.0.next().await
     }

@@ -30,8 +30,8 @@ type Job = Box<dyn FnOnce(&mut PgConnection) + Send>;
 
 /// The connection of a listener, in a thread of its own.
 ///
-/// A call of libpq cannot be interrupted. The listener therefore waits for a response for a limited time and then
-/// abandons the thread. The thread ends with its connection as soon as libpq returns.
+/// A call of libpq cannot be interrupted. The listener therefore waits for a response for a limited
+/// time and then abandons the thread. The thread ends with its connection as soon as libpq returns.
 pub(super) struct ListenerConnection {
     connector: Arc<Connector>,
     jobs: Sender<Job>,
@@ -66,7 +66,8 @@ fn connect(connector: &Arc<Connector>, limit: Option<Duration>) -> Result<Sender
     Ok(jobs)
 }
 
-/// Returns the time after which a connection attempt is abandoned. libpq has a limit of its own for each address.
+/// Returns the time after which a connection attempt is abandoned. libpq has a limit of its own for
+/// each address.
 fn connect_limit(config: &Config) -> Option<Duration> {
     /// The number of addresses of a host that are waited for.
     const ADDRESSES: u32 = 4;
@@ -174,17 +175,19 @@ impl ListenerConnection {
     }
 }
 
-/// An iterator over the changes of followed analyses. It does not end: `next` waits for as long as nothing happens.
-/// [`next_within`](Self::next_within) waits for a limited time.
+/// An iterator over the changes of followed analyses. It does not end: `next` waits for as long as
+/// nothing happens. [`next_within`](Self::next_within) waits for a limited time.
 ///
-/// It begins with one [`Changed`](LiveEvent::Changed) for each analysis that is pending or running, and then
-/// [`Resumed`](LiveEvent::Resumed). If the connection is lost, it yields [`Missed`](LiveEvent::Missed), connects again
-/// (at least once a second for 30 s, then every 5 s), reads the followed analyses and yields
-/// [`Resumed`](LiveEvent::Resumed). A server that does not respond is noticed within twice [`Config::heartbeat`], 10 s
-/// by default. Of several hosts, the primary is followed.
+/// It begins with one [`Changed`](LiveEvent::Changed) for each analysis that is pending or running,
+/// and then [`Resumed`](LiveEvent::Resumed). If the connection is lost, it yields
+/// [`Missed`](LiveEvent::Missed), connects again (at least once a second for 30 s, then every 5 s),
+/// reads the followed analyses and yields [`Resumed`](LiveEvent::Resumed). A server that does not
+/// respond is noticed within twice [`Config::heartbeat`], 10 s by default. Of several hosts, the
+/// primary is followed.
 ///
-/// The queue holds some thousand events at most, one for each analysis, however slow the reader is. The connection is
-/// not one of the pool. It is closed when the iterator is dropped. A thread of its own polls libpq 50 times a second.
+/// The queue holds some thousand events at most, one for each analysis, however slow the reader is.
+/// The connection is not one of the pool. It is closed when the iterator is dropped. A thread of
+/// its own polls libpq 50 times a second.
 pub struct Live {
     queue: Arc<EventQueue>,
 }
@@ -192,11 +195,12 @@ pub struct Live {
 impl Live {
     /// Connects and subscribes, and delivers from a thread.
     ///
-    /// Every change that begins after this returns is delivered, also of an analysis that has ended by then.
+    /// Every change that begins after this returns is delivered, also of an analysis that has ended
+    /// by then.
     ///
     /// # Errors
-    /// - [`Error::Connection`] if the server cannot be reached, does not respond within [`Config::heartbeat`], or a thread
-    ///   cannot be started;
+    /// - [`Error::Connection`] if the server cannot be reached, does not respond within
+    ///   [`Config::heartbeat`], or a thread cannot be started;
     /// - the error of the server if it refuses the subscription, as a standby does;
     /// - [`Error::InvalidInput`] if the settings lead to a PgBouncer or are wrong.
     pub fn follow(config: &Config, follow: Follow) -> Result<Self> {
@@ -211,7 +215,8 @@ impl Live {
             heartbeat: config.heartbeat,
             connect_limit,
         };
-        // Before it returns: the caller's next change may end an analysis, and catching up reads open ones only.
+        // Before it returns: the caller's next change may end an analysis, and catching up reads
+        // open ones only.
         connection.listen()?;
         let listening = Arc::clone(&queue);
         std::thread::Builder::new()
@@ -258,9 +263,10 @@ impl Iterator for Live {
 impl Db {
     /// Follows analyses by a connection of its own to the same server: see [`Live`].
     ///
-    /// PgBouncer does not deliver notifications: behind one, use [`Live::follow`] with the settings of a direct
-    /// connection. Each change of an analysis's status or progress sends a NOTIFY, with or without followers, and its
-    /// commit takes a lock of the whole database cluster for that; `docs/operations.md` says how to switch it off.
+    /// PgBouncer does not deliver notifications: behind one, use [`Live::follow`] with the settings
+    /// of a direct connection. Each change of an analysis's status or progress sends a NOTIFY, with
+    /// or without followers, and its commit takes a lock of the whole database cluster for that;
+    /// `docs/operations.md` says how to switch it off.
     ///
     /// # Errors
     /// As [`Live::follow`].

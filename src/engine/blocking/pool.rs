@@ -130,7 +130,8 @@ impl std::ops::DerefMut for Pooled {
 
 /// Returns a connection that has answered within this time.
 ///
-/// A thread of its own asks. It goes on to wait for a server that does not answer, and has the connection then.
+/// A thread of its own asks. It goes on to wait for a server that does not answer, and has the
+/// connection then.
 pub(super) fn proven(mut connection: Found, patience: Duration) -> Option<Found> {
     let (sender, receiver) = mpsc::channel();
     let asking = std::thread::Builder::new().name("wundr-db check".to_owned());
@@ -154,8 +155,8 @@ pub(super) type Found = r2d2::PooledConnection<Manager>;
 
 /// The pool.
 ///
-/// Nothing ends the wait of a thread for a server that says nothing. Its connection is lost, and so is its place in the
-/// pool. Then another pool is put in its place.
+/// Nothing ends the wait of a thread for a server that says nothing. Its connection is lost, and so
+/// is its place in the pool. Then another pool is put in its place.
 pub(super) struct ReplaceablePool {
     manager: Manager,
     current: RwLock<r2d2::Pool<Manager>>,
@@ -190,7 +191,8 @@ impl ReplaceablePool {
         current.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the pool if connections are lost. The connections in use are closed when they are returned.
+    /// Replaces the pool if connections are lost. The connections in use are closed when they are
+    /// returned.
     pub(super) fn replace_lost(&self) {
         let context = self.context();
         let limit = context.config.response_limit();
@@ -208,7 +210,8 @@ impl Connection {
             return Ok(());
         }
         if self.context.config.behind_pgbouncer {
-            // PgBouncer has names of its own for what its clients prepare, and gives them up with the client.
+            // PgBouncer has names of its own for what its clients prepare, and gives them up with
+            // the client.
             self.usage.retire();
             return Ok(());
         }

@@ -7,7 +7,8 @@ use crate::{Error, Result};
 
 /// Rows to be written: an iterator of any length, which is read as it is needed.
 ///
-/// Whatever can be iterated over becomes one by `into()`. After its first `None` an input is not read on.
+/// Whatever can be iterated over becomes one by `into()`. After its first `None` an input is not
+/// read on.
 pub struct Rows<'a, T>(Box<dyn Iterator<Item = Result<T>> + 'a>);
 
 impl<'a, T: 'a> Rows<'a, T> {

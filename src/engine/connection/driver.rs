@@ -1,8 +1,9 @@
 //! Drives the connection from the task that waits for a response.
 //!
-//! With tokio-postgres, a task of its own does the I/O: each statement is passed to it and each part of a response back,
-//! often from thread to thread. Here the waiting future does the I/O itself, and without a waiter there is none. The
-//! protocol among waiters is in [`waiters`](super::waiters).
+//! With tokio-postgres, a task of its own does the I/O: each statement is passed to it and each
+//! part of a response back, often from thread to thread. Here the waiting future does the I/O
+//! itself, and without a waiter there is none. The protocol among waiters is in
+//! [`waiters`](super::waiters).
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

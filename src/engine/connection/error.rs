@@ -5,9 +5,9 @@ use tokio_postgres::error::{DbError, ErrorPosition, Severity, SqlState};
 
 use crate::error::{Fate, SqlState as Code, fate_by_code, report_sqlstate};
 
-/// Converts an error of the driver. A code that ends the connection becomes a kind of diesel's error:
-/// [`ClosedConnection`](DatabaseErrorKind::ClosedConnection) if the statement may have been executed,
-/// [`UnableToSendCommand`](DatabaseErrorKind::UnableToSendCommand) if it was not.
+/// Converts an error of the driver. A code that ends the connection becomes a kind of diesel's
+/// error: [`ClosedConnection`](DatabaseErrorKind::ClosedConnection) if the statement may have been
+/// executed, [`UnableToSendCommand`](DatabaseErrorKind::UnableToSendCommand) if it was not.
 pub(super) fn from_driver(error: &tokio_postgres::Error) -> Error {
     let Some(refusal) = error.as_db_error() else {
         return closed(crate::error::innermost(error));
@@ -43,7 +43,8 @@ pub(super) fn closed(message: String) -> Error {
     Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(message))
 }
 
-/// The SQLSTATE and the server's function of errors that a connection's outdated statements and types cause.
+/// The SQLSTATE and the server's function of errors that a connection's outdated statements and
+/// types cause.
 const STALE: [(&str, &str); 4] = [
     ("0A000", "RevalidateCachedQuery"),
     ("42704", "lookup_type_cache"),

@@ -1,8 +1,9 @@
 //! Results, which are read on while their owners do not poll them.
 //!
-//! tokio-postgres keeps two parts of a response, and then stops reading from the server until its receiver takes them.
-//! The receiver may be a future that its owner keeps without polling it. An operation that waits for another response
-//! therefore goes on with all statements of the connection, and keeps their results for their owners.
+//! tokio-postgres keeps two parts of a response, and then stops reading from the server until its
+//! receiver takes them. The receiver may be a future that its owner keeps without polling it. An
+//! operation that waits for another response therefore goes on with all statements of the
+//! connection, and keeps their results for their owners.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -180,14 +181,16 @@ impl PendingResults {
         drop(removed);
     }
 
-    /// Takes the rows that have arrived for all of them. Returns whether there were any: then the I/O can go on.
+    /// Takes the rows that have arrived for all of them. Returns whether there were any: then the
+    /// I/O can go on.
     pub(super) fn read_ahead(&self, context: &mut Context<'_>) -> bool {
         let mut is_any = false;
         self.for_each(|result| is_any |= result.read_ahead(context));
         is_any
     }
 
-    /// Returns the number of complete responses whose owners have waited for them and not polled since.
+    /// Returns the number of complete responses whose owners have waited for them and not polled
+    /// since.
     pub(super) fn answered(&self) -> usize {
         let mut answered = 0;
         self.for_each(|result| answered += usize::from(result.is_answered()));
@@ -199,7 +202,8 @@ impl PendingResults {
         let mut index = self.number.load(Ordering::Acquire);
         while index > 0 {
             index -= 1;
-            // Unlocked while one of them is polled. In reverse order, a removal meanwhile skips none.
+            // Unlocked while one of them is polled. In reverse order, a removal meanwhile skips
+            // none.
             let Some(result) = locked(&self.results).get(index).map(Arc::clone) else {
                 continue;
             };

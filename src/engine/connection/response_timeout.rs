@@ -1,9 +1,11 @@
 //! Closes a connection on which the server is silent although a response is due.
 //!
-//! A server that is stopped or cut off does not close its connections, and its `statement_timeout` ends nothing.
+//! A server that is stopped or cut off does not close its connections, and its `statement_timeout`
+//! ends nothing.
 //!
-//! No statement costs a timer. Operations count themselves while they wait, each part of a response is counted, and a
-//! task of the connection compares the counts eight times within the limit while any operation waits.
+//! No statement costs a timer. Operations count themselves while they wait, each part of a response
+//! is counted, and a task of the connection compares the counts eight times within the limit while
+//! any operation waits.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -48,7 +50,8 @@ impl ResponseTimeout {
         };
         self.progress.fetch_add(1, Ordering::Relaxed);
         self.waiters.fetch_add(1, Ordering::SeqCst);
-        // In this order: either the task sees this operation, or this operation sees that the task has ended.
+        // In this order: either the task sees this operation, or this operation sees that the task
+        // has ended.
         if self.is_watched.swap(true, Ordering::SeqCst) {
             return;
         }
@@ -111,7 +114,8 @@ impl Watch {
             }
             silent_for += step;
             if silent_for >= limit {
-                // An operation whose owner does not poll it still counts itself when its response has arrived.
+                // An operation whose owner does not poll it still counts itself when its response
+                // has arrived.
                 let answered = driver.answered();
                 if timeout.waiters.load(Ordering::SeqCst) <= answered {
                     silent_for = Duration::ZERO;

@@ -18,11 +18,12 @@ use super::read_ahead::ResultReader;
 /// The type OIDs of the columns.
 pub(super) type Types = Arc<[NonZeroU32]>;
 
-/// A stream of rows. It holds the first row back until the second arrives or the statement completes. In autocommit mode
-/// PostgreSQL commits after sending the rows, so a caller that reads only the first row could otherwise take an
-/// uncommitted statement for done.
+/// A stream of rows. It holds the first row back until the second arrives or the statement
+/// completes. In autocommit mode PostgreSQL commits after sending the rows, so a caller that reads
+/// only the first row could otherwise take an uncommitted statement for done.
 ///
-/// While other statements of the connection are awaited, the rows of this one are read ahead and kept in memory.
+/// While other statements of the connection are awaited, the rows of this one are read ahead and
+/// kept in memory.
 pub struct ResultStream {
     /// `None` after the last row.
     rows: Option<ResultReader>,

@@ -1,25 +1,30 @@
 //! The tasks that wait for one connection, and the task that drives its I/O for them.
 //!
 //! # Idea
-//! The connection has no task of its own. The future that is being polled drives the I/O: it reads from the socket and
-//! writes to it for all waiters. This saves the two context switches that a driver task costs each statement.
+//! The connection has no task of its own. The future that is being polled drives the I/O: it reads
+//! from the socket and writes to it for all waiters. This saves the two context switches that a
+//! driver task costs each statement.
 //!
 //! # Invariant
-//! Whenever the socket becomes ready or a response arrives, either a driver is active, and then it runs the I/O once
-//! more before it parks, or all waiters are woken. Each of them can take over, so that progress never depends on a
-//! future whose owner keeps it without polling it.
+//! Whenever the socket becomes ready or a response arrives, either a driver is active, and then it
+//! runs the I/O once more before it parks, or all waiters are woken. Each of them can take over, so
+//! that progress never depends on a future whose owner keeps it without polling it.
 //!
 //! # Races
-//! 1. *An event arrives while a driver is active.* [`Waiters::notify`] only counts it. [`DriverGuard::park`] compares
-//!    the count under the lock, and if it has changed, wakes the other waiters and lets the driver run again.
-//! 2. *An event arrives between the last read and parking.* The count is compared and the waker is registered under
-//!    one lock: the event is either counted before, which keeps the driver from parking, or finds the waker.
-//! 3. *Another driver reads the response of a future after its first poll and before it becomes a driver.* The future
-//!    is polled once more after [`Waiters::drive`] has registered it as a driver; what arrives later falls under 1.
-//! 4. *A driver is dropped.* [`DriverGuard`]'s drop wakes the other waiters if anything was counted meanwhile.
+//! 1. *An event arrives while a driver is active.* [`Waiters::notify`] only counts it.
+//!    [`DriverGuard::park`] compares the count under the lock, and if it has changed, wakes the
+//!    other waiters and lets the driver run again.
+//! 2. *An event arrives between the last read and parking.* The count is compared and the waker is
+//!    registered under one lock: the event is either counted before, which keeps the driver from
+//!    parking, or finds the waker.
+//! 3. *Another driver reads the response of a future after its first poll and before it becomes a
+//!    driver.* The future is polled once more after [`Waiters::drive`] has registered it as a
+//!    driver; what arrives later falls under 1.
+//! 4. *A driver is dropped.* [`DriverGuard`]'s drop wakes the other waiters if anything was counted
+//!    meanwhile.
 //!
-//! `tests/contracts/waiters.rs` compiles this file with loom's `Mutex` and checks every order of its steps. The count
-//! that is compared before parking is the technique of an eventcount (Vyukov).
+//! `tests/contracts/waiters.rs` compiles this file with loom's `Mutex` and checks every order of
+//! its steps. The count that is compared before parking is the technique of an eventcount (Vyukov).
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -65,8 +70,8 @@ pub(super) trait Wire {
     /// Reads and writes as far as possible without blocking.
     fn run(&self);
 
-    /// Takes the rows that were read for results whose owners do not poll them, since they keep the I/O from going on.
-    /// Returns whether there were any.
+    /// Takes the rows that were read for results whose owners do not poll them, since they keep the
+    /// I/O from going on. Returns whether there were any.
     fn read_ahead(&self, context: &mut Context<'_>) -> bool;
 
     /// Checks whether the task has used up its budget.
@@ -80,7 +85,8 @@ pub(super) fn poll_driving<T>(
     context: &mut Context<'_>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    // Not the task's waker: the loop below polls again after each response, without a wake-up of the task.
+    // Not the task's waker: the loop below polls again after each response, without a wake-up of
+    // the task.
     let mut response = Context::from_waker(wire.response_waker());
     if !std::mem::take(&mut id.was_pending)
         && let Poll::Ready(value) = poll(&mut response)
@@ -97,7 +103,8 @@ pub(super) fn poll_driving<T>(
         if wire.read_ahead(&mut response) {
             continue;
         }
-        // Without budget the socket reports itself as ready immediately, and running it again would get nowhere.
+        // Without budget the socket reports itself as ready immediately, and running it again would
+        // get nowhere.
         if driver.park(context.waker(), wire.has_to_yield()) {
             return Poll::Pending;
         }
@@ -196,9 +203,10 @@ pub(super) struct DriverGuard<'w> {
 }
 
 impl DriverGuard<'_> {
-    /// Registers the waker, ends the driver and returns `true`, unless an event was counted since the last comparison:
-    /// then the I/O has to be run again. In both cases the other waiters are woken if there was an event. With
-    /// `has_to_yield` the driver parks in any case, and its own waker is called if there was an event.
+    /// Registers the waker, ends the driver and returns `true`, unless an event was counted since
+    /// the last comparison: then the I/O has to be run again. In both cases the other waiters are
+    /// woken if there was an event. With `has_to_yield` the driver parks in any case, and its own
+    /// waker is called if there was an event.
     pub(super) fn park(&mut self, waker: &Waker, has_to_yield: bool) -> bool {
         let mut state = locked(&self.waiters.0);
         let is_notified = state.events != self.events;

@@ -74,7 +74,8 @@ fn split(sql: &str) -> Vec<Token<'_>> {
     }
 }
 
-/// The length of what is quoted; a quote that is doubled begins the next token. No statement escapes a quote.
+/// The length of what is quoted; a quote that is doubled begins the next token. No statement
+/// escapes a quote.
 fn quoted(text: &str, quote: char) -> usize {
     text[1..].find(quote).map_or(text.len(), |end| end + 2)
 }

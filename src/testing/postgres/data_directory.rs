@@ -1,4 +1,5 @@
-//! The data directory of a server: creation, copies of a primary, and the state that a server writes to it.
+//! The data directory of a server: creation, copies of a primary, and the state that a server
+//! writes to it.
 
 use std::env;
 use std::fs;

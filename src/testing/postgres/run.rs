@@ -1,8 +1,9 @@
 //! The server that the processes of one run of cargo-nextest share.
 //!
-//! cargo-nextest runs each test in a process of its own. The first process starts the server. Its watchdog reads from a
-//! named pipe, which every process keeps open for writing until it ends. The watchdog therefore receives the end of the
-//! pipe when the last process has ended, in whatever way, and stops the server.
+//! cargo-nextest runs each test in a process of its own. The first process starts the server. Its
+//! watchdog reads from a named pipe, which every process keeps open for writing until it ends. The
+//! watchdog therefore receives the end of the pipe when the last process has ended, in whatever
+//! way, and stops the server.
 
 use std::env;
 use std::ffi::OsStr;
@@ -21,17 +22,19 @@ use crate::testing::programs::PostgresPrograms;
 /// The variable that cargo-nextest sets for the processes of one run.
 const RUN_ID: &str = "NEXTEST_RUN_ID";
 
-/// The number of attempts to create the directory, which the watchdog of an earlier server may remove at the same time.
+/// The number of attempts to create the directory, which the watchdog of an earlier server may
+/// remove at the same time.
 const ATTEMPTS: usize = 10;
 
-/// The directory of a run, which contains a lock, the named pipe, and the path of the server's data.
+/// The directory of a run, which contains a lock, the named pipe, and the path of the server's
+/// data.
 pub(super) struct Run {
     directory: PathBuf,
 }
 
 impl Run {
-    /// Returns the run that started this process, if there is one. The tests of each program have a run of their own, as
-    /// with `cargo test`.
+    /// Returns the run that started this process, if there is one. The tests of each program have a
+    /// run of their own, as with `cargo test`.
     pub(super) fn of_this_process() -> Option<Self> {
         let run = env::var_os(RUN_ID)?;
         let program = env::current_exe().ok()?;

@@ -1,4 +1,5 @@
-//! Redis stopped, standing still, full, or not Redis at all: reads are right and soon there, writes keep the promise.
+//! Redis stopped, standing still, full, or not Redis at all: reads are right and soon there, writes
+//! keep the promise.
 
 use super::*;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! Reads that are delayed at the worst moment, and servers that change without closing a connection.
+//! Reads that are delayed at the worst moment, and servers that change without closing a
+//! connection.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -23,8 +24,8 @@ fn delay_after_fill(point: Failpoint) -> Duration {
     }
 }
 
-/// A reader has filled an entry, and is delayed before it keeps the value near. Whatever is written meanwhile, the value is
-/// as old as was permitted, and the process reads its own writes.
+/// A reader has filled an entry, and is delayed before it keeps the value near. Whatever is written
+/// meanwhile, the value is as old as was permitted, and the process reads its own writes.
 #[both_engines]
 #[case]
 async fn a_value_is_not_kept_near_beyond_what_was_allowed_although_its_reader_was_delayed() {
@@ -96,7 +97,8 @@ async fn a_batch_that_fails_leaves_no_leases() {
     }
 }
 
-/// The answer in which a process learns the database's clock is late: what has ended meanwhile has ended.
+/// The answer in which a process learns the database's clock is late: what has ended meanwhile has
+/// ended.
 #[both_engines]
 #[case]
 async fn a_session_ends_although_the_answer_that_told_the_time_was_late() {
@@ -217,8 +219,8 @@ async fn a_primary_that_was_a_replica_for_a_while_serves_nothing_that_is_old() {
     }
 }
 
-/// A process that has read a user from the cache, and has one connection and place for another. On a busy machine a pool may
-/// open the second one while it waits for the first.
+/// A process that has read a user from the cache, and has one connection and place for another. On
+/// a busy machine a pool may open the second one while it waits for the first.
 #[both_engines]
 async fn with_one_connection(url: &str, id: UserId) -> Cached {
     let began = Instant::now();
@@ -249,8 +251,8 @@ async fn name_in_the_database(db: &Db, id: UserId) -> String {
     found.unwrap().unwrap().name
 }
 
-/// The address leads to a standby that has taken over, and no connection is lost: the first one that is opened there says so,
-/// and those to the earlier primary are used no more.
+/// The address leads to a standby that has taken over, and no connection is lost: the first one
+/// that is opened there says so, and those to the earlier primary are used no more.
 #[both_engines]
 #[case]
 async fn an_address_that_moves_is_noticed_by_the_first_connection_that_is_opened() {
@@ -337,8 +339,8 @@ fn delay_after_read(point: Failpoint) -> Duration {
 
 static DELAY_READ: AtomicBool = AtomicBool::new(false);
 
-/// A reader has read what a failover loses, and has not filled the entry yet. Readers that come after the loss of a
-/// connection was noticed do not share it.
+/// A reader has read what a failover loses, and has not filled the entry yet. Readers that come
+/// after the loss of a connection was noticed do not share it.
 #[both_engines]
 #[case]
 async fn a_read_that_began_before_a_failover_is_not_shared_with_later_readers() {
@@ -437,7 +439,8 @@ fn abuse(raw: &mut Raw, what: usize) -> &'static str {
     }
 }
 
-/// Processes with and without keys, whose keys are changed one by one, read and write under an operator who does harm.
+/// Processes with and without keys, whose keys are changed one by one, read and write under an
+/// operator who does harm.
 #[both_engines]
 #[case]
 async fn processes_with_different_keys_see_each_others_writes_whatever_is_done_to_redis() {
@@ -487,7 +490,8 @@ async fn processes_with_different_keys_see_each_others_writes_whatever_is_done_t
     }
 }
 
-/// A database is dropped, and another takes its name: what was cached of the first is not read of the second.
+/// A database is dropped, and another takes its name: what was cached of the first is not read of
+/// the second.
 #[both_engines]
 #[case]
 async fn a_database_that_takes_anothers_name_is_another() {

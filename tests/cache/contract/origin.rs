@@ -1,4 +1,5 @@
-//! The database behind the cache: reached through PgBouncer, by a role with few rights, and taken over by a standby.
+//! The database behind the cache: reached through PgBouncer, by a role with few rights, and taken
+//! over by a standby.
 
 use super::*;
 use crate::pgbouncer::{PgBouncer, follows_statements};
@@ -128,7 +129,8 @@ async fn a_standby_that_takes_over_makes_everything_old() {
     works(&other, &one).await;
 }
 
-/// A process that only reads what is cached asks the database every ten seconds whether it is still the same.
+/// A process that only reads what is cached asks the database every ten seconds whether it is still
+/// the same.
 #[both_engines]
 #[case]
 async fn a_reader_of_the_cache_notices_that_a_standby_has_taken_over() {
@@ -167,8 +169,8 @@ async fn a_reader_of_the_cache_notices_that_a_standby_has_taken_over() {
     }
 }
 
-/// Any statement of the process may have found that a connection was lost: from then on nothing is read of a timeline that
-/// has ended.
+/// Any statement of the process may have found that a connection was lost: from then on nothing is
+/// read of a timeline that has ended.
 #[both_engines]
 #[case]
 async fn after_a_lost_connection_nothing_is_read_of_a_timeline_that_has_ended() {

@@ -1,4 +1,5 @@
-//! The servers that the cache is found on: which rights it needs, how it is distinguished, and which one holds a shard.
+//! The servers that the cache is found on: which rights it needs, how it is distinguished, and
+//! which one holds a shard.
 
 use std::collections::HashMap;
 
@@ -80,7 +81,8 @@ async fn a_user_of_redis_with_the_rights_that_are_stated() {
         let mut ada = ada;
         let errors = || pair.one.metrics().errors + pair.other.metrics().errors;
         let (began, mut rounds) = (Instant::now(), 0);
-        // Some are asked for only when the generation may be filled, which a transaction of another test may delay.
+        // Some are asked for only when the generation may be filled, which a transaction of another
+        // test may delay.
         while rounds < 4 || errors() == 0 {
             rounds += 1;
             assert!(began.elapsed() < PATIENCE, "{right} is not needed");
@@ -250,8 +252,8 @@ async fn a_cluster_that_announces_no_hosts() {
     assert_eq!(pair.other.metrics().errors, 0);
 }
 
-/// The server that the settings name is gone, and with it a third of the shards. The others are found by the servers
-/// that it has named.
+/// The server that the settings name is gone, and with it a third of the shards. The others are
+/// found by the servers that it has named.
 #[both_engines]
 #[case]
 async fn a_shard_that_cannot_be_found_darkens_no_other() {

@@ -13,7 +13,8 @@ async fn find(db: &Cached, id: UserId) -> Result<Option<User>> {
 #[both_engines]
 #[case]
 async fn a_thousand_readers_of_a_cold_entry_ask_the_database_once() {
-    // A thousand threads open a connection each: on a busy machine all of it takes longer than an application would wait.
+    // A thousand threads open a connection each: on a busy machine all of it takes longer than an
+    // application would wait.
     let config = shared()
         .connect_timeout(PATIENCE)
         .response_timeout(PATIENCE)

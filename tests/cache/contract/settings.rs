@@ -5,8 +5,8 @@ use serde_json::json;
 
 const MOVES: usize = 150;
 
-/// A setting goes from the organization to the project and back, each time in one transaction. A reader never finds the
-/// global one.
+/// A setting goes from the organization to the project and back, each time in one transaction. A
+/// reader never finds the global one.
 #[both_engines]
 #[case]
 async fn the_effective_settings_are_of_one_moment() {

@@ -1,4 +1,5 @@
-//! Inside a transaction everything is read from the database; what is not committed leaves the cache as it was.
+//! Inside a transaction everything is read from the database; what is not committed leaves the
+//! cache as it was.
 
 use super::*;
 

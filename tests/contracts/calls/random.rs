@@ -1,8 +1,9 @@
-//! Transactions of random calls, joined, dropped, kept and nested, against a model of what is stored after them.
+//! Transactions of random calls, joined, dropped, kept and nested, against a model of what is
+//! stored after them.
 //!
-//! Each run is one transaction on a connection whose server answers in pieces. The model has of each call only what
-//! its caller received: what was acknowledged is there if the transaction was committed, what was refused is not, and
-//! a commit that the server refuses is an error.
+//! Each run is one transaction on a connection whose server answers in pieces. The model has of
+//! each call only what its caller received: what was acknowledged is there if the transaction was
+//! committed, what was refused is not, and a commit that the server refuses is an error.
 
 use super::beside::{REFUSES, poll, user};
 use super::*;
@@ -44,7 +45,8 @@ impl Random {
     }
 }
 
-/// The expectation about the users of one call: a prefix of their addresses, and how many of them are to be there.
+/// The expectation about the users of one call: a prefix of their addresses, and how many of them
+/// are to be there.
 #[derive(Default)]
 struct Model {
     expected: BTreeMap<String, usize>,
@@ -203,7 +205,8 @@ impl Run<'_> {
         }
     }
 
-    /// Steps and savepoints. An error may be swallowed, as a caller would that does not know better.
+    /// Steps and savepoints. An error may be swallowed, as a caller would that does not know
+    /// better.
     fn work<'w>(&'w mut self, tx: &'w mut Tx, depth: u32) -> BoxFuture<'w, Result<()>> {
         async move {
             for _ in 0..1 + self.random.below(3) {

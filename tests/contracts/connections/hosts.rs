@@ -191,7 +191,8 @@ async fn a_session_is_one_of_those_that_are_asked_for() {
     }
 }
 
-/// The timer of the system for the connection to this port that this process holds: none, or when it sends a probe.
+/// The timer of the system for the connection to this port that this process holds: none, or when
+/// it sends a probe.
 fn keepalive_to(port: u16) -> Vec<Option<Duration>> {
     let text = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
     let remote = format!(":{port:04X}");

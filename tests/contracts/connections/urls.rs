@@ -271,8 +271,8 @@ fn said_to_blocking(config: Config) -> wundr_db::Result<String> {
 
 type Case = (&'static [(&'static str, &'static str)], &'static str);
 
-/// `{A}` and `{B}` are ports of two servers, `{C}` that of a read-only one, `{adir}` and `{bdir}` the directories of
-/// their sockets.
+/// `{A}` and `{B}` are ports of two servers, `{C}` that of a read-only one, `{adir}` and `{bdir}`
+/// the directories of their sockets.
 const CASES: &[Case] = &[
     // The parts of a URL.
     (&[], "postgres://bob:secret@127.0.0.1:{A}/wundr"),

@@ -442,8 +442,8 @@ async fn a_pool_that_has_none_left_or_is_closed_says_so() {
     assert!(matches!(closed, Err(Error::Pool(reason)) if reason == "closed"));
 }
 
-/// A constraint that is looked at when the transaction is committed: for a single statement, when its rows have been
-/// sent already.
+/// A constraint that is looked at when the transaction is committed: for a single statement, when
+/// its rows have been sent already.
 pub(super) const LATE: &str = "
     CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

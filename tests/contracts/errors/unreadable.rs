@@ -170,7 +170,8 @@ async fn what_a_schema_by_hand_makes_of_a_write() {
         .unwrap();
         assert_eq!(observer.ask(role), is_active.to_string());
     }
-    // Outside, the one statement is committed before its row is decoded, as the error's documentation says.
+    // Outside, the one statement is committed before its row is decoded, as the error's
+    // documentation says.
     let named = named(db.users().set_active(ada, false).await);
     assert_eq!(named.2.as_deref(), Some("name"));
     assert_eq!(observer.ask(role), "false");

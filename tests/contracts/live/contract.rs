@@ -12,7 +12,8 @@ use wundr_db::{
 const IS_LISTENING: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'live' AND datname = current_database())";
 const IS_GONE: &str = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'live' AND datname = current_database())";
 
-/// A pool of one connection, an observer, and settings for a listener that the observer can identify.
+/// A pool of one connection, an observer, and settings for a listener that the observer can
+/// identify.
 #[both_engines]
 async fn database() -> (Db, Observer, Config, TestDatabase) {
     let database = migrated_database().unwrap();
@@ -150,8 +151,8 @@ async fn what_becomes_of_a_projects_analyses_is_told() {
     until(&mut observer, IS_GONE).await;
 }
 
-/// Nobody can connect while the listener's connection is ended and everything changes.
-/// The listener may not have run yet: in the async engine its task has not been polled when the analysis ends.
+/// Nobody can connect while the listener's connection is ended and everything changes. The listener
+/// may not have run yet: in the async engine its task has not been polled when the analysis ends.
 #[both_engines]
 #[case]
 async fn an_analysis_that_ends_as_soon_as_it_is_followed_is_delivered() {
@@ -344,7 +345,8 @@ async fn a_slow_reader_keeps_little_waiting_and_misses_nothing() {
             "UPDATE analysis.analyses SET progress = {percent}"
         ));
     }
-    // 55,000 notifications have been sent. The listener has time for far more than it may read ahead.
+    // 55,000 notifications have been sent. The listener has time for far more than it may read
+    // ahead.
     while live.waiting() < 500 {
         db.health().await.unwrap();
     }

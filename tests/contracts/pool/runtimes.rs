@@ -180,7 +180,8 @@ fn a_connection_is_closed_without_a_runtime() {
     }
 }
 
-/// Dropped outside of a runtime, with a runtime, and after it. The server would go on for the 30 s of its limit.
+/// Dropped outside of a runtime, with a runtime, and after it. The server would go on for the 30 s
+/// of its limit.
 #[test]
 fn a_dropped_statement_ends_in_the_server_without_a_runtime() {
     let database = migrated_database().unwrap();
@@ -263,8 +264,8 @@ fn begun<'f, F: Future + 'f>(future: F) -> std::pin::Pin<Box<dyn Future<Output =
     future
 }
 
-/// Callers that wait for a connection receive one although earlier callers are not polled any more: when one
-/// is given back, and when one is closed.
+/// Callers that wait for a connection receive one although earlier callers are not polled any more:
+/// when one is given back, and when one is closed.
 #[tokio::test]
 async fn callers_that_are_kept_keep_no_connection_from_others() {
     use futures_util::StreamExt as _;

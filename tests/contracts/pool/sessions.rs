@@ -137,7 +137,8 @@ async fn a_connection_to_a_standby_can_be_lent() {
     assert_eq!(ask(&db, PROCESS).await, process);
 }
 
-/// Deferred constraints and triggers are checked as the role, and with the settings, that the caller has set.
+/// Deferred constraints and triggers are checked as the role, and with the settings, that the
+/// caller has set.
 #[both_engines]
 #[case]
 async fn what_the_commit_checks_is_checked_as_the_role_that_wrote() {

@@ -184,7 +184,8 @@ async fn an_ended_run_takes_no_further_step() {
 async fn a_step_that_has_become_possible_meanwhile_is_taken() {
     let (db, _database) = database().await;
     let id = analysis(&db).await.id;
-    // Starts what is pending just after an UPDATE has not found it running, before anybody can look why.
+    // Starts what is pending just after an UPDATE has not found it running, before anybody can look
+    // why.
     execute(
         &db,
         "CREATE FUNCTION public.start_late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -225,7 +226,8 @@ async fn an_end_is_noted_where_there_was_a_start() {
     let started = analyses.create(started).await.unwrap().id;
     let failed = analyses.fail(started, "no").await.unwrap();
     assert!(matches!(failed.duration_seconds, Some(90 | 91)));
-    // The run's start lies ahead: another machine's clock said when, or this transaction began before it.
+    // The run's start lies ahead: another machine's clock said when, or this transaction began
+    // before it.
     let ahead = new
         .clone()
         .id(AnalysisId::new())

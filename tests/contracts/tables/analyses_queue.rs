@@ -269,7 +269,8 @@ async fn an_analysis_that_no_worker_survives_is_given_up() {
     assert_eq!(field_of(refused), "attempts");
 }
 
-/// A worker that ends its run while the run is being given to another: it began before that was committed, and waits.
+/// A worker that ends its run while the run is being given to another: it began before that was
+/// committed, and waits.
 #[both_engines]
 #[case]
 async fn a_worker_that_waits_for_the_next_one_is_shut_out_too() {

@@ -15,7 +15,8 @@ fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-/// The partitions that an open transaction has had to look at: the server keeps their indexes locked until it ends.
+/// The partitions that an open transaction has had to look at: the server keeps their indexes
+/// locked until it ends.
 fn partitions_read(database: &TestDatabase) -> Vec<String> {
     partitions_locked(
         database,

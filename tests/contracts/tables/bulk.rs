@@ -76,7 +76,8 @@ async fn a_thousand_rows_are_copied_and_fewer_are_not() {
     assert_eq!(observer.count("analysis.analysis_issues"), 27_343);
 }
 
-/// Creates the rows by `COPY` and by `UNNEST` in one transaction, which have one `now()`: each must find the other's.
+/// Creates the rows by `COPY` and by `UNNEST` in one transaction, which have one `now()`: each must
+/// find the other's.
 #[both_engines]
 macro_rules! are_the_same_either_way {
     ($db:ident, $rows:ident, $new:expr) => {{

@@ -1,5 +1,5 @@
-//! Every column of JSON keeps what other clients have written, to the last digit and at any depth, and what cannot be
-//! kept is refused before it is sent.
+//! Every column of JSON keeps what other clients have written, to the last digit and at any depth,
+//! and what cannot be kept is refused before it is sent.
 
 use std::collections::BTreeSet;
 
@@ -78,12 +78,14 @@ pub(super) async fn rows(db: &Db) -> Rows {
     }
 }
 
-/// A number that no binary float holds, one beyond all of them, and one whose last digit a fast parser gets wrong.
+/// A number that no binary float holds, one beyond all of them, and one whose last digit a fast
+/// parser gets wrong.
 const NUMBERS: &str = "1.10, 12345678901234567890123, 51.248178375505404, 179769313486231570000e400, -1e-400, \
                        1.7976931348623157e308";
 
-/// A document that another client has stored is read, to the last digit and at any depth; what is read is written back as it was; and
-/// what nests too deep, by whatever way it has become so, is refused with the column's name before anything is sent.
+/// A document that another client has stored is read, to the last digit and at any depth; what is
+/// read is written back as it was; and what nests too deep, by whatever way it has become so, is
+/// refused with the column's name before anything is sent.
 #[both_engines]
 macro_rules! keeps {
     ($seen:ident, $db:ident, $observer:ident, $table:literal $field:ident $id:expr;

@@ -135,7 +135,8 @@ const MANY_OLD_ROWS: &str = "INSERT INTO audit.audit_logs (action, resource_type
     SELECT 'read', 'project', TIMESTAMPTZ '2020-01-15 00:00:00+00' + n * INTERVAL '1 second' \
     FROM generate_series(1, 60000) AS n";
 
-/// Returns how often the default partition was read from its beginning, once all sessions have reported.
+/// Returns how often the default partition was read from its beginning, once all sessions have
+/// reported.
 #[both_engines]
 async fn readings(db: Db, database: &TestDatabase) -> i64 {
     db.close().await;

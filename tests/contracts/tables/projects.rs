@@ -122,7 +122,8 @@ async fn a_user_sees_no_more_than_is_visible() {
         readers.push((reader, names));
     }
     let (stranger, guest) = (user(&db).await.id, user(&db).await.id);
-    // The owner of another organization has no access here; a project of no organization has no other owner.
+    // The owner of another organization has no access here; a project of no organization has no
+    // other owner.
     let elsewhere = NewOrganizationMember::new(
         organization(&db).await.id,
         stranger,

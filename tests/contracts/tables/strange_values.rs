@@ -1,4 +1,5 @@
-//! Values that other clients, and newer versions, store in columns of every kind keep no row from being read.
+//! Values that other clients, and newer versions, store in columns of every kind keep no row from
+//! being read.
 
 use std::collections::BTreeSet;
 

@@ -33,8 +33,8 @@ async fn analyzed(
     (analysis, issues.iter().map(|issue| issue.id).collect())
 }
 
-/// Returns the outcome of the tracking, by the places of the issues in the two lists: `1=1` unchanged, `1>2` moved, `+0` new, `-3`
-/// fixed.
+/// Returns the outcome of the tracking, by the places of the issues in the two lists: `1=1`
+/// unchanged, `1>2` moved, `+0` new, `-3` fixed.
 fn outcome(tracking: &Tracking, base: &[AnalysisIssueId], new: &[AnalysisIssueId]) -> Vec<String> {
     let place = |ids: &[AnalysisIssueId], id| ids.iter().position(|of| *of == id).unwrap();
     let pairs = [(&tracking.unchanged, '='), (&tracking.moved, '>')];
@@ -239,7 +239,8 @@ const FOUR: &[Seen] = &[
     ("R", "a", 4, "resolved", ""),
 ];
 
-/// Two analyses with the same four issues, of which the first's are open, ignored, no issue and resolved.
+/// Two analyses with the same four issues, of which the first's are open, ignored, no issue and
+/// resolved.
 #[both_engines]
 async fn judged(
     db: &Db,
@@ -385,8 +386,9 @@ async fn calls_at_the_same_time_carry_each_verdict_over_once() {
 /// The severity of an issue beside what was seen.
 type Graded = (IssueSeverity, Seen);
 
-/// The status that the one issue of the later analysis gets if the one of the base was ignored; and whether a gate that
-/// admits neither a new nor an open issue is passed, which is the same before and after the verdict is carried over.
+/// The status that the one issue of the later analysis gets if the one of the base was ignored; and
+/// whether a gate that admits neither a new nor an open issue is passed, which is the same before
+/// and after the verdict is carried over.
 #[both_engines]
 async fn judged_as(db: &Db, (was, before): Graded, (is, after): Graded) -> (IssueStatus, bool) {
     let (project, ada, issues) = (

@@ -30,7 +30,8 @@ async fn whoever_gives_up_leaves_nobody_waiting() {
         let outcome = db.transaction(async |tx| -> Result<()> {
             let ids = users(tx, 60).await?;
             let users = tx.users();
-            // Each of them waits with a waker of its own. Some give up, after one, two or three polls.
+            // Each of them waits with a waker of its own. Some give up, after one, two or three
+            // polls.
             let waiting: FuturesUnordered<_> = ids
                 .iter()
                 .enumerate()
@@ -109,7 +110,8 @@ fn many_threads_wait_on_one_connection() {
                         for pass in 0..500 {
                             let id = ids[(n * 5 + pass) % ids.len()];
                             let users = tx.users();
-                            // Nothing comes after it in a round that would wake the last one by chance.
+                            // Nothing comes after it in a round that would wake the last one by
+                            // chance.
                             round.wait();
                             let began = Instant::now();
                             let found = async { timeout(PATIENCE, users.find(id)).await };
@@ -140,7 +142,8 @@ fn many_threads_wait_on_one_connection() {
 fn a_task_that_has_had_its_share_gives_way() {
     let (done, is_done) = mpsc::channel();
     thread::spawn(move || {
-        // Its scheduler is not informed that a waiter parks here, so that the next one must be woken immediately.
+        // Its scheduler is not informed that a waiter parks here, so that the next one must be
+        // woken immediately.
         Runtime::new().unwrap().block_on(async {
             let (db, _observer, _database) = database(1).await;
             db.transaction(async |tx| -> Result<()> {
@@ -165,7 +168,8 @@ fn a_task_that_has_had_its_share_gives_way() {
         .expect("it goes on without an end");
 }
 
-/// An iterator always has its next row: read without a pause, it would keep the thread from everybody else.
+/// An iterator always has its next row: read without a pause, it would keep the thread from
+/// everybody else.
 #[tokio::test]
 async fn others_have_their_turns_while_an_iterator_is_read() {
     const ROWS: usize = 2_000;

@@ -1,5 +1,5 @@
-//! The files in `tests/sql` are statements that a migrated database understands. The unit tests of `src/sql` compare
-//! them with what the crate sends.
+//! The files in `tests/sql` are statements that a migrated database understands. The unit tests of
+//! `src/sql` compare them with what the crate sends.
 
 use std::fs;
 use std::path::PathBuf;

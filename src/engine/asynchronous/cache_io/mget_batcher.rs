@@ -12,9 +12,9 @@ use crate::cache::mget::{self, MgetReply};
 
 /// The number of commands in flight from which on reads are sent together.
 ///
-/// A reader sends by itself as long as fewer are under way. Readers that come then are sent together by a task: alone,
-/// each would cost a wake-up of the connection's task and of the server. They wait for tasks only, never for a reader,
-/// whose future may be kept without being polled.
+/// A reader sends by itself as long as fewer are under way. Readers that come then are sent
+/// together by a task: alone, each would cost a wake-up of the connection's task and of the server.
+/// They wait for tasks only, never for a reader, whose future may be kept without being polled.
 const IN_FLIGHT: u32 = 2;
 
 /// The number of values that one command reads, unless one reader wants more.
@@ -62,8 +62,8 @@ impl MgetBatcher {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the values under these keys, and whether their generation is the current one. The server reads them after this
-    /// call has begun.
+    /// Returns the values under these keys, and whether their generation is the current one. The
+    /// server reads them after this call has begun.
     pub(crate) async fn read(self: &Arc<Self>, names: &[&EntryKey]) -> RedisResult<MgetReply> {
         match self.join(names) {
             Dispatch::Direct(permit) => {
@@ -79,7 +79,8 @@ impl MgetBatcher {
         }
     }
 
-    /// Waits for a task's reply. A task sends the command immediately, or after the one that it waits for.
+    /// Waits for a task's reply. A task sends the command immediately, or after the one that it
+    /// waits for.
     async fn wait(
         &self,
         reply: oneshot::Receiver<RedisResult<MgetReply>>,
@@ -145,7 +146,8 @@ impl MgetBatcher {
         MgetReply::of(&self.names, reply)
     }
 
-    /// Fails the waiting readers with the error, so that they do not wait for a response of their own.
+    /// Fails the waiting readers with the error, so that they do not wait for a response of their
+    /// own.
     fn refuse(&self, error: &RedisError) {
         let readers = std::mem::take(&mut self.waiting().readers);
         for reader in readers {
@@ -233,7 +235,8 @@ impl Task {
         }
         let readers = waiting.next();
         if readers.is_empty() {
-            // Under the same lock as the check: a reader that joined in between would wait for nothing.
+            // Under the same lock as the check: a reader that joined in between would wait for
+            // nothing.
             waiting.tasks -= 1;
             self.is_over = true;
             return None;

@@ -19,16 +19,16 @@ pub(crate) mod single_flight;
 
 pub(crate) use mget_batcher::MgetBatcher;
 
-/// A connection, shared by all tasks, whose commands are sent without waiting for each other. It ends with the server's
-/// process, so that all its replies come from one run.
+/// A connection, shared by all tasks, whose commands are sent without waiting for each other. It
+/// ends with the server's process, so that all its replies come from one run.
 pub(crate) struct RedisConnection {
     connection: MultiplexedConnection,
     server: ConnectionInfo,
     response_timeout: Duration,
 }
 
-/// The number of commands that may wait to be written. Sending one never waits for room: a future that waits and is kept
-/// without being polled would hold its place.
+/// The number of commands that may wait to be written. Sending one never waits for room: a future
+/// that waits and is kept without being polled would hold its place.
 const COMMANDS: usize = 1 << 20;
 
 impl RedisConnection {
@@ -87,7 +87,8 @@ pub(crate) async fn send_all(
     future::join_all(commands.map(|(connection, command)| connection.send(command, counters))).await
 }
 
-/// Admits one caller at a time, within a limit: the future of a caller that has entered may be kept without being polled.
+/// Admits one caller at a time, within a limit: the future of a caller that has entered may be kept
+/// without being polled.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     inside: Mutex<Inside>,
@@ -147,8 +148,8 @@ impl Drop for GateGuard<'_> {
     }
 }
 
-/// Starts work on `state` in a task of its own, because a caller's future may be kept without being polled. Without a
-/// runtime nothing is started.
+/// Starts work on `state` in a task of its own, because a caller's future may be kept without being
+/// polled. Without a runtime nothing is started.
 pub(crate) fn in_background<S, F>(state: Arc<S>, work: impl FnOnce(Arc<S>) -> F)
 where
     F: Future<Output = ()> + Send + 'static,

@@ -1,4 +1,5 @@
-//! Single flight: of the concurrent readers of one entry, one reads it and the others wait for its value.
+//! Single flight: of the concurrent readers of one entry, one reads it and the others wait for its
+//! value.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -30,7 +31,8 @@ pub(crate) struct Leader {
     is_closed: bool,
 }
 
-/// A reader that waits for the leader. The wait is bounded, because the leader's future may be kept without being polled.
+/// A reader that waits for the leader. The wait is bounded, because the leader's future may be kept
+/// without being polled.
 pub(crate) struct Follower {
     flights: SingleFlight,
     name: EntryKey,
@@ -75,7 +77,8 @@ impl SingleFlight {
 }
 
 impl Leader {
-    /// Closes the flight for later readers. They may not share the value: a later write may have been acknowledged to them.
+    /// Closes the flight for later readers. They may not share the value: a later write may have
+    /// been acknowledged to them.
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
             self.is_closed = true;
@@ -96,8 +99,8 @@ impl Drop for Leader {
 }
 
 impl Follower {
-    /// Waits for the leader's value. Returns `None` if it was not stored, or the leader has gone or takes longer than
-    /// `patience`. In the last case later readers do not join this flight.
+    /// Waits for the leader's value. Returns `None` if it was not stored, or the leader has gone or
+    /// takes longer than `patience`. In the last case later readers do not join this flight.
     pub(crate) async fn wait(mut self, patience: Duration) -> Option<Shared> {
         let flight = self.outcome.clone();
         let outcome = self.outcome.wait_for(Option::is_some);

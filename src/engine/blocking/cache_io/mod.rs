@@ -73,7 +73,8 @@ impl RedisConnection {
     pub(crate) fn send(&self, command: &Cmd, counters: &Counters) -> RedisResult<Value> {
         let began = Instant::now();
         let mut connection = self.one()?;
-        // After a timeout the connection is closed: the late response would be matched to the next command.
+        // After a timeout the connection is closed: the late response would be matched to the next
+        // command.
         let reply = connection.req_command(command)?;
         self.keep(connection);
         counters.called(began.elapsed());
@@ -124,8 +125,8 @@ impl RedisConnection {
     }
 }
 
-/// Returns the replies to commands that are sent concurrently, on one connection for each server. A connection is not used
-/// after a failure.
+/// Returns the replies to commands that are sent concurrently, on one connection for each server. A
+/// connection is not used after a failure.
 pub(crate) fn send_all(
     commands: &[(&RedisConnection, Cmd)],
     counters: &Counters,
@@ -215,8 +216,8 @@ impl Gate {
     }
 }
 
-/// Starts work on `state` in a thread of its own, because the database may take long to answer. Without a thread nothing is
-/// started.
+/// Starts work on `state` in a thread of its own, because the database may take long to answer.
+/// Without a thread nothing is started.
 pub(crate) fn in_background<S: Send + Sync + 'static>(
     state: Arc<S>,
     work: impl FnOnce(Arc<S>) + Send + 'static,

@@ -1,4 +1,5 @@
-//! Single flight: of the concurrent readers of one entry, one reads it and the others wait for its value.
+//! Single flight: of the concurrent readers of one entry, one reads it and the others wait for its
+//! value.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -100,7 +101,8 @@ impl FlightState {
 }
 
 impl Leader {
-    /// Closes the flight for later readers. They may not share the value: a later write may have been acknowledged to them.
+    /// Closes the flight for later readers. They may not share the value: a later write may have
+    /// been acknowledged to them.
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
             self.is_closed = true;
@@ -122,8 +124,8 @@ impl Drop for Leader {
 }
 
 impl Follower {
-    /// Waits for the leader's value. Returns `None` if it was not stored, or the leader has gone or takes longer than
-    /// `patience`. In the last case later readers do not join this flight.
+    /// Waits for the leader's value. Returns `None` if it was not stored, or the leader has gone or
+    /// takes longer than `patience`. In the last case later readers do not join this flight.
     pub(crate) fn wait(self, patience: Duration) -> Option<Shared> {
         let is_under_way = |state: &mut State| matches!(state, State::UnderWay);
         let (state, _) = self
