@@ -5,6 +5,8 @@
 //! through PgBouncer. A lock lets any number of processes start together: one migrates, and the
 //! others wait and then have nothing to do.
 
+pub(crate) mod watching;
+
 use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -614,6 +614,31 @@ pub mod audit {
 
     diesel::table! {
         use diesel::sql_types::*;
+
+        audit.audit_log_seals (month) {
+            month -> Date,
+            entries -> Int8,
+            hash -> Bytea,
+            sealed_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
+
+        audit.audit_log_seal_pages (month, page) {
+            month -> Date,
+            page -> Int4,
+            first_created_at -> Timestamptz,
+            first_id -> Uuid,
+            ids -> Array<Uuid>,
+            digests -> Array<Bytea>,
+            hash -> Bytea,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
         use super::sql_types::*;
 
         audit.system_logs (id, created_at) {

@@ -59,6 +59,18 @@ macro_rules! tables {
                 }
             }
 
+            /// Returns the type of a resource that is a row of the table, as entries of the audit
+            /// log name it: `user` for `public.users`.
+            pub(crate) fn resource_type(self) -> &'static str {
+                let table = match self {
+                    $(Self::$name => stringify!($table),)*
+                };
+                match table {
+                    "analyses" => "analysis",
+                    table => table.strip_suffix('s').unwrap_or(table),
+                }
+            }
+
             /// Checks whether the column contains secrets, so that nothing that depends on its
             /// value may be printed.
             pub(crate) fn is_secret(self, column: &str) -> bool {

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use super::tx_state::TxState;
+use crate::Actor;
+use crate::sql::acting::Acting;
 
-/// The commit hook of the cache, and the keys of the secrets.
+/// The commit hook of the cache, the actor of the writes, and the keys of the secrets.
 ///
 /// `H` is the commit hook of one engine. The pool is shared by all clones of a `Db`; these belong to some of them.
 pub(crate) struct Attachments<H: ?Sized> {
     /// The hook around each commit that writes cached rows. Only the clones behind a cache have it.
     pub(crate) hook: Option<Arc<H>>,
+    acting: Option<Arc<Acting>>,
     #[cfg(feature = "crypto")]
     secrets: Option<Arc<dyn crate::KeyProvider>>,
 }
@@ -18,6 +21,7 @@ impl<H: ?Sized> Default for Attachments<H> {
     fn default() -> Self {
         Self {
             hook: None,
+            acting: None,
             #[cfg(feature = "crypto")]
             secrets: None,
         }
@@ -28,6 +32,7 @@ impl<H: ?Sized> Clone for Attachments<H> {
     fn clone(&self) -> Self {
         Self {
             hook: self.hook.clone(),
+            acting: self.acting.clone(),
             #[cfg(feature = "crypto")]
             secrets: self.secrets.clone(),
         }
@@ -45,11 +50,25 @@ impl<H: ?Sized> Attachments<H> {
         TxState::new(self.has_cache())
     }
 
+    /// Returns the same attachments with this actor.
+    pub(crate) fn acting_as(&self, actor: Actor) -> Self {
+        Self {
+            acting: Some(Arc::new(Acting::new(actor))),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the actor of the writes.
+    pub(crate) fn acting(&self) -> Option<&Acting> {
+        self.acting.as_deref()
+    }
+
     /// Returns the same attachments with these keys.
     #[cfg(feature = "crypto")]
     pub(crate) fn with_secrets(&self, keys: impl crate::KeyProvider + 'static) -> Self {
         Self {
             hook: self.hook.clone(),
+            acting: self.acting.clone(),
             secrets: Some(Arc::new(keys)),
         }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use wundr_db_macros::{Filter, NewRow};
 
-use super::User;
+use super::{Actor, User};
 use crate::pagination::orders;
 use crate::schema::audit::audit_logs;
 use crate::{AuditAction, AuditLogId, Document, Organization, OrganizationId, UserId};
@@ -88,6 +88,22 @@ pub struct NewAuditLog {
     /// The time of the action. Its month in UTC determines the partition. Default: `now()`.
     #[row(or = "now()")]
     pub created_at: Option<DateTime<Utc>>,
+}
+
+impl NewAuditLog {
+    /// Fills in what the entry does not say of the actor.
+    pub(crate) fn complete(&mut self, actor: &Actor) {
+        self.user_id = self.user_id.or(actor.user);
+        self.organization_id = self.organization_id.or(actor.organization);
+        self.ip_address = self.ip_address.or(actor.ip);
+        if self.user_agent.is_none() {
+            self.user_agent.clone_from(&actor.user_agent);
+        }
+        if self.metadata.is_none() {
+            let request = actor.request.map(|id| serde_json::json!({ "request": id }));
+            self.metadata = request.map(Document::from);
+        }
+    }
 }
 
 /// A filter for entries of the audit log. A field that is not set matches every row.

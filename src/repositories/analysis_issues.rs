@@ -245,8 +245,7 @@ impl AnalysisIssues<'_> {
                 analysis_issues::resolved_by.eq(user),
             ))
             .returning(AnalysisIssue::as_returning());
-        self.0
-            .first(cacheable(statement))
+        written_first(&self.0, cacheable(statement))
             .await?
             .ok_or(Error::NotFound {
                 what: "AnalysisIssue",
@@ -366,8 +365,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
                 analysis_issues::resolved_by.eq(None::<UserId>),
             ))
             .returning(AnalysisIssue::as_returning());
-        self.0
-            .first(cacheable(statement))
+        written_first(&self.0, cacheable(statement))
             .await?
             .ok_or(Error::NotFound {
                 what: "AnalysisIssue",

@@ -1,6 +1,6 @@
 //! `audit.audit_logs`.
 
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
@@ -10,20 +10,24 @@ use crate::schema::audit::audit_logs;
 use crate::sql::partitions::{InMonths, when_run};
 use crate::sql::{columns_of, parent_id};
 use crate::{
-    AuditLog, AuditLogFilter, AuditLogId, AuditLogOrder, NewAuditLog, OrganizationId, Page, Paged,
-    Result, UserId,
+    AuditLog, AuditLogFilter, AuditLogId, AuditLogOrder, AuditSeal, AuditVerdict, NewAuditLog,
+    OrganizationId, Page, Paged, Result, UserId,
 };
 
 /// Writes and reads the audit log.
 ///
-/// The log is append-only: an entry is never changed or deleted. [`PartitionRepository`] drops
-/// whole months.
+/// The log is append-only: triggers refuse to change or delete an entry, for every role.
+/// [`PartitionRepository`] drops whole months.
 ///
 /// Write an entry in the transaction of the change that it describes. Then neither is stored
 /// without the other.
 #[repository]
 pub trait AuditLogRepository: Send + Sync {
     /// Writes an entry.
+    ///
+    /// In a database of an [`Actor`](crate::Actor), the entry has the actor's user, organization,
+    /// address and user agent where it names none, and the id of the request if it has no metadata.
+    /// The same holds for [`create_many`](Self::create_many).
     ///
     /// # Errors
     /// - [`Error::ForeignKey`](crate::Error::ForeignKey) if there is no such user or organization
@@ -95,6 +99,27 @@ pub trait AuditLogRepository: Send + Sync {
 
     /// Counts the entries that the filter matches.
     async fn count(&self, filter: &AuditLogFilter) -> Result<i64>;
+
+    /// Seals the month that contains `day`, and returns the seal.
+    ///
+    /// Digests of the entries are stored, and a hash chain over them. [`verify`](Self::verify)
+    /// compares them with the log later. The server computes them in pages of 1,000 entries, with
+    /// one round trip for each.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the month has not ended a day ago:
+    ///   an entry has the time at which its transaction began
+    /// - [`Error::Unique`](crate::Error::Unique) if the month is sealed
+    async fn seal(&self, day: NaiveDate) -> Result<AuditSeal>;
+
+    /// Compares the month that contains `day` with its seal, page by page, and returns the first
+    /// entry that was changed, added or removed since.
+    ///
+    /// If the month's partition was detached or dropped, its first entry was removed.
+    ///
+    /// # Errors
+    /// - [`Error::NotFound`](crate::Error::NotFound) if the month is not sealed
+    async fn verify(&self, day: NaiveDate) -> Result<AuditVerdict>;
 }
 
 /// The [`AuditLogRepository`] on PostgreSQL.
@@ -117,13 +142,23 @@ impl Tx {
 
 #[repository]
 impl AuditLogRepository for AuditLogs<'_> {
-    async fn create(&self, new: NewAuditLog) -> Result<AuditLog> {
+    async fn create(&self, mut new: NewAuditLog) -> Result<AuditLog> {
+        if let Some(acting) = self.0.acting() {
+            new.complete(&acting.actor);
+        }
         new.check()?;
         self.0.insert(&new).await
     }
 
     async fn create_many(&self, new: &[NewAuditLog]) -> Result<usize> {
-        self.0.insert_all(new).await
+        let Some(acting) = self.0.acting() else {
+            return self.0.insert_all(new).await;
+        };
+        let mut completed = new.to_vec();
+        for new in &mut completed {
+            new.complete(&acting.actor);
+        }
+        self.0.insert_all(&completed).await
     }
 
     async fn find(&self, id: AuditLogId) -> Result<Option<AuditLog>> {
@@ -228,5 +263,13 @@ impl AuditLogRepository for AuditLogs<'_> {
 
     async fn count(&self, filter: &AuditLogFilter) -> Result<i64> {
         self.0.one(filter.query().count()).await
+    }
+
+    async fn seal(&self, day: NaiveDate) -> Result<AuditSeal> {
+        audit_seals::seal(&self.0, day).await
+    }
+
+    async fn verify(&self, day: NaiveDate) -> Result<AuditVerdict> {
+        audit_seals::verify(&self.0, day).await
     }
 }

@@ -267,7 +267,7 @@ impl IntegrationRepository for Integrations<'_> {
                 integrations::last_sync_at.eq(last_sync_at),
             ))
             .returning(Integration::as_returning());
-        let row: Option<Integration> = self.0.first(cacheable(statement)).await?;
+        let row: Option<Integration> = written_first(&self.0, cacheable(statement)).await?;
         row.opened(&self.0).ok_or(Error::NotFound {
             what: "Integration",
         })

@@ -8,7 +8,7 @@ use super::*;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
 use members::remove_members;
 use pages::{page_of, page_of_log, pages_of_each};
-use steady::{runs_again, steady_first, steady_first_uncached, steady_load};
+use steady::{runs_again, steady_first, steady_first_uncached, steady_load, written_first};
 use writing::Write;
 
 /// The number of tries of a conditional transition whose condition holds when it is checked
@@ -20,6 +20,7 @@ mod analysis_issues;
 mod analysis_metrics;
 mod analysis_results;
 mod audit_logs;
+mod audit_seals;
 mod configurations;
 mod dashboard;
 mod dependency_graphs;
@@ -53,6 +54,8 @@ mod trends;
 mod unreadable;
 mod user_sessions;
 mod users;
+#[cfg(feature = "migrations")]
+pub(crate) mod watched_tables;
 mod writing;
 
 pub use analyses::*;

@@ -65,11 +65,24 @@ where
     Q: Loads<R>,
     R: Send,
 {
-    let outcome = statement().load_first(executor).await;
+    let outcome = written_first(executor, statement()).await;
     if !runs_again(executor, &outcome) {
         return outcome;
     }
     let write = Write::begin_again(executor).await?;
     let outcome = statement().load_first(&write.executor()).await;
+    write.end(outcome).await
+}
+
+/// Runs a statement that writes a table that is never cached, and returns its only row, if there is
+/// one.
+#[repository]
+pub(super) async fn written_first<Q, R>(executor: &Executor<'_>, statement: Q) -> Result<Option<R>>
+where
+    Q: Loads<R>,
+    R: Send,
+{
+    let write = Write::begin_uncached(executor).await?;
+    let outcome = statement.load_first(&write.executor()).await;
     write.end(outcome).await
 }

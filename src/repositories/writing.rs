@@ -7,10 +7,11 @@ use crate::write_set::Touches;
 /// A write of a table whose rows may be cached.
 ///
 /// With a cache it runs in its own unit of work, since its cache entries are fenced before the
-/// commit. Without a cache, and in the caller's transaction, it runs as it is.
+/// commit. For an [`Actor`](crate::Actor) it does so because the actor is set at the begin.
+/// Otherwise, and in the caller's transaction, it runs as it is.
 pub(super) enum Write<'s, 'a> {
     Plain(&'s Executor<'a>),
-    Fenced(UnitOfWork<'a>),
+    Unit(UnitOfWork<'a>),
 }
 
 #[repository]
@@ -19,24 +20,33 @@ impl<'s, 'a> Write<'s, 'a> {
     #[unboxed]
     pub(super) async fn begin(executor: &'s Executor<'a>) -> Result<Self> {
         match executor {
-            Executor::Pool(db) if db.has_cache() => {
-                Ok(Self::Fenced(UnitOfWork::begin(executor).await?))
+            Executor::Pool(db) if db.has_cache() || db.acting().is_some() => {
+                Ok(Self::Unit(UnitOfWork::begin(executor).await?))
             }
             _ => Ok(Self::Plain(executor)),
+        }
+    }
+
+    /// Begins a write of a table that is never cached.
+    #[unboxed]
+    pub(super) async fn begin_uncached(executor: &'s Executor<'a>) -> Result<Self> {
+        match executor.needs_unit() {
+            true => Ok(Self::Unit(UnitOfWork::begin(executor).await?)),
+            false => Ok(Self::Plain(executor)),
         }
     }
 
     /// Begins a write in a `READ COMMITTED` transaction of its own, to run a statement again.
     #[unboxed]
     pub(super) async fn begin_again(executor: &'s Executor<'a>) -> Result<Self> {
-        Ok(Self::Fenced(UnitOfWork::begin(executor).await?))
+        Ok(Self::Unit(UnitOfWork::begin(executor).await?))
     }
 
     /// Returns where the write's statements run.
     pub(super) fn executor(&self) -> Executor<'_> {
         match self {
             Self::Plain(executor) => (*executor).clone(),
-            Self::Fenced(unit) => unit.executor(),
+            Self::Unit(unit) => unit.executor(),
         }
     }
 
@@ -49,7 +59,7 @@ impl<'s, 'a> Write<'s, 'a> {
         // Not by `end`: its future would hold another copy of the row.
         match self {
             Self::Plain(_) => outcome,
-            Self::Fenced(unit) => unit.end(outcome).await,
+            Self::Unit(unit) => unit.end(outcome).await,
         }
     }
 
@@ -72,7 +82,7 @@ impl<'s, 'a> Write<'s, 'a> {
     pub(super) async fn end<T: Send>(self, outcome: Result<T>) -> Result<T> {
         match self {
             Self::Plain(_) => outcome,
-            Self::Fenced(unit) => unit.end(outcome).await,
+            Self::Unit(unit) => unit.end(outcome).await,
         }
     }
 }

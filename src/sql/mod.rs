@@ -8,11 +8,13 @@
 //! set of columns. A connection prepares each once. Their parts come from the derives
 //! [`NewRow`](macro@wundr_db_macros::NewRow) and [`Changes`](macro@wundr_db_macros::Changes).
 
+pub(crate) mod acting;
 pub(crate) mod analyses;
 pub(crate) mod analysis_issues;
 pub(crate) mod analysis_leases;
 pub(crate) mod analysis_lifecycle;
 pub(crate) mod analysis_metrics;
+pub(crate) mod audit_seals;
 #[cfg(feature = "redis")]
 pub(crate) mod cache;
 mod cacheable;

@@ -365,13 +365,23 @@ impl Statement for End<'_> {
              (id, user_id, action, resource_type, resource_id, metadata, ip_address, user_agent) SELECT ",
         );
         out.push_bind_param::<Uuid, _>(&self.audit_id)?;
+        out.push_sql(", ");
+        if !matches!(self.ended, Ended::OfRotated(_)) {
+            // The user that ends the sessions is the actor, if there is one.
+            out.push_sql(
+                "COALESCE((NULLIF(pg_catalog.current_setting('wundr.actor', true), '')::jsonb ->> 'user')::uuid, \
+                 user_id), ",
+            );
+        }
         out.push_sql(match self.ended {
             Ended::OfRotated(_) => {
-                ", user_id, 'reject', 'user_session', id, '{\"reason\": \"refresh token reused\"}', "
+                "user_id, 'reject', 'user_session', id, '{\"reason\": \"refresh token reused\"}', "
             }
-            Ended::One(_) => ", user_id, 'logout', 'user_session', id, '{}', ",
+            Ended::One(_) => {
+                "'logout', 'user_session', id, pg_catalog.jsonb_build_object('user', user_id), "
+            }
             Ended::OthersThan(_) | Ended::OfUser(_) => {
-                ", user_id, 'logout', 'user', user_id, \
+                "'logout', 'user', user_id, \
                  pg_catalog.jsonb_build_object('sessions', pg_catalog.count(*)), "
             }
         });

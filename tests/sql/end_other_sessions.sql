@@ -11,8 +11,9 @@ WITH ended AS (
 ), recorded AS (
   INSERT INTO audit.audit_logs (id, user_id, action, resource_type, resource_id, metadata, ip_address,
       user_agent)
-  SELECT $3, user_id, 'logout', 'user', user_id, pg_catalog.jsonb_build_object('sessions', pg_catalog.count(*)),
-      $4, $5
+  SELECT $3, COALESCE((NULLIF(pg_catalog.current_setting('wundr.actor', true), '')::jsonb ->> 'user')::uuid,
+      user_id), 'logout', 'user', user_id, pg_catalog.jsonb_build_object('sessions', pg_catalog.count(*)), $4,
+      $5
   FROM ended
   WHERE $6
   GROUP BY user_id

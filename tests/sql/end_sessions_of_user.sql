@@ -6,8 +6,9 @@ WITH ended AS (
 ), recorded AS (
   INSERT INTO audit.audit_logs (id, user_id, action, resource_type, resource_id, metadata, ip_address,
       user_agent)
-  SELECT $2, user_id, 'logout', 'user', user_id, pg_catalog.jsonb_build_object('sessions', pg_catalog.count(*)),
-      $3, $4
+  SELECT $2, COALESCE((NULLIF(pg_catalog.current_setting('wundr.actor', true), '')::jsonb ->> 'user')::uuid,
+      user_id), 'logout', 'user', user_id, pg_catalog.jsonb_build_object('sessions', pg_catalog.count(*)), $3,
+      $4
   FROM ended
   WHERE $5
   GROUP BY user_id

@@ -1,5 +1,6 @@
 //! The groups. The contenders of a group do the same work.
 
+mod audit;
 mod bulk;
 mod cache;
 mod ingest;
@@ -19,13 +20,14 @@ use crate::measure::Group;
 type Make = fn(&mut World) -> Outcome<Group>;
 
 /// All groups, in the order of the table.
-pub const ALL: [(&str, Make); 23] = [
+pub const ALL: [(&str, Make); 24] = [
     ("point_read", reads::point_read),
     ("page_of_100", reads::page_of_100),
     ("rows_1000", reads::rows_1000),
     ("insert_one", writes::insert_one),
     ("update_one", writes::update_one),
     ("upsert_one", writes::upsert_one),
+    ("audited_update", audit::audited_update),
     ("bulk_100k_issues", bulk::bulk_100k_issues),
     ("ingest_django", ingest::ingest_django),
     ("track_50k", operations::track_50k),

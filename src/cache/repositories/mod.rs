@@ -150,7 +150,12 @@ impl Cached {
         let store = CacheClient::new(db.clone(), config)?;
         let mut db = db;
         db.attachments.hook = Some(Arc::new(FenceHook(Arc::clone(&store))));
-        Ok(Self(Arc::new(Inside {
+        Ok(Self::with(db, store))
+    }
+
+    /// Creates the repositories of a database behind a cache that it has already.
+    fn with(db: Db, store: Arc<CacheClient>) -> Self {
+        Self(Arc::new(Inside {
             analyses: db.analyses(),
             configurations: db.configurations(),
             organization_members: db.organization_members(),
@@ -165,7 +170,13 @@ impl Cached {
             users: db.users(),
             db,
             store,
-        })))
+        }))
+    }
+
+    /// Returns the same database, behind the same cache, for an actor: see [`Db::acting_as`].
+    #[must_use]
+    pub fn acting_as(&self, actor: crate::Actor) -> Self {
+        Self::with(self.0.db.acting_as(actor), Arc::clone(&self.0.store))
     }
 
     /// Returns the counters of the cache.

@@ -18,9 +18,10 @@ use crate::engine::connection::connect::Connector;
 use crate::engine::pool_context::PoolContext;
 use crate::models::health::{Health, PoolState};
 use crate::sql::Sql;
+use crate::sql::acting::Acting;
 use crate::sql::health::Probe;
 use crate::transaction::{Retry, Retryable, TransactionOptions, Tries, with_advice};
-use crate::{Advice, Config, Error, Result};
+use crate::{Actor, Advice, Config, Error, Result};
 
 /// The future that a repository's method returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -106,6 +107,48 @@ impl Db {
     #[cfg(feature = "crypto")]
     pub(crate) fn secrets(&self) -> Option<&dyn crate::KeyProvider> {
         self.attachments.secrets()
+    }
+
+    /// Returns the same database for an actor: the user and the request on whose behalf it is used.
+    ///
+    /// The changes of watched tables are recorded in the audit log by triggers, for every client of
+    /// the database. The entries of changes that this `Db` and its transactions make have the
+    /// actor, its address and its request. They are written in the transaction of the change, so
+    /// that neither is stored without the other. `wundr_db::audit::watch` selects the tables and
+    /// the columns whose values are recorded; before that, nothing is.
+    ///
+    /// The actor is set by the message that begins a transaction. A write outside a transaction
+    /// therefore runs in one of its own, and takes two round trips more. Reads are not affected. In
+    /// a transaction at `REPEATABLE READ` or `SERIALIZABLE`, the snapshot is taken when it begins.
+    ///
+    /// The actor ends with the transaction: it does not reach the next user of the connection, also
+    /// behind PgBouncer.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(db: wundr_db::Db, admin: wundr_db::UserId, id: wundr_db::UserId) -> wundr_db::Result<()> {
+    /// use wundr_db::{Actor, UserChanges, UserRepository, uuid};
+    ///
+    /// let acting = db.acting_as(Actor {
+    ///     user: Some(admin),
+    ///     request: Some(uuid::Uuid::now_v7()),
+    ///     ..Actor::default()
+    /// });
+    /// acting.users().update(id, UserChanges::new().name("Grace")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        Self {
+            attachments: self.attachments.acting_as(actor),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the actor of the writes.
+    pub(crate) fn acting(&self) -> Option<&Acting> {
+        self.attachments.acting()
     }
 
     /// Returns the settings.
@@ -373,7 +416,7 @@ impl Db {
         let started = Instant::now();
         loop {
             let mut tx = self.new_tx(options, self.checkout().await?);
-            let begin = options.begin();
+            let begin = self.begin_sql(options);
             let connection = &mut tx.connection.inner;
             let begun = AnsiTransactionManager::begin_transaction_sql(connection, &begin).await;
             let Err(error) = begun else {
@@ -385,6 +428,15 @@ impl Db {
                 return Err(error);
             }
         }
+    }
+
+    /// Returns the SQL that begins a transaction. A read-only one has no actor.
+    fn begin_sql(&self, options: &TransactionOptions) -> String {
+        let mut begin = options.begin();
+        if let Some(acting) = self.acting().filter(|_| !options.is_read_only()) {
+            begin.push_str(acting.sql());
+        }
+        begin
     }
 
     fn new_tx(&self, options: &TransactionOptions, connection: Pooled) -> Tx {

@@ -12,11 +12,12 @@ use futures_util::future;
 use futures_util::stream::TryStreamExt;
 
 use super::pool::CheckedOut;
-use super::{BoxFuture, Db, Tx};
+use super::{BoxFuture, Db, Tx, UnitOfWork};
 use crate::engine::connection::{Connection, PgRow, ResultStream};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
 use crate::mapping::{Changes, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf};
+use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
 use crate::sql::{insert, insert_many, update, upsert};
@@ -39,6 +40,19 @@ impl<'a> Executor<'a> {
             Executor::Pool(_) => None,
             Executor::Tx(tx) | Executor::Part(tx) => Some(tx),
         }
+    }
+
+    /// Returns the actor of the writes.
+    pub(crate) fn acting(&self) -> Option<&Acting> {
+        match self {
+            Executor::Pool(db) => db.acting(),
+            Executor::Tx(tx) | Executor::Part(tx) => tx.acting(),
+        }
+    }
+
+    /// Checks whether a write runs in a transaction of its own, because its actor is set at the begin of one.
+    pub(crate) fn needs_unit(&self) -> bool {
+        matches!(self, Executor::Pool(db) if db.acting().is_some())
     }
 
     /// Returns the way in which a statement uses the transaction.
@@ -255,6 +269,11 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
+            if self.needs_unit() {
+                let unit = UnitOfWork::begin(self).await?;
+                let outcome = unit.executor().insert(new).await;
+                return unit.end(outcome).await;
+            }
             let call = self.begin_call().await?;
             let sent = {
                 let insert = insert(new);
@@ -272,6 +291,11 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
+            if self.needs_unit() {
+                let unit = UnitOfWork::begin(self).await?;
+                let outcome = unit.executor().upsert(new).await;
+                return unit.end(outcome).await;
+            }
             let call = self.begin_call().await?;
             let sent = {
                 let upsert = upsert(new);
@@ -293,6 +317,11 @@ impl<'a> Executor<'a> {
         C: Changes<Id: Send + Sync, Row: FromSqlRow<RowOf<C>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
+            if self.needs_unit() {
+                let unit = UnitOfWork::begin(self).await?;
+                let outcome = unit.executor().update(id, changes).await;
+                return unit.end(outcome).await;
+            }
             let call = self.begin_call().await?;
             let sent = {
                 let update = update(id, changes);
@@ -334,6 +363,11 @@ impl<'a> Executor<'a> {
         Q: QueryFragment<Pg> + QueryId + Send + 'f,
     {
         Box::pin(async move {
+            if self.needs_unit() {
+                let unit = UnitOfWork::begin(self).await?;
+                let outcome = unit.executor().execute(statement).await;
+                return unit.end(outcome).await;
+            }
             let call = self.begin_call().await?;
             let sent = {
                 let mut connection = call.connection();

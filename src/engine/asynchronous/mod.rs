@@ -23,6 +23,13 @@ mod rows;
 mod transaction;
 mod unit_of_work;
 
+#[cfg(feature = "migrations")]
+pub mod audit {
+    //! The tables whose changes are recorded in the audit log.
+    //! [`Db::acting_as`](crate::Db::acting_as) names the actor.
+
+    pub use super::repositories::watched_tables::{unwatch, watch, watched};
+}
 #[cfg(feature = "redis")]
 pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};

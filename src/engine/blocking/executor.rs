@@ -12,9 +12,10 @@ use diesel::query_dsl::methods::ExecuteDsl;
 
 use super::pool::Pooled;
 use super::transaction::TxCall;
-use super::{Db, Tx};
+use super::{Db, Tx, UnitOfWork};
 use crate::engine::occupancy::Hold;
 use crate::mapping::{Changes, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf};
+use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
 use crate::sql::{KeyedInsert, insert, insert_many, keyed, update, upsert};
@@ -79,6 +80,19 @@ impl<'a> Executor<'a> {
             Executor::Pool(_) => None,
             Executor::Tx(tx) | Executor::Part(tx) => Some(tx),
         }
+    }
+
+    /// Returns the actor of the writes.
+    pub(crate) fn acting(&self) -> Option<&Acting> {
+        match self {
+            Executor::Pool(db) => db.acting(),
+            Executor::Tx(tx) | Executor::Part(tx) => tx.acting(),
+        }
+    }
+
+    /// Checks whether a write runs in a transaction of its own, because its actor is set at the begin of one.
+    pub(crate) fn needs_unit(&self) -> bool {
+        matches!(self, Executor::Pool(db) if db.acting().is_some())
     }
 
     /// Begins a call: waits for a connection of the pool, or enters the transaction.
@@ -166,6 +180,11 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg>>,
         Pg: QueryMetadata<SelectedOf<N::Row>>,
     {
+        if self.needs_unit() {
+            let unit = UnitOfWork::begin(self)?;
+            let outcome = unit.executor().insert(new);
+            return unit.end(outcome);
+        }
         match keyed(insert(new)) {
             KeyedInsert::AllColumns(insert) => self.only(insert),
             KeyedInsert::RequiredColumns(insert) => self.only(insert),
@@ -179,6 +198,11 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg>>,
         Pg: QueryMetadata<SelectedOf<N::Row>>,
     {
+        if self.needs_unit() {
+            let unit = UnitOfWork::begin(self)?;
+            let outcome = unit.executor().upsert(new);
+            return unit.end(outcome);
+        }
         self.only(upsert(new))
     }
 
@@ -188,6 +212,11 @@ impl<'a> Executor<'a> {
         C: Changes<Row: FromSqlRow<RowOf<C>, Pg>>,
         Pg: QueryMetadata<SelectedOf<C::Row>>,
     {
+        if self.needs_unit() {
+            let unit = UnitOfWork::begin(self)?;
+            let outcome = unit.executor().update(id, changes);
+            return unit.end(outcome);
+        }
         self.run(|connection| only(connection, update(id, changes)))
     }
 
@@ -196,6 +225,11 @@ impl<'a> Executor<'a> {
     where
         Q: QueryFragment<Pg> + QueryId,
     {
+        if self.needs_unit() {
+            let unit = UnitOfWork::begin(self)?;
+            let outcome = unit.executor().execute(statement);
+            return unit.end(outcome);
+        }
         self.run(|connection| ExecuteDsl::execute(statement, connection))
     }
 

@@ -23,6 +23,12 @@ mod rows;
 mod transaction;
 mod unit_of_work;
 
+#[cfg(feature = "migrations")]
+pub mod audit {
+    //! The tables whose changes are recorded in the audit log.
+
+    pub use super::repositories::watched_tables::{unwatch, watch, watched};
+}
 #[cfg(feature = "redis")]
 pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};

@@ -19,6 +19,7 @@ use crate::engine::tx_state::{
 use crate::engine::usage::Use;
 use crate::error::{Failure, Stage};
 use crate::mapping::{NewRow, ROWS_PER_STATEMENT};
+use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::insert_many;
 use crate::write_set::Touches;
@@ -141,6 +142,11 @@ impl Tx {
             Ok(()) => outcome,
             Err(error) => outcome.and(Err(self.failed(error).into())),
         }
+    }
+
+    /// Returns the actor of the writes.
+    pub(crate) fn acting(&self) -> Option<&Acting> {
+        self.attachments.acting()
     }
 
     /// Checks whether the write set is recorded.

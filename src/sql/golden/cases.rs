@@ -421,7 +421,10 @@ fn add_texts(registry: &mut Registry) {
             "",
             &partitions::with_lock_timeout("DROP TABLE audit.audit_logs_2024_01", Some("2s")),
         ),
-    ] {
+    ]
+    .into_iter()
+    .chain(crate::sql::audit_seals::TEXTS)
+    {
         registry.add_text(name, types, sql);
     }
 }

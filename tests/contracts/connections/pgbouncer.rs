@@ -1,6 +1,11 @@
+use std::time::Duration;
 use wundr_db::testing::{TestDatabase, migrated_database};
-use wundr_db::{Config, Error, NewUser, Result, UserFilter, blocking};
 
+use wundr_db::{
+    Actor, Config, Error, NewUser, Result, Table, UserChanges, UserFilter, UserId, blocking,
+};
+
+use crate::observer::Observer;
 use crate::pgbouncer::{PgBouncer, SERVER_CONNECTIONS, follows_statements};
 
 const TASKS: usize = 50;
@@ -158,4 +163,119 @@ async fn without_the_setting_the_error_names_it() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Each of several users renames itself as an actor, and a row of its own without one. Some futures are dropped: their
+/// connections are closed, and PgBouncer may refuse others that are opened at that moment.
+async fn rename_async(config: Config, users: &[(UserId, UserId)]) {
+    use wundr_db::{Db, UserRepository};
+    let db = Db::lazy(config).unwrap();
+    let tasks = users.iter().map(|&(user, plain)| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            let acting = db.acting_as(actor(user));
+            for round in 0..ROUNDS {
+                let name = |name: &str| UserChanges::new().name(format!("{name} {round}"));
+                let users = acting.users();
+                // Dropped after some of its round trips.
+                let short = Duration::from_micros(100 * round as u64);
+                let _ = tokio::time::timeout(short, users.update(user, name("Dropped"))).await;
+                let _ = users.update(user, name("Acting")).await;
+                let _ = db.users().update(plain, name("Plain")).await;
+                let taken = NewUser::new(format!("{user}@x"), "x");
+                users.create(taken).await.unwrap_err();
+                let _: Result<_> = acting
+                    .transaction(async |tx| tx.users().update(user, name("Within")).await)
+                    .await;
+                let _ = db.users().update(plain, name("Plain again")).await;
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+fn rename_blocking(config: Config, users: &[(UserId, UserId)]) {
+    use wundr_db::blocking::{Db, UserRepository};
+    let db = Db::lazy(config).unwrap();
+    std::thread::scope(|scope| {
+        for &(user, plain) in users {
+            let db = db.clone();
+            scope.spawn(move || {
+                let acting = db.acting_as(actor(user));
+                for round in 0..ROUNDS {
+                    let name = |name: &str| UserChanges::new().name(format!("{name} {round}"));
+                    acting.users().update(user, name("Acting")).unwrap();
+                    db.users().update(plain, name("Plain")).unwrap();
+                    let taken = NewUser::new(format!("{user}@x"), "x");
+                    acting.users().create(taken).unwrap_err();
+                    let outcome: Result<_> =
+                        acting.transaction(|tx| tx.users().update(user, name("Within")));
+                    outcome.unwrap();
+                    db.users().update(plain, name("Plain again")).unwrap();
+                }
+            });
+        }
+    });
+}
+
+fn actor(user: UserId) -> Actor {
+    Actor {
+        user: Some(user),
+        ..Actor::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_does_not_reach_the_next_user_of_a_connection() {
+    let mode = match follows_statements() {
+        true => "transaction",
+        false => "session",
+    };
+    let bouncer = PgBouncer::start(mode);
+    let database = migrated_database().unwrap();
+    let users: Vec<_> = {
+        use wundr_db::blocking::UserRepository;
+        let db = blocking::Db::connect_to(&database.url()).unwrap();
+        let create = |name| db.users().create(NewUser::new(name, "x")).unwrap().id;
+        let pair = |number| {
+            let (user, plain) = (UserId::new(), create(format!("{number}@plain")));
+            let new = NewUser::new(format!("{user}@x"), "x").id(user);
+            (db.users().create(new).unwrap().id, plain)
+        };
+        (0..10).map(pair).collect()
+    };
+    let owner = Config::new(&database.url()).unwrap();
+    wundr_db::audit::watch(&owner, Table::Users, &["name"])
+        .await
+        .unwrap();
+    let config = bouncer.config(&database).behind_pgbouncer();
+    let config = config.max_connections(SERVER_CONNECTIONS as u32);
+    rename_async(config.clone(), &users).await;
+    let mut observer = Observer::of(&database.url());
+    let plain: Vec<_> = users
+        .iter()
+        .map(|(_, plain)| format!("'{plain}'"))
+        .collect();
+    let counted = |condition: &str| {
+        format!(
+            "SELECT count(*)::text FROM audit.audit_logs WHERE action = 'update' AND {condition}"
+        )
+    };
+    let plain = plain.join(", ");
+    let wrong = counted(&format!(
+        "user_id IS DISTINCT FROM CASE WHEN resource_id IN ({plain}) THEN NULL ELSE resource_id END"
+    ));
+    assert_eq!(observer.ask(&wrong), "0");
+    let of_nobody = counted("user_id IS NULL");
+    let dropped: usize = observer.ask(&of_nobody).parse().unwrap();
+    assert!(dropped > users.len() * ROUNDS, "{dropped}");
+    let (again, ours) = (config, users.clone());
+    tokio::task::spawn_blocking(move || rename_blocking(again, &ours))
+        .await
+        .unwrap();
+    assert_eq!(observer.ask(&wrong), "0");
+    let blocking: usize = observer.ask(&of_nobody).parse().unwrap();
+    assert_eq!(blocking - dropped, users.len() * ROUNDS * 2);
 }

@@ -10,6 +10,7 @@ mod analysis_issues;
 mod analysis_metrics;
 mod analysis_results;
 mod audit_logs;
+mod auditing;
 mod bulk;
 mod configurations;
 mod dashboard;

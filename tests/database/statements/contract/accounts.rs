@@ -167,6 +167,14 @@ async fn logs() {
          resource_type("project"), resource_id(*user.as_uuid()), created_from(now), created_before(now)],
         AuditLogOrder[Newest, Oldest]
     );
+    let logs = ledger.db.audit_logs();
+    let months = std::sync::atomic::AtomicU32::new(0);
+    let another = || {
+        let month = months.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        chrono::NaiveDate::default() + chrono::Months::new(month)
+    };
+    costs!(ledger, 5, logs.seal(another()));
+    costs!(ledger, 3, logs.verify(chrono::NaiveDate::default()));
     every_repository!(
         ledger, system_logs, NewSystemLog::new(LogLevel::Info, "api", "started"), SystemLogFilter,
         [level(LogLevel::Info), at_least(LogLevel::Info), service("api"), component("db"),

@@ -1,0 +1,134 @@
+//! Writing one row with an entry in the audit log.
+
+use std::sync::Arc;
+
+use diesel::connection::SimpleConnection as _;
+use uuid::Uuid;
+use wundr_db::{
+    Actor, Config, ProjectChanges, ProjectId, ProjectRepository as _, Table, UserId, blocking,
+};
+
+use super::platform::{V7, ids, platform};
+use super::reads::Keys;
+use crate::Outcome;
+use crate::database::{Connector, World};
+use crate::measure::{Group, Turn};
+
+/// An update with its entry, by one statement: the old value, the new value, the entry.
+const BY_HAND: &str = "WITH old AS (SELECT id, description FROM public.projects WHERE id = $1 FOR UPDATE), \
+     new AS (UPDATE public.projects AS p SET description = $2 FROM old WHERE p.id = old.id \
+         RETURNING p.id, old.description AS before, p.description AS after) \
+     INSERT INTO audit.audit_logs (id, user_id, action, resource_type, resource_id, old_values, \
+         new_values, metadata, ip_address, user_agent) \
+     SELECT $3, $4, 'update', 'project', id, jsonb_build_object('description', before), \
+         jsonb_build_object('description', after), jsonb_build_object('request', $5::uuid), \
+         '192.0.2.1', 'benchmark' FROM new RETURNING resource_id";
+
+fn watched(world: &mut World) -> Outcome<Arc<Connector>> {
+    let to = world.migrated("audited", |connection| {
+        connection.batch_execute(V7)?;
+        Ok(connection.batch_execute(include_str!("../../data/platform.sql"))?)
+    })?;
+    let owner = Config::new(to.url())?;
+    blocking::audit::watch(&owner, Table::Projects, &["name", "description", "status"])?;
+    Ok(to)
+}
+
+/// Measures updating a project with an entry in the audit log, relative to the update in a
+/// transaction without one.
+pub fn audited_update(world: &mut World) -> Outcome<Group> {
+    let plain = platform(world)?;
+    let watched = watched(world)?;
+    let keys_of = |to: &Arc<Connector>| -> Outcome<Keys> {
+        let query = "SELECT id FROM public.projects ORDER BY id";
+        Ok(Keys(ids(&mut to.diesel()?, query)?.into()))
+    };
+    let user_of = |to: &Arc<Connector>| -> Outcome<Uuid> {
+        Ok(ids(&mut to.diesel()?, "SELECT id FROM public.users ORDER BY id LIMIT 1")?[0])
+    };
+    let actor = |user: Uuid| Actor {
+        user: Some(UserId::from(user)),
+        ip: "192.0.2.1".parse().ok(),
+        user_agent: Some("benchmark".to_owned()),
+        request: Some(Uuid::now_v7()),
+        ..Actor::default()
+    };
+    let changes = |turn: Turn| -> Vec<ProjectChanges> {
+        turn.numbers()
+            .map(|number| ProjectChanges::new().description(format!("Described for the {number}th time")))
+            .collect()
+    };
+    let user = user_of(&watched)?;
+
+    let mut group = Group::new("audited_update", "in_transaction", 300, 50);
+    let contenders = [
+        ("in_transaction", plain.wundr_async()?, keys_of(&plain)?),
+        ("unwatched", plain.wundr_async()?.acting_as(actor(user_of(&plain)?)), keys_of(&plain)?),
+        ("wundr_async", watched.wundr_async()?.acting_as(actor(user)), keys_of(&watched)?),
+    ];
+    for (name, db, keys) in contenders {
+        group.task(name, (db, keys), move |(db, keys), turn| {
+            let changes = changes(turn);
+            async move {
+                for (key, changes) in keys.of(turn).zip(changes) {
+                    let project = db
+                        .transaction(async |tx| tx.projects().update(ProjectId::from(key), changes).await)
+                        .await?;
+                    assert_eq!(*project.id.as_uuid(), key);
+                }
+                Ok(())
+            }
+        });
+    }
+    group.task(
+        "autocommit",
+        (watched.wundr_async()?.acting_as(actor(user)), keys_of(&watched)?),
+        move |(db, keys), turn| {
+            let changes = changes(turn);
+            async move {
+                for (key, changes) in keys.of(turn).zip(changes) {
+                    let project = db.projects().update(ProjectId::from(key), changes).await?;
+                    assert_eq!(*project.id.as_uuid(), key);
+                }
+                Ok(())
+            }
+        },
+    );
+    group.call(
+        "wundr_blocking",
+        (watched.wundr_blocking()?.acting_as(actor(user)), keys_of(&watched)?),
+        move |(db, keys), turn| {
+            let changes = changes(turn);
+            move || {
+                for (key, changes) in keys.of(turn).zip(changes) {
+                    let project = db.transaction(|tx| {
+                        blocking::ProjectRepository::update(&tx.projects(), ProjectId::from(key), changes)
+                    })?;
+                    assert_eq!(*project.id.as_uuid(), key);
+                }
+                Ok(())
+            }
+        },
+    );
+    let client = plain.tokio_postgres(&world.runtime)?;
+    let statement = world.runtime.block_on(client.prepare(BY_HAND))?;
+    let by = user_of(&plain)?;
+    group.task(
+        "tokio_postgres",
+        (client, statement, keys_of(&plain)?),
+        move |(client, statement, keys), turn| async move {
+            for (key, number) in keys.of(turn).zip(turn.numbers()) {
+                let description = format!("Described for the {number}th time");
+                client.batch_execute("BEGIN").await?;
+                let (id, request) = (Uuid::now_v7(), Uuid::now_v7());
+                let row = client
+                    .query_one(&statement, &[&key, &description, &id, &by, &request])
+                    .await?;
+                client.batch_execute("COMMIT").await?;
+                assert_eq!(row.get::<_, Uuid>(0), key);
+            }
+            Ok(())
+        },
+    );
+    Ok(group)
+}

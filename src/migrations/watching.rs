@@ -1,0 +1,135 @@
+//! The triggers that record the changes of a table in the audit log.
+//!
+//! A table is watched if it has these triggers. Their arguments are the type of the resource and the columns whose
+//! values are recorded, so that there is no other place that would have to agree with them.
+
+use diesel::QueryableByName;
+use diesel::sql_types::{Array, Text};
+
+use super::*;
+use crate::{Table, WatchedTable};
+
+/// The statement before each change: a migration must not make writers queue behind its lock for long.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '5s'";
+
+/// The beginning of the names of the triggers.
+const TRIGGER: &str = "wundr_audit_";
+
+/// Selects the names of `$2` that are not columns of the table `$1`.
+const UNKNOWN: &str = "SELECT name AS line FROM pg_catalog.unnest($2) AS name WHERE NOT EXISTS ( \
+    SELECT FROM pg_catalog.pg_attribute WHERE attrelid = $1::pg_catalog.regclass \
+        AND attname = name AND attnum > 0 AND NOT attisdropped)";
+
+/// Selects the watched tables, and the arguments of their triggers but the first.
+const WATCHED: &str = "SELECT n.nspname || '.' || c.relname AS \"table\", \
+        (pg_catalog.string_to_array(pg_catalog.encode(t.tgargs, 'escape'), '\\000'))[2:t.tgnargs] AS columns \
+    FROM pg_catalog.pg_trigger AS t \
+    JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid \
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+    WHERE t.tgname = 'wundr_audit_insert' AND t.tgfoid = 'audit.record_change'::pg_catalog.regproc";
+
+#[derive(QueryableByName)]
+struct Watched {
+    #[diesel(sql_type = Text)]
+    table: String,
+    #[diesel(sql_type = Array<Text>)]
+    columns: Vec<String>,
+}
+
+/// Checks the table and the columns, as far as that needs no database.
+pub(crate) fn check(table: Table, columns: &[String]) -> Result<()> {
+    if matches!(table, Table::AuditLogs | Table::SystemLogs) {
+        let reason = format_args!("{table} is a log itself");
+        return Err(Error::invalid("table", reason));
+    }
+    if columns.is_empty() {
+        return Err(Error::invalid("columns", "must name at least one column"));
+    }
+    match columns.iter().find(|column| table.is_secret(column)) {
+        Some(column) => Err(Error::invalid(
+            "columns",
+            format_args!("{table}.{column} contains secrets"),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn create_triggers(table: Table, columns: &[String]) -> String {
+    let literals = columns.iter().map(|column| column.replace('\'', "''"));
+    let arguments: Vec<_> = std::iter::once(table.resource_type().to_owned())
+        .chain(literals)
+        .map(|argument| format!("'{argument}'"))
+        .collect();
+    let record = format!(
+        "EXECUTE FUNCTION audit.record_change({})",
+        arguments.join(", ")
+    );
+    let changed: Vec<_> = columns
+        .iter()
+        .map(|column| identifier(column))
+        .map(|column| format!("OLD.{column} IS DISTINCT FROM NEW.{column}"))
+        .collect();
+    let changed = changed.join(" OR ");
+    format!(
+        "CREATE TRIGGER {TRIGGER}insert AFTER INSERT ON {table} \
+             REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT {record}; \
+         CREATE TRIGGER {TRIGGER}update AFTER UPDATE ON {table} FOR EACH ROW WHEN ({changed}) {record}; \
+         CREATE TRIGGER {TRIGGER}delete AFTER DELETE ON {table} \
+             REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT {record}; \
+         CREATE TRIGGER {TRIGGER}truncate AFTER TRUNCATE ON {table} FOR EACH STATEMENT {record}"
+    )
+}
+
+fn drop_triggers(table: Table) -> String {
+    let drops = ["insert", "update", "delete", "truncate"]
+        .map(|event| format!("DROP TRIGGER IF EXISTS {TRIGGER}{event} ON {table}"));
+    drops.join("; ")
+}
+
+/// Replaces the triggers of a table. Without columns it has none afterwards.
+pub(crate) fn replace<C: MigrationConnection>(
+    connection: &mut C,
+    watch: Watch<'_>,
+    table: Table,
+    columns: Option<&[String]>,
+) -> Result<()> {
+    watched(watch, || Ok(connection.batch_execute(SESSION)?))?;
+    check_owners(connection, watch)?;
+    if let Some(columns) = columns {
+        let unknown = sql_query(UNKNOWN)
+            .bind::<Text, _>(table.as_str())
+            .bind::<Array<Text>, _>(columns);
+        let unknown: Vec<Line> = unknown.load(connection)?;
+        if let Some(Line { line }) = unknown.first() {
+            let reason = format_args!("{table} has no column {line}");
+            return Err(Error::invalid("columns", reason));
+        }
+    }
+    connection.transaction(|connection| {
+        connection.batch_execute(LOCK_TIMEOUT)?;
+        connection.batch_execute(&drop_triggers(table))?;
+        if let Some(columns) = columns {
+            connection.batch_execute(&create_triggers(table, columns))?;
+        }
+        Ok(())
+    })
+}
+
+/// Returns the watched tables, in the order of the design.
+pub(crate) fn list<C: MigrationConnection>(
+    connection: &mut C,
+    watch: Watch<'_>,
+) -> Result<Vec<WatchedTable>> {
+    watched(watch, || Ok(connection.batch_execute(SESSION)?))?;
+    let mut found: Vec<Watched> = sql_query(WATCHED).load(connection)?;
+    let watched_of = |&table: &Table| {
+        let position = found.iter().position(|row| row.table == table.as_str())?;
+        let columns = found.swap_remove(position).columns;
+        Some(WatchedTable { table, columns })
+    };
+    Ok(Table::ALL.iter().filter_map(watched_of).collect())
+}

@@ -1,0 +1,2 @@
+-- (timestamptz)
+SELECT $1 + INTERVAL '1 day' <= pg_catalog.now() AS yes

@@ -1,0 +1,4 @@
+-- (date)
+SELECT entries, hash, sealed_at
+FROM audit.audit_log_seals
+WHERE month = $1
