@@ -259,10 +259,14 @@ async fn a_login_that_is_ended_is_rejected_by_every_process() {
     let client = SessionClient::new();
     let one = Sessions::new(&pair.one, keys(), policy()).unwrap();
     let other = Sessions::new(&pair.other, keys(), policy()).unwrap();
+    // A process without the cache.
+    let plain = Sessions::new(&pair.plain, keys(), policy()).unwrap();
     let users = pair.one.users();
     for round in 0..11 {
         let ada = user(&pair.one).await;
         let opened = warm_login(&one, &other, ada.id).await;
+        let found = plain.authenticate(opened.token.expose()).await.unwrap();
+        assert_eq!(found.unwrap().session, opened.session);
         let hits = pair.other.metrics().hits;
         assert!(
             other
@@ -321,7 +325,7 @@ async fn a_login_that_is_ended_is_rejected_by_every_process() {
                 assert_eq!(users.delete_many(&filter).await.unwrap(), 1);
             }
         }
-        for sessions in [&other, &one] {
+        for sessions in [&other, &one, &plain] {
             let found = sessions.authenticate(opened.token.expose()).await.unwrap();
             assert_eq!(found, None, "{round}");
         }

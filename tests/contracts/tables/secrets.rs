@@ -441,3 +441,38 @@ async fn no_encrypted_setting_is_stored_in_the_clear() {
         (Document::from(2).into(), false)
     );
 }
+
+#[both_engines]
+#[case]
+async fn an_event_is_verified_with_the_secret_of_its_integration() {
+    use chrono::Utc;
+    use wundr_db::{WebhookError, WebhookRequest, WebhookScheme};
+
+    let (plain, _database) = database().await;
+    let (ada, lab) = (user(&plain).await.id, organization(&plain).await.id);
+    let db = plain.with_secrets(keyring());
+    // The example of GitHub's documentation.
+    let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    let request = WebhookRequest::new(b"Hello, World!", signature);
+    let secret = new(ada, lab).webhook_secret("It's a Secret to Everybody");
+    let right = db.integrations().create(secret).await.unwrap();
+    let other = db.integrations().create(new(ada, lab)).await.unwrap();
+    let bare = NewIntegration::new(IntegrationType::Github, "Bare", ada).organization_id(lab);
+    let bare = db.integrations().create(bare).await.unwrap();
+    let sealed = plain.integrations().find(right.id).await.unwrap().unwrap();
+    let verify = |row: &Integration| {
+        let scheme = WebhookScheme::Github;
+        row.verify_webhook(scheme, &request, Utc::now())
+    };
+    assert!(verify(&right).is_ok());
+    assert!(matches!(verify(&other), Err(WebhookError::Mismatch)));
+    assert!(matches!(verify(&bare), Err(WebhookError::NoSecret)));
+    let refused = verify(&sealed);
+    assert!(
+        matches!(
+            &refused,
+            Err(WebhookError::Secret(Error::Sealed { key: 1, .. }))
+        ),
+        "{refused:?}"
+    );
+}

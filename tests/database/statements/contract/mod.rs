@@ -192,6 +192,7 @@ async fn pending(db: &Db) -> (ProjectId, AnalysisId) {
 
 mod accounts;
 mod analyses;
+mod logins;
 mod operations;
 mod projects;
 mod setup;
