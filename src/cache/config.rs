@@ -15,11 +15,12 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Unfenced {
-    /// The write fails with [`Error::Cache`] before its commit, and nothing is written. The guarantee of the cache holds.
+    /// The write fails with [`Error::Cache`] before its commit, and nothing is written. The
+    /// guarantee of the cache holds.
     #[default]
     FailBeforeCommit,
-    /// The write is committed. Until this process reaches Redis again and begins a new generation there, other processes
-    /// may read older values, up to the lifetime of each entry.
+    /// The write is committed. Until this process reaches Redis again and begins a new generation
+    /// there, other processes may read older values, up to the lifetime of each entry.
     Proceed,
 }
 
@@ -34,7 +35,8 @@ pub(crate) struct Near {
 #[derive(Clone)]
 pub(crate) enum Servers {
     One(ConnectionInfo),
-    /// The Sentinels are queried in order for the address of the primary. `primary` has the other connection settings.
+    /// The Sentinels are queried in order for the address of the primary. `primary` has the other
+    /// connection settings.
     Sentinels {
         sentinels: Vec<ConnectionInfo>,
         name: String,
@@ -83,25 +85,28 @@ pub struct CacheConfig {
 }
 
 impl CacheConfig {
-    /// Creates the settings for one server, given as a URL: `redis://`, `rediss://` for TLS, or `redis+unix://` for a socket; with user, password and
-    /// database where they are needed.
+    /// Creates the settings for one server, given as a URL: `redis://`, `rediss://` for TLS, or
+    /// `redis+unix://` for a socket; with user, password and database where they are needed.
     ///
-    /// A user of Redis (6.2 or later) needs the keys that begin with the [prefix](Self::prefix), and these commands:
+    /// A user of Redis (6.2 or later) needs the keys that begin with the [prefix](Self::prefix),
+    /// and these commands:
     ///
     /// ```text
     /// ACL SETUSER app on >secret ~wundr:* +info +mget +get +set +del +eval +evalsha +exists +type +time +hget +hmget +hset +hsetnx +hdel +hexists
     /// ```
     ///
-    /// In a cluster `+cluster|keyslot +cluster|slots` as well, and on Sentinels `+sentinel|get-master-addr-by-name`.
+    /// In a cluster `+cluster|keyslot +cluster|slots` as well, and on Sentinels
+    /// `+sentinel|get-master-addr-by-name`.
     ///
     /// # Errors
-    /// - [`Error::InvalidInput`] if the URL is not valid. The message does not contain the URL, which may have a password.
+    /// - [`Error::InvalidInput`] if the URL is not valid. The message does not contain the URL,
+    ///   which may have a password.
     pub fn new(url: &str) -> Result<Self> {
         Ok(Self::of(Servers::One(parse(url)?), 1))
     }
 
-    /// Creates the settings for the primary that Sentinels monitor under this name. `primary` is a URL with the user, password, database and scheme
-    /// for it; its host and port do not matter.
+    /// Creates the settings for the primary that Sentinels monitor under this name. `primary` is a
+    /// URL with the user, password, database and scheme for it; its host and port do not matter.
     ///
     /// # Errors
     /// - [`Error::InvalidInput`] as in [`CacheConfig::new`].
@@ -114,8 +119,8 @@ impl CacheConfig {
         Ok(Self::of(servers, 1))
     }
 
-    /// Creates the settings for a cluster. The given servers are queried for the others. Entries are spread over 64 slots
-    /// unless [`shards`](Self::shards) sets another number.
+    /// Creates the settings for a cluster. The given servers are queried for the others. Entries
+    /// are spread over 64 slots unless [`shards`](Self::shards) sets another number.
     ///
     /// # Errors
     /// - [`Error::InvalidInput`] as in [`CacheConfig::new`].
@@ -148,35 +153,38 @@ impl CacheConfig {
         }
     }
 
-    /// Sets the prefix of all keys, so that applications can share a server. Processes that share a database must use the
-    /// same prefix. Default: `wundr`.
+    /// Sets the prefix of all keys, so that applications can share a server. Processes that share a
+    /// database must use the same prefix. Default: `wundr`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Sets the number of hash tags over which the entries are spread. All processes must use the same number. A write calls
-    /// one script for each tag that it touches. Default: 1, in a cluster 64. Must be at least 1.
+    /// Sets the number of hash tags over which the entries are spread. All processes must use the
+    /// same number. A write calls one script for each tag that it touches. Default: 1, in a
+    /// cluster 64. Must be at least 1.
     pub fn shards(mut self, shards: u16) -> Self {
         self.shards = shards.max(1);
         self
     }
 
-    /// Sets the timeout for opening a connection. Default: 500 ms. Must be between 1 ms and 24 days.
+    /// Sets the timeout for opening a connection. Default: 500 ms. Must be between 1 ms and 24
+    /// days.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Sets the timeout for a response. A read then goes to the database. Default: 250 ms. Must be between 1 ms and 24
-    /// days.
+    /// Sets the timeout for a response. A read then goes to the database. Default: 250 ms. Must be
+    /// between 1 ms and 24 days.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.response_timeout = timeout;
         self
     }
 
-    /// Sets the time for which reads avoid a server that did not reply. It doubles with each further failure, up to 16
-    /// times. Writes try the server each time, because they depend on it. Default: 500 ms. Must be between 0 and 24 days.
+    /// Sets the time for which reads avoid a server that did not reply. It doubles with each
+    /// further failure, up to 16 times. Writes try the server each time, because they depend on it.
+    /// Default: 500 ms. Must be between 0 and 24 days.
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = wait;
         self
@@ -188,21 +196,24 @@ impl CacheConfig {
         self
     }
 
-    /// Sets the longest lifetime of the entries of a kind. Each entry lives up to a tenth shorter, by chance. Statistics and
-    /// trends may be this old. Default: a minute for them, and for users, sessions and roles, which decide access; 10
-    /// minutes for all others. Must be between 1 ms and 24 days.
+    /// Sets the longest lifetime of the entries of a kind. Each entry lives up to a tenth shorter,
+    /// by chance. Statistics and trends may be this old. Default: a minute for them, and for users,
+    /// sessions and roles, which decide access; 10 minutes for all others. Must be between 1 ms and
+    /// 24 days.
     pub fn lifetime(mut self, kind: CachedKind, lifetime: Duration) -> Self {
         self.lifetimes[kind as usize] = Some(lifetime);
         self
     }
 
-    /// Disables the cache for a kind in this process. Its writes still invalidate the entries of other processes.
+    /// Disables the cache for a kind in this process. Its writes still invalidate the entries of
+    /// other processes.
     pub fn without(mut self, kind: CachedKind) -> Self {
         self.lifetimes[kind as usize] = None;
         self
     }
 
-    /// Sets the lifetime of negative entries, which record that there is no such row. Default: 30 s. Must be between 1 ms and 60 s.
+    /// Sets the lifetime of negative entries, which record that there is no such row. Default: 30
+    /// s. Must be between 1 ms and 60 s.
     pub fn negative_ttl(mut self, lifetime: Duration) -> Self {
         self.negative_ttl = lifetime;
         self
@@ -214,46 +225,52 @@ impl CacheConfig {
         self
     }
 
-    /// Sets the lifetime of a lease, which keeps other readers from filling the same entry. Default: 5 s. Must be between 1
-    /// ms and 24 days.
+    /// Sets the lifetime of a lease, which keeps other readers from filling the same entry.
+    /// Default: 5 s. Must be between 1 ms and 24 days.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Sets the time that a reader waits for another reader to fill the entry before it reads the database itself. For a
-    /// reader of the same process the wait is at least [`response_timeout`](Self::response_timeout). Default: 500 ms. Must be between 0 and 24 days.
+    /// Sets the time that a reader waits for another reader to fill the entry before it reads the
+    /// database itself. For a reader of the same process the wait is at least
+    /// [`response_timeout`](Self::response_timeout). Default: 500 ms. Must be between 0 and 24
+    /// days.
     pub fn lease_wait(mut self, wait: Duration) -> Self {
         self.lease_wait = wait;
         self
     }
 
-    /// Enables or disables the refresh of an entry shortly before its end, by chance. The probability rises with the time that
-    /// a refresh takes ("XFetch": Vattani, Chierichetti, Lowenstein, *Optimal Probabilistic Cache Stampede Prevention*, 2015). Default:
-    /// enabled.
+    /// Enables or disables the refresh of an entry shortly before its end, by chance. The
+    /// probability rises with the time that a refresh takes ("XFetch": Vattani, Chierichetti,
+    /// Lowenstein, *Optimal Probabilistic Cache Stampede Prevention*, 2015). Default: enabled.
     pub fn early_refresh(mut self, early: bool) -> Self {
         self.early_refresh = early;
         self
     }
 
-    /// Enables a near cache in the memory of the process, with at most `entries` values, each used for at most `staleness` from
-    /// the begin of its read. A read may then return a value that is older than an acknowledged write by up to `staleness`.
-    /// Effective settings are not
-    /// assembled from such values, which were read at different moments. A write of this process removes the entries that it
-    /// touches. Sessions are not kept, and `Sessions::authenticate` reads neither session nor user from it. Default: off. `staleness` must be between 1 ms and 24 days.
+    /// Enables a near cache in the memory of the process, with at most `entries` values, each used
+    /// for at most `staleness` from the begin of its read. A read may then return a value that is
+    /// older than an acknowledged write by up to `staleness`. Effective settings are not assembled
+    /// from such values, which were read at different moments. A write of this process removes the
+    /// entries that it touches. Sessions are not kept, and `Sessions::authenticate` reads neither
+    /// session nor user from it. Default: off. `staleness` must be between 1 ms and 24 days.
     pub fn near(mut self, entries: u64, staleness: Duration) -> Self {
         self.near = Some(Near { entries, staleness });
         self
     }
 
-    /// Encrypts all values with this key (AES-256-GCM), so that only processes that have the key can write or read
-    /// them. All processes that share entries must use the same key. Default: none; Redis is then trusted like the database.
+    /// Encrypts all values with this key (AES-256-GCM), so that only processes that have the key
+    /// can write or read them. All processes that share entries must use the same key. Default:
+    /// none; Redis is then trusted like the database.
     ///
-    /// With a key, a client with write access to Redis cannot forge a value, nor move one to another entry, database or
-    /// generation. See [the module](crate::cache#attackers-with-access-to-redis) for the attacks that remain.
+    /// With a key, a client with write access to Redis cannot forge a value, nor move one to
+    /// another entry, database or generation. See [the
+    /// module](crate::cache#attackers-with-access-to-redis) for the attacks that remain.
     ///
-    /// Use 32 bytes from a random source of the operating system, not a password. Entries under different keys coexist, so a
-    /// key can be changed process by process: each fills its own entries, and a write invalidates those of all keys.
+    /// Use 32 bytes from a random source of the operating system, not a password. Entries under
+    /// different keys coexist, so a key can be changed process by process: each fills its own
+    /// entries, and a write invalidates those of all keys.
     pub fn key(mut self, key: [u8; 32]) -> Self {
         self.key = Some(key);
         self

@@ -1,6 +1,8 @@
-//! The encoding of values in Redis: a short header, then MessagePack with the fields of a row in their order.
+//! The encoding of values in Redis: a short header, then MessagePack with the fields of a row in
+//! their order.
 //!
-//! The header identifies the entry, and has the time that the value took to read and the time at which it expires.
+//! The header identifies the entry, and has the time that the value took to read and the time at
+//! which it expires.
 
 use std::fmt;
 use std::time::Duration;
@@ -87,16 +89,17 @@ pub(crate) struct Decoded<T> {
     pub(crate) is_due: bool,
 }
 
-/// Encodes a value that took `cost` to read and expires at `end`, in milliseconds since 1970 by the database's clock.
+/// Encodes a value that took `cost` to read and expires at `end`, in milliseconds since 1970 by the
+/// database's clock.
 pub(crate) fn encode<T: Serialize>(
-    name: &EntryKey,
+    key: &EntryKey,
     value: &T,
     cost: Duration,
     end: u64,
 ) -> Result<Vec<u8>, rmp_serde::encode::Error> {
     let mut bytes = Vec::with_capacity(512);
     bytes.push(MAGIC);
-    bytes.extend_from_slice(&name.hash().to_le_bytes());
+    bytes.extend_from_slice(&key.hash().to_le_bytes());
     let cost = u32::try_from(cost.as_micros()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&cost.to_le_bytes());
     bytes.extend_from_slice(&end.to_le_bytes());
@@ -107,7 +110,8 @@ pub(crate) fn encode<T: Serialize>(
 /// The reason why bytes cannot be used as a value of an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unusable {
-    /// Redis removes the value by a clock of its own: a moment later, or much later if that clock was set back.
+    /// Redis removes the value by a clock of its own: a moment later, or much later if that clock
+    /// was set back.
     Expired,
     /// The bytes are not a value of this entry.
     Foreign(String),
@@ -124,7 +128,7 @@ impl From<&str> for Unusable {
 /// # Errors
 /// The reason if the bytes cannot be used.
 pub(crate) fn decode<T: DeserializeOwned>(
-    name: &EntryKey,
+    key: &EntryKey,
     bytes: &[u8],
     now: u64,
 ) -> Result<Decoded<T>, Unusable> {
@@ -133,7 +137,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
         return Err("the header of a cached value is missing".into());
     };
     let [_, a, b, c, d, e, f, g, h, rest @ ..] = *head;
-    if name.hash() != u64::from_le_bytes([a, b, c, d, e, f, g, h]) {
+    if key.hash() != u64::from_le_bytes([a, b, c, d, e, f, g, h]) {
         return Err("the value belongs to another entry".into());
     }
     let [a, b, c, d, end @ ..] = rest;
@@ -150,8 +154,9 @@ pub(crate) fn decode<T: DeserializeOwned>(
     })
 }
 
-/// Decides by chance whether to refresh an entry early (XFetch with beta = 1). The probability rises as the entry's end
-/// approaches, and with the time that a refresh takes. `left` is the time to the end in milliseconds.
+/// Decides by chance whether to refresh an entry early (XFetch with beta = 1). The probability
+/// rises as the entry's end approaches, and with the time that a refresh takes. `left` is the time
+/// to the end in milliseconds.
 fn is_due(cost: Duration, left: u64) -> bool {
     // A chance of less than 10^-9 is ignored, which saves the random number.
     if u128::from(left) > cost.as_millis().saturating_mul(21).saturating_add(1) {

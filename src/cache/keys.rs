@@ -1,8 +1,9 @@
 //! The keys in Redis.
 //!
-//! All keys of one shard have the same hash tag, so that one script may use them wherever the shard lies:
-//! `wundr:{0}:9f86d081884c7d65:` and then `generation`, `epoch:GENERATION`, or `GENERATION:user:UUID:SCHEMA`. The part after the
-//! tag is the database: which cluster, which database in it.
+//! All keys of one shard have the same hash tag, so that one script may use them wherever the shard
+//! lies: `wundr:{0}:9f86d081884c7d65:` and then `generation`, `epoch:GENERATION`, or
+//! `GENERATION:user:UUID:SCHEMA`. The part after the tag is the database: which cluster, which
+//! database in it.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use crate::write_set::Key;
 
 /// The version of the encoding of all cached values, a part of each key.
 ///
-/// A change of a cached type's fields needs a new version. Processes with different versions then run side by side, and
-/// neither reads the other's values.
+/// A change of a cached type's fields needs a new version. Processes with different versions then
+/// run side by side, and neither reads the other's values.
 pub(crate) const ENTRY_FORMAT: &str = "3";
 
 /// The identity of a cached entry: its kind and its id.
@@ -62,7 +63,8 @@ impl EntryKey {
         Self { kind, id }
     }
 
-    /// Creates the key of the entry that maps a unique value to the id of its row. Redis holds only a digest of the value.
+    /// Creates the key of the entry that maps a unique value to the id of its row. Redis holds only
+    /// a digest of the value.
     pub(crate) fn of_unique(kind: CachedKind, value: &str) -> Self {
         Self::new(kind, format_args!("by:{}", digest(value)))
     }
@@ -171,43 +173,46 @@ impl KeySpace {
     }
 
     /// Returns the name under which the entry is fenced. The key of its value begins with it.
-    pub(crate) fn entry(&self, name: &EntryKey) -> String {
+    pub(crate) fn entry(&self, key: &EntryKey) -> String {
         let mut buffer = buffer();
-        let [parts @ .., _] = self.parts(name, &mut buffer);
+        let [parts @ .., _] = self.parts(key, &mut buffer);
         parts.concat()
     }
 
     /// Returns the key of the entry's value.
-    pub(crate) fn value(&self, name: &EntryKey) -> String {
-        self.parts(name, &mut buffer()).concat()
+    pub(crate) fn value(&self, key: &EntryKey) -> String {
+        self.parts(key, &mut buffer()).concat()
     }
 
     /// Returns [`value`](Self::value) as an argument of a command, without an allocation.
-    pub(crate) fn key<'n>(&'n self, name: &'n EntryKey) -> ValueKey<'n> {
-        ValueKey { names: self, name }
+    pub(crate) fn key<'n>(&'n self, key: &'n EntryKey) -> ValueKey<'n> {
+        ValueKey {
+            key_space: self,
+            key,
+        }
     }
 
-    fn parts<'p>(&'p self, name: &'p EntryKey, buffer: &'p mut Buffer) -> [&'p str; 6] {
-        let id = name.id.text(buffer);
-        [&self.prefix, name.kind.word(), ":", id, ":", &self.schema]
+    fn parts<'p>(&'p self, key: &'p EntryKey, buffer: &'p mut Buffer) -> [&'p str; 6] {
+        let id = key.id.text(buffer);
+        [&self.prefix, key.kind.word(), ":", id, ":", &self.schema]
     }
 
     /// Returns the key of the entry's lease.
-    pub(crate) fn lease(&self, name: &EntryKey) -> String {
-        format!("{}:lease", self.value(name))
+    pub(crate) fn lease(&self, key: &EntryKey) -> String {
+        format!("{}:lease", self.value(key))
     }
 }
 
 /// The key of a value, written into a command part by part.
 pub(crate) struct ValueKey<'n> {
-    names: &'n KeySpace,
-    name: &'n EntryKey,
+    key_space: &'n KeySpace,
+    key: &'n EntryKey,
 }
 
 impl ToRedisArgs for ValueKey<'_> {
     fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
         let mut key = out.writer_for_next_arg();
-        for part in self.names.parts(self.name, &mut buffer()) {
+        for part in self.key_space.parts(self.key, &mut buffer()) {
             // Writing to memory does not fail.
             let _ = key.write_all(part.as_bytes());
         }
@@ -231,20 +236,21 @@ mod tests {
     use crate::write_set::Key;
     use crate::{ProjectId, UserId};
 
-    /// Processes of other versions fence the same entries, so the key and the shard of an entry must not change.
+    /// Processes of other versions fence the same entries, so the key and the shard of an entry
+    /// must not change.
     #[test]
     fn an_entry_has_the_same_key_in_every_version() {
         let id = uuid::uuid!("01890a5d-ac96-774b-bcce-b302099a8057");
-        let name = EntryKey::from(&Key::Project(ProjectId::from(id)));
-        let names = KeySpace::new("wundr", 0, "db", "g".to_owned(), "2".into());
+        let key = EntryKey::from(&Key::Project(ProjectId::from(id)));
+        let key_space = KeySpace::new("wundr", 0, "db", "g".to_owned(), "2".into());
         let entry = "wundr:{0}:db:g:project:01890a5d-ac96-774b-bcce-b302099a8057:";
-        assert_eq!(names.entry(&name), entry);
-        assert_eq!(name.shard(16), 9);
+        assert_eq!(key_space.entry(&key), entry);
+        assert_eq!(key.shard(16), 9);
 
-        let value = names.value(&name);
+        let value = key_space.value(&key);
         assert!(value.starts_with(entry), "{value}");
         let mut command = redis::cmd("GET");
-        command.arg(names.key(&name));
+        command.arg(key_space.key(&key));
         assert_eq!(
             command.args_iter().nth(1),
             Some(redis::Arg::Simple(value.as_bytes()))
@@ -262,7 +268,7 @@ mod tests {
             EntryKey::of_stats(ProjectId::from(id)),
             EntryKey::of_unique(CachedKind::User, "ada@example.org"),
         ]
-        .map(|name| name.hash());
+        .map(|key| key.hash());
         for (index, mark) in marks.iter().enumerate() {
             assert!(!marks[..index].contains(mark), "{index}");
         }

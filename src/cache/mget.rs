@@ -7,15 +7,15 @@ use super::scripts;
 
 /// Returns the command that reads the shard's generation and values in one atomic step.
 pub(crate) fn command<'n>(
-    names: &KeySpace,
+    key_space: &KeySpace,
     wanted: impl Iterator<Item = &'n EntryKey> + Clone,
 ) -> Cmd {
     let count = wanted.clone().count();
-    let room = names.generation_key.len() + count * (names.generation_key.len() + 96);
+    let room = key_space.generation_key.len() + count * (key_space.generation_key.len() + 96);
     let mut command = Cmd::with_capacity(count + 2, room);
-    command.arg("MGET").arg(&names.generation_key);
-    for name in wanted {
-        command.arg(names.key(name));
+    command.arg("MGET").arg(&key_space.generation_key);
+    for key in wanted {
+        command.arg(key_space.key(key));
     }
     command
 }
@@ -34,7 +34,7 @@ impl MgetReply {
     ///
     /// # Errors
     /// The reply is not an array.
-    pub(crate) fn of(names: &KeySpace, reply: Value) -> RedisResult<Self> {
+    pub(crate) fn of(key_space: &KeySpace, reply: Value) -> RedisResult<Self> {
         let Value::Array(values) = reply else {
             let not_understood = "the reply to MGET is not an array";
             return Err((ErrorKind::Parse, not_understood).into());
@@ -45,7 +45,7 @@ impl MgetReply {
         let generation = values.next().and_then(scripts::bytes);
         found.extend(values.map(scripts::bytes));
         Ok(Self {
-            is_current: generation.is_some_and(|found| found == names.generation.as_bytes()),
+            is_current: generation.is_some_and(|found| found == key_space.generation.as_bytes()),
             values: found,
         })
     }

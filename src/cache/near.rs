@@ -58,47 +58,42 @@ impl NearCache {
     }
 
     /// Returns the count of single removals in the part of an entry.
-    fn part(&self, name: &EntryKey) -> &AtomicU64 {
-        &self.removals[name.hash() as usize % PARTS]
+    fn part(&self, key: &EntryKey) -> &AtomicU64 {
+        &self.removals[key.hash() as usize % PARTS]
     }
 
     /// Returns the number of removals that have affected the entry. Both counts only rise, so that
     /// the sum is the same only if both are.
-    fn removals(&self, name: &EntryKey) -> u64 {
-        let of_part = AtomicU64::load(self.part(name), Ordering::Relaxed);
+    fn removals(&self, key: &EntryKey) -> u64 {
+        let of_part = AtomicU64::load(self.part(key), Ordering::Relaxed);
         of_part.wrapping_add(AtomicU64::load(&self.all_removals, Ordering::Relaxed))
     }
 
     /// Returns the start of a read that begins now.
-    pub(crate) fn start(&self, name: &EntryKey) -> NearStart {
+    pub(crate) fn start(&self, key: &EntryKey) -> NearStart {
         NearStart {
             at: Instant::now(),
-            removals: self.removals(name),
+            removals: self.removals(key),
         }
     }
 
     /// Returns the value of an entry, if it may be used.
-    pub(crate) fn get(&self, name: &EntryKey) -> Option<Arc<dyn Any + Send + Sync>> {
-        let NearValue { value, start } = self.values.get(name)?;
+    pub(crate) fn get(&self, key: &EntryKey) -> Option<Arc<dyn Any + Send + Sync>> {
+        let NearValue { value, start } = self.values.get(key)?;
         let may_be_used =
-            start.removals == self.removals(name) && start.at.elapsed() < self.staleness;
+            start.removals == self.removals(key) && start.at.elapsed() < self.staleness;
         may_be_used.then_some(value)
     }
 
     /// Keeps a value of a read that began at `start`.
-    pub(crate) fn keep(
-        &self,
-        name: &EntryKey,
-        value: Arc<dyn Any + Send + Sync>,
-        start: NearStart,
-    ) {
-        self.values.insert(name.clone(), NearValue { value, start });
+    pub(crate) fn keep(&self, key: &EntryKey, value: Arc<dyn Any + Send + Sync>, start: NearStart) {
+        self.values.insert(key.clone(), NearValue { value, start });
     }
 
     /// Removes an entry, and whatever a read that is under way would keep of it.
-    pub(crate) fn remove(&self, name: &EntryKey) {
-        self.part(name).fetch_add(1, Ordering::Relaxed);
-        self.values.invalidate(name);
+    pub(crate) fn remove(&self, key: &EntryKey) {
+        self.part(key).fetch_add(1, Ordering::Relaxed);
+        self.values.invalidate(key);
     }
 
     /// Removes all entries, and whatever reads that are under way would keep.
@@ -135,7 +130,7 @@ mod tests {
     fn a_value_that_was_read_before_a_removal_is_not_kept_after_it() {
         let near = near(HOUR);
         let (ada, eve) = (name("ada"), name("eve"));
-        let [of_ada, of_eve] = [&ada, &eve].map(|name| near.start(name));
+        let [of_ada, of_eve] = [&ada, &eve].map(|key| near.start(key));
         near.remove(&ada);
         near.keep(&ada, Arc::new(1), of_ada);
         near.keep(&eve, Arc::new(2), of_eve);

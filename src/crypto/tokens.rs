@@ -7,10 +7,11 @@
 //! wundr_at_ 001 01tLNKP <22 characters> <43 random characters> <6 characters>
 //! ```
 //!
-//! The id lets a reader of the cache look up session and user with one command. All parts after the prefix are in base 62, most significant digit first. The prefixes are fixed,
-//! so that scanners of leaked secrets can search for them. The checksum is the CRC-32 of all that
-//! precedes it: a token with a typing error is rejected without a query. It protects against
-//! errors only. Authenticity comes from the stored hash, which covers the whole text.
+//! The id lets a reader of the cache look up session and user with one command. All parts after the
+//! prefix are in base 62, most significant digit first. The prefixes are fixed, so that scanners of
+//! leaked secrets can search for them. The checksum is the CRC-32 of all that precedes it: a token
+//! with a typing error is rejected without a query. It protects against errors only. Authenticity
+//! comes from the stored hash, which covers the whole text.
 
 use std::fmt;
 

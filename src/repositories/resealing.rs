@@ -55,7 +55,8 @@ impl Db {
     /// as a whole or not at all.
     ///
     /// # Errors
-    /// - [`Error::InvalidInput`] if the database has no keys, or the limit is not within 1 and 1,000
+    /// - [`Error::InvalidInput`] if the database has no keys, or the limit is not within 1 and
+    ///   1,000
     /// - The error of [`KeyProvider::active`]
     ///
     /// # Examples

@@ -48,7 +48,8 @@ pub struct Violation {
 pub enum Fault {
     /// A version was read that is older than one that was acknowledged before the read began.
     OlderThanAcknowledged,
-    /// A version was read that is older than one that another read had returned before this one began.
+    /// A version was read that is older than one that another read had returned before this one
+    /// began.
     OlderThanRead,
     /// A version was read that was undone, or of which another was committed in its place.
     RolledBack,

@@ -1,8 +1,9 @@
 //! The events of the processes: one file that all of them append to.
 //!
-//! Its order is the clock. A record is written before a call and another after it, each by one system call to the end of
-//! the file, so that a record that stands before another was written before it, whichever process wrote them. The
-//! records have one size that divides a page, so that a process that is killed leaves none by halves.
+//! Its order is the clock. A record is written before a call and another after it, each by one
+//! system call to the end of the file, so that a record that stands before another was written
+//! before it, whichever process wrote them. The records have one size that divides a page, so that
+//! a process that is killed leaves none by halves.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -42,8 +43,8 @@ impl Kind {
     ];
 }
 
-/// The part of a row that identifies its writer. Most rows identify it; a role, or the absence of a session, only its class
-/// the version is.
+/// The part of a row that identifies its writer. Most rows identify it; a role, or the absence of a
+/// session, only its class the version is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     Exactly { version: u64, writer: u64 },

@@ -1,9 +1,10 @@
 //! Logins of users that are rotated, stolen and ended, written once for both engines.
 //!
-//! Each user is one register. Its only writer is the keeper of the user's login, so that the versions rise: one for each
-//! pair of tokens, and one for each end. A read is an authentication with the token of a version, by any process. It is
-//! accepted only if no later version was acknowledged before it began: at most one pair of a login is valid, and none
-//! after its end. The keeper publishes its tokens in a file, from which the readers of all processes take them.
+//! Each user is one register. Its only writer is the keeper of the user's login, so that the
+//! versions rise: one for each pair of tokens, and one for each end. A read is an authentication
+//! with the token of a version, by any process. It is accepted only if no later version was
+//! acknowledged before it began: at most one pair of a login is valid, and none after its end. The
+//! keeper publishes its tokens in a file, from which the readers of all processes take them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -223,7 +224,8 @@ async fn end(place: &Place<'_>, keeper: &mut Keeper, user: UserId, id: UserSessi
     }
 }
 
-/// Authenticates with a token of some process, of the newest mostly, and notes whether it was accepted.
+/// Authenticates with a token of some process, of the newest mostly, and notes whether it was
+/// accepted.
 #[both_engines]
 pub async fn authenticate(place: &Place<'_>) -> Result<()> {
     let Some((register, version, writer, token)) = published(place.folder, place.chance) else {

@@ -1,9 +1,11 @@
-//! The guarantee of the cache, on real servers: processes of both engines read and write while servers and processes are
-//! stopped, killed and started with old data, and every read is held against what was acknowledged before it.
+//! The guarantee of the cache, on real servers: processes of both engines read and write while
+//! servers and processes are stopped, killed and started with old data, and every read is held
+//! against what was acknowledged before it.
 //!
-//! The program starts itself again for each process. `WUNDR_HISTORY_SECONDS` is how long the protocol is tried,
-//! `WUNDR_HISTORY_SEED` makes the choices of another run again; what the system does between them is its own.
-//! `WUNDR_HISTORY_HARMS` names the harms of [`nemesis::Harm`] that are done, all without it.
+//! The program starts itself again for each process. `WUNDR_HISTORY_SECONDS` is how long the
+//! protocol is tried, `WUNDR_HISTORY_SEED` makes the choices of another run again; what the system
+//! does between them is its own. `WUNDR_HISTORY_HARMS` names the harms of [`nemesis::Harm`] that
+//! are done, all without it.
 
 mod checker;
 mod ending;

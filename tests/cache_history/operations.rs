@@ -62,7 +62,8 @@ async fn read_projects(db: &Cached, load: &Workload, log: &Log) -> Result<()> {
     Ok(())
 }
 
-/// Reads a session that ends about now, by the true clock, and notes when it was found although it had ended.
+/// Reads a session that ends about now, by the true clock, and notes when it was found although it
+/// had ended.
 #[both_engines]
 async fn read_ending(db: &Cached, load: &Workload, chance: &Random, log: &Log) -> Result<()> {
     let Some(now) = ending::now(load.started) else {
@@ -193,7 +194,8 @@ pub async fn write(
         kind,
     };
     let object = &load.objects[number];
-    // A project that another process has written since is not written again: the version rises by one each time.
+    // A project that another process has written since is not written again: the version rises by
+    // one each time.
     let options = TransactionOptions::new().isolation(Isolation::RepeatableRead);
     let version = db
         .transaction_with(&options, async |tx| -> Result<u64> {

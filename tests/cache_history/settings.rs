@@ -26,7 +26,8 @@ pub struct Object {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Workload {
     pub objects: Vec<Object>,
-    /// Logins of users in each process. Then the readers authenticate with them, and nothing else is written.
+    /// Logins of users in each process. Then the readers authenticate with them, and nothing else
+    /// is written.
     pub logins: u32,
     /// In each process.
     pub readers: u32,
@@ -36,11 +37,13 @@ pub struct Workload {
     pub write_pause: u64,
     /// Calls of the async engine whose future is dropped.
     pub cancelled: u64,
-    /// Calls of the async engine whose future is polled for a moment and then kept for seconds without being polled.
+    /// Calls of the async engine whose future is polled for a moment and then kept for seconds
+    /// without being polled.
     pub kept: u64,
     /// The longest time for which a reader is stopped.
     pub kept_for: u64,
-    /// Of the transactions that make everything old, those that take the session's prepared statements away.
+    /// Of the transactions that make everything old, those that take the session's prepared
+    /// statements away.
     pub deallocated: u64,
     /// Transactions that are rolled back.
     pub poisoned: u64,
@@ -57,7 +60,8 @@ pub struct Workload {
     pub lease: u64,
     /// Among how many tags they are spread.
     pub shards: u16,
-    /// When this machine was started, by its true clock, in milliseconds since 1970. The clocks of the processes step.
+    /// When this machine was started, by its true clock, in milliseconds since 1970. The clocks of
+    /// the processes step.
     pub started: u64,
 }
 

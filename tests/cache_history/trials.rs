@@ -1,4 +1,5 @@
-//! The trials: the protocol under all faults of the servers, and each injected fault under those that reveal it.
+//! The trials: the protocol under all faults of the servers, and each injected fault under those
+//! that reveal it.
 
 use std::time::Duration;
 

@@ -68,7 +68,8 @@ struct Shared<D> {
     process: Process,
 }
 
-/// No call takes longer, whatever happens to the servers: each step of it has a limit, and there are few steps.
+/// No call takes longer, whatever happens to the servers: each step of it has a limit, and there
+/// are few steps.
 const CALL: Duration = Duration::from_secs(18);
 
 /// A call that is under way.

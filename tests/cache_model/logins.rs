@@ -1,12 +1,13 @@
-//! The tokens of one login as a model: two clients present them in any order, while answers are lost, processes die, and
-//! the login is ended.
+//! The tokens of one login as a model: two clients present them in any order, while answers are
+//! lost, processes die, and the login is ended.
 //!
-//! A step is atomic where PostgreSQL makes it so: each statement of a refresh locks the session and its family. A refresh
-//! is up to three statements, between which anything else may happen. A commit and the end of the cached entry are one
-//! step, because the rest of this program shows that no entry is read that a commit has made old.
+//! A step is atomic where PostgreSQL makes it so: each statement of a refresh locks the session and
+//! its family. A refresh is up to three statements, between which anything else may happen. A
+//! commit and the end of the cached entry are one step, because the rest of this program shows that
+//! no entry is read that a commit has made old.
 //!
-//! The second client begins with a stolen refresh token, or with an answer that it intercepts. A stolen session token is
-//! left out: it is the same token, and is valid until the next refresh.
+//! The second client begins with a stolen refresh token, or with an answer that it intercepts. A
+//! stolen session token is left out: it is the same token, and is valid until the next refresh.
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 

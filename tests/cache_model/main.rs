@@ -1,41 +1,47 @@
 //! The cache's protocol as a model, of which a checker tries every order of steps.
 //!
-//! This is the protocol's reference: [`scripts`] are the Lua scripts, each one atomic step on one server, [`processes`]
-//! what readers and writers do between them, and what PostgreSQL does meanwhile, [`steps`] what else may happen.
-//! [`forget`] merges states that cannot be distinguished, which leaves few enough of them to try all: two readers and two
-//! writers that go on for ever, while the server is flushed, restarted and evicts what it likes, any number of times.
+//! This is the protocol's reference: [`scripts`] are the Lua scripts, each one atomic step on one
+//! server, [`processes`] what readers and writers do between them, and what PostgreSQL does
+//! meanwhile, [`steps`] what else may happen. [`forget`] merges states that cannot be
+//! distinguished, which leaves few enough of them to try all: two readers and two writers that go
+//! on for ever, while the server is flushed, restarted and evicts what it likes, any number of
+//! times.
 //!
 //! # What is promised
 //!
-//! `Promise::Acknowledged` is the guarantee: no read returns a version older than the newest whose write was
-//! acknowledged before the read began. `Promise::Committed` is more, and what the protocol is checked for: no read
-//! returns a version older than what PostgreSQL had committed when the read began, acknowledged or not. Since nothing is
-//! acknowledged before it is committed, the second implies the first. Most flaws below break even the first.
+//! `Promise::Acknowledged` is the guarantee: no read returns a version older than the newest whose
+//! write was acknowledged before the read began. `Promise::Committed` is more, and what the
+//! protocol is checked for: no read returns a version older than what PostgreSQL had committed when
+//! the read began, acknowledged or not. Since nothing is acknowledged before it is committed, the
+//! second implies the first. Most flaws below break even the first.
 //!
 //! # What a step is
 //!
-//! A step is atomic where one server makes it so: a script, a snapshot, a commit. Between any two steps anything else may
-//! happen, and a reader or writer may be cancelled or crash. Two steps of a client are drawn together only where what
-//! lies between could not matter:
+//! A step is atomic where one server makes it so: a script, a snapshot, a commit. Between any two
+//! steps anything else may happen, and a reader or writer may be cancelled or crash. Two steps of a
+//! client are drawn together only where what lies between could not matter:
 //!
-//! - A read begins with the command that answers it, or with the waiting for another reader. Had it begun earlier, less
-//!   would be demanded of it. A miss is no step: `lease` looks at everything again.
-//! - A bypass and a reader's own database read return what is committed at a moment after the read's begin. They cannot
-//!   be stale, and are no steps.
-//! - What a reader learned about a generation from `lease` (that there is no barrier, what it is, which writer has a fence) it
-//!   learns in the step in which it uses it: a barrier is never changed, and a fence's token never used again. If the
-//!   generation is another by then, the script that follows does nothing.
+//! - A read begins with the command that answers it, or with the waiting for another reader. Had it
+//!   begun earlier, less would be demanded of it. A miss is no step: `lease` looks at everything
+//!   again.
+//! - A bypass and a reader's own database read return what is committed at a moment after the
+//!   read's begin. They cannot be stale, and are no steps.
+//! - What a reader learned about a generation from `lease` (that there is no barrier, what it is,
+//!   which writer has a fence) it learns in the step in which it uses it: a barrier is never
+//!   changed, and a fence's token never used again. If the generation is another by then, the
+//!   script that follows does nothing.
 //! - A command that a client no longer waits for is a client that is slow and cancels afterwards.
 //! - An acknowledgement is a step of its own after `end`, and `end` may fail.
 //!
-//! Time is left out: leases and values may vanish at any moment, fences may be asked about at any moment. Tokens,
-//! generations and run_ids are small numbers, given again only when no process holds them. xids are counted for writers only,
-//! and taken before the row locks, so their order is not the order of commits. A client notices that the server is
-//! another only by its connection, which then lets nothing through. Schema versions are left out: `begin` deletes the
-//! values of all of them in one step.
+//! Time is left out: leases and values may vanish at any moment, fences may be asked about at any
+//! moment. Tokens, generations and run_ids are small numbers, given again only when no process
+//! holds them. xids are counted for writers only, and taken before the row locks, so their order is
+//! not the order of commits. A client notices that the server is another only by its connection,
+//! which then lets nothing through. Schema versions are left out: `begin` deletes the values of all
+//! of them in one step.
 //!
-//! Assumed: one server at a time takes commands, and never goes back to old data under its old run_id
-//! (`the_assumption_about_run_ids_is_needed`).
+//! Assumed: one server at a time takes commands, and never goes back to old data under its old
+//! run_id (`the_assumption_about_run_ids_is_needed`).
 
 mod forget;
 mod logins;
@@ -250,7 +256,8 @@ fn merging_states_hides_nothing() {
     unmerged(Cache::sound(2, &[&[0], &[0]], LOSSES_AND_SNAPSHOTS)).holds(Some(10));
 }
 
-/// The faults that `tests/cache_history` injects into the real cache have the names of their flaws here.
+/// The faults that `tests/cache_history` injects into the real cache have the names of their flaws
+/// here.
 #[test]
 fn injected_faults_have_the_names_of_flaws() {
     use wundr_db::cache::InjectedFault;

@@ -1,4 +1,5 @@
-//! Logins and secrets compared with the same written by hand on tokio-postgres and the RustCrypto crates.
+//! Logins and secrets compared with the same written by hand on tokio-postgres and the RustCrypto
+//! crates.
 
 use std::sync::{Arc, Mutex};
 
@@ -228,7 +229,8 @@ pub fn refresh(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
-/// Opens a sealed text that is bound to a column of an integration without organization and project.
+/// Opens a sealed text that is bound to a column of an integration without organization and
+/// project.
 fn open(cipher: &XChaCha20Poly1305, column: &str, row: Uuid, sealed: &str) -> Outcome<Vec<u8>> {
     let mut parts = sealed.splitn(4, '|').skip(2);
     let mut part = || parts.next().ok_or("not a sealed text");

@@ -18,18 +18,18 @@ const OLD: u64 = 2;
 /// Removes the fences of writers whose transactions have ended.
 #[repository]
 pub(crate) async fn clear(
-    store: &CacheClient,
+    client: &CacheClient,
     session: &ShardSession,
     entry: &str,
     fences: &[Fence],
 ) -> Result<(), Unavailable> {
     for fence in fences.iter().filter(|fence| fence.age >= OLD) {
         let has_ended = Sql(HasEnded(&fence.transaction));
-        let has_ended: bool = store.db.executor().one(has_ended).await?;
-        if has_ended || injects!(store, FenceExpires) {
+        let has_ended: bool = client.db.executor().one(has_ended).await?;
+        if has_ended || injects!(client, FenceExpires) {
             let arguments = [fence.token.as_bytes(), b""];
-            step(&store.counters, session, &END, &[entry], &arguments).await?;
-            count(&store.counters.fences_cleared);
+            step(&client.counters, session, &END, &[entry], &arguments).await?;
+            count(&client.counters.fences_cleared);
             events::fence_removed(&fence.transaction);
         }
     }
@@ -41,31 +41,31 @@ const SWEPT: &[u8] = b"256";
 
 /// Removes the abandoned fences of all shards, including those of entries that no process reads.
 #[repository]
-pub(crate) async fn sweep(store: &CacheClient) {
-    for shard in 0..store.settings.shards {
-        if let Some(session) = store.shard(shard).current() {
+pub(crate) async fn sweep(client: &CacheClient) {
+    for shard in 0..client.settings.shards {
+        if let Some(session) = client.shard(shard).current() {
             // A later sweep repeats what fails now.
-            let _ = sweep_shard(store, &session).await;
+            let _ = sweep_shard(client, &session).await;
         }
     }
 }
 
 #[repository]
-async fn sweep_shard(store: &CacheClient, session: &ShardSession) -> Result<(), Unavailable> {
+async fn sweep_shard(client: &CacheClient, session: &ShardSession) -> Result<(), Unavailable> {
     let old = OLD.to_string();
     let arguments = [old.as_bytes(), SWEPT];
-    let Reply::Left(writers) = step(&store.counters, session, &SWEEP, &[], &arguments).await?
+    let Reply::Left(writers) = step(&client.counters, session, &SWEEP, &[], &arguments).await?
     else {
         return Ok(());
     };
     for writer in writers {
         let has_ended = Sql(HasEnded(&writer.transaction));
-        let has_ended: bool = store.db.executor().one(has_ended).await?;
+        let has_ended: bool = client.db.executor().one(has_ended).await?;
         if has_ended {
             let entries: Vec<&str> = writer.entries.iter().map(String::as_str).collect();
             let arguments = [writer.token.as_bytes(), writer.number.as_bytes()];
-            step(&store.counters, session, &END, &entries, &arguments).await?;
-            count(&store.counters.fences_cleared);
+            step(&client.counters, session, &END, &entries, &arguments).await?;
+            count(&client.counters.fences_cleared);
             events::fence_removed(&writer.transaction);
         }
     }

@@ -29,7 +29,7 @@ use crate::cache::scripts::{FILL_ALL, LEASE_ALL, Reply};
 pub(crate) struct Missing {
     /// The indices of the entries that were not found, each entry once.
     pub(crate) indices: Vec<usize>,
-    names: Vec<EntryKey>,
+    keys: Vec<EntryKey>,
     /// For each index, the first index with the same entry, which is the one that is read.
     same: Vec<usize>,
     leases: Vec<Leases>,
@@ -61,22 +61,22 @@ impl Drop for Leases {
 /// Looks several entries up.
 #[repository]
 pub(crate) async fn look_up_all<T: Entry>(
-    store: &CacheClient,
-    names: &[EntryKey],
+    client: &CacheClient,
+    keys: &[EntryKey],
 ) -> (Vec<Option<T>>, Missing) {
-    let mut found: Vec<Option<T>> = names.iter().map(|name| near(store, name)).collect();
+    let mut found: Vec<Option<T>> = keys.iter().map(|key| near(client, key)).collect();
     let mut first_place: HashMap<&EntryKey, usize> = HashMap::new();
-    let same: Vec<usize> = names
+    let same: Vec<usize> = keys
         .iter()
         .enumerate()
-        .map(|(index, name)| *first_place.entry(name).or_insert(index))
+        .map(|(index, key)| *first_place.entry(key).or_insert(index))
         .collect();
     let near_hits = found.iter().filter(|value| value.is_some()).count();
     let mut by_shard: HashMap<u16, Vec<usize>> = HashMap::new();
-    for (index, name) in names.iter().enumerate() {
-        if found[index].is_none() && same[index] == index && admits(store, name) {
+    for (index, key) in keys.iter().enumerate() {
+        if found[index].is_none() && same[index] == index && admits(client, key) {
             by_shard
-                .entry(name.shard(store.settings.shards))
+                .entry(key.shard(client.settings.shards))
                 .or_default()
                 .push(index);
         }
@@ -84,22 +84,22 @@ pub(crate) async fn look_up_all<T: Entry>(
     let mut leases = Vec::new();
     let wanted: Vec<(u16, Vec<&EntryKey>)> = by_shard
         .iter()
-        .map(|(&shard, indices)| (shard, indices.iter().map(|&index| &names[index]).collect()))
+        .map(|(&shard, indices)| (shard, indices.iter().map(|&index| &keys[index]).collect()))
         .collect();
     if !wanted.is_empty() {
-        confirm(store).await;
+        confirm(client).await;
     }
-    let starts: Vec<_> = names.iter().map(|name| store.near_start(name)).collect();
-    let values = get_each(store, &wanted).await;
+    let starts: Vec<_> = keys.iter().map(|key| client.near_start(key)).collect();
+    let values = get_each(client, &wanted).await;
     for ((shard, indices), values) in by_shard.into_iter().zip(values) {
         let Some(Found { session, values }) = values else {
             continue;
         };
         for (&index, value) in indices.iter().zip(values) {
-            let decoded =
-                value.and_then(|bytes| store.decoded::<T>(&session.names, &names[index], &bytes));
+            let decoded = value
+                .and_then(|bytes| client.decoded::<T>(&session.key_space, &keys[index], &bytes));
             found[index] = decoded.map(|decoded| {
-                keep_near(store, &names[index], &decoded.value, starts[index]);
+                keep_near(client, &keys[index], &decoded.value, starts[index]);
                 decoded.value
             });
         }
@@ -108,19 +108,19 @@ pub(crate) async fn look_up_all<T: Entry>(
             .filter(|&index| found[index].is_none())
             .collect();
         if !missing.is_empty() {
-            leases.extend(lease_all(store, shard, names, missing).await.ok().flatten());
+            leases.extend(lease_all(client, shard, keys, missing).await.ok().flatten());
         }
     }
-    for index in 0..names.len() {
+    for index in 0..keys.len() {
         if found[index].is_none() {
             found[index] = found[same[index]].clone();
         }
     }
-    let indices: Vec<usize> = (0..names.len())
+    let indices: Vec<usize> = (0..keys.len())
         .filter(|&index| found[index].is_none() && same[index] == index)
         .collect();
     let hits = found.iter().filter(|value| value.is_some()).count() - near_hits;
-    let counters = &store.counters;
+    let counters = &client.counters;
     counters
         .near_hits
         .fetch_add(near_hits as u64, Ordering::Relaxed);
@@ -130,45 +130,52 @@ pub(crate) async fn look_up_all<T: Entry>(
         .fetch_add(indices.len() as u64, Ordering::Relaxed);
     let missing = Missing {
         indices,
-        names: names.to_vec(),
+        keys: keys.to_vec(),
         same,
         leases,
         began: Instant::now(),
-        moment: store.moment(),
+        moment: client.moment(),
     };
     (found, missing)
 }
 
 #[repository]
 async fn lease_all(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
-    names: &[EntryKey],
+    keys: &[EntryKey],
     indices: Vec<usize>,
 ) -> Result<Option<Leases>, Unavailable> {
-    let session = session(store, shard).await?;
+    let session = session(client, shard).await?;
     let nonce = Uuid::now_v7().simple().to_string();
-    let milliseconds = store.settings.lease.as_millis().max(1).to_string();
+    let milliseconds = client.settings.lease.as_millis().max(1).to_string();
     let entries: Vec<String> = indices
         .iter()
-        .map(|&index| session.names.entry(&names[index]))
+        .map(|&index| session.key_space.entry(&keys[index]))
         .collect();
-    let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let schema = &session.names.schema;
+    let redis_keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let schema = &session.key_space.schema;
     let arguments = [nonce.as_bytes(), milliseconds.as_bytes(), schema.as_bytes()];
-    let unused = indices.iter().map(|&index| &names[index]);
+    let unused = indices.iter().map(|&index| &keys[index]);
     let mut leases = Leases {
         shard,
         session: Arc::clone(&session),
         nonce: nonce.clone(),
         indices: Vec::new(),
-        unused: unused.map(|name| session.names.lease(name)).collect(),
+        unused: unused.map(|key| session.key_space.lease(key)).collect(),
     };
-    let reply = step(&store.counters, &session, &LEASE_ALL, &keys, &arguments).await;
+    let reply = step(
+        &client.counters,
+        &session,
+        &LEASE_ALL,
+        &redis_keys,
+        &arguments,
+    )
+    .await;
     if !matches!(reply, Ok(Reply::Each(_))) {
         leases.unused.clear();
     }
-    match reply.inspect_err(|error| store.failed(shard, Some(&session), error))? {
+    match reply.inspect_err(|error| client.failed(shard, Some(&session), error))? {
         Reply::Each(granted) => {
             let requested = std::mem::take(&mut leases.unused).into_iter();
             let granted = indices.into_iter().zip(requested).zip(granted);
@@ -178,11 +185,11 @@ async fn lease_all(
         }
         Reply::Closed(barrier) => {
             // The next reader fills the entries.
-            open_generation(store, shard, &session, barrier).await?;
+            open_generation(client, shard, &session, barrier).await?;
             Ok(None)
         }
         _ => {
-            store.close_session(shard, &session);
+            client.close_session(shard, &session);
             Ok(None)
         }
     }
@@ -192,20 +199,20 @@ async fn lease_all(
 /// completes `found`.
 #[repository]
 pub(crate) async fn settle_all<T: Entry>(
-    store: &CacheClient,
+    client: &CacheClient,
     mut missing: Missing,
     values: Vec<T>,
     found: &mut [Option<T>],
 ) {
     for (&index, value) in missing.indices.iter().zip(values) {
         found[index] = Some(value);
-        store.reject_before(&missing.names[index], missing.moment);
+        client.reject_before(&missing.keys[index], missing.moment);
     }
     #[cfg(feature = "cache-faults")]
-    failpoint(store, Failpoint::BeforeFill).await;
+    failpoint(client, Failpoint::BeforeFill).await;
     for mut leases in std::mem::take(&mut missing.leases) {
         // A failure to store a value does not affect the read.
-        if fill_all(store, &leases, &missing, found).await.is_ok() {
+        if fill_all(client, &leases, &missing, found).await.is_ok() {
             leases.unused.clear();
         }
     }
@@ -218,7 +225,7 @@ pub(crate) async fn settle_all<T: Entry>(
 
 #[repository]
 async fn fill_all<T: Entry>(
-    store: &CacheClient,
+    client: &CacheClient,
     leases: &Leases,
     missing: &Missing,
     found: &[Option<T>],
@@ -229,27 +236,41 @@ async fn fill_all<T: Entry>(
     let cost = missing.began.elapsed();
     for &index in &leases.indices {
         if let Some(value) = &found[index] {
-            let name = &missing.names[index];
-            entries.push(session.names.entry(name));
-            let lifetime = store.lifetime(name, value);
-            values.push(store.encoded(&session.names, name, value, missing.moment, cost, lifetime));
+            let key = &missing.keys[index];
+            entries.push(session.key_space.entry(key));
+            let lifetime = client.lifetime(key, value);
+            values.push(client.encoded(
+                &session.key_space,
+                key,
+                value,
+                missing.moment,
+                cost,
+                lifetime,
+            ));
         }
     }
     if entries.is_empty() {
         return Ok(());
     }
-    let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let mut arguments = vec![leases.nonce.as_bytes(), session.names.schema.as_bytes()];
+    let redis_keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let mut arguments = vec![leases.nonce.as_bytes(), session.key_space.schema.as_bytes()];
     for (milliseconds, value) in &values {
         arguments.extend([milliseconds.as_bytes(), &value[..]]);
     }
-    let reply = step(&store.counters, session, &FILL_ALL, &keys, &arguments).await;
-    let reply = reply.inspect_err(|error| store.failed(leases.shard, Some(session), error))?;
+    let reply = step(
+        &client.counters,
+        session,
+        &FILL_ALL,
+        &redis_keys,
+        &arguments,
+    )
+    .await;
+    let reply = reply.inspect_err(|error| client.failed(leases.shard, Some(session), error))?;
     if let Reply::Each(filled) = reply {
         let stored = filled.iter().filter(|filled| **filled).count() as u64;
-        store.counters.fills.fetch_add(stored, Ordering::Relaxed);
+        client.counters.fills.fetch_add(stored, Ordering::Relaxed);
         let refused = filled.len() as u64 - stored;
-        store
+        client
             .counters
             .fills_refused
             .fetch_add(refused, Ordering::Relaxed);
@@ -264,8 +285,8 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
-    pub(crate) fn decoded<T: Entry>(&self, store: &CacheClient, name: &EntryKey) -> Option<T> {
-        let decoded = store.decoded(&self.session.names, name, &self.bytes);
+    pub(crate) fn decoded<T: Entry>(&self, client: &CacheClient, key: &EntryKey) -> Option<T> {
+        let decoded = client.decoded(&self.session.key_space, key, &self.bytes);
         decoded.map(|decoded| decoded.value)
     }
 }
@@ -277,27 +298,27 @@ impl Stored {
 /// The cache is unavailable for one of them.
 #[repository]
 pub(crate) async fn all_at_one_moment(
-    store: &CacheClient,
-    names: &[EntryKey],
+    client: &CacheClient,
+    keys: &[EntryKey],
 ) -> Result<Option<Vec<Stored>>, Unavailable> {
-    if !names.iter().all(|name| admits(store, name)) {
+    if !keys.iter().all(|key| admits(client, key)) {
         return Err(Unavailable::NotResponding);
     }
-    confirm(store).await;
+    confirm(client).await;
     let mut by_shard: Vec<(u16, Vec<&EntryKey>)> = Vec::new();
-    for name in names {
-        let shard = name.shard(store.settings.shards);
+    for key in keys {
+        let shard = key.shard(client.settings.shards);
         match by_shard.iter_mut().find(|(other, _)| *other == shard) {
-            Some((_, names)) => names.push(name),
-            None => by_shard.push((shard, vec![name])),
+            Some((_, keys)) => keys.push(key),
+            None => by_shard.push((shard, vec![key])),
         }
     }
-    let Some(found) = each(store, names, &by_shard).await? else {
+    let Some(found) = each(client, keys, &by_shard).await? else {
         return Ok(None);
     };
     if by_shard.len() > 1 {
         // Several commands. A value that is the same in both reads was there between them.
-        let again = each(store, names, &by_shard).await?;
+        let again = each(client, keys, &by_shard).await?;
         let is_same = again.is_some_and(|again| {
             let mut both = found.iter().zip(&again);
             both.all(|(first, second)| first.bytes == second.bytes)
@@ -312,22 +333,22 @@ pub(crate) async fn all_at_one_moment(
 /// Returns the values in the order of the keys. `None` if one is missing.
 #[repository]
 async fn each(
-    store: &CacheClient,
-    names: &[EntryKey],
+    client: &CacheClient,
+    keys: &[EntryKey],
     by_shard: &[(u16, Vec<&EntryKey>)],
 ) -> Result<Option<Vec<Stored>>, Unavailable> {
     let mut stored: HashMap<&EntryKey, Stored> = HashMap::new();
-    let found = get_each(store, by_shard).await;
-    for ((_, names), found) in by_shard.iter().zip(found) {
+    let found = get_each(client, by_shard).await;
+    for ((_, keys), found) in by_shard.iter().zip(found) {
         let Some(Found { session, values }) = found else {
             return Err(Unavailable::NotResponding);
         };
-        for (&name, bytes) in names.iter().zip(values) {
+        for (&key, bytes) in keys.iter().zip(values) {
             if let Some(bytes) = bytes {
                 let session = Arc::clone(&session);
-                stored.insert(name, Stored { session, bytes });
+                stored.insert(key, Stored { session, bytes });
             }
         }
     }
-    Ok(names.iter().map(|name| stored.remove(name)).collect())
+    Ok(keys.iter().map(|key| stored.remove(key)).collect())
 }

@@ -19,9 +19,13 @@ pub(crate) async fn step(
     keys: &[&str],
     arguments: &[&[u8]],
 ) -> Result<Reply, Unavailable> {
-    let names = &session.names;
-    let keys = [&[names.generation_key.as_str(), names.epoch.as_str()], keys].concat();
-    let arguments = [&[names.generation.as_bytes()], arguments].concat();
+    let key_space = &session.key_space;
+    let keys = [
+        &[key_space.generation_key.as_str(), key_space.epoch.as_str()],
+        keys,
+    ]
+    .concat();
+    let arguments = [&[key_space.generation.as_bytes()], arguments].concat();
     let reply = call(counters, &session.connection, step, &keys, &arguments).await?;
     Reply::read(reply).ok_or(Unavailable::UnexpectedReply)
 }
@@ -36,10 +40,10 @@ pub(crate) async fn step_all<'a>(
 ) -> Vec<Result<Reply, Unavailable>> {
     let commands: Vec<(&RedisConnection, Cmd)> = shards
         .map(|(session, entries)| {
-            let names = &session.names;
-            let mut keys = vec![names.generation_key.as_str(), names.epoch.as_str()];
+            let key_space = &session.key_space;
+            let mut keys = vec![key_space.generation_key.as_str(), key_space.epoch.as_str()];
             keys.extend(entries.iter().map(String::as_str));
-            let arguments = [&[names.generation.as_bytes()], arguments].concat();
+            let arguments = [&[key_space.generation.as_bytes()], arguments].concat();
             (&*session.connection, step.by_name(&keys, &arguments))
         })
         .collect();

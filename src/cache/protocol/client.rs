@@ -187,17 +187,17 @@ impl CacheClient {
     }
 
     /// Rejects values of the entry that were read from the database before this moment.
-    pub(crate) fn reject_before(&self, name: &EntryKey, moment: u64) {
+    pub(crate) fn reject_before(&self, key: &EntryKey, moment: u64) {
         if let Some(floors) = &self.floors {
-            let known = floors.get(name).unwrap_or(0);
-            floors.insert(name.clone(), moment.max(known));
+            let known = floors.get(key).unwrap_or(0);
+            floors.insert(key.clone(), moment.max(known));
         }
     }
 
     /// Removes an entry from the near cache.
-    pub(crate) fn forget_near(&self, name: &EntryKey) {
+    pub(crate) fn forget_near(&self, key: &EntryKey) {
         if let Some(near) = &self.near {
-            near.remove(name);
+            near.remove(key);
         }
     }
 
@@ -225,8 +225,8 @@ impl CacheClient {
     }
 
     /// Returns the start of a read of the entry, if its value may be kept near.
-    pub(crate) fn near_start(&self, name: &EntryKey) -> Option<NearStart> {
-        self.near.as_ref().map(|near| near.start(name))
+    pub(crate) fn near_start(&self, key: &EntryKey) -> Option<NearStart> {
+        self.near.as_ref().map(|near| near.start(key))
     }
 
     /// Records that a server of the database is on this timeline. If it is a new one, a standby was
@@ -242,8 +242,8 @@ impl CacheClient {
 
     /// Returns the lifetime of a value. It is shortened by up to a tenth at random, so that entries
     /// do not expire together.
-    pub(crate) fn lifetime<T: Entry>(&self, name: &EntryKey, value: &T) -> Duration {
-        let lifetime = self.settings.lifetime_of(name.kind).unwrap_or_default();
+    pub(crate) fn lifetime<T: Entry>(&self, key: &EntryKey, value: &T) -> Duration {
+        let lifetime = self.settings.lifetime_of(key.kind).unwrap_or_default();
         let longest = if value.is_absence() {
             lifetime.min(self.settings.negative_ttl)
         } else {
@@ -256,8 +256,8 @@ impl CacheClient {
     /// value that is not to be stored.
     pub(crate) fn encoded<T: Entry>(
         &self,
-        names: &KeySpace,
-        name: &EntryKey,
+        key_space: &KeySpace,
+        key: &EntryKey,
         value: &T,
         read: u64,
         cost: Duration,
@@ -265,12 +265,12 @@ impl CacheClient {
     ) -> (String, Vec<u8>) {
         let lives = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
         let end = self.milliseconds().saturating_add(lives.max(1));
-        let mut encoded = entry::encode(name, value, cost, end).unwrap_or_default();
+        let mut encoded = entry::encode(key, value, cost, end).unwrap_or_default();
         if let Some(seal) = &self.seal
             && !encoded.is_empty()
         {
             let times = Times { read, end };
-            let sealed = seal.seal(&names.value(name), times, &encoded);
+            let sealed = seal.seal(&key_space.value(key), times, &encoded);
             encoded = sealed.unwrap_or_default();
         }
         let is_too_large = encoded.len() > self.settings.max_value_bytes;
@@ -285,18 +285,18 @@ impl CacheClient {
 
     pub(crate) fn decoded<T: Entry>(
         &self,
-        names: &KeySpace,
-        name: &EntryKey,
+        key_space: &KeySpace,
+        key: &EntryKey,
         bytes: &[u8],
     ) -> Option<Decoded<T>> {
         let now = self.milliseconds();
-        let decoded = self.decrypted(names, name, bytes, now);
-        match decoded.and_then(|bytes| entry::decode(name, &bytes, now)) {
+        let decoded = self.decrypted(key_space, key, bytes, now);
+        match decoded.and_then(|bytes| entry::decode(key, &bytes, now)) {
             Ok(decoded) => Some(decoded),
             Err(entry::Unusable::Expired) => None,
             Err(entry::Unusable::Foreign(reason)) => {
                 count(&self.counters.undecodable);
-                self.log_once.undecodable(name.kind.word(), &reason);
+                self.log_once.undecodable(key.kind.word(), &reason);
                 None
             }
         }
@@ -306,20 +306,20 @@ impl CacheClient {
     /// old.
     fn decrypted<'b>(
         &self,
-        names: &KeySpace,
-        name: &EntryKey,
+        key_space: &KeySpace,
+        key: &EntryKey,
         bytes: &'b [u8],
         now: u64,
     ) -> Result<Cow<'b, [u8]>, entry::Unusable> {
         let (Some(seal), Some(floors)) = (&self.seal, &self.floors) else {
             return Ok(Cow::Borrowed(bytes));
         };
-        let opened = seal.open(&names.value(name), bytes);
+        let opened = seal.open(&key_space.value(key), bytes);
         let (times, value) = opened.ok_or("it was not sealed for this entry with this key")?;
         if times.end <= now {
             return Err(entry::Unusable::Expired);
         }
-        let floor = floors.get(name);
+        let floor = floors.get(key);
         if floor.is_some_and(|floor| times.read < floor) {
             return Err("it is older than what this process has read of the entry".into());
         }
@@ -327,7 +327,7 @@ impl CacheClient {
         // after it.
         let read = times.read.min(now);
         if floor.is_none_or(|floor| floor < read) {
-            floors.insert(name.clone(), read);
+            floors.insert(key.clone(), read);
         }
         Ok(Cow::Owned(value))
     }
@@ -398,22 +398,22 @@ impl CacheClient {
 const FLOORS: u64 = 100_000;
 
 /// Checks whether the cache may be read for the entry.
-pub(crate) fn admits(store: &CacheClient, name: &EntryKey) -> bool {
-    store.settings.lifetime_of(name.kind).is_some()
-        && store
-            .breaker(name.shard(store.settings.shards))
-            .admits(store.settings.retry_after)
+pub(crate) fn admits(client: &CacheClient, key: &EntryKey) -> bool {
+    client.settings.lifetime_of(key.kind).is_some()
+        && client
+            .breaker(key.shard(client.settings.shards))
+            .admits(client.settings.retry_after)
 }
 
 /// Keeps a value near whose read began at `start`.
 pub(crate) fn keep_near<T: Entry>(
-    store: &CacheClient,
-    name: &EntryKey,
+    client: &CacheClient,
+    key: &EntryKey,
     value: &T,
     start: Option<NearStart>,
 ) {
-    if let (Some(near), Some(start), true) = (&store.near, start, T::MAY_BE_NEAR) {
-        near.keep(name, Arc::new(value.clone()), start);
+    if let (Some(near), Some(start), true) = (&client.near, start, T::MAY_BE_NEAR) {
+        near.keep(key, Arc::new(value.clone()), start);
     }
 }
 

@@ -17,66 +17,66 @@ use super::unavailable::Unavailable;
     clippy::unit_arg,
     reason = "only the async engine has something to box"
 )]
-pub(crate) async fn confirm(store: &CacheClient) {
-    forget_after_losses(store);
-    if store.lineage.is_due() {
-        boxed(confirm_now(store)).await;
+pub(crate) async fn confirm(client: &CacheClient) {
+    forget_after_losses(client);
+    if client.lineage.is_due() {
+        boxed(confirm_now(client)).await;
     }
 }
 
 /// Forgets the identity of the database after a connection was lost. No cached value is used before
 /// the identity is read again: a standby may have taken over that lacks the cached writes.
-pub(crate) fn forget_after_losses(store: &CacheClient) {
-    if store.lineage.has_lost() {
-        store.forget_database();
+pub(crate) fn forget_after_losses(client: &CacheClient) {
+    if client.lineage.has_lost() {
+        client.forget_database();
     }
 }
 
 #[repository]
-async fn confirm_now(store: &CacheClient) {
-    if !store.lineage.claim() {
+async fn confirm_now(client: &CacheClient) {
+    if !client.lineage.claim() {
         return;
     }
-    let Some(me) = store.me.upgrade() else {
+    let Some(me) = client.me.upgrade() else {
         return;
     };
-    if store.database().is_none() {
+    if client.database().is_none() {
         // The next use of a shard reads it.
         return;
     }
-    let before = store.lineage.ends.seen();
+    let before = client.lineage.ends.seen();
     in_background(me, check_identity);
-    let patience = store.settings.connect_timeout;
-    store.lineage.ends.wait(before, patience).await;
+    let patience = client.settings.connect_timeout;
+    client.lineage.ends.wait(before, patience).await;
 }
 
 /// Checks that the database is still the same, and removes abandoned fences.
 #[repository]
-pub(crate) async fn check_identity(store: Arc<CacheClient>) {
-    let known = store.database();
-    match (known, read_identity(&store, &store.db.executor()).await) {
+pub(crate) async fn check_identity(client: Arc<CacheClient>) {
+    let known = client.database();
+    match (known, read_identity(&client, &client.db.executor()).await) {
         (Some(known), Ok(found)) => {
             if known.name != found.name || known.timeline != found.timeline {
-                store.forget_database();
+                client.forget_database();
             }
-            store.lineage.record_timeline(&found.timeline);
+            client.lineage.record_timeline(&found.timeline);
         }
         // Until the next check, what is cached is as good as before.
-        _ => store.lineage.has_failed(),
+        _ => client.lineage.has_failed(),
     }
-    store.lineage.ends.end();
-    check_servers(&store).await;
-    sweep(&store).await;
+    client.lineage.ends.end();
+    check_servers(&client).await;
+    sweep(&client).await;
 }
 
 /// Ends the sessions on servers that are no longer the primary that they were. A server that was a
 /// replica for a while keeps its clients' connections, unless Sentinel or the cluster has demoted
 /// it.
 #[repository]
-async fn check_servers(store: &CacheClient) {
+async fn check_servers(client: &CacheClient) {
     let mut checked: Vec<(Arc<RedisConnection>, Option<String>)> = Vec::new();
-    for shard in 0..store.settings.shards {
-        let Some(session) = store.shard(shard).current() else {
+    for shard in 0..client.settings.shards {
+        let Some(session) = client.shard(shard).current() else {
             continue;
         };
         let known = checked
@@ -87,7 +87,7 @@ async fn check_servers(store: &CacheClient) {
             None => {
                 let run = session.connection.server_info().await;
                 let run = run.inspect_err(|error| {
-                    store.failed(shard, Some(&session), &Unavailable::from(error.clone()));
+                    client.failed(shard, Some(&session), &Unavailable::from(error.clone()));
                 });
                 let run = run.ok();
                 checked.push((Arc::clone(&session.connection), run.clone()));
@@ -95,8 +95,8 @@ async fn check_servers(store: &CacheClient) {
             }
         };
         if run.as_ref() != Some(&session.run_id) {
-            store.discard_connection(&session.connection);
-            store.close_session(shard, &session);
+            client.discard_connection(&session.connection);
+            client.close_session(shard, &session);
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::cache::Failpoint;
 /// Lets a test delay the process between two steps.
 #[cfg(feature = "cache-faults")]
 #[repository]
-pub(crate) async fn failpoint(store: &CacheClient, failpoint: Failpoint) {
-    if let Some(hook) = store.settings.failpoint_hook {
+pub(crate) async fn failpoint(client: &CacheClient, failpoint: Failpoint) {
+    if let Some(hook) = client.settings.failpoint_hook {
         pause(hook(failpoint)).await;
     }
 }

@@ -56,7 +56,7 @@ use crate::{Error, Result};
 struct Fences {
     token: String,
     entries: Vec<(u16, Arc<ShardSession>, Vec<String>)>,
-    names: Vec<EntryKey>,
+    keys: Vec<EntryKey>,
     everything: bool,
 }
 
@@ -71,44 +71,44 @@ struct Fences {
 /// - The error of a query to the database, which has aborted the transaction.
 #[repository]
 async fn fence(
-    store: &CacheClient,
+    client: &CacheClient,
     write_set: &WriteSet,
     transaction: &str,
     own: &Executor<'_>,
 ) -> Result<Fences> {
-    let names: Vec<EntryKey> = write_set.keys().map(EntryKey::from).collect();
+    let keys: Vec<EntryKey> = write_set.keys().map(EntryKey::from).collect();
     let mut fences = Fences {
         token: Uuid::now_v7().simple().to_string(),
         entries: Vec::new(),
-        names,
+        keys,
         everything: write_set.is_everything(),
     };
-    forget_near(store, &fences);
+    forget_near(client, &fences);
     #[cfg(feature = "cache-faults")]
-    failpoint(store, Failpoint::BeforeFence).await;
+    failpoint(client, Failpoint::BeforeFence).await;
     #[cfg(feature = "cache-faults")]
-    if injects!(store, DeleteAfterCommitOnly) {
+    if injects!(client, DeleteAfterCommitOnly) {
         return Ok(fences);
     }
     let outcome = if fences.everything {
-        fence_everything(store, own).await
+        fence_everything(client, own).await
     } else {
-        fence_keys(store, &mut fences, transaction, own).await
+        fence_keys(client, &mut fences, transaction, own).await
     };
     if let Err(error) = outcome {
-        end(store, fences).await;
+        end(client, fences).await;
         return Err(error);
     }
-    count(&store.counters.fences);
+    count(&client.counters.fences);
     #[cfg(feature = "cache-faults")]
-    failpoint(store, Failpoint::BeforeCommit).await;
+    failpoint(client, Failpoint::BeforeCommit).await;
     Ok(fences)
 }
 
 /// Fences the entries of a transaction.
 #[repository]
 async fn fence_keys(
-    store: &CacheClient,
+    client: &CacheClient,
     fences: &mut Fences,
     transaction: &str,
     own: &Executor<'_>,
@@ -117,49 +117,49 @@ async fn fence_keys(
     let Fences {
         token,
         entries,
-        names,
+        keys,
         ..
     } = fences;
-    for name in names.iter() {
-        let shard = name.shard(store.settings.shards);
-        by_shard.entry(shard).or_default().push(name);
+    for key in keys.iter() {
+        let shard = key.shard(client.settings.shards);
+        by_shard.entry(shard).or_default().push(key);
     }
-    let mut begun = begin_concurrently(store, &by_shard, token, transaction).await;
-    let mut patience = Patience::new(store);
-    for (shard, names) in by_shard {
+    let mut begun = begin_concurrently(client, &by_shard, token, transaction).await;
+    let mut patience = Patience::new(client);
+    for (shard, keys) in by_shard {
         let outcome = if patience.is_over() {
             Err(Unavailable::NotResponding)
         } else {
             let first = begun.remove(&shard);
-            begin(store, shard, &names, token, transaction, own, first).await
+            begin(client, shard, &keys, token, transaction, own, first).await
         };
         let outcome = outcome.map(|fenced| entries.push(fenced));
         patience.record(&outcome);
-        proceed_unfenced(store, shard, outcome)?;
+        proceed_unfenced(client, shard, outcome)?;
     }
     Ok(())
 }
 
 /// Begins new generations of all shards, for a transaction that may have written anything.
 #[repository]
-async fn fence_everything(store: &CacheClient, own: &Executor<'_>) -> Result<()> {
-    let shards = 0..store.settings.shards;
+async fn fence_everything(client: &CacheClient, own: &Executor<'_>) -> Result<()> {
+    let shards = 0..client.settings.shards;
     // A shard that failed is tried once more below, for the reason.
     let left_out: Vec<u16> = match shards.len() {
         1 => shards.collect(),
-        _ => new_generations(store, own)
+        _ => new_generations(client, own)
             .await
             .unwrap_or_else(|_| shards.collect()),
     };
-    let mut patience = Patience::new(store);
+    let mut patience = Patience::new(client);
     for shard in left_out {
         let outcome = if patience.is_over() {
             Err(Unavailable::NotResponding)
         } else {
-            new_generation(store, shard, own).await
+            new_generation(client, shard, own).await
         };
         patience.record(&outcome);
-        proceed_unfenced(store, shard, outcome)?;
+        proceed_unfenced(client, shard, outcome)?;
     }
     Ok(())
 }
@@ -172,10 +172,10 @@ struct Patience {
 }
 
 impl Patience {
-    fn new(store: &CacheClient) -> Self {
+    fn new(client: &CacheClient) -> Self {
         Self {
             began: Instant::now(),
-            limit: store.settings.connect_timeout + store.settings.response_timeout,
+            limit: client.settings.connect_timeout + client.settings.response_timeout,
             has_failed: false,
         }
     }
@@ -195,18 +195,18 @@ impl Patience {
 /// - [`Error::Cache`] if they do not.
 /// - The error of a query to the database, which has aborted the transaction.
 fn proceed_unfenced(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
     outcome: Result<(), Unavailable>,
 ) -> Result<()> {
-    match (outcome, store.settings.unfenced) {
+    match (outcome, client.settings.unfenced) {
         (Ok(()), _) => Ok(()),
         (Err(Unavailable::Database(error)), _) => Err(error),
         (Err(error), Unfenced::FailBeforeCommit) => Err(Error::Cache(error.to_string())),
         (Err(error), Unfenced::Proceed) => {
-            count(&store.counters.unfenced);
+            count(&client.counters.unfenced);
             events::unfenced(&error);
-            store.shard(shard).record_unfenced_commit();
+            client.shard(shard).record_unfenced_commit();
             Ok(())
         }
     }
@@ -222,17 +222,17 @@ impl CommitHook for FenceHook {
         write_set: &WriteSet,
         tx: &Tx,
     ) -> Result<Option<Box<dyn CommitGuard>>> {
-        let store = &self.0;
+        let client = &self.0;
         let own = tx.executor();
         let transaction: (Option<String>, Option<String>) = own.one(Sql(OwnTransaction)).await?;
         // A transaction without an id has written nothing.
         let (Some(id), Some(timeline)) = transaction else {
             return Ok(None);
         };
-        store.observe_timeline(&timeline);
-        let fences = fence(store, write_set, &id, &own).await?;
+        client.observe_timeline(&timeline);
+        let fences = fence(client, write_set, &id, &own).await?;
         let guard: Box<dyn CommitGuard> = Box::new(FenceGuard {
-            store: Arc::clone(store),
+            client: Arc::clone(client),
             fences: Some(fences),
         });
         Ok(Some(guard))
@@ -241,7 +241,7 @@ impl CommitHook for FenceHook {
 
 /// The fences of a transaction that is about to end. If they are not ended, a reader removes them.
 struct FenceGuard {
-    store: Arc<CacheClient>,
+    client: Arc<CacheClient>,
     fences: Option<Fences>,
 }
 
@@ -249,7 +249,7 @@ struct FenceGuard {
 impl CommitGuard for FenceGuard {
     async fn after_commit(&mut self) {
         if let Some(fences) = self.fences.take() {
-            end(&self.store, fences).await;
+            end(&self.client, fences).await;
         }
     }
 }
@@ -264,7 +264,7 @@ struct Begun {
 /// Fences the entries of several shards concurrently. Leaves out shards without a session.
 #[repository]
 async fn begin_concurrently(
-    store: &CacheClient,
+    client: &CacheClient,
     by_shard: &HashMap<u16, Vec<&EntryKey>>,
     token: &str,
     transaction: &str,
@@ -273,16 +273,16 @@ async fn begin_concurrently(
         return HashMap::new();
     }
     let mut asked = Vec::new();
-    for (&shard, names) in by_shard {
-        if let Some(session) = store.shard(shard).current() {
-            asked.push((shard, entries(&session, names), session));
+    for (&shard, keys) in by_shard {
+        if let Some(session) = client.shard(shard).current() {
+            asked.push((shard, entries(&session, keys), session));
         }
     }
     let arguments = [token.as_bytes(), transaction.as_bytes()];
     let calls = asked
         .iter()
         .map(|(_, entries, session)| (&**session, &entries[..]));
-    let replies = step_all(&store.counters, &BEGIN, calls, &arguments).await;
+    let replies = step_all(&client.counters, &BEGIN, calls, &arguments).await;
     let asked = asked.into_iter().zip(replies);
     asked
         .map(|((shard, entries, session), reply)| {
@@ -297,16 +297,16 @@ async fn begin_concurrently(
 }
 
 /// Returns the names under which entries are fenced.
-fn entries(session: &ShardSession, names: &[&EntryKey]) -> Vec<String> {
-    let entries = names.iter().map(|name| session.names.entry(name));
+fn entries(session: &ShardSession, keys: &[&EntryKey]) -> Vec<String> {
+    let entries = keys.iter().map(|key| session.key_space.entry(key));
     entries.collect()
 }
 
 #[repository]
 async fn begin(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
-    names: &[&EntryKey],
+    keys: &[&EntryKey],
     token: &str,
     transaction: &str,
     own: &Executor<'_>,
@@ -317,11 +317,11 @@ async fn begin(
         let begun = match first.take() {
             Some(begun) => begun,
             None => {
-                let session = session_by(store, shard, own).await?;
-                let entries = entries(&session, names);
-                let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+                let session = session_by(client, shard, own).await?;
+                let entries = entries(&session, keys);
+                let redis_keys: Vec<&str> = entries.iter().map(String::as_str).collect();
                 let arguments = [token.as_bytes(), transaction.as_bytes()];
-                let reply = step(&store.counters, &session, &BEGIN, &keys, &arguments).await;
+                let reply = step(&client.counters, &session, &BEGIN, &redis_keys, &arguments).await;
                 Begun {
                     session,
                     entries,
@@ -331,14 +331,14 @@ async fn begin(
         };
         match begun.reply {
             Ok(Reply::Lost) => {
-                store.close_session(shard, &begun.session);
+                client.close_session(shard, &begun.session);
             }
             Ok(Reply::Done(_)) => return Ok((shard, begun.session, begun.entries)),
             Ok(_) => return Err(Unavailable::UnexpectedReply),
             // The next attempt sends the script's text.
             Err(error) if error.is_unknown_script() => {}
             Err(error) => {
-                store.failed(shard, Some(&begun.session), &error);
+                client.failed(shard, Some(&begun.session), &error);
                 let is_elsewhere = error.is_loss() || error.is_redirection();
                 if attempt + 1 == ATTEMPTS || !is_elsewhere {
                     return Err(error);
@@ -354,53 +354,53 @@ const ATTEMPTS: u32 = 3;
 /// Removes the fences of a transaction that has ended. A failure does not affect the transaction: a
 /// reader removes the fences later.
 #[repository]
-async fn end(store: &CacheClient, fences: Fences) {
+async fn end(client: &CacheClient, fences: Fences) {
     #[cfg(feature = "cache-faults")]
-    failpoint(store, Failpoint::BeforeEnd).await;
-    forget_near(store, &fences);
+    failpoint(client, Failpoint::BeforeEnd).await;
+    forget_near(client, &fences);
     #[cfg(feature = "cache-faults")]
-    if injects!(store, DeleteAfterCommitOnly) {
-        return delete(store, &fences).await;
+    if injects!(client, DeleteAfterCommitOnly) {
+        return delete(client, &fences).await;
     }
     let arguments = [fences.token.as_bytes(), b"own"];
     let calls = fences.entries.iter();
     let calls = calls.map(|(_, session, entries)| (&**session, &entries[..]));
-    let ended = step_all(&store.counters, &END, calls, &arguments).await;
+    let ended = step_all(&client.counters, &END, calls, &arguments).await;
     for ((shard, session, entries), ended) in fences.entries.iter().zip(ended) {
         let ended = match ended {
             Err(error) if error.is_unknown_script() => {
-                let keys: Vec<&str> = entries.iter().map(String::as_str).collect();
-                step(&store.counters, session, &END, &keys, &arguments).await
+                let redis_keys: Vec<&str> = entries.iter().map(String::as_str).collect();
+                step(&client.counters, session, &END, &redis_keys, &arguments).await
             }
             ended => ended,
         };
         if let Err(error) = ended {
-            store.failed(*shard, Some(session), &error);
+            client.failed(*shard, Some(session), &error);
         }
     }
 }
 
 /// Removes the entries from the near cache, and rejects older values of them.
-fn forget_near(store: &CacheClient, fences: &Fences) {
+fn forget_near(client: &CacheClient, fences: &Fences) {
     if fences.everything {
-        store.forget_all_near();
+        client.forget_all_near();
     }
-    let now = store.moment();
-    for name in &fences.names {
-        store.forget_near(name);
-        store.reject_before(name, now);
+    let now = client.moment();
+    for key in &fences.keys {
+        client.forget_near(key);
+        client.reject_before(key, now);
     }
 }
 
 /// Deletes after the commit, without fences. Deliberately incorrect: the tests have to detect it.
 #[cfg(feature = "cache-faults")]
 #[repository]
-async fn delete(store: &CacheClient, fences: &Fences) {
-    for name in &fences.names {
-        if let Ok(session) = session(store, name.shard(store.settings.shards)).await {
+async fn delete(client: &CacheClient, fences: &Fences) {
+    for key in &fences.keys {
+        if let Ok(session) = session(client, key.shard(client.settings.shards)).await {
             let mut command = redis::cmd("DEL");
-            command.arg(session.names.value(name));
-            let _ = session.connection.send(&command, &store.counters).await;
+            command.arg(session.key_space.value(key));
+            let _ = session.connection.send(&command, &client.counters).await;
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::{Error, Result};
 
 /// A pending fill: the caller reads the value from the database, and then calls [`settle`].
 pub(crate) struct Fill<'s> {
-    store: &'s CacheClient,
-    name: EntryKey,
+    client: &'s CacheClient,
+    key: EntryKey,
     lease: Option<Lease>,
     leader: Option<Leader>,
     began: Instant,
@@ -34,19 +34,19 @@ pub(crate) struct Fill<'s> {
 
 impl<'s> Fill<'s> {
     pub(crate) fn new(
-        store: &'s CacheClient,
-        name: EntryKey,
+        client: &'s CacheClient,
+        key: EntryKey,
         lease: Option<Lease>,
         leader: Option<Leader>,
     ) -> Self {
         Self {
-            near_start: store.near_start(&name),
-            store,
-            name,
+            near_start: client.near_start(&key),
+            client,
+            key,
             lease,
             leader,
             began: Instant::now(),
-            moment: store.moment(),
+            moment: client.moment(),
         }
     }
 }
@@ -72,35 +72,35 @@ pub(crate) async fn settle_for<T: Entry>(
             return Err(error);
         }
     };
-    let store = fill.store;
-    store.reject_before(&fill.name, fill.moment);
+    let client = fill.client;
+    client.reject_before(&fill.key, fill.moment);
     let Some(mut lease) = fill.lease.take() else {
         return Ok(value);
     };
-    let lifetime = store.lifetime(&fill.name, &value).min(longest);
+    let lifetime = client.lifetime(&fill.key, &value).min(longest);
     #[cfg(feature = "cache-faults")]
-    failpoint(store, Failpoint::AfterRead).await;
+    failpoint(client, Failpoint::AfterRead).await;
     // Later readers must not join this flight.
     if let Some(leader) = &mut fill.leader
-        && !injects!(store, LateWaiter)
+        && !injects!(client, LateWaiter)
     {
         leader.close();
     }
     #[cfg(feature = "cache-faults")]
-    failpoint(store, Failpoint::BeforeFill).await;
+    failpoint(client, Failpoint::BeforeFill).await;
     let stored = store_value(&fill, &lease, &value, lifetime).await;
     if stored.is_ok() {
         lease.unused = None;
     }
     let stored = stored.unwrap_or(false);
     #[cfg(feature = "cache-faults")]
-    failpoint(store, Failpoint::AfterFill).await;
-    let is_shared = stored || injects!(store, RefusedFillIsShared);
+    failpoint(client, Failpoint::AfterFill).await;
+    let is_shared = stored || injects!(client, RefusedFillIsShared);
     if let Some(leader) = fill.leader.take().filter(|_| is_shared) {
         leader.share(Arc::new(value.clone()));
     }
     if stored {
-        keep_near(store, &fill.name, &value, fill.near_start);
+        keep_near(client, &fill.key, &value, fill.near_start);
     }
     Ok(value)
 }
@@ -113,50 +113,57 @@ async fn store_value<T: Entry>(
     value: &T,
     lifetime: Duration,
 ) -> Result<bool, Unavailable> {
-    let store = fill.store;
-    let names = &lease.session.names;
+    let client = fill.client;
+    let key_space = &lease.session.key_space;
     let cost = fill.began.elapsed();
     let (milliseconds, encoded) =
-        store.encoded(names, &fill.name, value, fill.moment, cost, lifetime);
-    let keys = [
-        names.entry(&fill.name),
-        names.value(&fill.name),
-        names.lease(&fill.name),
+        client.encoded(key_space, &fill.key, value, fill.moment, cost, lifetime);
+    let redis_keys = [
+        key_space.entry(&fill.key),
+        key_space.value(&fill.key),
+        key_space.lease(&fill.key),
     ];
-    if lease.nonce.is_empty() || injects!(store, UnguardedFill) {
+    if lease.nonce.is_empty() || injects!(client, UnguardedFill) {
         if milliseconds == "0" {
             return Ok(true);
         }
         let mut command = redis::cmd("SET");
         command
-            .arg(&keys[1])
+            .arg(&redis_keys[1])
             .arg(&encoded)
             .arg("PX")
             .arg(&milliseconds);
         lease
             .session
             .connection
-            .send(&command, &store.counters)
+            .send(&command, &client.counters)
             .await?;
-        count(&store.counters.fills);
+        count(&client.counters.fills);
         return Ok(true);
     }
-    let keys = keys.each_ref().map(String::as_str);
+    let redis_keys = redis_keys.each_ref().map(String::as_str);
     let arguments = [lease.nonce.as_bytes(), milliseconds.as_bytes(), &encoded];
-    let reply = step(&store.counters, &lease.session, &FILL, &keys, &arguments).await;
+    let reply = step(
+        &client.counters,
+        &lease.session,
+        &FILL,
+        &redis_keys,
+        &arguments,
+    )
+    .await;
     let reply = reply.inspect_err(|error| {
-        let shard = fill.name.shard(store.settings.shards);
-        store.failed(shard, Some(&lease.session), error);
+        let shard = fill.key.shard(client.settings.shards);
+        client.failed(shard, Some(&lease.session), error);
     })?;
     match reply {
         Reply::Done(word) if word == "filled" => {
-            count(&store.counters.fills);
-            events::entry(fill.name.kind.word(), "filled");
+            count(&client.counters.fills);
+            events::entry(fill.key.kind.word(), "filled");
             Ok(true)
         }
         _ => {
-            count(&store.counters.fills_refused);
-            events::entry(fill.name.kind.word(), "refused");
+            count(&client.counters.fills_refused);
+            events::entry(fill.key.kind.word(), "refused");
             Ok(false)
         }
     }
@@ -164,5 +171,5 @@ async fn store_value<T: Entry>(
 
 /// Ends a fill whose database read has failed. The drop of its lease releases it.
 pub(crate) fn give_up(fill: Fill<'_>, error: &Error) {
-    fill.store.on_database_error(error);
+    fill.client.on_database_error(error);
 }

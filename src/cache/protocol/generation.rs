@@ -28,37 +28,37 @@ use crate::sql::cache::{EndedBefore, NextTransaction};
 /// Returns the session of the shard. Opens one if there is none.
 #[repository]
 pub(crate) async fn session(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
 ) -> Result<Arc<ShardSession>, Unavailable> {
-    if let Some(session) = store.shard(shard).current() {
+    if let Some(session) = client.shard(shard).current() {
         return Ok(session);
     }
-    boxed(own_session(store, shard)).await
+    boxed(own_session(client, shard)).await
 }
 
 #[repository]
-async fn own_session(store: &CacheClient, shard: u16) -> Result<Arc<ShardSession>, Unavailable> {
-    session_by(store, shard, &store.db.executor()).await
+async fn own_session(client: &CacheClient, shard: u16) -> Result<Arc<ShardSession>, Unavailable> {
+    session_by(client, shard, &client.db.executor()).await
 }
 
 /// Does the same as [`session`] for a caller that has a connection to the database, and must not
 /// wait for another one.
 #[repository]
 pub(crate) async fn session_by(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
     own: &Executor<'_>,
 ) -> Result<Arc<ShardSession>, Unavailable> {
-    let state = store.shard(shard);
+    let state = client.shard(shard);
     if let Some(session) = state.current() {
         return Ok(session);
     }
-    let database = database(store, own).await?;
+    let database = database(client, own).await?;
     let failures = AtomicU64::load(&state.failures, Ordering::Relaxed);
     // The limit for opening a connection and for two commands.
-    let patience = store.settings.response_timeout.saturating_mul(2);
-    let patience = patience.saturating_add(store.settings.connect_timeout);
+    let patience = client.settings.response_timeout.saturating_mul(2);
+    let patience = patience.saturating_add(client.settings.connect_timeout);
     let _inside = state.gate.enter(patience).await;
     if let Some(session) = state.current() {
         return Ok(session);
@@ -67,45 +67,50 @@ pub(crate) async fn session_by(
         // The caller that held the gate has tried, and failed.
         return Err(Unavailable::NotResponding);
     }
-    match open_session(store, shard, &database, NewGeneration::IfNone).await {
+    match open_session(client, shard, &database, NewGeneration::IfNone).await {
         Ok(session) => {
-            keep_session(store, shard, &session, &database);
+            keep_session(client, shard, &session, &database);
             Ok(session)
         }
         Err(error) => {
             state.failures.fetch_add(1, Ordering::Relaxed);
-            store.failed(shard, None, &error);
+            client.failed(shard, None, &error);
             Err(error)
         }
     }
 }
 
 /// Stores the session of the shard, unless the database has become another one meanwhile.
-fn keep_session(store: &CacheClient, shard: u16, session: &Arc<ShardSession>, database: &Database) {
-    store.use_session(shard, session);
+fn keep_session(
+    client: &CacheClient,
+    shard: u16,
+    session: &Arc<ShardSession>,
+    database: &Database,
+) {
+    client.use_session(shard, session);
     // Compared after the session is stored, because the database is forgotten before the shards.
-    let is_same = store
+    let is_same = client
         .database()
         .is_some_and(|known| known.name == database.name && known.timeline == database.timeline);
     if !is_same {
-        store.close_session(shard, session);
+        client.close_session(shard, session);
     }
 }
 
 /// Begins a new generation of the shard: everything that it holds is old.
 #[repository]
 pub(crate) async fn new_generation(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
     own: &Executor<'_>,
 ) -> Result<(), Unavailable> {
-    let database = database(store, own).await?;
-    let opened = match store.shard(shard).current() {
+    let database = database(client, own).await?;
+    let opened = match client.shard(shard).current() {
         Some(known) => {
             let (connection, run_id) = (Arc::clone(&known.connection), known.run_id.clone());
             let rule = NewGeneration::Always;
-            let opened = open_session_on(store, shard, &database, rule, connection, run_id).await;
-            opened.inspect_err(|error| store.failed(shard, Some(&known), error))
+            let opened = open_session_on(client, shard, &database, rule, connection, run_id).await;
+            opened.inspect_err(|error| client.failed(shard, Some(&known), error))
         }
         None => Err(Unavailable::NotResponding),
     };
@@ -113,48 +118,48 @@ pub(crate) async fn new_generation(
         Ok(opened) => opened,
         // The server may be reachable by a new connection, or the slot may have moved.
         Err(error) if error.is_loss() || !error.ends_connection() || error.is_redirection() => {
-            let opened = open_session(store, shard, &database, NewGeneration::Always).await;
-            opened.inspect_err(|error| store.failed(shard, None, error))?
+            let opened = open_session(client, shard, &database, NewGeneration::Always).await;
+            opened.inspect_err(|error| client.failed(shard, None, error))?
         }
         Err(error) => return Err(error),
     };
-    keep_session(store, shard, &opened, &database);
+    keep_session(client, shard, &opened, &database);
     Ok(())
 }
 
 #[repository]
 async fn open_session(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
     database: &Database,
     rule: NewGeneration,
 ) -> Result<Arc<ShardSession>, Unavailable> {
-    let mut server = connection_to_shard(store, shard, database).await?;
+    let mut server = connection_to_shard(client, shard, database).await?;
     let run_id = match server.server_info().await {
         Ok(run_id) => run_id,
         // A connection that has ended unnoticed is no reason to fail.
         Err(error) => {
-            store.discard_connection(&server);
+            client.discard_connection(&server);
             if !error.is_connection_dropped() {
                 return Err(error.into());
             }
-            server = connection_to_shard(store, shard, database).await?;
+            server = connection_to_shard(client, shard, database).await?;
             server.server_info().await?
         }
     };
-    let session = open_session_on(store, shard, database, rule, Arc::clone(&server), run_id).await;
+    let session = open_session_on(client, shard, database, rule, Arc::clone(&server), run_id).await;
     let Some((host, port)) = session.as_ref().err().and_then(Unavailable::moved_to) else {
         return session;
     };
     // The server that reported the slot's place does not have the new place yet.
-    let server = connection_to(store, named(store, &server, host, port)).await?;
+    let server = connection_to(client, named(client, &server, host, port)).await?;
     let run_id = server.server_info().await?;
-    open_session_on(store, shard, database, rule, server, run_id).await
+    open_session_on(client, shard, database, rule, server, run_id).await
 }
 
 #[repository]
 async fn open_session_on(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
     database: &Database,
     mut rule: NewGeneration,
@@ -163,7 +168,7 @@ async fn open_session_on(
 ) -> Result<Arc<ShardSession>, Unavailable> {
     loop {
         let request = SessionRequest::new(
-            store,
+            client,
             shard,
             database,
             rule,
@@ -172,22 +177,22 @@ async fn open_session_on(
         );
         let key = request.key.as_str();
         let reply = call(
-            &store.counters,
+            &client.counters,
             &connection,
             &ATTACH,
             &[key],
-            &request.arguments(store),
+            &request.arguments(client),
         )
         .await;
         let reply = reply.inspect_err(|error| {
             if error.is_connection_dropped() {
-                store.discard_connection(&connection);
+                client.discard_connection(&connection);
             }
         })?;
-        let session = request.session(store, reply);
+        let session = request.session(client, reply);
         match session {
             // The generation was replaced by another one, and was put back.
-            Ok(session) if !store.shard(shard).may_use(&session.names.generation) => {
+            Ok(session) if !client.shard(shard).may_use(&session.key_space.generation) => {
                 if rule != NewGeneration::IfNone {
                     return Err(Unavailable::UnstableGeneration);
                 }
@@ -195,7 +200,7 @@ async fn open_session_on(
             }
             Err(Unavailable::EarlierTimeline { .. })
                 if rule != NewGeneration::OnEarlierTimeline
-                    && is_restored(store, database).await =>
+                    && is_restored(client, database).await =>
             {
                 rule = NewGeneration::OnEarlierTimeline;
             }
@@ -217,24 +222,24 @@ enum NewGeneration {
 
 /// Begins new generations of all shards: everything that they hold is old.
 #[repository]
-pub(crate) async fn forget_everything(store: &CacheClient) -> crate::Result<()> {
-    let own = store.db.executor();
-    store.forget_all_near();
+pub(crate) async fn forget_everything(client: &CacheClient) -> crate::Result<()> {
+    let own = client.db.executor();
+    client.forget_all_near();
     // The caller requested it, so an earlier timeline is accepted.
-    store.forget_database();
-    let outcome = database(store, &own).await;
+    client.forget_database();
+    let outcome = database(client, &own).await;
     if let Ok(database) = &outcome {
-        store.lineage.allow(&database.timeline);
+        client.lineage.allow(&database.timeline);
     }
     let refused = |error| match error {
         Unavailable::Database(error) => error,
         error => crate::Error::Cache(error.to_string()),
     };
     outcome.map_err(refused)?;
-    for shard in 0..store.settings.shards {
-        new_generation(store, shard, &own).await.map_err(refused)?;
+    for shard in 0..client.settings.shards {
+        new_generation(client, shard, &own).await.map_err(refused)?;
     }
-    store.forget_all_near();
+    client.forget_all_near();
     Ok(())
 }
 
@@ -242,18 +247,18 @@ pub(crate) async fn forget_everything(store: &CacheClient) -> crate::Result<()> 
 /// have no session, or their server did not do it.
 #[repository]
 pub(crate) async fn new_generations(
-    store: &CacheClient,
+    client: &CacheClient,
     own: &Executor<'_>,
 ) -> Result<Vec<u16>, Unavailable> {
-    let database = database(store, own).await?;
+    let database = database(client, own).await?;
     let (mut requests, mut left_out) = (Vec::new(), Vec::new());
-    for shard in 0..store.settings.shards {
-        match store.shard(shard).current() {
+    for shard in 0..client.settings.shards {
+        match client.shard(shard).current() {
             Some(known) => {
                 let (connection, run_id) = (Arc::clone(&known.connection), known.run_id.clone());
                 let rule = NewGeneration::Always;
                 requests.push(SessionRequest::new(
-                    store, shard, &database, rule, connection, run_id,
+                    client, shard, &database, rule, connection, run_id,
                 ));
             }
             None => left_out.push(shard),
@@ -262,18 +267,18 @@ pub(crate) async fn new_generations(
     let commands: Vec<(&RedisConnection, Cmd)> = requests
         .iter()
         .map(|request| {
-            let command = ATTACH.by_name(&[&request.key], &request.arguments(store));
+            let command = ATTACH.by_name(&[&request.key], &request.arguments(client));
             (&*request.connection, command)
         })
         .collect();
-    let replies = send_all(&commands, &store.counters).await;
+    let replies = send_all(&commands, &client.counters).await;
     for (request, reply) in requests.into_iter().zip(replies) {
         let shard = request.shard;
         match reply.map_err(Unavailable::from) {
             Ok(reply) => {
-                let session = request.session(store, reply)?;
-                store.shard(shard).may_use(&session.names.generation);
-                keep_session(store, shard, &session, &database);
+                let session = request.session(client, reply)?;
+                client.shard(shard).may_use(&session.key_space.generation);
+                keep_session(client, shard, &session, &database);
             }
             Err(_) => left_out.push(shard),
         }
@@ -298,18 +303,18 @@ struct SessionRequest {
 
 impl SessionRequest {
     fn new(
-        store: &CacheClient,
+        client: &CacheClient,
         shard: u16,
         database: &Database,
         rule: NewGeneration,
         connection: Arc<RedisConnection>,
         run_id: String,
     ) -> Self {
-        let (key, epochs) = KeySpace::of_shard(&store.settings.prefix, shard, &database.name);
+        let (key, epochs) = KeySpace::of_shard(&client.settings.prefix, shard, &database.name);
         let unfenced_commits =
-            AtomicU64::load(&store.shard(shard).unfenced_commits, Ordering::Relaxed);
+            AtomicU64::load(&client.shard(shard).unfenced_commits, Ordering::Relaxed);
         let rule = match rule {
-            NewGeneration::IfNone if store.shard(shard).has_uncovered_commits() => {
+            NewGeneration::IfNone if client.shard(shard).has_uncovered_commits() => {
                 NewGeneration::Always
             }
             rule => rule,
@@ -324,13 +329,13 @@ impl SessionRequest {
             key,
             epochs,
             proposal: Uuid::now_v7().simple().to_string(),
-            schema: Arc::clone(&store.schema),
+            schema: Arc::clone(&client.schema),
         }
     }
 
-    fn arguments(&self, store: &CacheClient) -> [&[u8]; 6] {
+    fn arguments(&self, client: &CacheClient) -> [&[u8]; 6] {
         [
-            if injects!(store, RestoredSnapshotAccepted) {
+            if injects!(client, RestoredSnapshotAccepted) {
                 b"any"
             } else {
                 self.run_id.as_bytes()
@@ -347,12 +352,12 @@ impl SessionRequest {
         ]
     }
 
-    fn session(self, store: &CacheClient, reply: Value) -> Result<Arc<ShardSession>, Unavailable> {
+    fn session(self, client: &CacheClient, reply: Value) -> Result<Arc<ShardSession>, Unavailable> {
         let generation = match scripts::attach_reply(reply).ok_or(Unavailable::UnexpectedReply)? {
             AttachReply::To(generation) => generation,
             AttachReply::Outdated(known) => {
-                store.forget_database();
-                store
+                client.forget_database();
+                client
                     .lineage
                     .record_earlier_timeline(&self.database.timeline);
                 let keys = self.key.trim_end_matches("generation");
@@ -367,32 +372,36 @@ impl SessionRequest {
             events::lower_timeline(&self.database.timeline);
         }
         if self.rule != NewGeneration::IfNone {
-            let covered_commits = &store.shard(self.shard).covered_commits;
+            let covered_commits = &client.shard(self.shard).covered_commits;
             covered_commits.fetch_max(self.unfenced_commits, Ordering::Relaxed);
         }
         if generation == self.proposal {
-            count(&store.counters.generations);
+            count(&client.counters.generations);
             events::generation_begun(&generation);
         } else {
             events::session_opened(&generation);
         }
-        let application = &store.settings.prefix;
+        let application = &client.settings.prefix;
         let schema = self.schema;
-        let names = KeySpace::new(
+        let key_space = KeySpace::new(
             application,
             self.shard,
             &self.database.name,
             generation,
             schema,
         );
-        let names = Arc::new(names);
-        let counters = Arc::clone(&store.counters);
-        let reads = MgetBatcher::new(Arc::clone(&self.connection), Arc::clone(&names), counters);
+        let key_space = Arc::new(key_space);
+        let counters = Arc::clone(&client.counters);
+        let reads = MgetBatcher::new(
+            Arc::clone(&self.connection),
+            Arc::clone(&key_space),
+            counters,
+        );
         Ok(Arc::new(ShardSession {
             connection: self.connection,
             reads,
             run_id: self.run_id,
-            names,
+            key_space,
         }))
     }
 }
@@ -401,12 +410,12 @@ impl SessionRequest {
 /// in an earlier one. Returns `true` if it is open.
 #[repository]
 pub(crate) async fn open_generation(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
     session: &ShardSession,
     barrier: Option<String>,
 ) -> Result<bool, Unavailable> {
-    if !store.shard(shard).may_try_to_open() {
+    if !client.shard(shard).may_try_to_open() {
         return Ok(false);
     }
     let barrier = match barrier {
@@ -414,20 +423,20 @@ pub(crate) async fn open_generation(
         None => {
             // Read while the generation exists, so that no later transaction commits under an
             // earlier one.
-            let next: String = store.db.executor().one(Sql(NextTransaction)).await?;
+            let next: String = client.db.executor().one(Sql(NextTransaction)).await?;
             #[cfg(feature = "cache-faults")]
-            failpoint(store, Failpoint::BeforeBarrier).await;
-            match step(&store.counters, session, &BARRIER, &[], &[next.as_bytes()]).await? {
+            failpoint(client, Failpoint::BeforeBarrier).await;
+            match step(&client.counters, session, &BARRIER, &[], &[next.as_bytes()]).await? {
                 Reply::Barrier(barrier) => barrier,
                 Reply::Lost => return Ok(false),
                 _ => return Err(Unavailable::UnexpectedReply),
             }
         }
     };
-    let has_ended: bool = store.db.executor().one(Sql(EndedBefore(&barrier))).await?;
-    if has_ended || injects!(store, NoBarrier) {
-        step(&store.counters, session, &OPEN, &[], &[barrier.as_bytes()]).await?;
-        events::generation_opened(&session.names.generation);
+    let has_ended: bool = client.db.executor().one(Sql(EndedBefore(&barrier))).await?;
+    if has_ended || injects!(client, NoBarrier) {
+        step(&client.counters, session, &OPEN, &[], &[barrier.as_bytes()]).await?;
+        events::generation_opened(&session.key_space.generation);
         return Ok(true);
     }
     Ok(false)

@@ -13,26 +13,26 @@ use crate::sql::cache::{ClusterIdentity, DatabaseIdentity};
 /// Returns the identity of the database. It is read once, and again after connections were lost.
 #[repository]
 pub(crate) async fn database(
-    store: &CacheClient,
+    client: &CacheClient,
     own: &Executor<'_>,
 ) -> Result<Database, Unavailable> {
-    if let Some(database) = store.database() {
+    if let Some(database) = client.database() {
         return Ok(database);
     }
-    let losses = store.lineage.losses();
-    let database = read_identity(store, own).await?;
+    let losses = client.lineage.losses();
+    let database = read_identity(client, own).await?;
     // The query itself may have opened the first connection after a loss. The next reader then
     // reads the identity again.
-    store.lineage.record_losses(losses);
-    store.set_database(Some(database.clone()));
-    store.lineage.record_timeline(&database.timeline);
+    client.lineage.record_losses(losses);
+    client.set_database(Some(database.clone()));
+    client.lineage.record_timeline(&database.timeline);
     Ok(database)
 }
 
 /// Reads the identity of the database, and sets the clock.
 #[repository]
 pub(crate) async fn read_identity(
-    store: &CacheClient,
+    client: &CacheClient,
     own: &Executor<'_>,
 ) -> Result<Database, Unavailable> {
     let began = Instant::now();
@@ -41,11 +41,11 @@ pub(crate) async fn read_identity(
     // The clock was read at some moment of this time. Taken for the first moment, it is never
     // behind: what has ended by the database's clock has ended here, even if the response was late.
     let since = chrono::TimeDelta::from_std(began.elapsed()).unwrap_or_default();
-    store.set_clock(clock.checked_add_signed(since).unwrap_or(clock));
+    client.set_clock(clock.checked_add_signed(since).unwrap_or(clock));
     let cluster: String = if may_read_cluster {
         own.one(Sql(ClusterIdentity)).await?
     } else {
-        store.log_once.unnamed_cluster();
+        client.log_once.unnamed_cluster();
         String::new()
     };
     Ok(Database {
@@ -57,8 +57,8 @@ pub(crate) async fn read_identity(
 /// Checks, on a connection of its own, whether the database has been on this earlier timeline long
 /// enough to have been restored.
 #[repository]
-pub(crate) async fn is_restored(store: &CacheClient, database: &Database) -> bool {
-    let (is_allowed, is_long_enough) = store.lineage.state_of(&database.timeline);
+pub(crate) async fn is_restored(client: &CacheClient, database: &Database) -> bool {
+    let (is_allowed, is_long_enough) = client.lineage.state_of(&database.timeline);
     if is_allowed {
         return true;
     }
@@ -66,15 +66,15 @@ pub(crate) async fn is_restored(store: &CacheClient, database: &Database) -> boo
         return false;
     }
     // Not a connection of the pool, which may lead to the former primary.
-    let config = store.db.config().clone().max_connections(1).min_idle(0);
+    let config = client.db.config().clone().max_connections(1).min_idle(0);
     let Ok(fresh) = Db::lazy(config) else {
         return false;
     };
-    let found = read_identity(store, &fresh.executor()).await;
+    let found = read_identity(client, &fresh.executor()).await;
     let is_same =
         found.is_ok_and(|found| found.name == database.name && found.timeline == database.timeline);
     if is_same {
-        store.lineage.allow(&database.timeline);
+        client.lineage.allow(&database.timeline);
     }
     is_same
 }

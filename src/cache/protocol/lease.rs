@@ -39,11 +39,11 @@ impl Drop for Lease {
 
 /// Releases unused leases without waiting for the response.
 pub(crate) fn release(session: &ShardSession, nonce: &str, leases: &[String]) {
-    let names = &session.names;
-    let mut keys = vec![names.generation_key.as_str(), names.epoch.as_str()];
-    keys.extend(leases.iter().map(String::as_str));
-    let arguments = [names.generation.as_bytes(), nonce.as_bytes()];
-    let command = RELEASE.by_text(&keys, &arguments);
+    let key_space = &session.key_space;
+    let mut redis_keys = vec![key_space.generation_key.as_str(), key_space.epoch.as_str()];
+    redis_keys.extend(leases.iter().map(String::as_str));
+    let arguments = [key_space.generation.as_bytes(), nonce.as_bytes()];
+    let command = RELEASE.by_text(&redis_keys, &arguments);
     session.connection.send_detached(command);
 }
 
@@ -58,24 +58,24 @@ pub(crate) enum LeaseOutcome<T> {
 /// bound.
 #[repository]
 pub(crate) async fn lease<T: Entry>(
-    store: &CacheClient,
-    name: &EntryKey,
+    client: &CacheClient,
+    key: &EntryKey,
     overwrite: bool,
 ) -> Result<LeaseOutcome<T>, Unavailable> {
-    let shard = name.shard(store.settings.shards);
-    let session = session(store, shard).await?;
-    let outcome = lease_in::<T>(store, name, overwrite, &session).await;
-    outcome.inspect_err(|error| store.failed(shard, Some(&session), error))
+    let shard = key.shard(client.settings.shards);
+    let session = session(client, shard).await?;
+    let outcome = lease_in::<T>(client, key, overwrite, &session).await;
+    outcome.inspect_err(|error| client.failed(shard, Some(&session), error))
 }
 
 #[repository]
 async fn lease_in<T: Entry>(
-    store: &CacheClient,
-    name: &EntryKey,
+    client: &CacheClient,
+    key: &EntryKey,
     mut overwrite: bool,
     session: &Arc<ShardSession>,
 ) -> Result<LeaseOutcome<T>, Unavailable> {
-    if name.kind.is_aging() {
+    if key.kind.is_aging() {
         let session = Arc::clone(session);
         let (nonce, unused) = (String::new(), None);
         return Ok(LeaseOutcome::Granted(Lease {
@@ -84,12 +84,16 @@ async fn lease_in<T: Entry>(
             unused,
         }));
     }
-    let shard = name.shard(store.settings.shards);
+    let shard = key.shard(client.settings.shards);
     let nonce = Uuid::now_v7().simple().to_string();
-    let milliseconds = store.settings.lease.as_millis().max(1).to_string();
-    let names = &session.names;
-    let keys = [names.entry(name), names.value(name), names.lease(name)];
-    let keys = keys.each_ref().map(String::as_str);
+    let milliseconds = client.settings.lease.as_millis().max(1).to_string();
+    let key_space = &session.key_space;
+    let redis_keys = [
+        key_space.entry(key),
+        key_space.value(key),
+        key_space.lease(key),
+    ];
+    let redis_keys = redis_keys.each_ref().map(String::as_str);
     let began = Instant::now();
     let mut wait = FIRST_WAIT;
     let mut has_opened = false;
@@ -102,39 +106,39 @@ async fn lease_in<T: Entry>(
         let mut requested = Lease {
             session: Arc::clone(session),
             nonce: nonce.clone(),
-            unused: Some(keys[2].to_owned()),
+            unused: Some(redis_keys[2].to_owned()),
         };
-        let reply = step(&store.counters, session, &LEASE, &keys, &arguments).await;
+        let reply = step(&client.counters, session, &LEASE, &redis_keys, &arguments).await;
         if !matches!(reply, Ok(Reply::Granted)) {
             requested.unused = None;
         }
         match reply? {
             Reply::Granted => return Ok(LeaseOutcome::Granted(requested)),
             Reply::Value(bytes) => {
-                match store.decoded(names, name, &bytes) {
+                match client.decoded(key_space, key, &bytes) {
                     Some(decoded) => return Ok(LeaseOutcome::Found(decoded.value)),
                     None if overwrite => return Ok(LeaseOutcome::Bypass),
                     // A value that cannot be decoded is replaced.
                     None => overwrite = true,
                 }
             }
-            Reply::Held if !overwrite && began.elapsed() + wait < store.settings.lease_wait => {
+            Reply::Held if !overwrite && began.elapsed() + wait < client.settings.lease_wait => {
                 pause(wait).await;
                 wait = wait.saturating_mul(2).min(LONGEST_WAIT);
             }
             Reply::Held => return Ok(LeaseOutcome::Bypass),
             Reply::Closed(barrier) => {
-                if has_opened || !open_generation(store, shard, session, barrier).await? {
+                if has_opened || !open_generation(client, shard, session, barrier).await? {
                     return Ok(LeaseOutcome::Bypass);
                 }
                 has_opened = true;
             }
             Reply::Fenced(fences) => {
-                clear(store, session, keys[0], &fences).await?;
+                clear(client, session, redis_keys[0], &fences).await?;
                 return Ok(LeaseOutcome::Bypass);
             }
             Reply::Lost => {
-                store.close_session(shard, session);
+                client.close_session(shard, session);
                 return Ok(LeaseOutcome::Bypass);
             }
             _ => return Err(Unavailable::UnexpectedReply),

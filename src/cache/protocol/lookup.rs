@@ -29,23 +29,23 @@ pub(crate) enum Lookup<'s, T> {
 
 /// Looks an entry up.
 #[repository]
-pub(crate) async fn look_up<'s, T: Entry>(store: &'s CacheClient, name: EntryKey) -> Lookup<'s, T> {
-    if let Some(value) = near(store, &name) {
-        count(&store.counters.near_hits);
-        events::entry(name.kind.word(), "near hit");
+pub(crate) async fn look_up<'s, T: Entry>(client: &'s CacheClient, key: EntryKey) -> Lookup<'s, T> {
+    if let Some(value) = near(client, &key) {
+        count(&client.counters.near_hits);
+        events::entry(key.kind.word(), "near hit");
         return Lookup::Hit(value);
     }
-    if !admits(store, &name) {
-        return bypass(store, name);
+    if !admits(client, &key) {
+        return bypass(client, key);
     }
-    confirm(store).await;
-    let start = store.near_start(&name);
-    match get(store, &name).await {
-        Ok(Some(decoded)) if !(decoded.is_due && store.settings.early_refresh) => {
-            hit(store, &name, decoded.value, start)
+    confirm(client).await;
+    let start = client.near_start(&key);
+    match get(client, &key).await {
+        Ok(Some(decoded)) if !(decoded.is_due && client.settings.early_refresh) => {
+            hit(client, &key, decoded.value, start)
         }
-        Ok(found) => boxed(join_flight(store, name, found, start)).await,
-        Err(_) => bypass(store, name),
+        Ok(found) => boxed(join_flight(client, key, found, start)).await,
+        Err(_) => bypass(client, key),
     }
 }
 
@@ -57,42 +57,43 @@ pub(crate) enum FirstRead<T> {
     Unavailable,
 }
 
-/// Reads two entries at once, with one command if they are of one shard. [`look_up_after`] completes each look-up.
+/// Reads two entries at once, with one command if they are of one shard. [`look_up_after`]
+/// completes each look-up.
 ///
 /// The near cache is not used, so that neither value is older than an acknowledged write.
 #[repository]
 pub(crate) async fn read_two<A: Entry, B: Entry>(
-    store: &CacheClient,
+    client: &CacheClient,
     one: &EntryKey,
     other: &EntryKey,
 ) -> (FirstRead<A>, FirstRead<B>) {
-    if !(admits(store, one) && admits(store, other)) {
+    if !(admits(client, one) && admits(client, other)) {
         return (FirstRead::Unavailable, FirstRead::Unavailable);
     }
-    confirm(store).await;
-    let starts = (store.near_start(one), store.near_start(other));
-    let [of_one, of_other] = [one, other].map(|name| name.shard(store.settings.shards));
+    confirm(client).await;
+    let starts = (client.near_start(one), client.near_start(other));
+    let [of_one, of_other] = [one, other].map(|key| key.shard(client.settings.shards));
     let wanted = if of_one == of_other {
         vec![(of_one, vec![one, other])]
     } else {
         vec![(of_one, vec![one]), (of_other, vec![other])]
     };
-    let found = get_each(store, &wanted).await;
+    let found = get_each(client, &wanted).await;
     let (first, second) = match &found[..] {
         [both] => (both, (both, 1)),
         [first, second, ..] => (first, (second, 0)),
         [] => return (FirstRead::Unavailable, FirstRead::Unavailable),
     };
     (
-        first_read(store, one, (first, 0), starts.0),
-        first_read(store, other, second, starts.1),
+        first_read(client, one, (first, 0), starts.0),
+        first_read(client, other, second, starts.1),
     )
 }
 
 /// Decodes the value at an index of what was found.
 fn first_read<T: Entry>(
-    store: &CacheClient,
-    name: &EntryKey,
+    client: &CacheClient,
+    key: &EntryKey,
     (found, index): (&Option<Found>, usize),
     start: Option<NearStart>,
 ) -> FirstRead<T> {
@@ -100,123 +101,124 @@ fn first_read<T: Entry>(
         return FirstRead::Unavailable;
     };
     let bytes = found.values.get(index).and_then(Option::as_deref);
-    let decoded = bytes.and_then(|bytes| store.decoded(&found.session.names, name, bytes));
+    let decoded = bytes.and_then(|bytes| client.decoded(&found.session.key_space, key, bytes));
     FirstRead::Read(decoded, start)
 }
 
 /// Completes a look-up that [`read_two`] has begun.
 #[repository]
 pub(crate) async fn look_up_after<'s, T: Entry>(
-    store: &'s CacheClient,
-    name: EntryKey,
+    client: &'s CacheClient,
+    key: EntryKey,
     first: FirstRead<T>,
 ) -> Lookup<'s, T> {
     match first {
         FirstRead::Read(Some(decoded), start)
-            if !(decoded.is_due && store.settings.early_refresh) =>
+            if !(decoded.is_due && client.settings.early_refresh) =>
         {
-            hit(store, &name, decoded.value, start)
+            hit(client, &key, decoded.value, start)
         }
-        FirstRead::Read(found, start) => boxed(join_flight(store, name, found, start)).await,
-        FirstRead::Unavailable => bypass(store, name),
+        FirstRead::Read(found, start) => boxed(join_flight(client, key, found, start)).await,
+        FirstRead::Unavailable => bypass(client, key),
     }
 }
 
-/// Continues a look-up whose entry is absent or due: one reader fills it, and the others use its value.
+/// Continues a look-up whose entry is absent or due: one reader fills it, and the others use its
+/// value.
 #[repository]
 async fn join_flight<'s, T: Entry>(
-    store: &'s CacheClient,
-    name: EntryKey,
+    client: &'s CacheClient,
+    key: EntryKey,
     mut found: Option<Decoded<T>>,
     start: Option<NearStart>,
 ) -> Lookup<'s, T> {
     for is_last in [false, true] {
         let due = match found.take() {
-            Some(decoded) if !(decoded.is_due && store.settings.early_refresh) => {
-                return hit(store, &name, decoded.value, start);
+            Some(decoded) if !(decoded.is_due && client.settings.early_refresh) => {
+                return hit(client, &key, decoded.value, start);
             }
             found => found.map(|decoded| decoded.value),
         };
-        match store.single_flight.join(&name) {
+        match client.single_flight.join(&key) {
             // One reader refills an entry that is due. The others use its present value.
             Flight::Follower(follower) => match due {
-                Some(value) => return hit(store, &name, value, start),
+                Some(value) => return hit(client, &key, value, start),
                 None => {
-                    let settings = &store.settings;
+                    let settings = &client.settings;
                     let patience = settings.lease_wait.max(settings.response_timeout);
                     let shared = follower.wait(patience).await;
                     let shared = shared.and_then(|value| value.downcast_ref::<T>().cloned());
                     if let Some(value) = shared {
-                        count(&store.counters.shared);
-                        events::entry(name.kind.word(), "shared");
+                        count(&client.counters.shared);
+                        events::entry(key.kind.word(), "shared");
                         return Lookup::Hit(value);
                     }
                 }
             },
             Flight::Leader(leader) => {
-                let outcome = lease(store, &name, due.is_some()).await;
+                let outcome = lease(client, &key, due.is_some()).await;
                 match (outcome, due) {
                     (Ok(LeaseOutcome::Found(value)), _) => {
-                        return hit(store, &name, value, start);
+                        return hit(client, &key, value, start);
                     }
                     (Ok(LeaseOutcome::Granted(lease)), due) => {
                         if due.is_some() {
-                            count(&store.counters.early_refreshes);
+                            count(&client.counters.early_refreshes);
                         }
-                        count(&store.counters.misses);
-                        events::entry(name.kind.word(), "miss");
-                        return Lookup::Miss(Fill::new(store, name, Some(lease), Some(leader)));
+                        count(&client.counters.misses);
+                        events::entry(key.kind.word(), "miss");
+                        return Lookup::Miss(Fill::new(client, key, Some(lease), Some(leader)));
                     }
-                    (_, Some(value)) => return hit(store, &name, value, start),
+                    (_, Some(value)) => return hit(client, &key, value, start),
                     // The read cannot be shared, so its followers stop waiting.
                     (Ok(LeaseOutcome::Bypass) | Err(_), None) => break,
                 }
             }
         }
-        if is_last || !admits(store, &name) {
+        if is_last || !admits(client, &key) {
             break;
         }
-        match get(store, &name).await {
+        match get(client, &key).await {
             Ok(again) => found = again,
             Err(_) => break,
         }
     }
-    bypass(store, name)
+    bypass(client, key)
 }
 
-fn bypass<T>(store: &CacheClient, name: EntryKey) -> Lookup<'_, T> {
-    count(&store.counters.bypasses);
-    events::entry(name.kind.word(), "bypass");
-    Lookup::Miss(Fill::new(store, name, None, None))
+fn bypass<T>(client: &CacheClient, key: EntryKey) -> Lookup<'_, T> {
+    count(&client.counters.bypasses);
+    events::entry(key.kind.word(), "bypass");
+    Lookup::Miss(Fill::new(client, key, None, None))
 }
 
-pub(crate) fn near<T: Entry>(store: &CacheClient, name: &EntryKey) -> Option<T> {
-    let near = store.near.as_ref()?;
-    forget_after_losses(store);
-    near.get(name)?.downcast_ref::<T>().cloned()
+pub(crate) fn near<T: Entry>(client: &CacheClient, key: &EntryKey) -> Option<T> {
+    let near = client.near.as_ref()?;
+    forget_after_losses(client);
+    near.get(key)?.downcast_ref::<T>().cloned()
 }
 
 fn hit<'s, T: Entry>(
-    store: &'s CacheClient,
-    name: &EntryKey,
+    client: &'s CacheClient,
+    key: &EntryKey,
     value: T,
     start: Option<NearStart>,
 ) -> Lookup<'s, T> {
-    count(&store.counters.hits);
-    events::entry(name.kind.word(), "hit");
-    keep_near(store, name, &value, start);
+    count(&client.counters.hits);
+    events::entry(key.kind.word(), "hit");
+    keep_near(client, key, &value, start);
     Lookup::Hit(value)
 }
 
 #[repository]
 pub(crate) async fn get<T: Entry>(
-    store: &CacheClient,
-    name: &EntryKey,
+    client: &CacheClient,
+    key: &EntryKey,
 ) -> Result<Option<Decoded<T>>, Unavailable> {
-    let shard = name.shard(store.settings.shards);
-    let found = get_all(store, shard, &[name]).await?;
+    let shard = key.shard(client.settings.shards);
+    let found = get_all(client, shard, &[key]).await?;
     let bytes = found.values.into_iter().next().flatten();
-    Ok(bytes.and_then(|bytes| store.decoded(&found.session.names, name, &bytes)))
+    Ok(bytes.and_then(|bytes| client.decoded(&found.session.key_space, key, &bytes)))
 }
 
 /// The values of entries of one shard, and the generation that they are of.
@@ -225,20 +227,20 @@ pub(crate) struct Found {
     pub(crate) values: Vec<Option<Vec<u8>>>,
 }
 
-/// Does the same as [`get_all`] for several shards, concurrently. The result is `None` for a shard whose server cannot be
-/// used, and for the shards after it that have no session.
+/// Does the same as [`get_all`] for several shards, concurrently. The result is `None` for a shard
+/// whose server cannot be used, and for the shards after it that have no session.
 #[repository]
 pub(crate) async fn get_each(
-    store: &CacheClient,
+    client: &CacheClient,
     wanted: &[(u16, Vec<&EntryKey>)],
 ) -> Vec<Option<Found>> {
     let mut found = match wanted {
         [_] => vec![None],
-        _ => get_concurrently(store, wanted).await,
+        _ => get_concurrently(client, wanted).await,
     };
-    for ((shard, names), found) in wanted.iter().zip(&mut found) {
+    for ((shard, keys), found) in wanted.iter().zip(&mut found) {
         if found.is_none() {
-            match get_all(store, *shard, names).await {
+            match get_all(client, *shard, keys).await {
                 Ok(values) => *found = Some(values),
                 Err(_) => break,
             }
@@ -249,61 +251,62 @@ pub(crate) async fn get_each(
 
 #[repository]
 async fn get_concurrently(
-    store: &CacheClient,
+    client: &CacheClient,
     wanted: &[(u16, Vec<&EntryKey>)],
 ) -> Vec<Option<Found>> {
     let sessions = wanted
         .iter()
-        .map(|(shard, _)| store.shard(*shard).current());
+        .map(|(shard, _)| client.shard(*shard).current());
     let sessions: Vec<Option<Arc<ShardSession>>> = sessions.collect();
     let mut commands = Vec::new();
-    for ((_, names), session) in wanted.iter().zip(&sessions) {
+    for ((_, keys), session) in wanted.iter().zip(&sessions) {
         if let Some(session) = session {
-            let command = mget::command(&session.names, names.iter().copied());
+            let command = mget::command(&session.key_space, keys.iter().copied());
             commands.push((&*session.connection, command));
         }
     }
-    let mut replies = send_all(&commands, &store.counters).await.into_iter();
+    let mut replies = send_all(&commands, &client.counters).await.into_iter();
     let found = sessions.iter().map(|session| {
         let session = Arc::clone(session.as_ref()?);
-        let reply = MgetReply::of(&session.names, replies.next()?.ok()?).ok()?;
-        let counts = reply.is_current || injects!(store, HitIgnoresGeneration);
+        let reply = MgetReply::of(&session.key_space, replies.next()?.ok()?).ok()?;
+        let counts = reply.is_current || injects!(client, HitIgnoresGeneration);
         let values = reply.values;
         counts.then_some(Found { session, values })
     });
     found.collect()
 }
 
-/// Returns the values of entries of one shard, with the generation that they belong to, by one command.
+/// Returns the values of entries of one shard, with the generation that they belong to, by one
+/// command.
 #[repository]
 pub(crate) async fn get_all(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
-    names: &[&EntryKey],
+    keys: &[&EntryKey],
 ) -> Result<Found, Unavailable> {
     for _ in 0..3 {
-        let session = session(store, shard).await?;
-        let reply = session.reads.read(names).await;
+        let session = session(client, shard).await?;
+        let reply = session.reads.read(keys).await;
         let reply = match reply.map_err(Unavailable::from) {
             Ok(reply) => reply,
             Err(error) => {
-                store.failed(shard, Some(&session), &error);
+                client.failed(shard, Some(&session), &error);
                 if error.is_loss() || error.is_redirection() {
                     continue;
                 }
                 return Err(error);
             }
         };
-        if reply.is_current || injects!(store, HitIgnoresGeneration) {
+        if reply.is_current || injects!(client, HitIgnoresGeneration) {
             let values = reply.values;
             return Ok(Found { session, values });
         }
         let outdated = reply.values.iter().flatten().count();
-        store
+        client
             .counters
             .stale_prevented
             .fetch_add(outdated as u64, Ordering::Relaxed);
-        store.close_session(shard, &session);
+        client.close_session(shard, &session);
     }
     Err(Unavailable::UnstableGeneration)
 }

@@ -8,14 +8,14 @@ use super::*;
 /// Checks whether a fault is injected. Without the feature `cache-faults` that is `false`.
 #[cfg(feature = "cache-faults")]
 macro_rules! injects {
-    ($store:expr, $fault:ident) => {
-        $store.settings.injected_fault == Some(crate::cache::InjectedFault::$fault)
+    ($client:expr, $fault:ident) => {
+        $client.settings.injected_fault == Some(crate::cache::InjectedFault::$fault)
     };
 }
 #[cfg(not(feature = "cache-faults"))]
 macro_rules! injects {
-    ($store:expr, $fault:ident) => {
-        super::no_fault($store)
+    ($client:expr, $fault:ident) => {
+        super::no_fault($client)
     };
 }
 

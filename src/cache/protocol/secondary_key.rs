@@ -17,57 +17,57 @@ pub(crate) type SecondaryKey<I> = Option<(I, String)>;
 
 /// Returns the recorded row of a value.
 #[repository]
-pub(crate) async fn lookup<I>(store: &CacheClient, name: &EntryKey) -> SecondaryKey<I>
+pub(crate) async fn lookup<I>(client: &CacheClient, key: &EntryKey) -> SecondaryKey<I>
 where
     I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    if !admits(store, name) {
+    if !admits(client, key) {
         return None;
     }
-    let seen = get::<SecondaryKey<I>>(store, name).await.ok().flatten();
+    let seen = get::<SecondaryKey<I>>(client, key).await.ok().flatten();
     seen.and_then(|decoded| decoded.value)
 }
 
 /// Records the row of a value.
 #[repository]
-pub(crate) async fn remember<I>(store: &CacheClient, name: &EntryKey, id: I, value: &str)
+pub(crate) async fn remember<I>(client: &CacheClient, key: &EntryKey, id: I, value: &str)
 where
     I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    if admits(store, name) {
+    if admits(client, key) {
         // Without the record, the next reader queries the database again.
-        let _ = store_id(store, name, Some((id, value.to_owned()))).await;
+        let _ = store_id(client, key, Some((id, value.to_owned()))).await;
     }
 }
 
 #[repository]
 async fn store_id<I>(
-    store: &CacheClient,
-    name: &EntryKey,
+    client: &CacheClient,
+    key: &EntryKey,
     seen: SecondaryKey<I>,
 ) -> Result<(), Unavailable>
 where
     I: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
-    let shard = name.shard(store.settings.shards);
-    let session = session(store, shard).await?;
-    let (milliseconds, bytes) = store.encoded(
-        &session.names,
-        name,
+    let shard = key.shard(client.settings.shards);
+    let session = session(client, shard).await?;
+    let (milliseconds, bytes) = client.encoded(
+        &session.key_space,
+        key,
         &seen,
-        store.moment(),
+        client.moment(),
         Duration::ZERO,
-        store.lifetime(name, &seen),
+        client.lifetime(key, &seen),
     );
     let mut command = redis::cmd("SET");
     command
-        .arg(session.names.value(name))
+        .arg(session.key_space.value(key))
         .arg(bytes)
         .arg("PX")
         .arg(milliseconds);
-    let stored = session.connection.send(&command, &store.counters).await;
+    let stored = session.connection.send(&command, &client.counters).await;
     stored
         .map_err(Unavailable::from)
-        .inspect_err(|error| store.failed(shard, Some(&session), error))?;
+        .inspect_err(|error| client.failed(shard, Some(&session), error))?;
     Ok(())
 }

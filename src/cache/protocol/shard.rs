@@ -31,7 +31,7 @@ pub(crate) struct ShardSession {
     pub(crate) connection: Arc<RedisConnection>,
     pub(crate) reads: Arc<MgetBatcher>,
     pub(crate) run_id: String,
-    pub(crate) names: Arc<KeySpace>,
+    pub(crate) key_space: Arc<KeySpace>,
 }
 
 impl Shard {

@@ -53,7 +53,7 @@ impl CacheClient {
         at(like, host, port)
     }
 
-    fn client(&self, server: ConnectionInfo) -> RedisResult<Client> {
+    fn redis_client(&self, server: ConnectionInfo) -> RedisResult<Client> {
         #[cfg(feature = "tls")]
         if matches!(server.addr(), ConnectionAddr::TcpTls { .. }) {
             // Without a provider of cryptography rustls panics. One that the application has chosen
@@ -74,11 +74,11 @@ impl CacheClient {
 /// Returns the connection to the server that has the shard.
 #[repository]
 pub(crate) async fn connection_to_shard(
-    store: &CacheClient,
+    client: &CacheClient,
     shard: u16,
     database: &Database,
 ) -> Result<Arc<RedisConnection>, Unavailable> {
-    let server = match &store.settings.servers {
+    let server = match &client.settings.servers {
         Servers::One(server) => server.clone(),
         Servers::Sentinels {
             sentinels,
@@ -87,7 +87,7 @@ pub(crate) async fn connection_to_shard(
         } => {
             let mut command = redis::cmd("SENTINEL");
             command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-            let reply = first_reply(store, sentinels, &command).await?;
+            let reply = first_reply(client, sentinels, &command).await?;
             let address: Option<(String, u16)> =
                 redis::from_redis_value(reply).map_err(RedisError::from)?;
             let (host, port) = address.ok_or(RedisError::from((
@@ -97,30 +97,30 @@ pub(crate) async fn connection_to_shard(
             at(primary, host, port)
         }
         Servers::Cluster(seeds) => {
-            let (key, _) = KeySpace::of_shard(&store.settings.prefix, shard, &database.name);
-            locate(store, seeds, &key).await?
+            let (key, _) = KeySpace::of_shard(&client.settings.prefix, shard, &database.name);
+            locate(client, seeds, &key).await?
         }
     };
-    connection_to(store, server).await
+    connection_to(client, server).await
 }
 
 /// Returns the node of a cluster that holds the slot of the key, as the first node with an entry
 /// reports it.
 #[repository]
 async fn locate(
-    store: &CacheClient,
+    client: &CacheClient,
     seeds: &[ConnectionInfo],
     key: &str,
 ) -> Result<ConnectionInfo, Unavailable> {
     let began = Instant::now();
-    let patience = store.settings.connect_timeout.saturating_mul(TRIES);
+    let patience = client.settings.connect_timeout.saturating_mul(TRIES);
     let mut last = Unavailable::NotResponding;
-    for server in store.candidates(seeds) {
-        match locate_by(store, &server, key).await {
+    for server in client.candidates(seeds) {
+        match locate_by(client, &server, key).await {
             Ok(Located { server: at, others }) => {
-                let at = store.at(at.0, at.1);
-                let others = others.into_iter().map(|(host, port)| store.at(host, port));
-                store.learn(server, others.collect());
+                let at = client.at(at.0, at.1);
+                let others = others.into_iter().map(|(host, port)| client.at(host, port));
+                client.learn(server, others.collect());
                 return Ok(at);
             }
             Err(error) => last = error,
@@ -134,18 +134,19 @@ async fn locate(
 
 #[repository]
 async fn locate_by(
-    store: &CacheClient,
+    client: &CacheClient,
     server: &ConnectionInfo,
     key: &str,
 ) -> Result<Located, Unavailable> {
-    let connection = RedisConnection::open(store.client(server.clone())?, &store.settings).await?;
+    let connection =
+        RedisConnection::open(client.redis_client(server.clone())?, &client.settings).await?;
     let mut command = redis::cmd("CLUSTER");
     let command = command.arg("KEYSLOT").arg(key);
-    let slot = connection.send(command, &store.counters).await?;
+    let slot = connection.send(command, &client.counters).await?;
     let slot: i64 = redis::from_redis_value(slot).map_err(RedisError::from)?;
     let mut command = redis::cmd("CLUSTER");
     let slots = connection
-        .send(command.arg("SLOTS"), &store.counters)
+        .send(command.arg("SLOTS"), &client.counters)
         .await?;
     let located = slots::located(slots, slot, &host_of(server));
     let no_owner = (
@@ -166,30 +167,32 @@ fn host_of(server: &ConnectionInfo) -> String {
 
 /// Returns a node that another node has named. Without a host, it has the host of that other node.
 pub(crate) fn named(
-    store: &CacheClient,
+    client: &CacheClient,
     asked: &RedisConnection,
     host: String,
     port: u16,
 ) -> ConnectionInfo {
     if slots::is_host(&host) {
-        store.at(host, port)
+        client.at(host, port)
     } else {
-        store.at(host_of(asked.server()), port)
+        client.at(host_of(asked.server()), port)
     }
 }
 
 /// Returns the response of the first node that responds.
 #[repository]
 async fn first_reply(
-    store: &CacheClient,
+    client: &CacheClient,
     servers: &[ConnectionInfo],
     command: &Cmd,
 ) -> Result<Value, Unavailable> {
     let mut last = Unavailable::NotResponding;
     for server in servers {
         let reply =
-            match RedisConnection::open(store.client(server.clone())?, &store.settings).await {
-                Ok(connection) => connection.send(command, &store.counters).await,
+            match RedisConnection::open(client.redis_client(server.clone())?, &client.settings)
+                .await
+            {
+                Ok(connection) => connection.send(command, &client.counters).await,
                 Err(error) => Err(error),
             };
         match reply {
@@ -203,16 +206,19 @@ async fn first_reply(
 /// Returns the connection to a server. Several shards may share it.
 #[repository]
 pub(crate) async fn connection_to(
-    store: &CacheClient,
+    client: &CacheClient,
     server: ConnectionInfo,
 ) -> Result<Arc<RedisConnection>, Unavailable> {
     let address = server.addr().to_string();
-    let known = store.connections().get(&address).cloned();
+    let known = client.connections().get(&address).cloned();
     if let Some(connection) = known {
         return Ok(connection);
     }
-    let connection = Arc::new(RedisConnection::open(store.client(server)?, &store.settings).await?);
-    store.connections().insert(address, Arc::clone(&connection));
+    let connection =
+        Arc::new(RedisConnection::open(client.redis_client(server)?, &client.settings).await?);
+    client
+        .connections()
+        .insert(address, Arc::clone(&connection));
     Ok(connection)
 }
 

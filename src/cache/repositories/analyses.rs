@@ -55,7 +55,7 @@ impl AnalysisRepository for CachedAnalyses {
 impl CachedAnalyses {
     async fn newest(&self, project_id: ProjectId, r#type: AnalysisType) -> Result<Latest> {
         let key = EntryKey::from(&Key::LatestAnalysis(project_id, r#type));
-        match look_up(&self.0.store, key).await {
+        match look_up(&self.0.client, key).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => boxed(settle(fill, self.read(project_id, r#type).await)).await,
         }

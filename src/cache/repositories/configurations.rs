@@ -85,7 +85,7 @@ impl ConfigurationRepository for CachedConfigurations {
 impl CachedConfigurations {
     /// Returns the scope's own settings.
     async fn own(&self, scope: ConfigurationScope) -> Result<Vec<Configuration>> {
-        match look_up(&self.0.store, EntryKey::from(&Key::from(scope))).await {
+        match look_up(&self.0.client, EntryKey::from(&Key::from(scope))).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => boxed(settle(fill, self.0.configurations.own(scope).await)).await,
         }
@@ -132,21 +132,21 @@ impl CachedConfigurations {
         organization: Option<OrganizationId>,
         scopes: &[ConfigurationScope],
     ) -> Together {
-        let names = scopes.iter().map(|&scope| Key::from(scope));
-        let mut names: Vec<EntryKey> = names.map(|key| EntryKey::from(&key)).collect();
+        let keys = scopes.iter().map(|&scope| Key::from(scope));
+        let mut keys: Vec<EntryKey> = keys.map(|key| EntryKey::from(&key)).collect();
         if let ConfigurationScope::Project(id) = scope {
-            names.push(EntryKey::from(&Key::Project(id)));
+            keys.push(EntryKey::from(&Key::Project(id)));
         }
-        let store = &self.0.store;
-        let mut found = match all_at_one_moment(store, &names).await {
+        let client = &self.0.client;
+        let mut found = match all_at_one_moment(client, &keys).await {
             Ok(Some(found)) => found,
             Ok(None) => return Together::Missing,
             Err(_) => return Together::Unavailable,
         };
         if let ConfigurationScope::Project(_) = scope {
-            let project = found.pop().zip(names.pop());
-            let project = project
-                .and_then(|(project, name)| project.decoded::<Option<Project>>(store, &name));
+            let project = found.pop().zip(keys.pop());
+            let project =
+                project.and_then(|(project, key)| project.decoded::<Option<Project>>(client, &key));
             let is_same = project.is_some_and(|project| {
                 project.and_then(|project| project.organization_id) == organization
             });
@@ -154,13 +154,13 @@ impl CachedConfigurations {
                 return Together::Missing;
             }
         }
-        let rows = found.iter().zip(&names);
+        let rows = found.iter().zip(&keys);
         let rows: Option<Vec<_>> = rows
-            .map(|(value, name)| value.decoded(store, name))
+            .map(|(value, key)| value.decoded(client, key))
             .collect();
         rows.map_or(Together::Missing, |rows| {
             let hits = rows.len() as u64;
-            store.counters.hits.fetch_add(hits, Ordering::Relaxed);
+            client.counters.hits.fetch_add(hits, Ordering::Relaxed);
             Together::All(rows)
         })
     }

@@ -1,4 +1,5 @@
-//! The repositories behind the cache, written once and compiled for each engine like the repositories themselves.
+//! The repositories behind the cache, written once and compiled for each engine like the
+//! repositories themselves.
 
 use std::fmt;
 use std::ops::Deref;
@@ -46,7 +47,7 @@ use protocol::fences::FenceHook;
 
 /// The rows of several ids, of which the cache has some.
 struct Batch<'s, I, R> {
-    store: &'s CacheClient,
+    client: &'s CacheClient,
     ids: &'s [I],
     found: Vec<Option<Option<R>>>,
     missing: Missing,
@@ -59,11 +60,11 @@ where
 {
     /// Reads the rows that are cached, with one command.
     #[unboxed]
-    async fn look_up(store: &'s CacheClient, ids: &'s [I], key: fn(I) -> Key) -> Self {
-        let names: Vec<EntryKey> = ids.iter().map(|&id| EntryKey::from(&key(id))).collect();
-        let (found, missing) = look_up_all(store, &names).await;
+    async fn look_up(client: &'s CacheClient, ids: &'s [I], key: fn(I) -> Key) -> Self {
+        let keys: Vec<EntryKey> = ids.iter().map(|&id| EntryKey::from(&key(id))).collect();
+        let (found, missing) = look_up_all(client, &keys).await;
         Self {
-            store,
+            client,
             ids,
             found,
             missing,
@@ -76,12 +77,13 @@ where
         (!self.missing.indices.is_empty()).then(|| ids.collect())
     }
 
-    /// Adds the rows of the missing ids, which have their order, stores them in the cache, and returns all rows.
+    /// Adds the rows of the missing ids, which have their order, stores them in the cache, and
+    /// returns all rows.
     #[unboxed]
     async fn fill(self, rows: Result<Vec<Option<R>>>) -> Result<Vec<Option<R>>> {
-        let rows = rows.inspect_err(|error| self.store.on_database_error(error))?;
+        let rows = rows.inspect_err(|error| self.client.on_database_error(error))?;
         let mut found = self.found;
-        settle_all(self.store, self.missing, rows, &mut found).await;
+        settle_all(self.client, self.missing, rows, &mut found).await;
         Ok(in_order(found))
     }
 
@@ -97,16 +99,16 @@ fn in_order<R>(found: Vec<Option<Option<R>>>) -> Vec<Option<R>> {
 
 /// A [`Db`] with a cache in front of the repositories that are read far more than written.
 ///
-/// It is used like the [`Db`] in it, with the same repositories and transactions. Repositories that are not cached are those
-/// of the `Db`. Inside a transaction all reads go to the database. See [`cache`](crate::cache) for
-/// what is guaranteed.
+/// It is used like the [`Db`] in it, with the same repositories and transactions. Repositories that
+/// are not cached are those of the `Db`. Inside a transaction all reads go to the database. See
+/// [`cache`](crate::cache) for what is guaranteed.
 #[derive(Clone)]
 pub struct Cached(Arc<Inside>);
 
 /// The state that a [`Cached`] and its repositories share.
 struct Inside {
     db: Db,
-    store: Arc<CacheClient>,
+    client: Arc<CacheClient>,
     analyses: Analyses<'static>,
     configurations: Configurations<'static>,
     organization_members: OrganizationMembers<'static>,
@@ -126,7 +128,7 @@ impl fmt::Debug for Cached {
         formatter
             .debug_struct("Cached")
             .field("db", &self.0.db)
-            .field("settings", &self.0.store.settings)
+            .field("settings", &self.0.client.settings)
             .finish_non_exhaustive()
     }
 }
@@ -141,20 +143,20 @@ impl Deref for Cached {
 
 #[repository]
 impl Cached {
-    /// Creates a cache in front of a database. Redis is connected to on first use. While Redis cannot be reached, reads go to
-    /// the database, and writes follow [`CacheConfig::unfenced`].
+    /// Creates a cache in front of a database. Redis is connected to on first use. While Redis
+    /// cannot be reached, reads go to the database, and writes follow [`CacheConfig::unfenced`].
     ///
     /// # Errors
     /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a setting is out of bounds.
     pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
-        let store = CacheClient::new(db.clone(), config)?;
+        let client = CacheClient::new(db.clone(), config)?;
         let mut db = db;
-        db.attachments.hook = Some(Arc::new(FenceHook(Arc::clone(&store))));
-        Ok(Self::with(db, store))
+        db.attachments.hook = Some(Arc::new(FenceHook(Arc::clone(&client))));
+        Ok(Self::with(db, client))
     }
 
     /// Creates the repositories of a database behind a cache that it has already.
-    fn with(db: Db, store: Arc<CacheClient>) -> Self {
+    fn with(db: Db, client: Arc<CacheClient>) -> Self {
         Self(Arc::new(Inside {
             analyses: db.analyses(),
             configurations: db.configurations(),
@@ -169,19 +171,19 @@ impl Cached {
             user_sessions: db.user_sessions(),
             users: db.users(),
             db,
-            store,
+            client,
         }))
     }
 
     /// Returns the same database, behind the same cache, for an actor: see [`Db::acting_as`].
     #[must_use]
     pub fn acting_as(&self, actor: crate::Actor) -> Self {
-        Self::with(self.0.db.acting_as(actor), Arc::clone(&self.0.store))
+        Self::with(self.0.db.acting_as(actor), Arc::clone(&self.0.client))
     }
 
     /// Returns the counters of the cache.
     pub fn metrics(&self) -> CacheMetrics {
-        self.0.store.counters.snapshot()
+        self.0.client.counters.snapshot()
     }
 
     /// Returns the database. Its reads bypass the cache, and its writes are fenced.
@@ -189,15 +191,18 @@ impl Cached {
         &self.0.db
     }
 
-    /// Invalidates everything that is cached of this database, in all processes. After this returns, no value is read that
-    /// was cached before, and what is cached later was read from the database later.
+    /// Invalidates everything that is cached of this database, in all processes. After this
+    /// returns, no value is read that was cached before, and what is cached later was read from the
+    /// database later.
     ///
-    /// For use after a restored backup, or after changes of rows that did not go through this crate.
+    /// For use after a restored backup, or after changes of rows that did not go through this
+    /// crate.
     ///
     /// # Errors
-    /// [`Error::Cache`](crate::Error::Cache) if a server could not be reached, and [`Error::Connection`](crate::Error::Connection)
-    /// and its like of the database: then some of it may still be read. It can be called again.
+    /// [`Error::Cache`](crate::Error::Cache) if a server could not be reached, and
+    /// [`Error::Connection`](crate::Error::Connection) and its like of the database: then some of
+    /// it may still be read. It can be called again.
     pub async fn forget_everything(&self) -> Result<()> {
-        protocol::generation::forget_everything(&self.0.store).await
+        protocol::generation::forget_everything(&self.0.client).await
     }
 }

@@ -31,7 +31,7 @@ impl OrganizationMemberRepository for CachedOrganizationMembers {
         user_id: UserId,
     ) -> Result<Option<OrganizationRole>> {
         let key = EntryKey::from(&Key::OrganizationMember(organization_id, user_id));
-        match look_up(&self.0.store, key).await {
+        match look_up(&self.0.client, key).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => {
                 boxed(settle(

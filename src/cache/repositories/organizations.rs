@@ -28,14 +28,14 @@ impl OrganizationRepository for CachedOrganizations {
     }
 
     async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {
-        match look_up(&self.0.store, EntryKey::from(&Key::Organization(id))).await {
+        match look_up(&self.0.client, EntryKey::from(&Key::Organization(id))).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => boxed(settle(fill, self.0.organizations.find(id).await)).await,
         }
     }
 
     async fn find_many(&self, ids: &[OrganizationId]) -> Result<Vec<Option<Organization>>> {
-        let batch = Batch::look_up(&self.0.store, ids, Key::Organization).await;
+        let batch = Batch::look_up(&self.0.client, ids, Key::Organization).await;
         match batch.missing_ids() {
             None => Ok(batch.into_rows()),
             Some(missing) => {
@@ -47,8 +47,8 @@ impl OrganizationRepository for CachedOrganizations {
     }
 
     async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>> {
-        let name = EntryKey::of_unique(CachedKind::Organization, slug);
-        if let Some((id, as_stored)) = lookup(&self.0.store, &name).await
+        let key = EntryKey::of_unique(CachedKind::Organization, slug);
+        if let Some((id, as_stored)) = lookup(&self.0.client, &key).await
             && let Some(organization) = self.find(id).await?
             && organization.slug == as_stored
         {
@@ -56,7 +56,7 @@ impl OrganizationRepository for CachedOrganizations {
         }
         let organization = self.0.organizations.find_by_slug(slug).await?;
         if let Some(organization) = &organization {
-            remember(&self.0.store, &name, organization.id, &organization.slug).await;
+            remember(&self.0.client, &key, organization.id, &organization.slug).await;
         }
         Ok(organization)
     }

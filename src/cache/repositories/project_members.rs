@@ -27,7 +27,7 @@ impl ProjectMemberRepository for CachedProjectMembers {
 
     async fn role_of(&self, project_id: ProjectId, user_id: UserId) -> Result<Option<ProjectRole>> {
         let key = EntryKey::from(&Key::ProjectMember(project_id, user_id));
-        match look_up(&self.0.store, key).await {
+        match look_up(&self.0.client, key).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => {
                 boxed(settle(

@@ -26,7 +26,7 @@ impl Cached {
 impl AgingProjectStats {
     /// Returns the largest age of a result; zero if results are not cached.
     pub fn max_age(&self) -> Duration {
-        let settings = &self.0.store.settings;
+        let settings = &self.0.client.settings;
         settings
             .lifetime_of(CachedKind::ProjectStats)
             .unwrap_or_default()
@@ -40,7 +40,7 @@ impl ProjectStatsRepository for AgingProjectStats {
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<ProjectStats>> {
-        match look_up(&self.0.store, EntryKey::of_stats(id)).await {
+        match look_up(&self.0.client, EntryKey::of_stats(id)).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => boxed(settle(fill, self.0.project_stats.find(id).await)).await,
         }

@@ -26,14 +26,14 @@ impl ProjectRepository for CachedProjects {
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<Project>> {
-        match look_up(&self.0.store, EntryKey::from(&Key::Project(id))).await {
+        match look_up(&self.0.client, EntryKey::from(&Key::Project(id))).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => boxed(settle(fill, self.0.projects.find(id).await)).await,
         }
     }
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<Project>>> {
-        let batch = Batch::look_up(&self.0.store, ids, Key::Project).await;
+        let batch = Batch::look_up(&self.0.client, ids, Key::Project).await;
         match batch.missing_ids() {
             None => Ok(batch.into_rows()),
             Some(missing) => batch.fill(self.0.projects.find_many(&missing).await).await,

@@ -1,4 +1,5 @@
-//! Logins behind the cache: the session by the hash of its token, and the user by its id, with one command.
+//! Logins behind the cache: the session by the hash of its token, and the user by its id, with one
+//! command.
 
 use super::cache_io::boxed;
 use super::protocol::fill::settle;
@@ -27,20 +28,20 @@ impl From<&Cached> for SessionSource {
 impl SessionReader for CacheReader {
     async fn session_of(&self, token: &Presented) -> Result<Option<FoundSession>> {
         let inside = &self.0.0;
-        let store = &inside.store;
-        let now = store.now();
+        let client = &inside.client;
+        let now = client.now();
         if token.end <= now {
             return Ok(None);
         }
         let session_name = EntryKey::from(&Key::UserSession(token.hash.clone()));
         let user_name = EntryKey::from(&Key::User(token.user_id));
-        let (session, user) = read_two(store, &session_name, &user_name).await;
-        let session = look_up_after(store, session_name, session).await;
+        let (session, user) = read_two(client, &session_name, &user_name).await;
+        let session = look_up_after(client, session_name, session).await;
         let session = session_after(inside, session, &token.hash).await?;
         let Some(session) = session.filter(|session| session.user_id == token.user_id) else {
             return Ok(None);
         };
-        let user = match look_up_after(store, user_name, user).await {
+        let user = match look_up_after(client, user_name, user).await {
             Lookup::Hit(user) => user,
             Lookup::Miss(fill) => {
                 boxed(settle(fill, inside.users.find(token.user_id).await)).await?

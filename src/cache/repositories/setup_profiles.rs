@@ -26,14 +26,14 @@ impl SetupProfileRepository for CachedSetupProfiles {
     }
 
     async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>> {
-        match look_up(&self.0.store, EntryKey::from(&Key::SetupProfile(id))).await {
+        match look_up(&self.0.client, EntryKey::from(&Key::SetupProfile(id))).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => boxed(settle(fill, self.0.setup_profiles.find(id).await)).await,
         }
     }
 
     async fn find_many(&self, ids: &[SetupProfileId]) -> Result<Vec<Option<SetupProfile>>> {
-        let batch = Batch::look_up(&self.0.store, ids, Key::SetupProfile).await;
+        let batch = Batch::look_up(&self.0.client, ids, Key::SetupProfile).await;
         match batch.missing_ids() {
             None => Ok(batch.into_rows()),
             Some(missing) => {

@@ -26,14 +26,14 @@ impl ToolRepository for CachedTools {
     }
 
     async fn find(&self, id: ToolId) -> Result<Option<Tool>> {
-        match look_up(&self.0.store, EntryKey::from(&Key::Tool(id))).await {
+        match look_up(&self.0.client, EntryKey::from(&Key::Tool(id))).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => boxed(settle(fill, self.0.tools.find(id).await)).await,
         }
     }
 
     async fn find_many(&self, ids: &[ToolId]) -> Result<Vec<Option<Tool>>> {
-        let batch = Batch::look_up(&self.0.store, ids, Key::Tool).await;
+        let batch = Batch::look_up(&self.0.client, ids, Key::Tool).await;
         match batch.missing_ids() {
             None => Ok(batch.into_rows()),
             Some(missing) => batch.fill(self.0.tools.find_many(&missing).await).await,

@@ -27,7 +27,7 @@ impl AgingTrends {
     /// Returns the largest age of a result; zero if results are not cached.
     pub fn max_age(&self) -> Duration {
         self.0
-            .store
+            .client
             .settings
             .lifetime_of(CachedKind::Trend)
             .unwrap_or_default()
@@ -47,7 +47,7 @@ impl TrendRepository for AgingTrends {
         days_back: i32,
     ) -> Result<Vec<TrendPoint>> {
         let key = EntryKey::of_trend(project_id, metric_name, days_back);
-        match look_up(&self.0.store, key).await {
+        match look_up(&self.0.client, key).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => {
                 boxed(settle(

@@ -16,8 +16,9 @@ use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{UserId, UserSession, UserSessionId};
 
-/// The [`UserSessionRepository`] behind the cache: finds by the hash of a token. A session that has expired by the
-/// database's clock is not found, and one that was ended is not found from the moment that this is acknowledged.
+/// The [`UserSessionRepository`] behind the cache: finds by the hash of a token. A session that has
+/// expired by the database's clock is not found, and one that was ended is not found from the
+/// moment that this is acknowledged.
 #[derive(Clone)]
 pub struct CachedUserSessions(Arc<Inside>);
 
@@ -35,8 +36,8 @@ impl UserSessionRepository for CachedUserSessions {
     }
 
     async fn find_by_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>> {
-        let name = EntryKey::from(&Key::UserSession(token_hash.to_owned()));
-        let found = look_up(&self.0.store, name).await;
+        let key = EntryKey::from(&Key::UserSession(token_hash.to_owned()));
+        let found = look_up(&self.0.client, key).await;
         session_after(&self.0, found, token_hash).await
     }
 }
@@ -50,13 +51,13 @@ pub(super) async fn session_after(
 ) -> Result<Option<UserSession>> {
     match found {
         Lookup::Hit(sealed) => match SessionPlaintext::unsealed(token_hash, &sealed) {
-            Some(session) if session.expires_at > inside.store.now() => Ok(Some(session)),
+            Some(session) if session.expires_at > inside.client.now() => Ok(Some(session)),
             _ => inside.user_sessions.find_by_token_hash(token_hash).await,
         },
         Lookup::Miss(fill) => match inside.user_sessions.find_by_token_hash(token_hash).await {
             Ok(session) => {
                 let found = session.as_ref().and_then(|session| {
-                    let left = (session.expires_at - inside.store.now()).to_std().ok()?;
+                    let left = (session.expires_at - inside.client.now()).to_std().ok()?;
                     Some((SessionPlaintext::sealed(session)?, left))
                 });
                 // Tokens are not guessed, so a negative entry would not be used.

@@ -28,14 +28,14 @@ impl UserRepository for CachedUsers {
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>> {
-        match look_up(&self.0.store, EntryKey::from(&Key::User(id))).await {
+        match look_up(&self.0.client, EntryKey::from(&Key::User(id))).await {
             Lookup::Hit(value) => Ok(value),
             Lookup::Miss(fill) => boxed(settle(fill, self.0.users.find(id).await)).await,
         }
     }
 
     async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>> {
-        let batch = Batch::look_up(&self.0.store, ids, Key::User).await;
+        let batch = Batch::look_up(&self.0.client, ids, Key::User).await;
         match batch.missing_ids() {
             None => Ok(batch.into_rows()),
             Some(missing) => batch.fill(self.0.users.find_many(&missing).await).await,
@@ -43,8 +43,8 @@ impl UserRepository for CachedUsers {
     }
 
     async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
-        let name = EntryKey::of_unique(CachedKind::User, email);
-        if let Some((id, as_stored)) = lookup(&self.0.store, &name).await
+        let key = EntryKey::of_unique(CachedKind::User, email);
+        if let Some((id, as_stored)) = lookup(&self.0.client, &key).await
             && let Some(user) = self.find(id).await?
             && user.email == as_stored
         {
@@ -52,7 +52,7 @@ impl UserRepository for CachedUsers {
         }
         let user = self.0.users.find_by_email(email).await?;
         if let Some(user) = &user {
-            remember(&self.0.store, &name, user.id, &user.email).await;
+            remember(&self.0.client, &key, user.id, &user.email).await;
         }
         Ok(user)
     }

@@ -51,8 +51,8 @@ async fn a_cached_login_costs_one_command() {
     assert_eq!(hits as usize, 2 * REQUESTS);
 }
 
-/// The cached `last_used_at` is outdated, because another client wrote it past the cache. The process tries to update it
-/// once, not with each request.
+/// The cached `last_used_at` is outdated, because another client wrote it past the cache. The
+/// process tries to update it once, not with each request.
 #[both_engines]
 #[case]
 async fn a_login_is_recorded_as_used_at_most_once() {
@@ -87,7 +87,8 @@ async fn a_login_is_recorded_as_used_at_most_once() {
     assert_eq!(plain.find(id).await.unwrap(), Some(recent));
 }
 
-/// The in-process tier may return an outdated user. A login does not: neither the user's former role nor its former state.
+/// The in-process tier may return an outdated user. A login does not: neither the user's former
+/// role nor its former state.
 #[both_engines]
 #[case]
 async fn the_user_of_a_login_is_not_outdated() {

@@ -194,7 +194,8 @@ async fn a_session_that_is_put_back_after_its_end_does_not_open_where_that_is_kn
     assert_eq!(others.find_by_token_hash("token").await.unwrap(), None);
 }
 
-/// A process that has not read it finds it until the value ends. The end is sealed in the value, whatever Redis keeps.
+/// A process that has not read it finds it until the value ends. The end is sealed in the value,
+/// whatever Redis keeps.
 #[both_engines]
 #[case]
 async fn a_value_that_redis_keeps_beyond_its_end_does_not_open() {
@@ -227,7 +228,8 @@ async fn a_value_that_redis_keeps_beyond_its_end_does_not_open() {
     }
 }
 
-/// An encrypted setting and the secrets of an integration are sealed in Redis and in the in-process tier.
+/// An encrypted setting and the secrets of an integration are sealed in Redis and in the in-process
+/// tier.
 #[both_engines]
 #[case]
 async fn secrets_are_sealed_in_the_cache_and_opened_after_it() {
@@ -280,8 +282,8 @@ async fn secrets_are_sealed_in_the_cache_and_opened_after_it() {
     }
 }
 
-/// After secrets were moved to another key, no process reads the old sealed value from the cache: the old key may be
-/// removed at once.
+/// After secrets were moved to another key, no process reads the old sealed value from the cache:
+/// the old key may be removed at once.
 #[both_engines]
 #[case]
 async fn a_setting_that_was_moved_to_another_key_is_not_cached_under_the_old_one() {

@@ -214,7 +214,8 @@ async fn a_secret_that_does_not_open_is_named_and_stops_no_other() {
     assert_eq!(row.webhook_secret.unwrap().expose().unwrap(), &long);
 }
 
-/// A writer that has changed a secret is not overwritten, and one that has locked a row is not waited for.
+/// A writer that has changed a secret is not overwritten, and one that has locked a row is not
+/// waited for.
 #[both_engines]
 #[case]
 async fn a_newer_secret_is_not_overwritten() {

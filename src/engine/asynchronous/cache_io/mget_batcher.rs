@@ -23,7 +23,7 @@ const MAX_VALUES: usize = 128;
 /// The reads of one shard's entries.
 pub(crate) struct MgetBatcher {
     connection: Arc<RedisConnection>,
-    names: Arc<KeySpace>,
+    key_space: Arc<KeySpace>,
     counters: Arc<Counters>,
     waiting: Mutex<Waiting>,
 }
@@ -40,19 +40,19 @@ struct Waiting {
 }
 
 struct Reader {
-    names: Vec<EntryKey>,
+    keys: Vec<EntryKey>,
     reply: oneshot::Sender<RedisResult<MgetReply>>,
 }
 
 impl MgetBatcher {
     pub(crate) fn new(
         connection: Arc<RedisConnection>,
-        names: Arc<KeySpace>,
+        key_space: Arc<KeySpace>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         Arc::new(Self {
             connection,
-            names,
+            key_space,
             counters,
             waiting: Mutex::default(),
         })
@@ -64,11 +64,11 @@ impl MgetBatcher {
 
     /// Returns the values under these keys, and whether their generation is the current one. The
     /// server reads them after this call has begun.
-    pub(crate) async fn read(self: &Arc<Self>, names: &[&EntryKey]) -> RedisResult<MgetReply> {
-        match self.join(names) {
+    pub(crate) async fn read(self: &Arc<Self>, keys: &[&EntryKey]) -> RedisResult<MgetReply> {
+        match self.join(keys) {
             Dispatch::Direct(permit) => {
                 // Boxed, so that it does not enlarge the future of readers that join others.
-                let reply = boxed(self.send(names.iter().copied())).await;
+                let reply = boxed(self.send(keys.iter().copied())).await;
                 if let Err(error) = &reply {
                     self.refuse(error);
                 }
@@ -104,13 +104,13 @@ impl MgetBatcher {
         }
     }
 
-    fn join(self: &Arc<Self>, names: &[&EntryKey]) -> Dispatch {
+    fn join(self: &Arc<Self>, keys: &[&EntryKey]) -> Dispatch {
         if let Some(permit) = self.permit(&mut self.waiting()) {
             return Dispatch::Direct(permit);
         }
         let (reply, receiver) = oneshot::channel();
-        let names = names.iter().map(|name| (*name).clone()).collect();
-        let reader = Reader { names, reply };
+        let keys = keys.iter().map(|key| (*key).clone()).collect();
+        let reader = Reader { keys, reply };
         let mut waiting = self.waiting();
         // One may have ended meanwhile.
         if let Some(permit) = self.permit(&mut waiting) {
@@ -140,10 +140,10 @@ impl MgetBatcher {
         }
     }
 
-    async fn send(&self, names: impl Iterator<Item = &EntryKey> + Clone) -> RedisResult<MgetReply> {
-        let command = mget::command(&self.names, names);
+    async fn send(&self, keys: impl Iterator<Item = &EntryKey> + Clone) -> RedisResult<MgetReply> {
+        let command = mget::command(&self.key_space, keys);
         let reply = self.connection.send(&command, &self.counters).await?;
-        MgetReply::of(&self.names, reply)
+        MgetReply::of(&self.key_space, reply)
     }
 
     /// Fails the waiting readers with the error, so that they do not wait for a response of their
@@ -156,8 +156,8 @@ impl MgetBatcher {
     }
 
     async fn send_together(&self, readers: Vec<Reader>) {
-        let names = readers.iter().flat_map(|reader| &reader.names);
-        let mut reply = match self.send(names).await {
+        let keys = readers.iter().flat_map(|reader| &reader.keys);
+        let mut reply = match self.send(keys).await {
             Ok(reply) => Ok(reply.shared()),
             Err(error) => {
                 self.refuse(&error);
@@ -166,7 +166,7 @@ impl MgetBatcher {
         };
         for reader in readers {
             let own = match &mut reply {
-                Ok(reply) => Ok(reply.next(reader.names.len())),
+                Ok(reply) => Ok(reply.next(reader.keys.len())),
                 Err(error) => Err(error.clone()),
             };
             // Fails if the reader has been dropped.
@@ -181,7 +181,7 @@ impl Waiting {
         self.readers.retain(|reader| !reader.reply.is_closed());
         let mut values = 0;
         let beyond = self.readers.iter().position(|reader| {
-            values += reader.names.len();
+            values += reader.keys.len();
             values > MAX_VALUES
         });
         let count = beyond.map_or(self.readers.len(), |beyond| beyond.max(1));

@@ -26,7 +26,7 @@ pub(crate) enum Flight {
 /// The reader that reads the entry. If it is dropped without a value, its followers receive none.
 pub(crate) struct Leader {
     flights: SingleFlight,
-    name: EntryKey,
+    key: EntryKey,
     outcome: watch::Sender<Outcome>,
     is_closed: bool,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Leader {
 /// without being polled.
 pub(crate) struct Follower {
     flights: SingleFlight,
-    name: EntryKey,
+    key: EntryKey,
     outcome: watch::Receiver<Outcome>,
 }
 
@@ -45,31 +45,31 @@ impl SingleFlight {
     }
 
     /// Ends the flight for readers that have not joined yet.
-    fn close(&self, name: &EntryKey, flight: &watch::Receiver<Outcome>) {
+    fn close(&self, key: &EntryKey, flight: &watch::Receiver<Outcome>) {
         let mut flights = self.lock();
         if flights
-            .get(name)
+            .get(key)
             .is_some_and(|other| other.same_channel(flight))
         {
-            flights.remove(name);
+            flights.remove(key);
         }
     }
 
     /// Joins the flight of an entry, or begins one.
-    pub(crate) fn join(&self, name: &EntryKey) -> Flight {
+    pub(crate) fn join(&self, key: &EntryKey) -> Flight {
         let mut flights = self.lock();
-        if let Some(outcome) = flights.get(name) {
+        if let Some(outcome) = flights.get(key) {
             return Flight::Follower(Follower {
                 flights: self.clone(),
-                name: name.clone(),
+                key: key.clone(),
                 outcome: outcome.clone(),
             });
         }
         let (sender, receiver) = watch::channel(None);
-        flights.insert(name.clone(), receiver);
+        flights.insert(key.clone(), receiver);
         Flight::Leader(Leader {
             flights: self.clone(),
-            name: name.clone(),
+            key: key.clone(),
             outcome: sender,
             is_closed: false,
         })
@@ -82,7 +82,7 @@ impl Leader {
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
             self.is_closed = true;
-            self.flights.close(&self.name, &self.outcome.subscribe());
+            self.flights.close(&self.key, &self.outcome.subscribe());
         }
     }
 
@@ -107,7 +107,7 @@ impl Follower {
         if let Ok(outcome) = timeout(patience, outcome).await {
             return outcome.ok().and_then(|outcome| outcome.clone());
         }
-        self.flights.close(&self.name, &flight);
+        self.flights.close(&self.key, &flight);
         None
     }
 }

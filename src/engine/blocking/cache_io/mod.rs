@@ -180,28 +180,28 @@ pub(crate) fn send_all(
 /// The reads of one shard's entries.
 pub(crate) struct MgetBatcher {
     connection: Arc<RedisConnection>,
-    names: Arc<KeySpace>,
+    key_space: Arc<KeySpace>,
     counters: Arc<Counters>,
 }
 
 impl MgetBatcher {
     pub(crate) fn new(
         connection: Arc<RedisConnection>,
-        names: Arc<KeySpace>,
+        key_space: Arc<KeySpace>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         Arc::new(Self {
             connection,
-            names,
+            key_space,
             counters,
         })
     }
 
     /// Returns the values under these keys, and whether their generation is the current one.
-    pub(crate) fn read(&self, names: &[&EntryKey]) -> RedisResult<MgetReply> {
-        let command = mget::command(&self.names, names.iter().copied());
+    pub(crate) fn read(&self, keys: &[&EntryKey]) -> RedisResult<MgetReply> {
+        let command = mget::command(&self.key_space, keys.iter().copied());
         let reply = self.connection.send(&command, &self.counters)?;
-        MgetReply::of(&self.names, reply)
+        MgetReply::of(&self.key_space, reply)
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) enum Flight {
 /// The reader that reads the entry. If it is dropped without a value, its followers receive none.
 pub(crate) struct Leader {
     flights: SingleFlight,
-    name: EntryKey,
+    key: EntryKey,
     flight: Arc<FlightState>,
     is_closed: bool,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Leader {
 /// A reader that waits for the leader, within a bound.
 pub(crate) struct Follower {
     flights: SingleFlight,
-    name: EntryKey,
+    key: EntryKey,
     flight: Arc<FlightState>,
 }
 
@@ -54,31 +54,31 @@ impl SingleFlight {
     }
 
     /// Ends the flight for readers that have not joined yet.
-    fn close(&self, name: &EntryKey, flight: &Arc<FlightState>) {
+    fn close(&self, key: &EntryKey, flight: &Arc<FlightState>) {
         let mut flights = self.lock();
         if flights
-            .get(name)
+            .get(key)
             .is_some_and(|other| Arc::ptr_eq(other, flight))
         {
-            flights.remove(name);
+            flights.remove(key);
         }
     }
 
     /// Joins the flight of an entry, or begins one.
-    pub(crate) fn join(&self, name: &EntryKey) -> Flight {
+    pub(crate) fn join(&self, key: &EntryKey) -> Flight {
         let mut flights = self.lock();
-        if let Some(flight) = flights.get(name) {
+        if let Some(flight) = flights.get(key) {
             return Flight::Follower(Follower {
                 flights: self.clone(),
-                name: name.clone(),
+                key: key.clone(),
                 flight: Arc::clone(flight),
             });
         }
         let flight = Arc::<FlightState>::default();
-        flights.insert(name.clone(), Arc::clone(&flight));
+        flights.insert(key.clone(), Arc::clone(&flight));
         Flight::Leader(Leader {
             flights: self.clone(),
-            name: name.clone(),
+            key: key.clone(),
             flight,
             is_closed: false,
         })
@@ -106,7 +106,7 @@ impl Leader {
     pub(crate) fn close(&mut self) {
         if !self.is_closed {
             self.is_closed = true;
-            self.flights.close(&self.name, &self.flight);
+            self.flights.close(&self.key, &self.flight);
         }
     }
 
@@ -137,7 +137,7 @@ impl Follower {
             State::Ended(value) => value.clone(),
             State::UnderWay => {
                 drop(state);
-                self.flights.close(&self.name, &self.flight);
+                self.flights.close(&self.key, &self.flight);
                 None
             }
         }
