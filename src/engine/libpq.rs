@@ -48,8 +48,10 @@ impl Connector {
                         return Ok(connection);
                     }
                     Err(error) => {
-                        self.order.failed(index);
                         let is_lasting = error.is_lasting_refusal();
+                        if !is_lasting {
+                            self.order.failed(index);
+                        }
                         refusals.push((host.to_string(), error));
                         // As libpq, which tries the next host only after one that could not be reached or is starting.
                         if is_lasting {

@@ -1,13 +1,14 @@
 //! Opens the connections of the async engine, and ends what the server still does for a caller that has gone.
 
-use std::future::Future;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use diesel_async::SimpleAsyncConnection as _;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_postgres::config::{ChannelBinding as DriverBinding, SslMode};
 use tokio_postgres::tls::MakeTlsConnect;
@@ -163,7 +164,9 @@ impl Connector {
                     Err(Error::broken_connection(&message))
                 }),
         };
-        if outcome.is_err() {
+        if let Err(error) = &outcome
+            && !error.is_lasting_refusal()
+        {
             self.order.failed(index);
         }
         outcome
@@ -343,30 +346,29 @@ async fn addresses(host: &Host) -> Result<Vec<Option<IpAddr>>> {
 }
 
 /// Runs attempts until one succeeds, each from some time after the one before it, or from when one fails. The others are
-/// dropped. After a refusal that lasts no other is begun. Returns which it was, or all errors.
+/// dropped. A refusal that lasts ends those after it, as libpq goes on only to the next host of one that could not be
+/// reached or is starting. Returns which it was, or all errors.
 async fn first(attempts: Vec<Attempt<'_>>) -> Result<(usize, Connection), Vec<(usize, Error)>> {
-    let mut waiting = attempts.into_iter().enumerate().peekable();
-    let mut running = FuturesUnordered::new();
+    let mut waiting: VecDeque<_> = attempts.into_iter().enumerate().collect();
+    let mut running = Vec::new();
     let mut errors = Vec::new();
     loop {
-        if let Some((at, attempt)) = waiting.next() {
-            running.push(async move { (at, attempt.await) });
-        }
-        let ended = if waiting.peek().is_some() {
-            let next = pin!(running.next());
+        running.extend(waiting.pop_front());
+        let next = ended(&mut running);
+        let ended = if waiting.is_empty() {
+            next.await
+        } else {
             match tokio::time::timeout(HEAD_START, next).await {
                 Ok(ended) => ended,
                 Err(_) => continue,
             }
-        } else {
-            running.next().await
         };
         match ended {
             Some((at, Ok(connection))) => return Ok((at, connection)),
             Some((at, Err(error))) => {
                 if error.is_lasting_refusal() {
-                    // As libpq, which tries the next host only after one that could not be reached or is starting.
-                    waiting = Vec::new().into_iter().enumerate().peekable();
+                    waiting.clear();
+                    running.retain(|&(other, _)| other < at);
                 }
                 errors.push((at, error));
             }
@@ -376,6 +378,30 @@ async fn first(attempts: Vec<Attempt<'_>>) -> Result<(usize, Connection), Vec<(u
             }
         }
     }
+}
+
+/// Waits for the end of one of the attempts, and removes it. Returns `None` if there is none.
+async fn ended(running: &mut Vec<(usize, Attempt<'_>)>) -> Option<(usize, Result<Connection>)> {
+    poll_fn(|context| {
+        let ended = running
+            .iter_mut()
+            .enumerate()
+            .find_map(
+                |(index, (_, attempt))| match attempt.as_mut().poll(context) {
+                    Poll::Ready(outcome) => Some((index, outcome)),
+                    Poll::Pending => None,
+                },
+            );
+        match ended {
+            Some((index, outcome)) => {
+                let (at, _) = running.remove(index);
+                Poll::Ready(Some((at, outcome)))
+            }
+            None if running.is_empty() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 async fn open_with<T>(

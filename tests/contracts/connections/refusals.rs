@@ -1,13 +1,14 @@
 //! Connections that are refused: which refusals last, and what is tried again.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::*;
 use crate::observer::Observer;
 use crate::pgbouncer::PgBouncer;
-use wundr_db::testing::PostgresServer;
+use wundr_db::testing::{PostgresServer, Proxy, ProxyMode};
 use wundr_db::{Advice, Config, Error, Fate, Result, Retry, TransactionOptions, UserFilter};
 
 const ROLES: &str = "
@@ -127,19 +128,22 @@ async fn a_refusal_that_lasts_is_not_tried_again() {
     assert_eq!(last.ask("1"), "1");
 }
 
-/// The hosts after one that refuses are not asked, as in libpq; those after one that cannot be reached are.
+/// The hosts after one that refuses are not used, as in libpq; those after one that cannot be reached are.
 #[both_engines]
 #[case]
 async fn hosts_after_one_that_refuses_are_not_tried() {
     let (guarded, open) = (guarded(), guarded());
     Observer::of(&open.url("postgres")).run("ALTER ROLE ada PASSWORD 'other'");
+    // Accepts a connection and says nothing. The async engine may have begun with it when the refusal comes.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().port();
     let hosts = |first: u16, second: u16| {
         format!(
             "postgres://ada:other@127.0.0.1:{first},127.0.0.1:{second}/postgres?sslmode=disable"
         )
     };
     for (url, is_taken) in [
-        (hosts(guarded.port(), open.port()), false),
+        (hosts(guarded.port(), silent), false),
         (hosts(open.port(), guarded.port()), true),
         (hosts(1, open.port()), true),
     ] {
@@ -154,6 +158,34 @@ async fn hosts_after_one_that_refuses_are_not_tried() {
             assert_eq!(refused.advice(), Advice::Never, "{refused:?}");
         }
     }
+}
+
+/// A refusal that takes its time ends the attempt at the next host, which was begun meanwhile. It is no failure of the
+/// host after which another would be tried first.
+#[both_engines]
+#[case]
+async fn a_refusal_that_is_late_ends_the_attempts_at_other_hosts() {
+    let (guarded, open) = (guarded(), guarded());
+    let slow = Proxy::start(SocketAddr::from(([127, 0, 0, 1], guarded.port()))).unwrap();
+    let pause = Duration::from_millis(300);
+    slow.set(ProxyMode::Split { pause, seed: 1 }).unwrap();
+    let gate = Proxy::start(SocketAddr::from(([127, 0, 0, 1], open.port()))).unwrap();
+    gate.set(ProxyMode::Silent).unwrap();
+    let (first, second) = (slow.port(), gate.port());
+    let url = format!(
+        "postgres://ada:wrong@127.0.0.1:{first},127.0.0.1:{second}/postgres?sslmode=disable"
+    );
+    let config = Config::without_environment(&url).unwrap();
+    let config = config
+        .connect_timeout(Duration::from_secs(120))
+        .acquire_timeout(Duration::from_secs(110));
+    let db = Db::lazy(config).unwrap();
+    let started = Instant::now();
+    for _ in 0..2 {
+        let refused = db.users().count(&UserFilter::new()).await.unwrap_err();
+        assert_eq!(refused.advice(), Advice::Never, "{refused:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 #[both_engines]
