@@ -79,6 +79,13 @@ pub(crate) struct Savepoint {
     abandoned_before: bool,
 }
 
+impl Savepoint {
+    /// Returns the number of transactions and savepoints that diesel counts while this one is the innermost.
+    pub(crate) fn depth(&self) -> u32 {
+        self.level.saturating_add(1)
+    }
+}
+
 /// The step before a COMMIT.
 #[derive(Debug)]
 pub(crate) enum BeforeCommit {
@@ -91,6 +98,10 @@ pub(crate) enum BeforeCommit {
     /// Roll back, and return this error.
     Refuse(Error),
 }
+
+/// The beginning of the SQL that restores a lent connection before the commit. The server refuses it if the caller has
+/// ended the transaction: COMMIT would then succeed without an effect.
+pub(crate) const STILL_BEGUN: &str = "SAVEPOINT wundr_lent; RELEASE SAVEPOINT wundr_lent";
 
 /// A statement that fails on a dead connection, and in a transaction in which an error went unobserved.
 ///
@@ -244,9 +255,14 @@ impl TxState {
         }
     }
 
-    /// Returns the step before the commit.
-    pub(crate) fn before_commit(&mut self) -> BeforeCommit {
-        if self.savepoints > 0 {
+    /// Returns the step before the commit. `depth` is the number of transactions and savepoints that diesel counts. It
+    /// differs from 1 if the caller has begun one on the lent connection, or has ended ours: diesel would then release a
+    /// savepoint in place of the commit. `None` if it is unknown.
+    pub(crate) fn before_commit(&mut self, depth: Option<u32>) -> BeforeCommit {
+        if depth == Some(0) {
+            return BeforeCommit::Refuse(ended_by_the_caller());
+        }
+        if self.savepoints > 0 || depth != Some(1) {
             BeforeCommit::Refuse(savepoint_abandoned())
         } else if self.statement_abandoned.is_set() || self.occupancy.is_held() {
             BeforeCommit::Refuse(statement_abandoned())
@@ -303,6 +319,15 @@ pub(crate) fn savepoint_abandoned() -> Error {
     rolled_back("a savepoint in it was left unfinished")
 }
 
+/// Returns the error of a transaction that the caller has committed or rolled back on the lent connection.
+fn ended_by_the_caller() -> Error {
+    Error::Other {
+        sqlstate: SqlState::new("25P01"),
+        message: "the transaction was ended on its connection, and not by its own commit"
+            .to_owned(),
+    }
+}
+
 /// Returns the error of a transaction in which a call was left unfinished, so that its outcome is unknown.
 fn statement_abandoned() -> Error {
     rolled_back("a statement in it was left unfinished")
@@ -320,7 +345,7 @@ mod tests {
     use super::*;
 
     fn refusal(state: &mut TxState) -> Option<String> {
-        match state.before_commit() {
+        match state.before_commit(Some(1)) {
             BeforeCommit::Refuse(error) => Some(error.to_string()),
             _ => None,
         }
@@ -329,10 +354,17 @@ mod tests {
     #[test]
     fn a_transaction_without_incidents_is_committed_and_ends() {
         let mut state = TxState::new(false);
-        assert!(matches!(state.before_commit(), BeforeCommit::Nothing));
+        assert!(matches!(
+            state.before_commit(Some(1)),
+            BeforeCommit::Nothing
+        ));
         assert!(state.can_roll_back() && !state.has_ended());
         state.commit_ended(None);
         assert!(state.has_ended());
+        for depth in [None, Some(0), Some(2)] {
+            let step = state.before_commit(depth);
+            assert!(matches!(step, BeforeCommit::Refuse(_)), "{depth:?}");
+        }
         // A refused commit ends the transaction if the connection can be used again.
         state.commit_ended(Some(Verdict::Retire));
         assert!(!state.has_ended());
@@ -350,7 +382,10 @@ mod tests {
         state.record_error(&diesel::result::Error::BrokenTransactionManager);
         assert!(state.end_savepoint().is_some());
         state.savepoint_ended(&savepoint, true);
-        assert!(matches!(state.before_commit(), BeforeCommit::Nothing));
+        assert!(matches!(
+            state.before_commit(Some(1)),
+            BeforeCommit::Nothing
+        ));
 
         state.set_failed();
         assert!(refusal(&mut state).is_some_and(|text| text.contains("had failed")));
@@ -383,6 +418,7 @@ mod tests {
         let mut state = TxState::new(false);
         state.statement_abandoned.set();
         let savepoint = state.begin_savepoint().unwrap();
+        assert_eq!(savepoint.depth(), 2);
         state.savepoint_refused(&savepoint);
         assert_eq!(state.savepoints, 0);
         assert!(refusal(&mut state).is_some_and(|text| text.contains("statement")));
@@ -401,7 +437,10 @@ mod tests {
                 .is_some_and(|error| error.to_string().contains("statement"))
         );
         state.savepoint_ended(&savepoint, true);
-        assert!(matches!(state.before_commit(), BeforeCommit::Nothing));
+        assert!(matches!(
+            state.before_commit(Some(1)),
+            BeforeCommit::Nothing
+        ));
 
         state.leave_trace(Trace::StatementAbandoned);
         let savepoint = state.begin_savepoint().unwrap();
@@ -417,7 +456,7 @@ mod tests {
     fn an_unobserved_error_is_looked_for_before_the_commit() {
         let mut state = TxState::new(false);
         state.leave_trace(Trace::ErrorUnobserved);
-        assert!(matches!(state.before_commit(), BeforeCommit::Probe));
+        assert!(matches!(state.before_commit(Some(1)), BeforeCommit::Probe));
         assert!(!state.can_roll_back());
     }
 
@@ -426,7 +465,7 @@ mod tests {
         let mut state = TxState::new(true);
         state.lend();
         assert!(matches!(
-            state.before_commit(),
+            state.before_commit(Some(1)),
             BeforeCommit::RestoreSession
         ));
         assert!(!state.can_roll_back());
@@ -445,6 +484,9 @@ mod tests {
         assert!(refusal(&mut state).is_some_and(|text| text.contains("statement")));
         assert!(!state.can_roll_back());
         state.leave(Hold::Alone);
-        assert!(matches!(state.before_commit(), BeforeCommit::Nothing));
+        assert!(matches!(
+            state.before_commit(Some(1)),
+            BeforeCommit::Nothing
+        ));
     }
 }

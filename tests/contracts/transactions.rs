@@ -5,7 +5,9 @@ mod crash;
 #[path = "transactions"]
 mod asynchronous {
     use crate::observer::Observer;
-    use diesel_async::{RunQueryDsl, SimpleAsyncConnection as _};
+    use diesel_async::{
+        AnsiTransactionManager, RunQueryDsl, SimpleAsyncConnection as _, TransactionManager as _,
+    };
     use tokio::test as case;
     use wundr_db::testing::{TestDatabase, migrated_database};
     use wundr_db::{repository as both_engines, *};
@@ -45,7 +47,9 @@ mod blocking {
     use crate::observer::Observer;
     use core::prelude::v1::test as case;
     use diesel::RunQueryDsl;
-    use diesel::connection::SimpleConnection as _;
+    use diesel::connection::{
+        AnsiTransactionManager, SimpleConnection as _, TransactionManager as _,
+    };
     use wundr_db::blocking::{repository as both_engines, *};
     use wundr_db::testing::{TestDatabase, migrated_database};
     use wundr_db::{Config, NewUser, Result, UserFilter};

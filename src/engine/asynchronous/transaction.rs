@@ -14,7 +14,8 @@ use crate::engine::attachments::Attachments;
 use crate::engine::connection::Connection;
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::{
-    BeforeCommit, PROOF_OF_HEALTH, Trace, TxState, is_first_failure, savepoint_abandoned,
+    BeforeCommit, PROOF_OF_HEALTH, STILL_BEGUN, Trace, TxState, is_first_failure,
+    savepoint_abandoned,
 };
 use crate::error::{Stage, Verdict};
 use crate::mapping::{NewRow, ROWS_PER_STATEMENT};
@@ -120,6 +121,9 @@ impl Tx {
             + TxFnOnce<&'t mut Tx, Result<R, E>, Future: Send>
             + Send,
     {
+        if self.connection.inner.depth().is_none() {
+            return Err(savepoint_abandoned().into());
+        }
         let savepoint = self.state.begin_savepoint()?;
         let begun = AnsiTransactionManager::begin_transaction(&mut self.connection.inner).await;
         if let Err(error) = begun {
@@ -128,7 +132,9 @@ impl Tx {
         }
         self.state.savepoint_begun();
         let outcome = work(&mut *self).await;
-        if !self.state.is_innermost(&savepoint) {
+        if !self.state.is_innermost(&savepoint)
+            || self.connection.inner.depth() != Some(savepoint.depth())
+        {
             return outcome.and(Err(savepoint_abandoned().into()));
         }
         let outcome = match (outcome, self.state.end_savepoint()) {
@@ -171,7 +177,9 @@ impl Tx {
 
     /// Returns the connection, for statements that the repositories do not offer.
     ///
-    /// Do not begin or end a transaction on it. If the caller ignores the error of a statement, the commit fails.
+    /// Do not begin or end a transaction on it: the commit fails if a savepoint that was begun by diesel has not ended, or
+    /// if there is no transaction any more. A transaction that replaces this one is not noticed. If the caller ignores the
+    /// error of a statement, the commit fails, too.
     ///
     /// The session is restored with the transaction. Before the commit, in one round trip, deferred constraints are
     /// checked, and roles, settings, temporary tables, cursors, `LISTEN`, statements of `PREPARE` and advisory locks of the
@@ -264,7 +272,8 @@ impl Tx {
 
     /// Commits the transaction.
     pub(super) async fn commit(mut self) -> Result<()> {
-        let refusal = match self.state.before_commit() {
+        let depth = self.connection.inner.depth();
+        let refusal = match self.state.before_commit(depth) {
             BeforeCommit::Nothing => None,
             BeforeCommit::Refuse(error) => Some(error),
             BeforeCommit::Probe => {
@@ -273,7 +282,8 @@ impl Tx {
             }
             BeforeCommit::RestoreSession => {
                 let restoring = self.connection.context.config.restoring();
-                let restored = self.connection.inner.batch_execute(&restoring);
+                let all = format!("{STILL_BEGUN}; {restoring}");
+                let restored = self.connection.inner.batch_execute(&all);
                 match restored.await {
                     Ok(()) => None,
                     Err(error) => {

@@ -1,6 +1,7 @@
 //! Transactions and their savepoints.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use diesel::QueryResult;
@@ -14,7 +15,7 @@ use super::{CommitGuard, CommitHook};
 use crate::engine::attachments::Attachments;
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::{
-    BeforeCommit, PROOF_OF_HEALTH, TxState, is_first_failure, savepoint_abandoned,
+    BeforeCommit, PROOF_OF_HEALTH, STILL_BEGUN, TxState, is_first_failure, savepoint_abandoned,
 };
 use crate::engine::usage::Use;
 use crate::error::{Failure, Stage};
@@ -126,7 +127,7 @@ impl Tx {
         }
         self.state.savepoint_begun();
         let outcome = work(&mut *self);
-        if !self.state.is_innermost(&savepoint) {
+        if !self.state.is_innermost(&savepoint) || self.depth() != Some(savepoint.depth()) {
             return outcome.and(Err(savepoint_abandoned().into()));
         }
         let outcome = match (outcome, self.state.end_savepoint()) {
@@ -149,6 +150,16 @@ impl Tx {
         self.attachments.acting()
     }
 
+    /// Returns the number of transactions and savepoints that diesel counts on the connection. A caller to which it was lent
+    /// may have begun or ended some.
+    fn depth(&mut self) -> Option<u32> {
+        let connection = self.connection.get_mut();
+        let connection = &mut connection.unwrap_or_else(PoisonError::into_inner).inner;
+        let status = AnsiTransactionManager::transaction_manager_status_mut(connection);
+        let depth = status.transaction_depth().ok()?;
+        Some(depth.map_or(0, NonZeroU32::get))
+    }
+
     /// Checks whether the write set is recorded.
     pub(crate) fn records_writes(&self) -> bool {
         self.state.records_writes()
@@ -167,7 +178,9 @@ impl Tx {
 
     /// Returns the connection, for statements that the repositories do not offer.
     ///
-    /// Do not begin or end a transaction on it. If the caller ignores the error of a statement, the commit fails.
+    /// Do not begin or end a transaction on it: the commit fails if a savepoint that was begun by diesel has not ended, or
+    /// if there is no transaction any more. A transaction that replaces this one is not noticed. If the caller ignores the
+    /// error of a statement, the commit fails, too.
     ///
     /// The session is restored with the transaction. Before the commit, in one round trip, deferred constraints are
     /// checked, and roles, settings, temporary tables, cursors, `LISTEN`, statements of `PREPARE` and advisory locks of the
@@ -266,7 +279,8 @@ impl Tx {
 
     /// Commits the transaction.
     pub(super) fn commit(mut self) -> Result<()> {
-        let refusal = match self.state.before_commit() {
+        let depth = self.depth();
+        let refusal = match self.state.before_commit(depth) {
             BeforeCommit::Nothing => None,
             BeforeCommit::Refuse(error) => Some(error),
             BeforeCommit::Probe => {
@@ -276,7 +290,10 @@ impl Tx {
             BeforeCommit::RestoreSession => {
                 let connection = self.connection();
                 let restoring = connection.context.config.restoring();
-                match connection.inner.batch_execute(&restoring) {
+                match connection
+                    .inner
+                    .batch_execute(&format!("{STILL_BEGUN}; {restoring}"))
+                {
                     Ok(()) => None,
                     Err(error) => {
                         let error = self.failed(error);

@@ -1,5 +1,6 @@
 //! The traits of diesel-async, by which its `RunQueryDsl` works on the connection.
 
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
 use diesel::connection::{CacheSize, Instrumentation};
@@ -24,7 +25,10 @@ impl SimpleAsyncConnection for &Connection {
 
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
-        self.execute_batch(query).await
+        let before = std::mem::replace(&mut self.has_dropped_batch, true);
+        let outcome = self.execute_batch(query).await;
+        self.has_dropped_batch = before;
+        outcome
     }
 }
 
@@ -114,6 +118,14 @@ impl AsyncConnection for Connection {
 }
 
 impl Connection {
+    /// Returns the number of transactions and savepoints that diesel counts. `None` if it is unknown: the future of a
+    /// statement that begins or ends one may have been dropped.
+    pub(crate) fn depth(&mut self) -> Option<u32> {
+        let status = AnsiTransactionManager::transaction_manager_status_mut(self);
+        let depth = status.transaction_depth().ok()?;
+        (!self.has_dropped_batch).then_some(depth.map_or(0, NonZeroU32::get))
+    }
+
     /// Checks whether the connection is closed, as far as that is known without a round trip.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.driver.catch_up();

@@ -63,6 +63,8 @@ pub struct Connection {
     client: Arc<Client>,
     statements: Arc<StatementCache>,
     transaction: AnsiTransactionManager,
+    /// The future of a batch was dropped before its end. diesel runs the statements of transactions as batches.
+    has_dropped_batch: bool,
     /// The lock only makes it `Sync`.
     instrumentation: Mutex<Option<Box<dyn Instrumentation>>>,
     driver: Arc<Driver>,
@@ -95,6 +97,7 @@ impl Connection {
             client: Arc::new(client),
             statements: Arc::default(),
             transaction: AnsiTransactionManager::default(),
+            has_dropped_batch: false,
             instrumentation: Mutex::new(get_default_instrumentation()),
             driver: Driver::new(connection, listener),
             is_desynchronized: AtomicBool::new(false),

@@ -327,3 +327,54 @@ async fn a_refused_commit_keeps_the_connection() {
     assert_eq!(db.transaction(session).await.unwrap(), before);
     assert_eq!(observer.count("public.deferred"), 0);
 }
+
+/// What diesel has begun on the lent connection and not ended is in the way of the commit, which would release its
+/// savepoint alone.
+#[both_engines]
+#[case]
+async fn a_transaction_in_which_diesel_has_begun_another_is_not_committed() {
+    for within in [false, true] {
+        let (db, mut observer, _database) = database(1).await;
+        let outcome = db
+            .transaction(async |tx| -> Result<()> {
+                tx.users().create(user("ada")).await?;
+                if !within {
+                    AnsiTransactionManager::begin_transaction(tx.connection_mut()).await?;
+                    return Ok(());
+                }
+                // The savepoint fails, and its failure cannot be passed over.
+                let savepoint = tx
+                    .savepoint(async |tx| -> Result<()> {
+                        tx.users().create(user("bob")).await?;
+                        AnsiTransactionManager::begin_transaction(tx.connection_mut()).await?;
+                        Ok(())
+                    })
+                    .await;
+                assert!(is_undone(&savepoint.unwrap_err()));
+                Ok(())
+            })
+            .await;
+        assert!(is_undone(&outcome.unwrap_err()), "within {within}");
+        assert_eq!(observer.count("public.users"), 0, "within {within}");
+        db.users().create(user("eve")).await.unwrap();
+        assert_eq!(observer.count("public.users"), 1);
+    }
+}
+
+/// A transaction that the caller has ended is not reported as committed.
+#[both_engines]
+#[case]
+async fn a_transaction_that_was_ended_on_its_connection_is_not_reported_as_committed() {
+    for end in ["ROLLBACK", "ABORT", "COMMIT", "END"] {
+        let (db, mut observer, _database) = database(1).await;
+        let outcome = db
+            .transaction(async |tx| -> Result<()> {
+                tx.users().create(user("ada")).await?;
+                Ok(tx.connection_mut().batch_execute(end).await?)
+            })
+            .await;
+        assert!(outcome.is_err(), "{end}");
+        db.users().create(user("eve")).await.unwrap();
+        assert_eq!(observer.count("public.users WHERE name = 'eve'"), 1);
+    }
+}

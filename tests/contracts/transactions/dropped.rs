@@ -1,13 +1,16 @@
 //! Futures that are dropped before they are done.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::*;
 use crate::observer::{ALL_AT_REST, SOMEBODY_WAITS};
+use diesel::QueryResult;
+use diesel_async::AsyncConnection as _;
 use futures_util::{StreamExt, stream};
 use tokio::sync::Barrier;
 
@@ -429,4 +432,41 @@ async fn a_dropped_page_with_its_total_ends_in_the_server() {
     let projects = db.projects().count(&ProjectFilter::new()).await;
     assert_eq!(projects.unwrap(), 0);
     lock.run("ROLLBACK");
+}
+
+fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    future.poll(&mut context).is_pending()
+}
+
+/// The caller's own transactions on the lent connection, dropped after any number of polls.
+#[tokio::test]
+async fn a_transaction_of_diesel_that_is_dropped_is_in_the_way_of_the_commit() {
+    for polls in 0..6 {
+        let (db, mut observer, _database) = database(1).await;
+        let outcome = db
+            .transaction(async |tx| -> Result<()> {
+                tx.users().create(user("ada")).await?;
+                {
+                    let connection = tx.connection_mut();
+                    let work = async |_: &mut Connection| -> QueryResult<()> {
+                        std::future::pending().await
+                    };
+                    let mut dropped = pin!(connection.transaction(work));
+                    for _ in 0..polls {
+                        assert!(is_pending(dropped.as_mut()));
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                }
+                let later = tx.savepoint(async |tx| tx.users().create(user("bob")).await);
+                assert_eq!(later.await.is_ok(), polls == 0, "after {polls} polls");
+                Ok(())
+            })
+            .await;
+        let expected = if polls == 0 { 2 } else { 0 };
+        assert_eq!(outcome.is_ok(), polls == 0, "after {polls} polls");
+        assert_eq!(observer.count("public.users"), expected);
+        db.users().create(user("eve")).await.unwrap();
+        assert_eq!(observer.count("public.users"), expected + 1);
+    }
 }
