@@ -111,7 +111,8 @@ pub enum Error {
     /// change.
     ///
     /// A trigger that returns NULL or a row security policy suppressed the write, or other writers
-    /// changed the row before every attempt.
+    /// changed the row before every attempt. Calls that return the number of rows which they wrote
+    /// or deleted return the smaller number instead.
     #[error("the write of the {what} was suppressed by a trigger, a policy or concurrent writers")]
     Suppressed {
         /// The type of the row.

@@ -58,7 +58,8 @@ impl Error {
     /// hides the code; there, the server's English message is used.
     ///
     /// If one of several hosts rejects a connection in a lasting way, the hosts after it are not
-    /// tried, as in libpq.
+    /// used, as in libpq. The async engine begins with the next host after 250 ms. A rejection ends
+    /// that attempt, unless the attempt has succeeded before.
     #[must_use]
     pub const fn advice(&self) -> Advice {
         match self {

@@ -215,8 +215,9 @@ pub trait AnalysisRepository: Send + Sync {
 
     /// Requeues every running analysis whose lease has expired, pending and without progress.
     ///
-    /// Returns each as it is now, with the lease that was lost, oldest first. Any process may call
-    /// this at any time, also at the same time. An analysis that was [started](Self::start) without a
+    /// Returns each as it is now, with the lease that was lost, oldest first. Leaves an analysis that
+    /// another transaction has locked to the next call. Any process may call this at any time, also
+    /// at the same time. An analysis that was [started](Self::start) without a
     /// claim has no lease and is not changed.
     ///
     /// An analysis that was abandoned `attempts` times is failed instead, since it may be what
@@ -415,7 +416,7 @@ impl AnalysisRepository for Analyses<'_> {
         lease_for: Duration,
     ) -> Result<Option<Claim>> {
         let claim = ClaimNext::new(types, worker, lease_for)?;
-        steady_first(&self.0, || claim.clone()).await
+        steady_first_unlocked(&self.0, || claim.clone()).await
     }
 
     async fn renew(
@@ -462,7 +463,10 @@ impl AnalysisRepository for Analyses<'_> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(statement).await;
         let deleted: Option<Latest> = write.finish(outcome).await?;
-        Ok(deleted.is_some())
+        match deleted {
+            Some(_) => Ok(true),
+            None => not_deleted("Analysis", self.exists(id).await?),
+        }
     }
 
     async fn delete_many(&self, filter: &AnalysisFilter) -> Result<usize> {

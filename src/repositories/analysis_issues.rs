@@ -245,11 +245,10 @@ impl AnalysisIssues<'_> {
                 analysis_issues::resolved_by.eq(user),
             ))
             .returning(AnalysisIssue::as_returning());
-        written_first(&self.0, cacheable(statement))
-            .await?
-            .ok_or(Error::NotFound {
-                what: "AnalysisIssue",
-            })
+        match written_first(&self.0, cacheable(statement)).await? {
+            Some(row) => Ok(row),
+            None => Err(not_written("AnalysisIssue", self.exists(id).await?)),
+        }
     }
 }
 
@@ -365,11 +364,10 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
                 analysis_issues::resolved_by.eq(None::<UserId>),
             ))
             .returning(AnalysisIssue::as_returning());
-        written_first(&self.0, cacheable(statement))
-            .await?
-            .ok_or(Error::NotFound {
-                what: "AnalysisIssue",
-            })
+        match written_first(&self.0, cacheable(statement)).await? {
+            Some(row) => Ok(row),
+            None => Err(not_written("AnalysisIssue", self.exists(id).await?)),
+        }
     }
 
     async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<usize> {
@@ -418,11 +416,14 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     }
 
     async fn delete(&self, id: AnalysisIssueId) -> Result<bool> {
-        Ok(self
+        match self
             .0
             .execute(diesel::delete(analysis_issues::table.find(id)))
             .await?
-            == 1)
+        {
+            0 => not_deleted("AnalysisIssue", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &AnalysisIssueFilter) -> Result<usize> {

@@ -233,11 +233,14 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
     }
 
     async fn delete(&self, id: AnalysisMetricId) -> Result<bool> {
-        Ok(self
+        match self
             .0
             .execute(diesel::delete(analysis_metrics::table.find(id)))
             .await?
-            == 1)
+        {
+            0 => not_deleted("AnalysisMetric", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &AnalysisMetricFilter) -> Result<usize> {

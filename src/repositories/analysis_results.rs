@@ -198,11 +198,14 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
     }
 
     async fn delete(&self, id: AnalysisResultId) -> Result<bool> {
-        Ok(self
+        match self
             .0
             .execute(diesel::delete(analysis_results::table.find(id)))
             .await?
-            == 1)
+        {
+            0 => not_deleted("AnalysisResult", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &AnalysisResultFilter) -> Result<usize> {

@@ -421,7 +421,10 @@ impl ConfigurationRepository for Configurations<'_> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(statement).await;
         let deleted: Option<Owner> = write.finish(outcome).await?;
-        Ok(deleted.is_some())
+        match deleted {
+            Some(_) => Ok(true),
+            None => not_deleted("Configuration", self.exists(id).await?),
+        }
     }
 
     async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<usize> {

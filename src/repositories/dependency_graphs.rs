@@ -259,11 +259,14 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
     }
 
     async fn delete(&self, id: DependencyGraphId) -> Result<bool> {
-        Ok(self
+        match self
             .0
             .execute(diesel::delete(dependency_graphs::table.find(id)))
             .await?
-            == 1)
+        {
+            0 => not_deleted("DependencyGraph", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &DependencyGraphFilter) -> Result<usize> {

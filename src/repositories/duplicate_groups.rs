@@ -216,11 +216,14 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
     }
 
     async fn delete(&self, id: DuplicateGroupId) -> Result<bool> {
-        Ok(self
+        match self
             .0
             .execute(diesel::delete(duplicate_groups::table.find(id)))
             .await?
-            == 1)
+        {
+            0 => not_deleted("DuplicateGroup", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &DuplicateGroupFilter) -> Result<usize> {

@@ -9,7 +9,7 @@ use crate::mapping::NewRow as _;
 use crate::schema::analysis::{analyses, analysis_leases, dependency_graphs};
 use crate::sql::analysis_leases::{Holder, lost};
 use crate::sql::ingest::Completion;
-use crate::sql::{InsertMany, Sql};
+use crate::sql::{InsertMany, Sql, suppressed};
 use crate::{
     Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Error, IngestCounts, Ingested, Json,
     Lease, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewDependencyGraph,
@@ -203,6 +203,7 @@ impl<'a> Ingest<'a> {
     /// - [`Error::NotFound`] if there is no such running analysis
     /// - [`Error::IllegalTransition`] if it is not running
     /// - [`Error::LeaseLost`] if the analysis is claimed and the lease is lost
+    /// - [`Error::Suppressed`] if a trigger keeps a row from being stored
     pub async fn run(self) -> Result<Ingested> {
         let unit = UnitOfWork::begin_that_may_pause(&self.executor).await?;
         let outcome = write(self, &unit).await;
@@ -379,7 +380,8 @@ where
     for<'r> InsertMany<'r, N>: Send,
 {
     let mut refusal = match unit.attempt(chunk).await {
-        Ok(_) => return Ok(()),
+        Ok(written) if written == chunk.len() => return Ok(()),
+        Ok(_) => return Err(suppressed::<N>()),
         Err(error) => error,
     };
     let (mut low, mut high) = (0, chunk.len());

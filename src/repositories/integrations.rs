@@ -268,17 +268,21 @@ impl IntegrationRepository for Integrations<'_> {
             ))
             .returning(Integration::as_returning());
         let row: Option<Integration> = written_first(&self.0, cacheable(statement)).await?;
-        row.opened(&self.0).ok_or(Error::NotFound {
-            what: "Integration",
-        })
+        match row.opened(&self.0) {
+            Some(row) => Ok(row),
+            None => Err(not_written("Integration", self.exists(id).await?)),
+        }
     }
 
     async fn delete(&self, id: IntegrationId) -> Result<bool> {
-        Ok(self
+        match self
             .0
             .execute(diesel::delete(integrations::table.find(id)))
             .await?
-            == 1)
+        {
+            0 => not_deleted("Integration", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &IntegrationFilter) -> Result<usize> {

@@ -8,8 +8,11 @@ use super::*;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
 use members::remove_members;
 use pages::{page_of, page_of_log, pages_of_each};
-use steady::{runs_again, steady_first, steady_first_uncached, steady_load, written_first};
-use writing::Write;
+use steady::{
+    runs_again, steady_first, steady_first_uncached, steady_first_unlocked, steady_load,
+    written_first,
+};
+use writing::{Write, not_changed, not_deleted, not_written};
 
 /// The number of tries of a conditional transition whose condition holds when it is checked
 /// afterwards.

@@ -3,7 +3,7 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::mapping::{Changes as _, Membership as _, NewRow as _};
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::organization_members;
 use crate::sql::{change_member, columns_of, parent_id, upsert_member};
 use crate::write_set::{Everything, Key};
@@ -212,10 +212,19 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(upsert_member(&new)).await;
-        write
-            .finish(outcome)
-            .await?
-            .ok_or_else(NewOrganizationMember::last_owner)
+        match write.finish(outcome).await? {
+            Some(member) => Ok(member),
+            None => {
+                let found = self.role_of(new.organization_id, new.user_id).await?;
+                let is_owner = found.is_some_and(|role| role == OrganizationRole::Owner);
+                let remains_owner = new.role == OrganizationRole::Owner;
+                Err(not_changed::<NewOrganizationMember>(
+                    "OrganizationMember",
+                    Some(is_owner),
+                    remains_owner,
+                ))
+            }
+        }
     }
 
     async fn find(&self, id: OrganizationMemberId) -> Result<Option<OrganizationMember>> {
@@ -358,10 +367,18 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         let changed = write.finish(outcome).await;
         match changed? {
             Some(member) => Ok(member),
-            None if self.exists(id).await? => Err(NewOrganizationMember::last_owner()),
-            None => Err(Error::NotFound {
-                what: "OrganizationMember",
-            }),
+            None => {
+                let member = self.find(id).await?;
+                let is_owner = member.map(|member| member.role == OrganizationRole::Owner);
+                let remains_owner = changes
+                    .role
+                    .is_none_or(|role| role == OrganizationRole::Owner);
+                Err(not_changed::<NewOrganizationMember>(
+                    "OrganizationMember",
+                    is_owner,
+                    remains_owner,
+                ))
+            }
         }
     }
 
@@ -384,12 +401,16 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         let changed = write.finish(outcome).await;
         match changed? {
             Some(member) => Ok(member),
-            None if self.role_of(organization_id, user_id).await?.is_some() => {
-                Err(NewOrganizationMember::last_owner())
+            None => {
+                let found = self.role_of(organization_id, user_id).await?;
+                let is_owner = found.map(|role| role == OrganizationRole::Owner);
+                let remains_owner = role == OrganizationRole::Owner;
+                Err(not_changed::<NewOrganizationMember>(
+                    "OrganizationMember",
+                    is_owner,
+                    remains_owner,
+                ))
             }
-            None => Err(Error::NotFound {
-                what: "OrganizationMember",
-            }),
         }
     }
 
@@ -399,7 +420,13 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .filter(organization_members::user_id.eq(user_id))
             .select(LEAVING);
         let key = Key::OrganizationMember(organization_id, user_id);
-        Ok(remove_members::<NewOrganizationMember, _, _>(&self.0, member, key).await? == 1)
+        match remove_members::<NewOrganizationMember, _, _>(&self.0, member, key).await? {
+            0 => not_deleted(
+                "OrganizationMember",
+                self.role_of(organization_id, user_id).await?.is_some(),
+            ),
+            _ => Ok(true),
+        }
     }
 
     async fn delete(&self, id: OrganizationMemberId) -> Result<bool> {
@@ -412,7 +439,10 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             touched.map(|member| Key::OrganizationMember(member.organization_id, member.user_id));
         let touched = touched.ok_or(Everything);
         let member = organization_members::table.find(id).select(LEAVING);
-        Ok(remove_members::<NewOrganizationMember, _, _>(&self.0, member, touched).await? == 1)
+        match remove_members::<NewOrganizationMember, _, _>(&self.0, member, touched).await? {
+            0 => not_deleted("OrganizationMember", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<usize> {

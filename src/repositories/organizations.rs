@@ -254,15 +254,19 @@ impl OrganizationRepository for Organizations<'_> {
             .returning(Organization::as_returning());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
-        write.finish(outcome).await?.ok_or(Error::NotFound {
-            what: "Organization",
-        })
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(not_written("Organization", self.exists(id).await?)),
+        }
     }
 
     async fn delete(&self, id: OrganizationId) -> Result<bool> {
         let write = Write::begin(&self.0).await?;
         let outcome = delete_organization(&write.executor(), id).await;
-        write.finish(outcome).await
+        match write.finish(outcome).await? {
+            true => Ok(true),
+            false => not_deleted("Organization", self.exists(id).await?),
+        }
     }
 
     async fn delete_many(&self, filter: &OrganizationFilter) -> Result<usize> {

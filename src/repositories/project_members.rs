@@ -3,7 +3,7 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
-use crate::mapping::{Changes as _, Membership as _, NewRow as _};
+use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::project_members;
 use crate::sql::{change_member, columns_of, parent_id, upsert_member};
 use crate::write_set::{Everything, Key};
@@ -198,10 +198,19 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         new.check()?;
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(upsert_member(&new)).await;
-        write
-            .finish(outcome)
-            .await?
-            .ok_or_else(NewProjectMember::last_owner)
+        match write.finish(outcome).await? {
+            Some(member) => Ok(member),
+            None => {
+                let found = self.role_of(new.project_id, new.user_id).await?;
+                let is_owner = found.is_some_and(|role| role == ProjectRole::Owner);
+                let remains_owner = new.role == ProjectRole::Owner;
+                Err(not_changed::<NewProjectMember>(
+                    "ProjectMember",
+                    Some(is_owner),
+                    remains_owner,
+                ))
+            }
+        }
     }
 
     async fn find(&self, id: ProjectMemberId) -> Result<Option<ProjectMember>> {
@@ -323,10 +332,16 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         let changed = write.finish(outcome).await;
         match changed? {
             Some(member) => Ok(member),
-            None if self.exists(id).await? => Err(NewProjectMember::last_owner()),
-            None => Err(Error::NotFound {
-                what: "ProjectMember",
-            }),
+            None => {
+                let member = self.find(id).await?;
+                let is_owner = member.map(|member| member.role == ProjectRole::Owner);
+                let remains_owner = changes.role.is_none_or(|role| role == ProjectRole::Owner);
+                Err(not_changed::<NewProjectMember>(
+                    "ProjectMember",
+                    is_owner,
+                    remains_owner,
+                ))
+            }
         }
     }
 
@@ -349,12 +364,16 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         let changed = write.finish(outcome).await;
         match changed? {
             Some(member) => Ok(member),
-            None if self.role_of(project_id, user_id).await?.is_some() => {
-                Err(NewProjectMember::last_owner())
+            None => {
+                let found = self.role_of(project_id, user_id).await?;
+                let is_owner = found.map(|role| role == ProjectRole::Owner);
+                let remains_owner = role == ProjectRole::Owner;
+                Err(not_changed::<NewProjectMember>(
+                    "ProjectMember",
+                    is_owner,
+                    remains_owner,
+                ))
             }
-            None => Err(Error::NotFound {
-                what: "ProjectMember",
-            }),
         }
     }
 
@@ -364,7 +383,13 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .filter(project_members::user_id.eq(user_id))
             .select(LEAVING);
         let key = Key::ProjectMember(project_id, user_id);
-        Ok(remove_members::<NewProjectMember, _, _>(&self.0, member, key).await? == 1)
+        match remove_members::<NewProjectMember, _, _>(&self.0, member, key).await? {
+            0 => not_deleted(
+                "ProjectMember",
+                self.role_of(project_id, user_id).await?.is_some(),
+            ),
+            _ => Ok(true),
+        }
     }
 
     async fn delete(&self, id: ProjectMemberId) -> Result<bool> {
@@ -376,7 +401,10 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         let touched = touched.map(|member| Key::ProjectMember(member.project_id, member.user_id));
         let touched = touched.ok_or(Everything);
         let member = project_members::table.find(id).select(LEAVING);
-        Ok(remove_members::<NewProjectMember, _, _>(&self.0, member, touched).await? == 1)
+        match remove_members::<NewProjectMember, _, _>(&self.0, member, touched).await? {
+            0 => not_deleted("ProjectMember", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<usize> {

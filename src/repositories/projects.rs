@@ -368,13 +368,15 @@ impl ProjectRepository for Projects<'_> {
         let outcome = write.executor().first(cacheable(statement)).await;
         match write.finish(outcome).await? {
             Some(project) => Ok(project),
-            None if self.exists(id).await? => Err(Error::illegal_transition(
-                "Project",
-                ProjectStatus::Deleted.as_str(),
-                ProjectStatus::Archived.as_str(),
-                "archive",
-            )),
-            None => Err(Error::NotFound { what: "Project" }),
+            None => match self.find(id).await?.map(|project| project.status) {
+                Some(ProjectStatus::Deleted) => Err(Error::illegal_transition(
+                    "Project",
+                    ProjectStatus::Deleted.as_str(),
+                    ProjectStatus::Archived.as_str(),
+                    "archive",
+                )),
+                found => Err(not_written("Project", found.is_some())),
+            },
         }
     }
 
@@ -396,10 +398,10 @@ impl ProjectRepository for Projects<'_> {
             .returning(Project::as_returning());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
-        write
-            .finish(outcome)
-            .await?
-            .ok_or(Error::NotFound { what: "Project" })
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(not_written("Project", self.exists(id).await?)),
+        }
     }
 
     async fn merge_configuration(&self, id: ProjectId, configuration: Document) -> Result<Project> {
@@ -413,16 +415,19 @@ impl ProjectRepository for Projects<'_> {
             .returning(Project::as_returning());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
-        write
-            .finish(outcome)
-            .await?
-            .ok_or(Error::NotFound { what: "Project" })
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(not_written("Project", self.exists(id).await?)),
+        }
     }
 
     async fn delete(&self, id: ProjectId) -> Result<bool> {
         let write = Write::begin(&self.0).await?;
         let outcome = delete_project(&write.executor(), id).await;
-        write.finish(outcome).await
+        match write.finish(outcome).await? {
+            true => Ok(true),
+            false => not_deleted("Project", self.exists(id).await?),
+        }
     }
 
     async fn delete_many(&self, filter: &ProjectFilter) -> Result<usize> {

@@ -355,9 +355,14 @@ impl Sessions {
     }
 
     /// Ends a session, and returns whether it existed.
+    ///
+    /// # Errors
+    /// - [`Error::Suppressed`](crate::Error::Suppressed) if a trigger keeps the session
     pub async fn revoke(&self, id: UserSessionId) -> Result<bool> {
-        let ended = self.end_by_request(Ended::One(id)).await?;
-        Ok(ended == 1)
+        match self.end_by_request(Ended::One(id)).await? {
+            0 => not_deleted("UserSession", self.1.db.user_sessions().exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     /// Ends all sessions of the session's user but this one, and returns their number.

@@ -285,7 +285,10 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(statement).await;
         let deleted: Option<SetupProfileId> = write.finish(outcome).await?;
-        Ok(deleted.is_some())
+        match deleted {
+            Some(_) => Ok(true),
+            None => not_deleted("SetupProfile", self.exists(id).await?),
+        }
     }
 
     async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<usize> {

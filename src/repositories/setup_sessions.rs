@@ -314,19 +314,20 @@ impl SetupSessionRepository for SetupSessions<'_> {
         crate::validation::check(&entry, "logs", None)?;
         let statement = Sql(AppendLog::Session(id, &entry));
         match self.0.execute(statement).await? {
-            0 => Err(Error::NotFound {
-                what: "SetupSession",
-            }),
+            0 => Err(not_written("SetupSession", self.exists(id).await?)),
             _ => Ok(()),
         }
     }
 
     async fn delete(&self, id: SetupSessionId) -> Result<bool> {
-        Ok(self
+        match self
             .0
             .execute(diesel::delete(setup_sessions::table.find(id)))
             .await?
-            == 1)
+        {
+            0 => not_deleted("SetupSession", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &SetupSessionFilter) -> Result<usize> {

@@ -290,17 +290,20 @@ impl SetupStepRepository for SetupSteps<'_> {
     async fn append_log(&self, id: SetupStepId, text: &str) -> Result<()> {
         crate::validation::check(&text.to_owned(), "logs", None)?;
         match self.0.execute(Sql(AppendLog::Step(id, text))).await? {
-            0 => Err(Error::NotFound { what: "SetupStep" }),
+            0 => Err(not_written("SetupStep", self.exists(id).await?)),
             _ => Ok(()),
         }
     }
 
     async fn delete(&self, id: SetupStepId) -> Result<bool> {
-        Ok(self
+        match self
             .0
             .execute(diesel::delete(setup_steps::table.find(id)))
             .await?
-            == 1)
+        {
+            0 => not_deleted("SetupStep", self.exists(id).await?),
+            _ => Ok(true),
+        }
     }
 
     async fn delete_many(&self, filter: &SetupStepFilter) -> Result<usize> {

@@ -34,6 +34,35 @@ where
     write.finish(outcome).await
 }
 
+/// As [`steady_first`], for a statement that skips locked rows.
+///
+/// The server reports a failed statement before it releases the statement's locks. A statement that is run again on
+/// another connection could skip the row for that reason. If it returns no row, it is therefore tried again.
+#[repository]
+pub(super) async fn steady_first_unlocked<Q, R>(
+    executor: &Executor<'_>,
+    statement: impl Fn() -> Q + Send,
+) -> Result<Option<R>>
+where
+    Q: Loads<R>,
+    R: Touches + Send,
+{
+    let write = Write::begin(executor).await?;
+    let outcome = statement().load_first(&write.executor()).await;
+    let mut outcome = write.finish(outcome).await;
+    if runs_again(executor, &outcome) {
+        for _ in 0..MOST_TRIES {
+            let write = Write::begin_again(executor).await?;
+            let again = statement().load_first(&write.executor()).await;
+            outcome = write.finish(again).await;
+            if !matches!(outcome, Ok(None)) {
+                break;
+            }
+        }
+    }
+    outcome
+}
+
 /// Runs a statement of a table whose rows may be cached, and returns its rows.
 #[repository]
 pub(super) async fn steady_load<Q, R>(

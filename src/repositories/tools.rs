@@ -200,7 +200,10 @@ impl ToolRepository for Tools<'_> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(statement).await;
         let deleted: Option<ToolId> = write.finish(outcome).await?;
-        Ok(deleted.is_some())
+        match deleted {
+            Some(_) => Ok(true),
+            None => not_deleted("Tool", self.exists(id).await?),
+        }
     }
 
     async fn delete_many(&self, filter: &ToolFilter) -> Result<usize> {

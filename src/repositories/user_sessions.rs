@@ -259,9 +259,10 @@ impl UserSessionRepository for UserSessions<'_> {
             .returning(UserSession::as_returning());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
-        write.finish(outcome).await?.ok_or(Error::NotFound {
-            what: "UserSession",
-        })
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(not_written("UserSession", self.exists(id).await?)),
+        }
     }
 
     async fn delete(&self, id: UserSessionId) -> Result<bool> {
@@ -271,7 +272,10 @@ impl UserSessionRepository for UserSessions<'_> {
         let outcome: Result<Option<String>> = write.executor().first(statement).await;
         let key_of = |hash: &Option<String>| hash.clone().map(Key::UserSession);
         let deleted = write.finish_touching(outcome, key_of).await?;
-        Ok(deleted.is_some())
+        match deleted {
+            Some(_) => Ok(true),
+            None => not_deleted("UserSession", self.exists(id).await?),
+        }
     }
 
     async fn delete_for_user(&self, user_id: UserId) -> Result<usize> {

@@ -237,10 +237,10 @@ impl UserRepository for Users<'_> {
             .returning(User::as_returning());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
-        write
-            .finish(outcome)
-            .await?
-            .ok_or(Error::NotFound { what: "User" })
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(not_written("User", self.exists(id).await?)),
+        }
     }
 
     async fn merge_preferences(&self, id: UserId, preferences: Document) -> Result<User> {
@@ -254,16 +254,19 @@ impl UserRepository for Users<'_> {
             .returning(User::as_returning());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
-        write
-            .finish(outcome)
-            .await?
-            .ok_or(Error::NotFound { what: "User" })
+        match write.finish(outcome).await? {
+            Some(row) => Ok(row),
+            None => Err(not_written("User", self.exists(id).await?)),
+        }
     }
 
     async fn delete(&self, id: UserId) -> Result<bool> {
         let write = Write::begin(&self.0).await?;
         let outcome = delete_user(&write.executor(), id).await;
-        write.finish(outcome).await
+        match write.finish(outcome).await? {
+            true => Ok(true),
+            false => not_deleted("User", self.exists(id).await?),
+        }
     }
 
     async fn delete_many(&self, filter: &UserFilter) -> Result<usize> {

@@ -1,8 +1,46 @@
 //! Writes of tables whose rows may be cached.
 
 use super::*;
-use crate::Result;
+use crate::mapping::Membership;
 use crate::write_set::Touches;
+use crate::{Error, Result};
+
+/// Returns the reason why a statement has written nothing although it has no condition but the row's
+/// key. `exists` says whether the row is there afterwards.
+pub(super) fn not_written(what: &'static str, exists: bool) -> Error {
+    match exists {
+        true => Error::Suppressed { what },
+        false => Error::NotFound { what },
+    }
+}
+
+/// Returns the outcome of a deletion that has deleted nothing. `exists` says whether the row is there
+/// afterwards.
+///
+/// # Errors
+/// - [`Error::Suppressed`] if it is
+pub(super) fn not_deleted(what: &'static str, exists: bool) -> Result<bool> {
+    match exists {
+        true => Err(Error::Suppressed { what }),
+        false => Ok(false),
+    }
+}
+
+/// Returns the reason why a member was not changed: the parent would lose its last owner, unless the
+/// member is no owner or remains one.
+///
+/// `is_owner` describes the member that is there afterwards, and `remains_owner` the change.
+pub(super) fn not_changed<M: Membership>(
+    what: &'static str,
+    is_owner: Option<bool>,
+    remains_owner: bool,
+) -> Error {
+    match is_owner {
+        None => Error::NotFound { what },
+        Some(true) if !remains_owner => M::last_owner(),
+        Some(_) => Error::Suppressed { what },
+    }
+}
 
 /// A write of a table whose rows may be cached.
 ///

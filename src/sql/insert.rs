@@ -7,6 +7,7 @@ use diesel::query_builder::{AstPass, QueryFragment};
 
 use super::target::{Target, separate};
 use super::{Identity, Sql, Statement};
+use crate::Error;
 use crate::mapping::NewRow;
 #[cfg(doc)]
 use crate::mapping::ROWS_PER_STATEMENT;
@@ -42,6 +43,13 @@ pub fn insert_many<N: NewRow>(new: &[N]) -> Sql<InsertMany<'_, N>> {
         columns: N::columns(new),
         target: Target::new(),
     })
+}
+
+/// Returns the error of an insert or upsert that has returned no row.
+pub(crate) fn suppressed<N: NewRow>() -> Error {
+    let name = std::any::type_name::<N::Row>();
+    let what = name.rsplit("::").next().unwrap_or(name);
+    Error::Suppressed { what }
 }
 
 /// Writes `INSERT INTO`, the table, and the columns with these indexes.

@@ -62,6 +62,7 @@ pub use cacheable::cacheable;
 pub(crate) use count_by::CountBy;
 pub(crate) use decoding::Rows;
 pub use delete::delete_matching;
+pub(crate) use insert::suppressed;
 pub use insert::{InsertMany, insert, insert_many};
 pub(crate) use literal_limit::{AtMost, at_most};
 pub use membership::{RemoveMembers, Removed, change_member, remove_members, upsert_member};

@@ -20,7 +20,7 @@ use crate::mapping::{Changes, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf};
 use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
-use crate::sql::{insert, insert_many, update, upsert};
+use crate::sql::{insert, insert_many, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
@@ -281,7 +281,7 @@ impl<'a> Executor<'a> {
                 Connection::row_shaped(&mut connection, &insert, insert.key())
             };
             let row = sent.await;
-            call.complete(one(only(row)))
+            call.complete(only(row))?.ok_or_else(suppressed::<N>)
         })
     }
 
@@ -303,7 +303,7 @@ impl<'a> Executor<'a> {
                 Connection::row_shaped(&mut connection, &upsert, upsert.key())
             };
             let row = sent.await;
-            call.complete(one(only(row)))
+            call.complete(only(row))?.ok_or_else(suppressed::<N>)
         })
     }
 

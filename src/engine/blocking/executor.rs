@@ -18,7 +18,7 @@ use crate::mapping::{Changes, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf};
 use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
-use crate::sql::{KeyedInsert, insert, insert_many, keyed, update, upsert};
+use crate::sql::{KeyedInsert, insert, insert_many, keyed, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
@@ -162,16 +162,16 @@ impl<'a> Executor<'a> {
         Pg: QueryMetadata<Q::SqlType>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
-        self.only(query)
+        self.run(|connection| only(connection, query)?.ok_or(diesel::result::Error::NotFound))
     }
 
-    fn only<S, Q, R>(&self, query: Q) -> Result<R>
+    fn only<S, Q, R>(&self, query: Q) -> Result<Option<R>>
     where
         Q: AsQuery<Query: QueryFragment<Pg> + QueryId>,
         Pg: QueryMetadata<Q::SqlType>,
         R: FromSqlRow<S, Pg> + 'static,
     {
-        self.run(|connection| only(connection, query)?.ok_or(diesel::result::Error::NotFound))
+        self.run(|connection| only(connection, query))
     }
 
     /// Inserts a row, and returns it.
@@ -185,11 +185,12 @@ impl<'a> Executor<'a> {
             let outcome = unit.executor().insert(new);
             return unit.end(outcome);
         }
-        match keyed(insert(new)) {
+        let row: Option<N::Row> = match keyed(insert(new)) {
             KeyedInsert::AllColumns(insert) => self.only(insert),
             KeyedInsert::RequiredColumns(insert) => self.only(insert),
             KeyedInsert::ByText(insert) => self.only(insert),
-        }
+        }?;
+        row.ok_or_else(suppressed::<N>)
     }
 
     /// Inserts a row or updates the existing one, and returns it.
@@ -203,7 +204,7 @@ impl<'a> Executor<'a> {
             let outcome = unit.executor().upsert(new);
             return unit.end(outcome);
         }
-        self.only(upsert(new))
+        self.only(upsert(new))?.ok_or_else(suppressed::<N>)
     }
 
     /// Updates a row, and returns it if it exists.

@@ -4,8 +4,9 @@ use super::*;
 use std::time::Duration;
 use wundr_db::{
     AnalysisChanges, AnalysisFilter, AnalysisIssueFilter, AnalysisStatus, AnalysisSummary,
-    IssueSeverity, IssueType, NewAnalysisIssue, NewSetupProfile, NewSetupSession, NewSetupStep,
-    ProjectChanges, ProjectStatus, SetupCategory, UserChanges,
+    Document, IssueSeverity, IssueType, NewAnalysisIssue, NewOrganizationMember, NewProjectMember,
+    NewSetupProfile, NewSetupSession, NewSetupStep, NewUserSession, OrganizationRole,
+    ProjectChanges, ProjectRole, ProjectStatus, SetupCategory, SyncStatus, UserChanges,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -68,6 +69,183 @@ async fn a_step_that_a_trigger_suppresses_ends_with_an_error() {
         Ok::<_, Error>(outcome)
     });
     assert_eq!(suppressed(outcome.await.unwrap()), "Analysis");
+}
+
+/// Has every write of this kind changed to nothing, in these tables.
+fn suppressing_all(event: &str, tables: &[&str]) -> String {
+    let function = "CREATE OR REPLACE FUNCTION public.suppress() RETURNS TRIGGER LANGUAGE plpgsql \
+         AS $$ BEGIN RETURN NULL; END $$";
+    let triggers = tables.iter().map(|table| {
+        format!(
+            "CREATE OR REPLACE TRIGGER suppress_{event} BEFORE {event} ON {table} \
+             FOR EACH ROW EXECUTE FUNCTION public.suppress()"
+        )
+    });
+    let all: Vec<_> = std::iter::once(function.to_owned())
+        .chain(triggers)
+        .collect();
+    all.join("; ")
+}
+
+/// Every table of the catalog with a repository that deletes rows by their key.
+const TABLES: &[&str] = &[
+    "public.users",
+    "public.user_sessions",
+    "public.organizations",
+    "public.organization_members",
+    "public.projects",
+    "public.project_members",
+    "analysis.analyses",
+    "analysis.analysis_results",
+    "analysis.analysis_issues",
+    "analysis.analysis_metrics",
+    "analysis.duplicate_groups",
+    "analysis.dependency_graphs",
+    "setup.configurations",
+    "setup.integrations",
+    "setup.setup_profiles",
+    "setup.setup_sessions",
+    "setup.setup_steps",
+    "setup.tools",
+];
+
+/// Deletions of what is there, and of what is not.
+#[both_engines]
+macro_rules! keeps {
+    ($db:ident; $($repository:ident $id:expr, $none:expr => $what:literal;)*) => {$(
+        assert_eq!(suppressed($db.$repository().delete($id).await), $what);
+        assert!($db.$repository().exists($id).await.unwrap());
+        assert!(!$db.$repository().delete($none).await.unwrap());
+    )*};
+}
+
+#[both_engines]
+#[case]
+async fn a_write_of_one_row_that_is_suppressed_is_an_error() {
+    let (db, _database) = database().await;
+    let rows = super::documents::rows(&db).await;
+    let new = NewAnalysisIssue::new(
+        rows.analysis,
+        IssueType::Security,
+        IssueSeverity::Low,
+        "x",
+        "a.rs",
+    );
+    let issue = db.analysis_issues().create(new).await.unwrap().id;
+    let step = NewSetupStep::new(rows.session, "clone", 1);
+    let step = db.setup_steps().create(step).await.unwrap().id;
+    let member = NewOrganizationMember::new(rows.organization, rows.user, OrganizationRole::Member);
+    let of_organization = db.organization_members().create(member).await.unwrap().id;
+    let member = NewProjectMember::new(rows.project, rows.user, ProjectRole::Viewer);
+    let of_project = db.project_members().create(member).await.unwrap().id;
+    let end = chrono::Utc::now() + chrono::TimeDelta::days(1);
+    let session = NewUserSession::new(rows.user, "hash", end);
+    let session = db.user_sessions().create(session).await.unwrap().id;
+    for event in ["UPDATE", "DELETE"] {
+        execute(&db, &suppressing_all(event, TABLES)).await;
+    }
+
+    keeps! { db;
+        users rows.user, UserId::new() => "User";
+        user_sessions session, wundr_db::UserSessionId::new() => "UserSession";
+        organizations rows.organization, OrganizationId::new() => "Organization";
+        organization_members of_organization, wundr_db::OrganizationMemberId::new() => "OrganizationMember";
+        projects rows.project, ProjectId::new() => "Project";
+        project_members of_project, wundr_db::ProjectMemberId::new() => "ProjectMember";
+        analyses rows.analysis, wundr_db::AnalysisId::new() => "Analysis";
+        analysis_results rows.result, wundr_db::AnalysisResultId::new() => "AnalysisResult";
+        analysis_issues issue, wundr_db::AnalysisIssueId::new() => "AnalysisIssue";
+        duplicate_groups rows.duplicate, wundr_db::DuplicateGroupId::new() => "DuplicateGroup";
+        dependency_graphs rows.graph, wundr_db::DependencyGraphId::new() => "DependencyGraph";
+        configurations rows.configuration, wundr_db::ConfigurationId::new() => "Configuration";
+        integrations rows.integration, wundr_db::IntegrationId::new() => "Integration";
+        setup_profiles rows.profile, wundr_db::SetupProfileId::new() => "SetupProfile";
+        setup_sessions rows.session, wundr_db::SetupSessionId::new() => "SetupSession";
+        setup_steps step, wundr_db::SetupStepId::new() => "SetupStep";
+        tools rows.tool, wundr_db::ToolId::new() => "Tool";
+    }
+    let members = db.organization_members();
+    assert_eq!(
+        suppressed(members.remove(rows.organization, rows.user).await),
+        "OrganizationMember"
+    );
+    let members = db.project_members();
+    assert_eq!(
+        suppressed(members.remove(rows.project, rows.user).await),
+        "ProjectMember"
+    );
+
+    // Updates without a condition.
+    let some = || Document::from(serde_json::json!({"a": 1}));
+    let (users, projects) = (db.users(), db.projects());
+    assert_eq!(suppressed(users.touch_last_login(rows.user).await), "User");
+    let merged = users.merge_preferences(rows.user, some()).await;
+    assert_eq!(suppressed(merged), "User");
+    let merged = projects.merge_configuration(rows.project, some()).await;
+    assert_eq!(suppressed(merged), "Project");
+    let touched = projects.touch_last_analyzed(rows.project).await;
+    assert_eq!(suppressed(touched), "Project");
+    assert_eq!(suppressed(projects.archive(rows.project).await), "Project");
+    let merged = db.organizations();
+    let merged = merged.merge_settings(rows.organization, some()).await;
+    assert_eq!(suppressed(merged), "Organization");
+    let touched = db.user_sessions().touch(session).await;
+    assert_eq!(suppressed(touched), "UserSession");
+    let issues = db.analysis_issues();
+    assert_eq!(suppressed(issues.reopen(issue).await), "AnalysisIssue");
+    let settled = issues.ignore(issue, rows.user).await;
+    assert_eq!(suppressed(settled), "AnalysisIssue");
+    let synced = db.integrations();
+    let synced = synced.record_sync(rows.integration, SyncStatus::Failed);
+    assert_eq!(suppressed(synced.await), "Integration");
+    let logged = db.setup_sessions();
+    let logged = logged.append_log(rows.session, some()).await;
+    assert_eq!(suppressed(logged), "SetupSession");
+    let logged = db.setup_steps().append_log(step, "x").await;
+    assert_eq!(suppressed(logged), "SetupStep");
+    let role = ProjectRole::Maintainer;
+    let members = db.project_members();
+    let changed = members.change_role(rows.project, rows.user, role).await;
+    assert_eq!(suppressed(changed), "ProjectMember");
+    let again = NewProjectMember::new(rows.project, rows.user, role);
+    assert_eq!(suppressed(members.upsert(again).await), "ProjectMember");
+    let members = db.organization_members();
+    let role = OrganizationRole::Admin;
+    let changed = members.change_role(rows.organization, rows.user, role);
+    assert_eq!(suppressed(changed.await), "OrganizationMember");
+    let again = NewOrganizationMember::new(rows.organization, rows.user, role);
+    let again = members.upsert(again).await;
+    assert_eq!(suppressed(again), "OrganizationMember");
+}
+
+/// What a trigger keeps from being stored is not counted as stored.
+#[both_engines]
+#[case]
+async fn an_insert_that_is_suppressed_is_not_acknowledged() {
+    let (db, _database) = database().await;
+    let new = new_analysis(&db, project(&db).await.id).await;
+    let tables = ["public.users", "analysis.analysis_issues"];
+    execute(&db, &suppressing_all("INSERT", &tables)).await;
+    let ada = || NewUser::new("ada@example.org", "Ada");
+    assert_eq!(suppressed(db.users().create(ada()).await), "User");
+    assert_eq!(suppressed(db.users().upsert(ada()).await), "User");
+    let users: Vec<_> = (0..1_500)
+        .map(|n| NewUser::new(format!("{n}@x"), "x"))
+        .collect();
+    for users in [&users[..3], &users] {
+        assert_eq!(db.users().create_many(users).await.unwrap(), 0);
+    }
+    for rows in [3, 1_500] {
+        let new = new.clone().id(wundr_db::AnalysisId::new());
+        let id = new.id;
+        let issues = (0..rows).map(move |number: i32| {
+            let (kind, severity) = (IssueType::Security, IssueSeverity::Low);
+            NewAnalysisIssue::new(id, kind, severity, number.to_string(), "a.rs")
+        });
+        let ingest = db.analyses().ingest(new).issues(issues);
+        assert_eq!(suppressed(ingest.run().await), "AnalysisIssue");
+        assert!(!db.analyses().exists(id).await.unwrap());
+    }
 }
 
 #[both_engines]

@@ -145,8 +145,8 @@ async fn organizations_and_their_members() {
         1,
         members.change_role(id, user, OrganizationRole::Member)
     );
-    costs!(ledger, 1, members.remove(id, UserId::new()));
-    costs!(ledger, 1, members.delete(OrganizationMemberId::new()));
+    costs!(ledger, 2, members.remove(id, UserId::new()));
+    costs!(ledger, 2, members.delete(OrganizationMemberId::new()));
     costs!(
         ledger,
         1,

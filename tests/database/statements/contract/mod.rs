@@ -159,7 +159,8 @@ macro_rules! every_writable_repository {
     ($ledger:ident, $rows:ident, $id:ident, $changes:expr, $nothing:expr, $absent:expr) => {{
         let rows = $ledger.db.$rows();
         costs!($ledger, 1, rows.update($id, $changes));
-        costs!($ledger, 1, rows.delete($absent));
+        // Asks whether a trigger or a policy has kept it.
+        costs!($ledger, 2, rows.delete($absent));
         costs!($ledger, 1, rows.delete_many(&$nothing));
     }};
 }

@@ -99,7 +99,7 @@ async fn members_statistics_and_trends_of_projects() {
         1,
         members.change_role(id, user, ProjectRole::Viewer)
     );
-    costs!(ledger, 1, members.remove(id, UserId::new()));
+    costs!(ledger, 2, members.remove(id, UserId::new()));
 
     let stats = ledger.db.project_stats();
     costs!(ledger, 1, stats.find(id));
