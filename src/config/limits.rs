@@ -71,8 +71,8 @@ impl Config {
     ///
     /// `None` if the value in `options` cannot be parsed.
     fn effective_statement_timeout(&self) -> Option<Duration> {
-        match self.target.options.rsplit_once("statement_timeout") {
-            Some((_, value)) => duration_of(value),
+        match self.option("statement_timeout") {
+            Some(value) => duration_of(&value),
             None => self.statement_timeout,
         }
     }
@@ -94,24 +94,25 @@ impl Config {
     }
 }
 
-/// Parses a time as PostgreSQL writes it, from an equals sign to the next space.
+/// Parses the value of a setting of the server that is a time in milliseconds, unless it has a unit.
 ///
-/// `None` for 0, which means no limit.
-fn duration_of(setting: &str) -> Option<Duration> {
-    let value = setting.trim_start_matches([' ', '=', '\'']);
-    let digits = value.len() - value.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = value.split_at(digits);
-    let unit = unit.split([' ', '\'']).next().unwrap_or_default();
-    let milliseconds = match unit {
-        "" | "ms" => 1,
-        "s" => 1000,
-        "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
+/// `None` for 0, which means no limit, and for a value that the server rejects.
+fn duration_of(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    let digits = value.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number: f64 = value[..value.len() - digits.len()].parse().ok()?;
+    let milliseconds = match digits.trim_start() {
+        "us" => 0.001,
+        "" | "ms" => 1.0,
+        "s" => 1000.0,
+        "min" => 60_000.0,
+        "h" => 3_600_000.0,
+        "d" => 86_400_000.0,
         _ => return None,
     };
-    let number: u64 = number.parse().ok()?;
-    (number > 0).then(|| Duration::from_millis(number.saturating_mul(milliseconds)))
+    // The server rounds to whole milliseconds.
+    let milliseconds = (number * milliseconds).round_ties_even();
+    (milliseconds >= 1.0).then(|| Duration::from_millis(milliseconds as u64))
 }
 
 /// Checks that a time is between 1 ms and [`LONGEST`].
@@ -120,4 +121,71 @@ pub(crate) fn in_range(name: &'static str, time: Duration) -> Result<()> {
         return Err(Error::invalid(name, "must be between 1 ms and 24 days"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(options: &str) -> Config {
+        let mut config = Config::without_environment("postgres://h/d").unwrap();
+        config.target.options = options.to_owned();
+        config
+    }
+
+    /// In the URL's `options`, a setting has the name, the value and the unit that the server reads.
+    #[test]
+    fn options_are_read_as_the_server_reads_them() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (options, timeout) in [
+            ("", seconds(30)),
+            ("-c statement_timeout=10min", seconds(600)),
+            ("-cstatement_timeout=600s", seconds(600)),
+            ("--statement-timeout=600000", seconds(600)),
+            ("-c STATEMENT_TIMEOUT=0.5h", seconds(1800)),
+            ("-c statement_timeout=600000000us", seconds(600)),
+            (r"-c statement_timeout=600\ s", seconds(600)),
+            (
+                "-c statement_timeout=1s -c statement_timeout=2s",
+                seconds(2),
+            ),
+            (
+                "-c statement_timeout=2s -c my.statement_timeout=1s",
+                seconds(2),
+            ),
+            ("-c my.note=statement_timeout=1s", seconds(30)),
+            ("-c statement_timeout=0", None),
+            ("-c statement_timeout=0.4", None),
+        ] {
+            let found = config(options).effective_statement_timeout();
+            assert_eq!(found, timeout, "{options}");
+        }
+        for (value, is_on) in [
+            ("on", true),
+            ("ON", true),
+            ("true", true),
+            ("t", true),
+            ("Yes", true),
+            ("1", true),
+            ("off", false),
+            ("OFF", false),
+            ("of", false),
+            ("false", false),
+            ("f", false),
+            ("no", false),
+            ("0", false),
+        ] {
+            for options in [
+                format!("-c default_transaction_read_only={value}"),
+                format!(
+                    "-c default_transaction_read_only=on --Default-Transaction-Read-Only={value}"
+                ),
+                format!(
+                    "-c default_transaction_read_only={value} -c my.default_transaction_read_only=on"
+                ),
+            ] {
+                assert_eq!(config(&options).asks_for_read_only(), is_on, "{options}");
+            }
+        }
+    }
 }

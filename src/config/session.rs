@@ -33,12 +33,8 @@ impl Config {
 
     /// Checks whether the URL's `options` ask for read-only transactions.
     pub(crate) fn asks_for_read_only(&self) -> bool {
-        let value = self
-            .target
-            .options
-            .rsplit_once("default_transaction_read_only");
-        let value = value.map(|(_, value)| value.trim_start_matches([' ', '=']));
-        value.is_some_and(|value| !value.starts_with("off") && !value.starts_with("false"))
+        self.option("default_transaction_read_only")
+            .is_some_and(|value| is_on(&value))
     }
 
     /// Returns the SQL that restores a connection which a caller was lent. It fails in a
@@ -70,7 +66,9 @@ impl Config {
     pub(crate) fn settings(&self) -> String {
         let quoted = |value: &str| value.replace('\\', r"\\").replace('\'', "''");
         // A value that gives only the style or only the order keeps the other one.
-        let mut settings = "SET DateStyle = 'ISO, MDY'".to_owned();
+        // With the setting off, a backslash in a literal would have a meaning.
+        let mut settings =
+            "SET standard_conforming_strings = on; SET DateStyle = 'ISO, MDY'".to_owned();
         let date_style = self.date_style.clone();
         if let Some(date_style) = date_style.or_else(|| self.option("datestyle")) {
             settings.push_str(&format!("; SET DateStyle = E'{}'", quoted(&date_style)));
@@ -89,7 +87,7 @@ impl Config {
     }
 
     /// Returns the value that the URL's `options` give to a setting, by the server's rules.
-    fn option(&self, name: &str) -> Option<String> {
+    pub(super) fn option(&self, name: &str) -> Option<String> {
         let mut arguments = vec![String::new()];
         let mut characters = self.target.options.chars();
         while let Some(character) = characters.next() {
@@ -150,4 +148,11 @@ impl Config {
         options.push(format!("-c search_path={}", self.pinned_path()));
         options.join(" ")
     }
+}
+
+/// Parses the value of a setting of the server that is on or off. A value that the server rejects counts as off.
+fn is_on(value: &str) -> bool {
+    let value = value.trim().to_ascii_lowercase();
+    let is_prefix = |word: &str| !value.is_empty() && word.starts_with(&value);
+    value == "1" || value == "on" || is_prefix("true") || is_prefix("yes")
 }

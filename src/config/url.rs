@@ -220,8 +220,11 @@ fn split_servers(servers: &str) -> Result<(String, String)> {
 }
 
 fn parse_query(query: &str, given: &mut Given) -> Result<()> {
-    // As in libpq, one trailing & is allowed.
-    let query = query.strip_suffix('&').unwrap_or(query);
+    // As in libpq, one & is allowed after the last parameter.
+    let query = query
+        .strip_suffix('&')
+        .filter(|query| !query.is_empty())
+        .unwrap_or(query);
     if query.is_empty() {
         return Ok(());
     }
