@@ -89,12 +89,18 @@ pub(crate) enum Root {
 /// A parameter whose value is one of a few words.
 trait Word: Copy + 'static {
     const WORDS: &'static [(&'static str, Self)];
+    /// True if libpq ignores the case.
+    const IGNORES_CASE: bool = false;
 
     fn of(given: &Given, parameter: &'static str, otherwise: Self) -> Result<Self> {
         let Some(value) = given.get(parameter) else {
             return Ok(otherwise);
         };
-        let found = Self::WORDS.iter().find(|(word, _)| *word == value.text);
+        let is = |word: &str| match Self::IGNORES_CASE {
+            true => word.eq_ignore_ascii_case(&value.text),
+            false => word == value.text,
+        };
+        let found = Self::WORDS.iter().find(|(word, _)| is(word));
         found.map(|&(_, this)| this).ok_or_else(|| {
             let words: Vec<_> = Self::WORDS.iter().map(|&(word, _)| word).collect();
             let words = words.join(", ");
@@ -153,6 +159,7 @@ impl Word for TlsVersion {
         ("TLSv1.2", Self::OneTwo),
         ("TLSv1.3", Self::OneThree),
     ];
+    const IGNORES_CASE: bool = true;
 }
 
 impl TlsMode {

@@ -22,6 +22,11 @@ const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const BOOLEAN: u8 = 0x01;
+/// The kinds of other names that a host can have.
+pub(super) const DNS_NAME: u8 = 0x82;
+pub(super) const IP_ADDRESS: u8 = 0x87;
 const VERSION: u8 = 0xa0;
 /// 2.5.4.3, with its tag and length.
 const COMMON_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x04, 0x03];
@@ -112,13 +117,10 @@ impl<'c> Certificate<'c> {
         }
     }
 
-    /// Checks whether a host has the subject's common name, where the certificate gives no other names.
-    pub(super) fn common_name_fits(&self, host: &str) -> bool {
-        let has_others = self
-            .extensions
-            .windows(OTHER_NAMES.len())
-            .any(|part| part == OTHER_NAMES);
-        let Some(name) = self.common_name().filter(|_| !has_others) else {
+    /// Checks whether a host has the subject's common name. That counts only where the certificate has no other name of
+    /// this kind.
+    pub(super) fn common_name_fits(&self, host: &str, kind: u8) -> bool {
+        let Some(name) = self.common_name().filter(|_| !self.has_other(kind)) else {
             return false;
         };
         if name.eq_ignore_ascii_case(host) {
@@ -129,7 +131,29 @@ impl<'c> Certificate<'c> {
             name.split_once('.')
                 .map(|(_, rest)| rest.to_ascii_lowercase())
         };
-        name.starts_with("*.") && name.len() > 2 && rest(name) == rest(host)
+        kind == DNS_NAME && name.starts_with("*.") && name.len() > 2 && rest(name) == rest(host)
+    }
+
+    /// Checks whether the certificate has another name of this kind. Other names that cannot be read count as one.
+    fn has_other(&self, kind: u8) -> bool {
+        let mut parts = self.extensions.windows(OTHER_NAMES.len());
+        let Some(at) = parts.position(|part| part == OTHER_NAMES) else {
+            return false;
+        };
+        let after = &self.extensions[at + OTHER_NAMES.len()..];
+        let after = tagged(after, BOOLEAN).map_or(after, |is_critical| is_critical.rest);
+        let names = tagged(after, OCTET_STRING).and_then(|names| tagged(names.content, SEQUENCE));
+        let Some(names) = names else {
+            return true;
+        };
+        let mut rest = names.content;
+        while let Some(name) = value(rest) {
+            if name.tag == kind {
+                return true;
+            }
+            rest = name.rest;
+        }
+        !rest.is_empty()
     }
 
     fn common_name(&self) -> Option<&'c str> {

@@ -27,7 +27,7 @@ use tokio_postgres::Socket;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, DNS_NAME, IP_ADDRESS};
 use crate::config::{Host, Root, TlsMode, TlsSettings, TlsVersion};
 use crate::error::innermost;
 use crate::{Error, Result};
@@ -207,7 +207,9 @@ impl Chain {
         }
         let builder =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-                .with_crls(revoked(settings)?);
+                .with_crls(revoked(settings)?)
+                // As OpenSSL: a list that is out of date says nothing about later revocations.
+                .enforce_revocation_expiration();
         Ok(Some(Self {
             verifier: builder
                 .build()
@@ -256,12 +258,20 @@ impl Verifier {
             return Ok(());
         }
         let outcome = verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
+        let read = || Certificate::read(certificate);
         match (outcome, name) {
             (Ok(()), _) => Ok(()),
-            // As libpq: the common name counts where there are no others.
+            // As libpq: the common name counts where there is no other name of the host's kind.
             (Err(_), ServerName::DnsName(name))
-                if Certificate::read(certificate)
-                    .is_some_and(|read| read.common_name_fits(name.as_ref())) =>
+                if read().is_some_and(|read| read.common_name_fits(name.as_ref(), DNS_NAME)) =>
+            {
+                Ok(())
+            }
+            (Err(_), ServerName::IpAddress(address))
+                if read().is_some_and(|read| {
+                    let address = IpAddr::from(*address).to_string();
+                    read.common_name_fits(&address, IP_ADDRESS)
+                }) =>
             {
                 Ok(())
             }

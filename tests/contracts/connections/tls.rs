@@ -462,11 +462,16 @@ async fn a_revoked_certificate_is_refused() {
             "ca -config ca -keyfile root.key -cert root.pem -revoke server.crt",
         );
         openssl(path, &format!("{list} server.crl"));
+        // Without the certificate, and out of date.
+        fs::write(path.join("index"), "").unwrap();
+        let dates = "-crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z";
+        openssl(path, &format!("{list} old.crl {dates}"));
     });
     let server = Server::start(Some(files), ALL);
     let base = "sslmode=verify-ca&sslrootcert={}/root.pem&sslcrl={}";
     server.same(&format!("{base}/none.crl"), Some(true)).await;
     server.same(&format!("{base}/server.crl"), None).await;
+    server.same(&format!("{base}/old.crl"), None).await;
     server
         .same(&format!("{base}/nowhere.crl"), Some(true))
         .await;
@@ -560,5 +565,48 @@ async fn a_password_is_bound_to_the_certificate_where_that_is_asked_for() {
         ("sslmode=disable&channel_binding=prefer", Some(false)),
     ] {
         server.same(query, expected).await;
+    }
+}
+
+/// The common name counts where there is no other name of the host's kind.
+#[tokio::test]
+async fn a_certificate_has_the_names_that_libpq_finds_in_it() {
+    let hosts = ["localhost", "127.0.0.1"];
+    for (common, others, taken) in [
+        ("localhost", "IP:127.0.0.1", hosts.as_slice()),
+        ("localhost", "email:a@b.example", &["localhost"]),
+        ("localhost", "DNS:other.example", &[]),
+        (
+            "localhost",
+            "DNS:other.example,IP:127.0.0.1",
+            &["127.0.0.1"],
+        ),
+        ("127.0.0.1", "DNS:localhost", &hosts),
+        ("127.0.0.1", "IP:10.0.0.1", &[]),
+        ("127.0.0.1", "email:a@b.example", &["127.0.0.1"]),
+    ] {
+        let files = certificates(|path| {
+            let request = "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj";
+            openssl(path, &format!("{request} /CN={common}"));
+            let extensions = format!("subjectAltName={others}\nbasicConstraints=CA:FALSE\n");
+            fs::write(path.join("extensions"), extensions).unwrap();
+            openssl(
+                path,
+                "x509 -req -in server.csr -CA root.pem -CAkey root.key -CAcreateserial -days 9 \
+                 -out server.crt -extfile extensions",
+            );
+        });
+        let server = Server::start(Some(files), ALL);
+        for host in hosts {
+            let query = "sslmode=verify-full&sslrootcert={}/root.pem&hostaddr=127.0.0.1&host=";
+            let expected = taken.contains(&host).then_some(true);
+            server.same(&format!("{query}{host}"), expected).await;
+        }
+        server
+            .same(
+                "sslmode=require&ssl_min_protocol_version=tlsv1.3",
+                Some(true),
+            )
+            .await;
     }
 }
