@@ -28,6 +28,9 @@ const VERSION: &str = "2.1.0";
 const RULE_ID_CHARACTERS: usize = 255;
 const TITLE_CHARACTERS: usize = 500;
 
+/// The greatest length of a path, in bytes. PostgreSQL cannot index much longer ones.
+const PATH_BYTES: usize = 2_048;
+
 /// A tool that wrote a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
@@ -148,8 +151,8 @@ impl fmt::Display for Notice {
 ///
 /// # Errors
 /// - [`ReadError::Version`] for another version of the format
-/// - [`ReadError::Json`] with line and column if the file is not JSON, or has no list of runs with
-///   lists of results
+/// - [`ReadError::Json`] with line and column if the file is not JSON, or has no `runs`, or other
+///   things than lists of runs and of results
 /// - [`ReadError::Fault`] if the bases form a cycle
 /// - the errors of [`super::read`] for a malformed file
 pub fn read(path: &Path) -> Result<Report, ReadError> {
@@ -176,7 +179,11 @@ pub fn read(path: &Path) -> Result<Report, ReadError> {
         let place = "inlineExternalProperties".to_owned();
         report.warnings.push(notice(place, reason));
     }
-    for (index, run) in log.runs.into_iter().enumerate() {
+    if log.runs.is_none() {
+        let reason = "the list of runs is null".to_owned();
+        report.failures.push(notice("runs".to_owned(), reason));
+    }
+    for (index, run) in log.runs.into_iter().flatten().enumerate() {
         let Some(run) = run else {
             let reason = "the run is null".to_owned();
             report
@@ -235,10 +242,6 @@ pub fn read(path: &Path) -> Result<Report, ReadError> {
                 let reason = format!("none of its {skipped} results can be read");
                 report.failures.push(notice(place(), reason));
             }
-            None if read == 0 && external.contains_key("results") => {
-                let reason = "its results are in other files, which are not read".to_owned();
-                report.failures.push(notice(place(), reason));
-            }
             None => {}
         }
         report.tools.push(tool);
@@ -283,6 +286,16 @@ fn failure(run: &Run) -> Option<String> {
         (None, Some(None)) => "the tool reports an error".to_owned(),
         (None, None) if is_unsuccessful => "the tool reports that it was not successful".to_owned(),
         (None, None) if matches!(run.results, Some(None)) => "its results are null".to_owned(),
+        // The standard has a list of results, perhaps an empty one, in every run that describes a scan.
+        (None, None) if run.results.is_none() => {
+            match run
+                .external_property_file_references
+                .contains_key("results")
+            {
+                true => "its results are in other files, which are not read".to_owned(),
+                false => "it has no list of results".to_owned(),
+            }
+        }
         (None, None) => return None,
     };
     Some(cut(&reason, TITLE_CHARACTERS))
@@ -363,6 +376,16 @@ fn finding(
         .find_map(|location| location.physical_location.as_ref());
     let artifact = place.and_then(|place| place.artifact_location.as_ref());
     let region = place.and_then(|place| place.region.as_ref());
+    let file_path = match artifact {
+        Some(artifact) => locations.path(artifact)?,
+        None => None,
+    };
+    if file_path
+        .as_ref()
+        .is_some_and(|path| path.len() > PATH_BYTES)
+    {
+        return Err(format!("its path has more than {PATH_BYTES} bytes"));
+    }
     let line = region.and_then(|region| from_one(region.start_line));
     let fingerprints = [&result.partial_fingerprints, &result.fingerprints]
         .into_iter()
@@ -375,10 +398,7 @@ fn finding(
         kind,
         title,
         description,
-        file_path: artifact
-            .map(|artifact| locations.path(artifact))
-            .transpose()?
-            .flatten(),
+        file_path,
         line,
         column: region.and_then(|region| from_one(region.start_column)),
         end_line: region.and_then(|region| from_one(region.end_line)).or(line),

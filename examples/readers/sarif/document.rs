@@ -20,8 +20,9 @@ pub const TEXT_BYTES: usize = 8 * 1024;
 #[derive(Deserialize)]
 pub struct Log {
     pub version: Option<String>,
-    #[serde(deserialize_with = "null_is_none")]
-    pub runs: Vec<Option<Run>>,
+    /// `None` if null, which means that the tool produced none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub runs: Option<Vec<Option<Run>>>,
     #[serde(
         rename = "inlineExternalProperties",
         default,
@@ -57,7 +58,7 @@ pub struct Run {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Invocation {
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "success")]
     pub execution_successful: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
     pub process_start_failure_message: Option<Text>,
@@ -340,6 +341,17 @@ fn lenient<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(
 ) -> Result<T, D::Error> {
     let raw = Box::<RawValue>::deserialize(value)?;
     Ok(read_or_default(&raw))
+}
+
+/// Deserializes whether a tool succeeded. Some tools write a text or a number.
+fn success<'de, D: Deserializer<'de>>(value: D) -> Result<Option<bool>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(value)?;
+    let text = raw.get().trim_matches('"').to_ascii_lowercase();
+    Ok(match text.as_str() {
+        "false" | "0" => Some(false),
+        "true" | "1" => Some(true),
+        _ => None,
+    })
 }
 
 /// Deserializes a list. If an element cannot be read, the others keep their indices, which other

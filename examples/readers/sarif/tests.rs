@@ -394,6 +394,20 @@ fn a_run_whose_tool_crashed_is_a_failure_unless_it_has_results() {
         assert_eq!(counts, (1, 0, 1));
     }
     assert_eq!(run(json!({}), json!(null)).failures.len(), 1);
+    for failed in ["false", "\"false\"", "\"False\"", "0"] {
+        let failed: Value = serde_json::from_str(failed).unwrap();
+        let crashed = run(json!({"executionSuccessful": failed}), json!([]));
+        assert_eq!(crashed.failures.len(), 1, "{failed}");
+    }
+    for nothing in [
+        r#"null"#,
+        r#"[{"tool": {"driver": {"name": "d"}}}]"#,
+        "[null]",
+    ] {
+        let log = format!(r#"{{"version": "2.1.0", "runs": {nothing}}}"#);
+        let report = report(log.as_bytes()).unwrap();
+        assert_eq!(report.failures.len(), 1, "{nothing}");
+    }
     let clean = run(json!({"executionSuccessful": true}), json!([]));
     assert_eq!((clean.failures, clean.warnings), (Vec::new(), Vec::new()));
 }
@@ -554,4 +568,21 @@ mod mutated {
             let _ = report(&bytes);
         }
     }
+}
+
+#[test]
+fn a_path_that_no_index_takes_costs_no_other_result() {
+    let at = |path: String| {
+        json!({"message": {"text": "m"},
+               "locations": [{"physicalLocation": {"artifactLocation": {"uri": path}}}]})
+    };
+    let results = json!([
+        at("a".repeat(2_048)),
+        at("a".repeat(2_049)),
+        at("b".to_owned())
+    ]);
+    let log = json!({"version": "2.1.0", "runs": [{"results": results}]});
+    let report = report(log.to_string().as_bytes()).unwrap();
+    assert_eq!((report.findings.len(), report.skipped.len()), (2, 1));
+    assert!(report.skipped[0].reason.contains("path"));
 }
