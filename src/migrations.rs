@@ -59,6 +59,7 @@ pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 const SESSION: &str = "SET search_path = pg_catalog, pg_temp; \
     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
     SET default_transaction_isolation = 'read committed'; \
+    SET quote_all_identifiers = off; \
     SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
 
 /// Selects the trusted objects that belong to an untrusted role.

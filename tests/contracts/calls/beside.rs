@@ -75,6 +75,8 @@ async fn slow_database() -> (Db, Observer, Proxy, TestDatabase) {
     (db, observer, proxy, database)
 }
 
+/// Held by three mechanisms, of which each is enough: a `COPY` has its transaction to itself, what is dropped leaves a
+/// trace, and a `COPY` that is dropped closes its connection.
 #[tokio::test]
 async fn a_refused_commit_is_an_error_after_a_bulk_insert_was_dropped_beside_a_refusal() {
     let (db, mut observer, _proxy, _database) = slow_database().await;

@@ -124,6 +124,35 @@ async fn an_enum_that_was_dropped_and_made_again_fails_one_statement() {
     assert!(failures.len() <= FAILURES, "{failures:?}");
 }
 
+/// Statements that have the type among their parameters alone: their result does not change with it.
+#[both_engines]
+#[case]
+async fn a_parameter_whose_type_was_made_again_fails_one_statement() {
+    let (db, mut observer, _database) = one_connection().await;
+    let viewers = UserFilter::new().role(UserRole::Viewer);
+    let many = |round: usize| {
+        let new = |n| NewUser::new(format!("{round}-{n}@x"), "x").role(UserRole::Viewer);
+        [new(0), new(1)]
+    };
+    for in_transaction in [false, true] {
+        db.users().count(&viewers).await.unwrap();
+        db.users().create_many(&many(0)).await.unwrap();
+        observer.run(MAKE_THE_ENUM_ANEW);
+        let mut failures = Vec::new();
+        for round in 1..6 {
+            if in_transaction {
+                let counted = db.transaction(async |tx| tx.users().count(&viewers).await);
+                failures.extend(counted.await.err());
+            }
+            failures.extend(db.users().count(&viewers).await.err());
+            failures.extend(db.users().create_many(&many(round)).await.err());
+        }
+        assert!(failures.len() <= FAILURES, "{failures:?}");
+        assert!(failures.iter().all(Error::is_retryable), "{failures:?}");
+        observer.run("DELETE FROM public.users");
+    }
+}
+
 #[both_engines]
 #[case]
 async fn a_read_only_transaction_that_was_asked_for_retires_nothing() {
@@ -510,6 +539,7 @@ async fn a_transaction_goes_through_a_failover_if_that_is_asked_for() {
     assert_eq!(observer.count("public.users"), 2);
 }
 
+/// The server closes the connection after its error, which both drivers notice by themselves, too.
 #[both_engines]
 #[case]
 async fn a_conflict_with_recovery_ends_the_connection_that_it_ends() {
@@ -579,6 +609,29 @@ async fn what_a_pgbouncer_says_of_a_server_that_is_gone_is_a_connection_error() 
         let failing = ask(&db, &options, "1").await.unwrap_err();
         assert_eq!(failing.fate(), Some(Fate::NotSent), "{failing:?}");
     }
+}
+
+/// A connection to PgBouncer outlives the server. A statement on it is passed to no server.
+#[both_engines]
+#[case]
+async fn a_statement_that_a_pgbouncer_passed_to_no_server_was_not_sent() {
+    let server = PostgresServer::start().unwrap();
+    let database = server
+        .create_database_from("migrated", |url| {
+            wundr_db::blocking::migrations::up(&Config::new(url)?)?;
+            Ok(())
+        })
+        .unwrap();
+    let settings = "auth_type = any\nquery_wait_timeout = 1";
+    let bouncer = PgBouncer::with(&server, "transaction", settings, "");
+    let config = bouncer.config(&database).behind_pgbouncer();
+    let db = Db::connect(config.max_connections(1)).await.unwrap();
+    let everybody = UserFilter::new();
+    assert_eq!(db.users().count(&everybody).await.unwrap(), 0);
+    server.kill().unwrap();
+    let lost = db.users().count(&everybody).await.unwrap_err();
+    assert_eq!(lost.fate(), Some(Fate::NotSent), "{lost:?}");
+    assert_eq!(lost.advice(), Advice::AgainElsewhere);
 }
 
 #[both_engines]

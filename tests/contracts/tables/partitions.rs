@@ -11,6 +11,24 @@ fn day(text: &str) -> NaiveDate {
 
 #[both_engines]
 #[case]
+async fn months_are_found_whatever_a_backslash_means() {
+    let (_, database) = database().await;
+    let url = database.url();
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let options = "options=-c%20standard_conforming_strings%3Doff";
+    let url = format!("{url}{separator}{options}");
+    let db = Db::connect_to(&url).await.unwrap();
+    for log in LOGS {
+        db.partitions().ensure(log, 2).await.unwrap();
+        let health = db.partitions().health(log).await.unwrap();
+        assert!(health.months_ahead >= 2, "{health:?}");
+        let listed = db.partitions().list(log).await.unwrap();
+        assert!(listed[0].from.is_some(), "{listed:?}");
+    }
+}
+
+#[both_engines]
+#[case]
 async fn months_are_made_once_and_in_advance() {
     let (db, _database) = database().await;
     let partitions = db.partitions();
