@@ -18,9 +18,14 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 #[cfg(feature = "async")]
-pub use crate::engine::asynchronous::migrations::{adopt, down, down_by_one, status, up};
+pub use crate::engine::asynchronous::migrations::{
+    adopt, down, down_by_one, grant, revoke, status, up,
+};
 use crate::error::innermost;
 use crate::{Config, Error, Result};
+
+pub(crate) mod rights;
+pub use rights::{Rights, grant_sql, revoke_sql};
 
 /// All migrations, for tools that use diesel's migration harness.
 ///
@@ -439,6 +444,17 @@ pub(crate) fn take_over<C: MigrationConnection>(
     })?;
     let hardened = apply(connection, watch, &Before::default())?;
     Ok(adopted.into_iter().chain(hardened).collect())
+}
+
+/// Executes SQL in one transaction while no other process migrates.
+pub(crate) fn execute<C: MigrationConnection>(
+    connection: &mut C,
+    watch: Watch<'_>,
+    sql: &str,
+) -> Result<()> {
+    with_lock(connection, watch, |connection| {
+        connection.transaction::<_, Error, _>(|connection| Ok(connection.batch_execute(sql)?))
+    })
 }
 
 /// Starts the migrating thread. It is abandoned if the server does not respond.

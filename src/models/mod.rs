@@ -1,5 +1,6 @@
 //! The plain data of the tables: rows, new rows, changes, filters and orders. Nothing here depends on an engine.
 
+pub(crate) mod access;
 mod analyses;
 mod analysis_issues;
 mod analysis_leases;
@@ -38,6 +39,7 @@ mod unreadable;
 mod user_sessions;
 mod users;
 
+pub use access::{Access, AccessSource};
 pub use analyses::*;
 pub use analysis_issues::*;
 pub use analysis_leases::{Claim, Lease};

@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::super::migrations::{open, pause, watching};
 use super::repository;
 use crate::migrations::{
-    Before, FAILOVER, MigrationStatus, RETRY_PAUSE, apply, list, may_start_again, revert, take_over,
+    Before, FAILOVER, MigrationStatus, RETRY_PAUSE, Rights, apply, execute, list, may_start_again,
+    revert, rights, take_over,
 };
 use crate::{Config, Result};
 
@@ -94,4 +95,40 @@ pub async fn status(config: &Config) -> Result<Vec<MigrationStatus>> {
 #[repository]
 pub async fn adopt(config: &Config) -> Result<Vec<String>> {
     watching(open(config).await?, take_over).await
+}
+
+/// Gives a role of the database the rights for its work, and takes all others on this crate's tables
+/// from it.
+///
+/// The role must exist. The owner of the tables calls this, again after each [`up`] that has applied
+/// something. [`grant_sql`] returns what is executed.
+///
+/// # Errors
+/// - [`Error::InvalidInput`] if `role` cannot be the name of a role, and as [`up`].
+/// - [`Error::Other`] with the SQLSTATE 42704 if there is no such role; with 0LP01 if the role is a
+///   superuser or has the rights of the owner, so that nothing could be refused to it; with 42501 if
+///   the caller is not the owner, or another role has granted something.
+#[repository]
+pub async fn grant(config: &Config, role: &str, rights: Rights) -> Result<()> {
+    let block = rights::block(role, Some(rights))?;
+    let connection = open(config).await?;
+    watching(connection, move |connection, watch| {
+        execute(connection, watch, &block)
+    })
+    .await
+}
+
+/// Takes all rights on this crate's schemas, tables and functions from a role. It keeps those that
+/// all roles have.
+///
+/// # Errors
+/// As [`grant`].
+#[repository]
+pub async fn revoke(config: &Config, role: &str) -> Result<()> {
+    let block = rights::block(role, None)?;
+    let connection = open(config).await?;
+    watching(connection, move |connection, watch| {
+        execute(connection, watch, &block)
+    })
+    .await
 }

@@ -4,14 +4,16 @@ use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
+use crate::models::access::organization_access;
 use crate::schema::public::{organization_members, organizations, projects};
+use crate::sql::access::FactsOfOrganization;
 use crate::sql::functions::merged;
-use crate::sql::{cacheable, columns_of, delete_matching};
+use crate::sql::{Sql, cacheable, columns_of, delete_matching};
 use crate::write_set::{Everything, Key};
 use crate::{
-    Document, Error, NewOrganization, Organization, OrganizationChanges, OrganizationFilter,
-    OrganizationId, OrganizationOrder, OrganizationRole, Page, Paged, ProjectId, Result,
-    SubscriptionPlan, UserId,
+    Access, Document, Error, NewOrganization, Organization, OrganizationChanges,
+    OrganizationFilter, OrganizationId, OrganizationOrder, OrganizationRole, Page, Paged,
+    ProjectId, Result, SubscriptionPlan, UserId, UserRole,
 };
 
 /// Stores and finds organizations.
@@ -71,6 +73,17 @@ pub trait OrganizationRepository: Send + Sync {
 
     /// Counts the organizations that the filter matches.
     async fn count(&self, filter: &OrganizationFilter) -> Result<i64>;
+
+    /// Returns the access of a user to an organization. Returns `None` if the user has none.
+    ///
+    /// The role is that of the membership, or `owner` for an administrator of the platform. An
+    /// inactive user has no access. What [`ProjectRepository::access`] says of removals holds here
+    /// as well.
+    async fn access(
+        &self,
+        user_id: UserId,
+        id: OrganizationId,
+    ) -> Result<Option<Access<OrganizationRole>>>;
 
     /// Updates an organization and returns it. Changes without an assignment return it as it is.
     ///
@@ -214,6 +227,16 @@ impl OrganizationRepository for Organizations<'_> {
 
     async fn count(&self, filter: &OrganizationFilter) -> Result<i64> {
         self.0.one(filter.query().count()).await
+    }
+
+    async fn access(
+        &self,
+        user_id: UserId,
+        id: OrganizationId,
+    ) -> Result<Option<Access<OrganizationRole>>> {
+        let facts = Sql(FactsOfOrganization { user_id, id });
+        let facts: Option<(UserRole, Option<OrganizationRole>)> = self.0.first(facts).await?;
+        Ok(facts.and_then(|(platform, member)| organization_access(platform, member)))
     }
 
     async fn update(

@@ -2,21 +2,22 @@
 
 use diesel::pg::Pg;
 use diesel::prelude::{
-    BoolExpressionMethods, ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl,
-    SelectableHelper,
+    ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, SelectableHelper,
 };
 use diesel::sql_types::Timestamptz;
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
-use crate::schema::public::{organization_members, project_members, projects};
+use crate::models::access::ProjectFacts;
+use crate::schema::public::{project_members, projects};
+use crate::sql::access::{FactsOfProjects, Visible};
 use crate::sql::functions::merged;
 use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
 use crate::write_set::{Everything, Key};
 use crate::{
-    AnalysisType, Document, Error, NewProject, OrganizationId, OrganizationRole, Page, Paged,
-    Project, ProjectChanges, ProjectFilter, ProjectId, ProjectOrder, ProjectStatus,
-    ProjectVisibility, Result, UserId,
+    Access, AnalysisType, Document, Error, NewProject, OrganizationId, Page, Paged, Project,
+    ProjectChanges, ProjectFilter, ProjectId, ProjectOrder, ProjectRole, ProjectStatus, Result,
+    UserId,
 };
 
 /// Stores and finds projects.
@@ -105,8 +106,10 @@ pub trait ProjectRepository: Send + Sync {
     /// - projects of an organization of which the user is an owner or administrator,
     /// - internal projects of an organization that the user is a member of,
     /// - public projects,
+    /// - every project, if the user is an administrator of the platform,
     ///
-    /// but never a project with the status `deleted`.
+    /// but never a project with the status `deleted`, and nothing if the user is inactive.
+    /// [`access`](Self::access) has the same rule.
     ///
     /// # Errors
     /// The same as [`list`](Self::list).
@@ -116,6 +119,48 @@ pub trait ProjectRepository: Send + Sync {
         filter: &ProjectFilter,
         page: &Page<ProjectOrder>,
     ) -> Result<Paged<Project>>;
+
+    /// Returns the access of a user to a project. Returns `None` if the user cannot see it.
+    ///
+    /// It is `Some` for the projects that [`visible_to`](Self::visible_to) returns, and for no
+    /// others. The role is the greatest that one of these sources grants:
+    ///
+    /// | source | role |
+    /// |---|---|
+    /// | [`ProjectMember`](crate::AccessSource::ProjectMember) | the role of the membership |
+    /// | [`Creator`](crate::AccessSource::Creator) | `owner` |
+    /// | [`OrganizationMember`](crate::AccessSource::OrganizationMember) | `owner` for an owner of the organization, `maintainer` for an administrator |
+    /// | [`Platform`](crate::AccessSource::Platform) | `owner` |
+    /// | [`Internal`](crate::AccessSource::Internal), [`Public`](crate::AccessSource::Public) | `viewer` |
+    ///
+    /// An archived project is like an active one. An invitation grants nothing before there is a
+    /// membership.
+    ///
+    /// From the acknowledgement of a write on that removes a member, lowers a role, deactivates a
+    /// user, or changes a project, the result follows it. Behind a cache this holds in every
+    /// process, if the write went through this crate with the cache. The tier within the process is
+    /// not used.
+    ///
+    /// ```no_run
+    /// # async fn example(db: wundr_db::Db, user: wundr_db::UserId, id: wundr_db::ProjectId) -> wundr_db::Result<()> {
+    /// use wundr_db::{Error, ProjectRepository, ProjectRole};
+    ///
+    /// let access = db.projects().access(user, id).await?;
+    /// if access.is_none_or(|access| access.role < ProjectRole::Maintainer) {
+    ///     return Err(Error::NotFound { what: "Project" });
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    async fn access(&self, user_id: UserId, id: ProjectId) -> Result<Option<Access<ProjectRole>>>;
+
+    /// Returns the [`access`](Self::access) of a user to each project, in the order of `ids`, with
+    /// one query.
+    async fn access_many(
+        &self,
+        user_id: UserId,
+        ids: &[ProjectId],
+    ) -> Result<Vec<Option<Access<ProjectRole>>>>;
 
     /// Streams the projects that the filter matches, in no particular order.
     #[asynchronous_only]
@@ -194,30 +239,7 @@ impl Tx {
 
 /// Returns the query of the projects that a filter matches and a user can see.
 fn visible(user_id: UserId, filter: &ProjectFilter) -> projects::BoxedQuery<'_, Pg> {
-    let joined = project_members::table
-        .filter(project_members::user_id.eq(user_id))
-        .select(project_members::project_id);
-    let organizations = organization_members::table
-        .filter(organization_members::user_id.eq(user_id))
-        .select(organization_members::organization_id.nullable());
-    let managed = organizations.filter(
-        organization_members::role
-            .eq(OrganizationRole::Owner)
-            .or(organization_members::role.eq(OrganizationRole::Admin)),
-    );
-    filter
-        .query()
-        .filter(projects::status.ne(ProjectStatus::Deleted))
-        .filter(
-            projects::visibility
-                .eq(ProjectVisibility::Public)
-                .or(projects::created_by.eq(user_id))
-                .or(projects::id.eq_any(joined))
-                .or(projects::organization_id.eq_any(managed))
-                .or(projects::visibility
-                    .eq(ProjectVisibility::Internal)
-                    .and(projects::organization_id.eq_any(organizations))),
-        )
+    filter.query().filter(Visible(user_id))
 }
 
 #[repository]
@@ -334,6 +356,23 @@ impl ProjectRepository for Projects<'_> {
     ) -> Result<Paged<Project>> {
         let rows = visible(user_id, filter).select(columns_of::<Project>());
         page_of(&self.0, page, rows, visible(user_id, filter).count()).await
+    }
+
+    async fn access(&self, user_id: UserId, id: ProjectId) -> Result<Option<Access<ProjectRole>>> {
+        let facts = FactsOfProjects::new(user_id, std::slice::from_ref(&id));
+        let facts = self.0.first::<_, ProjectFacts>(facts).await?;
+        Ok(facts.and_then(|facts| facts.access()))
+    }
+
+    async fn access_many(
+        &self,
+        user_id: UserId,
+        ids: &[ProjectId],
+    ) -> Result<Vec<Option<Access<ProjectRole>>>> {
+        let facts = FactsOfProjects::new(user_id, ids);
+        let facts = self.0.load::<_, ProjectFacts>(facts).await?;
+        let facts = in_order_of(ids, facts, |facts| facts.id).into_iter();
+        Ok(facts.map(|facts| facts?.access()).collect())
     }
 
     #[asynchronous_only]

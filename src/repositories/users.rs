@@ -7,8 +7,12 @@ use diesel::sql_types::{Text, Timestamptz};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
+#[cfg(feature = "redis")]
+use crate::models::access::Standing;
 use crate::schema::public::{organization_members, project_members, user_sessions, users};
 use crate::sql::functions::{folded, merged};
+#[cfg(feature = "redis")]
+use crate::sql::{Sql, access::StandingOf};
 use crate::sql::{cacheable, columns_of, delete_matching};
 use crate::write_set::{Everything, Key};
 use crate::{
@@ -127,6 +131,16 @@ impl Tx {
     /// Returns the repository of the users within this transaction.
     pub fn users(&self) -> Users<'_> {
         Users(self.executor())
+    }
+}
+
+#[cfg(feature = "redis")]
+#[repository]
+impl Users<'_> {
+    /// Returns the state of a user on the platform and all of its memberships.
+    #[unboxed]
+    pub(crate) async fn standing(&self, id: UserId) -> Result<Option<Standing>> {
+        self.0.first(Sql(StandingOf(id))).await
     }
 }
 

@@ -8,6 +8,7 @@
 //! set of columns. A connection prepares each once. Their parts come from the derives
 //! [`NewRow`](macro@wundr_db_macros::NewRow) and [`Changes`](macro@wundr_db_macros::Changes).
 
+pub(crate) mod access;
 pub(crate) mod acting;
 pub(crate) mod analyses;
 pub(crate) mod analysis_issues;

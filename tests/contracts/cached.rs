@@ -16,13 +16,15 @@ fn cache() -> CacheConfig {
 mod asynchronous {
     use crate::observer::Observer;
     use tokio::test as case;
-    use wundr_db::testing::{TestDatabase, migrated_database};
+    use wundr_db::testing::TestDatabase;
     use wundr_db::{repository as both_engines, *};
 
     /// A database of the test's own, behind the cache.
     async fn database() -> (Cached, TestDatabase) {
-        let database = migrated_database().unwrap();
-        let db = Db::connect_to(&database.url()).await.unwrap();
+        let database = crate::hostile::database();
+        let db = Db::connect_to(&crate::hostile::url(&database))
+            .await
+            .unwrap();
         (Cached::new(db, super::cache()).unwrap(), database)
     }
 
@@ -36,16 +38,21 @@ mod blocking {
     use crate::observer::Observer;
     use core::prelude::v1::test as case;
     use wundr_db::blocking::{repository as both_engines, *};
-    use wundr_db::testing::{TestDatabase, migrated_database};
+    use wundr_db::testing::TestDatabase;
 
     /// A database of the test's own, behind the cache.
     fn database() -> (Cached, TestDatabase) {
-        let database = migrated_database().unwrap();
-        let db = Db::connect_to(&database.url()).unwrap();
+        let database = crate::hostile::database();
+        let db = Db::connect_to(&crate::hostile::url(&database)).unwrap();
         (Cached::new(db, super::cache()).unwrap(), database)
     }
 
     include!("../engines/blocking.rs");
 
     mod tables;
+}
+
+#[test]
+fn a_role_that_owns_nothing_uses_the_cache_of_a_hostile_database() {
+    crate::hostile::run_again("new", "cached::", crate::repositories::OF_THE_OWNER);
 }

@@ -47,7 +47,7 @@ mod blocking {
 use crate::hostile;
 
 /// The operations that only the owner of the tables, or a member of it, may do.
-const OF_THE_OWNER: &[&str] = &[
+pub const OF_THE_OWNER: &[&str] = &[
     "tables::partitions",
     "an_entry_by_id_is_looked_for_in_the_months_around_it_alone",
 ];

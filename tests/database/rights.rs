@@ -1,9 +1,12 @@
 //! The rights of a role that owns nothing.
 
-use crate::catalog::{connect, lines, value};
+use crate::catalog::{DESIGN, connect, lines, value};
 use diesel::PgConnection;
 use diesel::connection::SimpleConnection;
-use wundr_db::testing::{TestDatabase, migrated_database};
+use wundr_db::blocking::migrations;
+use wundr_db::migrations::{Rights, grant_sql};
+use wundr_db::testing::{PostgresServer, TestDatabase, migrated_database};
+use wundr_db::{Config, Error};
 
 /// A role that may see the schemas and own temporary tables, and a running analysis with a lease.
 fn with_guest() -> (PgConnection, TestDatabase, String) {
@@ -118,4 +121,240 @@ fn no_function_lends_its_owners_rights_to_everybody_or_follows_its_callers_searc
             AND NOT COALESCE(p.proconfig @> ARRAY['search_path=pg_catalog, pg_temp'], false)"
     );
     assert_eq!(lines(&mut connection, &followed), Vec::<String>::new());
+}
+
+/// A role for each kind of rights, which can log in.
+fn with_roles(database: &TestDatabase) -> Vec<(Rights, String)> {
+    let config = Config::new(&database.url()).unwrap();
+    let mut connection = connect(database);
+    let kinds = [
+        Rights::Application,
+        Rights::ReadOnly,
+        Rights::Auditor,
+        Rights::Maintenance,
+    ];
+    let roles = kinds.into_iter().map(|rights| {
+        let role = format!("{rights:?} of \"{}\"", database.name());
+        let quoted = role.replace('"', "\"\"");
+        connection
+            .batch_execute(&format!("CREATE ROLE \"{quoted}\""))
+            .unwrap();
+        migrations::grant(&config, &role, rights).unwrap();
+        (rights, role)
+    });
+    roles.collect()
+}
+
+/// Runs SQL as a role, and undoes it. Returns the message if it is refused.
+fn tried(connection: &mut PgConnection, role: &str, sql: &str) -> Result<(), String> {
+    let quoted = role.replace('"', "\"\"");
+    connection
+        .batch_execute(&format!("BEGIN; SET LOCAL ROLE \"{quoted}\""))
+        .unwrap();
+    let outcome = connection.batch_execute(sql);
+    connection.batch_execute("ROLLBACK").unwrap();
+    outcome.map_err(|error| error.to_string())
+}
+
+/// The calls that the rights are for, each with the kinds that may do it.
+const TRIED: &[(&str, &[Rights])] = {
+    use Rights::{Application, Auditor, Maintenance, ReadOnly};
+    &[
+        (
+            "SELECT id, name FROM public.users",
+            &[Application, ReadOnly],
+        ),
+        (
+            "SELECT * FROM cache.project_stats",
+            &[Application, ReadOnly],
+        ),
+        (
+            "SELECT token_hash FROM public.user_sessions",
+            &[Application, Maintenance],
+        ),
+        (
+            "SELECT user_id FROM public.user_sessions",
+            &[Application, ReadOnly, Maintenance],
+        ),
+        (
+            "SELECT COUNT(*) FROM public.user_sessions",
+            &[Application, ReadOnly, Maintenance],
+        ),
+        (
+            "SELECT predecessor_hash FROM public.user_session_families",
+            &[Application],
+        ),
+        (
+            "SELECT token_hash FROM public.rotated_refresh_tokens",
+            &[Application, Maintenance],
+        ),
+        ("SELECT credentials FROM setup.integrations", &[Application]),
+        (
+            "SELECT webhook_secret FROM setup.integrations",
+            &[Application],
+        ),
+        (
+            "SELECT id, name FROM setup.integrations",
+            &[Application, ReadOnly],
+        ),
+        ("SELECT value FROM setup.configurations", &[Application]),
+        (
+            "SELECT name FROM setup.configurations",
+            &[Application, ReadOnly],
+        ),
+        ("SELECT * FROM audit.audit_logs", &[Application, Auditor]),
+        ("SELECT * FROM audit.system_logs", &[Application, Auditor]),
+        (
+            "INSERT INTO public.users (email, name) VALUES ('a', 'b')",
+            &[Application],
+        ),
+        ("UPDATE public.users SET name = 'x'", &[Application]),
+        ("DELETE FROM public.projects", &[Application]),
+        (
+            "UPDATE analysis.analyses SET status = 'cancelled'",
+            &[Application, Maintenance],
+        ),
+        ("DELETE FROM analysis.analyses", &[Application]),
+        ("DELETE FROM analysis.analysis_leases", &[]),
+        (
+            "DELETE FROM public.user_sessions",
+            &[Application, Maintenance],
+        ),
+        (
+            "INSERT INTO audit.system_logs (level, service, message) VALUES ('info', 'a', 'b')",
+            &[Application],
+        ),
+        (
+            "INSERT INTO audit.audit_logs (action, resource_type) VALUES ('read', 'a')",
+            &[Application],
+        ),
+        ("UPDATE audit.audit_logs SET resource_type = 'x'", &[]),
+        ("DELETE FROM audit.audit_logs", &[]),
+        ("DELETE FROM audit.system_logs", &[]),
+        ("TRUNCATE audit.audit_logs", &[]),
+        ("TRUNCATE public.users CASCADE", &[]),
+        (
+            "ALTER TABLE public.users DISABLE TRIGGER trg_users_end_sessions",
+            &[],
+        ),
+        ("DROP TABLE public.users", &[]),
+        (
+            "CREATE TRIGGER mine BEFORE UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION public.set_updated_at()",
+            &[],
+        ),
+        ("CREATE TABLE analysis.mine (id INTEGER)", &[]),
+        (
+            "CREATE TABLE audit.audit_logs_2199_01 PARTITION OF audit.audit_logs FOR VALUES FROM ('2199-01-01') TO ('2199-02-01')",
+            &[],
+        ),
+        ("SELECT * FROM public.__diesel_schema_migrations", &[]),
+        ("SELECT analysis.end_lease()", &[]),
+    ]
+};
+
+fn each_role_does_its_work_and_no_more(database: &TestDatabase) {
+    let mut connection = connect(database);
+    connection
+        .batch_execute(
+            "INSERT INTO public.users (email, name) VALUES ('ada@example.org', 'Ada'); \
+             INSERT INTO public.projects (name, created_by) SELECT 'Engine', id FROM public.users; \
+             INSERT INTO analysis.analyses (project_id, type, status, started_at, created_by) \
+                 SELECT id, 'quality', 'running', NOW(), created_by FROM public.projects",
+        )
+        .unwrap();
+    let roles = with_roles(database);
+    for (rights, role) in &roles {
+        for (sql, allowed) in TRIED {
+            let outcome = tried(&mut connection, role, sql);
+            if allowed.contains(rights) {
+                assert_eq!(outcome, Ok(()), "{rights:?}: {sql}");
+            } else {
+                let message = outcome.unwrap_err();
+                let is_refused = message.contains("permission denied for")
+                    || message.contains("must be owner of");
+                assert!(is_refused, "{rights:?}: {sql}: {message}");
+            }
+        }
+    }
+    // Other rights take the place of those that a role had, and none are left in the end.
+    let config = Config::new(&database.url()).unwrap();
+    let (_, role) = &roles[0];
+    let read = "SELECT id FROM public.users";
+    migrations::grant(&config, role, Rights::ReadOnly).unwrap();
+    assert_eq!(tried(&mut connection, role, read), Ok(()));
+    let refused = tried(&mut connection, role, "UPDATE public.users SET name = 'x'");
+    assert!(refused.is_err());
+    migrations::revoke(&config, role).unwrap();
+    assert!(tried(&mut connection, role, read).is_err());
+    for (_, role) in &roles {
+        migrations::revoke(&config, role).unwrap();
+        let quoted = role.replace('"', "\"\"");
+        // PostgreSQL refuses to drop a role that has rights left.
+        connection
+            .batch_execute(&format!("DROP ROLE \"{quoted}\""))
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_role_does_its_work_and_no_more() {
+    each_role_does_its_work_and_no_more(&migrated_database().unwrap());
+}
+
+#[test]
+fn a_role_does_its_work_and_no_more_in_an_adopted_database() {
+    let database = PostgresServer::shared().unwrap().create_database().unwrap();
+    connect(&database).batch_execute(DESIGN).unwrap();
+    migrations::adopt(&Config::new(&database.url()).unwrap()).unwrap();
+    each_role_does_its_work_and_no_more(&database);
+}
+
+#[test]
+fn rights_are_given_by_the_owner_to_a_role_that_is_not_the_owner() {
+    let (mut connection, database, guest) = with_guest();
+    let config = Config::new(&database.url()).unwrap();
+    let message = |outcome: wundr_db::Result<()>| match outcome {
+        Err(Error::Other { message, .. }) => message,
+        other => panic!("{other:?}"),
+    };
+    let grant = |role: &str| migrations::grant(&config, role, Rights::ReadOnly);
+    let unknown = message(grant("nobody"));
+    assert!(unknown.contains("does not exist"), "{unknown}");
+    let owner = message(grant("postgres"));
+    assert!(owner.contains("has the rights of the owner"), "{owner}");
+    assert!(matches!(grant("public"), Err(Error::InvalidInput { .. })));
+    let by_guest = grant_sql(&guest, Rights::Application).unwrap();
+    connection
+        .batch_execute(&format!("SET ROLE {guest}"))
+        .unwrap();
+    let refused = connection.batch_execute(&by_guest).unwrap_err().to_string();
+    assert!(refused.contains("only its owner gives rights"), "{refused}");
+    connection.batch_execute("ROLLBACK; RESET ROLE").unwrap();
+    // By hand it is the same.
+    connection.batch_execute(&by_guest).unwrap();
+    assert_eq!(
+        tried(
+            &mut connection,
+            &guest,
+            "UPDATE public.users SET name = 'x'"
+        ),
+        Ok(())
+    );
+}
+
+/// A table that is added needs its grants in `src/migrations/rights.rs`.
+#[test]
+fn every_table_has_its_rights() {
+    let database = migrated_database().unwrap();
+    let mut connection = connect(&database);
+    let (_, application) = with_roles(&database).remove(0);
+    let application = application.replace('\'', "''");
+    let unlisted = format!(
+        "SELECT c.oid::REGCLASS::TEXT AS line FROM pg_class c \
+         JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname IN ('public', 'analysis', 'setup', 'audit', 'cache') AND c.relkind IN ('r', 'p', 'v') \
+           AND NOT c.relispartition AND c.relname <> '__diesel_schema_migrations' \
+           AND NOT has_table_privilege('{application}', c.oid, 'SELECT')"
+    );
+    assert_eq!(lines(&mut connection, &unlisted), Vec::<String>::new());
 }

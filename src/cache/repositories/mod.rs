@@ -13,6 +13,7 @@ use crate::cache::keys::EntryKey;
 use crate::cache::{CacheConfig, CacheMetrics};
 use crate::write_set::Key;
 
+mod access;
 mod analyses;
 mod configurations;
 mod organization_members;

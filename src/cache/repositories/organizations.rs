@@ -1,5 +1,6 @@
-//! `public.organizations`, cached by id and by slug.
+//! `public.organizations`, cached by id and by slug, with the access of users.
 
+use super::access::AtOneMoment;
 use super::cache_io::boxed;
 use super::protocol::fill::settle;
 use super::protocol::lookup::{Lookup, look_up};
@@ -8,9 +9,9 @@ use super::*;
 use crate::cache::CachedKind;
 use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
-use crate::{Organization, OrganizationId};
+use crate::{Access, Organization, OrganizationId, OrganizationRole, UserId};
 
-/// The [`OrganizationRepository`] behind the cache: finds by id and by slug.
+/// The [`OrganizationRepository`] behind the cache: finds by id and by slug, and the access of a user.
 #[derive(Clone)]
 pub struct CachedOrganizations(Arc<Inside>);
 
@@ -44,6 +45,29 @@ impl OrganizationRepository for CachedOrganizations {
                     .await
             }
         }
+    }
+
+    async fn access(
+        &self,
+        user_id: UserId,
+        id: OrganizationId,
+    ) -> Result<Option<Access<OrganizationRole>>> {
+        let keys = [Key::Organization(id)];
+        for is_last in [false, true] {
+            match self.0.at_one_moment::<Organization>(user_id, &keys).await {
+                AtOneMoment::All(standing, organizations) => {
+                    let exists = organizations.iter().any(Option::is_some);
+                    let standing = standing.filter(|_| exists);
+                    return Ok(standing.and_then(|standing| standing.access_to_organization(id)));
+                }
+                AtOneMoment::Missing if !is_last => {
+                    boxed(self.0.fill_standing(user_id)).await?;
+                    self.find(id).await?;
+                }
+                AtOneMoment::Missing | AtOneMoment::Unavailable => break,
+            }
+        }
+        self.0.organizations.access(user_id, id).await
     }
 
     async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>> {

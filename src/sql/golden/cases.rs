@@ -13,6 +13,9 @@ use crate::pagination::Order;
 use crate::schema::analysis::analysis_issues;
 use crate::schema::audit::audit_logs;
 use crate::schema::public::{organization_members, projects, user_sessions, users};
+#[cfg(feature = "redis")]
+use crate::sql::access::StandingOf;
+use crate::sql::access::{FactsOfOrganization, FactsOfProjects, Visible};
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_issues::ResolveMatching;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned};
@@ -199,6 +202,20 @@ fn add_parts(registry: &mut Registry) {
 
 fn add_reads(registry: &mut Registry) {
     let project_id = ProjectId::new();
+    let user_id = UserId::new();
+    let visible = projects::table
+        .filter(Visible(user_id))
+        .select(projects::id);
+    registry.add("visible_projects", &visible);
+    registry.add(
+        "access_to_projects",
+        &FactsOfProjects::new(user_id, &[project_id]),
+    );
+    let id = OrganizationId::new();
+    let facts = FactsOfOrganization { user_id, id };
+    registry.add("access_to_organization", &Sql(facts));
+    #[cfg(feature = "redis")]
+    registry.add("standing_of_user", &Sql(StandingOf(user_id)));
     registry.add(
         "newest_analyses_of_projects",
         &NewestOfProjects::new(&[project_id], 3),

@@ -15,6 +15,11 @@ async fn of_users() {
             ..Subjects::default()
         };
         let mut scene = scene(mode, subjects).await;
+        // The access of the users to it follows what they are.
+        let maker = user(&scene.pair.one).await.id;
+        let public = NewProject::new("Public", maker).visibility(ProjectVisibility::Public);
+        let public = scene.pair.one.projects().create(public).await.unwrap().id;
+        scene.subjects.projects.push(public);
         let new = |n: usize| NewUser::new(emails[n].clone(), "Somebody").id(ids[n]);
         wrote!(scene, users.create(new(0)));
         wrote!(scene, users.create_many(&[new(1), new(2)]));

@@ -14,9 +14,10 @@ use wundr_db::{
     NewUserSession, OrganizationChanges, OrganizationFilter, OrganizationId,
     OrganizationMemberChanges, OrganizationMemberFilter, OrganizationMemberId, OrganizationRole,
     ProjectChanges, ProjectFilter, ProjectId, ProjectMemberChanges, ProjectMemberFilter,
-    ProjectMemberId, ProjectRole, Result, SetupCategory, SetupProfileChanges, SetupProfileFilter,
-    SetupProfileId, SubscriptionPlan, ToolCategory, ToolChanges, ToolFilter, ToolId, User,
-    UserChanges, UserFilter, UserId, UserSessionChanges, UserSessionFilter, UserSessionId,
+    ProjectMemberId, ProjectRole, ProjectVisibility, Result, SetupCategory, SetupProfileChanges,
+    SetupProfileFilter, SetupProfileId, SubscriptionPlan, ToolCategory, ToolChanges, ToolFilter,
+    ToolId, User, UserChanges, UserFilter, UserId, UserSessionChanges, UserSessionFilter,
+    UserSessionId,
 };
 
 include!("../pair.rs");
@@ -78,7 +79,8 @@ macro_rules! views {
             ));
             for &user in &subjects.users {
                 let role = db.organization_members().role_of(id, user).await.unwrap();
-                views.push(format!("{id} {user} {role:?}"));
+                let access = db.organizations().access(user, id).await.unwrap();
+                views.push(format!("{id} {user} {role:?} {access:?}"));
             }
         }
         for slug in &subjects.slugs {
@@ -97,7 +99,8 @@ macro_rules! views {
             ));
             for &user in &subjects.users {
                 let role = db.project_members().role_of(id, user).await.unwrap();
-                views.push(format!("{id} {user} {role:?}"));
+                let access = db.projects().access(user, id).await.unwrap();
+                views.push(format!("{id} {user} {role:?} {access:?}"));
             }
             for r#type in [AnalysisType::Quality, AnalysisType::Security] {
                 let latest = db.analyses().latest(id, r#type).await.unwrap();

@@ -4,6 +4,7 @@ use wundr_db::{
     OrganizationId, Project, ProjectId, User, UserId,
 };
 
+mod access;
 mod analyses;
 mod analyses_queue;
 mod analysis_issues;

@@ -106,6 +106,7 @@ async fn organizations_and_their_members() {
     );
     costs!(ledger, 1, organizations.find_by_slug("lab"));
     costs!(ledger, 1, organizations.of_user(user));
+    costs!(ledger, 1, organizations.access(user, id));
     costs!(
         ledger,
         1,

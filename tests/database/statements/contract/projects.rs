@@ -51,6 +51,8 @@ async fn projects() {
         1,
         projects.visible_to(user, &ProjectFilter::new(), &Page::new().with_total())
     );
+    costs!(ledger, 1, projects.access(user, id));
+    costs!(ledger, 1, projects.access_many(user, &[id, id]));
     costs!(ledger, 1, projects.archive(id));
     costs!(ledger, 1, projects.soft_delete(id));
     costs!(ledger, 1, projects.restore(id));
