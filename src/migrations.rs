@@ -19,7 +19,7 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 #[cfg(feature = "async")]
 pub use crate::engine::asynchronous::migrations::{
-    adopt, down, down_by_one, grant, revoke, status, up,
+    adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
 };
 use crate::error::innermost;
 use crate::{Config, Error, Result};
@@ -37,6 +37,11 @@ pub const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 /// The SQL that turns a database built from the design's own SQL into one with the first layer
 /// applied.
 const ADOPT: &str = include_str!("../migrations/adopt.sql");
+
+/// The policies of row-level security by organization, and their removal.
+pub(crate) const ISOLATE: &str = include_str!("../migrations/isolate.sql");
+pub(crate) const END_ISOLATION: &str = include_str!("../migrations/end_isolation.sql");
+pub(crate) const LOCK_LIMIT: &str = "SET LOCAL lock_timeout = '5s';\n";
 
 /// The beginning of the versions of the first layer, the original design.
 const FIRST_LAYER: &str = "20250101";

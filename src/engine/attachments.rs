@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use super::tx_state::TxState;
-use crate::Actor;
 use crate::sql::acting::Acting;
+use crate::transaction::TransactionOptions;
+use crate::{Actor, OrganizationId};
 
-/// The commit hook of the cache, the actor of the writes, and the keys of the secrets.
+/// The commit hook of the cache, the settings that are local to a transaction, and the keys of the
+/// secrets.
 ///
 /// `H` is the commit hook of one engine. The pool is shared by all clones of a `Db`; these belong to some of them.
 pub(crate) struct Attachments<H: ?Sized> {
     /// The hook around each commit that writes cached rows. Only the clones behind a cache have it.
     pub(crate) hook: Option<Arc<H>>,
     acting: Option<Arc<Acting>>,
+    /// The organization whose rows are seen where organizations are isolated.
+    organization: Option<OrganizationId>,
     #[cfg(feature = "crypto")]
     secrets: Option<Arc<dyn crate::KeyProvider>>,
 }
@@ -22,6 +26,7 @@ impl<H: ?Sized> Default for Attachments<H> {
         Self {
             hook: None,
             acting: None,
+            organization: None,
             #[cfg(feature = "crypto")]
             secrets: None,
         }
@@ -33,6 +38,7 @@ impl<H: ?Sized> Clone for Attachments<H> {
         Self {
             hook: self.hook.clone(),
             acting: self.acting.clone(),
+            organization: self.organization,
             #[cfg(feature = "crypto")]
             secrets: self.secrets.clone(),
         }
@@ -63,13 +69,45 @@ impl<H: ?Sized> Attachments<H> {
         self.acting.as_deref()
     }
 
+    /// Returns the same attachments for an organization.
+    pub(crate) fn for_organization(&self, id: OrganizationId) -> Self {
+        Self {
+            organization: Some(id),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn organization(&self) -> Option<OrganizationId> {
+        self.organization
+    }
+
+    /// Checks whether a write needs a transaction, because settings are local to one. A read needs
+    /// one only for an organization.
+    pub(crate) fn has_local_settings(&self) -> bool {
+        self.organization.is_some() || self.acting.is_some()
+    }
+
+    /// Returns the SQL that begins a transaction and makes its local settings, as one message. A
+    /// read-only one has no actor.
+    pub(crate) fn begin(&self, options: &TransactionOptions) -> String {
+        let mut sql = options.begin();
+        if let Some(acting) = self.acting().filter(|_| !options.is_read_only()) {
+            sql.push_str(acting.sql());
+        }
+        if let Some(id) = self.organization {
+            sql.push_str("; SELECT pg_catalog.set_config('wundr.organization', '");
+            sql.push_str(&id.to_string());
+            sql.push_str("', true)");
+        }
+        sql
+    }
+
     /// Returns the same attachments with these keys.
     #[cfg(feature = "crypto")]
     pub(crate) fn with_secrets(&self, keys: impl crate::KeyProvider + 'static) -> Self {
         Self {
-            hook: self.hook.clone(),
-            acting: self.acting.clone(),
             secrets: Some(Arc::new(keys)),
+            ..self.clone()
         }
     }
 
@@ -93,6 +131,21 @@ mod tests {
         };
         assert!(cached.has_cache() && cached.clone().tx_state().records_writes());
         assert!(!plain.has_cache());
+    }
+
+    #[test]
+    fn a_transaction_for_an_organization_begins_with_its_setting() {
+        let plain = Attachments::<str>::default();
+        let options = TransactionOptions::new().read_only();
+        assert_eq!(plain.begin(&options), options.begin());
+        assert!(!plain.has_local_settings());
+        let id = OrganizationId::new();
+        let isolated = plain.for_organization(id).clone();
+        assert!(isolated.has_local_settings());
+        let setting = format!(
+            "BEGIN READ ONLY; SELECT pg_catalog.set_config('wundr.organization', '{id}', true)"
+        );
+        assert_eq!(isolated.begin(&options), setting);
     }
 
     #[cfg(feature = "crypto")]

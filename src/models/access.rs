@@ -128,7 +128,8 @@ pub(crate) fn organization_access(
     ])
 }
 
-/// What a query reads of a user: its state on the platform and all of its memberships, at one moment.
+/// What a query reads of a user: its state on the platform and all of its memberships, at one
+/// moment.
 ///
 /// The cache holds it. Together with a project it determines the access to that project.
 #[cfg(feature = "redis")]

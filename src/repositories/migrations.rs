@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::super::migrations::{open, pause, watching};
 use super::repository;
 use crate::migrations::{
-    Before, FAILOVER, MigrationStatus, RETRY_PAUSE, Rights, apply, execute, list, may_start_again,
-    revert, rights, take_over,
+    Before, END_ISOLATION, FAILOVER, ISOLATE, LOCK_LIMIT, MigrationStatus, RETRY_PAUSE, Rights,
+    apply, execute, list, may_start_again, revert, rights, take_over,
 };
 use crate::{Config, Result};
 
@@ -105,9 +105,9 @@ pub async fn adopt(config: &Config) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// - [`Error::InvalidInput`] if `role` cannot be the name of a role, and as [`up`].
-/// - [`Error::Other`] with the SQLSTATE 42704 if there is no such role; with 0LP01 if the role is a
-///   superuser or has the rights of the owner, so that nothing could be refused to it; with 42501 if
-///   the caller is not the owner, or another role has granted something.
+/// - [`Error::Other`] if there is no such role; if the role is a superuser or has the rights of the
+///   owner, so that nothing could be refused to it; if the caller is not the owner of the tables; or
+///   if another role has granted something.
 #[repository]
 pub async fn grant(config: &Config, role: &str, rights: Rights) -> Result<()> {
     let block = rights::block(role, Some(rights))?;
@@ -129,6 +129,47 @@ pub async fn revoke(config: &Config, role: &str) -> Result<()> {
     let connection = open(config).await?;
     watching(connection, move |connection, watch| {
         execute(connection, watch, &block)
+    })
+    .await
+}
+
+/// Isolates the organizations from each other by row-level security.
+///
+/// A role that is not the owner then sees and writes only the rows of the organization that
+/// [`Db::for_organization`](crate::Db::for_organization) names, and none without it. Rows of tables
+/// that belong to no organization are not affected: users, user sessions, setup sessions and steps,
+/// tools, and the system log. Global settings and public setup profiles without an organization are
+/// read by every organization.
+///
+/// Each table is locked for a moment, at most 5 s are waited for it. It can be called again, for
+/// example after an update of this crate. Revert it before [`down`] and [`down_by_one`].
+///
+/// # Errors
+/// - [`Error::InvalidInput`] and [`Error::Connection`] as [`up`].
+/// - [`Error::Timeout`] if a table is in use for longer. Nothing is changed then.
+/// - [`Error::Other`] with the SQLSTATE 42501 if the caller is not the owner of the tables.
+#[repository]
+pub async fn isolate(config: &Config) -> Result<()> {
+    let connection = open(config).await?;
+    watching(connection, |connection, watch| {
+        execute(
+            connection,
+            watch,
+            &[LOCK_LIMIT, END_ISOLATION, ISOLATE].concat(),
+        )
+    })
+    .await
+}
+
+/// Reverts [`isolate`].
+///
+/// # Errors
+/// As [`isolate`].
+#[repository]
+pub async fn end_isolation(config: &Config) -> Result<()> {
+    let connection = open(config).await?;
+    watching(connection, |connection, watch| {
+        execute(connection, watch, &[LOCK_LIMIT, END_ISOLATION].concat())
     })
     .await
 }

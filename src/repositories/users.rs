@@ -315,6 +315,10 @@ async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
             executor.record_write(&Key::ProjectMember(project, id));
         }
         executor.record_write(&Key::User(id));
+        // The memberships of other organizations are not seen here, and are deleted as well.
+        if executor.organization().is_some() {
+            executor.record_write(&Everything);
+        }
     }
     let statement = diesel::delete(users::table.find(id));
     Ok(executor.execute(statement).await? == 1)

@@ -69,7 +69,8 @@ impl<G> ValidGrouping<G> for Visible {
     type IsAggregate = is_aggregate::No;
 }
 
-/// The query for what determines the access of a user to projects. It returns those that the user can see.
+/// The query for what determines the access of a user to projects. It returns those that the user
+/// can see.
 pub(crate) struct FactsOfProjects<'a> {
     reader: Visible,
     ids: &'a [ProjectId],
@@ -111,8 +112,8 @@ impl Statement for FactsOfProjects<'_> {
     }
 }
 
-/// The query for the role of a user on the platform and in an organization. It returns no row if the user is inactive,
-/// or if there is no such user or organization.
+/// The query for the role of a user on the platform and in an organization. It returns no row if
+/// the user is inactive, or if there is no such user or organization.
 pub(crate) struct FactsOfOrganization {
     pub(crate) user_id: UserId,
     pub(crate) id: OrganizationId,

@@ -1,10 +1,11 @@
-//! The access of users: from the entry of the user's standing and that of the project or organization, as both were at one
-//! moment.
+//! The access of users: from the entry of the user's standing and that of the project or
+//! organization, as both were at one moment.
 //!
-//! Entries that were read one after the other could grant an access that never was: a user leaves an organization, then
-//! one of its projects becomes internal, and the reader has seen the membership before and the visibility after. One
-//! command returns both as they were when Redis executed it. What the cache does not have at that moment is read from the
-//! database, by one query.
+//! Entries that were read one after the other could grant an access that never was: a user leaves
+//! an organization, then one of its projects becomes internal, and the reader has seen the
+//! membership before and the visibility after. One command returns both as they were when Redis
+//! executed it. What the cache does not have at that moment is read from the database, by one
+//! query.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -40,7 +41,7 @@ impl Inside {
     {
         let mut names = vec![EntryKey::from(&Key::Standing(user_id))];
         names.extend(rows.iter().map(EntryKey::from));
-        let found = match all_at_one_moment(&self.store, &names).await {
+        let found = match all_at_one_moment(&self.client, &names).await {
             Ok(Some(found)) => found,
             Ok(None) => return AtOneMoment::Missing,
             Err(_) => return AtOneMoment::Unavailable,
@@ -48,7 +49,7 @@ impl Inside {
         match self.decoded(&found, &names) {
             Some((standing, rows)) => {
                 let hits = found.len() as u64;
-                self.store.counters.hits.fetch_add(hits, Ordering::Relaxed);
+                self.client.counters.hits.fetch_add(hits, Ordering::Relaxed);
                 AtOneMoment::All(standing, rows)
             }
             None => AtOneMoment::Missing,
@@ -65,8 +66,8 @@ impl Inside {
     {
         let mut entries = found.iter().zip(names);
         let (standing, name) = entries.next()?;
-        let standing = standing.decoded(&self.store, name)?;
-        let rows = entries.map(|(row, name)| row.decoded(&self.store, name));
+        let standing = standing.decoded(&self.client, name)?;
+        let rows = entries.map(|(row, name)| row.decoded(&self.client, name));
         Some((standing, rows.collect::<Option<_>>()?))
     }
 
@@ -74,7 +75,7 @@ impl Inside {
     #[unboxed]
     pub(super) async fn fill_standing(&self, user_id: UserId) -> Result<()> {
         let name = EntryKey::from(&Key::Standing(user_id));
-        if let Lookup::Miss(fill) = look_up::<Option<Standing>>(&self.store, name).await {
+        if let Lookup::Miss(fill) = look_up::<Option<Standing>>(&self.client, name).await {
             boxed(settle(fill, self.users.standing(user_id).await)).await?;
         }
         Ok(())

@@ -21,7 +21,7 @@ use crate::sql::Sql;
 use crate::sql::acting::Acting;
 use crate::sql::health::Probe;
 use crate::transaction::{Retry, Retryable, TransactionOptions, Tries, with_advice};
-use crate::{Actor, Advice, Config, Error, Result};
+use crate::{Actor, Advice, Config, Error, OrganizationId, Result};
 
 /// The future that a repository's method returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -83,6 +83,37 @@ impl Db {
     /// As [`Db::connect`].
     pub async fn connect_to(url: &str) -> Result<Self> {
         Self::connect(Config::new(url)?).await
+    }
+
+    /// Returns the same database for one organization.
+    ///
+    /// Where organizations are isolated (`migrations::isolate`) and the role is not the owner of the
+    /// tables, every call of it and of its transactions sees and writes only rows of this organization. A
+    /// row of another one is not found; to write one fails with [`Error::Other`] and the SQLSTATE 42501.
+    /// A `Db` without an organization sees no rows at all. Without isolation it has no effect.
+    ///
+    /// The organization is set by the message that begins a transaction, and ends with it, so that it
+    /// does not reach the next user of the connection, also behind PgBouncer. A call outside a
+    /// transaction therefore runs in one of its own, and takes two round trips more. Rows are not copied
+    /// by `COPY`, which PostgreSQL does not support here.
+    ///
+    /// Behind a cache, reads do not use the cache and writes are fenced.
+    ///
+    /// ```no_run
+    /// # async fn example(db: wundr_db::Db, lab: wundr_db::OrganizationId) -> wundr_db::Result<()> {
+    /// use wundr_db::ProjectFilter;
+    /// use wundr_db::ProjectRepository;
+    ///
+    /// let projects_of_lab = db.for_organization(lab).projects().count(&ProjectFilter::new()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn for_organization(&self, id: OrganizationId) -> Self {
+        Self {
+            pool: Arc::clone(&self.pool),
+            attachments: self.attachments.for_organization(id),
+        }
     }
 
     /// Returns the same database with the keys of its secrets.
@@ -416,7 +447,7 @@ impl Db {
         let started = Instant::now();
         loop {
             let mut tx = self.new_tx(options, self.checkout().await?);
-            let begin = self.begin_sql(options);
+            let begin = self.attachments.begin(options);
             let connection = &mut tx.connection.inner;
             let begun = AnsiTransactionManager::begin_transaction_sql(connection, &begin).await;
             let Err(error) = begun else {
@@ -428,15 +459,6 @@ impl Db {
                 return Err(error);
             }
         }
-    }
-
-    /// Returns the SQL that begins a transaction. A read-only one has no actor.
-    fn begin_sql(&self, options: &TransactionOptions) -> String {
-        let mut begin = options.begin();
-        if let Some(acting) = self.acting().filter(|_| !options.is_read_only()) {
-            begin.push_str(acting.sql());
-        }
-        begin
     }
 
     fn new_tx(&self, options: &TransactionOptions, connection: Pooled) -> Tx {

@@ -22,7 +22,7 @@ use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
 use crate::sql::{insert, insert_many, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
-use crate::{Error, Result};
+use crate::{Error, OrganizationId, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
@@ -35,6 +35,20 @@ pub(crate) enum Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
+    /// Returns the organization whose rows are seen.
+    pub(crate) fn organization(&self) -> Option<OrganizationId> {
+        match self {
+            Executor::Pool(db) => db.attachments.organization(),
+            Executor::Tx(tx) | Executor::Part(tx) => tx.attachments.organization(),
+        }
+    }
+
+    /// Checks whether a read runs in a transaction of its own, because its organization is set at
+    /// the begin of one.
+    fn reads_in_unit(&self) -> bool {
+        matches!(self, Executor::Pool(db) if db.attachments.organization().is_some())
+    }
+
     pub(crate) fn tx(&self) -> Option<&'a Tx> {
         match *self {
             Executor::Pool(_) => None,
@@ -50,9 +64,9 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Checks whether a write runs in a transaction of its own, because its actor is set at the begin of one.
+    /// Checks whether a write runs in a transaction of its own, because settings are local to one.
     pub(crate) fn needs_unit(&self) -> bool {
-        matches!(self, Executor::Pool(db) if db.acting().is_some())
+        matches!(self, Executor::Pool(db) if db.attachments.has_local_settings())
     }
 
     /// Returns the way in which a statement uses the transaction.
@@ -178,6 +192,17 @@ impl Call<'_> {
     }
 }
 
+/// Runs a call in a transaction of its own if it needs one.
+macro_rules! in_unit_if_needed {
+    ($needs:ident, $executor:ident.$call:ident($($argument:expr),*)) => {
+        if $executor.$needs() {
+            let unit = UnitOfWork::begin($executor).await?;
+            let outcome = unit.executor().$call($($argument),*).await;
+            return unit.end(outcome).await;
+        }
+    };
+}
+
 // An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which rustc cannot. A boxed
 // future also spares the compiler a seventh of its work on this crate.
 impl<'a> Executor<'a> {
@@ -200,6 +225,7 @@ impl<'a> Executor<'a> {
     {
         let query = query.as_query();
         Box::pin(async move {
+            in_unit_if_needed!(reads_in_unit, self.load(query));
             let call = self.begin_call().await?;
             let mut rows = Vec::new();
             let mut take = |row: &PgRow| {
@@ -221,6 +247,11 @@ impl<'a> Executor<'a> {
     {
         let query = query.as_query();
         Box::pin(async move {
+            if self.reads_in_unit() {
+                let unit = UnitOfWork::begin(self).await?;
+                let outcome = unit.executor().try_each::<_, R>(query).await;
+                return unit.end(outcome).await;
+            }
             let call = self.begin_call().await?;
             let mut outcomes = Vec::new();
             let mut take = |row: &PgRow| {
@@ -242,6 +273,7 @@ impl<'a> Executor<'a> {
     {
         let query = query.as_query();
         Box::pin(async move {
+            in_unit_if_needed!(reads_in_unit, self.first(query));
             let call = self.begin_call().await?;
             let row = Connection::row(&mut call.connection(), &query).await;
             call.complete(only(row))
@@ -257,6 +289,7 @@ impl<'a> Executor<'a> {
     {
         let query = query.as_query();
         Box::pin(async move {
+            in_unit_if_needed!(reads_in_unit, self.one(query));
             let call = self.begin_call().await?;
             let row = Connection::row(&mut call.connection(), &query).await;
             call.complete(one(only(row)))
@@ -269,11 +302,7 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            if self.needs_unit() {
-                let unit = UnitOfWork::begin(self).await?;
-                let outcome = unit.executor().insert(new).await;
-                return unit.end(outcome).await;
-            }
+            in_unit_if_needed!(needs_unit, self.insert(new));
             let call = self.begin_call().await?;
             let sent = {
                 let insert = insert(new);
@@ -291,11 +320,7 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            if self.needs_unit() {
-                let unit = UnitOfWork::begin(self).await?;
-                let outcome = unit.executor().upsert(new).await;
-                return unit.end(outcome).await;
-            }
+            in_unit_if_needed!(needs_unit, self.upsert(new));
             let call = self.begin_call().await?;
             let sent = {
                 let upsert = upsert(new);
@@ -317,11 +342,7 @@ impl<'a> Executor<'a> {
         C: Changes<Id: Send + Sync, Row: FromSqlRow<RowOf<C>, Pg> + Send> + Sync,
     {
         Box::pin(async move {
-            if self.needs_unit() {
-                let unit = UnitOfWork::begin(self).await?;
-                let outcome = unit.executor().update(id, changes).await;
-                return unit.end(outcome).await;
-            }
+            in_unit_if_needed!(needs_unit, self.update(id, changes));
             let call = self.begin_call().await?;
             let sent = {
                 let update = update(id, changes);
@@ -346,6 +367,7 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
         Box::pin(async move {
+            in_unit_if_needed!(reads_in_unit, self.first_shaped(query, shape));
             let call = self.begin_call().await?;
             let sent = {
                 let shape = (TypeId::of::<Q>(), shape);
@@ -363,11 +385,7 @@ impl<'a> Executor<'a> {
         Q: QueryFragment<Pg> + QueryId + Send + 'f,
     {
         Box::pin(async move {
-            if self.needs_unit() {
-                let unit = UnitOfWork::begin(self).await?;
-                let outcome = unit.executor().execute(statement).await;
-                return unit.end(outcome).await;
-            }
+            in_unit_if_needed!(needs_unit, self.execute(statement));
             let call = self.begin_call().await?;
             let sent = {
                 let mut connection = call.connection();

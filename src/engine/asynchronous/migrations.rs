@@ -5,7 +5,9 @@ use std::time::Duration;
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use tokio::sync::mpsc::unbounded_channel;
 
-pub use super::repositories::migrations::{adopt, down, down_by_one, grant, revoke, status, up};
+pub use super::repositories::migrations::{
+    adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
+};
 use crate::engine::connection::Connection as Driven;
 use crate::engine::connection::connect::connect;
 use crate::migrations::{

@@ -20,7 +20,7 @@ use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
 use crate::sql::{KeyedInsert, insert, insert_many, keyed, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
-use crate::{Error, Result};
+use crate::{Error, OrganizationId, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
@@ -75,6 +75,20 @@ pub(crate) fn join<A, B>(first: A, second: B) -> (A, B) {
 }
 
 impl<'a> Executor<'a> {
+    /// Returns the organization whose rows are seen.
+    pub(crate) fn organization(&self) -> Option<OrganizationId> {
+        match self {
+            Executor::Pool(db) => db.attachments.organization(),
+            Executor::Tx(tx) | Executor::Part(tx) => tx.attachments.organization(),
+        }
+    }
+
+    /// Checks whether a read runs in a transaction of its own, because its organization is set at
+    /// the begin of one.
+    fn reads_in_unit(&self) -> bool {
+        matches!(self, Executor::Pool(db) if db.attachments.organization().is_some())
+    }
+
     pub(crate) fn tx(&self) -> Option<&'a Tx> {
         match *self {
             Executor::Pool(_) => None,
@@ -90,9 +104,9 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Checks whether a write runs in a transaction of its own, because its actor is set at the begin of one.
+    /// Checks whether a write runs in a transaction of its own, because settings are local to one.
     pub(crate) fn needs_unit(&self) -> bool {
-        matches!(self, Executor::Pool(db) if db.acting().is_some())
+        matches!(self, Executor::Pool(db) if db.attachments.has_local_settings())
     }
 
     /// Begins a call: waits for a connection of the pool, or enters the transaction.
@@ -105,6 +119,18 @@ impl<'a> Executor<'a> {
     }
 
     fn run<T>(&self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
+        if self.reads_in_unit() {
+            let unit = UnitOfWork::begin(self)?;
+            let outcome = unit.executor().run_once(statement);
+            return unit.end(outcome);
+        }
+        self.run_once(statement)
+    }
+
+    fn run_once<T>(
+        &self,
+        statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T> {
         let mut call = self.begin_call()?;
         statement(call.connection()).map_err(|error| call.failed(error))
     }

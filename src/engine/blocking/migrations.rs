@@ -5,7 +5,9 @@ pub(super) use std::thread::sleep as pause;
 
 use diesel::PgConnection;
 
-pub use super::repositories::migrations::{adopt, down, down_by_one, grant, revoke, status, up};
+pub use super::repositories::migrations::{
+    adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
+};
 use crate::engine::libpq::Connector;
 use crate::migrations::{
     QUERY_TIMEOUT, Report, Watch, ended, query_timed_out, start, without_limits,

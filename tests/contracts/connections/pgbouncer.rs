@@ -279,3 +279,67 @@ async fn an_actor_does_not_reach_the_next_user_of_a_connection() {
     let blocking: usize = observer.ask(&of_nobody).parse().unwrap();
     assert_eq!(blocking - dropped, users.len() * ROUNDS * 2);
 }
+
+/// Counts projects for each of two organizations and without one, by the same server connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_does_not_reach_the_next_client_behind_it() {
+    use wundr_db::migrations::{self, Rights};
+    use wundr_db::{
+        Db, NewOrganization, NewProject, OrganizationRepository, ProjectFilter, ProjectRepository,
+        UserRepository,
+    };
+    if !follows_statements() {
+        return; // Transaction mode needs a newer one.
+    }
+    let bouncer = PgBouncer::start("transaction");
+    let database = migrated_database().unwrap();
+    let owner = Db::connect_to(&database.url()).await.unwrap();
+    let ada = owner.users().create(user(0, 0)).await.unwrap().id;
+    let mut organizations = Vec::new();
+    for name in ["one", "other"] {
+        let lab = NewOrganization::new(name, name);
+        let lab = owner.organizations().create(lab).await.unwrap().id;
+        let project = NewProject::new(name, ada).organization_id(lab);
+        owner.projects().create(project).await.unwrap();
+        organizations.push(lab);
+    }
+    let role = format!("behind_{}", database.name());
+    // PgBouncer connects as the superuser, and each of its sessions becomes this role.
+    let settings = format!(
+        "CREATE ROLE \"{role}\"; ALTER ROLE postgres IN DATABASE \"{}\" SET role = '{role}'",
+        database.name()
+    );
+    let made = owner.transaction(async |tx| {
+        use diesel_async::SimpleAsyncConnection as _;
+        Ok::<_, Error>(tx.connection_mut().batch_execute(&settings).await?)
+    });
+    let config = Config::new(&database.url()).unwrap();
+    migrations::isolate(&config).await.unwrap();
+    made.await.unwrap();
+    let grant = migrations::grant_sql(&role, Rights::Application).unwrap();
+    let granted = owner.transaction(async |tx| {
+        use diesel_async::SimpleAsyncConnection as _;
+        let block = grant.replace("BEGIN;", "").replace("COMMIT;", "");
+        Ok::<_, Error>(tx.connection_mut().batch_execute(&block).await?)
+    });
+    granted.await.unwrap();
+    drop(owner);
+
+    let config = bouncer.config(&database).behind_pgbouncer();
+    let all = ProjectFilter::new();
+    let db = Db::lazy(config.clone()).unwrap();
+    for round in 0..20 {
+        let lab = organizations[round % 2];
+        let of_lab = db.for_organization(lab).projects();
+        let of_none = db.projects();
+        let (counted, without) = tokio::join!(of_lab.count(&all), of_none.count(&all));
+        assert_eq!((counted.unwrap(), without.unwrap()), (1, 0));
+    }
+    let counts = tokio::task::spawn_blocking(move || {
+        use wundr_db::blocking::ProjectRepository as _;
+        let db = blocking::Db::lazy(config).unwrap();
+        let of_lab = db.for_organization(organizations[0]).projects().count(&all);
+        (of_lab.unwrap(), db.projects().count(&all).unwrap())
+    });
+    assert_eq!(counts.await.unwrap(), (1, 0));
+}

@@ -1,4 +1,5 @@
-//! The access of users: the rule of `access` is that of `visible_to`, in every world and after every write.
+//! The access of users: the rule of `access` is that of `visible_to`, in every world and after
+//! every write.
 
 use super::*;
 use wundr_db::{
@@ -223,7 +224,8 @@ async fn the_role_that_decides_is_named_with_its_source() {
         let access = db.projects().access_many(*reader, &projects).await.unwrap();
         assert_eq!(access, granted);
     }
-    // Nobody, not even an administrator of the platform, has access to a deleted project, or while inactive.
+    // Nobody, not even an administrator of the platform, has access to a deleted project, or while
+    // inactive.
     db.projects().soft_delete(private).await.unwrap();
     for (reader, _) in &readers {
         assert_eq!(db.projects().access(*reader, private).await.unwrap(), None);

@@ -21,6 +21,7 @@ mod duplicate_groups;
 mod faults_of_the_database;
 mod ingest;
 mod integrations;
+mod isolation;
 mod loaders;
 mod organization_members;
 mod organizations;
