@@ -1,10 +1,11 @@
 //! Accounts: logins that are refreshed, stolen and ended, and secrets that open in their own place
-//! alone.
+//! alone; and the access of users to projects.
 //!
 //!     cargo run --example accounts
 //!
 //! It starts a private server and needs no other database. It leaves nothing behind.
 
+mod access;
 mod logins;
 mod secrets;
 
@@ -26,6 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", secrets::integrations(&db, &ada).await?);
     println!("{}", secrets::settings(&db, &ada).await?);
     println!("{}", secrets::keys(&db).await?);
+    println!("{}", access::projects(&db, &ada).await?);
     db.close().await;
     Ok(())
 }

@@ -15,12 +15,14 @@ use wundr_db::{
 
 include!("../pair.rs");
 
+mod access;
 mod caches;
 mod doubles;
 mod events;
 mod faults;
 mod foreign;
 mod hostile;
+mod isolation;
 mod logins;
 mod origin;
 mod reach;
