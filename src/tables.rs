@@ -61,6 +61,7 @@ macro_rules! tables {
 
             /// Returns the type of a resource that is a row of the table, as entries of the audit
             /// log name it: `user` for `public.users`.
+            #[cfg(feature = "migrations")]
             pub(crate) fn resource_type(self) -> &'static str {
                 let table = match self {
                     $(Self::$name => stringify!($table),)*

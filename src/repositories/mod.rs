@@ -8,6 +8,8 @@ use super::*;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
 use members::remove_members;
 use pages::{page_of, page_of_log, pages_of_each};
+#[cfg(feature = "crypto")]
+use steady::written_load;
 use steady::{
     runs_again, steady_first, steady_first_uncached, steady_first_unlocked, steady_load,
     written_first,

@@ -164,7 +164,7 @@ impl Batch<'_> {
             }
         }
         if !secrets.is_empty() {
-            let written: Vec<IntegrationId> = executor.load(Sql(statement)).await?;
+            let written: Vec<IntegrationId> = written_load(executor, Sql(statement)).await?;
             self.outcome.skipped += secrets.len() - written.len();
             let numbers = written.iter().filter_map(|id| secrets.get(id));
             self.outcome.resealed += numbers.sum::<usize>();

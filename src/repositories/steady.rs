@@ -115,3 +115,16 @@ where
     let outcome = statement.load_first(&write.executor()).await;
     write.end(outcome).await
 }
+
+/// Runs a statement that writes a table that is never cached, and returns its rows.
+#[cfg(feature = "crypto")]
+#[repository]
+pub(super) async fn written_load<Q, R>(executor: &Executor<'_>, statement: Q) -> Result<Vec<R>>
+where
+    Q: Loads<R>,
+    R: Send,
+{
+    let write = Write::begin_uncached(executor).await?;
+    let outcome = statement.load_all(&write.executor()).await;
+    write.end(outcome).await
+}
