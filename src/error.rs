@@ -46,12 +46,13 @@ type Source = Box<dyn StdError + Send + Sync>;
 /// needs its row returns [`NotFound`](Error::NotFound).
 ///
 /// # Language of the server's messages
-/// The async engine classifies errors by the server's SQLSTATE, in any language of the server. diesel does not pass on the
-/// SQLSTATE that libpq has, so the blocking engine uses diesel's error kinds, and the server's message where they are too
-/// coarse. A connection requests English messages if its role may (`GRANT SET ON PARAMETER lc_messages TO app`). In the
-/// other languages that PostgreSQL ships, the blocking engine recognizes the messages about deadlocks, timeouts, canceled
-/// statements, ended connections, owners and permissions. An unrecognized message is an [`Other`](Error::Other) without a
-/// code.
+/// The async engine classifies errors by the server's SQLSTATE, in any language of the server.
+/// diesel does not pass on the SQLSTATE that libpq has, so the blocking engine uses diesel's error
+/// kinds, and the server's message where they are too coarse. A connection requests English
+/// messages if its role may (`GRANT SET ON PARAMETER lc_messages TO app`). In the other languages
+/// that PostgreSQL ships, the blocking engine recognizes the messages about deadlocks, timeouts,
+/// canceled statements, ended connections, owners and permissions. An unrecognized message is an
+/// [`Other`](Error::Other) without a code.
 ///
 /// # Reaction
 /// [`is_retryable`](Error::is_retryable) and [`advice`](Error::advice) return what the caller can
@@ -196,14 +197,15 @@ pub enum Error {
     /// NULL.
     ///
     /// Each such error of a row is counted in
-    /// [`PoolState::unreadable`](crate::PoolState::unreadable). With the feature `tracing` it is also
-    /// an event of level WARN with the target `wundr_db`. `Db::unreadable` lists the rows of a table.
+    /// [`PoolState::unreadable`](crate::PoolState::unreadable). With the feature `tracing` it is
+    /// also an event of level WARN with the target `wundr_db`. `Db::unreadable` lists the rows of a
+    /// table.
     ///
     /// In a transaction, and in every write of a repository behind the cache, nothing was written:
     /// the transaction can only be rolled back. A write outside a transaction that returns its row
-    /// sends one statement, which the server commits by itself. If the schema was changed by hand so
-    /// that this row cannot be decoded, the write **was done** although it returned this error. A
-    /// deletion decodes at most the columns of the cache's keys.
+    /// sends one statement, which the server commits by itself. If the schema was changed by hand
+    /// so that this row cannot be decoded, the write **was done** although it returned this error.
+    /// A deletion decodes at most the columns of the cache's keys.
     ///
     /// Such a row can be changed by a statement that returns no row, on
     /// `Tx::connection_mut` in a transaction: for example to disable a user's login behind the

@@ -71,7 +71,7 @@ pub async fn tokens(db: &Db, ada: &User) -> Result<Table, Box<dyn Error>> {
     Ok(table)
 }
 
-/// Sessions of one user, which end one by one and all at once, and their trail.
+/// Sessions of one user, which end one by one and all together, and their trail.
 pub async fn devices(db: &Db, ada: &User) -> Result<Table, Box<dyn Error>> {
     let sessions = sessions(db)?;
     let mut logins = Vec::new();

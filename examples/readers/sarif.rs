@@ -286,7 +286,8 @@ fn failure(run: &Run) -> Option<String> {
         (None, Some(None)) => "the tool reports an error".to_owned(),
         (None, None) if is_unsuccessful => "the tool reports that it was not successful".to_owned(),
         (None, None) if matches!(run.results, Some(None)) => "its results are null".to_owned(),
-        // The standard has a list of results, perhaps an empty one, in every run that describes a scan.
+        // The standard has a list of results, perhaps an empty one, in every run that describes a
+        // scan.
         (None, None) if run.results.is_none() => {
             match run
                 .external_property_file_references

@@ -94,7 +94,8 @@ impl Config {
     }
 }
 
-/// Parses the value of a setting of the server that is a time in milliseconds, unless it has a unit.
+/// Parses the value of a setting of the server that is a time in milliseconds, unless it has a
+/// unit.
 ///
 /// `None` for 0, which means no limit, and for a value that the server rejects.
 fn duration_of(value: &str) -> Option<Duration> {
@@ -133,7 +134,8 @@ mod tests {
         config
     }
 
-    /// In the URL's `options`, a setting has the name, the value and the unit that the server reads.
+    /// In the URL's `options`, a setting has the name, the value and the unit that the server
+    /// reads.
     #[test]
     fn options_are_read_as_the_server_reads_them() {
         let seconds = |seconds| Some(Duration::from_secs(seconds));

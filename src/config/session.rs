@@ -150,7 +150,8 @@ impl Config {
     }
 }
 
-/// Parses the value of a setting of the server that is on or off. A value that the server rejects counts as off.
+/// Parses the value of a setting of the server that is on or off. A value that the server rejects
+/// counts as off.
 fn is_on(value: &str) -> bool {
     let value = value.trim().to_ascii_lowercase();
     let is_prefix = |word: &str| !value.is_empty() && word.starts_with(&value);

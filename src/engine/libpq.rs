@@ -53,7 +53,8 @@ impl Connector {
                             self.order.failed(index);
                         }
                         refusals.push((host.to_string(), error));
-                        // As libpq, which tries the next host only after one that could not be reached or is starting.
+                        // As libpq, which tries the next host only after one that could not be
+                        // reached or is starting.
                         if is_lasting {
                             break 'rounds;
                         }
@@ -81,7 +82,8 @@ impl Connector {
         Ok(connection)
     }
 
-    /// Returns all that libpq would otherwise take from the environment or the home directory, so that it takes nothing else.
+    /// Returns all that libpq would otherwise take from the environment or the home directory, so
+    /// that it takes nothing else.
     fn parameters(&self, host: &Host, session: Session) -> String {
         let (config, target) = (&self.config, &self.config.target);
         let tls = &target.tls;
@@ -256,7 +258,8 @@ impl Parameters {
     }
 }
 
-/// Returns the place where OpenSSL finds the certificates that the system trusts. libpq has the word from version 16 on.
+/// Returns the place where OpenSSL finds the certificates that the system trusts. libpq has the
+/// word from version 16 on.
 fn system_certificates() -> String {
     const USUAL: [&str; 5] = [
         "/etc/ssl/certs/ca-certificates.crt",

@@ -1,7 +1,8 @@
 //! The state of a transaction without its I/O, which the transactions of both engines share.
 //!
-//! A transaction can only be committed if nothing went wrong that the server does not report. The engine records here
-//! what it sends and what it receives, and asks before the commit what is left to do.
+//! A transaction can only be committed if nothing went wrong that the server does not report. The
+//! engine records here what it sends and what it receives, and asks before the commit what is left
+//! to do.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -43,11 +44,13 @@ impl Flag {
 pub(crate) struct TxState {
     /// The calls that use the transaction now.
     occupancy: Occupancy,
-    /// A statement has failed. Until the enclosing savepoint is rolled back, the server refuses every other statement.
+    /// A statement has failed. Until the enclosing savepoint is rolled back, the server refuses
+    /// every other statement.
     has_failed: Flag,
     /// The future of a statement was dropped, so it is unknown whether the statement was executed.
     statement_abandoned: Flag,
-    /// An error may have gone unobserved: a stream was dropped before its end, or the connection was lent.
+    /// An error may have gone unobserved: a stream was dropped before its end, or the connection
+    /// was lent.
     error_unobserved: Flag,
     /// The connection was lent to the caller, which may have changed the session.
     is_lent: bool,
@@ -80,7 +83,8 @@ pub(crate) struct Savepoint {
 }
 
 impl Savepoint {
-    /// Returns the number of transactions and savepoints that diesel counts while this one is the innermost.
+    /// Returns the number of transactions and savepoints that diesel counts while this one is the
+    /// innermost.
     pub(crate) fn depth(&self) -> u32 {
         self.level.saturating_add(1)
     }
@@ -93,23 +97,26 @@ pub(crate) enum BeforeCommit {
     Nothing,
     /// Execute [`PROOF_OF_HEALTH`], which fails if an error went unobserved.
     Probe,
-    /// Restore the session of the connection that was lent. That fails if an error went unobserved, too.
+    /// Restore the session of the connection that was lent. That fails if an error went unobserved,
+    /// too.
     RestoreSession,
     /// Roll back, and return this error.
     Refuse(Error),
 }
 
-/// The beginning of the SQL that restores a lent connection before the commit. The server refuses it if the caller has
-/// ended the transaction: COMMIT would then succeed without an effect.
+/// The beginning of the SQL that restores a lent connection before the commit. The server refuses
+/// it if the caller has ended the transaction: COMMIT would then succeed without an effect.
 pub(crate) const STILL_BEGUN: &str = "SAVEPOINT wundr_lent; RELEASE SAVEPOINT wundr_lent";
 
-/// A statement that fails on a dead connection, and in a transaction in which an error went unobserved.
+/// A statement that fails on a dead connection, and in a transaction in which an error went
+/// unobserved.
 ///
 /// For the latter, COMMIT would silently roll back.
 pub(crate) const PROOF_OF_HEALTH: &str = "SELECT 1";
 
 impl TxState {
-    /// Creates the state of a transaction that has begun. Its write set is recorded if there is a cache.
+    /// Creates the state of a transaction that has begun. Its write set is recorded if there is a
+    /// cache.
     pub(crate) fn new(has_cache: bool) -> Self {
         Self {
             occupancy: Occupancy::default(),
@@ -157,7 +164,8 @@ impl TxState {
         self.has_failed.is_set()
     }
 
-    /// Records the error of a statement. `NotFound` is no failure: the server executed the statement.
+    /// Records the error of a statement. `NotFound` is no failure: the server executed the
+    /// statement.
     pub(crate) fn record_error(&self, error: &diesel::result::Error) {
         if !matches!(error, diesel::result::Error::NotFound) {
             self.set_failed();
@@ -173,7 +181,8 @@ impl TxState {
         }
     }
 
-    /// Records that the connection is lent to the caller, which may write anything and ignore errors.
+    /// Records that the connection is lent to the caller, which may write anything and ignore
+    /// errors.
     pub(crate) fn lend(&mut self) {
         self.error_unobserved.put(true);
         self.is_lent = true;
@@ -195,13 +204,14 @@ impl TxState {
         self.write_set.add(written);
     }
 
-    /// Returns the write set, if there is a cache and something was written. Nothing is recorded from then on.
+    /// Returns the write set, if there is a cache and something was written. Nothing is recorded
+    /// from then on.
     pub(crate) fn take_write_set(&mut self) -> Option<WriteSet> {
         self.write_set.take()
     }
 
-    /// Counts a savepoint that is about to begin. It is counted first: if the caller's future is dropped or its panic is
-    /// caught, the transaction must not be committed.
+    /// Counts a savepoint that is about to begin. It is counted first: if the caller's future is
+    /// dropped or its panic is caught, the transaction must not be committed.
     ///
     /// # Errors
     /// - [`Error::Other`] if another savepoint is in doubt.
@@ -234,7 +244,8 @@ impl TxState {
         self.savepoints == savepoint.level && !self.savepoint_in_doubt
     }
 
-    /// Begins the end of a savepoint. Returns the error for which it is rolled back although its work succeeded.
+    /// Begins the end of a savepoint. Returns the error for which it is rolled back although its
+    /// work succeeded.
     pub(crate) fn end_savepoint(&mut self) -> Option<Error> {
         self.savepoint_in_doubt = true;
         if self.statement_abandoned.is_set() {
@@ -244,8 +255,8 @@ impl TxState {
         }
     }
 
-    /// Records the end of a savepoint. If the server has not ended it, the transaction's state is unknown, and the
-    /// savepoint stays counted.
+    /// Records the end of a savepoint. If the server has not ended it, the transaction's state is
+    /// unknown, and the savepoint stays counted.
     pub(crate) fn savepoint_ended(&mut self, savepoint: &Savepoint, has_ended: bool) {
         self.savepoint_in_doubt = false;
         if has_ended {
@@ -255,9 +266,10 @@ impl TxState {
         }
     }
 
-    /// Returns the step before the commit. `depth` is the number of transactions and savepoints that diesel counts. It
-    /// differs from 1 if the caller has begun one on the lent connection, or has ended ours: diesel would then release a
-    /// savepoint in place of the commit. `None` if it is unknown.
+    /// Returns the step before the commit. `depth` is the number of transactions and savepoints
+    /// that diesel counts. It differs from 1 if the caller has begun one on the lent connection, or
+    /// has ended ours: diesel would then release a savepoint in place of the commit. `None` if it
+    /// is unknown.
     pub(crate) fn before_commit(&mut self, depth: Option<u32>) -> BeforeCommit {
         if depth == Some(0) {
             return BeforeCommit::Refuse(ended_by_the_caller());
@@ -277,13 +289,15 @@ impl TxState {
         }
     }
 
-    /// Records the outcome of a COMMIT. A server that refuses to commit has ended the transaction, too.
+    /// Records the outcome of a COMMIT. A server that refuses to commit has ended the transaction,
+    /// too.
     pub(crate) fn commit_ended(&mut self, refusal: Option<Verdict>) {
         self.has_ended = refusal.is_none_or(|verdict| verdict == Verdict::Keep);
     }
 
-    /// Checks whether a ROLLBACK returns the connection to its state before the transaction. Otherwise closing the
-    /// connection rolls back: an abandoned statement would have to be waited for, and a lent session is unknown.
+    /// Checks whether a ROLLBACK returns the connection to its state before the transaction.
+    /// Otherwise closing the connection rolls back: an abandoned statement would have to be waited
+    /// for, and a lent session is unknown.
     pub(crate) fn can_roll_back(&mut self) -> bool {
         self.savepoints == 0
             && !self.statement_abandoned.is_set()
@@ -314,12 +328,14 @@ fn already_failed() -> Error {
     rolled_back("one of its statements had failed")
 }
 
-/// Returns the error of a transaction in which a savepoint's future was dropped or its panic was caught.
+/// Returns the error of a transaction in which a savepoint's future was dropped or its panic was
+/// caught.
 pub(crate) fn savepoint_abandoned() -> Error {
     rolled_back("a savepoint in it was left unfinished")
 }
 
-/// Returns the error of a transaction that the caller has committed or rolled back on the lent connection.
+/// Returns the error of a transaction that the caller has committed or rolled back on the lent
+/// connection.
 fn ended_by_the_caller() -> Error {
     Error::Other {
         sqlstate: SqlState::new("25P01"),
@@ -328,13 +344,14 @@ fn ended_by_the_caller() -> Error {
     }
 }
 
-/// Returns the error of a transaction in which a call was left unfinished, so that its outcome is unknown.
+/// Returns the error of a transaction in which a call was left unfinished, so that its outcome is
+/// unknown.
 fn statement_abandoned() -> Error {
     rolled_back("a statement in it was left unfinished")
 }
 
-/// Checks whether an error of the last statement before a commit is the transaction's first one, so that no earlier one
-/// went unobserved.
+/// Checks whether an error of the last statement before a commit is the transaction's first one, so
+/// that no earlier one went unobserved.
 pub(crate) fn is_first_failure(error: &Error) -> bool {
     let earlier = Some(SqlState::IN_FAILED_TRANSACTION);
     !matches!(error, Error::Other { sqlstate, .. } if *sqlstate == earlier)

@@ -1,7 +1,8 @@
 //! The triggers that record the changes of a table in the audit log.
 //!
-//! A table is watched if it has these triggers. Their arguments are the type of the resource and the columns whose
-//! values are recorded, so that there is no other place that would have to agree with them.
+//! A table is watched if it has these triggers. Their arguments are the type of the resource and
+//! the columns whose values are recorded, so that there is no other place that would have to agree
+//! with them.
 
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, Text};
@@ -9,7 +10,8 @@ use diesel::sql_types::{Array, Text};
 use super::*;
 use crate::{Table, WatchedTable};
 
-/// The statement before each change: a migration must not make writers queue behind its lock for long.
+/// The statement before each change: a migration must not make writers queue behind its lock for
+/// long.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '5s'";
 
 /// The beginning of the names of the triggers.

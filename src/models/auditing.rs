@@ -1,4 +1,5 @@
-//! The actor of writes, the tables whose changes are recorded in the audit log, and the seals of its months.
+//! The actor of writes, the tables whose changes are recorded in the audit log, and the seals of
+//! its months.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use ipnetwork::IpNetwork;
@@ -6,7 +7,8 @@ use uuid::Uuid;
 
 use crate::{AuditLogId, OrganizationId, Table, UserId};
 
-/// The user and the request on whose behalf changes are made. A field that is not set is not recorded.
+/// The user and the request on whose behalf changes are made. A field that is not set is not
+/// recorded.
 ///
 /// `Db::acting_as` returns a database whose changes are recorded in the audit log with it.
 #[derive(Debug, Clone, PartialEq, Default)]

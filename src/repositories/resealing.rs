@@ -42,7 +42,7 @@ impl Db {
     /// at most `limit` rows after a position, or from the first one.
     ///
     /// Call it with the [`next`](Resealed::next) position until there is none. Another process may
-    /// begin anew at any time, since secrets under the active key are not visited. It runs beside
+    /// start again at any time, since secrets under the active key are not visited. It runs beside
     /// writers: a row that another transaction changes or has locked is left as it is. So is a
     /// secret that does not open, which is among the [`failures`](Resealed::failures). When
     /// [`sealed_by_key`](Self::sealed_by_key) has no secret under the old key, remove that from the

@@ -21,8 +21,8 @@ use crate::{Config, Result, Table, WatchedTable};
 /// gets an entry. A user or an organization that entries name cannot be deleted.
 ///
 /// # Errors
-/// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a column contains secrets or does not exist, if there is no column,
-///   or if the table is one of the logs
+/// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a column contains secrets or does not
+///   exist, if there is no column, or if the table is one of the logs
 /// - [`Error::Timeout`](crate::Error::Timeout) if a transaction holds the table for longer than 5 s
 /// - [`Error::Other`](crate::Error::Other) with SQLSTATE 42501 if the role does not own the table
 #[repository]

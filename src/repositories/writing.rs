@@ -5,8 +5,8 @@ use crate::mapping::Membership;
 use crate::write_set::Touches;
 use crate::{Error, Result};
 
-/// Returns the reason why a statement has written nothing although it has no condition but the row's
-/// key. `exists` says whether the row is there afterwards.
+/// Returns the reason why a statement has written nothing although it has no condition but the
+/// row's key. `exists` says whether the row is there afterwards.
 pub(super) fn not_written(what: &'static str, exists: bool) -> Error {
     match exists {
         true => Error::Suppressed { what },
@@ -14,8 +14,8 @@ pub(super) fn not_written(what: &'static str, exists: bool) -> Error {
     }
 }
 
-/// Returns the outcome of a deletion that has deleted nothing. `exists` says whether the row is there
-/// afterwards.
+/// Returns the outcome of a deletion that has deleted nothing. `exists` says whether the row is
+/// there afterwards.
 ///
 /// # Errors
 /// - [`Error::Suppressed`] if it is
@@ -26,8 +26,8 @@ pub(super) fn not_deleted(what: &'static str, exists: bool) -> Result<bool> {
     }
 }
 
-/// Returns the reason why a member was not changed: the parent would lose its last owner, unless the
-/// member is no owner or remains one.
+/// Returns the reason why a member was not changed: the parent would lose its last owner, unless
+/// the member is no owner or remains one.
 ///
 /// `is_owner` describes the member that is there afterwards, and `remains_owner` the change.
 pub(super) fn not_changed<M: Membership>(
@@ -141,8 +141,8 @@ impl Executor<'_> {
         }
     }
 
-    /// Returns `true` if [`record_write`](Self::record_write) has an effect. Only then is it worth reading which
-    /// cache entries a write makes stale.
+    /// Returns `true` if [`record_write`](Self::record_write) has an effect. Only then is it worth
+    /// reading which cache entries a write makes stale.
     pub(super) fn records_writes(&self) -> bool {
         self.tx().is_some_and(|tx| tx.records_writes())
     }

@@ -1,11 +1,12 @@
 //! The statements that seal and verify a month of the audit log, page by page.
 //!
-//! A page has up to 1,000 entries in the order of `(created_at, id)`. The digest of an entry is the SHA-256 of its
-//! columns as a JSON array, which does not depend on a setting of the session. The hash of a page is the SHA-256 of the
-//! hash of the page before and the page's digests. The hash of the seal is the SHA-256 of the last page's.
+//! A page has up to 1,000 entries in the order of `(created_at, id)`. The digest of an entry is the
+//! SHA-256 of its columns as a JSON array, which does not depend on a setting of the session. The
+//! hash of a page is the SHA-256 of the hash of the page before and the page's digests. The hash of
+//! the seal is the SHA-256 of the last page's.
 //!
-//! A page is bounded by its first entry and that of the next page. So a page can be compared with the log alone: what
-//! was added between two entries belongs to the page of the first.
+//! A page is bounded by its first entry and that of the next page. So a page can be compared with
+//! the log alone: what was added between two entries belongs to the page of the first.
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
@@ -27,11 +28,12 @@ macro_rules! entries {
 
 /// The query that checks whether a month that ended at `$1` is closed.
 ///
-/// The time of an entry is that of the begin of its transaction, which may have begun within the month.
+/// The time of an entry is that of the begin of its transaction, which may have begun within the
+/// month.
 pub(crate) const IS_CLOSED: &str = "SELECT $1 + INTERVAL '1 day' <= pg_catalog.now() AS yes";
 
-/// The statement that writes the page `$2` of the month `$1`: the entries after `($3, $4)` and before `$5`. `$6` is the
-/// hash of the page before.
+/// The statement that writes the page `$2` of the month `$1`: the entries after `($3, $4)` and
+/// before `$5`. `$6` is the hash of the page before.
 pub(crate) const SEAL_PAGE: &str = concat!(
     "WITH entries AS MATERIALIZED (",
     entries!(),
@@ -58,8 +60,8 @@ pub(crate) const SEAL: &str = "INSERT INTO audit.audit_log_seals (month, entries
 pub(crate) const FIND: &str =
     "SELECT entries, hash, sealed_at FROM audit.audit_log_seals WHERE month = $1";
 
-/// The query that compares the page `$2` of the month `$1` with the log. The page begins with `($3, $4)`, the month ends
-/// before `$5`. `$6` is the hash of the page before.
+/// The query that compares the page `$2` of the month `$1` with the log. The page begins with
+/// `($3, $4)`, the month ends before `$5`. `$6` is the hash of the page before.
 pub(crate) const VERIFY_PAGE: &str = concat!(
     "WITH actual AS MATERIALIZED (SELECT e.*, \
         pg_catalog.row_number() OVER (ORDER BY e.created_at, e.id) AS place FROM (",
@@ -95,7 +97,8 @@ pub(crate) const VERIFY_PAGE: &str = concat!(
     LEFT JOIN different AS d ON TRUE"
 );
 
-/// The query that checks whether the seal of the month `$1` is that of `$2` entries and the last page's hash `$3`.
+/// The query that checks whether the seal of the month `$1` is that of `$2` entries and the last
+/// page's hash `$3`.
 pub(crate) const IS_INTACT: &str = "SELECT entries = $2 AND hash = pg_catalog.sha256($3) AS yes FROM audit.audit_log_seals WHERE month = $1";
 
 /// The row of [`SEAL_PAGE`].

@@ -64,7 +64,7 @@ struct Shared<D> {
     failures: [AtomicU64; 8],
     /// When the calls began that are under way.
     calls: Mutex<Vec<Option<Instant>>>,
-    /// The process as it was told.
+    /// The settings of the process.
     process: Process,
 }
 

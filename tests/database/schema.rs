@@ -1,4 +1,5 @@
-//! The migrated database is what the code takes it for, and everything that the design names is in it.
+//! The migrated database is what the code takes it for, and everything that the design names is in
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
-//! The round trips of the repositories: each statement is prepared once on a connection, and no method takes more
-//! round trips than it must. Counted by a proxy between the pool and the server, on both engines.
+//! The round trips of the repositories: each statement is prepared once on a connection, and no
+//! method takes more round trips than it must. Counted by a proxy between the pool and the server,
+//! on both engines.
 
 mod golden;
 

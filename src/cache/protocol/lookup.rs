@@ -57,7 +57,7 @@ pub(crate) enum FirstRead<T> {
     Unavailable,
 }
 
-/// Reads two entries at once, with one command if they are of one shard. [`look_up_after`]
+/// Reads two entries together, with one command if they are of one shard. [`look_up_after`]
 /// completes each look-up.
 ///
 /// The near cache is not used, so that neither value is older than an acknowledged write.

@@ -117,8 +117,8 @@ impl<'c> Certificate<'c> {
         }
     }
 
-    /// Checks whether a host has the subject's common name. That counts only where the certificate has no other name of
-    /// this kind.
+    /// Checks whether a host has the subject's common name. That counts only where the certificate
+    /// has no other name of this kind.
     pub(super) fn common_name_fits(&self, host: &str, kind: u8) -> bool {
         let Some(name) = self.common_name().filter(|_| !self.has_other(kind)) else {
             return false;
@@ -134,7 +134,8 @@ impl<'c> Certificate<'c> {
         kind == DNS_NAME && name.starts_with("*.") && name.len() > 2 && rest(name) == rest(host)
     }
 
-    /// Checks whether the certificate has another name of this kind. Other names that cannot be read count as one.
+    /// Checks whether the certificate has another name of this kind. Other names that cannot be
+    /// read count as one.
     fn has_other(&self, kind: u8) -> bool {
         let mut parts = self.extensions.windows(OTHER_NAMES.len());
         let Some(at) = parts.position(|part| part == OTHER_NAMES) else {

@@ -1,4 +1,5 @@
-//! Opens the connections of the async engine, and ends what the server still does for a caller that has gone.
+//! Opens the connections of the async engine, and ends what the server still does for a caller that
+//! has gone.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -156,7 +157,8 @@ impl Connector {
         };
         let outcome = match self.timeout {
             None => opening.await,
-            // The driver limits only how long a host may take to accept, not how long it may then be silent.
+            // The driver limits only how long a host may take to accept, not how long it may then
+            // be silent.
             Some(timeout) => tokio::time::timeout(timeout, opening)
                 .await
                 .unwrap_or_else(|_| {
@@ -345,9 +347,10 @@ async fn addresses(host: &Host) -> Result<Vec<Option<IpAddr>>> {
     Ok(addresses)
 }
 
-/// Runs attempts until one succeeds, each from some time after the one before it, or from when one fails. The others are
-/// dropped. A refusal that lasts ends those after it, as libpq goes on only to the next host of one that could not be
-/// reached or is starting. Returns which it was, or all errors.
+/// Runs attempts until one succeeds, each from some time after the one before it, or from when one
+/// fails. The others are dropped. A refusal that lasts ends those after it, as libpq goes on only
+/// to the next host of one that could not be reached or is starting. Returns which it was, or all
+/// errors.
 async fn first(attempts: Vec<Attempt<'_>>) -> Result<(usize, Connection), Vec<(usize, Error)>> {
     let mut waiting: VecDeque<_> = attempts.into_iter().enumerate().collect();
     let mut running = Vec::new();
@@ -426,7 +429,8 @@ fn is_refusal(error: &tokio_postgres::Error) -> bool {
 }
 
 impl Tls {
-    /// Asks the server to end a statement. A server that demands TLS for its connections is asked over TLS.
+    /// Asks the server to end a statement. A server that demands TLS for its connections is asked
+    /// over TLS.
     pub(crate) async fn cancel(self, token: CancelToken) -> Result<(), tokio_postgres::Error> {
         match self {
             Self::Off => token.cancel_query(NoTls).await,

@@ -118,8 +118,8 @@ impl AsyncConnection for Connection {
 }
 
 impl Connection {
-    /// Returns the number of transactions and savepoints that diesel counts. `None` if it is unknown: the future of a
-    /// statement that begins or ends one may have been dropped.
+    /// Returns the number of transactions and savepoints that diesel counts. `None` if it is
+    /// unknown: the future of a statement that begins or ends one may have been dropped.
     pub(crate) fn depth(&mut self) -> Option<u32> {
         let status = AnsiTransactionManager::transaction_manager_status_mut(self);
         let depth = status.transaction_depth().ok()?;

@@ -279,7 +279,8 @@ impl Verifier {
         }
     }
 
-    /// Checks a signature by the key of a certificate that rustls refuses to read, for its version or what it is for.
+    /// Checks a signature by the key of a certificate that rustls refuses to read, for its version
+    /// or what it is for.
     fn by_key_alone(
         &self,
         message: &[u8],
@@ -329,8 +330,8 @@ impl ServerCertVerifier for Verifier {
         let Some(Chain { verifier, roots }) = &self.chain else {
             return Ok(ServerCertVerified::assertion());
         };
-        // A certificate that is its own authority, as `openssl req -x509` makes it, is none that a server may have for
-        // rustls. It is trusted as it stands.
+        // A certificate that is its own authority, as `openssl req -x509` makes it, is none that a
+        // server may have for rustls. It is trusted as it stands.
         let own = Certificate::read(certificate).filter(|read| read.is_its_own_issuer());
         if let Some(own) = own.filter(|_| roots.contains(certificate)) {
             own.check_time(now)?;
@@ -413,7 +414,8 @@ impl Attempt {
         self.is(|progress| matches!(progress, Progress::Done))
     }
 
-    /// Returns the error of a connection, with what to do about a handshake that rustls cannot finish.
+    /// Returns the error of a connection, with what to do about a handshake that rustls cannot
+    /// finish.
     pub(crate) fn explain(&self, error: tokio_postgres::Error) -> Error {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         match &*progress {

@@ -283,7 +283,7 @@ async fn secrets_are_sealed_in_the_cache_and_opened_after_it() {
 }
 
 /// After secrets were moved to another key, no process reads the old sealed value from the cache:
-/// the old key may be removed at once.
+/// the old key may be removed immediately.
 #[both_engines]
 #[case]
 async fn a_setting_that_was_moved_to_another_key_is_not_cached_under_the_old_one() {

@@ -129,7 +129,8 @@ async fn a_session_that_is_ended_is_gone_when_the_call_returns() {
     );
 }
 
-/// A token is rotated while its user is deleted: the deletion takes the session out under its new hash too.
+/// A token is rotated while its user is deleted: the deletion takes the session out under its new
+/// hash too.
 #[both_engines]
 #[case]
 async fn a_session_of_a_deleted_user_is_gone_although_its_token_was_rotated() {
@@ -250,7 +251,8 @@ async fn warm_login(one: &Sessions, other: &Sessions, user: UserId) -> OpenSessi
     opened
 }
 
-/// Whatever ends a session in one process ends it in the other from its acknowledgement on, with an in-process tier too.
+/// Whatever ends a session in one process ends it in the other from its acknowledgement on, with an
+/// in-process tier too.
 #[both_engines]
 #[case]
 async fn a_login_that_is_ended_is_rejected_by_every_process() {
@@ -319,7 +321,8 @@ async fn a_login_that_is_ended_is_rejected_by_every_process() {
                 assert!(matches!(reused, Refreshed::Reused { .. }), "{reused:?}");
                 assert_eq!(other.authenticate(next.token.expose()).await.unwrap(), None);
             }
-            // Last: what is invalidated as a whole is filled again when all transactions of the server have ended.
+            // Last: what is invalidated as a whole is filled again when all transactions of the
+            // server have ended.
             _ => {
                 let filter = UserFilter::new().search(ada.email.clone());
                 assert_eq!(users.delete_many(&filter).await.unwrap(), 1);
@@ -337,7 +340,8 @@ async fn a_login_that_is_ended_is_rejected_by_every_process() {
     }
 }
 
-/// A deactivation that is not committed yet: others authenticate and cache, and are rejected once it is acknowledged.
+/// A deactivation that is not committed yet: others authenticate and cache, and are rejected once
+/// it is acknowledged.
 #[both_engines]
 #[case]
 async fn a_login_that_is_cached_during_a_deactivation_is_rejected_after_it() {
@@ -365,7 +369,8 @@ async fn a_login_that_is_cached_during_a_deactivation_is_rejected_after_it() {
     }
 }
 
-/// An outage of Redis costs a login neither its validity nor an attempt to record its use with each request.
+/// An outage of Redis costs a login neither its validity nor an attempt to record its use with each
+/// request.
 #[both_engines]
 #[case]
 async fn a_login_is_authenticated_while_redis_is_down() {

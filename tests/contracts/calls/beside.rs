@@ -75,8 +75,8 @@ async fn slow_database() -> (Db, Observer, Proxy, TestDatabase) {
     (db, observer, proxy, database)
 }
 
-/// Held by three mechanisms, of which each is enough: a `COPY` has its transaction to itself, what is dropped leaves a
-/// trace, and a `COPY` that is dropped closes its connection.
+/// Held by three mechanisms, of which each is enough: a `COPY` has its transaction to itself, what
+/// is dropped leaves a trace, and a `COPY` that is dropped closes its connection.
 #[tokio::test]
 async fn a_refused_commit_is_an_error_after_a_bulk_insert_was_dropped_beside_a_refusal() {
     let (db, mut observer, _proxy, _database) = slow_database().await;
@@ -121,8 +121,8 @@ async fn a_copy_that_may_have_been_refused_is_never_followed_by_a_commit() {
     let many = users("u", 1_000);
     let mut ended = 0;
     for round in 0..400 {
-        // Dropped after any number of polls, and then not at all: where the second answer is cut off from the next one,
-        // it would be taken for that.
+        // Dropped after any number of polls, and then not at all: where the second answer is cut
+        // off from the next one, it would be taken for that.
         let polls = if ended < 5 { round } else { 1_000 };
         let mut is_done = false;
         let outcome = db
@@ -411,7 +411,8 @@ fn begun<'f, T>(future: impl Future<Output = T> + Send + 'f) -> Kept<'f, T> {
     future
 }
 
-/// The driver keeps two parts of a response. With a third, it stops reading from the server until they are taken.
+/// The driver keeps two parts of a response. With a third, it stops reading from the server until
+/// they are taken.
 #[tokio::test]
 async fn a_statement_goes_on_beside_statements_that_are_kept() {
     const ROUNDS: usize = 12;
@@ -442,7 +443,8 @@ async fn a_statement_goes_on_beside_statements_that_are_kept() {
                 users.create(user(format!("other-{round}-{other}"))).await?;
             }
             assert!(users.exists(ada.id).await?);
-            // Each has its own answer, whatever was answered meanwhile. The order of those that are to be prepared is open.
+            // Each has its own answer, whatever was answered meanwhile. The order of those that are
+            // to be prepared is open.
             assert_eq!(kept.0.await?.map(|user| user.id), Some(ada.id));
             let new = kept.1.await?;
             assert_eq!(new.email, format!("new-{round}@example.org"));

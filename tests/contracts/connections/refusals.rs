@@ -128,13 +128,15 @@ async fn a_refusal_that_lasts_is_not_tried_again() {
     assert_eq!(last.ask("1"), "1");
 }
 
-/// The hosts after one that refuses are not used, as in libpq; those after one that cannot be reached are.
+/// The hosts after one that refuses are not used, as in libpq; those after one that cannot be
+/// reached are.
 #[both_engines]
 #[case]
 async fn hosts_after_one_that_refuses_are_not_tried() {
     let (guarded, open) = (guarded(), guarded());
     Observer::of(&open.url("postgres")).run("ALTER ROLE ada PASSWORD 'other'");
-    // Accepts a connection and says nothing. The async engine may have begun with it when the refusal comes.
+    // Accepts a connection and says nothing. The async engine may have begun with it when the
+    // refusal comes.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().unwrap().port();
     let hosts = |first: u16, second: u16| {
@@ -160,8 +162,8 @@ async fn hosts_after_one_that_refuses_are_not_tried() {
     }
 }
 
-/// A refusal that takes its time ends the attempt at the next host, which was begun meanwhile. It is no failure of the
-/// host after which another would be tried first.
+/// A refusal that takes its time ends the attempt at the next host, which was begun meanwhile. It
+/// is no failure of the host after which another would be tried first.
 #[both_engines]
 #[case]
 async fn a_refusal_that_is_late_ends_the_attempts_at_other_hosts() {

@@ -146,7 +146,8 @@ fn openssl(directory: &std::path::Path, arguments: &str) {
     assert!(output.status.success(), "openssl {arguments}: {said}");
 }
 
-/// An authority (`root.pem`, `root.key`), and a certificate (`server.crt`, `server.key`) that `make` has made.
+/// An authority (`root.pem`, `root.key`), and a certificate (`server.crt`, `server.key`) that
+/// `make` has made.
 fn certificates(make: impl FnOnce(&std::path::Path)) -> TempDir {
     let files = tempfile::tempdir().unwrap();
     let path = files.path();
@@ -159,7 +160,8 @@ fn certificates(make: impl FnOnce(&std::path::Path)) -> TempDir {
     files
 }
 
-/// A certificate for a key, signed by the authority, with these extensions; of version 1 without any.
+/// A certificate for a key, signed by the authority, with these extensions; of version 1 without
+/// any.
 fn signed(path: &std::path::Path, name: &str, key: &str, extensions: &str) {
     openssl(
         path,
@@ -477,7 +479,8 @@ async fn a_revoked_certificate_is_refused() {
         .await;
 }
 
-/// A certificate that rustls cannot read is accepted if nothing is verified, and otherwise rejected with an explanation.
+/// A certificate that rustls cannot read is accepted if nothing is verified, and otherwise rejected
+/// with an explanation.
 #[tokio::test]
 async fn certificates_that_rustls_does_not_read_are_no_obstacle_or_are_named() {
     // Of version 1, and with a common name only.

@@ -13,7 +13,8 @@ use wundr_db::{
     UserChanges, UserFilter, UserId, UserRole,
 };
 
-/// No connection fails more often than this after its statements, its types or its server have changed.
+/// No connection fails more often than this after its statements, its types or its server have
+/// changed.
 const FAILURES: usize = 1;
 
 #[derive(QueryableByName)]
@@ -124,7 +125,8 @@ async fn an_enum_that_was_dropped_and_made_again_fails_one_statement() {
     assert!(failures.len() <= FAILURES, "{failures:?}");
 }
 
-/// Statements that have the type among their parameters alone: their result does not change with it.
+/// Statements that have the type among their parameters alone: their result does not change with
+/// it.
 #[both_engines]
 #[case]
 async fn a_parameter_whose_type_was_made_again_fails_one_statement() {
@@ -312,7 +314,8 @@ async fn impatient() -> (Db, TestDatabase) {
     (db.unwrap(), database)
 }
 
-/// A server that is stopped for one connection: its statement waits for a lock, without a limit of the server's.
+/// A server that is stopped for one connection: its statement waits for a lock, without a limit of
+/// the server's.
 #[both_engines]
 #[case]
 async fn a_statement_that_is_never_answered_does_not_keep_the_pool_from_others() {

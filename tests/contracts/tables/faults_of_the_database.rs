@@ -344,8 +344,8 @@ async fn claims_fail_under_no_default_isolation() {
             analyses.requeue_abandoned(3).await.unwrap().len()
         });
         let mut requeued = requeued.into_iter().sum::<usize>();
-        // The server reports a failed statement before it releases its locks. A call that runs it again on another
-        // connection may skip these rows, and leaves them to the next call.
+        // The server reports a failed statement before it releases its locks. A call that runs it
+        // again on another connection may skip these rows, and leaves them to the next call.
         let began = std::time::Instant::now();
         while requeued < 60 && began.elapsed() < MINUTE {
             requeued += analyses.requeue_abandoned(3).await.unwrap().len();

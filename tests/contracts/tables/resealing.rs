@@ -116,7 +116,7 @@ async fn secrets_are_moved_to_the_active_key_in_batches() {
         (6, 0, 0)
     );
     assert_eq!(counts(&plain).await, (vec![(1, 7), (2, 6)], 5));
-    // The process has ended, and another one begins anew.
+    // The process has ended, and another one starts again.
     let batches = all(&db, 3).await;
     assert_eq!(batches.len(), 3);
     assert_eq!(resealed(&batches), 12);

@@ -24,7 +24,8 @@ async fn ask(tx: &mut Tx, expression: &str) -> Result<String> {
     Ok(answer.answer)
 }
 
-/// Checks whether an error is that of a transaction which was undone because a part of it had failed.
+/// Checks whether an error is that of a transaction which was undone because a part of it had
+/// failed.
 fn is_undone(error: &Error) -> bool {
     matches!(error, Error::Other { sqlstate: Some(state), .. } if state.as_str() == "25P02")
 }
@@ -328,8 +329,8 @@ async fn a_refused_commit_keeps_the_connection() {
     assert_eq!(observer.count("public.deferred"), 0);
 }
 
-/// What diesel has begun on the lent connection and not ended is in the way of the commit, which would release its
-/// savepoint alone.
+/// What diesel has begun on the lent connection and not ended is in the way of the commit, which
+/// would release its savepoint alone.
 #[both_engines]
 #[case]
 async fn a_transaction_in_which_diesel_has_begun_another_is_not_committed() {

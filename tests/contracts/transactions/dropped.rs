@@ -206,7 +206,8 @@ async fn a_statement_dropped_inside_a_transaction_forbids_the_commit() {
     let (db, mut observer, _database) = database(1).await;
     db.users().create(user("taken")).await.unwrap();
 
-    // Sent, refused by the server, and not observed: COMMIT alone would report success and store nothing.
+    // Sent, refused by the server, and not observed: COMMIT alone would report success and store
+    // nothing.
     let outcome = db
         .transaction(async |tx| -> Result<_> {
             tx.users().create(user("ada")).await?;

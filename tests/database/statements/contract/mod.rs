@@ -65,7 +65,8 @@ async fn prepared_statements(db: &Db) -> String {
     ask(db, names).await
 }
 
-/// Calls a hundred times. After the first few, each call takes so many round trips, and nothing is prepared.
+/// Calls a hundred times. After the first few, each call takes so many round trips, and nothing is
+/// prepared.
 #[both_engines]
 async fn costs(ledger: &Ledger, round_trips: usize, name: &str, call: Call<'_>) {
     if is_audited() {
@@ -94,8 +95,8 @@ macro_rules! costs {
     };
 }
 
-/// The methods of every repository; `$none` is a filter that matches nothing, `$new` a new row, `$orders` the orders of its
-/// lists.
+/// The methods of every repository; `$none` is a filter that matches nothing, `$new` a new row,
+/// `$orders` the orders of its lists.
 #[both_engines]
 macro_rules! every_repository {
     ($ledger:ident, $rows:ident, $new:expr, $filter:ident, [$($shape:ident($value:expr)),* $(,)?], $order:ident [$($sort:ident),*]) => {{
