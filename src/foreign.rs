@@ -16,6 +16,7 @@ use crate::cache::encryption::{Seal, seal, unseal};
 use crate::cache::entry::{self, Latest, Sealed};
 use crate::cache::keys::{EntryKey, KeySpace};
 use crate::cache::{CachedKind, mget, scripts, server_info, slots};
+use crate::mapping::NewRow as _;
 use crate::pagination::SortKey;
 use crate::sql::copy::Defaults;
 use crate::{
@@ -176,16 +177,16 @@ pub fn cursor(text: &str) {
 }
 
 fn position<K: SortKey>(cursor: &Cursor) {
-    for sort in ["users.created_at", ""] {
-        let _ = cursor.position::<K, Uuid>(sort, || None);
+    for sort in ["users.created_at", "", cursor.sort()] {
+        if let Ok(key) = cursor.key_of(sort) {
+            let _ = K::from_key(key);
+            let _ = K::is_last(key);
+        }
     }
-    let sort = cursor.sort().to_owned();
-    let _ = cursor.position::<K, Uuid>(&sort, || None);
-    let _ = cursor.is_at_last::<K, Uuid>(|| None);
 }
 
 /// Reads bytes as the defaults that the server sends before a `COPY`.
 pub fn copy_defaults(record: &[u8]) {
-    let _ = Defaults::of::<NewUser>(record);
-    let _ = Defaults::of::<NewAnalysisIssue>(record);
+    let _ = Defaults::of(NewUser::COLUMNS, record);
+    let _ = Defaults::of(NewAnalysisIssue::COLUMNS, record);
 }

@@ -155,7 +155,9 @@ pub use types::{
 #[doc(hidden)]
 pub mod __private {
     pub mod mapping {
-        pub use crate::mapping::{ChangedColumn, Changes, Column, NewRow, Replaced};
+        pub use crate::mapping::{
+            ChangedColumn, Changes, Column, NewRow, Replaced, RowSql, TableRow, column, field,
+        };
         pub use crate::types::encoding::Encoding;
     }
     pub mod sql {

@@ -6,13 +6,13 @@
 
 use serde::Serialize;
 
+use crate::mapping::keyset::SortColumn;
 use crate::{Error, Result};
 
 mod cursor;
 
 pub use cursor::Cursor;
-#[cfg(feature = "cache-faults")]
-pub(crate) use cursor::SortKey;
+pub(crate) use cursor::{Key, SortKey};
 
 /// The default number of rows on a page.
 pub const DEFAULT_LIMIT: u32 = 20;
@@ -218,9 +218,23 @@ macro_rules! orders {
         impl $crate::pagination::Order for $order {
             type Row = $row;
             type Query<'q> = $table::BoxedQuery<
-                'q, diesel::pg::Pg,
-                diesel::dsl::SqlTypeOf<<$row as diesel::Selectable<diesel::pg::Pg>>::SelectExpression>,
+                'q, diesel::pg::Pg, $crate::mapping::RowSql<$row>,
             >;
+
+            fn column(&self) -> $crate::mapping::keyset::SortColumn {
+                match self {
+                    $(Self::$value => $crate::mapping::keyset::SortColumn {
+                        name: stringify!($table.$column),
+                        table: &$table::table,
+                        column: &$table::$column,
+                        id: &$table::id,
+                        key: $crate::mapping::keyset::KeyType::of::<
+                            diesel::dsl::SqlTypeOf<$table::$column>, _, _,
+                        >(|row: &$row| &row.$column),
+                        is_ascending: stringify!($direction).eq_ignore_ascii_case("asc"),
+                    },)*
+                }
+            }
 
             fn start<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
                 use diesel::QueryDsl;
@@ -228,47 +242,11 @@ macro_rules! orders {
             }
 
             fn sort<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
-                use diesel::{ExpressionMethods, IntoSql, QueryDsl};
-                Ok(match page.sort() {
-                    $(Self::$value => {
-                        type SortKeyAndId = diesel::sql_types::Record<(
-                            diesel::dsl::SqlTypeOf<$table::$column>, diesel::sql_types::Uuid,
-                        )>;
-                        let ascending = stringify!($direction) == "asc";
-                        let position = match page.cursor() {
-                            Some(cursor) => {
-                                Some(cursor.position(stringify!($table.$column), || None::<&$row>.map(|row| (row.$column.clone(), row.id)))?)
-                            }
-                            None => None,
-                        };
-                        let ascends = ascending != page.is_backward();
-                        if let Some(cursor) = page.cursor().filter(|cursor| {
-                            cursor.is_at_last(|| None::<&$row>.map(|row| (row.$column.clone(), row.id)))
-                        }) {
-                            let beyond = $crate::mapping::expressions::Beyond {
-                                table: diesel::QuerySource::from_clause(&$table::table),
-                                column: $table::$column,
-                                id: cursor.id(),
-                                ascends,
-                            };
-                            let rows = rows.filter(beyond);
-                            return Ok(if ascends {
-                                rows.order(($table::$column.asc(), $table::id.asc()))
-                            } else {
-                                rows.order(($table::$column.desc(), $table::id.desc()))
-                            });
-                        }
-                        match (position, ascends) {
-                            (None, true) => rows.order(($table::$column.asc(), $table::id.asc())),
-                            (None, false) => rows.order(($table::$column.desc(), $table::id.desc())),
-                            (Some(place), true) => rows
-                                .filter(($table::$column, $table::id).into_sql::<SortKeyAndId>().gt(place))
-                                .order(($table::$column.asc(), $table::id.asc())),
-                            (Some(place), false) => rows
-                                .filter(($table::$column, $table::id).into_sql::<SortKeyAndId>().lt(place))
-                                .order(($table::$column.desc(), $table::id.desc())),
-                        }
-                    })*
+                use diesel::QueryDsl;
+                let (condition, order) = page.sort().column().page(page.cursor(), page.is_backward())?;
+                Ok(match condition {
+                    Some(condition) => rows.filter(condition).order(order),
+                    None => rows.order(order),
                 })
             }
 
@@ -285,10 +263,9 @@ pub(crate) trait Order: Sized {
     type Row;
     type Query<'q>;
 
+    /// Returns the column that it sorts by.
+    fn column(&self) -> SortColumn;
     /// Sorts the rows and selects those after the page's cursor, up to the page's limit.
-    ///
-    /// The sort column and the id are compared as one record. An index on both finds the position
-    /// however far into the list it is, and however many rows share the sort column's value.
     fn start<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
     /// Sorts and selects the rows as [`start`](Self::start) does, without a limit.
     fn sort<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;

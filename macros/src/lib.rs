@@ -5,9 +5,11 @@
 //! - [`macro@NewRow`], [`macro@Changes`] and [`macro@Filter`] generate the constructors and chainable
 //!   setters of a table's structs. The first two also generate the parts of a statement of fixed
 //!   shape, which a connection prepares once.
+//! - [`macro@TableRow`] generates what reads a table's rows.
 
 mod repository;
 mod rows;
+mod table_row;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -34,6 +36,22 @@ pub fn asynchronous(_: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn blocking(_: TokenStream, item: TokenStream) -> TokenStream {
     repository::blocking(item.into())
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Derives the columns and the decoding of a table's rows.
+///
+/// A field stands for the column with its name.
+///
+/// # Options of the struct
+/// - `#[diesel(table_name = users)]`: the table. Required.
+///
+/// # Options of a field
+/// - `#[diesel(deserialize_as = TYPE)]`: the type that is decoded, and converted into the field's.
+#[proc_macro_derive(TableRow, attributes(diesel))]
+pub fn table_row(input: TokenStream) -> TokenStream {
+    table_row::table_row(parse_macro_input!(input as DeriveInput))
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -322,7 +322,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             const CONFLICT: ::core::option::Option<&'static str> = #conflict;
 
             fn columns(rows: &[Self]) -> Self::Columns<'_> {
-                (#(rows.iter().map(|row| &row.#names).collect(),)*)
+                (#(::wundr_db::__private::mapping::column(rows, |row| &row.#names),)*)
             }
 
             #[allow(clippy::match_single_binding)]

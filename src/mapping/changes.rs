@@ -1,13 +1,12 @@
 //! Changes to a row, as updates bind them.
 
 use chrono::{DateTime, Utc};
-#[cfg(any(feature = "async", feature = "blocking"))]
-use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::serialize::ToSql;
-use diesel::{QueryResult, QuerySource, Selectable, Table, sql_types};
+use diesel::{QueryResult, QuerySource, Table, sql_types};
 
+use super::TableRow;
 use crate::Result;
 #[cfg(doc)]
 use crate::types::encoding::Encoding;
@@ -24,7 +23,7 @@ pub struct ChangedColumn {
 /// Changes to one row. Derived.
 pub trait Changes: 'static {
     /// The columns that the statement returns.
-    type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId> + 'static;
+    type Row: TableRow;
     /// The key.
     type Id: ToSql<sql_types::Uuid, Pg> + Copy;
     /// The table.
@@ -49,7 +48,3 @@ pub trait Changes: 'static {
         (0..Self::COLUMNS.len()).all(|index| !self.is_set(index))
     }
 }
-
-/// The types of the columns that changes return.
-#[cfg(any(feature = "async", feature = "blocking"))]
-pub(crate) type RowOf<C> = SqlTypeOf<<<C as Changes>::Row as Selectable<Pg>>::SelectExpression>;

@@ -1,11 +1,10 @@
 //! New rows, as inserts, upserts and `COPY` bind them.
 
-#[cfg(any(feature = "async", feature = "blocking"))]
-use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::{QueryResult, QuerySource, Selectable, Table};
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::{QueryResult, QuerySource, Table};
 
+use super::TableRow;
 use crate::Result;
 #[cfg(doc)]
 use crate::types::encoding::Encoding;
@@ -39,10 +38,20 @@ pub enum Replaced {
     Always,
 }
 
+/// Returns a field of each row.
+// Takes a function pointer, so that it is compiled for types of fields, not for each field.
+pub fn column<N, T>(rows: &[N], field: fn(&N) -> &T) -> Vec<&T> {
+    let mut column = Vec::with_capacity(rows.len());
+    for row in rows {
+        column.push(field(row));
+    }
+    column
+}
+
 /// A row to be inserted. Derived.
 pub trait NewRow: Sized + 'static {
     /// The columns that the statement returns.
-    type Row: Selectable<Pg, SelectExpression: QueryFragment<Pg> + QueryId> + 'static;
+    type Row: TableRow;
     /// The table.
     type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg>>;
     /// Many rows, column by column.
@@ -70,7 +79,3 @@ pub trait NewRow: Sized + 'static {
     /// [`Error::InvalidInput`](crate::Error::InvalidInput) with the column.
     fn check(&self) -> Result<()>;
 }
-
-/// The types of the columns that a new row returns.
-#[cfg(any(feature = "async", feature = "blocking"))]
-pub(crate) type InsertedOf<N> = SqlTypeOf<<<N as NewRow>::Row as Selectable<Pg>>::SelectExpression>;

@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::analyses;
 use crate::{
@@ -14,18 +16,8 @@ use crate::{
 };
 
 /// A run that analyzes a project: a row of the design's `analyses`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = analyses, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = analyses)]
 #[diesel(belongs_to(Project, foreign_key = project_id))]
 #[diesel(belongs_to(User, foreign_key = created_by))]
 #[non_exhaustive]
@@ -200,31 +192,42 @@ pub struct AnalysisFilter {
 }
 
 impl AnalysisFilter {
-    pub(crate) fn query(&self) -> analyses::BoxedQuery<'_, Pg> {
-        let mut query = analyses::table.into_boxed();
+    pub(crate) fn query(&self) -> analyses::BoxedQuery<'_, Pg, RowSql<Analysis>> {
+        let mut query = analyses::table
+            .select(columns_of::<Analysis>())
+            .into_boxed();
         if let Some(project_id) = self.project_id {
-            query = query.filter(analyses::project_id.eq(project_id));
+            query = query.filter(condition(
+                analyses::table,
+                analyses::project_id.eq(project_id),
+            ));
         }
         if let Some(r#type) = self.r#type {
-            query = query.filter(analyses::r#type.eq(r#type));
+            query = query.filter(condition(analyses::table, analyses::r#type.eq(r#type)));
         }
         if let Some(status) = self.status {
-            query = query.filter(analyses::status.eq(status));
+            query = query.filter(condition(analyses::table, analyses::status.eq(status)));
         }
         if let Some(created_by) = self.created_by {
-            query = query.filter(analyses::created_by.eq(created_by));
+            query = query.filter(condition(
+                analyses::table,
+                analyses::created_by.eq(created_by),
+            ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(analyses::created_at.ge(from));
+            query = query.filter(condition(analyses::table, analyses::created_at.ge(from)));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(analyses::created_at.lt(before));
+            query = query.filter(condition(analyses::table, analyses::created_at.lt(before)));
         }
         if let Some(from) = self.completed_from {
-            query = query.filter(analyses::completed_at.ge(from));
+            query = query.filter(condition(analyses::table, analyses::completed_at.ge(from)));
         }
         if let Some(before) = self.completed_before {
-            query = query.filter(analyses::completed_at.lt(before));
+            query = query.filter(condition(
+                analyses::table,
+                analyses::completed_at.lt(before),
+            ));
         }
         query
     }

@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::analysis_issues;
 use crate::{
@@ -13,18 +15,8 @@ use crate::{
 };
 
 /// An issue that an analysis found: a row of the design's `analysis_issues`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = analysis_issues, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = analysis_issues)]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
 pub struct AnalysisIssue {
@@ -181,39 +173,71 @@ pub struct AnalysisIssueFilter {
 }
 
 impl AnalysisIssueFilter {
-    pub(crate) fn query(&self) -> analysis_issues::BoxedQuery<'_, Pg> {
-        let mut query = analysis_issues::table.into_boxed();
+    pub(crate) fn query(&self) -> analysis_issues::BoxedQuery<'_, Pg, RowSql<AnalysisIssue>> {
+        let mut query = analysis_issues::table
+            .select(columns_of::<AnalysisIssue>())
+            .into_boxed();
         if let Some(analysis_id) = self.analysis_id {
-            query = query.filter(analysis_issues::analysis_id.eq(analysis_id));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::analysis_id.eq(analysis_id),
+            ));
         }
         if let Some(analysis_ids) = &self.analysis_ids {
-            query = query.filter(analysis_issues::analysis_id.eq_any(analysis_ids));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::analysis_id.eq_any(analysis_ids),
+            ));
         }
         if let Some(r#type) = self.r#type {
-            query = query.filter(analysis_issues::r#type.eq(r#type));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::r#type.eq(r#type),
+            ));
         }
         if let Some(severity) = self.severity {
-            query = query.filter(analysis_issues::severity.eq(severity));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::severity.eq(severity),
+            ));
         }
         if let Some(severity) = self.severity_at_least {
             // The enum in the database lists the worst severity first.
-            query = query.filter(analysis_issues::severity.le(severity));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::severity.le(severity),
+            ));
         }
         if let Some(status) = self.status {
-            query = query.filter(analysis_issues::status.eq(status));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::status.eq(status),
+            ));
         }
         if let Some(rule_id) = &self.rule_id {
-            query = query.filter(analysis_issues::rule_id.eq(rule_id));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::rule_id.eq(rule_id),
+            ));
         }
         if let Some(file_path) = &self.file_path {
-            query = query.filter(analysis_issues::file_path.eq(file_path));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::file_path.eq(file_path),
+            ));
         }
         if let Some(prefix) = &self.file_path_prefix {
             let pattern = crate::mapping::expressions::beginning_with(prefix);
-            query = query.filter(analysis_issues::file_path.like(pattern));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::file_path.like(pattern),
+            ));
         }
         if let Some(resolved_by) = self.resolved_by {
-            query = query.filter(analysis_issues::resolved_by.eq(resolved_by));
+            query = query.filter(condition(
+                analysis_issues::table,
+                analysis_issues::resolved_by.eq(resolved_by),
+            ));
         }
         query
     }

@@ -5,25 +5,17 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::analysis_metrics;
 use crate::{Analysis, AnalysisId, AnalysisMetricId, Change, MetricCategory, TrendDirection};
 
 /// A measurement that an analysis made of a project: a row of the design's `analysis_metrics`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = analysis_metrics, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = analysis_metrics)]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
 pub struct AnalysisMetric {
@@ -110,16 +102,27 @@ pub struct AnalysisMetricFilter {
 }
 
 impl AnalysisMetricFilter {
-    pub(crate) fn query(&self) -> analysis_metrics::BoxedQuery<'_, Pg> {
-        let mut query = analysis_metrics::table.into_boxed();
+    pub(crate) fn query(&self) -> analysis_metrics::BoxedQuery<'_, Pg, RowSql<AnalysisMetric>> {
+        let mut query = analysis_metrics::table
+            .select(columns_of::<AnalysisMetric>())
+            .into_boxed();
         if let Some(analysis_id) = self.analysis_id {
-            query = query.filter(analysis_metrics::analysis_id.eq(analysis_id));
+            query = query.filter(condition(
+                analysis_metrics::table,
+                analysis_metrics::analysis_id.eq(analysis_id),
+            ));
         }
         if let Some(metric_name) = &self.metric_name {
-            query = query.filter(analysis_metrics::metric_name.eq(metric_name));
+            query = query.filter(condition(
+                analysis_metrics::table,
+                analysis_metrics::metric_name.eq(metric_name),
+            ));
         }
         if let Some(category) = self.category {
-            query = query.filter(analysis_metrics::category.eq(category));
+            query = query.filter(condition(
+                analysis_metrics::table,
+                analysis_metrics::category.eq(category),
+            ));
         }
         query
     }

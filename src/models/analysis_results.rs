@@ -4,25 +4,17 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::analysis_results;
 use crate::{Analysis, AnalysisId, AnalysisResultId, Change, Document, Fields, Json};
 
 /// The result of an analysis for a file: a row of the design's `analysis_results`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = analysis_results, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = analysis_results)]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
 pub struct AnalysisResult {
@@ -101,20 +93,34 @@ pub struct AnalysisResultFilter {
 }
 
 impl AnalysisResultFilter {
-    pub(crate) fn query(&self) -> analysis_results::BoxedQuery<'_, Pg> {
-        let mut query = analysis_results::table.into_boxed();
+    pub(crate) fn query(&self) -> analysis_results::BoxedQuery<'_, Pg, RowSql<AnalysisResult>> {
+        let mut query = analysis_results::table
+            .select(columns_of::<AnalysisResult>())
+            .into_boxed();
         if let Some(analysis_id) = self.analysis_id {
-            query = query.filter(analysis_results::analysis_id.eq(analysis_id));
+            query = query.filter(condition(
+                analysis_results::table,
+                analysis_results::analysis_id.eq(analysis_id),
+            ));
         }
         if let Some(file_path) = &self.file_path {
-            query = query.filter(analysis_results::file_path.eq(file_path));
+            query = query.filter(condition(
+                analysis_results::table,
+                analysis_results::file_path.eq(file_path),
+            ));
         }
         if let Some(prefix) = &self.file_path_prefix {
             let pattern = crate::mapping::expressions::beginning_with(prefix);
-            query = query.filter(analysis_results::file_path.like(pattern));
+            query = query.filter(condition(
+                analysis_results::table,
+                analysis_results::file_path.like(pattern),
+            ));
         }
         if let Some(file_hash) = &self.file_hash {
-            query = query.filter(analysis_results::file_hash.eq(file_hash));
+            query = query.filter(condition(
+                analysis_results::table,
+                analysis_results::file_hash.eq(file_hash),
+            ));
         }
         query
     }

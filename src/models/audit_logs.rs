@@ -6,26 +6,18 @@ use diesel::prelude::*;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use wundr_db_macros::{Filter, NewRow};
+use wundr_db_macros::{Filter, NewRow, TableRow};
 
 use super::{Actor, User};
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::audit::audit_logs;
 use crate::{AuditAction, AuditLogId, Document, Organization, OrganizationId, UserId};
 
 /// An entry of the audit log: a row of the design's `audit_logs`. It is written once and never changed.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = audit_logs, primary_key(id, created_at), check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = audit_logs, primary_key(id, created_at))]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]
 #[diesel(belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
@@ -136,28 +128,51 @@ impl AuditLogFilter {
         *self == times
     }
 
-    pub(crate) fn query(&self) -> audit_logs::BoxedQuery<'_, Pg> {
-        let mut query = audit_logs::table.into_boxed();
+    pub(crate) fn query(&self) -> audit_logs::BoxedQuery<'_, Pg, RowSql<AuditLog>> {
+        let mut query = audit_logs::table
+            .select(columns_of::<AuditLog>())
+            .into_boxed();
         if let Some(user_id) = self.user_id {
-            query = query.filter(audit_logs::user_id.eq(user_id));
+            query = query.filter(condition(
+                audit_logs::table,
+                audit_logs::user_id.eq(user_id),
+            ));
         }
         if let Some(organization_id) = self.organization_id {
-            query = query.filter(audit_logs::organization_id.eq(organization_id));
+            query = query.filter(condition(
+                audit_logs::table,
+                audit_logs::organization_id.eq(organization_id),
+            ));
         }
         if !self.actions.is_empty() {
-            query = query.filter(audit_logs::action.eq_any(&self.actions));
+            query = query.filter(condition(
+                audit_logs::table,
+                audit_logs::action.eq_any(&self.actions),
+            ));
         }
         if let Some(resource_type) = &self.resource_type {
-            query = query.filter(audit_logs::resource_type.eq(resource_type));
+            query = query.filter(condition(
+                audit_logs::table,
+                audit_logs::resource_type.eq(resource_type),
+            ));
         }
         if let Some(resource_id) = self.resource_id {
-            query = query.filter(audit_logs::resource_id.eq(resource_id));
+            query = query.filter(condition(
+                audit_logs::table,
+                audit_logs::resource_id.eq(resource_id),
+            ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(audit_logs::created_at.ge(from));
+            query = query.filter(condition(
+                audit_logs::table,
+                audit_logs::created_at.ge(from),
+            ));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(audit_logs::created_at.lt(before));
+            query = query.filter(condition(
+                audit_logs::table,
+                audit_logs::created_at.lt(before),
+            ));
         }
         query
     }

@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::projects;
 use crate::schema::setup::configurations;
@@ -64,23 +66,41 @@ impl ConfigurationScope {
     }
 
     /// Returns the query for the scope's own settings.
-    pub(crate) fn own(self) -> configurations::BoxedQuery<'static, Pg> {
-        let query = configurations::table.into_boxed();
+    pub(crate) fn own(self) -> configurations::BoxedQuery<'static, Pg, RowSql<Configuration>> {
+        let query = configurations::table
+            .select(columns_of::<Configuration>())
+            .into_boxed();
         match self {
-            Self::Global => query.filter(configurations::scope.eq(ConfigScope::Global)),
-            Self::Organization(id) => query.filter(is_of_organization!(id)),
-            Self::Project(id) => query.filter(configurations::project_id.eq(id)),
+            Self::Global => query.filter(condition(
+                configurations::table,
+                configurations::scope.eq(ConfigScope::Global),
+            )),
+            Self::Organization(id) => {
+                query.filter(condition(configurations::table, is_of_organization!(id)))
+            }
+            Self::Project(id) => query.filter(condition(
+                configurations::table,
+                configurations::project_id.eq(id),
+            )),
         }
     }
 
     /// Returns the query for the settings that apply in the scope: its own and those of the wider scopes.
-    pub(crate) fn applicable(self) -> configurations::BoxedQuery<'static, Pg> {
+    pub(crate) fn applicable(
+        self,
+    ) -> configurations::BoxedQuery<'static, Pg, RowSql<Configuration>> {
         let query = configurations::table
+            .select(columns_of::<Configuration>())
             .into_boxed()
-            .filter(configurations::scope.eq(ConfigScope::Global));
+            .filter(condition(
+                configurations::table,
+                configurations::scope.eq(ConfigScope::Global),
+            ));
         match self {
             Self::Global => query,
-            Self::Organization(id) => query.or_filter(is_of_organization!(id)),
+            Self::Organization(id) => {
+                query.or_filter(condition(configurations::table, is_of_organization!(id)))
+            }
             Self::Project(id) => {
                 // A scalar subquery leaves the indexes usable; a set would not.
                 let organization_id = projects::table
@@ -88,8 +108,14 @@ impl ConfigurationScope {
                     .select(projects::organization_id)
                     .single_value();
                 query
-                    .or_filter(is_of_organization!(organization_id))
-                    .or_filter(configurations::project_id.eq(id))
+                    .or_filter(condition(
+                        configurations::table,
+                        is_of_organization!(organization_id),
+                    ))
+                    .or_filter(condition(
+                        configurations::table,
+                        configurations::project_id.eq(id),
+                    ))
             }
         }
     }
@@ -127,18 +153,8 @@ impl TryFrom<&Configuration> for ConfigurationScope {
 }
 
 /// A setting: a row of the design's `configurations`. [`ConfigurationScope::try_from`] returns its scope.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = configurations, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = configurations)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]
 #[diesel(belongs_to(Project, foreign_key = project_id))]
 #[diesel(belongs_to(User, foreign_key = created_by))]
@@ -289,28 +305,51 @@ pub struct ConfigurationFilter {
 }
 
 impl ConfigurationFilter {
-    pub(crate) fn query(&self) -> configurations::BoxedQuery<'_, Pg> {
-        let mut query = configurations::table.into_boxed();
+    pub(crate) fn query(&self) -> configurations::BoxedQuery<'_, Pg, RowSql<Configuration>> {
+        let mut query = configurations::table
+            .select(columns_of::<Configuration>())
+            .into_boxed();
         if let Some(organization_id) = self.organization_id {
-            query = query.filter(configurations::organization_id.eq(organization_id));
+            query = query.filter(condition(
+                configurations::table,
+                configurations::organization_id.eq(organization_id),
+            ));
         }
         if let Some(project_id) = self.project_id {
-            query = query.filter(configurations::project_id.eq(project_id));
+            query = query.filter(condition(
+                configurations::table,
+                configurations::project_id.eq(project_id),
+            ));
         }
         if let Some(scope) = self.scope {
-            query = query.filter(configurations::scope.eq(scope));
+            query = query.filter(condition(
+                configurations::table,
+                configurations::scope.eq(scope),
+            ));
         }
         if let Some(category) = self.category {
-            query = query.filter(configurations::category.eq(category));
+            query = query.filter(condition(
+                configurations::table,
+                configurations::category.eq(category),
+            ));
         }
         if let Some(name) = &self.name {
-            query = query.filter(configurations::name.eq(name));
+            query = query.filter(condition(
+                configurations::table,
+                configurations::name.eq(name),
+            ));
         }
         if let Some(is_encrypted) = self.is_encrypted {
-            query = query.filter(configurations::is_encrypted.eq(is_encrypted));
+            query = query.filter(condition(
+                configurations::table,
+                configurations::is_encrypted.eq(is_encrypted),
+            ));
         }
         if let Some(user_id) = self.created_by {
-            query = query.filter(configurations::created_by.eq(user_id));
+            query = query.filter(condition(
+                configurations::table,
+                configurations::created_by.eq(user_id),
+            ));
         }
         query
     }

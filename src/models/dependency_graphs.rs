@@ -4,25 +4,17 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::dependency_graphs;
 use crate::{Analysis, AnalysisId, Change, DependencyGraphId, Document, Project, ProjectId};
 
 /// The dependencies between the parts of a project: a row of the design's `dependency_graphs`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = dependency_graphs, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = dependency_graphs)]
 #[diesel(belongs_to(Project, foreign_key = project_id))]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
@@ -91,19 +83,33 @@ pub struct DependencyGraphFilter {
 }
 
 impl DependencyGraphFilter {
-    pub(crate) fn query(&self) -> dependency_graphs::BoxedQuery<'_, Pg> {
-        let mut query = dependency_graphs::table.into_boxed();
+    pub(crate) fn query(&self) -> dependency_graphs::BoxedQuery<'_, Pg, RowSql<DependencyGraph>> {
+        let mut query = dependency_graphs::table
+            .select(columns_of::<DependencyGraph>())
+            .into_boxed();
         if let Some(project_id) = self.project_id {
-            query = query.filter(dependency_graphs::project_id.eq(project_id));
+            query = query.filter(condition(
+                dependency_graphs::table,
+                dependency_graphs::project_id.eq(project_id),
+            ));
         }
         if let Some(analysis_id) = self.analysis_id {
-            query = query.filter(dependency_graphs::analysis_id.eq(analysis_id));
+            query = query.filter(condition(
+                dependency_graphs::table,
+                dependency_graphs::analysis_id.eq(analysis_id),
+            ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(dependency_graphs::created_at.ge(from));
+            query = query.filter(condition(
+                dependency_graphs::table,
+                dependency_graphs::created_at.ge(from),
+            ));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(dependency_graphs::created_at.lt(before));
+            query = query.filter(condition(
+                dependency_graphs::table,
+                dependency_graphs::created_at.lt(before),
+            ));
         }
         query
     }

@@ -6,25 +6,17 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::duplicate_groups;
 use crate::{Analysis, AnalysisId, DuplicateGroupId, Fields, Json};
 
 /// Code that occurs in more than one place: a row of the design's `duplicate_groups`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = duplicate_groups, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = duplicate_groups)]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
 pub struct DuplicateGroup {
@@ -162,17 +154,28 @@ fn within_percent(bound: &BigDecimal) -> BigDecimal {
 }
 
 impl DuplicateGroupFilter {
-    pub(crate) fn query(&self) -> duplicate_groups::BoxedQuery<'_, Pg> {
-        let mut query = duplicate_groups::table.into_boxed();
+    pub(crate) fn query(&self) -> duplicate_groups::BoxedQuery<'_, Pg, RowSql<DuplicateGroup>> {
+        let mut query = duplicate_groups::table
+            .select(columns_of::<DuplicateGroup>())
+            .into_boxed();
         if let Some(analysis_id) = self.analysis_id {
-            query = query.filter(duplicate_groups::analysis_id.eq(analysis_id));
+            query = query.filter(condition(
+                duplicate_groups::table,
+                duplicate_groups::analysis_id.eq(analysis_id),
+            ));
         }
         if let Some(hash) = &self.hash {
-            query = query.filter(duplicate_groups::hash.eq(hash));
+            query = query.filter(condition(
+                duplicate_groups::table,
+                duplicate_groups::hash.eq(hash),
+            ));
         }
         if let Some(similarity) = &self.similarity_at_least {
             let similarity = within_percent(similarity);
-            query = query.filter(duplicate_groups::similarity_percentage.ge(similarity));
+            query = query.filter(condition(
+                duplicate_groups::table,
+                duplicate_groups::similarity_percentage.ge(similarity),
+            ));
         }
         query
     }

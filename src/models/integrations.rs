@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::setup::integrations;
 use crate::{
@@ -14,18 +16,8 @@ use crate::{
 };
 
 /// A connection to an external service: a row of the design's `integrations`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = integrations, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = integrations)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]
 #[diesel(belongs_to(Project, foreign_key = project_id))]
 #[diesel(belongs_to(User, foreign_key = created_by))]
@@ -150,25 +142,45 @@ pub struct IntegrationFilter {
 }
 
 impl IntegrationFilter {
-    pub(crate) fn query(&self) -> integrations::BoxedQuery<'_, Pg> {
-        let mut query = integrations::table.into_boxed();
+    pub(crate) fn query(&self) -> integrations::BoxedQuery<'_, Pg, RowSql<Integration>> {
+        let mut query = integrations::table
+            .select(columns_of::<Integration>())
+            .into_boxed();
         if let Some(organization_id) = self.organization_id {
-            query = query.filter(integrations::organization_id.eq(organization_id));
+            query = query.filter(condition(
+                integrations::table,
+                integrations::organization_id.eq(organization_id),
+            ));
         }
         if let Some(project_id) = self.project_id {
-            query = query.filter(integrations::project_id.eq(project_id));
+            query = query.filter(condition(
+                integrations::table,
+                integrations::project_id.eq(project_id),
+            ));
         }
         if let Some(r#type) = self.r#type {
-            query = query.filter(integrations::r#type.eq(r#type));
+            query = query.filter(condition(
+                integrations::table,
+                integrations::r#type.eq(r#type),
+            ));
         }
         if let Some(is_enabled) = self.is_enabled {
-            query = query.filter(integrations::is_enabled.eq(is_enabled));
+            query = query.filter(condition(
+                integrations::table,
+                integrations::is_enabled.eq(is_enabled),
+            ));
         }
         if let Some(sync_status) = self.sync_status {
-            query = query.filter(integrations::sync_status.eq(sync_status));
+            query = query.filter(condition(
+                integrations::table,
+                integrations::sync_status.eq(sync_status),
+            ));
         }
         if let Some(user_id) = self.created_by {
-            query = query.filter(integrations::created_by.eq(user_id));
+            query = query.filter(condition(
+                integrations::table,
+                integrations::created_by.eq(user_id),
+            ));
         }
         query
     }

@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
 use crate::mapping::Membership;
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::organization_members;
 use crate::{
@@ -14,18 +16,8 @@ use crate::{
 };
 
 /// A user's membership of an organization: a row of the design's `organization_members`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = organization_members, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = organization_members)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id), belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
 pub struct OrganizationMember {
@@ -102,25 +94,47 @@ pub struct OrganizationMemberFilter {
 }
 
 impl OrganizationMemberFilter {
-    pub(crate) fn query(&self) -> organization_members::BoxedQuery<'_, Pg> {
-        let mut query = organization_members::table.into_boxed();
+    pub(crate) fn query(
+        &self,
+    ) -> organization_members::BoxedQuery<'_, Pg, RowSql<OrganizationMember>> {
+        let mut query = organization_members::table
+            .select(columns_of::<OrganizationMember>())
+            .into_boxed();
         if let Some(organization_id) = self.organization_id {
-            query = query.filter(organization_members::organization_id.eq(organization_id));
+            query = query.filter(condition(
+                organization_members::table,
+                organization_members::organization_id.eq(organization_id),
+            ));
         }
         if let Some(user_id) = self.user_id {
-            query = query.filter(organization_members::user_id.eq(user_id));
+            query = query.filter(condition(
+                organization_members::table,
+                organization_members::user_id.eq(user_id),
+            ));
         }
         if let Some(role) = self.role {
-            query = query.filter(organization_members::role.eq(role));
+            query = query.filter(condition(
+                organization_members::table,
+                organization_members::role.eq(role),
+            ));
         }
         if let Some(invited_by) = self.invited_by {
-            query = query.filter(organization_members::invited_by.eq(invited_by));
+            query = query.filter(condition(
+                organization_members::table,
+                organization_members::invited_by.eq(invited_by),
+            ));
         }
         if let Some(from) = self.joined_from {
-            query = query.filter(organization_members::joined_at.ge(from));
+            query = query.filter(condition(
+                organization_members::table,
+                organization_members::joined_at.ge(from),
+            ));
         }
         if let Some(before) = self.joined_before {
-            query = query.filter(organization_members::joined_at.lt(before));
+            query = query.filter(condition(
+                organization_members::table,
+                organization_members::joined_at.lt(before),
+            ));
         }
         query
     }

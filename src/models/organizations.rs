@@ -4,15 +4,17 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::organizations;
 use crate::{Change, Document, OrganizationId, SubscriptionPlan};
 
 /// An organization: a row of the design's `organizations`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable, Identifiable)]
-#[diesel(table_name = organizations, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable)]
+#[diesel(table_name = organizations)]
 #[non_exhaustive]
 pub struct Organization {
     /// Primary key.
@@ -98,24 +100,36 @@ pub struct OrganizationFilter {
 }
 
 impl OrganizationFilter {
-    pub(crate) fn query(&self) -> organizations::BoxedQuery<'_, Pg> {
-        let mut query = organizations::table.into_boxed();
+    pub(crate) fn query(&self) -> organizations::BoxedQuery<'_, Pg, RowSql<Organization>> {
+        let mut query = organizations::table
+            .select(columns_of::<Organization>())
+            .into_boxed();
         if let Some(plan) = self.subscription_plan {
-            query = query.filter(organizations::subscription_plan.eq(plan));
+            query = query.filter(condition(
+                organizations::table,
+                organizations::subscription_plan.eq(plan),
+            ));
         }
         if let Some(search) = &self.search {
             let pattern = crate::mapping::expressions::containing(search);
-            query = query.filter(
+            query = query.filter(condition(
+                organizations::table,
                 crate::mapping::expressions::matches_text!(organizations::name, pattern).or(
                     crate::mapping::expressions::matches_text!(organizations::slug, pattern),
                 ),
-            );
+            ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(organizations::created_at.ge(from));
+            query = query.filter(condition(
+                organizations::table,
+                organizations::created_at.ge(from),
+            ));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(organizations::created_at.lt(before));
+            query = query.filter(condition(
+                organizations::table,
+                organizations::created_at.lt(before),
+            ));
         }
         query
     }

@@ -4,26 +4,18 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
 use crate::mapping::Membership;
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::project_members;
 use crate::{Change, Project, ProjectId, ProjectMemberId, ProjectRole, User, UserId};
 
 /// A user's membership of a project: a row of the design's `project_members`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = project_members, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = project_members)]
 #[diesel(belongs_to(Project, foreign_key = project_id), belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
 pub struct ProjectMember {
@@ -100,25 +92,45 @@ pub struct ProjectMemberFilter {
 }
 
 impl ProjectMemberFilter {
-    pub(crate) fn query(&self) -> project_members::BoxedQuery<'_, Pg> {
-        let mut query = project_members::table.into_boxed();
+    pub(crate) fn query(&self) -> project_members::BoxedQuery<'_, Pg, RowSql<ProjectMember>> {
+        let mut query = project_members::table
+            .select(columns_of::<ProjectMember>())
+            .into_boxed();
         if let Some(project_id) = self.project_id {
-            query = query.filter(project_members::project_id.eq(project_id));
+            query = query.filter(condition(
+                project_members::table,
+                project_members::project_id.eq(project_id),
+            ));
         }
         if let Some(user_id) = self.user_id {
-            query = query.filter(project_members::user_id.eq(user_id));
+            query = query.filter(condition(
+                project_members::table,
+                project_members::user_id.eq(user_id),
+            ));
         }
         if let Some(role) = self.role {
-            query = query.filter(project_members::role.eq(role));
+            query = query.filter(condition(
+                project_members::table,
+                project_members::role.eq(role),
+            ));
         }
         if let Some(added_by) = self.added_by {
-            query = query.filter(project_members::added_by.eq(added_by));
+            query = query.filter(condition(
+                project_members::table,
+                project_members::added_by.eq(added_by),
+            ));
         }
         if let Some(from) = self.added_from {
-            query = query.filter(project_members::added_at.ge(from));
+            query = query.filter(condition(
+                project_members::table,
+                project_members::added_at.ge(from),
+            ));
         }
         if let Some(before) = self.added_before {
-            query = query.filter(project_members::added_at.lt(before));
+            query = query.filter(condition(
+                project_members::table,
+                project_members::added_at.lt(before),
+            ));
         }
         query
     }

@@ -5,19 +5,21 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::Filter;
+use wundr_db_macros::{Filter, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::cache::project_stats;
 use crate::schema::public::projects;
-use crate::{OrganizationId, ProjectId, ProjectStatus};
+use crate::{OrganizationId, Project, ProjectId, ProjectStatus};
 
 /// Statistics of a project: a row of the design's view `project_stats`, which has the active projects.
 ///
 /// The view is computed when it is read. The cost of a row depends on the number of the project's analyses and
 /// members.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable, Identifiable)]
-#[diesel(table_name = project_stats, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable)]
+#[diesel(table_name = project_stats)]
 #[non_exhaustive]
 pub struct ProjectStats {
     /// The project.
@@ -51,27 +53,39 @@ pub struct ProjectStatsFilter {
 
 impl ProjectStatsFilter {
     /// Returns the query for the projects themselves. It is enough to count them, without their statistics.
-    pub(crate) fn projects(&self) -> projects::BoxedQuery<'_, Pg> {
+    pub(crate) fn projects(&self) -> projects::BoxedQuery<'_, Pg, RowSql<Project>> {
         let mut query = projects::table
-            .filter(projects::status.eq(ProjectStatus::Active))
-            .into_boxed();
+            .select(columns_of::<Project>())
+            .into_boxed()
+            .filter(condition(
+                projects::table,
+                projects::status.eq(ProjectStatus::Active),
+            ));
         if let Some(organization_id) = self.organization_id {
-            query = query.filter(projects::organization_id.eq(organization_id));
+            query = query.filter(condition(
+                projects::table,
+                projects::organization_id.eq(organization_id),
+            ));
         }
         if let Some(search) = &self.search {
             let pattern = crate::mapping::expressions::containing(search);
-            query = query.filter(crate::mapping::expressions::matches_text!(
-                projects::name,
-                pattern
+            query = query.filter(condition(
+                projects::table,
+                crate::mapping::expressions::matches_text!(projects::name, pattern),
             ));
         }
         query
     }
 
-    pub(crate) fn query(&self) -> project_stats::BoxedQuery<'_, Pg> {
+    pub(crate) fn query(&self) -> project_stats::BoxedQuery<'_, Pg, RowSql<ProjectStats>> {
+        let ids = self.projects().select(projects::id);
         project_stats::table
-            .filter(project_stats::id.eq_any(self.projects().select(projects::id)))
+            .select(columns_of::<ProjectStats>())
             .into_boxed()
+            .filter(condition(
+                project_stats::table,
+                project_stats::id.eq_any(ids),
+            ))
     }
 }
 

@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::projects;
 use crate::{
@@ -14,18 +16,8 @@ use crate::{
 };
 
 /// A project: a row of the design's `projects`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = projects, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = projects)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id), belongs_to(User, foreign_key = created_by))]
 #[non_exhaustive]
 pub struct Project {
@@ -168,48 +160,64 @@ pub struct ProjectFilter {
 }
 
 impl ProjectFilter {
-    pub(crate) fn query(&self) -> projects::BoxedQuery<'_, Pg> {
-        let mut query = projects::table.into_boxed();
+    pub(crate) fn query(&self) -> projects::BoxedQuery<'_, Pg, RowSql<Project>> {
+        let mut query = projects::table.select(columns_of::<Project>()).into_boxed();
         if let Some(organization_id) = self.organization_id {
-            query = query.filter(projects::organization_id.eq(organization_id));
+            query = query.filter(condition(
+                projects::table,
+                projects::organization_id.eq(organization_id),
+            ));
         }
         if let Some(created_by) = self.created_by {
-            query = query.filter(projects::created_by.eq(created_by));
+            query = query.filter(condition(
+                projects::table,
+                projects::created_by.eq(created_by),
+            ));
         }
         if let Some(status) = self.status {
-            query = query.filter(projects::status.eq(status));
+            query = query.filter(condition(projects::table, projects::status.eq(status)));
         }
         if let Some(visibility) = self.visibility {
-            query = query.filter(projects::visibility.eq(visibility));
+            query = query.filter(condition(
+                projects::table,
+                projects::visibility.eq(visibility),
+            ));
         }
         if let Some(url) = &self.repository_url {
-            query = query.filter(projects::repository_url.eq(url));
+            query = query.filter(condition(projects::table, projects::repository_url.eq(url)));
         }
         if let Some(provider) = self.repository_provider {
-            query = query.filter(projects::repository_provider.eq(provider));
+            query = query.filter(condition(
+                projects::table,
+                projects::repository_provider.eq(provider),
+            ));
         }
         if let Some(search) = &self.search {
             let pattern = crate::mapping::expressions::containing(search);
-            query = query.filter(
+            query = query.filter(condition(
+                projects::table,
                 crate::mapping::expressions::matches_text!(projects::name, pattern).or(
                     crate::mapping::expressions::matches_text!(projects::description, pattern),
                 ),
-            );
+            ));
         }
         if let Some(configuration) = &self.configuration_contains {
-            query = query.filter(projects::configuration.contains(configuration));
+            query = query.filter(condition(
+                projects::table,
+                projects::configuration.contains(configuration),
+            ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(projects::created_at.ge(from));
+            query = query.filter(condition(projects::table, projects::created_at.ge(from)));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(projects::created_at.lt(before));
+            query = query.filter(condition(projects::table, projects::created_at.lt(before)));
         }
         if let Some(from) = self.updated_from {
-            query = query.filter(projects::updated_at.ge(from));
+            query = query.filter(condition(projects::table, projects::updated_at.ge(from)));
         }
         if let Some(before) = self.updated_before {
-            query = query.filter(projects::updated_at.lt(before));
+            query = query.filter(condition(projects::table, projects::updated_at.lt(before)));
         }
         query
     }

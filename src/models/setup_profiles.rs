@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::organization_members;
 use crate::schema::setup::setup_profiles;
@@ -15,18 +17,8 @@ use crate::{
 };
 
 /// A recipe for setting up a machine: a row of the design's `setup_profiles`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = setup_profiles, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = setup_profiles)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]
 #[diesel(belongs_to(User, foreign_key = created_by))]
 #[non_exhaustive]
@@ -166,13 +158,21 @@ pub struct SetupProfileFilter {
 }
 
 impl SetupProfileFilter {
-    pub(crate) fn query(&self) -> setup_profiles::BoxedQuery<'_, Pg> {
-        let mut query = setup_profiles::table.into_boxed();
+    pub(crate) fn query(&self) -> setup_profiles::BoxedQuery<'_, Pg, RowSql<SetupProfile>> {
+        let mut query = setup_profiles::table
+            .select(columns_of::<SetupProfile>())
+            .into_boxed();
         if let Some(category) = self.category {
-            query = query.filter(setup_profiles::category.eq(category));
+            query = query.filter(condition(
+                setup_profiles::table,
+                setup_profiles::category.eq(category),
+            ));
         }
         if let Some(visibility) = self.visibility {
-            query = query.filter(setup_profiles::visibility.eq(visibility));
+            query = query.filter(condition(
+                setup_profiles::table,
+                setup_profiles::visibility.eq(visibility),
+            ));
         }
         if let Some(user_id) = self.visible_to {
             let organizations = organization_members::table
@@ -182,38 +182,55 @@ impl SetupProfileFilter {
                 .eq(ProfileVisibility::Organization)
                 .and(setup_profiles::organization_id.eq_any(organizations))
                 .assume_not_null();
-            query = query.filter(
+            query = query.filter(condition(
+                setup_profiles::table,
                 setup_profiles::created_by
                     .eq(user_id)
                     .or(setup_profiles::visibility.eq(ProfileVisibility::Public))
                     .or(shared),
-            );
+            ));
         }
         if let Some(is_featured) = self.is_featured {
-            query = query.filter(setup_profiles::is_featured.eq(is_featured));
+            query = query.filter(condition(
+                setup_profiles::table,
+                setup_profiles::is_featured.eq(is_featured),
+            ));
         }
         if let Some(user_id) = self.created_by {
-            query = query.filter(setup_profiles::created_by.eq(user_id));
+            query = query.filter(condition(
+                setup_profiles::table,
+                setup_profiles::created_by.eq(user_id),
+            ));
         }
         if let Some(organization_id) = self.organization_id {
-            query = query.filter(setup_profiles::organization_id.eq(organization_id));
+            query = query.filter(condition(
+                setup_profiles::table,
+                setup_profiles::organization_id.eq(organization_id),
+            ));
         }
         if let Some(search) = &self.search {
             let pattern = crate::mapping::expressions::containing(search);
-            query = query.filter(
+            query = query.filter(condition(
+                setup_profiles::table,
                 crate::mapping::expressions::matches_text!(setup_profiles::name, pattern)
                     .nullable()
                     .or(crate::mapping::expressions::matches_text!(
                         setup_profiles::description,
                         pattern
                     )),
-            );
+            ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(setup_profiles::created_at.ge(from));
+            query = query.filter(condition(
+                setup_profiles::table,
+                setup_profiles::created_at.ge(from),
+            ));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(setup_profiles::created_at.lt(before));
+            query = query.filter(condition(
+                setup_profiles::table,
+                setup_profiles::created_at.lt(before),
+            ));
         }
         query
     }

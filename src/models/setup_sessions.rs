@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::setup::setup_sessions;
 use crate::{
@@ -13,18 +15,8 @@ use crate::{
 };
 
 /// A run of a setup profile: a row of the design's `setup_sessions`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = setup_sessions, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = setup_sessions)]
 #[diesel(belongs_to(SetupProfile, foreign_key = profile_id))]
 #[diesel(belongs_to(User))]
 #[non_exhaustive]
@@ -144,22 +136,39 @@ pub struct SetupSessionFilter {
 }
 
 impl SetupSessionFilter {
-    pub(crate) fn query(&self) -> setup_sessions::BoxedQuery<'_, Pg> {
-        let mut query = setup_sessions::table.into_boxed();
+    pub(crate) fn query(&self) -> setup_sessions::BoxedQuery<'_, Pg, RowSql<SetupSession>> {
+        let mut query = setup_sessions::table
+            .select(columns_of::<SetupSession>())
+            .into_boxed();
         if let Some(profile_id) = self.profile_id {
-            query = query.filter(setup_sessions::profile_id.eq(profile_id));
+            query = query.filter(condition(
+                setup_sessions::table,
+                setup_sessions::profile_id.eq(profile_id),
+            ));
         }
         if let Some(user_id) = self.user_id {
-            query = query.filter(setup_sessions::user_id.eq(user_id));
+            query = query.filter(condition(
+                setup_sessions::table,
+                setup_sessions::user_id.eq(user_id),
+            ));
         }
         if let Some(status) = self.status {
-            query = query.filter(setup_sessions::status.eq(status));
+            query = query.filter(condition(
+                setup_sessions::table,
+                setup_sessions::status.eq(status),
+            ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(setup_sessions::created_at.ge(from));
+            query = query.filter(condition(
+                setup_sessions::table,
+                setup_sessions::created_at.ge(from),
+            ));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(setup_sessions::created_at.lt(before));
+            query = query.filter(condition(
+                setup_sessions::table,
+                setup_sessions::created_at.lt(before),
+            ));
         }
         query
     }

@@ -4,25 +4,17 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::setup::setup_steps;
 use crate::{Change, SetupSession, SetupSessionId, SetupStepId, StepStatus};
 
 /// A step of a setup session: a row of the design's `setup_steps`.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = setup_steps, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = setup_steps)]
 #[diesel(belongs_to(SetupSession, foreign_key = session_id))]
 #[non_exhaustive]
 pub struct SetupStep {
@@ -138,16 +130,27 @@ pub struct SetupStepFilter {
 }
 
 impl SetupStepFilter {
-    pub(crate) fn query(&self) -> setup_steps::BoxedQuery<'_, Pg> {
-        let mut query = setup_steps::table.into_boxed();
+    pub(crate) fn query(&self) -> setup_steps::BoxedQuery<'_, Pg, RowSql<SetupStep>> {
+        let mut query = setup_steps::table
+            .select(columns_of::<SetupStep>())
+            .into_boxed();
         if let Some(session_id) = self.session_id {
-            query = query.filter(setup_steps::session_id.eq(session_id));
+            query = query.filter(condition(
+                setup_steps::table,
+                setup_steps::session_id.eq(session_id),
+            ));
         }
         if let Some(status) = self.status {
-            query = query.filter(setup_steps::status.eq(status));
+            query = query.filter(condition(
+                setup_steps::table,
+                setup_steps::status.eq(status),
+            ));
         }
         if let Some(tool_name) = &self.tool_name {
-            query = query.filter(setup_steps::tool_name.eq(tool_name));
+            query = query.filter(condition(
+                setup_steps::table,
+                setup_steps::tool_name.eq(tool_name),
+            ));
         }
         query
     }

@@ -5,26 +5,18 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use wundr_db_macros::{Filter, NewRow};
+use wundr_db_macros::{Filter, NewRow, TableRow};
 
 use super::User;
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::audit::system_logs;
 use crate::{Document, LogLevel, SystemLogId, UserId};
 
 /// A line of the system log: a row of the design's `system_logs`. It is written once and never changed.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Serialize,
-    Deserialize,
-    Queryable,
-    Selectable,
-    Identifiable,
-    Associations,
-)]
-#[diesel(table_name = system_logs, primary_key(id, created_at), check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = system_logs, primary_key(id, created_at))]
 #[diesel(belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
 pub struct SystemLog {
@@ -115,41 +107,67 @@ impl SystemLogFilter {
         *self == times
     }
 
-    pub(crate) fn query(&self) -> system_logs::BoxedQuery<'_, Pg> {
-        let mut query = system_logs::table.into_boxed();
+    pub(crate) fn query(&self) -> system_logs::BoxedQuery<'_, Pg, RowSql<SystemLog>> {
+        let mut query = system_logs::table
+            .select(columns_of::<SystemLog>())
+            .into_boxed();
         if let Some(level) = self.level {
-            query = query.filter(system_logs::level.eq(level));
+            query = query.filter(condition(system_logs::table, system_logs::level.eq(level)));
         }
         if let Some(at_least) = self.at_least {
-            query = query.filter(system_logs::level.ge(at_least));
+            query = query.filter(condition(
+                system_logs::table,
+                system_logs::level.ge(at_least),
+            ));
         }
         if let Some(service) = &self.service {
-            query = query.filter(system_logs::service.eq(service));
+            query = query.filter(condition(
+                system_logs::table,
+                system_logs::service.eq(service),
+            ));
         }
         if let Some(component) = &self.component {
-            query = query.filter(system_logs::component.eq(component));
+            query = query.filter(condition(
+                system_logs::table,
+                system_logs::component.eq(component),
+            ));
         }
         if let Some(correlation_id) = self.correlation_id {
-            query = query.filter(system_logs::correlation_id.eq(correlation_id));
+            query = query.filter(condition(
+                system_logs::table,
+                system_logs::correlation_id.eq(correlation_id),
+            ));
         }
         if let Some(request_id) = self.request_id {
-            query = query.filter(system_logs::request_id.eq(request_id));
+            query = query.filter(condition(
+                system_logs::table,
+                system_logs::request_id.eq(request_id),
+            ));
         }
         if let Some(user_id) = self.user_id {
-            query = query.filter(system_logs::user_id.eq(user_id));
+            query = query.filter(condition(
+                system_logs::table,
+                system_logs::user_id.eq(user_id),
+            ));
         }
         if let Some(search) = &self.search {
             let pattern = crate::mapping::expressions::containing(search);
-            query = query.filter(crate::mapping::expressions::matches_text!(
-                system_logs::message,
-                pattern
+            query = query.filter(condition(
+                system_logs::table,
+                crate::mapping::expressions::matches_text!(system_logs::message, pattern),
             ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(system_logs::created_at.ge(from));
+            query = query.filter(condition(
+                system_logs::table,
+                system_logs::created_at.ge(from),
+            ));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(system_logs::created_at.lt(before));
+            query = query.filter(condition(
+                system_logs::table,
+                system_logs::created_at.lt(before),
+            ));
         }
         query
     }

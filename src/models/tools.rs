@@ -6,15 +6,17 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::setup::tools;
 use crate::{Change, Document, Error, Platform, Result, ToolCategory, ToolId};
 
 /// A tool that can be installed: a row of the design's `tools`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable, Identifiable)]
-#[diesel(table_name = tools, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable)]
+#[diesel(table_name = tools)]
 #[non_exhaustive]
 pub struct Tool {
     /// Primary key.
@@ -137,30 +139,34 @@ pub struct ToolFilter {
 }
 
 impl ToolFilter {
-    pub(crate) fn query(&self) -> tools::BoxedQuery<'_, Pg> {
-        let mut query = tools::table.into_boxed();
+    pub(crate) fn query(&self) -> tools::BoxedQuery<'_, Pg, RowSql<Tool>> {
+        let mut query = tools::table.select(columns_of::<Tool>()).into_boxed();
         if let Some(name) = &self.name {
-            query = query.filter(tools::name.eq(name));
+            query = query.filter(condition(tools::table, tools::name.eq(name)));
         }
         if let Some(category) = self.category {
-            query = query.filter(tools::category.eq(category));
+            query = query.filter(condition(tools::table, tools::category.eq(category)));
         }
         if let Some(platform) = self.platform {
-            query = query.filter(tools::supported_platforms.contains(vec![platform]));
+            query = query.filter(condition(
+                tools::table,
+                tools::supported_platforms.contains(vec![platform]),
+            ));
         }
         if let Some(is_active) = self.is_active {
-            query = query.filter(tools::is_active.eq(is_active));
+            query = query.filter(condition(tools::table, tools::is_active.eq(is_active)));
         }
         if let Some(search) = &self.search {
             let pattern = crate::mapping::expressions::containing(search);
-            query = query.filter(
+            query = query.filter(condition(
+                tools::table,
                 crate::mapping::expressions::matches_text!(tools::name, pattern)
                     .nullable()
                     .or(crate::mapping::expressions::matches_text!(
                         tools::description,
                         pattern
                     )),
-            );
+            ));
         }
         query
     }

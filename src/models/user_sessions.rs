@@ -10,15 +10,17 @@ use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
 use ipnetwork::IpNetwork;
 use serde::Serialize;
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::user_sessions;
 use crate::{Change, User, UserId, UserSessionId};
 
 /// A session of a user: a row of the design's `user_sessions`.
-#[derive(Clone, PartialEq, Serialize, Queryable, Selectable, Identifiable, Associations)]
-#[diesel(table_name = user_sessions, belongs_to(User, foreign_key = user_id), check_for_backend(Pg))]
+#[derive(Clone, PartialEq, Serialize, TableRow, Identifiable, Associations)]
+#[diesel(table_name = user_sessions, belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
 pub struct UserSession {
     /// Primary key.
@@ -145,31 +147,61 @@ pub struct UserSessionFilter {
 }
 
 impl UserSessionFilter {
-    pub(crate) fn query(&self) -> user_sessions::BoxedQuery<'_, Pg> {
+    pub(crate) fn query(&self) -> user_sessions::BoxedQuery<'_, Pg, RowSql<UserSession>> {
         let now = diesel::dsl::now.into_sql::<Timestamptz>();
-        let mut query = user_sessions::table.into_boxed();
+        let mut query = user_sessions::table
+            .select(columns_of::<UserSession>())
+            .into_boxed();
         if let Some(user_id) = self.user_id {
-            query = query.filter(user_sessions::user_id.eq(user_id));
+            query = query.filter(condition(
+                user_sessions::table,
+                user_sessions::user_id.eq(user_id),
+            ));
         }
         if let Some(other_than) = self.other_than {
-            query = query.filter(user_sessions::id.ne(other_than));
+            query = query.filter(condition(
+                user_sessions::table,
+                user_sessions::id.ne(other_than),
+            ));
         }
         match self.is_expired {
-            Some(true) => query = query.filter(user_sessions::expires_at.le(now)),
-            Some(false) => query = query.filter(user_sessions::expires_at.gt(now)),
+            Some(true) => {
+                query = query.filter(condition(
+                    user_sessions::table,
+                    user_sessions::expires_at.le(now),
+                ))
+            }
+            Some(false) => {
+                query = query.filter(condition(
+                    user_sessions::table,
+                    user_sessions::expires_at.gt(now),
+                ))
+            }
             None => {}
         }
         if let Some(from) = self.expires_from {
-            query = query.filter(user_sessions::expires_at.ge(from));
+            query = query.filter(condition(
+                user_sessions::table,
+                user_sessions::expires_at.ge(from),
+            ));
         }
         if let Some(before) = self.expires_before {
-            query = query.filter(user_sessions::expires_at.lt(before));
+            query = query.filter(condition(
+                user_sessions::table,
+                user_sessions::expires_at.lt(before),
+            ));
         }
         if let Some(from) = self.used_from {
-            query = query.filter(user_sessions::last_used_at.ge(from));
+            query = query.filter(condition(
+                user_sessions::table,
+                user_sessions::last_used_at.ge(from),
+            ));
         }
         if let Some(before) = self.used_before {
-            query = query.filter(user_sessions::last_used_at.lt(before));
+            query = query.filter(condition(
+                user_sessions::table,
+                user_sessions::last_used_at.lt(before),
+            ));
         }
         query
     }

@@ -4,15 +4,17 @@ use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
-use wundr_db_macros::{Changes, Filter, NewRow};
+use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+use crate::mapping::condition::condition;
+use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::users;
 use crate::{Change, Document, UserId, UserRole};
 
 /// A user of the platform: a row of the design's `users`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable, Selectable, Identifiable)]
-#[diesel(table_name = users, check_for_backend(Pg))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable)]
+#[diesel(table_name = users)]
 #[non_exhaustive]
 pub struct User {
     /// Primary key.
@@ -156,33 +158,37 @@ pub struct UserFilter {
 }
 
 impl UserFilter {
-    pub(crate) fn query(&self) -> users::BoxedQuery<'_, Pg> {
-        let mut query = users::table.into_boxed();
+    pub(crate) fn query(&self) -> users::BoxedQuery<'_, Pg, RowSql<User>> {
+        let mut query = users::table.select(columns_of::<User>()).into_boxed();
         if let Some(role) = self.role {
-            query = query.filter(users::role.eq(role));
+            query = query.filter(condition(users::table, users::role.eq(role)));
         }
         if let Some(is_active) = self.is_active {
-            query = query.filter(users::is_active.eq(is_active));
+            query = query.filter(condition(users::table, users::is_active.eq(is_active)));
         }
         if let Some(email_verified) = self.email_verified {
-            query = query.filter(users::email_verified.eq(email_verified));
+            query = query.filter(condition(
+                users::table,
+                users::email_verified.eq(email_verified),
+            ));
         }
         if let Some(search) = &self.search {
             let pattern = crate::mapping::expressions::containing(search);
-            query = query.filter(
+            query = query.filter(condition(
+                users::table,
                 crate::mapping::expressions::matches_text!(users::name, pattern).or(
                     crate::mapping::expressions::like_in_c(
                         users::email,
                         pattern.into_sql::<diesel::sql_types::Text>(),
                     ),
                 ),
-            );
+            ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(users::created_at.ge(from));
+            query = query.filter(condition(users::table, users::created_at.ge(from)));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(users::created_at.lt(before));
+            query = query.filter(condition(users::table, users::created_at.lt(before)));
         }
         query
     }

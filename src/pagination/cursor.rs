@@ -148,11 +148,6 @@ impl Cursor {
         }
     }
 
-    /// Checks whether the key also stands for greater keys.
-    pub(crate) fn is_at_last<K: SortKey, I>(&self, _: impl Fn() -> Option<(K, I)>) -> bool {
-        K::is_last(&self.key)
-    }
-
     /// Returns the name of the sort column for which the cursor was made.
     #[cfg(feature = "cache-faults")]
     pub(crate) fn sort(&self) -> &str {
@@ -164,21 +159,23 @@ impl Cursor {
         self.id
     }
 
-    /// Returns the key and the id if the cursor was made for this sort column.
-    pub(crate) fn position<K: SortKey, I: From<Uuid>>(
-        &self,
-        sort: &str,
-        _: impl Fn() -> Option<(K, I)>,
-    ) -> Result<(K::Bound, I)> {
+    /// Returns the key if the cursor was made for this sort column.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if it was made for another
+    pub(crate) fn key_of(&self, sort: &str) -> Result<&Key> {
         if self.sort != sort {
             return Err(Error::invalid(
                 "cursor",
                 format_args!("made for the order {}, used for {sort}", self.sort),
             ));
         }
-        let key = K::from_key(&self.key)
-            .ok_or_else(|| Error::invalid("cursor", "its key has the wrong type"))?;
-        Ok((key, I::from(self.id)))
+        Ok(&self.key)
+    }
+
+    /// Returns the error of a cursor whose key has not the type of the sort column.
+    pub(crate) fn mistyped() -> Error {
+        Error::invalid("cursor", "its key has the wrong type")
     }
 }
 

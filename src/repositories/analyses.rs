@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
@@ -10,7 +10,9 @@ use crate::models::analysis_lifecycle::Step;
 use crate::schema::analysis::analyses;
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
-use crate::sql::{Sql, columns_of, delete_matching, parent_id};
+use crate::sql::{
+    Sql, columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+};
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,
     AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis, Page, Paged,
@@ -276,15 +278,11 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn find(&self, id: AnalysisId) -> Result<Option<Analysis>> {
-        self.0
-            .first(analyses::table.find(id).select(Analysis::as_select()))
-            .await
+        self.0.first(find_by_id::<Analysis>(id)).await
     }
 
     async fn find_many(&self, ids: &[AnalysisId]) -> Result<Vec<Option<Analysis>>> {
-        let query = analyses::table
-            .filter(analyses::id.eq_any(ids))
-            .select(Analysis::as_select());
+        let query = find_by_ids::<Analysis>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, Analysis>(query).await?,
@@ -302,7 +300,7 @@ impl AnalysisRepository for Analyses<'_> {
             .filter(analyses::r#type.eq(r#type))
             .order((analyses::created_at.desc(), analyses::id.desc()))
             .limit(1)
-            .select(Analysis::as_select());
+            .select(columns_of::<Analysis>());
         self.0.first(query).await
     }
 
@@ -317,7 +315,7 @@ impl AnalysisRepository for Analyses<'_> {
             .filter(analyses::status.eq(AnalysisStatus::Completed))
             .order((analyses::created_at.desc(), analyses::id.desc()))
             .limit(1)
-            .select(Analysis::as_select());
+            .select(columns_of::<Analysis>());
         self.0.first(query).await
     }
 
@@ -333,11 +331,7 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn exists(&self, id: AnalysisId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                analyses::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<Analysis>(id)).await
     }
 
     async fn list(
@@ -368,7 +362,8 @@ impl AnalysisRepository for Analyses<'_> {
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisFilter) -> RowStream<'a, Analysis> {
-        self.0.stream(filter.query().select(Analysis::as_select()))
+        self.0
+            .stream(filter.query().select(columns_of::<Analysis>()))
     }
 
     async fn count(&self, filter: &AnalysisFilter) -> Result<i64> {

@@ -4,16 +4,15 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::case_when;
 use diesel::prelude::{
     BoolExpressionMethods, ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl,
-    SelectableHelper,
 };
 use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_issues;
-use crate::sql::CountBy;
 use crate::sql::analysis_issues::ResolveMatching;
 use crate::sql::tracking::{Track, Tracked};
+use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, find_by_ids};
 use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
@@ -244,7 +243,7 @@ impl AnalysisIssues<'_> {
                 analysis_issues::resolved_at.eq(at),
                 analysis_issues::resolved_by.eq(user),
             ))
-            .returning(AnalysisIssue::as_returning());
+            .returning(columns_of::<AnalysisIssue>());
         match written_first(&self.0, cacheable(statement)).await? {
             Some(row) => Ok(row),
             None => Err(not_written("AnalysisIssue", self.exists(id).await?)),
@@ -264,19 +263,11 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     }
 
     async fn find(&self, id: AnalysisIssueId) -> Result<Option<AnalysisIssue>> {
-        self.0
-            .first(
-                analysis_issues::table
-                    .find(id)
-                    .select(AnalysisIssue::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<AnalysisIssue>(id)).await
     }
 
     async fn find_many(&self, ids: &[AnalysisIssueId]) -> Result<Vec<Option<AnalysisIssue>>> {
-        let query = analysis_issues::table
-            .filter(analysis_issues::id.eq_any(ids))
-            .select(AnalysisIssue::as_select());
+        let query = find_by_ids::<AnalysisIssue>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, AnalysisIssue>(query).await?,
@@ -285,11 +276,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     }
 
     async fn exists(&self, id: AnalysisIssueId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                analysis_issues::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<AnalysisIssue>(id)).await
     }
 
     async fn list(
@@ -321,7 +308,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisIssueFilter) -> RowStream<'a, AnalysisIssue> {
         self.0
-            .stream(filter.query().select(AnalysisIssue::as_select()))
+            .stream(filter.query().select(columns_of::<AnalysisIssue>()))
     }
 
     async fn count(&self, filter: &AnalysisIssueFilter) -> Result<i64> {
@@ -363,7 +350,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
                 analysis_issues::resolved_at.eq(None::<DateTime<Utc>>),
                 analysis_issues::resolved_by.eq(None::<UserId>),
             ))
-            .returning(AnalysisIssue::as_returning());
+            .returning(columns_of::<AnalysisIssue>());
         match written_first(&self.0, cacheable(statement)).await? {
             Some(row) => Ok(row),
             None => Err(not_written("AnalysisIssue", self.exists(id).await?)),
@@ -416,11 +403,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     }
 
     async fn delete(&self, id: AnalysisIssueId) -> Result<bool> {
-        match self
-            .0
-            .execute(diesel::delete(analysis_issues::table.find(id)))
-            .await?
-        {
+        match self.0.execute(delete_by_id::<AnalysisIssue>(id)).await? {
             0 => not_deleted("AnalysisIssue", self.exists(id).await?),
             _ => Ok(true),
         }

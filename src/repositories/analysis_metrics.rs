@@ -1,12 +1,14 @@
 //! `analysis.analysis_metrics`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_metrics;
 use crate::sql::analysis_metrics::LatestOfProject;
-use crate::sql::{columns_of, delete_matching, parent_id};
+use crate::sql::{
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+};
 use crate::{
     AnalysisId, AnalysisMetric, AnalysisMetricChanges, AnalysisMetricFilter, AnalysisMetricId,
     AnalysisMetricOrder, Error, NewAnalysisMetric, Page, Paged, ProjectId, Result,
@@ -132,19 +134,11 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
     }
 
     async fn find(&self, id: AnalysisMetricId) -> Result<Option<AnalysisMetric>> {
-        self.0
-            .first(
-                analysis_metrics::table
-                    .find(id)
-                    .select(AnalysisMetric::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<AnalysisMetric>(id)).await
     }
 
     async fn find_many(&self, ids: &[AnalysisMetricId]) -> Result<Vec<Option<AnalysisMetric>>> {
-        let query = analysis_metrics::table
-            .filter(analysis_metrics::id.eq_any(ids))
-            .select(AnalysisMetric::as_select());
+        let query = find_by_ids::<AnalysisMetric>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, AnalysisMetric>(query).await?,
@@ -156,7 +150,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         let query = analysis_metrics::table
             .filter(analysis_metrics::analysis_id.eq_any(ids))
             .order((analysis_metrics::metric_name, analysis_metrics::id))
-            .select(AnalysisMetric::as_select());
+            .select(columns_of::<AnalysisMetric>());
         let rows = self.0.load::<_, AnalysisMetric>(query).await?;
         Ok(grouped_by(ids, rows, |row| row.analysis_id))
     }
@@ -173,11 +167,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
     }
 
     async fn exists(&self, id: AnalysisMetricId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                analysis_metrics::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<AnalysisMetric>(id)).await
     }
 
     async fn list(
@@ -209,7 +199,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisMetricFilter) -> RowStream<'a, AnalysisMetric> {
         self.0
-            .stream(filter.query().select(AnalysisMetric::as_select()))
+            .stream(filter.query().select(columns_of::<AnalysisMetric>()))
     }
 
     async fn count(&self, filter: &AnalysisMetricFilter) -> Result<i64> {
@@ -233,11 +223,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
     }
 
     async fn delete(&self, id: AnalysisMetricId) -> Result<bool> {
-        match self
-            .0
-            .execute(diesel::delete(analysis_metrics::table.find(id)))
-            .await?
-        {
+        match self.0.execute(delete_by_id::<AnalysisMetric>(id)).await? {
             0 => not_deleted("AnalysisMetric", self.exists(id).await?),
             _ => Ok(true),
         }

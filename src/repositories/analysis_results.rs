@@ -1,11 +1,13 @@
 //! `analysis.analysis_results`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_results;
-use crate::sql::{columns_of, delete_matching, parent_id};
+use crate::sql::{
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+};
 use crate::{
     AnalysisId, AnalysisResult, AnalysisResultChanges, AnalysisResultFilter, AnalysisResultId,
     AnalysisResultOrder, Error, NewAnalysisResult, Page, Paged, Result,
@@ -117,19 +119,11 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
     }
 
     async fn find(&self, id: AnalysisResultId) -> Result<Option<AnalysisResult>> {
-        self.0
-            .first(
-                analysis_results::table
-                    .find(id)
-                    .select(AnalysisResult::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<AnalysisResult>(id)).await
     }
 
     async fn find_many(&self, ids: &[AnalysisResultId]) -> Result<Vec<Option<AnalysisResult>>> {
-        let query = analysis_results::table
-            .filter(analysis_results::id.eq_any(ids))
-            .select(AnalysisResult::as_select());
+        let query = find_by_ids::<AnalysisResult>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, AnalysisResult>(query).await?,
@@ -138,11 +132,7 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
     }
 
     async fn exists(&self, id: AnalysisResultId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                analysis_results::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<AnalysisResult>(id)).await
     }
 
     async fn list(
@@ -174,7 +164,7 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AnalysisResultFilter) -> RowStream<'a, AnalysisResult> {
         self.0
-            .stream(filter.query().select(AnalysisResult::as_select()))
+            .stream(filter.query().select(columns_of::<AnalysisResult>()))
     }
 
     async fn count(&self, filter: &AnalysisResultFilter) -> Result<i64> {
@@ -198,11 +188,7 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
     }
 
     async fn delete(&self, id: AnalysisResultId) -> Result<bool> {
-        match self
-            .0
-            .execute(diesel::delete(analysis_results::table.find(id)))
-            .await?
-        {
+        match self.0.execute(delete_by_id::<AnalysisResult>(id)).await? {
             0 => not_deleted("AnalysisResult", self.exists(id).await?),
             _ => Ok(true),
         }

@@ -1,7 +1,7 @@
 //! `audit.audit_logs`.
 
 use chrono::{NaiveDate, Utc};
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::NewRow as _;
@@ -164,7 +164,7 @@ impl AuditLogRepository for AuditLogs<'_> {
     async fn find(&self, id: AuditLogId) -> Result<Option<AuditLog>> {
         let query = audit_logs::table
             .filter(audit_logs::id.eq(id))
-            .select(AuditLog::as_select());
+            .select(columns_of::<AuditLog>());
         if let Some(months) = InMonths::of(audit_logs::created_at, id.created_at(), Utc::now()) {
             let (query, shape) = (query.filter(months), months.shape());
             if let Some(entry) = self.0.first_shaped(query, shape).await? {
@@ -181,14 +181,14 @@ impl AuditLogRepository for AuditLogs<'_> {
                 .filter(audit_logs::id.eq_any(ids))
                 .filter(audit_logs::created_at.ge(when_run(from)))
                 .filter(audit_logs::created_at.lt(when_run(before)))
-                .select(AuditLog::as_select());
+                .select(columns_of::<AuditLog>());
             entries = self.0.load(query).await?;
         }
         let missing = missing_from(ids, &entries, |row| row.id);
         if !missing.is_empty() {
             let query = audit_logs::table
                 .filter(audit_logs::id.eq_any(missing))
-                .select(AuditLog::as_select());
+                .select(columns_of::<AuditLog>());
             entries.extend(self.0.load::<_, AuditLog>(query).await?);
         }
         Ok(in_order_of(ids, entries, |row| row.id))
@@ -258,7 +258,8 @@ impl AuditLogRepository for AuditLogs<'_> {
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a AuditLogFilter) -> RowStream<'a, AuditLog> {
-        self.0.stream(filter.query().select(AuditLog::as_select()))
+        self.0
+            .stream(filter.query().select(columns_of::<AuditLog>()))
     }
 
     async fn count(&self, filter: &AuditLogFilter) -> Result<i64> {

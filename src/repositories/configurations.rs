@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::secrets::HasSecrets as _;
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::configurations;
-use crate::sql::{columns_of, delete_matching, parent_id};
+use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_ids, parent_id};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
     ConfigurationOrder, ConfigurationScope, Document, Error, NewConfiguration, OrganizationId,
@@ -193,7 +193,7 @@ impl Configurations<'_> {
     #[cfg(feature = "redis")]
     pub(crate) async fn own(&self, scope: ConfigurationScope) -> Result<Vec<Configuration>> {
         self.0
-            .load(scope.own().select(Configuration::as_select()))
+            .load(scope.own().select(columns_of::<Configuration>()))
             .await
     }
 }
@@ -239,15 +239,13 @@ impl ConfigurationRepository for Configurations<'_> {
 
     async fn find(&self, id: ConfigurationId) -> Result<Option<Configuration>> {
         let query = configurations::table.find(id);
-        let query = query.select(Configuration::as_select());
+        let query = query.select(columns_of::<Configuration>());
         let row: Option<Configuration> = self.0.first(query).await?;
         Ok(row.opened(&self.0))
     }
 
     async fn find_many(&self, ids: &[ConfigurationId]) -> Result<Vec<Option<Configuration>>> {
-        let query = configurations::table
-            .filter(configurations::id.eq_any(ids))
-            .select(Configuration::as_select());
+        let query = find_by_ids::<Configuration>(ids);
         let rows: Vec<Configuration> = self.0.load(query).await?;
         Ok(in_order_of(ids, rows.opened(&self.0), |row| row.id))
     }
@@ -264,7 +262,7 @@ impl ConfigurationRepository for Configurations<'_> {
             .filter(configurations::name.eq(name))
             .order((configurations::updated_at.desc(), configurations::id.desc()))
             .limit(1)
-            .select(Configuration::as_select());
+            .select(columns_of::<Configuration>());
         let row: Option<Configuration> = self.0.first(query).await?;
         Ok(row.opened(&self.0))
     }
@@ -286,7 +284,7 @@ impl ConfigurationRepository for Configurations<'_> {
                 configurations::updated_at.desc(),
                 configurations::id.desc(),
             ))
-            .select(Configuration::as_select());
+            .select(columns_of::<Configuration>());
         let row: Option<Configuration> = self.0.first(query).await?;
         Ok(row.opened(&self.0))
     }
@@ -307,7 +305,7 @@ impl ConfigurationRepository for Configurations<'_> {
                 configurations::updated_at,
                 configurations::id,
             ))
-            .select(Configuration::as_select());
+            .select(columns_of::<Configuration>());
         let mut effective: HashMap<_, BTreeMap<_, _>> = HashMap::new();
         for row in self.0.load::<_, Configuration>(query).await? {
             let category = effective.entry(row.category).or_default();
@@ -317,11 +315,7 @@ impl ConfigurationRepository for Configurations<'_> {
     }
 
     async fn exists(&self, id: ConfigurationId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                configurations::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<Configuration>(id)).await
     }
 
     async fn list(
@@ -375,7 +369,7 @@ impl ConfigurationRepository for Configurations<'_> {
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ConfigurationFilter) -> RowStream<'a, Configuration> {
-        let query = filter.query().select(Configuration::as_select());
+        let query = filter.query().select(columns_of::<Configuration>());
         let executor = self.0.clone();
         let rows = self.0.stream(query);
         rows.map_rows(move |row: Configuration| row.opened(&executor))

@@ -1,11 +1,13 @@
 //! `analysis.dependency_graphs`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::dependency_graphs;
-use crate::sql::{columns_of, delete_matching, parent_id};
+use crate::sql::{
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+};
 use crate::{
     AnalysisId, DependencyGraph, DependencyGraphChanges, DependencyGraphFilter, DependencyGraphId,
     DependencyGraphOrder, Error, NewDependencyGraph, Page, Paged, ProjectId, Result,
@@ -138,19 +140,11 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
     }
 
     async fn find(&self, id: DependencyGraphId) -> Result<Option<DependencyGraph>> {
-        self.0
-            .first(
-                dependency_graphs::table
-                    .find(id)
-                    .select(DependencyGraph::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<DependencyGraph>(id)).await
     }
 
     async fn find_many(&self, ids: &[DependencyGraphId]) -> Result<Vec<Option<DependencyGraph>>> {
-        let query = dependency_graphs::table
-            .filter(dependency_graphs::id.eq_any(ids))
-            .select(DependencyGraph::as_select());
+        let query = find_by_ids::<DependencyGraph>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, DependencyGraph>(query).await?,
@@ -166,7 +160,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
                 dependency_graphs::id.desc(),
             ))
             .limit(1)
-            .select(DependencyGraph::as_select());
+            .select(columns_of::<DependencyGraph>());
         self.0.first(query).await
     }
 
@@ -177,16 +171,12 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
                 dependency_graphs::created_at.desc(),
                 dependency_graphs::id.desc(),
             ))
-            .select(DependencyGraph::as_select());
+            .select(columns_of::<DependencyGraph>());
         self.0.load(query).await
     }
 
     async fn exists(&self, id: DependencyGraphId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                dependency_graphs::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<DependencyGraph>(id)).await
     }
 
     async fn list(
@@ -235,7 +225,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a DependencyGraphFilter) -> RowStream<'a, DependencyGraph> {
         self.0
-            .stream(filter.query().select(DependencyGraph::as_select()))
+            .stream(filter.query().select(columns_of::<DependencyGraph>()))
     }
 
     async fn count(&self, filter: &DependencyGraphFilter) -> Result<i64> {
@@ -259,11 +249,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
     }
 
     async fn delete(&self, id: DependencyGraphId) -> Result<bool> {
-        match self
-            .0
-            .execute(diesel::delete(dependency_graphs::table.find(id)))
-            .await?
-        {
+        match self.0.execute(delete_by_id::<DependencyGraph>(id)).await? {
             0 => not_deleted("DependencyGraph", self.exists(id).await?),
             _ => Ok(true),
         }

@@ -1,11 +1,13 @@
 //! `analysis.duplicate_groups`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::duplicate_groups;
-use crate::sql::{columns_of, delete_matching, parent_id};
+use crate::sql::{
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+};
 use crate::{
     AnalysisId, DuplicateGroup, DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId,
     DuplicateGroupOrder, Error, NewDuplicateGroup, Page, Paged, Result,
@@ -124,19 +126,11 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
     }
 
     async fn find(&self, id: DuplicateGroupId) -> Result<Option<DuplicateGroup>> {
-        self.0
-            .first(
-                duplicate_groups::table
-                    .find(id)
-                    .select(DuplicateGroup::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<DuplicateGroup>(id)).await
     }
 
     async fn find_many(&self, ids: &[DuplicateGroupId]) -> Result<Vec<Option<DuplicateGroup>>> {
-        let query = duplicate_groups::table
-            .filter(duplicate_groups::id.eq_any(ids))
-            .select(DuplicateGroup::as_select());
+        let query = find_by_ids::<DuplicateGroup>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, DuplicateGroup>(query).await?,
@@ -151,16 +145,12 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
                 duplicate_groups::created_at.desc(),
                 duplicate_groups::id.desc(),
             ))
-            .select(DuplicateGroup::as_select());
+            .select(columns_of::<DuplicateGroup>());
         self.0.load(query).await
     }
 
     async fn exists(&self, id: DuplicateGroupId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                duplicate_groups::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<DuplicateGroup>(id)).await
     }
 
     async fn list(
@@ -192,7 +182,7 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a DuplicateGroupFilter) -> RowStream<'a, DuplicateGroup> {
         self.0
-            .stream(filter.query().select(DuplicateGroup::as_select()))
+            .stream(filter.query().select(columns_of::<DuplicateGroup>()))
     }
 
     async fn count(&self, filter: &DuplicateGroupFilter) -> Result<i64> {
@@ -216,11 +206,7 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
     }
 
     async fn delete(&self, id: DuplicateGroupId) -> Result<bool> {
-        match self
-            .0
-            .execute(diesel::delete(duplicate_groups::table.find(id)))
-            .await?
-        {
+        match self.0.execute(delete_by_id::<DuplicateGroup>(id)).await? {
             0 => not_deleted("DuplicateGroup", self.exists(id).await?),
             _ => Ok(true),
         }

@@ -3,14 +3,44 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
+use uuid::Uuid;
+
 /// Returns the rows in the order of `ids`, and `None` for an id without a row.
 pub(super) fn in_order_of<I, R>(ids: &[I], rows: Vec<R>, id_of: impl Fn(&R) -> I) -> Vec<Option<R>>
 where
-    I: Eq + Hash,
+    I: Copy + Into<Uuid>,
     R: Clone,
 {
-    let rows: HashMap<I, R> = rows.into_iter().map(|row| (id_of(&row), row)).collect();
-    ids.iter().map(|id| rows.get(id).cloned()).collect()
+    let places = places_of(rows.iter().map(|row| id_of(row).into()).collect());
+    ids.iter()
+        .map(|&id| rows.get(*places.get(&id.into())?).cloned())
+        .collect()
+}
+
+/// Returns the place of each id.
+// Apart, and about ids of one type, so that it is compiled once.
+fn places_of(ids: Vec<Uuid>) -> HashMap<Uuid, usize> {
+    let places = ids.into_iter().enumerate();
+    places.map(|(place, id)| (id, place)).collect()
+}
+
+/// Returns the places of each parent's rows.
+pub(super) fn places_by<K, R>(rows: &[R], parent_of: impl Fn(&R) -> K) -> HashMap<K, Vec<usize>>
+where
+    K: Eq + Hash,
+{
+    let mut places = HashMap::<K, Vec<usize>>::new();
+    for (place, row) in rows.iter().enumerate() {
+        places.entry(parent_of(row)).or_default().push(place);
+    }
+    places
+}
+
+/// Returns copies of the rows in these places.
+pub(super) fn rows_in<R: Clone>(places: Option<&Vec<usize>>, rows: &[R]) -> Vec<R> {
+    let places = places.map(Vec::as_slice).unwrap_or_default();
+    let rows = places.iter().filter_map(|&place| rows.get(place));
+    rows.cloned().collect()
 }
 
 /// Returns the rows of each parent, in the order of `parents`. Rows of one parent stay in their
@@ -25,14 +55,10 @@ where
     K: Eq + Hash,
     R: Clone,
 {
-    let mut groups = HashMap::<K, Vec<R>>::new();
-    for row in rows {
-        groups.entry(parent_of(&row)).or_default().push(row);
-    }
-    let rows_of = |parent: K| groups.get(&parent).cloned().unwrap_or_default();
+    let places = places_by(&rows, parent_of);
     parents
         .iter()
-        .map(|&parent| rows_of(parent.into()))
+        .map(|&parent| rows_in(places.get(&parent.into()), &rows))
         .collect()
 }
 

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::NewRow as _;
 use crate::schema::analysis::{analyses, analysis_leases, dependency_graphs};
 use crate::sql::analysis_leases::{Holder, lost};
 use crate::sql::ingest::Completion;
-use crate::sql::{InsertMany, Sql, suppressed};
+use crate::sql::{InsertMany, Sql, columns_of, suppressed};
 use crate::{
     Analysis, AnalysisId, AnalysisStatus, AnalysisSummary, Error, IngestCounts, Ingested, Json,
     Lease, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewDependencyGraph,
@@ -264,7 +264,7 @@ async fn create(
         let graphs = dependency_graphs::table.filter(dependency_graphs::analysis_id.eq(new.id));
         executor.execute(diesel::delete(graphs)).await?;
         let replaced = diesel::delete(analyses::table.find(new.id));
-        let replaced = replaced.returning(Analysis::as_returning());
+        let replaced = replaced.returning(columns_of::<Analysis>());
         let replaced: Option<Analysis> = executor.first(replaced).await?;
         executor.record_write(&replaced);
     }
@@ -276,7 +276,7 @@ async fn lock(executor: &Executor<'_>, id: AnalysisId) -> Result<Analysis> {
     let query = analyses::table
         .find(id)
         .for_no_key_update()
-        .select(Analysis::as_select());
+        .select(columns_of::<Analysis>());
     let analysis = executor.first(query).await?;
     analysis.ok_or(Error::NotFound { what: "Analysis" })
 }

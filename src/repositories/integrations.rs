@@ -1,15 +1,15 @@
 //! `setup.integrations`.
 
-use diesel::prelude::{
-    ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, SelectableHelper,
-};
+use diesel::prelude::{ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl};
 use diesel::sql_types::{Bool, Timestamptz};
 
 use super::secrets::{HasSecrets, seal};
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::integrations;
-use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
+use crate::sql::{
+    cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_ids, parent_id,
+};
 use crate::types::protected::{KeyProvider, Place};
 use crate::{
     Change, Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId,
@@ -156,24 +156,21 @@ impl IntegrationRepository for Integrations<'_> {
 
     async fn find(&self, id: IntegrationId) -> Result<Option<Integration>> {
         let query = integrations::table.find(id);
-        let row: Option<Integration> = self.0.first(query.select(Integration::as_select())).await?;
+        let row: Option<Integration> = self
+            .0
+            .first(query.select(columns_of::<Integration>()))
+            .await?;
         Ok(row.opened(&self.0))
     }
 
     async fn find_many(&self, ids: &[IntegrationId]) -> Result<Vec<Option<Integration>>> {
-        let query = integrations::table
-            .filter(integrations::id.eq_any(ids))
-            .select(Integration::as_select());
+        let query = find_by_ids::<Integration>(ids);
         let rows: Vec<Integration> = self.0.load(query).await?;
         Ok(in_order_of(ids, rows.opened(&self.0), |row| row.id))
     }
 
     async fn exists(&self, id: IntegrationId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                integrations::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<Integration>(id)).await
     }
 
     async fn list(
@@ -229,7 +226,7 @@ impl IntegrationRepository for Integrations<'_> {
     fn stream<'a>(&'a self, filter: &'a IntegrationFilter) -> RowStream<'a, Integration> {
         let rows = self
             .0
-            .stream(filter.query().select(Integration::as_select()));
+            .stream(filter.query().select(columns_of::<Integration>()));
         let executor = self.0.clone();
         rows.map_rows(move |row: Integration| row.opened(&executor))
     }
@@ -266,7 +263,7 @@ impl IntegrationRepository for Integrations<'_> {
                 integrations::sync_status.eq(status),
                 integrations::last_sync_at.eq(last_sync_at),
             ))
-            .returning(Integration::as_returning());
+            .returning(columns_of::<Integration>());
         let row: Option<Integration> = written_first(&self.0, cacheable(statement)).await?;
         match row.opened(&self.0) {
             Some(row) => Ok(row),
@@ -275,11 +272,7 @@ impl IntegrationRepository for Integrations<'_> {
     }
 
     async fn delete(&self, id: IntegrationId) -> Result<bool> {
-        match self
-            .0
-            .execute(diesel::delete(integrations::table.find(id)))
-            .await?
-        {
+        match self.0.execute(delete_by_id::<Integration>(id)).await? {
             0 => not_deleted("Integration", self.exists(id).await?),
             _ => Ok(true),
         }

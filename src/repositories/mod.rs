@@ -5,7 +5,7 @@
 //! difference.
 
 use super::*;
-use grouping::{count_of_each, grouped_by, in_order_of, missing_from};
+use grouping::{count_of_each, grouped_by, in_order_of, missing_from, places_by, rows_in};
 use members::remove_members;
 use pages::{page_of, page_of_log, pages_of_each};
 #[cfg(feature = "crypto")]

@@ -1,11 +1,13 @@
 //! `public.organization_members`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::organization_members;
-use crate::sql::{change_member, columns_of, parent_id, upsert_member};
+use crate::sql::{
+    change_member, columns_of, exists_by_id, find_by_id, find_by_ids, parent_id, upsert_member,
+};
 use crate::write_set::{Everything, Key};
 use crate::{
     Error, NewOrganizationMember, OrganizationId, OrganizationMember, OrganizationMemberChanges,
@@ -228,9 +230,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
     }
 
     async fn find(&self, id: OrganizationMemberId) -> Result<Option<OrganizationMember>> {
-        let query = organization_members::table
-            .find(id)
-            .select(OrganizationMember::as_select());
+        let query = find_by_id::<OrganizationMember>(id);
         self.0.first(query).await
     }
 
@@ -238,9 +238,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         &self,
         ids: &[OrganizationMemberId],
     ) -> Result<Vec<Option<OrganizationMember>>> {
-        let query = organization_members::table
-            .filter(organization_members::id.eq_any(ids))
-            .select(OrganizationMember::as_select());
+        let query = find_by_ids::<OrganizationMember>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, OrganizationMember>(query).await?,
@@ -267,7 +265,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         let query = organization_members::table
             .filter(organization_members::organization_id.eq_any(ids))
             .order((organization_members::joined_at, organization_members::id))
-            .select(OrganizationMember::as_select());
+            .select(columns_of::<OrganizationMember>());
         Ok(grouped_by(
             ids,
             self.0.load::<_, OrganizationMember>(query).await?,
@@ -276,11 +274,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
     }
 
     async fn exists(&self, id: OrganizationMemberId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                organization_members::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<OrganizationMember>(id)).await
     }
 
     async fn list(
@@ -338,7 +332,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         filter: &'a OrganizationMemberFilter,
     ) -> RowStream<'a, OrganizationMember> {
         self.0
-            .stream(filter.query().select(OrganizationMember::as_select()))
+            .stream(filter.query().select(columns_of::<OrganizationMember>()))
     }
 
     async fn count(&self, filter: &OrganizationMemberFilter) -> Result<i64> {

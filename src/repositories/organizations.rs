@@ -1,6 +1,6 @@
 //! `public.organizations`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
@@ -8,7 +8,10 @@ use crate::models::access::organization_access;
 use crate::schema::public::{organization_members, organizations, projects};
 use crate::sql::access::FactsOfOrganization;
 use crate::sql::functions::merged;
-use crate::sql::{Sql, cacheable, columns_of, delete_matching};
+use crate::sql::{
+    Sql, cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id,
+    find_by_ids,
+};
 use crate::write_set::{Everything, Key};
 use crate::{
     Access, Document, Error, NewOrganization, Organization, OrganizationChanges,
@@ -166,19 +169,11 @@ impl OrganizationRepository for Organizations<'_> {
     }
 
     async fn find(&self, id: OrganizationId) -> Result<Option<Organization>> {
-        self.0
-            .first(
-                organizations::table
-                    .find(id)
-                    .select(Organization::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<Organization>(id)).await
     }
 
     async fn find_many(&self, ids: &[OrganizationId]) -> Result<Vec<Option<Organization>>> {
-        let query = organizations::table
-            .filter(organizations::id.eq_any(ids))
-            .select(Organization::as_select());
+        let query = find_by_ids::<Organization>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, Organization>(query).await?,
@@ -189,7 +184,7 @@ impl OrganizationRepository for Organizations<'_> {
     async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>> {
         let query = organizations::table
             .filter(organizations::slug.eq(slug))
-            .select(Organization::as_select());
+            .select(columns_of::<Organization>());
         self.0.first(query).await
     }
 
@@ -198,16 +193,12 @@ impl OrganizationRepository for Organizations<'_> {
             .inner_join(organization_members::table)
             .filter(organization_members::user_id.eq(user_id))
             .order((organizations::name, organizations::id))
-            .select((Organization::as_select(), organization_members::role));
+            .select((columns_of::<Organization>(), organization_members::role));
         self.0.load(query).await
     }
 
     async fn exists(&self, id: OrganizationId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                organizations::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<Organization>(id)).await
     }
 
     async fn list(
@@ -222,7 +213,7 @@ impl OrganizationRepository for Organizations<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a OrganizationFilter) -> RowStream<'a, Organization> {
         self.0
-            .stream(filter.query().select(Organization::as_select()))
+            .stream(filter.query().select(columns_of::<Organization>()))
     }
 
     async fn count(&self, filter: &OrganizationFilter) -> Result<i64> {
@@ -274,7 +265,7 @@ impl OrganizationRepository for Organizations<'_> {
         let merged = organizations::settings.eq(merged(organizations::settings, settings));
         let statement = diesel::update(organizations::table.find(id))
             .set(merged)
-            .returning(Organization::as_returning());
+            .returning(columns_of::<Organization>());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
         match write.finish(outcome).await? {
@@ -328,6 +319,6 @@ async fn delete_organization(executor: &Executor<'_>, id: OrganizationId) -> Res
         executor.record_write(&Key::OrganizationConfigurations(id));
         executor.record_write(&Key::Organization(id));
     }
-    let statement = diesel::delete(organizations::table.find(id));
+    let statement = delete_by_id::<Organization>(id);
     Ok(executor.execute(statement).await? == 1)
 }

@@ -113,13 +113,10 @@ where
     } else {
         (rows.load_all(executor).await?, None)
     };
-    let mut groups = HashMap::<K, Vec<O::Row>>::new();
-    for row in rows {
-        groups.entry(parent_of(&row)).or_default().push(row);
-    }
+    let places = places_by(&rows, parent_of);
     let totals: Option<HashMap<K, i64>> = totals.map(|totals| totals.into_iter().collect());
     let page_of = |parent: K| {
-        let rows = groups.get(&parent).cloned().unwrap_or_default();
+        let rows = rows_in(places.get(&parent), &rows);
         let total = totals
             .as_ref()
             .map(|totals| totals.get(&parent).copied().unwrap_or_default());

@@ -1,11 +1,13 @@
 //! `public.project_members`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::project_members;
-use crate::sql::{change_member, columns_of, parent_id, upsert_member};
+use crate::sql::{
+    change_member, columns_of, exists_by_id, find_by_id, find_by_ids, parent_id, upsert_member,
+};
 use crate::write_set::{Everything, Key};
 use crate::{
     Error, NewProjectMember, Page, Paged, ProjectId, ProjectMember, ProjectMemberChanges,
@@ -214,16 +216,12 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
     }
 
     async fn find(&self, id: ProjectMemberId) -> Result<Option<ProjectMember>> {
-        let query = project_members::table
-            .find(id)
-            .select(ProjectMember::as_select());
+        let query = find_by_id::<ProjectMember>(id);
         self.0.first(query).await
     }
 
     async fn find_many(&self, ids: &[ProjectMemberId]) -> Result<Vec<Option<ProjectMember>>> {
-        let query = project_members::table
-            .filter(project_members::id.eq_any(ids))
-            .select(ProjectMember::as_select());
+        let query = find_by_ids::<ProjectMember>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, ProjectMember>(query).await?,
@@ -243,7 +241,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         let query = project_members::table
             .filter(project_members::project_id.eq_any(ids))
             .order((project_members::added_at, project_members::id))
-            .select(ProjectMember::as_select());
+            .select(columns_of::<ProjectMember>());
         Ok(grouped_by(
             ids,
             self.0.load::<_, ProjectMember>(query).await?,
@@ -252,11 +250,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
     }
 
     async fn exists(&self, id: ProjectMemberId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                project_members::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<ProjectMember>(id)).await
     }
 
     async fn list(
@@ -305,7 +299,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ProjectMemberFilter) -> RowStream<'a, ProjectMember> {
         self.0
-            .stream(filter.query().select(ProjectMember::as_select()))
+            .stream(filter.query().select(columns_of::<ProjectMember>()))
     }
 
     async fn count(&self, filter: &ProjectMemberFilter) -> Result<i64> {

@@ -1,11 +1,10 @@
 //! `cache.project_stats`.
 
-use diesel::prelude::{QueryDsl, SelectableHelper};
+use diesel::prelude::QueryDsl;
 
 use super::*;
-use crate::schema::cache::project_stats;
 use crate::sql::project_stats::StatsOf;
-use crate::sql::{Sql, columns_of};
+use crate::sql::{Sql, columns_of, find_by_id};
 use crate::{Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result};
 
 /// Reads the statistics of active projects.
@@ -57,13 +56,7 @@ impl Tx {
 #[repository]
 impl ProjectStatsRepository for ProjectStatsView<'_> {
     async fn find(&self, id: ProjectId) -> Result<Option<ProjectStats>> {
-        self.0
-            .first(
-                project_stats::table
-                    .find(id)
-                    .select(ProjectStats::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<ProjectStats>(id)).await
     }
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<ProjectStats>>> {

@@ -1,18 +1,19 @@
 //! `public.projects`.
 
 use diesel::pg::Pg;
-use diesel::prelude::{
-    ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, SelectableHelper,
-};
+use diesel::prelude::{ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl};
 use diesel::sql_types::Timestamptz;
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::{Changes as _, NewRow as _, RowSql};
 use crate::models::access::ProjectFacts;
 use crate::schema::public::{project_members, projects};
 use crate::sql::access::{FactsOfProjects, Visible};
 use crate::sql::functions::merged;
-use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
+use crate::sql::{
+    cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
+    parent_id,
+};
 use crate::write_set::{Everything, Key};
 use crate::{
     Access, AnalysisType, Document, Error, NewProject, OrganizationId, Page, Paged, Project,
@@ -238,7 +239,10 @@ impl Tx {
 }
 
 /// Returns the query of the projects that a filter matches and a user can see.
-fn visible(user_id: UserId, filter: &ProjectFilter) -> projects::BoxedQuery<'_, Pg> {
+fn visible(
+    user_id: UserId,
+    filter: &ProjectFilter,
+) -> projects::BoxedQuery<'_, Pg, RowSql<Project>> {
     filter.query().filter(Visible(user_id))
 }
 
@@ -258,15 +262,11 @@ impl ProjectRepository for Projects<'_> {
     }
 
     async fn find(&self, id: ProjectId) -> Result<Option<Project>> {
-        self.0
-            .first(projects::table.find(id).select(Project::as_select()))
-            .await
+        self.0.first(find_by_id::<Project>(id)).await
     }
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<Project>>> {
-        let query = projects::table
-            .filter(projects::id.eq_any(ids))
-            .select(Project::as_select());
+        let query = find_by_ids::<Project>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, Project>(query).await?,
@@ -278,7 +278,7 @@ impl ProjectRepository for Projects<'_> {
         let query = projects::table
             .filter(projects::repository_url.eq(url))
             .order((projects::created_at, projects::id))
-            .select(Project::as_select());
+            .select(columns_of::<Project>());
         self.0.load(query).await
     }
 
@@ -286,7 +286,7 @@ impl ProjectRepository for Projects<'_> {
         let query = projects::table
             .filter(projects::organization_id.eq_any(ids))
             .order((projects::created_at, projects::id))
-            .select(Project::as_select());
+            .select(columns_of::<Project>());
         Ok(grouped_by(
             ids,
             self.0.load::<_, Project>(query).await?,
@@ -295,11 +295,7 @@ impl ProjectRepository for Projects<'_> {
     }
 
     async fn exists(&self, id: ProjectId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                projects::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<Project>(id)).await
     }
 
     async fn list(
@@ -377,7 +373,8 @@ impl ProjectRepository for Projects<'_> {
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ProjectFilter) -> RowStream<'a, Project> {
-        self.0.stream(filter.query().select(Project::as_select()))
+        self.0
+            .stream(filter.query().select(columns_of::<Project>()))
     }
 
     async fn count(&self, filter: &ProjectFilter) -> Result<i64> {
@@ -402,7 +399,7 @@ impl ProjectRepository for Projects<'_> {
         let not_deleted = projects::status.ne(ProjectStatus::Deleted);
         let statement = diesel::update(projects::table.find(id).filter(not_deleted))
             .set(projects::status.eq(ProjectStatus::Archived))
-            .returning(Project::as_returning());
+            .returning(columns_of::<Project>());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
         match write.finish(outcome).await? {
@@ -434,7 +431,7 @@ impl ProjectRepository for Projects<'_> {
             projects::last_analyzed_at.eq(diesel::dsl::now.into_sql::<Timestamptz>().nullable());
         let statement = diesel::update(projects::table.find(id))
             .set(now)
-            .returning(Project::as_returning());
+            .returning(columns_of::<Project>());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
         match write.finish(outcome).await? {
@@ -451,7 +448,7 @@ impl ProjectRepository for Projects<'_> {
         let merged = projects::configuration.eq(merged(projects::configuration, configuration));
         let statement = diesel::update(projects::table.find(id))
             .set(merged)
-            .returning(Project::as_returning());
+            .returning(columns_of::<Project>());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
         match write.finish(outcome).await? {
@@ -486,7 +483,7 @@ async fn delete_project(executor: &Executor<'_>, id: ProjectId) -> Result<bool> 
     if executor.records_writes() {
         touch_project(executor, id).await?;
     }
-    let statement = diesel::delete(projects::table.find(id));
+    let statement = delete_by_id::<Project>(id);
     Ok(executor.execute(statement).await? == 1)
 }
 

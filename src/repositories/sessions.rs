@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl};
 use diesel::sql_types::Timestamptz;
 
 use super::*;
 use crate::crypto::session_keys::{NewToken, Presented};
 use crate::crypto::tokens::{Purpose, is_equal};
 use crate::schema::public::{user_sessions, users};
-use crate::sql::Sql;
 use crate::sql::sessions::{
     Accepted, End, Ended, EndedSession, NewTokens, Open, PruneRotated, Rotate, Rotation, Touch,
 };
+use crate::sql::{Sql, columns_of};
 use crate::write_set::Key;
 use crate::{
     Authenticated, OpenSession, RefreshToken, Refreshed, Result, SessionClient, SessionKeys,
@@ -182,7 +182,7 @@ impl SessionReader for DatabaseReader {
             .filter(user_sessions::expires_at.gt(now))
             .filter(token.end.into_sql::<Timestamptz>().gt(now))
             .filter(users::is_active.eq(true))
-            .select((UserSession::as_select(), User::as_select(), now));
+            .select((columns_of::<UserSession>(), columns_of::<User>(), now));
         let found: Option<(UserSession, User, DateTime<Utc>)> = self.0.first(query).await?;
         Ok(found.map(|(session, user, now)| FoundSession { session, user, now }))
     }

@@ -1,11 +1,11 @@
 //! `setup.setup_profiles`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::setup_profiles;
-use crate::sql::{columns_of, delete_matching, parent_id};
+use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id};
 use crate::{
     Error, NewSetupProfile, OrganizationId, Page, Paged, ProfileVisibility, Result, SetupProfile,
     SetupProfileChanges, SetupProfileFilter, SetupProfileId, SetupProfileOrder, UserId,
@@ -161,19 +161,11 @@ impl SetupProfileRepository for SetupProfiles<'_> {
     }
 
     async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>> {
-        self.0
-            .first(
-                setup_profiles::table
-                    .find(id)
-                    .select(SetupProfile::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<SetupProfile>(id)).await
     }
 
     async fn find_many(&self, ids: &[SetupProfileId]) -> Result<Vec<Option<SetupProfile>>> {
-        let query = setup_profiles::table
-            .filter(setup_profiles::id.eq_any(ids))
-            .select(SetupProfile::as_select());
+        let query = find_by_ids::<SetupProfile>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, SetupProfile>(query).await?,
@@ -198,11 +190,7 @@ impl SetupProfileRepository for SetupProfiles<'_> {
     }
 
     async fn exists(&self, id: SetupProfileId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                setup_profiles::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<SetupProfile>(id)).await
     }
 
     async fn list(
@@ -254,7 +242,7 @@ impl SetupProfileRepository for SetupProfiles<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a SetupProfileFilter) -> RowStream<'a, SetupProfile> {
         self.0
-            .stream(filter.query().select(SetupProfile::as_select()))
+            .stream(filter.query().select(columns_of::<SetupProfile>()))
     }
 
     async fn count(&self, filter: &SetupProfileFilter) -> Result<i64> {

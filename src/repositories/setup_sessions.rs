@@ -1,13 +1,16 @@
 //! `setup.setup_sessions`.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::models::setup_lifecycle::SessionAction;
 use crate::schema::setup::setup_sessions;
 use crate::sql::setup_lifecycle::{AppendLog, TakeSession};
-use crate::sql::{Sql, columns_of, delete_matching, parent_id};
+use crate::sql::{
+    Sql, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
+    parent_id,
+};
 use crate::{
     Document, Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession,
     SetupSessionChanges, SetupSessionFilter, SetupSessionId, SetupSessionOrder, UserId,
@@ -204,19 +207,11 @@ impl SetupSessionRepository for SetupSessions<'_> {
     }
 
     async fn find(&self, id: SetupSessionId) -> Result<Option<SetupSession>> {
-        self.0
-            .first(
-                setup_sessions::table
-                    .find(id)
-                    .select(SetupSession::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<SetupSession>(id)).await
     }
 
     async fn find_many(&self, ids: &[SetupSessionId]) -> Result<Vec<Option<SetupSession>>> {
-        let query = setup_sessions::table
-            .filter(setup_sessions::id.eq_any(ids))
-            .select(SetupSession::as_select());
+        let query = find_by_ids::<SetupSession>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, SetupSession>(query).await?,
@@ -225,11 +220,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
     }
 
     async fn exists(&self, id: SetupSessionId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                setup_sessions::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<SetupSession>(id)).await
     }
 
     async fn list(
@@ -278,7 +269,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a SetupSessionFilter) -> RowStream<'a, SetupSession> {
         self.0
-            .stream(filter.query().select(SetupSession::as_select()))
+            .stream(filter.query().select(columns_of::<SetupSession>()))
     }
 
     async fn count(&self, filter: &SetupSessionFilter) -> Result<i64> {
@@ -320,11 +311,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
     }
 
     async fn delete(&self, id: SetupSessionId) -> Result<bool> {
-        match self
-            .0
-            .execute(diesel::delete(setup_sessions::table.find(id)))
-            .await?
-        {
+        match self.0.execute(delete_by_id::<SetupSession>(id)).await? {
             0 => not_deleted("SetupSession", self.exists(id).await?),
             _ => Ok(true),
         }

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::models::setup_lifecycle::StepAction;
 use crate::schema::setup::{setup_sessions, setup_steps};
 use crate::sql::setup_lifecycle::{AppendLog, TakeStep};
-use crate::sql::{Sql, columns_of, delete_matching};
+use crate::sql::{
+    Sql, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
+};
 use crate::{
     Error, NewSetupStep, Page, Paged, Result, SetupSessionId, SetupStep, SetupStepChanges,
     SetupStepFilter, SetupStepId, SetupStepOrder,
@@ -192,15 +194,11 @@ impl SetupStepRepository for SetupSteps<'_> {
     }
 
     async fn find(&self, id: SetupStepId) -> Result<Option<SetupStep>> {
-        self.0
-            .first(setup_steps::table.find(id).select(SetupStep::as_select()))
-            .await
+        self.0.first(find_by_id::<SetupStep>(id)).await
     }
 
     async fn find_many(&self, ids: &[SetupStepId]) -> Result<Vec<Option<SetupStep>>> {
-        let query = setup_steps::table
-            .filter(setup_steps::id.eq_any(ids))
-            .select(SetupStep::as_select());
+        let query = find_by_ids::<SetupStep>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, SetupStep>(query).await?,
@@ -212,7 +210,7 @@ impl SetupStepRepository for SetupSteps<'_> {
         let query = setup_steps::table
             .filter(setup_steps::session_id.eq(session_id))
             .order((setup_steps::step_order, setup_steps::id))
-            .select(SetupStep::as_select());
+            .select(columns_of::<SetupStep>());
         self.0.load(query).await
     }
 
@@ -220,7 +218,7 @@ impl SetupStepRepository for SetupSteps<'_> {
         let query = setup_steps::table
             .filter(setup_steps::session_id.eq_any(session_ids))
             .order((setup_steps::step_order, setup_steps::id))
-            .select(SetupStep::as_select());
+            .select(columns_of::<SetupStep>());
         let mut steps: HashMap<SetupSessionId, Vec<SetupStep>> = HashMap::new();
         for step in self.0.load::<_, SetupStep>(query).await? {
             steps.entry(step.session_id).or_default().push(step);
@@ -230,11 +228,7 @@ impl SetupStepRepository for SetupSteps<'_> {
     }
 
     async fn exists(&self, id: SetupStepId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                setup_steps::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<SetupStep>(id)).await
     }
 
     async fn list(
@@ -248,7 +242,8 @@ impl SetupStepRepository for SetupSteps<'_> {
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a SetupStepFilter) -> RowStream<'a, SetupStep> {
-        self.0.stream(filter.query().select(SetupStep::as_select()))
+        self.0
+            .stream(filter.query().select(columns_of::<SetupStep>()))
     }
 
     async fn count(&self, filter: &SetupStepFilter) -> Result<i64> {
@@ -296,11 +291,7 @@ impl SetupStepRepository for SetupSteps<'_> {
     }
 
     async fn delete(&self, id: SetupStepId) -> Result<bool> {
-        match self
-            .0
-            .execute(diesel::delete(setup_steps::table.find(id)))
-            .await?
-        {
+        match self.0.execute(delete_by_id::<SetupStep>(id)).await? {
             0 => not_deleted("SetupStep", self.exists(id).await?),
             _ => Ok(true),
         }

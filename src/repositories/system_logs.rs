@@ -1,7 +1,7 @@
 //! `audit.system_logs`.
 
 use chrono::Utc;
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::NewRow as _;
@@ -112,7 +112,7 @@ impl SystemLogRepository for SystemLogs<'_> {
     async fn find(&self, id: SystemLogId) -> Result<Option<SystemLog>> {
         let query = system_logs::table
             .filter(system_logs::id.eq(id))
-            .select(SystemLog::as_select());
+            .select(columns_of::<SystemLog>());
         if let Some(months) = InMonths::of(system_logs::created_at, id.created_at(), Utc::now()) {
             let (query, shape) = (query.filter(months), months.shape());
             if let Some(line) = self.0.first_shaped(query, shape).await? {
@@ -129,14 +129,14 @@ impl SystemLogRepository for SystemLogs<'_> {
                 .filter(system_logs::id.eq_any(ids))
                 .filter(system_logs::created_at.ge(when_run(from)))
                 .filter(system_logs::created_at.lt(when_run(before)))
-                .select(SystemLog::as_select());
+                .select(columns_of::<SystemLog>());
             lines = self.0.load(query).await?;
         }
         let missing = missing_from(ids, &lines, |row| row.id);
         if !missing.is_empty() {
             let query = system_logs::table
                 .filter(system_logs::id.eq_any(missing))
-                .select(SystemLog::as_select());
+                .select(columns_of::<SystemLog>());
             lines.extend(self.0.load::<_, SystemLog>(query).await?);
         }
         Ok(in_order_of(ids, lines, |row| row.id))
@@ -186,7 +186,8 @@ impl SystemLogRepository for SystemLogs<'_> {
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a SystemLogFilter) -> RowStream<'a, SystemLog> {
-        self.0.stream(filter.query().select(SystemLog::as_select()))
+        self.0
+            .stream(filter.query().select(columns_of::<SystemLog>()))
     }
 
     async fn count(&self, filter: &SystemLogFilter) -> Result<i64> {

@@ -1,12 +1,12 @@
 //! `setup.tools`.
 
-use diesel::prelude::{ExpressionMethods, PgExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, PgExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::tools;
 use crate::sql::tools::NeededTools;
-use crate::sql::{columns_of, delete_matching};
+use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids};
 use crate::{
     Error, NewTool, Page, Paged, Result, Tool, ToolChanges, ToolFilter, ToolId, ToolOrder,
 };
@@ -120,15 +120,11 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn find(&self, id: ToolId) -> Result<Option<Tool>> {
-        self.0
-            .first(tools::table.find(id).select(Tool::as_select()))
-            .await
+        self.0.first(find_by_id::<Tool>(id)).await
     }
 
     async fn find_many(&self, ids: &[ToolId]) -> Result<Vec<Option<Tool>>> {
-        let query = tools::table
-            .filter(tools::id.eq_any(ids))
-            .select(Tool::as_select());
+        let query = find_by_ids::<Tool>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, Tool>(query).await?,
@@ -146,7 +142,7 @@ impl ToolRepository for Tools<'_> {
             .filter(tools::version.is_not_distinct_from(version))
             .order((tools::created_at.desc(), tools::id.desc()))
             .limit(1)
-            .select(Tool::as_select());
+            .select(columns_of::<Tool>());
         self.0.first(query).await
     }
 
@@ -156,7 +152,7 @@ impl ToolRepository for Tools<'_> {
             .filter(tools::is_active)
             .order((tools::created_at.desc(), tools::id.desc()))
             .limit(1)
-            .select(Tool::as_select());
+            .select(columns_of::<Tool>());
         self.0.first(query).await
     }
 
@@ -166,9 +162,7 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn exists(&self, id: ToolId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(tools::table.find(id))))
-            .await
+        self.0.one(exists_by_id::<Tool>(id)).await
     }
 
     async fn list(&self, filter: &ToolFilter, page: &Page<ToolOrder>) -> Result<Paged<Tool>> {
@@ -178,7 +172,7 @@ impl ToolRepository for Tools<'_> {
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a ToolFilter) -> RowStream<'a, Tool> {
-        self.0.stream(filter.query().select(Tool::as_select()))
+        self.0.stream(filter.query().select(columns_of::<Tool>()))
     }
 
     async fn count(&self, filter: &ToolFilter) -> Result<i64> {

@@ -1,9 +1,10 @@
 //! Rows that this version of the crate cannot decode.
 
-use diesel::prelude::{ExpressionMethods, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::schema::{analysis, audit, public, setup};
+use crate::sql::columns_of;
 use crate::sql::unreadable::{ROWS, Search};
 use crate::{Error, MAX_LIMIT, Result, Table, Unreadable};
 
@@ -35,7 +36,7 @@ impl Db {
                 match table {
                     $(Table::$variant => {
                         let key = $schema::$table::id;
-                        let rows = $schema::$table::table.select(crate::$row::as_select());
+                        let rows = $schema::$table::table.select(columns_of::<crate::$row>());
                         let rows = rows.order(key).limit(ROWS).into_boxed();
                         executor.try_each::<_, crate::$row>(match search.after() {
                             Some(last) => rows.filter(key.gt(last)),

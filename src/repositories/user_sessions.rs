@@ -1,12 +1,14 @@
 //! `public.user_sessions`.
 
-use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl, SelectableHelper};
+use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl};
 use diesel::sql_types::Timestamptz;
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::user_sessions;
-use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
+use crate::sql::{
+    cacheable, columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+};
 use crate::write_set::Key;
 use crate::{
     Error, NewUserSession, Page, Paged, Result, UserId, UserSession, UserSessionChanges,
@@ -150,19 +152,11 @@ impl UserSessionRepository for UserSessions<'_> {
     }
 
     async fn find(&self, id: UserSessionId) -> Result<Option<UserSession>> {
-        self.0
-            .first(
-                user_sessions::table
-                    .find(id)
-                    .select(UserSession::as_select()),
-            )
-            .await
+        self.0.first(find_by_id::<UserSession>(id)).await
     }
 
     async fn find_many(&self, ids: &[UserSessionId]) -> Result<Vec<Option<UserSession>>> {
-        let query = user_sessions::table
-            .filter(user_sessions::id.eq_any(ids))
-            .select(UserSession::as_select());
+        let query = find_by_ids::<UserSession>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, UserSession>(query).await?,
@@ -176,7 +170,7 @@ impl UserSessionRepository for UserSessions<'_> {
             .filter(user_sessions::expires_at.gt(diesel::dsl::now.into_sql::<Timestamptz>()))
             .order((user_sessions::created_at.desc(), user_sessions::id.desc()))
             .limit(1)
-            .select(UserSession::as_select());
+            .select(columns_of::<UserSession>());
         self.0.first(query).await
     }
 
@@ -186,7 +180,7 @@ impl UserSessionRepository for UserSessions<'_> {
             .filter(user_sessions::expires_at.gt(diesel::dsl::now.into_sql::<Timestamptz>()))
             .order((user_sessions::created_at.desc(), user_sessions::id.desc()))
             .limit(1)
-            .select(UserSession::as_select());
+            .select(columns_of::<UserSession>());
         self.0.first(query).await
     }
 
@@ -194,7 +188,7 @@ impl UserSessionRepository for UserSessions<'_> {
         let query = user_sessions::table
             .filter(user_sessions::user_id.eq_any(ids))
             .order((user_sessions::created_at, user_sessions::id))
-            .select(UserSession::as_select());
+            .select(columns_of::<UserSession>());
         Ok(grouped_by(
             ids,
             self.0.load::<_, UserSession>(query).await?,
@@ -203,11 +197,7 @@ impl UserSessionRepository for UserSessions<'_> {
     }
 
     async fn exists(&self, id: UserSessionId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(
-                user_sessions::table.find(id),
-            )))
-            .await
+        self.0.one(exists_by_id::<UserSession>(id)).await
     }
 
     async fn list(
@@ -239,7 +229,7 @@ impl UserSessionRepository for UserSessions<'_> {
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a UserSessionFilter) -> RowStream<'a, UserSession> {
         self.0
-            .stream(filter.query().select(UserSession::as_select()))
+            .stream(filter.query().select(columns_of::<UserSession>()))
     }
 
     async fn count(&self, filter: &UserSessionFilter) -> Result<i64> {
@@ -256,7 +246,7 @@ impl UserSessionRepository for UserSessions<'_> {
         let now = user_sessions::last_used_at.eq(diesel::dsl::now.into_sql::<Timestamptz>());
         let statement = diesel::update(user_sessions::table.find(id))
             .set(now)
-            .returning(UserSession::as_returning());
+            .returning(columns_of::<UserSession>());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
         match write.finish(outcome).await? {

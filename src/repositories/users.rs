@@ -1,8 +1,6 @@
 //! `public.users`.
 
-use diesel::prelude::{
-    ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl, SelectableHelper,
-};
+use diesel::prelude::{ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl};
 use diesel::sql_types::{Text, Timestamptz};
 
 use super::*;
@@ -13,7 +11,9 @@ use crate::schema::public::{organization_members, project_members, user_sessions
 use crate::sql::functions::{folded, merged};
 #[cfg(feature = "redis")]
 use crate::sql::{Sql, access::StandingOf};
-use crate::sql::{cacheable, columns_of, delete_matching};
+use crate::sql::{
+    cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
+};
 use crate::write_set::{Everything, Key};
 use crate::{
     Document, Error, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges,
@@ -175,15 +175,11 @@ impl UserRepository for Users<'_> {
     }
 
     async fn find(&self, id: UserId) -> Result<Option<User>> {
-        self.0
-            .first(users::table.find(id).select(User::as_select()))
-            .await
+        self.0.first(find_by_id::<User>(id)).await
     }
 
     async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>> {
-        let query = users::table
-            .filter(users::id.eq_any(ids))
-            .select(User::as_select());
+        let query = find_by_ids::<User>(ids);
         Ok(in_order_of(
             ids,
             self.0.load::<_, User>(query).await?,
@@ -194,7 +190,7 @@ impl UserRepository for Users<'_> {
     async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
         let query = users::table
             .filter(folded(users::email).eq(folded(email.into_sql::<Text>())))
-            .select(User::as_select());
+            .select(columns_of::<User>());
         self.0.first(query).await
     }
 
@@ -202,14 +198,12 @@ impl UserRepository for Users<'_> {
         let query = users::table
             .filter(users::github_username.eq(name))
             .order(users::id)
-            .select(User::as_select());
+            .select(columns_of::<User>());
         self.0.load(query).await
     }
 
     async fn exists(&self, id: UserId) -> Result<bool> {
-        self.0
-            .one(diesel::select(diesel::dsl::exists(users::table.find(id))))
-            .await
+        self.0.one(exists_by_id::<User>(id)).await
     }
 
     async fn list(&self, filter: &UserFilter, page: &Page<UserOrder>) -> Result<Paged<User>> {
@@ -219,7 +213,7 @@ impl UserRepository for Users<'_> {
 
     #[asynchronous_only]
     fn stream<'a>(&'a self, filter: &'a UserFilter) -> RowStream<'a, User> {
-        self.0.stream(filter.query().select(User::as_select()))
+        self.0.stream(filter.query().select(columns_of::<User>()))
     }
 
     async fn count(&self, filter: &UserFilter) -> Result<i64> {
@@ -248,7 +242,7 @@ impl UserRepository for Users<'_> {
         let now = users::last_login_at.eq(diesel::dsl::now.into_sql::<Timestamptz>().nullable());
         let statement = diesel::update(users::table.find(id))
             .set(now)
-            .returning(User::as_returning());
+            .returning(columns_of::<User>());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
         match write.finish(outcome).await? {
@@ -265,7 +259,7 @@ impl UserRepository for Users<'_> {
         let merged = users::preferences.eq(merged(users::preferences, preferences));
         let statement = diesel::update(users::table.find(id))
             .set(merged)
-            .returning(User::as_returning());
+            .returning(columns_of::<User>());
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().first(cacheable(statement)).await;
         match write.finish(outcome).await? {
@@ -320,7 +314,7 @@ async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
             executor.record_write(&Everything);
         }
     }
-    let statement = diesel::delete(users::table.find(id));
+    let statement = delete_by_id::<User>(id);
     Ok(executor.execute(statement).await? == 1)
 }
 

@@ -1,12 +1,12 @@
 //! The statements of `analysis.analyses`.
 
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Uuid};
-use diesel::{QueryResult, Selectable};
 
 use super::{Sql, Statement};
+use crate::mapping::{Columns, RowSql, columns_of};
 use crate::{Analysis, ProjectId};
 
 /// The newest analyses of each of several projects.
@@ -15,7 +15,7 @@ use crate::{Analysis, ProjectId};
 pub(crate) struct NewestOfProjects<'a> {
     project_ids: &'a [ProjectId],
     each: i64,
-    columns: <Analysis as Selectable<Pg>>::SelectExpression,
+    columns: Columns<Analysis>,
 }
 
 impl<'a> NewestOfProjects<'a> {
@@ -23,13 +23,13 @@ impl<'a> NewestOfProjects<'a> {
         Sql(Self {
             project_ids,
             each: each.into(),
-            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+            columns: columns_of::<Analysis>(),
         })
     }
 }
 
 impl Statement for NewestOfProjects<'_> {
-    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+    type SqlType = RowSql<Analysis>;
     type Id = NewestOfProjects<'static>;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

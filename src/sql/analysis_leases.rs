@@ -7,18 +7,18 @@
 
 use std::time::Duration;
 
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
-use diesel::{QueryResult, Selectable};
 
 use super::run_times::{REQUEUED, push_end_if};
 use super::{Sql, Statement};
+use crate::mapping::{Columns, RowSql, columns_of};
 use crate::{Analysis, AnalysisId, AnalysisStatus, AnalysisType, Error, Lease, Result};
 
 type LeaseSql = (Uuid, Text, BigInt, Timestamptz);
-type ClaimSql = (SqlTypeOf<AsSelect<Analysis, Pg>>, LeaseSql);
+type ClaimSql = (RowSql<Analysis>, LeaseSql);
 
 /// The longest duration of a lease.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -52,7 +52,7 @@ pub(crate) struct ClaimNext<'a> {
     types: Vec<&'static str>,
     worker: &'a str,
     microseconds: i64,
-    columns: <Analysis as Selectable<Pg>>::SelectExpression,
+    columns: Columns<Analysis>,
 }
 
 impl<'a> ClaimNext<'a> {
@@ -69,7 +69,7 @@ impl<'a> ClaimNext<'a> {
             types: types.iter().map(|r#type| r#type.as_str()).collect(),
             worker,
             microseconds: microseconds(lease_for)?,
-            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+            columns: columns_of::<Analysis>(),
         }))
     }
 }
@@ -78,7 +78,7 @@ impl Clone for ClaimNext<'_> {
     fn clone(&self) -> Self {
         Self {
             types: self.types.clone(),
-            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+            columns: columns_of::<Analysis>(),
             ..*self
         }
     }
@@ -187,7 +187,7 @@ pub(crate) fn push_held<'b>(lease: &'b Lease, out: &mut AstPass<'_, 'b, Pg>) -> 
 /// leases. Analyses that were abandoned `attempts` times are failed instead.
 pub(crate) struct RequeueAbandoned {
     attempts: i32,
-    columns: <Analysis as Selectable<Pg>>::SelectExpression,
+    columns: Columns<Analysis>,
 }
 
 impl RequeueAbandoned {
@@ -197,7 +197,7 @@ impl RequeueAbandoned {
         }
         Ok(Sql(Self {
             attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
-            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+            columns: columns_of::<Analysis>(),
         }))
     }
 }
@@ -205,7 +205,7 @@ impl RequeueAbandoned {
 impl Clone for RequeueAbandoned {
     fn clone(&self) -> Self {
         Self {
-            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+            columns: columns_of::<Analysis>(),
             ..*self
         }
     }

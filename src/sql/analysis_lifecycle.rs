@@ -3,15 +3,15 @@
 //! Each transition is one conditional UPDATE. If the row's state does not allow it, it matches no row. So if two
 //! callers end the same run, one succeeds and the other gets an error.
 
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Integer, Jsonb, Text, Uuid};
-use diesel::{QueryResult, Selectable};
 
 use super::analysis_leases::push_held;
 use super::run_times::{REQUEUED, push_duration, push_end, push_end_if};
 use super::{Identity, Sql, Statement};
+use crate::mapping::{Columns, RowSql, columns_of};
 use crate::models::analysis_lifecycle::Step;
 use crate::{Analysis, AnalysisId, Lease};
 
@@ -72,7 +72,7 @@ pub(crate) enum By<'a> {
 pub(crate) struct Transition<'a> {
     by: By<'a>,
     step: &'a Step,
-    returning: <Analysis as Selectable<Pg>>::SelectExpression,
+    returning: Columns<Analysis>,
 }
 
 impl<'a> Transition<'a> {
@@ -80,13 +80,13 @@ impl<'a> Transition<'a> {
         Sql(Self {
             by,
             step,
-            returning: <Analysis as Selectable<Pg>>::construct_selection(),
+            returning: columns_of::<Analysis>(),
         })
     }
 }
 
 impl Statement for Transition<'_> {
-    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+    type SqlType = RowSql<Analysis>;
     type Id = ();
     const IDENTITY: Identity = Identity::Text;
 

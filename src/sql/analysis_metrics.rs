@@ -1,12 +1,12 @@
 //! The statement of `analysis.analysis_metrics`.
 
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, Text, Uuid};
-use diesel::{QueryResult, Selectable};
 
 use super::{Sql, Statement};
+use crate::mapping::{Columns, RowSql, columns_of};
 use crate::{AnalysisMetric, ProjectId};
 
 /// The query that returns, for each of several names, the metric of a project's newest completed analysis that has
@@ -16,7 +16,7 @@ use crate::{AnalysisMetric, ProjectId};
 pub(crate) struct LatestOfProject<'a> {
     project_id: ProjectId,
     metric_names: &'a [&'a str],
-    columns: <AnalysisMetric as Selectable<Pg>>::SelectExpression,
+    columns: Columns<AnalysisMetric>,
 }
 
 impl<'a> LatestOfProject<'a> {
@@ -24,13 +24,13 @@ impl<'a> LatestOfProject<'a> {
         Sql(Self {
             project_id,
             metric_names,
-            columns: <AnalysisMetric as Selectable<Pg>>::construct_selection(),
+            columns: columns_of::<AnalysisMetric>(),
         })
     }
 }
 
 impl Statement for LatestOfProject<'_> {
-    type SqlType = SqlTypeOf<AsSelect<AnalysisMetric, Pg>>;
+    type SqlType = RowSql<AnalysisMetric>;
     type Id = LatestOfProject<'static>;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

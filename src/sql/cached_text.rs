@@ -18,8 +18,9 @@ const MOST: usize = 4096;
 
 /// Pushes the whole text of a statement. diesel's blocking engine finds what it has prepared by that, and making it takes
 /// longer than all else that the client does for an insert.
-pub(super) fn push_cached_text<S: QueryFragment<Pg>>(
-    statement: &S,
+// Takes a trait object, so that it is compiled once.
+pub(super) fn push_cached_text(
+    statement: &dyn QueryFragment<Pg>,
     shape: Shape,
     out: &mut PgQueryBuilder,
 ) -> QueryResult<()> {

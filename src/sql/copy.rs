@@ -10,7 +10,7 @@ use diesel::result::Error::{DeserializationError, SerializationError};
 use diesel::{QueryResult, QuerySource, sql_types};
 
 use super::{Sql, Statement};
-use crate::mapping::NewRow;
+use crate::mapping::{Column, NewRow};
 
 /// The number of rows from which on a `COPY` is worth its round trips: one for the defaults, and its own.
 const ROWS_WORTH_A_COPY: usize = 1_000;
@@ -72,7 +72,7 @@ pub(crate) struct Defaults(Vec<Option<Vec<u8>>>);
 
 impl Defaults {
     /// Reads what [`CopyProbe`] has brought; `None` if the rows may not be copied.
-    pub(crate) fn of<N: NewRow>(record: &[u8]) -> QueryResult<Option<Self>> {
+    pub(crate) fn of(columns: &[Column], record: &[u8]) -> QueryResult<Option<Self>> {
         // The number of fields; then each with the number of its type, its length and its bytes.
         let mut rest = record.get(4..);
         let mut field = || {
@@ -85,7 +85,7 @@ impl Defaults {
         if field() == Some(vec![0]) {
             return Ok(None);
         }
-        let defaults = N::COLUMNS
+        let defaults = columns
             .iter()
             .map(|column| match column.default {
                 Some(_) => field().map(Some),
@@ -142,9 +142,25 @@ pub(crate) fn copy_target<N: NewRow>() -> QueryResult<String> {
     Ok(sql.finish())
 }
 
+/// New rows of any type, so that a `COPY` is compiled once.
+pub(crate) trait CopiedRows: Sync {
+    /// Collects the binds of a row, NULL for a column that is not given a value. Returns `None` after the last row.
+    fn binds_of(&self, row: usize, out: &mut RawBytesBindCollector<Pg>) -> QueryResult<Option<()>>;
+}
+
+impl<N: NewRow + Sync> CopiedRows for &[N] {
+    fn binds_of(&self, row: usize, out: &mut RawBytesBindCollector<Pg>) -> QueryResult<Option<()>> {
+        let row = self.get(row);
+        row.map(|row| AllBinds(row).collect_binds(out, &mut NothingToLookUp, &Pg))
+            .transpose()
+    }
+}
+
 /// Rows in the binary form of `COPY`, made as they are sent.
-pub(crate) struct CopyEncoder<'r, N> {
-    rows: std::slice::Iter<'r, N>,
+pub(crate) struct CopyEncoder<'r> {
+    rows: &'r dyn CopiedRows,
+    /// The number of rows that were encoded.
+    encoded: usize,
     defaults: &'r Defaults,
     /// The values of one row. It is kept for its allocation.
     values: RawBytesBindCollector<Pg>,
@@ -157,10 +173,11 @@ enum Stage {
     Done,
 }
 
-impl<'r, N: NewRow> CopyEncoder<'r, N> {
-    pub(crate) fn new(rows: &'r [N], defaults: &'r Defaults) -> Self {
+impl<'r> CopyEncoder<'r> {
+    pub(crate) fn new(rows: &'r dyn CopiedRows, defaults: &'r Defaults) -> Self {
         Self {
-            rows: rows.iter(),
+            rows,
+            encoded: 0,
             defaults,
             values: RawBytesBindCollector::new(),
             stage: Stage::Header,
@@ -178,20 +195,24 @@ impl<'r, N: NewRow> CopyEncoder<'r, N> {
         // The last row may go beyond.
         buffer.reserve(BYTES_AT_ONCE + BYTES_AT_ONCE / 8);
         while buffer.len() < BYTES_AT_ONCE {
-            let Some(row) = self.rows.next() else {
+            if !self.encode_next(buffer)? {
                 buffer.extend_from_slice(&TRAILER);
                 self.stage = Stage::Done;
                 break;
-            };
-            self.encode(row, buffer)?;
+            }
         }
         Ok(true)
     }
 
-    fn encode(&mut self, row: &N, buffer: &mut Vec<u8>) -> QueryResult<()> {
+    /// Encodes the next row. Returns whether there was one.
+    fn encode_next(&mut self, buffer: &mut Vec<u8>) -> QueryResult<bool> {
         self.values.binds.clear();
         self.values.metadata.clear();
-        AllBinds(row).collect_binds(&mut self.values, &mut NothingToLookUp, &Pg)?;
+        let row = self.rows.binds_of(self.encoded, &mut self.values)?;
+        if row.is_none() {
+            return Ok(false);
+        }
+        self.encoded += 1;
         let columns = i16::try_from(self.values.binds.len()).map_err(too_long)?;
         buffer.extend_from_slice(&columns.to_be_bytes());
         for (value, default) in self.values.binds.iter().zip(&self.defaults.0) {
@@ -204,7 +225,7 @@ impl<'r, N: NewRow> CopyEncoder<'r, N> {
                 None => buffer.extend_from_slice(&NULL),
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -1,12 +1,12 @@
 //! The statements of the dashboard.
 
-use diesel::dsl::SqlTypeOf;
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{BigInt, Uuid};
-use diesel::{QueryResult, Selectable};
 
 use super::{Sql, Statement};
+use crate::mapping::{Columns, RowSql, columns_of};
 use crate::schema::analysis::sql_types::IssueSeverity as IssueSeveritySql;
 use crate::{Analysis, ProjectId};
 
@@ -18,20 +18,20 @@ const EACH_TYPE: &str = "pg_catalog.unnest(pg_catalog.enum_range(NULL::analysis.
 /// The query for the newest analysis of each type.
 pub(crate) struct NewestOfTypes {
     project_id: ProjectId,
-    columns: <Analysis as Selectable<Pg>>::SelectExpression,
+    columns: Columns<Analysis>,
 }
 
 impl NewestOfTypes {
     pub(crate) fn new(project_id: ProjectId) -> Sql<Self> {
         Sql(Self {
             project_id,
-            columns: <Analysis as Selectable<Pg>>::construct_selection(),
+            columns: columns_of::<Analysis>(),
         })
     }
 }
 
 impl Statement for NewestOfTypes {
-    type SqlType = SqlTypeOf<<Analysis as Selectable<Pg>>::SelectExpression>;
+    type SqlType = RowSql<Analysis>;
     type Id = Self;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

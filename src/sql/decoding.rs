@@ -11,17 +11,17 @@ use std::error::Error as StdError;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use diesel::deserialize::{self, FromSql, FromSqlRow, Queryable};
-use diesel::pg::{Pg, PgQueryBuilder, PgValue};
-use diesel::query_builder::{QueryBuilder as _, QueryFragment};
+use diesel::QueryResult;
+use diesel::deserialize::{self, FromSql, FromSqlRow};
+use diesel::pg::{Pg, PgValue};
 use diesel::result::Error::DeserializationError;
 use diesel::row::{Field, PartialRow, Row, RowIndex, RowSealed};
 use diesel::sql_types::{Array, Record as SqlRecord};
-use diesel::{QueryResult, Selectable};
 use uuid::Uuid;
 
 use crate::Table;
 use crate::error::{Undecodable, innermost};
+use crate::mapping::TableRow as _;
 use crate::models::*;
 
 /// Decodes a row. With the feature `tracing`, a row that cannot be decoded is logged.
@@ -63,8 +63,10 @@ impl Undecodable {
         row.last_read.set(None);
         (decoded_as.decode)(&row);
         let table = Table::of(decoded_as.id);
-        let field = row.last_read.get().and_then(|index| row.fields.get(index));
-        let column = field.and_then(|field| field.name.as_deref().map(str::to_owned));
+        let name = row.last_read.get().and_then(|index| row.names.get(index));
+        let column = name
+            .filter(|name| !name.is_empty())
+            .map(|name| name.to_string());
         let is_secret = match (table, &column) {
             (Some(table), Some(column)) => table.is_secret(column),
             _ => false,
@@ -127,117 +129,130 @@ pub(crate) struct Rows<T>(pub(crate) Vec<T>);
 
 impl<T, S> FromSql<Array<SqlRecord<S>>, Pg> for Rows<T>
 where
-    T: Queryable<S, Pg> + FromSqlRow<S, Pg> + 'static,
-    Vec<T::Row>: FromSql<Array<SqlRecord<S>>, Pg>,
+    T: FromSqlRow<S, Pg> + 'static,
 {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
-        let (bytes, number) = (value.as_bytes(), value.get_oid());
-        let value = PgValue::new(bytes, &number);
-        let rows: deserialize::Result<Vec<T::Row>> = FromSql::from_sql(value);
-        let rows = rows.and_then(|rows| rows.into_iter().map(T::build).collect());
-        rows.map(Self)
-            .map_err(|cause| match undecodable_among::<S, T>(bytes) {
-                Some(row) => Box::new(row),
-                None => cause,
-            })
-    }
-}
-
-/// Returns the error of the first row in an array of records that cannot be decoded.
-#[cold]
-fn undecodable_among<S, R>(array: &[u8]) -> Option<Undecodable>
-where
-    R: FromSqlRow<S, Pg> + 'static,
-{
-    let names = Table::of(TypeId::of::<R>()).map(Table::columns);
-    for record in Record::all(array, &names.unwrap_or_default()) {
-        if let Err(cause) = R::build_from_row(&record) {
-            return Some(Undecodable::of(record, RowType::of::<S, R>(), &*cause));
+        let mut records = Records::of(value.as_bytes())?;
+        let mut rows = Vec::with_capacity(records.remaining);
+        let mut record = Record::default();
+        while records.read(&mut record)? {
+            match T::build_from_row(&record) {
+                Ok(row) => rows.push(row),
+                Err(cause) => {
+                    let columns = Table::of(TypeId::of::<T>()).map(Table::columns);
+                    record.name(columns.unwrap_or_default());
+                    let row = Undecodable::of(record, RowType::of::<S, T>(), &*cause);
+                    return Err(Box::new(row));
+                }
+            }
         }
+        Ok(Self(rows))
     }
-    None
 }
 
-fn take(bytes: &mut &[u8]) -> Option<i32> {
-    let (number, rest) = bytes.split_first_chunk()?;
+const TRUNCATED: &str = "the value is truncated";
+
+fn take(bytes: &mut &[u8]) -> deserialize::Result<i32> {
+    let (number, rest) = bytes.split_first_chunk().ok_or(TRUNCATED)?;
     *bytes = rest;
-    Some(i32::from_be_bytes(*number))
+    Ok(i32::from_be_bytes(*number))
 }
 
-/// Splits off a value with its length before it. The inner `None` stands for NULL, whose length is
-/// -1.
-fn take_value<'b>(bytes: &mut &'b [u8]) -> Option<Option<&'b [u8]>> {
+fn take_number(bytes: &mut &[u8]) -> deserialize::Result<NonZeroU32> {
+    let number = NonZeroU32::new(take(bytes)?.cast_unsigned());
+    Ok(number.ok_or("a type has the OID zero")?)
+}
+
+/// Splits off a value with its length before it. `None` stands for NULL, whose length is -1.
+fn take_value<'b>(bytes: &mut &'b [u8]) -> deserialize::Result<Option<&'b [u8]>> {
     let Ok(length) = usize::try_from(take(bytes)?) else {
-        return Some(None);
+        return Ok(None);
     };
-    let (value, rest) = bytes.split_at_checked(length)?;
+    let (value, rest) = bytes.split_at_checked(length).ok_or(TRUNCATED)?;
     *bytes = rest;
-    Some(Some(value))
+    Ok(Some(value))
+}
+
+/// The records of an array, in PostgreSQL's binary form.
+struct Records<'v> {
+    bytes: &'v [u8],
+    remaining: usize,
+}
+
+impl<'v> Records<'v> {
+    fn of(mut bytes: &'v [u8]) -> deserialize::Result<Self> {
+        let dimensions = take(&mut bytes)?;
+        // Whether there are NULLs, and the type of the records.
+        (take(&mut bytes)?, take(&mut bytes)?);
+        let remaining = match dimensions {
+            0 => 0,
+            1 => {
+                let count = usize::try_from(take(&mut bytes)?)?;
+                take(&mut bytes)?;
+                // A record has four bytes for its length: a false number reserves no memory.
+                count.min(bytes.len() / 4)
+            }
+            _ => return Err("an array of rows has one dimension".into()),
+        };
+        Ok(Self { bytes, remaining })
+    }
+
+    /// Reads the next record, and returns whether there was one.
+    fn read(&mut self, record: &mut Record<'v>) -> deserialize::Result<bool> {
+        record.fields.clear();
+        if self.remaining == 0 {
+            return Ok(false);
+        }
+        self.remaining -= 1;
+        let mut bytes = take_value(&mut self.bytes)?.ok_or("a row is NULL")?;
+        let count = take(&mut bytes)?;
+        for _ in 0..count {
+            record.fields.push(RecordField {
+                number: take_number(&mut bytes)?,
+                value: take_value(&mut bytes)?.map(Cow::Borrowed),
+            });
+        }
+        Ok(true)
+    }
 }
 
 /// A row or a value of a composite type, which records the field that was read last.
+#[derive(Default)]
 struct Record<'v> {
     fields: Vec<RecordField<'v>>,
+    /// The names of the first fields, as far as they are known.
+    names: Vec<Cow<'static, str>>,
     last_read: Cell<Option<usize>>,
 }
 
 struct RecordField<'v> {
-    name: Option<Cow<'v, str>>,
     number: NonZeroU32,
     value: Option<Cow<'v, [u8]>>,
 }
 
-impl<'v> Record<'v> {
+impl Record<'_> {
     /// Copies a row.
     fn of<'r>(row: &impl Row<'r, Pg>) -> Self {
-        let fields = (0..row.field_count()).filter_map(|index| {
-            let field = row.get(index)?;
+        let mut record = Self::default();
+        for field in (0..row.field_count()).filter_map(|index| row.get(index)) {
             let value = field.value();
-            Some(RecordField {
-                name: field.field_name().map(|name| Cow::Owned(name.to_owned())),
-                number: value.as_ref().map_or(NonZeroU32::MIN, PgValue::get_oid),
-                value: value.map(|value| Cow::Owned(value.as_bytes().to_vec())),
-            })
+            record.push(field.field_name(), value);
+        }
+        record
+    }
+
+    fn push(&mut self, name: Option<&str>, value: Option<PgValue<'_>>) {
+        let name = name.unwrap_or_default().to_owned();
+        self.names.push(Cow::Owned(name));
+        self.fields.push(RecordField {
+            number: value.as_ref().map_or(NonZeroU32::MIN, PgValue::get_oid),
+            value: value.map(|value| Cow::Owned(value.as_bytes().to_vec())),
         });
-        Self::new(fields.collect())
     }
 
-    const fn new(fields: Vec<RecordField<'v>>) -> Self {
-        Self {
-            fields,
-            last_read: Cell::new(None),
-        }
-    }
-
-    /// Reads the records of an array, as far as they can be read.
-    fn all(mut array: &'v [u8], names: &'v [String]) -> Vec<Self> {
-        let mut records = Vec::new();
-        let mut read = || {
-            let dimensions = usize::try_from(take(&mut array)?).ok()?;
-            for _ in 0..2 + 2 * dimensions {
-                take(&mut array)?;
-            }
-            while !array.is_empty() {
-                let record = take_value(&mut array)??;
-                records.push(Self::read(record, names)?);
-            }
-            Some(())
-        };
-        let _ = read();
-        records
-    }
-
-    fn read(mut bytes: &'v [u8], names: &'v [String]) -> Option<Self> {
-        let count = usize::try_from(take(&mut bytes)?).ok()?;
-        let mut fields = Vec::new();
-        for index in 0..count {
-            fields.push(RecordField {
-                name: names.get(index).map(|name| Cow::Borrowed(name.as_str())),
-                number: NonZeroU32::new(take(&mut bytes)?.cast_unsigned())?,
-                value: take_value(&mut bytes)?.map(Cow::Borrowed),
-            });
-        }
-        Some(Self::new(fields))
+    /// Names the fields.
+    fn name(&mut self, names: &[&'static str]) {
+        self.names = names.iter().map(|&name| Cow::Borrowed(name)).collect();
     }
 
     /// Returns the key of a row that has one.
@@ -257,15 +272,14 @@ impl RowIndex<usize> for Record<'_> {
 
 impl<'n> RowIndex<&'n str> for Record<'_> {
     fn idx(&self, name: &'n str) -> Option<usize> {
-        let mut fields = self.fields.iter();
-        fields.position(|field| field.name.as_deref() == Some(name))
+        self.names.iter().position(|field| field == name)
     }
 }
 
 impl<'a> Row<'a, Pg> for Record<'_> {
     type InnerPartialRow = Self;
     type Field<'f>
-        = &'f RecordField<'f>
+        = RecordValue<'f>
     where
         'a: 'f,
         Self: 'f;
@@ -274,14 +288,17 @@ impl<'a> Row<'a, Pg> for Record<'_> {
         self.fields.len()
     }
 
-    fn get<'f, I>(&'f self, index: I) -> Option<&'f RecordField<'f>>
+    fn get<'f, I>(&'f self, index: I) -> Option<RecordValue<'f>>
     where
         'a: 'f,
         Self: RowIndex<I>,
     {
         let index = self.idx(index)?;
         self.last_read.set(Some(index));
-        self.fields.get(index)
+        Some(RecordValue {
+            name: self.names.get(index).map(AsRef::as_ref),
+            field: self.fields.get(index)?,
+        })
     }
 
     fn partial_row(&self, range: Range<usize>) -> PartialRow<'_, Self> {
@@ -289,13 +306,20 @@ impl<'a> Row<'a, Pg> for Record<'_> {
     }
 }
 
-impl<'f> Field<'f, Pg> for &'f RecordField<'f> {
+/// A field of a [`Record`].
+struct RecordValue<'f> {
+    name: Option<&'f str>,
+    field: &'f RecordField<'f>,
+}
+
+impl<'f> Field<'f, Pg> for RecordValue<'f> {
     fn field_name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.name
     }
 
     fn value(&self) -> Option<PgValue<'_>> {
-        Some(PgValue::new(self.value.as_deref()?, &self.number))
+        let value = self.field.value.as_deref()?;
+        Some(PgValue::new(value, &self.field.number))
     }
 }
 
@@ -313,25 +337,12 @@ macro_rules! rows_of_tables {
             }
 
             /// Returns the names of the columns, in the order of the row's fields.
-            pub(crate) fn columns(self) -> Vec<String> {
+            pub(crate) fn columns(self) -> &'static [&'static str] {
                 match self {
-                    $(Self::$name => columns::<$row>(),)*
+                    $(Self::$name => $row::COLUMNS,)*
                 }
             }
         }
     };
 }
 crate::__for_each_table!(rows_of_tables);
-
-/// Returns the names of a selection's columns, which are quoted and qualified in its SQL.
-fn columns<R: Selectable<Pg, SelectExpression: QueryFragment<Pg>>>() -> Vec<String> {
-    let mut sql = PgQueryBuilder::new();
-    if R::construct_selection().to_sql(&mut sql, &Pg).is_err() {
-        return Vec::new();
-    }
-    let sql = sql.finish();
-    let columns = sql
-        .split(", ")
-        .filter_map(|column| column.rsplit('"').nth(1));
-    columns.map(str::to_owned).collect()
-}

@@ -1,13 +1,13 @@
 //! The statement that ends an ingest.
 
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Jsonb, Uuid};
-use diesel::{QueryResult, Selectable};
 
 use super::run_times::push_seconds;
 use super::{Sql, Statement};
+use crate::mapping::{Columns, RowSql, columns_of};
 use crate::{Analysis, AnalysisId, AnalysisSummary, Json};
 
 /// The statement that completes an analysis whose rows have been written.
@@ -16,7 +16,7 @@ use crate::{Analysis, AnalysisId, AnalysisSummary, Json};
 pub(crate) struct Completion {
     id: AnalysisId,
     summary: Json<AnalysisSummary>,
-    returning: <Analysis as Selectable<Pg>>::SelectExpression,
+    returning: Columns<Analysis>,
 }
 
 impl Completion {
@@ -24,13 +24,13 @@ impl Completion {
         Sql(Self {
             id,
             summary,
-            returning: <Analysis as Selectable<Pg>>::construct_selection(),
+            returning: columns_of::<Analysis>(),
         })
     }
 }
 
 impl Statement for Completion {
-    type SqlType = SqlTypeOf<AsSelect<Analysis, Pg>>;
+    type SqlType = RowSql<Analysis>;
     type Id = Self;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

@@ -1,16 +1,15 @@
 //! `INSERT` of one row and of many.
 
 use diesel::QueryResult;
-use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 
 use super::target::{Target, separate};
 use super::{Identity, Sql, Statement};
 use crate::Error;
-use crate::mapping::NewRow;
 #[cfg(doc)]
 use crate::mapping::ROWS_PER_STATEMENT;
+use crate::mapping::{NewRow, RowSql};
 
 /// Returns the columns that an insert names.
 fn given<N: NewRow>(new: &N) -> impl Iterator<Item = usize> {
@@ -90,7 +89,7 @@ pub(super) fn push_value<'b, N: NewRow>(
 }
 
 impl<N: NewRow> Statement for Insert<'_, N> {
-    type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
+    type SqlType = RowSql<N::Row>;
     type Id = Insert<'static, N>;
     const IDENTITY: Identity = Identity::Shape;
     const IS_CACHEABLE: bool = true;

@@ -10,7 +10,6 @@
 //! all other members, which avoids deadlocks.
 
 use diesel::QueryResult;
-use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::BigInt;
@@ -20,7 +19,7 @@ use super::target::{Target, separate};
 use super::update::push_update;
 use super::upsert::push_on_conflict;
 use super::{Identity, Sql, Statement};
-use crate::mapping::{Changes, Membership, NewRow};
+use crate::mapping::{Changes, Membership, NewRow, RowSql};
 
 type TargetOf<M> = Target<<M as NewRow>::Table, <M as NewRow>::Row>;
 
@@ -108,7 +107,7 @@ fn push_owner_stays<'b, M: Membership>(
 }
 
 impl<M: Membership, Q: QueryFragment<Pg>> Statement for ChangeMember<'_, M, Q> {
-    type SqlType = SqlTypeOf<AsSelect<M::Row, Pg>>;
+    type SqlType = RowSql<M::Row>;
     type Id = ();
     const IDENTITY: Identity = Identity::Text;
 
@@ -160,7 +159,7 @@ impl<M: Membership> UpsertMember<'_, M> {
 }
 
 impl<M: Membership> Statement for UpsertMember<'_, M> {
-    type SqlType = SqlTypeOf<AsSelect<M::Row, Pg>>;
+    type SqlType = RowSql<M::Row>;
     type Id = UpsertMember<'static, M>;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

@@ -16,6 +16,7 @@ pub(crate) mod analysis_leases;
 pub(crate) mod analysis_lifecycle;
 pub(crate) mod analysis_metrics;
 pub(crate) mod audit_seals;
+mod by_id;
 #[cfg(feature = "redis")]
 pub(crate) mod cache;
 mod cacheable;
@@ -59,6 +60,8 @@ mod typed;
 pub(crate) mod unreadable;
 mod update;
 mod upsert;
+pub(crate) use crate::mapping::columns_of;
+pub use by_id::{delete_by_id, exists_by_id, find_by_id, find_by_ids};
 pub use cacheable::cacheable;
 pub(crate) use count_by::CountBy;
 pub(crate) use decoding::Rows;
@@ -70,7 +73,7 @@ pub use membership::{RemoveMembers, Removed, change_member, remove_members, upse
 pub use page_per_parent::{PagePerParent, page_per_parent, parent_id};
 pub(crate) use page_with_total::{PageWithTotal, PagesWithTotals};
 pub use statement::{Identity, Sql, Statement};
-pub(crate) use subquery::{ArraySubquery, ScalarSubquery, columns_of};
+pub(crate) use subquery::{ArraySubquery, ScalarSubquery};
 #[cfg(feature = "blocking")]
 pub(crate) use typed::{KeyedInsert, keyed};
 pub use update::update;

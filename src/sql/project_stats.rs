@@ -1,12 +1,12 @@
 //! The statement of `cache.project_stats`.
 
 use diesel::QueryResult;
-use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
 use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, Integer, Uuid};
 
 use super::Statement;
+use crate::mapping::RowSql;
 use crate::{ProjectId, ProjectStats};
 
 /// The query for the statistics of several projects, in one pass over their analyses and members.
@@ -22,7 +22,7 @@ pub(crate) struct StatsOf<'a, const MANY: bool> {
 const ONE: i32 = 1;
 
 impl<const MANY: bool> Statement for StatsOf<'_, MANY> {
-    type SqlType = SqlTypeOf<AsSelect<ProjectStats, Pg>>;
+    type SqlType = RowSql<ProjectStats>;
     type Id = StatsOf<'static, MANY>;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

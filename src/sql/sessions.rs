@@ -8,23 +8,20 @@
 
 use std::time::Duration;
 
-use diesel::QueryResult;
-use diesel::Selectable;
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::dsl::SqlTypeOf;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{BigInt, Bool, Inet, Nullable, Text, Uuid};
+use diesel::{QueryResult, Selectable};
 
 use super::{Identity, Sql, Statement};
+use crate::mapping::{Columns, RowSql, columns_of};
 use crate::write_set::{Key, Touches, WriteSet, touches};
 use crate::{AuditLogId, SessionClient, SessionPolicy, UserId, UserSession, UserSessionId};
 
-type SessionSql = SqlTypeOf<AsSelect<UserSession, Pg>>;
-type Columns = <UserSession as Selectable<Pg>>::SelectExpression;
-
-fn columns() -> Columns {
-    <UserSession as Selectable<Pg>>::construct_selection()
-}
+type SessionSql = RowSql<UserSession>;
+/// diesel reads a row that may be absent from its columns alone.
+type AllColumns = <UserSession as Selectable<Pg>>::SelectExpression;
 
 /// A time of the policy in microseconds.
 #[derive(Clone, Copy)]
@@ -83,7 +80,7 @@ pub(crate) struct Open<'a> {
     user_id: UserId,
     id: UserSessionId,
     tokens: NewTokens<'a>,
-    columns: Columns,
+    columns: Columns<UserSession>,
 }
 
 impl<'a> Open<'a> {
@@ -92,7 +89,7 @@ impl<'a> Open<'a> {
             user_id,
             id: UserSessionId::new(),
             tokens,
-            columns: columns(),
+            columns: columns_of(),
         })
     }
 }
@@ -101,7 +98,7 @@ impl Clone for Open<'_> {
     fn clone(&self) -> Self {
         Self {
             tokens: self.tokens.clone(),
-            columns: columns(),
+            columns: columns_of(),
             ..*self
         }
     }
@@ -172,7 +169,7 @@ pub(crate) struct Rotate<'a> {
     accepted: Accepted,
     presented: &'a str,
     tokens: NewTokens<'a>,
-    columns: Columns,
+    columns: Columns<UserSession>,
 }
 
 /// The result of [`Rotate`].
@@ -193,7 +190,7 @@ impl<'a> Rotate<'a> {
             accepted,
             presented,
             tokens,
-            columns: columns(),
+            columns: columns_of(),
         })
     }
 
@@ -234,14 +231,14 @@ impl Clone for Rotate<'_> {
     fn clone(&self) -> Self {
         Self {
             tokens: self.tokens.clone(),
-            columns: columns(),
+            columns: columns_of(),
             ..*self
         }
     }
 }
 
 impl Statement for Rotate<'_> {
-    type SqlType = (BigInt, Nullable<Text>, Nullable<SqlTypeOf<Columns>>);
+    type SqlType = (BigInt, Nullable<Text>, Nullable<SqlTypeOf<AllColumns>>);
     type Id = ();
     const IDENTITY: Identity = Identity::Text;
 

@@ -6,14 +6,14 @@
 //! newest version of a row. So if two steps end at the same time, the second statement counts the first step,
 //! although it began before the first was committed.
 
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Jsonb, Text, Uuid};
-use diesel::{QueryResult, Selectable};
 
 use super::run_times::{push_duration, push_end, push_end_if};
 use super::{Identity, Sql, Statement};
+use crate::mapping::{Columns, RowSql, columns_of};
 use crate::models::setup_lifecycle::{SessionAction, StepAction};
 use crate::{Document, SetupSession, SetupSessionId, SetupStep, SetupStepId};
 
@@ -104,7 +104,7 @@ fn push_in_list<'w>(words: impl Iterator<Item = &'w str>, out: &mut AstPass<'_, 
 pub(crate) struct TakeStep<'a> {
     id: SetupStepId,
     action: &'a StepAction,
-    returning: <SetupStep as Selectable<Pg>>::SelectExpression,
+    returning: Columns<SetupStep>,
 }
 
 impl<'a> TakeStep<'a> {
@@ -112,13 +112,13 @@ impl<'a> TakeStep<'a> {
         Sql(Self {
             id,
             action,
-            returning: <SetupStep as Selectable<Pg>>::construct_selection(),
+            returning: columns_of::<SetupStep>(),
         })
     }
 }
 
 impl Statement for TakeStep<'_> {
-    type SqlType = SqlTypeOf<AsSelect<SetupStep, Pg>>;
+    type SqlType = RowSql<SetupStep>;
     type Id = ();
     const IDENTITY: Identity = Identity::Text;
 
@@ -169,7 +169,7 @@ impl Statement for TakeStep<'_> {
 pub(crate) struct TakeSession {
     id: SetupSessionId,
     action: SessionAction,
-    returning: <SetupSession as Selectable<Pg>>::SelectExpression,
+    returning: Columns<SetupSession>,
 }
 
 impl TakeSession {
@@ -177,13 +177,13 @@ impl TakeSession {
         Sql(Self {
             id,
             action,
-            returning: <SetupSession as Selectable<Pg>>::construct_selection(),
+            returning: columns_of::<SetupSession>(),
         })
     }
 }
 
 impl Statement for TakeSession {
-    type SqlType = SqlTypeOf<AsSelect<SetupSession, Pg>>;
+    type SqlType = RowSql<SetupSession>;
     type Id = ();
     const IDENTITY: Identity = Identity::Text;
 

@@ -98,6 +98,10 @@ impl<S: Statement> QueryFragment<Pg> for Sql<S> {
         Walked(&self.0).is_safe_to_cache_prepared(backend)
     }
 
+    fn is_noop(&self, _: &Pg) -> QueryResult<bool> {
+        Ok(false)
+    }
+
     fn collect_binds<'b>(
         &'b self,
         out: &mut RawBytesBindCollector<Pg>,
@@ -122,20 +126,36 @@ impl<S: Statement> Query for Sql<S> {
 #[cfg(feature = "blocking")]
 impl<S: Statement, C> diesel::RunQueryDsl<C> for Sql<S> {}
 
-/// The text and the binds of a statement.
-struct Walked<'s, S>(&'s S);
+/// A statement as a trait object, so that what diesel derives from the two ways to walk it is compiled once.
+trait AnyStatement {
+    fn push_any<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
+    fn push_any_binds<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
+}
 
-impl<S: Statement> QueryFragment<Pg> for Walked<'_, S> {
+impl<S: Statement> AnyStatement for S {
+    fn push_any<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.push(out)
+    }
+
+    fn push_any_binds<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.push_binds(out)
+    }
+}
+
+/// The text and the binds of a statement.
+struct Walked<'s>(&'s dyn AnyStatement);
+
+impl QueryFragment<Pg> for Walked<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.0.push(out)
+        self.0.push_any(out)
     }
 }
 
 /// The binds of a statement alone.
-struct Binds<'s, S>(&'s S);
+struct Binds<'s>(&'s dyn AnyStatement);
 
-impl<S: Statement> QueryFragment<Pg> for Binds<'_, S> {
+impl QueryFragment<Pg> for Binds<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.0.push_binds(out)
+        self.0.push_any_binds(out)
     }
 }

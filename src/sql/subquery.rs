@@ -6,12 +6,7 @@ use diesel::expression::{
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Record, SqlType};
-use diesel::{Expression, QueryResult, Selectable};
-
-/// Returns the columns of a row, for a query that stands in another: what `as_select` gives says of itself only whose they are.
-pub(crate) fn columns_of<R: Selectable<Pg>>() -> R::SelectExpression {
-    R::construct_selection()
-}
+use diesel::{Expression, QueryResult};
 
 /// All rows of a query, in its order, as one value of another: an array of records.
 #[derive(Debug, Clone, Copy, QueryId)]

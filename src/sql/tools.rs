@@ -1,13 +1,13 @@
 //! The statement of `setup.tools`.
 
-use diesel::dsl::{AsSelect, SqlTypeOf};
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, Text};
-use diesel::{QueryResult, Selectable};
 
 use super::{Sql, Statement};
 use crate::Tool;
+use crate::mapping::{Columns, RowSql, columns_of};
 
 /// The newest active tool of the name `needed.name`, ordered and limited.
 const NEWEST_OF_NAME: &str = " FROM setup.tools WHERE tools.name = needed.name AND tools.is_active \
@@ -16,20 +16,20 @@ const NEWEST_OF_NAME: &str = " FROM setup.tools WHERE tools.name = needed.name A
 /// The query for the newest active tool of each name, and of all their direct and indirect dependencies.
 pub(crate) struct NeededTools<'a> {
     names: &'a [&'a str],
-    columns: <Tool as Selectable<Pg>>::SelectExpression,
+    columns: Columns<Tool>,
 }
 
 impl<'a> NeededTools<'a> {
     pub(crate) fn new(names: &'a [&'a str]) -> Sql<Self> {
         Sql(Self {
             names,
-            columns: <Tool as Selectable<Pg>>::construct_selection(),
+            columns: columns_of::<Tool>(),
         })
     }
 }
 
 impl Statement for NeededTools<'_> {
-    type SqlType = SqlTypeOf<AsSelect<Tool, Pg>>;
+    type SqlType = RowSql<Tool>;
     type Id = NeededTools<'static>;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

@@ -1,7 +1,6 @@
 //! `UPDATE` of one row.
 
 use diesel::QueryResult;
-use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types;
@@ -10,7 +9,7 @@ use super::target::{Target, separate};
 use super::{Identity, Sql, Statement};
 #[cfg(any(feature = "async", feature = "blocking"))]
 use crate::Error;
-use crate::mapping::Changes;
+use crate::mapping::{Changes, RowSql};
 use crate::types::timestamp::Moment;
 
 /// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names only the columns that are set. So it needs no right to
@@ -54,7 +53,7 @@ pub(super) fn push_update<'b, C: Changes>(
 }
 
 impl<C: Changes> Statement for Update<'_, C> {
-    type SqlType = SqlTypeOf<AsSelect<C::Row, Pg>>;
+    type SqlType = RowSql<C::Row>;
     type Id = Update<'static, C>;
     const IDENTITY: Identity = Identity::Shape;
     const IS_CACHEABLE: bool = true;
@@ -62,10 +61,7 @@ impl<C: Changes> Statement for Update<'_, C> {
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         let is_empty = self.changes.is_empty();
         if is_empty {
-            out.push_sql("SELECT ");
-            self.target.returning.walk_ast(out.reborrow())?;
-            out.push_sql(" FROM ");
-            self.target.table.walk_ast(out.reborrow())?;
+            self.target.push_select(&mut out)?;
         } else {
             push_update(self.changes, &self.target, &mut out)?;
         }

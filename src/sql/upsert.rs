@@ -1,14 +1,13 @@
 //! `INSERT ... ON CONFLICT DO UPDATE` of one row.
 
 use diesel::QueryResult;
-use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 
 use super::insert::{push_insert_into, push_value};
 use super::target::{Target, separate};
 use super::{Sql, Statement};
-use crate::mapping::{Column, NewRow, Replaced};
+use crate::mapping::{Column, NewRow, Replaced, RowSql};
 
 /// `INSERT ... ON CONFLICT (natural key) DO UPDATE ... RETURNING`, of one row. What was not given is kept.
 pub struct Upsert<'a, N: NewRow> {
@@ -88,7 +87,7 @@ fn push_values<'b, N: NewRow>(
 }
 
 impl<N: NewRow> Statement for Upsert<'_, N> {
-    type SqlType = SqlTypeOf<AsSelect<N::Row, Pg>>;
+    type SqlType = RowSql<N::Row>;
     type Id = Upsert<'static, N>;
     const IS_CACHEABLE: bool = true;
     const BINDS: usize = N::COLUMNS.len();

@@ -11,16 +11,16 @@ use diesel::query_dsl::CompatibleType;
 use futures_util::future;
 use futures_util::stream::TryStreamExt;
 
+use super::new_rows::AnyNewRows;
 use super::pool::CheckedOut;
 use super::{BoxFuture, Db, Tx, UnitOfWork};
-use crate::engine::connection::{Connection, PgRow, ResultStream};
+use crate::engine::connection::{BoundStatement, Connection, FixedKey, PgRow, key_of};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
-use crate::mapping::{Changes, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf};
+use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::sql::acting::Acting;
-use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
-use crate::sql::{insert, insert_many, suppressed, update, upsert};
+use crate::sql::{insert, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, OrganizationId, Result};
 
@@ -128,6 +128,39 @@ impl<'t> StatementGuard<'t> {
     }
 }
 
+/// A query without its type, so that what runs it is compiled once for each type of rows, not for each query.
+pub(super) struct AnyQuery<'q> {
+    query: Box<dyn QueryFragment<Pg> + Send + 'q>,
+    /// Set if its text follows from it.
+    key: Option<FixedKey>,
+}
+
+/// Decodes a row.
+pub(super) type Decode<R> = fn(&PgRow) -> QueryResult<R>;
+
+impl<'q> AnyQuery<'q> {
+    pub(super) fn of<Q>(query: Q) -> Self
+    where
+        Q: AsQuery<Query: QueryFragment<Pg> + QueryId + Send + 'q>,
+    {
+        Self::of_fragment(query.as_query())
+    }
+
+    pub(super) fn of_fragment<Q>(query: Q) -> Self
+    where
+        Q: QueryFragment<Pg> + QueryId + Send + 'q,
+    {
+        Self {
+            query: Box::new(query),
+            key: key_of::<Q>(),
+        }
+    }
+
+    pub(super) fn bound_to(self, connection: &Connection) -> QueryResult<BoundStatement> {
+        connection.bind_with_key(&*self.query, self.key)
+    }
+}
+
 impl CheckedOut {
     /// Returns the only row of a query that always has one.
     pub(super) async fn one<Q, R>(self, query: Q) -> Result<R>
@@ -135,9 +168,9 @@ impl CheckedOut {
         Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
-        let query = query.as_query();
         let call = Call::Pool(self);
-        let row = Connection::row(&mut call.connection(), &query).await;
+        let bound = AnyQuery::of(query).bound_to(call.connection());
+        let row = call.connection().send_for_only_row(bound).await;
         call.complete(one(only(row)))
     }
 }
@@ -223,19 +256,36 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'f,
     {
-        let query = query.as_query();
+        self.load_any(AnyQuery::of(query), |row| decoded(row))
+    }
+
+    fn load_any<'f, R: Send + 'f>(
+        &'f self,
+        query: AnyQuery<'f>,
+        decode: Decode<R>,
+    ) -> BoxFuture<'f, Result<Vec<R>>> {
         Box::pin(async move {
-            in_unit_if_needed!(reads_in_unit, self.load(query));
-            let call = self.begin_call().await?;
+            in_unit_if_needed!(reads_in_unit, self.load_any(query, decode));
             let mut rows = Vec::new();
             let mut take = |row: &PgRow| {
-                rows.push(decoded(row)?);
+                rows.push(decode(row)?);
                 Ok(())
             };
-            let sent = Connection::rows(&mut call.connection(), &query);
-            let outcome = each_row(sent, &mut take).await;
-            call.complete(outcome.map(|()| rows))
+            self.each_row(query, &mut take).await?;
+            Ok(rows)
         })
+    }
+
+    /// Passes every row of a query to `take`, until that fails. The response is read to its end in any case.
+    async fn each_row(
+        &self,
+        query: AnyQuery<'_>,
+        take: &mut (dyn FnMut(&PgRow) -> QueryResult<()> + Send),
+    ) -> Result<()> {
+        let call = self.begin_call().await?;
+        let bound = query.bound_to(call.connection());
+        let outcome = each_row(call.connection(), bound, take).await;
+        call.complete(outcome)
     }
 
     /// Returns the outcome of decoding each row of a query as `R`.
@@ -245,23 +295,7 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
         Q::Query: 'f,
     {
-        let query = query.as_query();
-        Box::pin(async move {
-            if self.reads_in_unit() {
-                let unit = UnitOfWork::begin(self).await?;
-                let outcome = unit.executor().try_each::<_, R>(query).await;
-                return unit.end(outcome).await;
-            }
-            let call = self.begin_call().await?;
-            let mut outcomes = Vec::new();
-            let mut take = |row: &PgRow| {
-                outcomes.push(tried::<_, R>(row));
-                Ok(())
-            };
-            let sent = Connection::rows(&mut call.connection(), &query);
-            let outcome = each_row(sent, &mut take).await;
-            call.complete(outcome.map(|()| outcomes))
-        })
+        self.load_any(AnyQuery::of(query), |row| Ok(tried::<_, R>(row)))
     }
 
     /// Returns the only row of a query, if there is one.
@@ -271,13 +305,30 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'f,
     {
-        let query = query.as_query();
+        self.first_any(AnyQuery::of(query), |row| decoded(row))
+    }
+
+    fn first_any<'f, R: Send + 'f>(
+        &'f self,
+        query: AnyQuery<'f>,
+        decode: Decode<R>,
+    ) -> BoxFuture<'f, Result<Option<R>>> {
         Box::pin(async move {
-            in_unit_if_needed!(reads_in_unit, self.first(query));
-            let call = self.begin_call().await?;
-            let row = Connection::row(&mut call.connection(), &query).await;
-            call.complete(only(row))
+            in_unit_if_needed!(reads_in_unit, self.first_any(query, decode));
+            let (call, row) = self.only_row(query).await?;
+            call.complete(row.and_then(|row| row.as_ref().map(decode).transpose()))
         })
+    }
+
+    /// Returns the only row of a query, and the call, which is to be completed.
+    async fn only_row(
+        &self,
+        query: AnyQuery<'_>,
+    ) -> Result<(Call<'_>, QueryResult<Option<PgRow>>)> {
+        let call = self.begin_call().await?;
+        let bound = query.bound_to(call.connection());
+        let row = call.connection().send_for_only_row(bound).await;
+        Ok((call, row))
     }
 
     /// Returns the only row of a query that always has one.
@@ -287,19 +338,26 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'f,
     {
-        let query = query.as_query();
+        self.one_any(AnyQuery::of(query), |row| decoded(row))
+    }
+
+    fn one_any<'f, R: Send + 'f>(
+        &'f self,
+        query: AnyQuery<'f>,
+        decode: Decode<R>,
+    ) -> BoxFuture<'f, Result<R>> {
         Box::pin(async move {
-            in_unit_if_needed!(reads_in_unit, self.one(query));
-            let call = self.begin_call().await?;
-            let row = Connection::row(&mut call.connection(), &query).await;
-            call.complete(one(only(row)))
+            in_unit_if_needed!(reads_in_unit, self.one_any(query, decode));
+            let (call, row) = self.only_row(query).await?;
+            let row = row.and_then(|row| row.ok_or(diesel::result::Error::NotFound));
+            call.complete(row.and_then(|row| decode(&row)))
         })
     }
 
     /// Inserts a row, and returns it.
     pub(crate) fn insert<'f, N>(&'f self, new: &'f N) -> BoxFuture<'f, Result<N::Row>>
     where
-        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
+        N: NewRow<Row: Send> + Sync,
     {
         Box::pin(async move {
             in_unit_if_needed!(needs_unit, self.insert(new));
@@ -317,7 +375,7 @@ impl<'a> Executor<'a> {
     /// Inserts a row or updates the existing one, and returns it.
     pub(crate) fn upsert<'f, N>(&'f self, new: &'f N) -> BoxFuture<'f, Result<N::Row>>
     where
-        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg> + Send> + Sync,
+        N: NewRow<Row: Send> + Sync,
     {
         Box::pin(async move {
             in_unit_if_needed!(needs_unit, self.upsert(new));
@@ -339,7 +397,7 @@ impl<'a> Executor<'a> {
         changes: &'f C,
     ) -> BoxFuture<'f, Result<Option<C::Row>>>
     where
-        C: Changes<Id: Send + Sync, Row: FromSqlRow<RowOf<C>, Pg> + Send> + Sync,
+        C: Changes<Id: Send + Sync, Row: Send> + Sync,
     {
         Box::pin(async move {
             in_unit_if_needed!(needs_unit, self.update(id, changes));
@@ -366,17 +424,11 @@ impl<'a> Executor<'a> {
         Q::SqlType: CompatibleType<R, Pg>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
-        Box::pin(async move {
-            in_unit_if_needed!(reads_in_unit, self.first_shaped(query, shape));
-            let call = self.begin_call().await?;
-            let sent = {
-                let shape = (TypeId::of::<Q>(), shape);
-                let mut connection = call.connection();
-                Connection::row_shaped(&mut connection, &query, shape)
-            };
-            let row = sent.await;
-            call.complete(only(row))
-        })
+        let query = AnyQuery {
+            query: Box::new(query),
+            key: Some((TypeId::of::<Q>(), shape)),
+        };
+        self.first_any(query, |row| decoded(row))
     }
 
     /// Returns the number of rows that a statement has written.
@@ -384,14 +436,18 @@ impl<'a> Executor<'a> {
     where
         Q: QueryFragment<Pg> + QueryId + Send + 'f,
     {
+        self.execute_any(AnyQuery::of_fragment(statement))
+    }
+
+    pub(super) fn execute_any<'f>(
+        &'f self,
+        statement: AnyQuery<'f>,
+    ) -> BoxFuture<'f, Result<usize>> {
         Box::pin(async move {
-            in_unit_if_needed!(needs_unit, self.execute(statement));
+            in_unit_if_needed!(needs_unit, self.execute_any(statement));
             let call = self.begin_call().await?;
-            let sent = {
-                let mut connection = call.connection();
-                diesel_async::methods::ExecuteDsl::execute(statement, &mut connection)
-            };
-            let outcome = sent.await;
+            let bound = statement.bound_to(call.connection());
+            let outcome = call.connection().count(bound).await;
             call.complete(outcome)
         })
     }
@@ -400,20 +456,22 @@ impl<'a> Executor<'a> {
     pub(crate) async fn insert_all<N>(&self, rows: &[N]) -> Result<usize>
     where
         N: NewRow + Sync,
-        for<'r> N::Columns<'r>: Send,
         for<'r> crate::sql::Sql<crate::sql::InsertMany<'r, N>>: Send,
     {
-        for row in rows {
-            row.check()?;
-        }
+        self.insert_any(&rows).await
+    }
+
+    async fn insert_any(&self, rows: &dyn AnyNewRows) -> Result<usize> {
+        rows.check()?;
+        let count = rows.count();
         match self {
-            Executor::Pool(db) if rows.len() > ROWS_PER_STATEMENT || is_worth_a_copy(rows) => {
+            Executor::Pool(db) if count > ROWS_PER_STATEMENT || rows.is_worth_a_copy() => {
                 let tx = db.begin(&TransactionOptions::new()).await?;
                 let written = tx.insert_bulk(rows, Hold::Alone).await;
                 tx.end(written).await
             }
-            Executor::Pool(_) if rows.is_empty() => Ok(0),
-            Executor::Pool(_) => Executor::execute(self, insert_many(rows)).await,
+            Executor::Pool(_) if count == 0 => Ok(0),
+            Executor::Pool(_) => self.execute_any(rows.insert(0..count)).await,
             Executor::Tx(tx) => tx.insert_bulk(rows, Hold::Alone).await,
             Executor::Part(tx) => tx.insert_bulk(rows, Hold::Within).await,
         }
@@ -467,12 +525,13 @@ where
     }
 }
 
-/// Passes every row of a result to `take`, until that fails. The result is read to its end in any case.
+/// Runs a query, and passes every row to `take`, until that fails. The response is read to its end in any case.
 async fn each_row(
-    rows: BoxFuture<'_, QueryResult<ResultStream>>,
+    connection: &Connection,
+    bound: QueryResult<BoundStatement>,
     take: &mut (dyn FnMut(&PgRow) -> QueryResult<()> + Send),
 ) -> QueryResult<()> {
-    let mut rows = rows.await?;
+    let mut rows = connection.send_for_rows(bound).await?;
     let mut outcome = Ok(());
     while let Some(row) = rows.try_next().await? {
         if outcome.is_ok() {

@@ -17,6 +17,7 @@ mod executor;
 mod live;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrations;
+mod new_rows;
 mod pool;
 mod row_stream;
 mod rows;

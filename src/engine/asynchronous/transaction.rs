@@ -8,6 +8,7 @@ use futures_util::stream::{FuturesOrdered, StreamExt};
 
 use super::Executor;
 use super::executor::StatementGuard;
+use super::new_rows::AnyNewRows;
 use super::pool::Pooled;
 use super::{CommitGuard, CommitHook};
 use crate::engine::attachments::Attachments;
@@ -18,10 +19,8 @@ use crate::engine::tx_state::{
     savepoint_abandoned,
 };
 use crate::error::{Stage, Verdict};
-use crate::mapping::{NewRow, ROWS_PER_STATEMENT};
+use crate::mapping::ROWS_PER_STATEMENT;
 use crate::sql::acting::Acting;
-use crate::sql::copy::is_worth_a_copy;
-use crate::sql::insert_many;
 use crate::write_set::Touches;
 use crate::{Error, Result};
 
@@ -205,15 +204,11 @@ impl Tx {
 
     /// Inserts any number of rows by the fastest statement. By `COPY` only where that can have the transaction to
     /// itself: nothing is sent beside it, and its rows are sent by its own future alone.
-    pub(super) async fn insert_bulk<N>(&self, rows: &[N], copy: Hold) -> Result<usize>
-    where
-        N: NewRow + Sync,
-        for<'r> crate::sql::Sql<crate::sql::InsertMany<'r, N>>: Send,
-    {
-        if is_worth_a_copy(rows)
+    pub(super) async fn insert_bulk(&self, rows: &dyn AnyNewRows, copy: Hold) -> Result<usize> {
+        if rows.is_worth_a_copy()
             && let Ok(guard) = StatementGuard::begin(self, copy, Trace::StatementAbandoned)
         {
-            let copied = guard.complete(self.connection.inner.copy(rows).await)?;
+            let copied = guard.complete(rows.copy(&self.connection.inner).await)?;
             if let Some(written) = copied {
                 return Ok(written);
             }
@@ -229,22 +224,20 @@ impl Tx {
         written
     }
 
-    async fn insert_chunks<N>(&self, rows: &[N]) -> Result<usize>
-    where
-        N: NewRow + Sync,
-        for<'r> crate::sql::Sql<crate::sql::InsertMany<'r, N>>: Send,
-    {
+    async fn insert_chunks(&self, rows: &dyn AnyNewRows) -> Result<usize> {
         let executor = Executor::Part(self);
-        let mut chunks = rows.chunks(ROWS_PER_STATEMENT);
+        let count = rows.count();
+        let mut starts = (0..count).step_by(ROWS_PER_STATEMENT);
         let mut under_way = FuturesOrdered::new();
         let mut written = Ok(0);
         loop {
             // One is made and sent while the server works on the other.
             while under_way.len() < 2
                 && written.is_ok()
-                && let Some(chunk) = chunks.next()
+                && let Some(start) = starts.next()
             {
-                under_way.push_back(executor.execute(insert_many(chunk)));
+                let chunk = rows.insert(start..count.min(start + ROWS_PER_STATEMENT));
+                under_way.push_back(executor.execute_any(chunk));
             }
             // After an error, too: no statement is to be left under way.
             match (under_way.next().await, &mut written) {

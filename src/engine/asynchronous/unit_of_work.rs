@@ -82,7 +82,7 @@ impl<'a> UnitOfWork<'a> {
     {
         let tx = self.tx();
         tx.command("SAVEPOINT wundr_attempt").await?;
-        match tx.insert_bulk(rows, Hold::Within).await {
+        match tx.insert_bulk(&rows, Hold::Within).await {
             Ok(written) => {
                 tx.command("RELEASE SAVEPOINT wundr_attempt").await?;
                 Ok(written)
@@ -108,24 +108,35 @@ impl<'a> UnitOfWork<'a> {
         T: Send + 'f,
     {
         Box::pin(async move {
-            match (self, outcome) {
-                (Self::Own(tx), outcome) => tx.end(outcome).await,
-                (Self::Part(guard), Ok(value)) => {
-                    guard.tx.command("RELEASE SAVEPOINT wundr_unit").await?;
-                    guard.mark_completed();
-                    Ok(value)
-                }
-                (Self::Part(guard), Err(error)) => {
-                    let undone = guard.tx.forget_failure(
-                        "ROLLBACK TO SAVEPOINT wundr_unit; RELEASE SAVEPOINT wundr_unit",
-                    );
-                    if undone.await.is_ok() {
-                        guard.mark_completed();
-                    }
-                    Err(error)
-                }
-            }
+            let ended = self.keep_or_undo(outcome.is_ok()).await;
+            let value = outcome?;
+            ended.map(|()| value)
         })
+    }
+
+    // Apart from the outcome's type, so that it is compiled once.
+    async fn keep_or_undo(self, keep: bool) -> Result<()> {
+        match self {
+            Self::Own(tx) if keep => tx.commit().await,
+            Self::Own(tx) => {
+                tx.rollback().await;
+                Ok(())
+            }
+            Self::Part(guard) if keep => {
+                guard.tx.command("RELEASE SAVEPOINT wundr_unit").await?;
+                guard.mark_completed();
+                Ok(())
+            }
+            Self::Part(guard) => {
+                let undone = guard.tx.forget_failure(
+                    "ROLLBACK TO SAVEPOINT wundr_unit; RELEASE SAVEPOINT wundr_unit",
+                );
+                if undone.await.is_ok() {
+                    guard.mark_completed();
+                }
+                Ok(())
+            }
+        }
     }
 }
 

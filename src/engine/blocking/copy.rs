@@ -26,16 +26,16 @@ impl<N: NewRow> CopyTarget for Columns<N> {
 }
 
 /// Copies rows, none of which is there afterwards if one of them is refused; `None` if they may not be copied.
-pub(super) fn copy<N: NewRow>(
+pub(super) fn copy<N: NewRow + Sync>(
     connection: &mut PgConnection,
     rows: &[N],
 ) -> QueryResult<Option<usize>> {
     let record: Vec<u8> = copy_probe::<N>().get_result(connection)?;
-    let Some(defaults) = Defaults::of::<N>(&record)? else {
+    let Some(defaults) = Defaults::of(N::COLUMNS, &record)? else {
         return Ok(None);
     };
     let send = |server: &mut dyn Write| {
-        let (mut copied, mut buffer) = (CopyEncoder::new(rows, &defaults), Vec::new());
+        let (mut copied, mut buffer) = (CopyEncoder::new(&rows, &defaults), Vec::new());
         while copied.fill(&mut buffer)? {
             server
                 .write_all(&buffer)

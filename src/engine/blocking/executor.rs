@@ -3,7 +3,6 @@
 use diesel::QueryResult;
 use diesel::connection::{DefaultLoadingMode, LoadConnection};
 use diesel::deserialize::FromSqlRow;
-use diesel::dsl::{AsSelect, SqlTypeOf};
 use diesel::expression::QueryMetadata;
 use diesel::pg::{Pg, PgConnection};
 use diesel::query_builder::{AsQuery, Query, QueryFragment, QueryId};
@@ -14,7 +13,7 @@ use super::pool::Pooled;
 use super::transaction::TxCall;
 use super::{Db, Tx, UnitOfWork};
 use crate::engine::occupancy::Hold;
-use crate::mapping::{Changes, InsertedOf, NewRow, ROWS_PER_STATEMENT, RowOf};
+use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
@@ -31,9 +30,6 @@ pub(crate) enum Executor<'a> {
     /// A transaction that the call has to itself already.
     Part(&'a Tx),
 }
-
-/// The SQL type of the columns of a row.
-type SelectedOf<R> = SqlTypeOf<AsSelect<R, Pg>>;
 
 /// Returns the first row of a query, if there is one.
 fn only<S, Q, R>(connection: &mut PgConnection, query: Q) -> QueryResult<Option<R>>
@@ -203,8 +199,7 @@ impl<'a> Executor<'a> {
     /// Inserts a row, and returns it.
     pub(crate) fn insert<N>(&self, new: &N) -> Result<N::Row>
     where
-        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg>>,
-        Pg: QueryMetadata<SelectedOf<N::Row>>,
+        N: NewRow,
     {
         if self.needs_unit() {
             let unit = UnitOfWork::begin(self)?;
@@ -222,8 +217,7 @@ impl<'a> Executor<'a> {
     /// Inserts a row or updates the existing one, and returns it.
     pub(crate) fn upsert<N>(&self, new: &N) -> Result<N::Row>
     where
-        N: NewRow<Row: FromSqlRow<InsertedOf<N>, Pg>>,
-        Pg: QueryMetadata<SelectedOf<N::Row>>,
+        N: NewRow,
     {
         if self.needs_unit() {
             let unit = UnitOfWork::begin(self)?;
@@ -236,8 +230,7 @@ impl<'a> Executor<'a> {
     /// Updates a row, and returns it if it exists.
     pub(crate) fn update<C>(&self, id: C::Id, changes: &C) -> Result<Option<C::Row>>
     where
-        C: Changes<Row: FromSqlRow<RowOf<C>, Pg>>,
-        Pg: QueryMetadata<SelectedOf<C::Row>>,
+        C: Changes,
     {
         if self.needs_unit() {
             let unit = UnitOfWork::begin(self)?;
@@ -261,7 +254,7 @@ impl<'a> Executor<'a> {
     }
 
     /// Inserts any number of rows: all of them or none.
-    pub(crate) fn insert_all<N: NewRow>(&self, rows: &[N]) -> Result<usize> {
+    pub(crate) fn insert_all<N: NewRow + Sync>(&self, rows: &[N]) -> Result<usize> {
         for row in rows {
             row.check()?;
         }

@@ -26,8 +26,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::tls::TlsStream;
 use tokio_postgres::{CancelToken, Client, CopyInSink, Notification, SimpleQueryMessage, Socket};
 
-use crate::mapping::NewRow;
-use crate::sql::copy::{CopyEncoder, Defaults, copy_from, copy_probe, table};
+use crate::mapping::{Column, NewRow};
+use crate::sql::copy::{CopiedRows, CopyEncoder, Defaults, copy_from, copy_probe, table};
 
 #[cfg(feature = "tls")]
 mod certificate;
@@ -47,7 +47,8 @@ use driver::{Driver, Operation};
 use read_ahead::{Outcome, ResultReader};
 pub use result_stream::{PgRow, ResultStream};
 pub(crate) use statement_cache::FixedKey;
-use statement_cache::{Bind, BoundStatement, Prepared, StatementCache};
+use statement_cache::{Bind, Prepared, StatementCache};
+pub(crate) use statement_cache::{BoundStatement, key_of};
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -167,45 +168,37 @@ impl Connection {
     where
         Q: QueryFragment<Pg> + QueryId,
     {
-        let mut bound = self.statements.bind(query)?;
+        self.bind_with_key(query, key_of::<Q>())
+    }
+
+    /// As [`bind`](Self::bind), with the key of the query, if its text follows from one.
+    pub(crate) fn bind_with_key(
+        &self,
+        query: &dyn QueryFragment<Pg>,
+        key: Option<FixedKey>,
+    ) -> QueryResult<BoundStatement> {
+        let mut bound = self.statements.bind_with_key(query, key)?;
         bound.instrumented_sql = self.instrument_start(query);
         Ok(bound)
     }
 
-    /// Returns the only row of a query. Takes the connection as the traits for `&Connection` do.
-    pub(crate) fn row<'c, Q>(connection: &mut &'c Self, query: &Q) -> Row<'c>
-    where
-        Q: QueryFragment<Pg> + QueryId,
-    {
-        let connection = *connection;
-        Box::pin(connection.send_for_only_row(connection.bind(query)))
-    }
-
-    /// Runs a query, and returns its rows as a stream.
-    pub(crate) fn rows<'c, Q>(
-        connection: &mut &'c Self,
-        query: &Q,
-    ) -> BoxFuture<'c, QueryResult<ResultStream>>
-    where
-        Q: QueryFragment<Pg> + QueryId,
-    {
-        let connection = *connection;
-        Box::pin(connection.send_for_rows(connection.bind(query)))
-    }
-
-    /// As [`row`](Self::row), for a query whose text follows from `shape`.
+    /// Returns the only row of a query whose text follows from `shape`. Takes the connection as the traits for
+    /// `&Connection` do.
     pub(crate) fn row_shaped<'c>(
         connection: &mut &'c Self,
         query: &dyn QueryFragment<Pg>,
         shape: FixedKey,
     ) -> Row<'c> {
         let connection = *connection;
-        let bound = connection.statements.bind_with_key(query, shape);
-        let bound = bound.map(|mut bound| {
-            bound.instrumented_sql = connection.instrument_start(query);
-            bound
-        });
+        let bound = connection.bind_with_key(query, Some(shape));
         Box::pin(connection.send_for_only_row(bound))
+    }
+
+    fn bind_uninstrumented<Q>(&self, query: &Q) -> QueryResult<BoundStatement>
+    where
+        Q: QueryFragment<Pg> + QueryId,
+    {
+        self.statements.bind_with_key(query, key_of::<Q>())
     }
 
     fn instrument_start(&self, query: &dyn QueryFragment<Pg>) -> Option<String> {
@@ -244,7 +237,11 @@ impl Connection {
         Ok(ResultReader::new(&self.driver, sending))
     }
 
-    async fn send_for_rows(&self, bound: QueryResult<BoundStatement>) -> QueryResult<ResultStream> {
+    /// Runs a query, and returns its rows as a stream.
+    pub(crate) async fn send_for_rows(
+        &self,
+        bound: QueryResult<BoundStatement>,
+    ) -> QueryResult<ResultStream> {
         let mut bound = bound?;
         let instrumented_sql = bound.instrumented_sql.take();
         let outcome = async {
@@ -273,7 +270,8 @@ impl Connection {
         outcome
     }
 
-    async fn send_for_only_row(
+    /// Runs a query, and returns its only row, if there is one.
+    pub(crate) async fn send_for_only_row(
         &self,
         bound: QueryResult<BoundStatement>,
     ) -> QueryResult<Option<PgRow>> {
@@ -288,7 +286,8 @@ impl Connection {
         outcome.map_err(|error| self.driver.diesel_error(&error))
     }
 
-    async fn count(&self, bound: QueryResult<BoundStatement>) -> QueryResult<usize> {
+    /// Runs a statement, and returns the number of rows that it has written.
+    pub(crate) async fn count(&self, bound: QueryResult<BoundStatement>) -> QueryResult<usize> {
         rows_written(self.send_for_outcome(bound).await?.written)
     }
 
@@ -297,31 +296,36 @@ impl Connection {
     where
         N: NewRow + Sync,
     {
-        let bound = self.statements.bind(&copy_probe::<N>());
-        let record = self.send_for_rows(bound).await?.try_next().await?;
+        let copy = Copy {
+            columns: N::COLUMNS,
+            table: table::<N>()?,
+            probe: self.bind_uninstrumented(&copy_probe::<N>()),
+            copy: self.bind_uninstrumented(&copy_from::<N>())?,
+        };
+        self.copy_any(copy, &rows).await
+    }
+
+    async fn copy_any(&self, copy: Copy, rows: &dyn CopiedRows) -> QueryResult<Option<usize>> {
+        let record = self.send_for_rows(copy.probe).await?.try_next().await?;
         let field = record.as_ref().and_then(|record| record.get(0));
         let record = field.as_ref().and_then(Field::value);
         let record = record.map(|value| value.as_bytes());
-        let Some(defaults) = Defaults::of::<N>(record.unwrap_or_default())? else {
+        let Some(defaults) = Defaults::of(copy.columns, record.unwrap_or_default())? else {
             return Ok(None);
         };
         // A COPY that is refused at its start costs the connection: the lock is waited for here instead.
-        let lock = format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", table::<N>()?);
+        let lock = format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", copy.table);
         self.execute_batch(&lock).await?;
-        let bound = self.statements.bind(&copy_from::<N>())?;
         let mut operation = Operation::on(&self.driver);
-        let copying = self.send_copying(bound, CopyEncoder::new(rows, &defaults));
+        let copying = self.send_copying(copy.copy, CopyEncoder::new(rows, &defaults));
         operation.drive(pin!(copying)).await.map(Some)
     }
 
-    async fn send_copying<N>(
+    async fn send_copying(
         &self,
         mut bound: BoundStatement,
-        copied: CopyEncoder<'_, N>,
-    ) -> QueryResult<usize>
-    where
-        N: NewRow + Sync,
-    {
+        copied: CopyEncoder<'_>,
+    ) -> QueryResult<usize> {
         let client = self.client()?;
         let prepared = self.statements.of(client, &self.driver, &mut bound);
         let Prepared { statement, .. } = prepared.await?;
@@ -340,14 +344,11 @@ impl Connection {
         outcome
     }
 
-    async fn send_rows<N>(
+    async fn send_rows(
         &self,
         server: CopyInSink<Bytes>,
-        mut copied: CopyEncoder<'_, N>,
-    ) -> QueryResult<usize>
-    where
-        N: NewRow + Sync,
-    {
+        mut copied: CopyEncoder<'_>,
+    ) -> QueryResult<usize> {
         let refused = |error| self.driver.diesel_error(&error);
         let (mut server, mut buffer) = (pin!(server), Vec::new());
         while copied.fill(&mut buffer)? {
@@ -363,6 +364,14 @@ impl Connection {
         let response = self.client.simple_query("").await;
         response.is_ok_and(|messages| messages.len() == 1)
     }
+}
+
+/// The statements of a `COPY`, without the type of the rows.
+struct Copy {
+    columns: &'static [Column],
+    table: String,
+    probe: QueryResult<BoundStatement>,
+    copy: BoundStatement,
 }
 
 /// Converts the number of rows that a statement has written.

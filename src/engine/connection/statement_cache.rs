@@ -91,8 +91,13 @@ enum CacheKey {
 
 pub(crate) type FixedKey = (TypeId, u64);
 
+/// Returns the key of a query, if its type determines its text.
+pub(crate) fn key_of<Q: QueryId>() -> Option<FixedKey> {
+    Q::query_id().map(|id| (id, 0))
+}
+
 /// A statement with its binds.
-pub(super) struct BoundStatement {
+pub(crate) struct BoundStatement {
     pub(super) binds: Vec<Option<Vec<u8>>>,
     statement: Lookup,
     /// The text, if the instrumentation has received it.
@@ -152,23 +157,6 @@ struct OidPatch {
 }
 
 impl StatementCache {
-    /// Binds a query: encodes its binds, and builds its text unless it is prepared.
-    pub(super) fn bind<Q>(&self, query: &Q) -> QueryResult<BoundStatement>
-    where
-        Q: QueryFragment<Pg> + QueryId,
-    {
-        self.bind_dyn(query, Q::query_id().map(|id| (id, 0)))
-    }
-
-    /// As [`bind`](Self::bind), for a query whose text follows from its type and a number.
-    pub(super) fn bind_with_key(
-        &self,
-        query: &dyn QueryFragment<Pg>,
-        key: FixedKey,
-    ) -> QueryResult<BoundStatement> {
-        self.bind_dyn(query, Some(key))
-    }
-
     /// Sets the number of statements that are kept prepared.
     pub(super) fn set_capacity(&self, number: usize) {
         locked(&self.prepared).capacity = Some(number);
@@ -181,8 +169,9 @@ impl StatementCache {
         locked(&self.types).clear();
     }
 
-    // Takes trait objects, so that it is compiled once.
-    fn bind_dyn(
+    /// Binds a query: encodes its binds, and builds its text unless it is prepared.
+    // Takes a trait object, so that it is compiled once.
+    pub(super) fn bind_with_key(
         &self,
         query: &dyn QueryFragment<Pg>,
         id: Option<FixedKey>,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use super::Registry;
+use crate::mapping::condition::Condition;
 use crate::models::analysis_lifecycle::Step;
 use crate::models::partitions::LogTable;
 use crate::models::setup_lifecycle::{SessionAction, StepAction};
 use crate::models::*;
-use crate::pagination::Order;
+use crate::pagination::{Cursor, Order};
 use crate::schema::analysis::analysis_issues;
 use crate::schema::audit::audit_logs;
 use crate::schema::public::{organization_members, projects, user_sessions, users};
@@ -162,6 +163,20 @@ fn add_parts(registry: &mut Registry) {
         "literal_limit",
         &statement::at_most(51, of_one().order(projects::id)),
     );
+    let id = ProjectId::new();
+    registry.add("find_by_id", &statement::find_by_id::<crate::Project>(id));
+    registry.add(
+        "find_by_ids",
+        &statement::find_by_ids::<crate::Project>(&[id]),
+    );
+    registry.add(
+        "exists_by_id",
+        &statement::exists_by_id::<crate::Project>(id),
+    );
+    registry.add(
+        "delete_by_id",
+        &statement::delete_by_id::<crate::Project>(id),
+    );
     registry.add("count_by", &CountBy::new(of_one()));
     registry.add(
         "count_by_most_frequent",
@@ -188,15 +203,29 @@ fn add_parts(registry: &mut Registry) {
         &audit_logs::table.filter(months).select(audit_logs::id),
     );
 
-    let beyond = crate::mapping::expressions::Beyond {
-        table: diesel::QuerySource::from_clause(&users::table),
-        column: users::created_at,
+    let cursor = Cursor::new("projects.name", &"name".to_owned(), ProjectId::new());
+    let page = Page::new().order(ProjectOrder::Name).before(cursor);
+    let rows = filter.query().select(projects::id);
+    let (place, order) = page
+        .sort()
+        .column()
+        .page(page.cursor(), page.is_backward())
+        .unwrap();
+    let rows = rows.filter(place.unwrap()).order(order);
+    registry.add("before_cursor", &rows);
+
+    let beyond = crate::mapping::keyset::Beyond {
+        table: &users::table,
+        column: &users::created_at,
+        name: "created_at",
         id: UserId::new().into(),
         ascends: true,
     };
     registry.add(
         "after_time_beyond_chrono",
-        &users::table.filter(beyond).select(users::id),
+        &users::table
+            .filter(Condition::new(beyond))
+            .select(users::id),
     );
 }
 

@@ -1,0 +1,3 @@
+-- (uuid)
+DELETE FROM "public"."projects"
+WHERE "id" = $1

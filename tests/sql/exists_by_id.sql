@@ -1,0 +1,6 @@
+-- (uuid)
+SELECT EXISTS (
+  SELECT
+  FROM "public"."projects"
+  WHERE "id" = $1
+)
