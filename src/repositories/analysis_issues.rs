@@ -367,7 +367,8 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
 
     async fn track(&self, base: AnalysisId, new: AnalysisId) -> Result<Tracking> {
         let statement = Track::new(base, new)?;
-        Tracking::read(self.0.one::<_, Tracked>(statement).await?)
+        let tracked: Option<Tracked> = steady_first_uncached(&self.0, || statement.clone()).await?;
+        Tracking::read(tracked.ok_or(Error::NotFound { what: "row" })?)
     }
 
     async fn count_by_severity(

@@ -17,19 +17,25 @@ use crate::{Error, Result};
 #[repository]
 pub(super) async fn remove_members<M, Q, T>(
     executor: &Executor<'_>,
-    members: Q,
+    members: impl Fn() -> Q + Send,
     touched: T,
 ) -> Result<usize>
 where
     M: Membership,
     Q: QueryFragment<Pg> + QueryId,
-    T: Touches + Send,
+    T: Touches + Send + Sync,
     Sql<RemoveMembers<M, Q>>: Send,
 {
+    let touched = |removed: &Removed| (removed.2 > 0).then_some(&touched);
     let write = Write::begin(executor).await?;
-    let outcome: Result<Removed> = write.executor().one(statement::<M, Q>(members)).await;
-    let touched = |removed: &Removed| (removed.2 > 0).then_some(touched);
-    let (_, ownerless, removed) = write.finish_touching(outcome, touched).await?;
+    let outcome: Result<Removed> = write.executor().one(statement::<M, Q>(members())).await;
+    let mut outcome = write.finish_touching(outcome, &touched).await;
+    if runs_again(executor, &outcome) {
+        let write = Write::begin_again(executor).await?;
+        let again: Result<Removed> = write.executor().one(statement::<M, Q>(members())).await;
+        outcome = write.finish_touching(again, &touched).await;
+    }
+    let (_, ownerless, removed) = outcome?;
     if ownerless > 0 {
         return Err(M::last_owner());
     }

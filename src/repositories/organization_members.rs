@@ -212,9 +212,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
 
     async fn upsert(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
         new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(upsert_member(&new)).await;
-        match write.finish(outcome).await? {
+        match steady_first(&self.0, || upsert_member(&new)).await? {
             Some(member) => Ok(member),
             None => {
                 let found = self.role_of(new.organization_id, new.user_id).await?;
@@ -350,16 +348,13 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
                 what: "OrganizationMember",
             });
         }
-        let member = organization_members::table
-            .find(id)
-            .select(organization_members::id);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write
-            .executor()
-            .first(change_member::<NewOrganizationMember, _>(member, &changes))
-            .await;
-        let changed = write.finish(outcome).await;
-        match changed? {
+        let member = || {
+            organization_members::table
+                .find(id)
+                .select(organization_members::id)
+        };
+        let change = || change_member::<NewOrganizationMember, _>(member(), &changes);
+        match steady_first(&self.0, change).await? {
             Some(member) => Ok(member),
             None => {
                 let member = self.find(id).await?;
@@ -383,17 +378,14 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         role: OrganizationRole,
     ) -> Result<OrganizationMember> {
         let changes = OrganizationMemberChanges::new().role(role);
-        let member = organization_members::table
-            .filter(organization_members::organization_id.eq(organization_id))
-            .filter(organization_members::user_id.eq(user_id))
-            .select(organization_members::id);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write
-            .executor()
-            .first(change_member::<NewOrganizationMember, _>(member, &changes))
-            .await;
-        let changed = write.finish(outcome).await;
-        match changed? {
+        let member = || {
+            organization_members::table
+                .filter(organization_members::organization_id.eq(organization_id))
+                .filter(organization_members::user_id.eq(user_id))
+                .select(organization_members::id)
+        };
+        let change = || change_member::<NewOrganizationMember, _>(member(), &changes);
+        match steady_first(&self.0, change).await? {
             Some(member) => Ok(member),
             None => {
                 let found = self.role_of(organization_id, user_id).await?;
@@ -409,10 +401,12 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
     }
 
     async fn remove(&self, organization_id: OrganizationId, user_id: UserId) -> Result<bool> {
-        let member = organization_members::table
-            .filter(organization_members::organization_id.eq(organization_id))
-            .filter(organization_members::user_id.eq(user_id))
-            .select(LEAVING);
+        let member = || {
+            organization_members::table
+                .filter(organization_members::organization_id.eq(organization_id))
+                .filter(organization_members::user_id.eq(user_id))
+                .select(LEAVING)
+        };
         let key = Key::OrganizationMember(organization_id, user_id);
         match remove_members::<NewOrganizationMember, _, _>(&self.0, member, key).await? {
             0 => not_deleted(
@@ -432,7 +426,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         let touched =
             touched.map(|member| Key::OrganizationMember(member.organization_id, member.user_id));
         let touched = touched.ok_or(Everything);
-        let member = organization_members::table.find(id).select(LEAVING);
+        let member = || organization_members::table.find(id).select(LEAVING);
         match remove_members::<NewOrganizationMember, _, _>(&self.0, member, touched).await? {
             0 => not_deleted("OrganizationMember", self.exists(id).await?),
             _ => Ok(true),
@@ -440,10 +434,12 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
     }
 
     async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<usize> {
-        let members = filter
-            .query()
-            .order(organization_members::id)
-            .select(LEAVING);
+        let members = || {
+            filter
+                .query()
+                .order(organization_members::id)
+                .select(LEAVING)
+        };
         remove_members::<NewOrganizationMember, _, _>(&self.0, members, Everything).await
     }
 }

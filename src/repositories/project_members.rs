@@ -198,9 +198,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
 
     async fn upsert(&self, new: NewProjectMember) -> Result<ProjectMember> {
         new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(upsert_member(&new)).await;
-        match write.finish(outcome).await? {
+        match steady_first(&self.0, || upsert_member(&new)).await? {
             Some(member) => Ok(member),
             None => {
                 let found = self.role_of(new.project_id, new.user_id).await?;
@@ -317,14 +315,9 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
                 what: "ProjectMember",
             });
         }
-        let member = project_members::table.find(id).select(project_members::id);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write
-            .executor()
-            .first(change_member::<NewProjectMember, _>(member, &changes))
-            .await;
-        let changed = write.finish(outcome).await;
-        match changed? {
+        let member = || project_members::table.find(id).select(project_members::id);
+        let change = || change_member::<NewProjectMember, _>(member(), &changes);
+        match steady_first(&self.0, change).await? {
             Some(member) => Ok(member),
             None => {
                 let member = self.find(id).await?;
@@ -346,17 +339,14 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         role: ProjectRole,
     ) -> Result<ProjectMember> {
         let changes = ProjectMemberChanges::new().role(role);
-        let member = project_members::table
-            .filter(project_members::project_id.eq(project_id))
-            .filter(project_members::user_id.eq(user_id))
-            .select(project_members::id);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write
-            .executor()
-            .first(change_member::<NewProjectMember, _>(member, &changes))
-            .await;
-        let changed = write.finish(outcome).await;
-        match changed? {
+        let member = || {
+            project_members::table
+                .filter(project_members::project_id.eq(project_id))
+                .filter(project_members::user_id.eq(user_id))
+                .select(project_members::id)
+        };
+        let change = || change_member::<NewProjectMember, _>(member(), &changes);
+        match steady_first(&self.0, change).await? {
             Some(member) => Ok(member),
             None => {
                 let found = self.role_of(project_id, user_id).await?;
@@ -372,10 +362,12 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
     }
 
     async fn remove(&self, project_id: ProjectId, user_id: UserId) -> Result<bool> {
-        let member = project_members::table
-            .filter(project_members::project_id.eq(project_id))
-            .filter(project_members::user_id.eq(user_id))
-            .select(LEAVING);
+        let member = || {
+            project_members::table
+                .filter(project_members::project_id.eq(project_id))
+                .filter(project_members::user_id.eq(user_id))
+                .select(LEAVING)
+        };
         let key = Key::ProjectMember(project_id, user_id);
         match remove_members::<NewProjectMember, _, _>(&self.0, member, key).await? {
             0 => not_deleted(
@@ -394,7 +386,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         };
         let touched = touched.map(|member| Key::ProjectMember(member.project_id, member.user_id));
         let touched = touched.ok_or(Everything);
-        let member = project_members::table.find(id).select(LEAVING);
+        let member = || project_members::table.find(id).select(LEAVING);
         match remove_members::<NewProjectMember, _, _>(&self.0, member, touched).await? {
             0 => not_deleted("ProjectMember", self.exists(id).await?),
             _ => Ok(true),
@@ -402,7 +394,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
     }
 
     async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<usize> {
-        let members = filter.query().order(project_members::id).select(LEAVING);
+        let members = || filter.query().order(project_members::id).select(LEAVING);
         remove_members::<NewProjectMember, _, _>(&self.0, members, Everything).await
     }
 }

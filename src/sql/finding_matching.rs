@@ -68,6 +68,7 @@ use super::finding_texts::{RULE_HASH, code_of, without_digits};
 use crate::AnalysisId;
 
 /// Two analyses that are compared.
+#[derive(Clone)]
 pub(crate) struct Compared {
     /// The analysis that the later one is compared with. Without it all findings of the later one
     /// are new.

@@ -12,6 +12,7 @@ use crate::models::tracking::check_projects;
 use crate::{AnalysisId, AnalysisIssueId, Error, ProjectId, Result, TrackedIssue, Tracking};
 
 /// The statement that matches the findings and carries verdicts over.
+#[derive(Clone)]
 pub(crate) struct Track(Compared);
 
 impl Track {

@@ -371,6 +371,42 @@ async fn a_step_fails_under_no_default_isolation_because_of_another() {
 
 #[both_engines]
 #[case]
+async fn changes_of_members_fail_under_no_default_isolation_because_of_another() {
+    let (relaxed, database) = database().await;
+    let (lab, flask) = (organization(&relaxed).await.id, project(&relaxed).await.id);
+    let (ada, bob) = (user(&relaxed).await.id, user(&relaxed).await.id);
+    let db = strictly(&database, "serializable").await;
+    let (of_lab, of_flask) = (db.organization_members(), db.project_members());
+    let first = NewOrganizationMember::new(lab, ada, OrganizationRole::Owner);
+    of_lab.create(first).await.unwrap();
+    let first = NewProjectMember::new(flask, ada, ProjectRole::Owner);
+    of_flask.create(first).await.unwrap();
+
+    let changes = all_concurrently!(8, async {
+        let new = NewOrganizationMember::new(lab, bob, OrganizationRole::Member);
+        of_lab.upsert(new).await?;
+        let new = NewProjectMember::new(flask, bob, ProjectRole::Viewer);
+        of_flask.upsert(new).await?;
+        of_lab
+            .change_role(lab, bob, OrganizationRole::Admin)
+            .await?;
+        let role = ProjectRole::Maintainer;
+        of_flask.change_role(flask, bob, role).await.map(drop)
+    });
+    for changed in changes {
+        changed.unwrap();
+    }
+    let removed = all_concurrently!(8, async {
+        let of_lab = of_lab.remove(lab, bob).await?;
+        Ok::<_, Error>((of_lab, of_flask.remove(flask, bob).await?))
+    });
+    let removed: Vec<_> = removed.into_iter().map(Result::unwrap).collect();
+    assert_eq!(removed.iter().filter(|(of_lab, _)| *of_lab).count(), 1);
+    assert_eq!(removed.iter().filter(|(_, of_flask)| *of_flask).count(), 1);
+}
+
+#[both_engines]
+#[case]
 async fn analyses_of_projects_that_are_not_active_are_not_claimed() {
     let (db, _database) = database().await;
     let mut ids = Vec::new();
