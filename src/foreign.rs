@@ -1,5 +1,5 @@
-//! Entry points for bytes of foreign origin, for this crate's own tests and fuzz targets. Each reads its input in all ways in
-//! which the crate reads such bytes, and must not panic.
+//! Entry points for bytes of foreign origin, for this crate's own tests and fuzz targets. Each
+//! reads its input in all ways in which the crate reads such bytes, and must not panic.
 //!
 //! Everything here is compiled only with the development feature `cache-faults`.
 
@@ -25,7 +25,8 @@ use crate::{
     UserId,
 };
 
-/// Reads bytes as a value of the cache of every kind: as they are, and as the payload of a value with a valid header.
+/// Reads bytes as a value of the cache of every kind: as they are, and as the payload of a value
+/// with a valid header.
 pub fn cache_entry(bytes: &[u8]) {
     let name = EntryKey::of_unique(CachedKind::User, "ada@example.org");
     let framed = entry::encode(&name, &(), Duration::ZERO, u64::MAX).unwrap_or_default();

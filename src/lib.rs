@@ -22,18 +22,20 @@
 //!
 //! # Map
 //!
-//! - [`Db`] is a pool of connections. [`Db::transaction`] gives a [`Tx`]. Both have every repository: `db.users()`,
-//!   `tx.users()`, and so on through the twenty tables, the statistics, the trends, the partitions and the
-//!   [`Dashboard`].
-//! - A table's name leads to all of it. For `users`: the row [`User`], to be created [`NewUser`], changed
-//!   [`UserChanges`], selected [`UserFilter`], ordered [`UserOrder`]; the trait [`UserRepository`] and what implements
-//!   it on PostgreSQL, [`Users`].
-//! - Beyond rows: [`Analyses::ingest`] stores an analysis with all it found, [`AnalysisRepository::claim`] makes the
-//!   table a queue, [`AnalysisIssueRepository::track`] follows findings from one analysis to the next,
-//!   [`QualityGate`] judges them, [`Dashboard`] shows a project at a glance, [`Db::follow`] reports what changes.
-//! - [`Sessions`] opens, authenticates and ends logins. [`Db::with_secrets`] seals the secrets of a database.
-//! - [`Page`], [`Paged`] and [`Cursor`] are keyset pagination, [`Change`] is what happens to a nullable column,
-//!   [`Json`] a document whose shape the design gives.
+//! - [`Db`] is a pool of connections. [`Db::transaction`] gives a [`Tx`]. Both have every
+//!   repository: `db.users()`, `tx.users()`, and so on through the twenty tables, the statistics,
+//!   the trends, the partitions and the [`Dashboard`].
+//! - A table's name leads to all of it. For `users`: the row [`User`], to be created [`NewUser`],
+//!   changed [`UserChanges`], selected [`UserFilter`], ordered [`UserOrder`]; the trait
+//!   [`UserRepository`] and what implements it on PostgreSQL, [`Users`].
+//! - Beyond rows: [`Analyses::ingest`] stores an analysis with all it found,
+//!   [`AnalysisRepository::claim`] makes the table a queue, [`AnalysisIssueRepository::track`]
+//!   follows findings from one analysis to the next, [`QualityGate`] judges them, [`Dashboard`]
+//!   shows a project at a glance, [`Db::follow`] reports what changes.
+//! - [`Sessions`] opens, authenticates and ends logins. [`Db::with_secrets`] seals the secrets of a
+//!   database.
+//! - [`Page`], [`Paged`] and [`Cursor`] are keyset pagination, [`Change`] is what happens to a
+//!   nullable column, [`Json`] a document whose shape the design gives.
 //! - [`Error`] is what goes wrong, the same for both engines.
 //! - [`Cached`] is a [`Db`] behind a Redis cache; [`cache`] says what that guarantees.
 //! - [`blocking`] has the same names without async.
@@ -41,16 +43,20 @@
 //!
 //! # What holds everywhere
 //!
-//! - A future may be dropped at any await. A connection whose statement or transaction was left unfinished does not
-//!   go back to the pool, and the server receives a request to cancel it.
-//! - A transaction is committed only if its closure returned `Ok` and no statement in it had failed.
-//! - Times are microseconds in UTC, as PostgreSQL keeps them. Ids are UUID version 7, made by the client.
-//! - Every table is named with its schema; nothing depends on `search_path` or on a session's state.
+//! - A future may be dropped at any await. A connection whose statement or transaction was left
+//!   unfinished does not go back to the pool, and the server receives a request to cancel it.
+//! - A transaction is committed only if its closure returned `Ok` and no statement in it had
+//!   failed.
+//! - Times are microseconds in UTC, as PostgreSQL keeps them. Ids are UUID version 7, made by the
+//!   client.
+//! - Every table is named with its schema; nothing depends on `search_path` or on a session's
+//!   state.
 //!
 //! # Decorators and test doubles
 //!
-//! Repositories are traits that can be used as `dyn`. The attribute [`macro@repository`] lets an application write its
-//! own in plain `async fn`. What it leaves out is passed on to `inner`, or refused with [`Error::Unsupported`]:
+//! Repositories are traits that can be used as `dyn`. The attribute [`macro@repository`] lets an
+//! application write its own in plain `async fn`. What it leaves out is passed on to `inner`, or
+//! refused with [`Error::Unsupported`]:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -74,16 +80,17 @@
 //!
 //! # Crates in the signatures
 //!
-//! Types of these crates appear in the public signatures: [`bigdecimal`], [`chrono`], [`diesel`], [`ipnetwork`],
-//! [`serde_json`], [`uuid`] and, with the feature `async`, `diesel_async`. Each is re-exported, so that an application
-//! can use the version that this crate was built with: `wundr_db::chrono::Utc`. A major release of one of them is a
-//! breaking change of this crate. Derives of a re-exported crate (`diesel::Queryable`) need the crate itself as a
-//! dependency, because the code that they write names it.
+//! Types of these crates appear in the public signatures: [`bigdecimal`], [`chrono`], [`diesel`],
+//! [`ipnetwork`], [`serde_json`], [`uuid`] and, with the feature `async`, `diesel_async`. Each is
+//! re-exported, so that an application can use the version that this crate was built with:
+//! `wundr_db::chrono::Utc`. A major release of one of them is a breaking change of this crate.
+//! Derives of a re-exported crate (`diesel::Queryable`) need the crate itself as a dependency,
+//! because the code that they write names it.
 //!
 //! # How to add a table
 //!
-//! [`recipe`] shows the two files that make a table, as they are. `docs/adding-a-table.md` in the repository lists
-//! each step, and the test or compiler error that reports its omission.
+//! [`recipe`] shows the two files that make a table, as they are. `docs/adding-a-table.md` in the
+//! repository lists each step, and the test or compiler error that reports its omission.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
@@ -179,16 +186,17 @@ pub use engine::connection::Connection;
 pub mod recipe {
     //! How to add a table, shown on `users`: what stands in its two files, and why.
     //!
-    //! Before the files: a migration with its `down.sql`, the table in `src/schema.rs` (a test holds it against the
-    //! database), the entry in `src/tables.rs`. After them: a line in `models/mod.rs` and `repositories/mod.rs`, and a
-    //! contract in `tests/contracts/tables`, which runs on both engines.
+    //! Before the files: a migration with its `down.sql`, the table in `src/schema.rs` (a test
+    //! holds it against the database), the entry in `src/tables.rs`. After them: a line in
+    //! `models/mod.rs` and `repositories/mod.rs`, and a contract in `tests/contracts/tables`, which
+    //! runs on both engines.
     //!
     //! # The model
     //!
-    //! Plain data, in a fixed order, with no engine in sight. `NewRow` and `Changes` derive setters and statements of
-    //! fixed shape, which a connection prepares once. A column with a default in the database is an `Option` with
-    //! `or`, which repeats the default in SQL; a test compares the two. The filter's query is shared by list, count,
-    //! stream and delete.
+    //! Plain data, in a fixed order, with no engine in sight. `NewRow` and `Changes` derive setters
+    //! and statements of fixed shape, which a connection prepares once. A column with a default in
+    //! the database is an `Option` with `or`, which repeats the default in SQL; a test compares the
+    //! two. The filter's query is shared by list, count, stream and delete.
     //!
     //! ```ignore
     #![doc = include_str!("models/users.rs")]

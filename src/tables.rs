@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-/// Calls a macro with the list of the tables. Everything that needs all of them takes them from here.
+/// Calls a macro with the list of the tables. Everything that needs all of them takes them from
+/// here.
 ///
-/// An entry has the name with its schema, the repository, the row, the row to be created, the key, and the columns that
-/// contain secrets. The name is also that of the accessor on `Db` and `Tx`.
+/// An entry has the name with its schema, the repository, the row, the row to be created, the key,
+/// and the columns that contain secrets. The name is also that of the accessor on `Db` and `Tx`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __for_each_table {

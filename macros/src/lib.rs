@@ -2,9 +2,9 @@
 //!
 //! - [`macro@asynchronous`] and [`macro@blocking`] compile one repository, written as ordinary
 //!   `async fn`, for each engine.
-//! - [`macro@NewRow`], [`macro@Changes`] and [`macro@Filter`] generate the constructors and chainable
-//!   setters of a table's structs. The first two also generate the parts of a statement of fixed
-//!   shape, which a connection prepares once.
+//! - [`macro@NewRow`], [`macro@Changes`] and [`macro@Filter`] generate the constructors and
+//!   chainable setters of a table's structs. The first two also generate the parts of a statement
+//!   of fixed shape, which a connection prepares once.
 //! - [`macro@TableRow`] generates what reads a table's rows.
 
 mod repository;
@@ -56,7 +56,8 @@ pub fn table_row(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Derives `new`, a setter for each optional field, and the insert and upsert statements of a new row.
+/// Derives `new`, a setter for each optional field, and the insert and upsert statements of a new
+/// row.
 ///
 /// # Options of the struct
 /// - `#[row(table = users, row = User)]`: the table, and the struct of its rows. Required.

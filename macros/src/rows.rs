@@ -158,7 +158,8 @@ fn required<T>(option: Option<T>, name: &str) -> Result<T> {
     })
 }
 
-/// Generates a setter with the field's documentation. Its argument is any type that converts into the field's.
+/// Generates a setter with the field's documentation. Its argument is any type that converts into
+/// the field's.
 fn setter(field: &Field) -> TokenStream {
     let Field { name, ty, docs, .. } = field;
     if let Some(value) = argument_of(ty, "Vec") {
@@ -188,7 +189,8 @@ fn setter(field: &Field) -> TokenStream {
     }
 }
 
-/// Generates the method `check`. The bounds of text columns come from `schema.rs`, the only place that states them.
+/// Generates the method `check`. The bounds of text columns come from `schema.rs`, the only place
+/// that states them.
 fn checks(table: &Path, fields: &[&Field]) -> TokenStream {
     let checks = fields.iter().map(|field| {
         let name = &field.name;

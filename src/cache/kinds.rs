@@ -52,7 +52,8 @@ impl CachedKind {
         Self::Trend,
     ];
 
-    /// Checks whether an entry may be as old as its lifetime, because it depends on too many rows to be fenced.
+    /// Checks whether an entry may be as old as its lifetime, because it depends on too many rows
+    /// to be fenced.
     pub(crate) const fn is_aging(self) -> bool {
         matches!(self, Self::ProjectStats | Self::Trend)
     }

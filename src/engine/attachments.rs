@@ -1,4 +1,5 @@
-//! The attachments of a `Db`: a clone may have them besides the pool, and passes them on to its transactions.
+//! The attachments of a `Db`: a clone may have them besides the pool, and passes them on to its
+//! transactions.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use crate::{Actor, OrganizationId};
 /// The commit hook of the cache, the settings that are local to a transaction, and the keys of the
 /// secrets.
 ///
-/// `H` is the commit hook of one engine. The pool is shared by all clones of a `Db`; these belong to some of them.
+/// `H` is the commit hook of one engine. The pool is shared by all clones of a `Db`; these belong
+/// to some of them.
 pub(crate) struct Attachments<H: ?Sized> {
     /// The hook around each commit that writes cached rows. Only the clones behind a cache have it.
     pub(crate) hook: Option<Arc<H>>,

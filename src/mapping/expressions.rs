@@ -7,8 +7,9 @@ pub(crate) fn like_in_c<L, R>(text: L, pattern: R) -> LikeInC<L, R> {
     LikeInC::new(text, pattern)
 }
 
-/// Checks whether a text contains another, by a [pattern](containing): without regard to the case of letters as the
-/// collation of the database covers it, and of the letters of ASCII in every database.
+/// Checks whether a text contains another, by a [pattern](containing): without regard to the case
+/// of letters as the collation of the database covers it, and of the letters of ASCII in every
+/// database.
 macro_rules! matches_text {
     ($column:expr, $pattern:expr) => {
         $column

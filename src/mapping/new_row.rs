@@ -19,7 +19,8 @@ pub struct Column {
     pub name: &'static str,
     /// [`Encoding::CAST`].
     pub cast: &'static str,
-    /// The SQL that stands in where no value is given; equal to the column's default in the database.
+    /// The SQL that stands in where no value is given; equal to the column's default in the
+    /// database.
     pub default: Option<&'static str>,
     /// When an upsert replaces the column of an existing row.
     pub replaced: Replaced,
@@ -63,7 +64,8 @@ pub trait NewRow: Sized + 'static {
 
     /// Turns rows into columns.
     fn columns(rows: &[Self]) -> Self::Columns<'_>;
-    /// Checks whether the column has a value, or none that it could have: `false` where the database's default stands in.
+    /// Checks whether the column has a value, or none that it could have: `false` where the
+    /// database's default stands in.
     fn is_given(&self, index: usize) -> bool;
     /// Binds the value of one column.
     fn bind<'b>(&'b self, index: usize, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>;

@@ -44,7 +44,8 @@ pub struct Analysis {
     #[serde(with = "crate::types::timestamp::optional", default)]
     #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub started_at: Option<DateTime<Utc>>,
-    /// The time at which the run ended, successfully or not. It is `None` without `started_at`, and never before it.
+    /// The time at which the run ended, successfully or not. It is `None` without `started_at`, and
+    /// never before it.
     #[serde(with = "crate::types::timestamp::optional", default)]
     #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub completed_at: Option<DateTime<Utc>>,
@@ -61,8 +62,9 @@ pub struct Analysis {
 /// A summary of an analysis's results.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct AnalysisSummary {
-    /// `overallScore`: the quality of the project, on the application's own scale. The mean of the scores of a
-    /// project's completed analyses is its [`avg_quality_score`](crate::ProjectStats::avg_quality_score).
+    /// `overallScore`: the quality of the project, on the application's own scale. The mean of the
+    /// scores of a project's completed analyses is its
+    /// [`avg_quality_score`](crate::ProjectStats::avg_quality_score).
     #[serde(rename = "overallScore", skip_serializing_if = "Option::is_none")]
     pub overall_score: Option<f64>,
     /// All other fields.
@@ -70,8 +72,8 @@ pub struct AnalysisSummary {
     pub extra: Fields,
 }
 
-/// Not derived: with `flatten`, a derived implementation would read numbers through types that do not hold all
-/// digits.
+/// Not derived: with `flatten`, a derived implementation would read numbers through types that do
+/// not hold all digits.
 impl<'de> Deserialize<'de> for AnalysisSummary {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut extra = Fields::deserialize(deserializer)?;
@@ -138,7 +140,8 @@ pub struct NewAnalysis {
 impl NewAnalysis {
     /// Makes it a completed run between these times, for importing history.
     ///
-    /// Sets status, progress, both times and the duration. The duration is rounded and at least 1 second.
+    /// Sets status, progress, both times and the duration. The duration is rounded and at least 1
+    /// second.
     #[must_use]
     pub fn completed(mut self, started_at: DateTime<Utc>, completed_at: DateTime<Utc>) -> Self {
         let seconds = (completed_at - started_at).as_seconds_f64().round();
@@ -154,8 +157,8 @@ impl NewAnalysis {
 
 /// Changes to an analysis. A field that is not set keeps its value.
 ///
-/// Status, progress and times are changed by [`start`](crate::AnalysisRepository::start) and the other methods for
-/// the states of a run.
+/// Status, progress and times are changed by [`start`](crate::AnalysisRepository::start) and the
+/// other methods for the states of a run.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analyses, row = Analysis, id = AnalysisId)]
 #[serde(default, deny_unknown_fields)]

@@ -52,10 +52,12 @@ pub struct AnalysisIssue {
     pub estimated_fix_time: Option<i32>,
     /// The status.
     pub status: IssueStatus,
-    /// The time at which it was resolved, ignored or marked as a false positive. It is `None` for an open issue.
+    /// The time at which it was resolved, ignored or marked as a false positive. It is `None` for
+    /// an open issue.
     #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub resolved_at: Option<DateTime<Utc>>,
-    /// The user that resolved it, ignored it or marked it as a false positive. It is `None` for an open issue.
+    /// The user that resolved it, ignored it or marked it as a false positive. It is `None` for an
+    /// open issue.
     pub resolved_by: Option<UserId>,
     /// The time at which the row was created.
     #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
@@ -81,7 +83,8 @@ pub struct NewAnalysisIssue {
     pub title: String,
     /// A description of the problem.
     pub description: Option<String>,
-    /// The file's path, relative to the project's root. It is indexed, which limits it to about 2,700 bytes.
+    /// The file's path, relative to the project's root. It is indexed, which limits it to about
+    /// 2,700 bytes.
     pub file_path: String,
     /// The first line, counted from 1.
     pub line_number: Option<i32>,

@@ -53,7 +53,8 @@ pub struct NewAnalysisMetric {
     pub analysis_id: AnalysisId,
     /// The name of the metric, at most 255 characters.
     pub metric_name: String,
-    /// The value. Its absolute value must be below 10^8. PostgreSQL rounds it to 4 decimals, half away from zero.
+    /// The value. Its absolute value must be below 10^8. PostgreSQL rounds it to 4 decimals, half
+    /// away from zero.
     #[row(precision = 12, scale = 4)]
     pub metric_value: Option<BigDecimal>,
     /// The value's unit, at most 50 characters.

@@ -46,7 +46,8 @@ pub struct NewAnalysisResult {
     pub id: AnalysisResultId,
     /// The analysis.
     pub analysis_id: AnalysisId,
-    /// The file's path, relative to the project's root. It is indexed, which limits it to about 2,700 bytes.
+    /// The file's path, relative to the project's root. It is indexed, which limits it to about
+    /// 2,700 bytes.
     pub file_path: String,
     /// Hash of the file's content, at most 64 characters.
     pub file_hash: Option<String>,

@@ -47,7 +47,8 @@ impl ConfigurationScope {
         }
     }
 
-    /// Returns the value of the column `organization_id`. It is `None` for a project, whose organization may change.
+    /// Returns the value of the column `organization_id`. It is `None` for a project, whose
+    /// organization may change.
     #[must_use]
     pub const fn organization_id(self) -> Option<OrganizationId> {
         match self {
@@ -85,7 +86,8 @@ impl ConfigurationScope {
         }
     }
 
-    /// Returns the query for the settings that apply in the scope: its own and those of the wider scopes.
+    /// Returns the query for the settings that apply in the scope: its own and those of the wider
+    /// scopes.
     pub(crate) fn applicable(
         self,
     ) -> configurations::BoxedQuery<'static, Pg, RowSql<Configuration>> {
@@ -139,8 +141,8 @@ impl TryFrom<&Configuration> for ConfigurationScope {
     /// Returns the scope of a setting. It exists for every stored row.
     ///
     /// # Errors
-    /// - [`Error::InvalidInput`] if the row was constructed with a scope but without its id, or with an unknown
-    ///   scope.
+    /// - [`Error::InvalidInput`] if the row was constructed with a scope but without its id, or
+    ///   with an unknown scope.
     fn try_from(row: &Configuration) -> Result<Self> {
         let scope = match row.scope {
             ConfigScope::Global => Some(Self::Global),
@@ -152,7 +154,8 @@ impl TryFrom<&Configuration> for ConfigurationScope {
     }
 }
 
-/// A setting: a row of the design's `configurations`. [`ConfigurationScope::try_from`] returns its scope.
+/// A setting: a row of the design's `configurations`. [`ConfigurationScope::try_from`] returns its
+/// scope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
 #[diesel(table_name = configurations)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]
@@ -162,7 +165,8 @@ impl TryFrom<&Configuration> for ConfigurationScope {
 pub struct Configuration {
     /// Primary key.
     pub id: ConfigurationId,
-    /// The organization that the setting belongs to. Other clients may set it together with a project.
+    /// The organization that the setting belongs to. Other clients may set it together with a
+    /// project.
     pub organization_id: Option<OrganizationId>,
     /// The project that the setting belongs to.
     pub project_id: Option<ProjectId>,
@@ -251,9 +255,11 @@ impl NewConfiguration {
         }
     }
 
-    /// Sets whether the value is encrypted. Default: `false`, also if an upsert replaces an encrypted value.
+    /// Sets whether the value is encrypted. Default: `false`, also if an upsert replaces an
+    /// encrypted value.
     ///
-    /// An encrypted value is sealed with the keys of the `Db`, and bound to the setting. Without keys it is refused.
+    /// An encrypted value is sealed with the keys of the `Db`, and bound to the setting. Without
+    /// keys it is refused.
     #[must_use]
     pub fn is_encrypted(self, is_encrypted: bool) -> Self {
         Self {
@@ -279,8 +285,8 @@ pub struct ConfigurationChanges {
     /// True if the new value is encrypted. Needs a value. Not read from JSON.
     #[serde(skip_deserializing)]
     pub is_encrypted: Option<bool>,
-    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
-    /// `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
+    /// still has this `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }

@@ -53,8 +53,8 @@ pub struct DuplicateFile {
     pub extra: Fields,
 }
 
-/// Not derived: with `flatten`, a derived implementation would read numbers through types that do not hold all
-/// digits.
+/// Not derived: with `flatten`, a derived implementation would read numbers through types that do
+/// not hold all digits.
 impl<'de> Deserialize<'de> for DuplicateFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
@@ -96,7 +96,8 @@ pub struct NewDuplicateGroup {
     pub analysis_id: AnalysisId,
     /// Hash of the code, at most 64 characters.
     pub hash: String,
-    /// The similarity in percent, 0 to 100. PostgreSQL rounds it to 2 decimals, half away from zero.
+    /// The similarity in percent, 0 to 100. PostgreSQL rounds it to 2 decimals, half away from
+    /// zero.
     #[row(precision = 5, scale = 2)]
     pub similarity_percentage: BigDecimal,
     /// The number of duplicated lines.
@@ -136,9 +137,11 @@ pub struct DuplicateGroupFilter {
     pub similarity_at_least: Option<BigDecimal>,
 }
 
-/// Returns a short number that separates the same percentages as `bound`, given that all of them have two decimals.
+/// Returns a short number that separates the same percentages as `bound`, given that all of them
+/// have two decimals.
 ///
-/// A few bytes, such as `1e100000`, can be a number with a hundred thousand digits, which takes a second to send.
+/// A few bytes, such as `1e100000`, can be a number with a hundred thousand digits, which takes a
+/// second to send.
 fn within_percent(bound: &BigDecimal) -> BigDecimal {
     if crate::types::decimal::is_bounded(bound) {
         return bound.clone();

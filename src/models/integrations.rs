@@ -82,8 +82,8 @@ pub struct NewIntegration {
     pub credentials: Option<Secret<Document>>,
     /// The URL to which the service sends its events.
     pub webhook_url: Option<String>,
-    /// The secret with which the service signs its events, at most 255 characters, or 143 bytes if it is
-    /// sealed.
+    /// The secret with which the service signs its events, at most 255 characters, or 143 bytes if
+    /// it is sealed.
     pub webhook_secret: Option<Secret<String>>,
     /// True if it is in use. Default: `true`.
     #[row(or = "true")]
@@ -99,7 +99,8 @@ pub struct NewIntegration {
 
 /// Changes to an integration. A field that is not set keeps its value.
 ///
-/// The outcome of a synchronization is recorded by [`record_sync`](crate::IntegrationRepository::record_sync).
+/// The outcome of a synchronization is recorded by
+/// [`record_sync`](crate::IntegrationRepository::record_sync).
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = integrations, row = Integration, id = IntegrationId)]
 #[serde(default, deny_unknown_fields)]
@@ -118,8 +119,8 @@ pub struct IntegrationChanges {
     pub webhook_secret: Change<Secret<String>>,
     /// True if it is in use.
     pub is_enabled: Option<bool>,
-    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
-    /// `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
+    /// still has this `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }

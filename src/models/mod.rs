@@ -1,4 +1,5 @@
-//! The plain data of the tables: rows, new rows, changes, filters and orders. Nothing here depends on an engine.
+//! The plain data of the tables: rows, new rows, changes, filters and orders. Nothing here depends
+//! on an engine.
 
 pub(crate) mod access;
 mod analyses;

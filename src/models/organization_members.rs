@@ -65,8 +65,8 @@ impl Membership for NewOrganizationMember {
     const KEEPS_AN_OWNER: &'static str = "organization_keeps_an_owner";
 }
 
-/// Changes to a membership. A field that is not set keeps its value. They are not read from JSON, because they decide
-/// access.
+/// Changes to a membership. A field that is not set keeps its value. They are not read from JSON,
+/// because they decide access.
 #[derive(Debug, Clone, PartialEq, Default, Changes)]
 #[row(table = organization_members, row = OrganizationMember, id = OrganizationMemberId)]
 pub struct OrganizationMemberChanges {

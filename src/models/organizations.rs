@@ -74,14 +74,14 @@ pub struct OrganizationChanges {
     pub slug: Option<String>,
     /// New description.
     pub description: Change<String>,
-    /// New settings, which replace the old ones. [`merge_settings`](crate::OrganizationRepository::merge_settings)
-    /// changes a part of them.
+    /// New settings, which replace the old ones.
+    /// [`merge_settings`](crate::OrganizationRepository::merge_settings) changes a part of them.
     pub settings: Option<Document>,
     /// New subscription plan. Not read from JSON.
     #[serde(skip_deserializing)]
     pub subscription_plan: Option<SubscriptionPlan>,
-    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
-    /// `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
+    /// still has this `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }

@@ -63,8 +63,8 @@ impl Membership for NewProjectMember {
     const KEEPS_AN_OWNER: &'static str = "project_keeps_an_owner";
 }
 
-/// Changes to a membership. A field that is not set keeps its value. They are not read from JSON, because they decide
-/// access.
+/// Changes to a membership. A field that is not set keeps its value. They are not read from JSON,
+/// because they decide access.
 #[derive(Debug, Clone, PartialEq, Default, Changes)]
 #[row(table = project_members, row = ProjectMember, id = ProjectMemberId)]
 pub struct ProjectMemberChanges {

@@ -14,10 +14,11 @@ use crate::schema::cache::project_stats;
 use crate::schema::public::projects;
 use crate::{OrganizationId, Project, ProjectId, ProjectStatus};
 
-/// Statistics of a project: a row of the design's view `project_stats`, which has the active projects.
+/// Statistics of a project: a row of the design's view `project_stats`, which has the active
+/// projects.
 ///
-/// The view is computed when it is read. The cost of a row depends on the number of the project's analyses and
-/// members.
+/// The view is computed when it is read. The cost of a row depends on the number of the project's
+/// analyses and members.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable)]
 #[diesel(table_name = project_stats)]
 #[non_exhaustive]
@@ -34,8 +35,8 @@ pub struct ProjectStats {
     #[serde(with = "crate::types::timestamp::optional", default)]
     #[diesel(deserialize_as = crate::types::timestamp::MaybeTime)]
     pub last_analysis_at: Option<DateTime<Utc>>,
-    /// The mean of `overallScore` in the summaries of completed analyses. A score that is not a number does not
-    /// count.
+    /// The mean of `overallScore` in the summaries of completed analyses. A score that is not a
+    /// number does not count.
     #[serde(default, deserialize_with = "crate::types::decimal::read")]
     pub avg_quality_score: Option<BigDecimal>,
     /// The number of members.
@@ -52,7 +53,8 @@ pub struct ProjectStatsFilter {
 }
 
 impl ProjectStatsFilter {
-    /// Returns the query for the projects themselves. It is enough to count them, without their statistics.
+    /// Returns the query for the projects themselves. It is enough to count them, without their
+    /// statistics.
     pub(crate) fn projects(&self) -> projects::BoxedQuery<'_, Pg, RowSql<Project>> {
         let mut query = projects::table
             .select(columns_of::<Project>())
@@ -92,8 +94,8 @@ impl ProjectStatsFilter {
 orders! {
     /// The order in which projects' statistics are listed.
     ///
-    /// In any order, a page computes the statistics of all projects that the filter matches. If there are many
-    /// projects, filter by organization.
+    /// In any order, a page computes the statistics of all projects that the filter matches. If
+    /// there are many projects, filter by organization.
     ProjectStatsOrder of ProjectStats in project_stats {
         /// By the project's name.
         #[default]

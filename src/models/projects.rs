@@ -124,13 +124,14 @@ pub struct ProjectChanges {
     /// New time of the last analysis. Not read from JSON.
     #[serde(skip_deserializing)]
     pub last_analyzed_at: Change<DateTime<Utc>>,
-    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
-    /// `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
+    /// still has this `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
-/// A filter for projects. A field that is not set matches every row, including projects with the status `deleted`.
+/// A filter for projects. A field that is not set matches every row, including projects with the
+/// status `deleted`.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct ProjectFilter {
     /// Only rows of this organization.

@@ -128,8 +128,8 @@ pub struct SetupProfileChanges {
     /// The organization that the profile belongs to. Not read from JSON.
     #[serde(skip_deserializing)]
     pub organization_id: Change<OrganizationId>,
-    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
-    /// `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
+    /// still has this `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }

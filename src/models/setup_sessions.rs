@@ -54,8 +54,8 @@ pub struct SetupSession {
 
 /// A setup session to be created.
 ///
-/// The database checks that `progress` is between 0 and 100. If `completed_at` is set, it requires an earlier
-/// `started_at`; otherwise `duration_seconds` must not be set.
+/// The database checks that `progress` is between 0 and 100. If `completed_at` is set, it requires
+/// an earlier `started_at`; otherwise `duration_seconds` must not be set.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_sessions, row = SetupSession)]
 pub struct NewSetupSession {
@@ -93,7 +93,8 @@ pub struct NewSetupSession {
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to a setup session. A field that is not set keeps its value. The checks are those of [`NewSetupSession`].
+/// Changes to a setup session. A field that is not set keeps its value. The checks are those of
+/// [`NewSetupSession`].
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_sessions, row = SetupSession, id = SetupSessionId)]
 #[serde(default, deny_unknown_fields)]
@@ -107,8 +108,8 @@ pub struct SetupSessionChanges {
     pub current_step: Change<String>,
     /// New settings, which replace the old ones.
     pub configuration: Option<Document>,
-    /// New log, which replaces the old one. [`append_log`](crate::SetupSessionRepository::append_log) appends an
-    /// entry.
+    /// New log, which replaces the old one.
+    /// [`append_log`](crate::SetupSessionRepository::append_log) appends an entry.
     pub logs: Option<Document>,
     /// The reason of the failure.
     pub error_message: Change<String>,

@@ -88,7 +88,8 @@ pub struct NewSetupStep {
     pub created_at: Option<DateTime<Utc>>,
 }
 
-/// Changes to a setup step. A field that is not set keeps its value. The check is that of [`NewSetupStep`].
+/// Changes to a setup step. A field that is not set keeps its value. The check is that of
+/// [`NewSetupStep`].
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_steps, row = SetupStep, id = SetupStepId)]
 #[serde(default, deny_unknown_fields)]

@@ -14,7 +14,8 @@ use crate::pagination::orders;
 use crate::schema::audit::system_logs;
 use crate::{Document, LogLevel, SystemLogId, UserId};
 
-/// A line of the system log: a row of the design's `system_logs`. It is written once and never changed.
+/// A line of the system log: a row of the design's `system_logs`. It is written once and never
+/// changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
 #[diesel(table_name = system_logs, primary_key(id, created_at))]
 #[diesel(belongs_to(User, foreign_key = user_id))]
@@ -88,7 +89,8 @@ pub struct SystemLogFilter {
     pub request_id: Option<Uuid>,
     /// Only lines about work for this user.
     pub user_id: Option<UserId>,
-    /// Only lines with this text in the message, ignoring case. There is no index for it, so restrict the time, too.
+    /// Only lines with this text in the message, ignoring case. There is no index for it, so
+    /// restrict the time, too.
     pub search: Option<String>,
     /// Only lines of this time or later. Months outside both times are not read.
     pub created_from: Option<DateTime<Utc>>,

@@ -117,8 +117,8 @@ pub struct ToolChanges {
     /// True if the tool is offered. Not read from JSON.
     #[serde(skip_deserializing)]
     pub is_active: Option<bool>,
-    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
-    /// `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
+    /// still has this `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
@@ -187,8 +187,8 @@ orders! {
 
 /// Sorts tools into an order in which they can be installed: each after its dependencies.
 ///
-/// Otherwise the order is that of `names`, and dependencies of the same tool are sorted by name. `tools` has one tool
-/// for each name that is needed.
+/// Otherwise the order is that of `names`, and dependencies of the same tool are sorted by name.
+/// `tools` has one tool for each name that is needed.
 ///
 /// # Errors
 /// - [`Error::InvalidInput`] if a tool is missing or the dependencies form a cycle.

@@ -30,7 +30,8 @@ pub struct UserSession {
     /// Hash of the token that the client presents. It is never serialized.
     #[serde(skip)]
     pub token_hash: String,
-    /// Hash of the refresh token, which the client exchanges for a new token. It is never serialized.
+    /// Hash of the refresh token, which the client exchanges for a new token. It is never
+    /// serialized.
     #[serde(skip)]
     pub refresh_token_hash: Option<String>,
     /// The time from which on the session is no longer valid.
@@ -97,7 +98,8 @@ impl fmt::Debug for NewUserSession {
     }
 }
 
-/// Changes to a session. A field that is not set keeps its value. The changes hold secrets and are never serialized.
+/// Changes to a session. A field that is not set keeps its value. The changes hold secrets and are
+/// never serialized.
 #[derive(Clone, PartialEq, Default, Changes)]
 #[row(table = user_sessions, row = UserSession, id = UserSessionId)]
 pub struct UserSessionChanges {
@@ -107,7 +109,8 @@ pub struct UserSessionChanges {
     pub refresh_token_hash: Change<String>,
     /// New time of expiry.
     pub expires_at: Option<DateTime<Utc>>,
-    /// New time of the last use. [`touch`](crate::UserSessionRepository::touch) sets it to the current time.
+    /// New time of the last use. [`touch`](crate::UserSessionRepository::touch) sets it to the
+    /// current time.
     pub last_used_at: Option<DateTime<Utc>>,
     /// New name that the client gives itself.
     pub user_agent: Change<String>,
@@ -132,7 +135,8 @@ impl fmt::Debug for UserSessionChanges {
 pub struct UserSessionFilter {
     /// Only rows of this user.
     pub user_id: Option<UserId>,
-    /// Only sessions other than this one. This serves to end all sessions of a user but the current one.
+    /// Only sessions other than this one. This serves to end all sessions of a user but the current
+    /// one.
     pub other_than: Option<UserSessionId>,
     /// Only sessions that have expired by the server's clock, or only those that have not.
     pub is_expired: Option<bool>,

@@ -108,8 +108,8 @@ pub struct UserChanges {
     pub avatar_url: Change<String>,
     /// New login name on GitHub.
     pub github_username: Change<String>,
-    /// New settings, which replace the old ones. [`merge_preferences`](crate::UserRepository::merge_preferences)
-    /// changes a part of them.
+    /// New settings, which replace the old ones.
+    /// [`merge_preferences`](crate::UserRepository::merge_preferences) changes a part of them.
     pub preferences: Option<Document>,
     /// True if the user may log in. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -120,21 +120,23 @@ pub struct UserChanges {
     /// New time of the last login. Not read from JSON.
     #[serde(skip_deserializing)]
     pub last_login_at: Change<DateTime<Utc>>,
-    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row still has this
-    /// `updated_at`.
+    /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
+    /// still has this `updated_at`.
     #[row(expected)]
     pub unchanged_since: Option<DateTime<Utc>>,
 }
 
 impl NewUser {
-    /// Checks whether an upsert may deactivate the user or change its role, which ends its sessions.
+    /// Checks whether an upsert may deactivate the user or change its role, which ends its
+    /// sessions.
     pub(crate) fn ends_sessions(&self) -> bool {
         self.is_active == Some(false) || self.role.is_some()
     }
 }
 
 impl UserChanges {
-    /// Checks whether an update may deactivate the user or change its role, which ends its sessions.
+    /// Checks whether an update may deactivate the user or change its role, which ends its
+    /// sessions.
     pub(crate) fn ends_sessions(&self) -> bool {
         self.is_active == Some(false) || self.role.is_some()
     }

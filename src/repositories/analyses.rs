@@ -163,8 +163,9 @@ pub trait AnalysisRepository: Send + Sync {
     /// is [renewed](Self::renew). The oldest is the first by `created_at` and then by key. Returns
     /// `None` if there is no such analysis, or other workers are claiming all of them.
     ///
-    /// Any number of workers may claim at the same time. None waits for another, and no two get the same
-    /// analysis. A claim is one statement, which passes over analyses of other types in the queue.
+    /// Any number of workers may claim at the same time. None waits for another, and no two get the
+    /// same analysis. A claim is one statement, which passes over analyses of other types in the
+    /// queue.
     ///
     /// # Errors
     /// - [`Error::InvalidInput`] if `types` is empty ([`AnalysisType::ALL`] means any), the
@@ -217,10 +218,10 @@ pub trait AnalysisRepository: Send + Sync {
 
     /// Requeues every running analysis whose lease has expired, pending and without progress.
     ///
-    /// Returns each as it is now, with the lease that was lost, oldest first. Leaves an analysis that
-    /// another transaction has locked to the next call. Any process may call this at any time, also
-    /// at the same time. An analysis that was [started](Self::start) without a
-    /// claim has no lease and is not changed.
+    /// Returns each as it is now, with the lease that was lost, oldest first. Leaves an analysis
+    /// that another transaction has locked to the next call. Any process may call this at any time,
+    /// also at the same time. An analysis that was [started](Self::start) without a claim has no
+    /// lease and is not changed.
     ///
     /// An analysis that was abandoned `attempts` times is failed instead, since it may be what
     /// stops its workers. Its `error_message` names the last worker. A [release](Self::release)

@@ -97,17 +97,17 @@ pub async fn adopt(config: &Config) -> Result<Vec<String>> {
     watching(open(config).await?, take_over).await
 }
 
-/// Gives a role of the database the rights for its work, and takes all others on this crate's tables
-/// from it.
+/// Gives a role of the database the rights for its work, and takes all others on this crate's
+/// tables from it.
 ///
-/// The role must exist. The owner of the tables calls this, again after each [`up`] that has applied
-/// something. [`grant_sql`] returns what is executed.
+/// The role must exist. The owner of the tables calls this, again after each [`up`] that has
+/// applied something. [`grant_sql`] returns what is executed.
 ///
 /// # Errors
 /// - [`Error::InvalidInput`] if `role` cannot be the name of a role, and as [`up`].
 /// - [`Error::Other`] if there is no such role; if the role is a superuser or has the rights of the
-///   owner, so that nothing could be refused to it; if the caller is not the owner of the tables; or
-///   if another role has granted something.
+///   owner, so that nothing could be refused to it; if the caller is not the owner of the tables;
+///   or if another role has granted something.
 #[repository]
 pub async fn grant(config: &Config, role: &str, rights: Rights) -> Result<()> {
     let block = rights::block(role, Some(rights))?;

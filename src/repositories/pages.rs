@@ -12,12 +12,12 @@ use crate::sql::{
 };
 use crate::{Page, Paged, Result};
 
-/// Returns the page of `rows` that begins at the page's cursor. If the page requests the total, the same statement
-/// counts it by `total`.
+/// Returns the page of `rows` that begins at the page's cursor. If the page requests the total, the
+/// same statement counts it by `total`.
 ///
 /// # Errors
-/// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the limit is not within 1 and 100, or the cursor is of
-///   another list
+/// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the limit is not within 1 and 100, or
+///   the cursor is of another list
 #[repository]
 pub(super) async fn page_of<'q, O, T>(
     executor: &Executor<'_>,
@@ -33,8 +33,8 @@ where
     read_page(executor, page, O::start(page, rows)?, total).await
 }
 
-/// As [`page_of`], for a log. If its filter restricts nothing but the times, the limit is a part of the text, so that
-/// the server can reuse the plan.
+/// As [`page_of`], for a log. If its filter restricts nothing but the times, the limit is a part of
+/// the text, so that the server can reuse the plan.
 #[repository]
 pub(super) async fn page_of_log<'q, O, T>(
     executor: &Executor<'_>,
@@ -81,11 +81,11 @@ where
     Ok(page.answer(rows, total, |row| page.sort().cursor(row)))
 }
 
-/// Returns a page for each of `parents`, in their order, with one statement. It also counts the totals if the page
-/// requests them.
+/// Returns a page for each of `parents`, in their order, with one statement. It also counts the
+/// totals if the page requests them.
 ///
-/// `rows` compares its parent with [`parent_id`](crate::sql::parent_id). `children` returns the parent of each row of
-/// these parents.
+/// `rows` compares its parent with [`parent_id`](crate::sql::parent_id). `children` returns the
+/// parent of each row of these parents.
 ///
 /// # Errors
 /// The same as [`page_of`].

@@ -22,8 +22,8 @@ use crate::{
     SessionPolicy, SessionToken, User, UserId, UserSession, UserSessionId,
 };
 
-/// The time without an update of `last_used_at` of any session after one has failed, and of the same
-/// session after one was tried.
+/// The time without an update of `last_used_at` of any session after one has failed, and of the
+/// same session after one was tried.
 const TOUCH_PAUSE: Duration = Duration::from_secs(5);
 
 /// The number of sessions whose updates of `last_used_at` are remembered.
@@ -47,8 +47,9 @@ const TOUCHED: usize = 256;
 ///
 /// A user's sessions end in the transaction that deactivates the user, changes its role on the
 /// platform, or deletes it. A trigger ends them, so that this holds for every client of the
-/// database. A transaction at `REPEATABLE READ` or `SERIALIZABLE` that does so does not end sessions
-/// that were opened after its first statement; while the user is inactive, they are rejected.
+/// database. A transaction at `REPEATABLE READ` or `SERIALIZABLE` that does so does not end
+/// sessions that were opened after its first statement; while the user is inactive, they are
+/// rejected.
 ///
 /// With a [`Cached`](crate::Cached) database, [`authenticate`](Self::authenticate) reads the cache.
 /// Once a call that ends or refreshes a session has returned, no process accepts its previous
@@ -283,11 +284,11 @@ impl Sessions {
     /// session and the user are valid.
     ///
     /// It is one statement, or with a cache one look-up of session and user together: one command,
-    /// or two at the same time if they are of different shards. A text that is not a token, or whose
-    /// key is not accepted, is rejected without either.
+    /// or two at the same time if they are of different shards. A text that is not a token, or
+    /// whose key is not accepted, is rejected without either.
     ///
-    /// A `last_used_at` that is older than the policy's interval is updated. A process tries this at
-    /// most once in 5 s for a session. If it fails, the session is returned nevertheless, and no
+    /// A `last_used_at` that is older than the policy's interval is updated. A process tries this
+    /// at most once in 5 s for a session. If it fails, the session is returned nevertheless, and no
     /// further update of any session is tried for 5 s.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Authenticated>> {
         let Some(presented) = self.1.keys.read(Purpose::Session, token) else {

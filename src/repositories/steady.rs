@@ -1,8 +1,8 @@
 //! Statements that take row locks.
 //!
-//! The server's default isolation may be stricter than `READ COMMITTED`. Then such a statement fails with
-//! [`Error::Serialization`] if a row has changed since it began. Outside the caller's transaction it is run again, in a
-//! `READ COMMITTED` transaction.
+//! The server's default isolation may be stricter than `READ COMMITTED`. Then such a statement
+//! fails with [`Error::Serialization`] if a row has changed since it began. Outside the caller's
+//! transaction it is run again, in a `READ COMMITTED` transaction.
 
 use super::*;
 use crate::write_set::Touches;
@@ -36,8 +36,9 @@ where
 
 /// As [`steady_first`], for a statement that skips locked rows.
 ///
-/// The server reports a failed statement before it releases the statement's locks. A statement that is run again on
-/// another connection could skip the row for that reason. If it returns no row, it is therefore tried again.
+/// The server reports a failed statement before it releases the statement's locks. A statement that
+/// is run again on another connection could skip the row for that reason. If it returns no row, it
+/// is therefore tried again.
 #[repository]
 pub(super) async fn steady_first_unlocked<Q, R>(
     executor: &Executor<'_>,

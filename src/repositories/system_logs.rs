@@ -37,7 +37,8 @@ pub trait SystemLogRepository: Send + Sync {
     ///
     /// The id carries a time. The one or two months around it are searched first, and the others
     /// only if the line is in none of them. So a line whose `created_at` is far from that time
-    /// costs a second query. An id that is older than five years is searched in all months together.
+    /// costs a second query. An id that is older than five years is searched in all months
+    /// together.
     async fn find(&self, id: SystemLogId) -> Result<Option<SystemLog>>;
 
     /// Returns the lines with these ids, in the order of `ids`. An id without a row gets `None`.

@@ -318,8 +318,8 @@ async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
     Ok(executor.execute(statement).await? == 1)
 }
 
-/// Records the cache entries of a user's sessions, which a write of the user may end. While the user
-/// is locked, no session is opened for it.
+/// Records the cache entries of a user's sessions, which a write of the user may end. While the
+/// user is locked, no session is opened for it.
 #[repository]
 async fn record_sessions(executor: &Executor<'_>, id: UserId) -> Result<()> {
     if executor.records_writes() {
@@ -330,8 +330,9 @@ async fn record_sessions(executor: &Executor<'_>, id: UserId) -> Result<()> {
     Ok(())
 }
 
-/// Records the cache entries of the sessions of a user that is locked. The sessions are locked, too:
-/// a concurrent rotation of a token would move its session to a hash that is not recorded here.
+/// Records the cache entries of the sessions of a user that is locked. The sessions are locked,
+/// too: a concurrent rotation of a token would move its session to a hash that is not recorded
+/// here.
 #[repository]
 async fn record_sessions_of_locked(executor: &Executor<'_>, id: UserId) -> Result<()> {
     let sessions = user_sessions::table

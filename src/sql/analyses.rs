@@ -11,7 +11,8 @@ use crate::{Analysis, ProjectId};
 
 /// The newest analyses of each of several projects.
 ///
-/// For each project, only as many rows are read as are returned, through `idx_analyses_project_created_id`.
+/// For each project, only as many rows are read as are returned, through
+/// `idx_analyses_project_created_id`.
 pub(crate) struct NewestOfProjects<'a> {
     project_ids: &'a [ProjectId],
     each: i64,

@@ -1,9 +1,9 @@
 //! The statements of `analysis.analysis_leases`.
 //!
-//! Every statement here that locks both rows locks the analysis first and its lease second. The end of a run has the
-//! same order: its trigger deletes the lease. So statements may wait for each other, but cannot deadlock. A lock is
-//! taken on the newest version of a row. So a decision under the lock is based on the current state, not on the state
-//! when the statement began.
+//! Every statement here that locks both rows locks the analysis first and its lease second. The end
+//! of a run has the same order: its trigger deletes the lease. So statements may wait for each
+//! other, but cannot deadlock. A lock is taken on the newest version of a row. So a decision under
+//! the lock is based on the current state, not on the state when the statement began.
 
 use std::time::Duration;
 
@@ -95,9 +95,10 @@ impl Statement for ClaimNext<'_> {
              AND type = ANY (",
         );
         out.push_bind_param::<Array<Text>, _>(&self.types)?;
-        // The application can write the other columns of a pending row. Values that would violate a check are
-        // cleared. Rows that could not be decoded are skipped. Otherwise such a row would block the head of the queue
-        // forever. The columns are NOT NULL unless the schema was changed by hand.
+        // The application can write the other columns of a pending row. Values that would violate a
+        // check are cleared. Rows that could not be decoded are skipped. Otherwise such a row would
+        // block the head of the queue forever. The columns are NOT NULL unless the schema was
+        // changed by hand.
         out.push_sql(
             "::analysis.analysis_type[]) AND progress IS NOT NULL AND configuration IS NOT NULL \
              AND created_by IS NOT NULL AND created_at IS NOT NULL \
@@ -121,8 +122,8 @@ impl Statement for ClaimNext<'_> {
     }
 }
 
-/// The statement that renews a lease and records the progress of its analysis. It returns no row if the lease is
-/// lost.
+/// The statement that renews a lease and records the progress of its analysis. It returns no row if
+/// the lease is lost.
 #[derive(Clone, Copy)]
 pub(crate) struct Renew<'a> {
     lease: &'a Lease,
@@ -169,8 +170,8 @@ impl Statement for Renew<'_> {
     }
 }
 
-/// Writes the common table expressions that lock a running analysis and then its lease. `lease` is empty if the lease
-/// is lost.
+/// Writes the common table expressions that lock a running analysis and then its lease. `lease` is
+/// empty if the lease is lost.
 pub(crate) fn push_held<'b>(lease: &'b Lease, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
     out.push_sql("held AS MATERIALIZED (SELECT id FROM analysis.analyses WHERE id = ");
     out.push_bind_param::<Uuid, _>(&lease.analysis_id)?;
@@ -183,8 +184,8 @@ pub(crate) fn push_held<'b>(lease: &'b Lease, out: &mut AstPass<'_, 'b, Pg>) -> 
     Ok(())
 }
 
-/// The statement that resets running analyses with an expired lease to pending, and returns them with the lost
-/// leases. Analyses that were abandoned `attempts` times are failed instead.
+/// The statement that resets running analyses with an expired lease to pending, and returns them
+/// with the lost leases. Analyses that were abandoned `attempts` times are failed instead.
 pub(crate) struct RequeueAbandoned {
     attempts: i32,
     columns: Columns<Analysis>,
@@ -216,8 +217,9 @@ impl Statement for RequeueAbandoned {
     type Id = Self;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // If a lease is renewed between the two locks, the second evaluates the condition again and the lease stays.
-        // Rows that could not be decoded are skipped, since they would make the whole result fail.
+        // If a lease is renewed between the two locks, the second evaluates the condition again and
+        // the lease stays. Rows that could not be decoded are skipped, since they would make the
+        // whole result fail.
         out.push_sql(
             "WITH expired AS MATERIALIZED (SELECT a.id FROM analysis.analysis_leases AS l \
              JOIN analysis.analyses AS a ON a.id = l.analysis_id \
@@ -257,7 +259,8 @@ impl Statement for RequeueAbandoned {
     }
 }
 
-/// The query for the status of an analysis and the worker that holds its lease, after a lease turned out to be lost.
+/// The query for the status of an analysis and the worker that holds its lease, after a lease
+/// turned out to be lost.
 pub(crate) struct Holder(pub(crate) AnalysisId);
 
 impl Statement for Holder {

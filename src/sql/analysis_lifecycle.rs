@@ -1,7 +1,7 @@
 //! The transitions between the states of an analysis.
 //!
-//! Each transition is one conditional UPDATE. If the row's state does not allow it, it matches no row. So if two
-//! callers end the same run, one succeeds and the other gets an error.
+//! Each transition is one conditional UPDATE. If the row's state does not allow it, it matches no
+//! row. So if two callers end the same run, one succeeds and the other gets an error.
 
 use diesel::QueryResult;
 use diesel::pg::Pg;

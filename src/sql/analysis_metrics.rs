@@ -9,10 +9,11 @@ use super::{Sql, Statement};
 use crate::mapping::{Columns, RowSql, columns_of};
 use crate::{AnalysisMetric, ProjectId};
 
-/// The query that returns, for each of several names, the metric of a project's newest completed analysis that has
-/// it.
+/// The query that returns, for each of several names, the metric of a project's newest completed
+/// analysis that has it.
 ///
-/// The project's analyses are read newest first, through `idx_analyses_project_created_id`, until one has the metric.
+/// The project's analyses are read newest first, through `idx_analyses_project_created_id`, until
+/// one has the metric.
 pub(crate) struct LatestOfProject<'a> {
     project_id: ProjectId,
     metric_names: &'a [&'a str],

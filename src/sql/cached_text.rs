@@ -16,8 +16,8 @@ static TEXTS: LazyLock<RwLock<HashMap<Shape, Arc<str>>>> = LazyLock::new(RwLock:
 /// The number of texts that are kept. Beyond it, texts are built again.
 const MOST: usize = 4096;
 
-/// Pushes the whole text of a statement. diesel's blocking engine finds what it has prepared by that, and making it takes
-/// longer than all else that the client does for an insert.
+/// Pushes the whole text of a statement. diesel's blocking engine finds what it has prepared by
+/// that, and making it takes longer than all else that the client does for an insert.
 // Takes a trait object, so that it is compiled once.
 pub(super) fn push_cached_text(
     statement: &dyn QueryFragment<Pg>,

@@ -12,20 +12,22 @@ use diesel::{QueryResult, QuerySource, sql_types};
 use super::{Sql, Statement};
 use crate::mapping::{Column, NewRow};
 
-/// The number of rows from which on a `COPY` is worth its round trips: one for the defaults, and its own.
+/// The number of rows from which on a `COPY` is worth its round trips: one for the defaults, and
+/// its own.
 const ROWS_WORTH_A_COPY: usize = 1_000;
 
 /// The number of bytes that are encoded before the driver receives them.
 const BYTES_AT_ONCE: usize = 128 * 1024;
 
-/// Checks whether these rows go better by `COPY` than by `UNNEST`. Not where a column would have to be cast.
+/// Checks whether these rows go better by `COPY` than by `UNNEST`. Not where a column would have to
+/// be cast.
 pub(crate) fn is_worth_a_copy<N: NewRow>(rows: &[N]) -> bool {
     rows.len() >= ROWS_WORTH_A_COPY && N::COLUMNS.iter().all(|column| column.copied)
 }
 
-/// A check whether rows may be copied into a table, and the values of its columns that have a default, in the form in which they
-/// are copied: `COPY` puts a default where a column is left out of all rows, and nowhere else. The server is asked, so
-/// that `now()` is that of the transaction.
+/// A check whether rows may be copied into a table, and the values of its columns that have a
+/// default, in the form in which they are copied: `COPY` puts a default where a column is left out
+/// of all rows, and nowhere else. The server is asked, so that `now()` is that of the transaction.
 pub struct CopyProbe<N: NewRow> {
     table: <N::Table as QuerySource>::FromClause,
 }
@@ -98,7 +100,8 @@ impl Defaults {
     }
 }
 
-/// `COPY ... FROM STDIN`, which awaits rows in binary form; diesel has its own for the blocking engine.
+/// `COPY ... FROM STDIN`, which awaits rows in binary form; diesel has its own for the blocking
+/// engine.
 #[cfg(feature = "async")]
 pub struct CopyFrom<N>(PhantomData<N>);
 
@@ -144,7 +147,8 @@ pub(crate) fn copy_target<N: NewRow>() -> QueryResult<String> {
 
 /// New rows of any type, so that a `COPY` is compiled once.
 pub(crate) trait CopiedRows: Sync {
-    /// Collects the binds of a row, NULL for a column that is not given a value. Returns `None` after the last row.
+    /// Collects the binds of a row, NULL for a column that is not given a value. Returns `None`
+    /// after the last row.
     fn binds_of(&self, row: usize, out: &mut RawBytesBindCollector<Pg>) -> QueryResult<Option<()>>;
 }
 
@@ -184,7 +188,8 @@ impl<'r> CopyEncoder<'r> {
         }
     }
 
-    /// Puts the next bytes behind those that are in the buffer, about [`BYTES_AT_ONCE`]; whether there were any.
+    /// Puts the next bytes behind those that are in the buffer, about [`BYTES_AT_ONCE`]; whether
+    /// there were any.
     pub(crate) fn fill(&mut self, buffer: &mut Vec<u8>) -> QueryResult<bool> {
         match self.stage {
             Stage::Header => buffer.extend_from_slice(HEADER),
@@ -240,7 +245,8 @@ fn too_long(error: std::num::TryFromIntError) -> diesel::result::Error {
     SerializationError(Box::new(error))
 }
 
-/// No value that is copied holds the number of a type that a database gives itself: see [`Encoding`](crate::types::encoding::Encoding).
+/// No value that is copied holds the number of a type that a database gives itself: see
+/// [`Encoding`](crate::types::encoding::Encoding).
 struct NothingToLookUp;
 
 impl PgMetadataLookup for NothingToLookUp {

@@ -10,8 +10,8 @@ use crate::mapping::{Columns, RowSql, columns_of};
 use crate::schema::analysis::sql_types::IssueSeverity as IssueSeveritySql;
 use crate::{Analysis, ProjectId};
 
-/// All types of analysis with their position. A lateral query for each type uses an index, however many analyses the
-/// project has.
+/// All types of analysis with their position. A lateral query for each type uses an index, however
+/// many analyses the project has.
 const EACH_TYPE: &str = "pg_catalog.unnest(pg_catalog.enum_range(NULL::analysis.analysis_type)) \
                          WITH ORDINALITY AS kind (type, position)";
 
@@ -49,7 +49,8 @@ impl Statement for NewestOfTypes {
     }
 }
 
-/// The query for the number of open issues of each severity in the newest completed analyses of each type.
+/// The query for the number of open issues of each severity in the newest completed analyses of
+/// each type.
 pub(crate) struct OpenIssues(pub(crate) ProjectId);
 
 impl Statement for OpenIssues {

@@ -123,7 +123,8 @@ where
     }
 }
 
-/// The rows of a query that another one returns as one value, by [`ArraySubquery`](super::ArraySubquery).
+/// The rows of a query that another one returns as one value, by
+/// [`ArraySubquery`](super::ArraySubquery).
 #[derive(Debug, FromSqlRow)]
 pub(crate) struct Rows<T>(pub(crate) Vec<T>);
 
@@ -326,7 +327,8 @@ impl<'f> Field<'f, Pg> for RecordValue<'f> {
 macro_rules! rows_of_tables {
     ($($schema:ident.$table:ident: $name:ident, $row:ident, $new:ident, $id:ident, $secret:tt;)*) => {
         impl Table {
-            /// Returns the table whose rows are read as this type, alone or as a page with its total.
+            /// Returns the table whose rows are read as this type, alone or as a page with its
+            /// total.
             pub(crate) fn of(row: TypeId) -> Option<Self> {
                 $(
                     if row == TypeId::of::<$row>() || row == TypeId::of::<(Rows<$row>, i64)>() {

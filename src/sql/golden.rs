@@ -1,7 +1,8 @@
 //! The text of every statement that is written by hand, compared with the files in `tests/sql`.
 //!
-//! Each file holds one statement as it is sent, broken at its clauses for reading, below a line with the types of its
-//! parameters. A change to a statement shows as a change to its file. After a change on purpose, write the files again:
+//! Each file holds one statement as it is sent, broken at its clauses for reading, below a line
+//! with the types of its parameters. A change to a statement shows as a change to its file. After a
+//! change on purpose, write the files again:
 //!
 //! ```text
 //! BLESS_SQL=1 cargo test --lib sql::golden
@@ -216,7 +217,8 @@ fn every_statement_in_the_source_has_a_golden_file() {
 /// The lines that were removed and added, and a few around them.
 fn diff(old: &str, new: &str) -> String {
     let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
-    // The length of the longest common part of what follows line i of the old and line j of the new.
+    // The length of the longest common part of what follows line i of the old and line j of the
+    // new.
     let mut common = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {

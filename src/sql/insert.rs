@@ -16,7 +16,8 @@ fn given<N: NewRow>(new: &N) -> impl Iterator<Item = usize> {
     (0..N::COLUMNS.len()).filter(|&index| new.is_given(index))
 }
 
-/// `INSERT ... RETURNING`, of one row. It names the columns that are given, so that the others get their defaults.
+/// `INSERT ... RETURNING`, of one row. It names the columns that are given, so that the others get
+/// their defaults.
 pub struct Insert<'a, N: NewRow> {
     pub(super) new: &'a N,
     target: Target<N::Table, N::Row>,

@@ -1,13 +1,15 @@
 //! Writes of members that never leave an organization or a project without an owner.
 //!
-//! Each is one statement. It removes an owner only while it holds a lock on the row of another owner that stays: until
-//! its transaction ends, no other transaction can remove that one. If two owners leave at the same time, the second waits for the
-//! first and is refused. This also holds in longer transactions and at every isolation level.
+//! Each is one statement. It removes an owner only while it holds a lock on the row of another
+//! owner that stays: until its transaction ends, no other transaction can remove that one. If two
+//! owners leave at the same time, the second waits for the first and is refused. This also holds in
+//! longer transactions and at every isolation level.
 //!
-//! The lock also makes the other row current. Under READ COMMITTED a statement sees what was committed before it began,
-//! but it reads a row again for which it had to wait: a removed owner does not count any more. An owner that was added
-//! meanwhile is not yet visible, which can only refuse a write. Owners are locked in the order of their ids, and before
-//! all other members, which avoids deadlocks.
+//! The lock also makes the other row current. Under READ COMMITTED a statement sees what was
+//! committed before it began, but it reads a row again for which it had to wait: a removed owner
+//! does not count any more. An owner that was added meanwhile is not yet visible, which can only
+//! refuse a write. Owners are locked in the order of their ids, and before all other members, which
+//! avoids deadlocks.
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
@@ -23,15 +25,16 @@ use crate::mapping::{Changes, Membership, NewRow, RowSql};
 
 type TargetOf<M> = Target<<M as NewRow>::Table, <M as NewRow>::Row>;
 
-/// `UPDATE` of the member whose id a query yields. Returns no row if there is no such member, or if it is the last
-/// owner and would cease to be one.
+/// `UPDATE` of the member whose id a query yields. Returns no row if there is no such member, or if
+/// it is the last owner and would cease to be one.
 pub struct ChangeMember<'a, M: Membership, Q> {
     id: Q,
     changes: &'a M::Changes,
     target: TargetOf<M>,
 }
 
-/// `INSERT ... ON CONFLICT DO UPDATE` of a member. Returns no row if the last owner would cease to be one.
+/// `INSERT ... ON CONFLICT DO UPDATE` of a member. Returns no row if the last owner would cease to
+/// be one.
 pub struct UpsertMember<'a, M: Membership> {
     new: &'a M,
     target: TargetOf<M>,
@@ -43,8 +46,8 @@ pub struct RemoveMembers<M: Membership, Q> {
     target: TargetOf<M>,
 }
 
-/// The outcome of `RemoveMembers`: how many owners it has locked, how many owners it has kept because no other would
-/// have stayed, how many members it has removed.
+/// The outcome of `RemoveMembers`: how many owners it has locked, how many owners it has kept
+/// because no other would have stayed, how many members it has removed.
 pub type Removed = (i64, i64, i64);
 
 /// Changes the member whose id `id` selects.
@@ -173,7 +176,8 @@ impl<M: Membership> Statement for UpsertMember<'_, M> {
             separate(&mut out, index, ", ");
             push_value(self.new, index, column.default, &mut out)?;
         }
-        // The insert would lock an owner's row first and the others' then, in any order: so lock them here.
+        // The insert would lock an owner's row first and the others' then, in any order: so lock
+        // them here.
         out.push_sql(" WHERE CASE WHEN EXISTS (SELECT FROM ");
         self.target.table.walk_ast(out.reborrow())?;
         out.push_sql(" WHERE ");

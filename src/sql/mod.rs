@@ -1,12 +1,13 @@
 //! The statements that are written in SQL by hand.
 //!
-//! A statement is a type that implements [`Statement`]. It is run as [`Sql`]; a constructor returns it so. The text of
-//! each is in `tests/sql`, see `golden`.
+//! A statement is a type that implements [`Statement`]. It is run as [`Sql`]; a constructor returns
+//! it so. The text of each is in `tests/sql`, see `golden`.
 //!
-//! Insert, upsert and update have one implementation for all tables. diesel prepares an upsert and an insert of many rows
-//! again at each call, because their text depends on the values. Here they have one text for each table, or one for each
-//! set of columns. A connection prepares each once. Their parts come from the derives
-//! [`NewRow`](macro@wundr_db_macros::NewRow) and [`Changes`](macro@wundr_db_macros::Changes).
+//! Insert, upsert and update have one implementation for all tables. diesel prepares an upsert and
+//! an insert of many rows again at each call, because their text depends on the values. Here they
+//! have one text for each table, or one for each set of columns. A connection prepares each once.
+//! Their parts come from the derives [`NewRow`](macro@wundr_db_macros::NewRow) and
+//! [`Changes`](macro@wundr_db_macros::Changes).
 
 pub(crate) mod access;
 pub(crate) mod acting;

@@ -11,10 +11,11 @@ use crate::{ProjectId, ProjectStats};
 
 /// The query for the statistics of several projects, in one pass over their analyses and members.
 ///
-/// PostgreSQL's generic plan expects ten ids and uses one process. For `MANY` ids a custom plan is better, which
-/// has their number. PostgreSQL makes a custom plan at each call if the generic one has a higher estimated cost. So
-/// the text has a condition that is expensive by estimate only: the product of three series from 1 to a parameter.
-/// Without the parameter's value each is estimated at 1,000 rows. The value is [`ONE`].
+/// PostgreSQL's generic plan expects ten ids and uses one process. For `MANY` ids a custom plan is
+/// better, which has their number. PostgreSQL makes a custom plan at each call if the generic one
+/// has a higher estimated cost. So the text has a condition that is expensive by estimate only: the
+/// product of three series from 1 to a parameter. Without the parameter's value each is estimated
+/// at 1,000 rows. The value is [`ONE`].
 pub(crate) struct StatsOf<'a, const MANY: bool> {
     pub(crate) ids: &'a [ProjectId],
 }

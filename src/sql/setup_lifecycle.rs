@@ -1,10 +1,11 @@
 //! The transitions between the states of a setup session and of its steps.
 //!
-//! The session's status, progress and current step are derived from its steps, in the statement that changes a step.
+//! The session's status, progress and current step are derived from its steps, in the statement
+//! that changes a step.
 //!
-//! Every statement locks the session first and then its steps, and reads the locked rows. A lock is taken on the
-//! newest version of a row. So if two steps end at the same time, the second statement counts the first step,
-//! although it began before the first was committed.
+//! Every statement locks the session first and then its steps, and reads the locked rows. A lock is
+//! taken on the newest version of a row. So if two steps end at the same time, the second statement
+//! counts the first step, although it began before the first was committed.
 
 use diesel::QueryResult;
 use diesel::pg::Pg;
@@ -99,8 +100,8 @@ fn push_in_list<'w>(words: impl Iterator<Item = &'w str>, out: &mut AstPass<'_, 
     out.push_sql(")");
 }
 
-/// The statement that changes the state of a step and updates the session. It returns no row if the state of one of
-/// them does not allow it.
+/// The statement that changes the state of a step and updates the session. It returns no row if the
+/// state of one of them does not allow it.
 pub(crate) struct TakeStep<'a> {
     id: SetupStepId,
     action: &'a StepAction,
@@ -165,7 +166,8 @@ impl Statement for TakeStep<'_> {
     }
 }
 
-/// The statement that starts or cancels a session. It returns no row if the session's state does not allow it.
+/// The statement that starts or cancels a session. It returns no row if the session's state does
+/// not allow it.
 pub(crate) struct TakeSession {
     id: SetupSessionId,
     action: SessionAction,
@@ -228,9 +230,9 @@ impl Statement for TakeSession {
 
 /// The statement that appends to a log, without reading the log first.
 pub(crate) enum AppendLog<'a> {
-    /// Appends to a session's array. The entry is bound in an array of its own, so that an entry that is an array
-    /// stays one entry. A stored null counts as an empty array. Any other value that is not an array becomes the
-    /// first entry.
+    /// Appends to a session's array. The entry is bound in an array of its own, so that an entry
+    /// that is an array stays one entry. A stored null counts as an empty array. Any other value
+    /// that is not an array becomes the first entry.
     Session(SetupSessionId, &'a Document),
     /// Appends to a step's text.
     Step(SetupStepId, &'a str),

@@ -126,7 +126,8 @@ impl<S: Statement> Query for Sql<S> {
 #[cfg(feature = "blocking")]
 impl<S: Statement, C> diesel::RunQueryDsl<C> for Sql<S> {}
 
-/// A statement as a trait object, so that what diesel derives from the two ways to walk it is compiled once.
+/// A statement as a trait object, so that what diesel derives from the two ways to walk it is
+/// compiled once.
 trait AnyStatement {
     fn push_any<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
     fn push_any_binds<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;

@@ -13,7 +13,8 @@ pub(super) fn separate(out: &mut AstPass<'_, '_, Pg>, index: usize, separator: &
     }
 }
 
-/// The table and the columns that a statement returns. The statement owns them, since diesel's pass borrows them.
+/// The table and the columns that a statement returns. The statement owns them, since diesel's pass
+/// borrows them.
 pub(crate) struct Target<T: QuerySource, R: TableRow> {
     pub(super) table: T::FromClause,
     pub(super) returning: Columns<R>,

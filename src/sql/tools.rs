@@ -13,7 +13,8 @@ use crate::mapping::{Columns, RowSql, columns_of};
 const NEWEST_OF_NAME: &str = " FROM setup.tools WHERE tools.name = needed.name AND tools.is_active \
                               ORDER BY tools.created_at DESC, tools.id DESC LIMIT 1) AS tool";
 
-/// The query for the newest active tool of each name, and of all their direct and indirect dependencies.
+/// The query for the newest active tool of each name, and of all their direct and indirect
+/// dependencies.
 pub(crate) struct NeededTools<'a> {
     names: &'a [&'a str],
     columns: Columns<Tool>,

@@ -12,11 +12,12 @@ use crate::Error;
 use crate::mapping::{Changes, RowSql};
 use crate::types::timestamp::Moment;
 
-/// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names only the columns that are set. So it needs no right to
-/// change the others, fires no trigger on them, and the server sees which indexes need no new entry.
+/// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names only the columns that are set. So it
+/// needs no right to change the others, fires no trigger on them, and the server sees which indexes
+/// need no new entry.
 ///
-/// Without a column to set it is `SELECT ... WHERE id = ...`: changes without an assignment return the row as it is, and
-/// have the condition of any other changes.
+/// Without a column to set it is `SELECT ... WHERE id = ...`: changes without an assignment return
+/// the row as it is, and have the condition of any other changes.
 pub struct Update<'a, C: Changes> {
     id: C::Id,
     changes: &'a C,

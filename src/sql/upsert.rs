@@ -9,7 +9,8 @@ use super::target::{Target, separate};
 use super::{Sql, Statement};
 use crate::mapping::{Column, NewRow, Replaced, RowSql};
 
-/// `INSERT ... ON CONFLICT (natural key) DO UPDATE ... RETURNING`, of one row. What was not given is kept.
+/// `INSERT ... ON CONFLICT (natural key) DO UPDATE ... RETURNING`, of one row. What was not given
+/// is kept.
 pub struct Upsert<'a, N: NewRow> {
     new: &'a N,
     target: Target<N::Table, N::Row>,

@@ -1,4 +1,5 @@
-//! The contracts of all repositories, checked on real databases. Each contract is written once and runs on both engines.
+//! The contracts of all repositories, checked on real databases. Each contract is written once and
+//! runs on both engines.
 
 #[path = ""]
 mod asynchronous {

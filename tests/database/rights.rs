@@ -36,7 +36,8 @@ fn leases(connection: &mut PgConnection) -> String {
     value(connection, count)
 }
 
-/// The guest's attempt to have its code run by the trigger function: a type whose cast to UUID is its own.
+/// The guest's attempt to have its code run by the trigger function: a type whose cast to UUID is
+/// its own.
 const TABLE_WITH_A_CAST: &str = "\
     CREATE TYPE public.bait AS (id UUID); \
     CREATE FUNCTION public.to_uuid(public.bait) RETURNS UUID LANGUAGE plpgsql AS $$ \

@@ -1,6 +1,7 @@
-//! A database in which another role has made functions, operators, types and tables of its own in `public`, under every
-//! name that the crate's statements use and for arguments that fit better than PostgreSQL's own. Each raises an error
-//! when it is called. The contracts run there as a role that owns nothing.
+//! A database in which another role has made functions, operators, types and tables of its own in
+//! `public`, under every name that the crate's statements use and for arguments that fit better
+//! than PostgreSQL's own. Each raises an error when it is called. The contracts run there as a role
+//! that owns nothing.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -13,7 +14,8 @@ use wundr_db::blocking::migrations;
 use wundr_db::migrations::Rights;
 use wundr_db::testing::{PostgresServer, TestDatabase, migrated_database};
 
-/// The environment variable under which databases are hostile: `new` ones that were migrated, or `adopted` ones.
+/// The environment variable under which databases are hostile: `new` ones that were migrated, or
+/// `adopted` ones.
 pub const HOSTILE: &str = "WUNDR_DB_TESTS_HOSTILE";
 
 /// The application's role, and the other one.
@@ -70,8 +72,8 @@ fn run(url: &str, sql: &str) -> Outcome {
     Ok(PgConnection::establish(url)?.batch_execute(sql)?)
 }
 
-/// All words that the crate's sources and migrations write before a parenthesis: the names of SQL functions are among
-/// them.
+/// All words that the crate's sources and migrations write before a parenthesis: the names of SQL
+/// functions are among them.
 fn words() -> BTreeSet<String> {
     fn collect(directory: &Path, words: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(directory).unwrap() {
@@ -98,7 +100,8 @@ fn words() -> BTreeSet<String> {
     words
 }
 
-/// Has mallory create in `public`, whose objects come first on the path of all sessions that do not say otherwise.
+/// Has mallory create in `public`, whose objects come first on the path of all sessions that do not
+/// say otherwise.
 fn plant(url: &str) -> Outcome {
     let words: Vec<_> = words()
         .into_iter()
@@ -158,7 +161,8 @@ const PLANT_OPERATORS: &str = "\
         END LOOP; \
     END $$;";
 
-/// The same for the enums, which have no operators of their own: any that is made for one fits best.
+/// The same for the enums, which have no operators of their own: any that is made for one fits
+/// best.
 fn plant_for_enums(url: &str) -> Outcome {
     run(
         url,
@@ -173,7 +177,8 @@ fn plant_for_enums(url: &str) -> Outcome {
     )
 }
 
-/// The privileges of the application's role, and no more. It may become the superuser for what the tests themselves change.
+/// The privileges of the application's role, and no more. It may become the superuser for what the
+/// tests themselves change.
 fn grant(url: &str) -> Outcome {
     run(
         url,
@@ -193,8 +198,8 @@ fn grant(url: &str) -> Outcome {
     )?)
 }
 
-/// Runs the tests of a module of this program once more, in hostile databases. Skips those whose name contains a word
-/// of `without`, and those that start it: their names contain `hostile`.
+/// Runs the tests of a module of this program once more, in hostile databases. Skips those whose
+/// name contains a word of `without`, and those that start it: their names contain `hostile`.
 pub fn run_again(kind: &str, module: &str, without: &[&str]) {
     // A test without that word in its name would start itself, without end.
     assert!(

@@ -148,8 +148,9 @@ impl Cached {
     /// cannot be reached, reads go to the database, and writes follow [`CacheConfig::unfenced`].
     ///
     /// # Errors
-    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a setting is out of bounds, or if `db` is
-    ///   [for one organization](Db::for_organization): others would find its rows in the cache.
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a setting is out of bounds, or if
+    ///   `db` is [for one organization](Db::for_organization): others would find its rows in the
+    ///   cache.
     pub fn new(db: Db, config: CacheConfig) -> Result<Self> {
         if db.attachments.organization().is_some() {
             let reason = "is for one organization; call for_organization on the cached one";

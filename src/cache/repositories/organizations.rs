@@ -11,7 +11,8 @@ use crate::cache::keys::EntryKey;
 use crate::write_set::Key;
 use crate::{Access, Organization, OrganizationId, OrganizationRole, UserId};
 
-/// The [`OrganizationRepository`] behind the cache: finds by id and by slug, and the access of a user.
+/// The [`OrganizationRepository`] behind the cache: finds by id and by slug, and the access of a
+/// user.
 #[derive(Clone)]
 pub struct CachedOrganizations(Arc<Inside>);
 

@@ -64,7 +64,8 @@ impl ProjectRepository for CachedProjects {
 
 #[repository]
 impl CachedProjects {
-    /// Returns the access of a user to each project. `None` if the cache does not have what decides it.
+    /// Returns the access of a user to each project. `None` if the cache does not have what decides
+    /// it.
     #[unboxed]
     async fn cached_access(
         &self,

@@ -83,7 +83,8 @@ pub(crate) fn join<A: Future, B: Future>(first: A, second: B) -> future::Join<A,
     future::join(first, second)
 }
 
-/// A call that uses a transaction. Dropped before it has ended, it leaves a trace in the transaction's state.
+/// A call that uses a transaction. Dropped before it has ended, it leaves a trace in the
+/// transaction's state.
 pub(crate) struct StatementGuard<'t> {
     pub(super) tx: &'t Tx,
     trace: Trace,
@@ -106,7 +107,8 @@ impl<'t> StatementGuard<'t> {
         })
     }
 
-    /// Ends the exclusive part of a stream, whose first rows have arrived: later statements are executed after its query.
+    /// Ends the exclusive part of a stream, whose first rows have arrived: later statements are
+    /// executed after its query.
     pub(super) fn begin_stream(&mut self) {
         if self.hold == Hold::Shared {
             self.tx.state.begin_stream();
@@ -128,7 +130,8 @@ impl<'t> StatementGuard<'t> {
     }
 }
 
-/// A query without its type, so that what runs it is compiled once for each type of rows, not for each query.
+/// A query without its type, so that what runs it is compiled once for each type of rows, not for
+/// each query.
 pub(super) struct AnyQuery<'q> {
     query: Box<dyn QueryFragment<Pg> + Send + 'q>,
     /// Set if its text follows from it.
@@ -184,8 +187,8 @@ impl Drop for StatementGuard<'_> {
     }
 }
 
-/// A call, with the connection that it uses. Dropped before it is [completed](Self::complete), it leaves a trace in its
-/// transaction's state, or closes the connection.
+/// A call, with the connection that it uses. Dropped before it is [completed](Self::complete), it
+/// leaves a trace in its transaction's state, or closes the connection.
 pub(super) enum Call<'t> {
     Pool(CheckedOut),
     Tx(StatementGuard<'t>),
@@ -236,8 +239,8 @@ macro_rules! in_unit_if_needed {
     };
 }
 
-// An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which rustc cannot. A boxed
-// future also spares the compiler a seventh of its work on this crate.
+// An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which
+// rustc cannot. A boxed future also spares the compiler a seventh of its work on this crate.
 impl<'a> Executor<'a> {
     /// Begins a call: waits for a connection of the pool, or enters the transaction.
     async fn begin_call(&self) -> Result<Call<'_>> {
@@ -276,7 +279,8 @@ impl<'a> Executor<'a> {
         })
     }
 
-    /// Passes every row of a query to `take`, until that fails. The response is read to its end in any case.
+    /// Passes every row of a query to `take`, until that fails. The response is read to its end in
+    /// any case.
     async fn each_row(
         &self,
         query: AnyQuery<'_>,
@@ -412,8 +416,8 @@ impl<'a> Executor<'a> {
         })
     }
 
-    /// As [`first`](Self::first), for a query whose text follows from its type and `shape`: known by these, it need not be
-    /// written to be found again.
+    /// As [`first`](Self::first), for a query whose text follows from its type and `shape`: known
+    /// by these, it need not be written to be found again.
     pub(crate) fn first_shaped<'f, Q, R>(
         &'f self,
         query: Q,
@@ -480,7 +484,8 @@ impl<'a> Executor<'a> {
 
 /// A query whose rows can be read as `R`.
 ///
-/// It stands for the bounds of [`Executor::load`], so that a function that is generic over queries needs one.
+/// It stands for the bounds of [`Executor::load`], so that a function that is generic over queries
+/// needs one.
 pub(crate) trait Loads<R>: Sized {
     /// Returns every row, as [`Executor::load`] does.
     fn load_all<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<Vec<R>>>
@@ -525,7 +530,8 @@ where
     }
 }
 
-/// Runs a query, and passes every row to `take`, until that fails. The response is read to its end in any case.
+/// Runs a query, and passes every row to `take`, until that fails. The response is read to its end
+/// in any case.
 async fn each_row(
     connection: &Connection,
     bound: QueryResult<BoundStatement>,

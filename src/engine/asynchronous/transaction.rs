@@ -26,26 +26,28 @@ use crate::{Error, Result};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
 ///
-/// [`Db::transaction`](super::Db::transaction) begins and ends one. If it is dropped unfinished, it is rolled back and
-/// its connection is closed.
+/// [`Db::transaction`](super::Db::transaction) begins and ends one. If it is dropped unfinished, it
+/// is rolled back and its connection is closed.
 ///
 /// # Calls at the same time
-/// Statements may be awaited together, with `join!` and the like: they are pipelined. A stream that has begun may be kept
-/// beside other calls: see [`RowStream`](crate::RowStream).
+/// Statements may be awaited together, with `join!` and the like: they are pipelined. A stream that
+/// has begun may be kept beside other calls: see [`RowStream`](crate::RowStream).
 ///
-/// A statement whose future was polled once is executed, and its response is read, while other calls are awaited. Its
-/// future may be kept without being polled. It holds the response in memory until it is awaited or dropped.
+/// A statement whose future was polled once is executed, and its response is read, while other
+/// calls are awaited. Its future may be kept without being polled. It holds the response in memory
+/// until it is awaited or dropped.
 ///
 /// Two kinds of calls need the transaction for themselves: a unit of several statements, such as
-/// [`Ingest::run`](crate::Ingest::run), and a `COPY`, by which `create_many` writes 1,000 rows and more if no other call
-/// is in progress. A call beside one of them fails with [`Error::InUse`], and so does a unit that is begun beside a
-/// statement. Nothing of a call that fails so is sent: the transaction and its other calls are not affected. No call waits
-/// for another: a future that is kept without being polled could make it wait for ever.
+/// [`Ingest::run`](crate::Ingest::run), and a `COPY`, by which `create_many` writes 1,000 rows and
+/// more if no other call is in progress. A call beside one of them fails with [`Error::InUse`], and
+/// so does a unit that is begun beside a statement. Nothing of a call that fails so is sent: the
+/// transaction and its other calls are not affected. No call waits for another: a future that is
+/// kept without being polled could make it wait for ever.
 ///
 /// # Cancel safety
-/// If the future of a statement is dropped before its end, the statement may or may not have been executed. The
-/// transaction cannot be committed then, unless a savepoint around the statement is rolled back. A `COPY` that is dropped
-/// closes the connection, and the transaction with it.
+/// If the future of a statement is dropped before its end, the statement may or may not have been
+/// executed. The transaction cannot be committed then, unless a savepoint around the statement is
+/// rolled back. A `COPY` that is dropped closes the connection, and the transaction with it.
 pub struct Tx {
     pub(super) connection: Pooled,
     pub(super) state: TxState,
@@ -107,8 +109,8 @@ impl Tx {
         Executor::Tx(self)
     }
 
-    /// Runs a part of the transaction that can fail alone: an error, returned or a statement's own, undoes what the
-    /// part has done and leaves the rest as it was.
+    /// Runs a part of the transaction that can fail alone: an error, returned or a statement's own,
+    /// undoes what the part has done and leaves the rest as it was.
     ///
     /// # Errors
     /// What `work` returns, or the error of the savepoint itself.
@@ -176,17 +178,19 @@ impl Tx {
 
     /// Returns the connection, for statements that the repositories do not offer.
     ///
-    /// Do not begin or end a transaction on it: the commit fails if a savepoint that was begun by diesel has not ended, or
-    /// if there is no transaction any more. A transaction that replaces this one is not noticed. If the caller ignores the
-    /// error of a statement, the commit fails, too.
+    /// Do not begin or end a transaction on it: the commit fails if a savepoint that was begun by
+    /// diesel has not ended, or if there is no transaction any more. A transaction that replaces
+    /// this one is not noticed. If the caller ignores the error of a statement, the commit fails,
+    /// too.
     ///
-    /// The session is restored with the transaction. Before the commit, in one round trip, deferred constraints are
-    /// checked, and roles, settings, temporary tables, cursors, `LISTEN`, statements of `PREPARE` and advisory locks of the
-    /// session are reset. Settings that are to last belong into the URL's `options` or to the role. For a lock until the
-    /// commit, use `pg_advisory_xact_lock`. A transaction that is rolled back closes its connection.
+    /// The session is restored with the transaction. Before the commit, in one round trip, deferred
+    /// constraints are checked, and roles, settings, temporary tables, cursors, `LISTEN`,
+    /// statements of `PREPARE` and advisory locks of the session are reset. Settings that are to
+    /// last belong into the URL's `options` or to the role. For a lock until the commit, use
+    /// `pg_advisory_xact_lock`. A transaction that is rolled back closes its connection.
     ///
-    /// The `search_path` is `pg_catalog, pg_temp`. Qualify the application's tables, functions and types with their
-    /// schemas, or set [`Config::search_path`](crate::Config::search_path).
+    /// The `search_path` is `pg_catalog, pg_temp`. Qualify the application's tables, functions and
+    /// types with their schemas, or set [`Config::search_path`](crate::Config::search_path).
     pub fn connection_mut(&mut self) -> &mut Connection {
         self.state.lend();
         &mut self.connection.inner
@@ -196,14 +200,16 @@ impl Tx {
         self.state.record_error(&error);
         let failure = self.connection.failed(error, Stage::Within);
         if failure.verdict == Verdict::Retire {
-            // After a savepoint is rolled back, the rest of the transaction prepares its statements again.
+            // After a savepoint is rolled back, the rest of the transaction prepares its statements
+            // again.
             self.connection.inner.forget_statements();
         }
         failure.error
     }
 
-    /// Inserts any number of rows by the fastest statement. By `COPY` only where that can have the transaction to
-    /// itself: nothing is sent beside it, and its rows are sent by its own future alone.
+    /// Inserts any number of rows by the fastest statement. By `COPY` only where that can have the
+    /// transaction to itself: nothing is sent beside it, and its rows are sent by its own future
+    /// alone.
     pub(super) async fn insert_bulk(&self, rows: &dyn AnyNewRows, copy: Hold) -> Result<usize> {
         if rows.is_worth_a_copy()
             && let Ok(guard) = StatementGuard::begin(self, copy, Trace::StatementAbandoned)
@@ -281,7 +287,8 @@ impl Tx {
                     Ok(()) => None,
                     Err(error) => {
                         let error = self.failed(error);
-                        // A deferred check failed: as after a refused commit, the connection is kept.
+                        // A deferred check failed: as after a refused commit, the connection is
+                        // kept.
                         if is_first_failure(&error) && !self.connection.usage.is_over() {
                             self.undo_and_restore(&restoring).await;
                             return Err(error);
@@ -333,7 +340,8 @@ impl Tx {
         self.state.rollback_ended(has_ended);
     }
 
-    /// Rolls back. If that fails, or would have to wait for an abandoned statement, the connection is closed instead.
+    /// Rolls back. If that fails, or would have to wait for an abandoned statement, the connection
+    /// is closed instead.
     pub(super) async fn rollback(mut self) {
         if self.state.can_roll_back() {
             let connection = &mut self.connection.inner;

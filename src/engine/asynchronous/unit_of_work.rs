@@ -12,20 +12,22 @@ use crate::transaction::{
 };
 use crate::{Error, Result};
 
-/// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
+/// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in
+/// the caller's.
 pub(crate) enum UnitOfWork<'a> {
     Own(Box<Tx>),
     Part(StatementGuard<'a>),
 }
 
-// Boxed: a write that needs no unit of its own has one in its future as well, and is not to be larger for that.
+// Boxed: a write that needs no unit of its own has one in its future as well, and is not to be
+// larger for that.
 impl<'a> UnitOfWork<'a> {
     pub(crate) fn begin<'f>(executor: &'f Executor<'a>) -> BoxFuture<'f, Result<Self>> {
         Self::begin_with(executor, TransactionOptions::of_a_unit(), BEGIN_PART)
     }
 
-    /// Begins a unit that is not ended by the idle-in-transaction limit. In a transaction of the caller's that limit has to be
-    /// [restored](Self::restore_idle_limit).
+    /// Begins a unit that is not ended by the idle-in-transaction limit. In a transaction of the
+    /// caller's that limit has to be [restored](Self::restore_idle_limit).
     pub(crate) fn begin_that_may_pause<'f>(
         executor: &'f Executor<'a>,
     ) -> BoxFuture<'f, Result<Self>> {
@@ -50,7 +52,8 @@ impl<'a> UnitOfWork<'a> {
             match executor {
                 Executor::Pool(db) => Ok(Self::Own(Box::new(db.begin(&options).await?))),
                 Executor::Tx(tx) => Self::begin_part(tx, Hold::Alone, begin_part).await,
-                // Within another unit. The server takes the name for the savepoint that was made last.
+                // Within another unit. The server takes the name for the savepoint that was made
+                // last.
                 Executor::Part(tx) => Self::begin_part(tx, Hold::Within, begin_part).await,
             }
         })
@@ -92,7 +95,8 @@ impl<'a> UnitOfWork<'a> {
                     "ROLLBACK TO SAVEPOINT wundr_attempt; RELEASE SAVEPOINT wundr_attempt",
                 );
                 let undone = undone.await;
-                // An error that has ended the connection gives the reason; what follows from it does not.
+                // An error that has ended the connection gives the reason; what follows from it
+                // does not.
                 if error.is_about_a_row() {
                     undone?;
                 }

@@ -25,7 +25,8 @@ impl<N: NewRow> CopyTarget for Columns<N> {
     }
 }
 
-/// Copies rows, none of which is there afterwards if one of them is refused; `None` if they may not be copied.
+/// Copies rows, none of which is there afterwards if one of them is refused; `None` if they may not
+/// be copied.
 pub(super) fn copy<N: NewRow + Sync>(
     connection: &mut PgConnection,
     rows: &[N],

@@ -48,8 +48,8 @@ impl Db {
     /// Creates a pool that opens its connections as they are needed.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or name a root certificate
-    /// that is not there.
+    /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or
+    /// name a root certificate that is not there.
     pub fn lazy(config: Config) -> Result<Self> {
         let manager = Manager {
             connector: Arc::new(Connector::new(&config)?),
@@ -81,15 +81,16 @@ impl Db {
 
     /// Returns the same database for one organization.
     ///
-    /// Where organizations are isolated (`migrations::isolate`) and the role is not the owner of the
-    /// tables, every call of it and of its transactions sees and writes only rows of this organization. A
-    /// row of another one is not found; to write one fails with [`Error::Other`] and the SQLSTATE 42501.
-    /// A `Db` without an organization sees no rows at all. Without isolation it has no effect.
+    /// Where organizations are isolated (`migrations::isolate`) and the role is not the owner of
+    /// the tables, every call of it and of its transactions sees and writes only rows of this
+    /// organization. A row of another one is not found; to write one fails with [`Error::Other`]
+    /// and the SQLSTATE 42501. A `Db` without an organization sees no rows at all. Without
+    /// isolation it has no effect.
     ///
-    /// The organization is set by the message that begins a transaction, and ends with it, so that it
-    /// does not reach the next user of the connection, also behind PgBouncer. A call outside a
-    /// transaction therefore runs in one of its own, and takes two round trips more. Rows are not copied
-    /// by `COPY`, which PostgreSQL does not support here.
+    /// The organization is set by the message that begins a transaction, and ends with it, so that
+    /// it does not reach the next user of the connection, also behind PgBouncer. A call outside a
+    /// transaction therefore runs in one of its own, and takes two round trips more. Rows are not
+    /// copied by `COPY`, which PostgreSQL does not support here.
     ///
     /// Behind a cache, reads do not use the cache and writes are fenced.
     ///
@@ -112,14 +113,15 @@ impl Db {
 
     /// Returns the same database with the keys of its secrets.
     ///
-    /// The credentials and webhook secrets of integrations, and the values of encrypted settings, are
-    /// then sealed when they are written and opened when they are read, with XChaCha20-Poly1305. A secret is bound to its table, column,
-    /// row and owner: moved to another one, it does not open. Secrets that were stored in the clear
-    /// are read, and are sealed when they are written next.
+    /// The credentials and webhook secrets of integrations, and the values of encrypted settings,
+    /// are then sealed when they are written and opened when they are read, with
+    /// XChaCha20-Poly1305. A secret is bound to its table, column, row and owner: moved to another
+    /// one, it does not open. Secrets that were stored in the clear are read, and are sealed when
+    /// they are written next.
     ///
-    /// Without keys, secrets of integrations are stored in the clear, an encrypted setting is refused,
-    /// and sealed values are [`Protected::Sealed`](crate::Protected::Sealed). With a cache, only
-    /// sealed values are in it.
+    /// Without keys, secrets of integrations are stored in the clear, an encrypted setting is
+    /// refused, and sealed values are [`Protected::Sealed`](crate::Protected::Sealed). With a
+    /// cache, only sealed values are in it.
     #[cfg(feature = "crypto")]
     #[must_use]
     pub fn with_secrets(&self, keys: impl crate::KeyProvider + 'static) -> Self {
@@ -197,8 +199,8 @@ impl Db {
     /// A thread of its own asks, which waits on for a server that does not answer.
     ///
     /// # Errors
-    /// - [`Error::Pool`] if all connections are in use for that long, which says nothing of the server; or if the
-    ///   database is closed.
+    /// - [`Error::Pool`] if all connections are in use for that long, which says nothing of the
+    ///   server; or if the database is closed.
     /// - [`Error::Connection`] if no connection could be opened, or one was lost.
     /// - [`Error::Timeout`] if the server did not answer.
     pub fn health(&self) -> Result<Health> {
@@ -229,9 +231,9 @@ impl Db {
         Ok(Health::new(probe, &self.pool(), started.elapsed()))
     }
 
-    /// Closes the connections: idle ones now, the others when their statement or transaction ends. Later calls fail with
-    /// [`Error::Pool`]. Waits for the connections, at most as long as the acquire timeout. Returns the number that are still
-    /// open.
+    /// Closes the connections: idle ones now, the others when their statement or transaction ends.
+    /// Later calls fail with [`Error::Pool`]. Waits for the connections, at most as long as the
+    /// acquire timeout. Returns the number that are still open.
     pub fn close(&self) -> u32 {
         self.context().close();
         let deadline = Instant::now() + self.config().acquire_timeout;
@@ -245,7 +247,8 @@ impl Db {
         pool.state().connections
     }
 
-    /// Runs `work` in a transaction, which is committed if it returns `Ok` and rolled back otherwise.
+    /// Runs `work` in a transaction, which is committed if it returns `Ok` and rolled back
+    /// otherwise.
     ///
     /// If `work` panics, nothing of the transaction is left.
     ///
@@ -264,8 +267,9 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// What `work` returns; [`Error::Pool`] and [`Error::Connection`] as ever; [`Error::Other`] with SQLSTATE 25P02
-    /// if `work` returns `Ok` although one of its statements failed, since the server has undone all of it.
+    /// What `work` returns; [`Error::Pool`] and [`Error::Connection`] as ever; [`Error::Other`]
+    /// with SQLSTATE 25P02 if `work` returns `Ok` although one of its statements failed, since the
+    /// server has undone all of it.
     pub fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
     where
         E: From<Error>,
@@ -277,7 +281,8 @@ impl Db {
     /// Runs [`Db::transaction`] with an isolation level, read-only or deferrable.
     ///
     /// # Errors
-    /// As [`Db::transaction`]; [`Error::Serialization`] and [`Error::ReadOnly`] where the options bring them.
+    /// As [`Db::transaction`]; [`Error::Serialization`] and [`Error::ReadOnly`] where the options
+    /// bring them.
     pub fn transaction_with<R, E, F>(&self, options: &TransactionOptions, work: F) -> Result<R, E>
     where
         E: From<Error>,
@@ -288,8 +293,9 @@ impl Db {
         tx.end(outcome)
     }
 
-    /// [`Db::transaction_with`], done again while it fails to serialize or is ended to break a deadlock, after a
-    /// wait with jitter. `work` may run several times: what it does outside the database must allow that.
+    /// [`Db::transaction_with`], done again while it fails to serialize or is ended to break a
+    /// deadlock, after a wait with jitter. `work` may run several times: what it does outside the
+    /// database must allow that.
     ///
     /// # Errors
     /// As [`Db::transaction_with`]; the last try's error if none succeeded.
@@ -386,8 +392,8 @@ impl Db {
         }
     }
 
-    /// Begins a transaction. If a connection was closed while it was idle, another one is taken. After the acquire
-    /// timeout, no other is tried.
+    /// Begins a transaction. If a connection was closed while it was idle, another one is taken.
+    /// After the acquire timeout, no other is tried.
     pub(super) fn begin(&self, options: &TransactionOptions) -> Result<Tx> {
         let started = Instant::now();
         loop {

@@ -274,7 +274,8 @@ impl<'a> Executor<'a> {
 
 /// A query whose rows can be read as `R`.
 ///
-/// It stands for the bounds of [`Executor::load`], so that a function that is generic over queries needs one.
+/// It stands for the bounds of [`Executor::load`], so that a function that is generic over queries
+/// needs one.
 pub(crate) trait Loads<R>: Sized {
     /// Returns every row, as [`Executor::load`] does.
     fn load_all(self, executor: &Executor<'_>) -> Result<Vec<R>>;

@@ -28,13 +28,14 @@ use crate::{Error, Result};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
 ///
-/// [`Db::transaction`](super::Db::transaction) begins and ends one. If it is dropped unfinished, it is rolled back and
-/// its connection is closed.
+/// [`Db::transaction`](super::Db::transaction) begins and ends one. If it is dropped unfinished, it
+/// is rolled back and its connection is closed.
 ///
 /// # Calls at the same time
-/// One thread uses it at a time. A call fails with [`Error::InUse`] while another thread runs a statement, or is within a
-/// unit of several statements such as [`Ingest::run`](crate::blocking::Ingest::run). Nothing of it is sent: the
-/// transaction and its other calls are not affected. No call waits for another.
+/// One thread uses it at a time. A call fails with [`Error::InUse`] while another thread runs a
+/// statement, or is within a unit of several statements such as
+/// [`Ingest::run`](crate::blocking::Ingest::run). Nothing of it is sent: the transaction and its
+/// other calls are not affected. No call waits for another.
 pub struct Tx {
     pub(super) connection: Mutex<Pooled>,
     /// The use of the connection, which needs no lock.
@@ -109,8 +110,8 @@ impl Tx {
         Executor::Tx(self)
     }
 
-    /// Runs a part of the transaction that can fail alone: an error, returned or a statement's own, undoes what the
-    /// part has done and leaves the rest as it was.
+    /// Runs a part of the transaction that can fail alone: an error, returned or a statement's own,
+    /// undoes what the part has done and leaves the rest as it was.
     ///
     /// # Errors
     /// What `work` returns, or the error of the savepoint itself.
@@ -150,8 +151,8 @@ impl Tx {
         self.attachments.acting()
     }
 
-    /// Returns the number of transactions and savepoints that diesel counts on the connection. A caller to which it was lent
-    /// may have begun or ended some.
+    /// Returns the number of transactions and savepoints that diesel counts on the connection. A
+    /// caller to which it was lent may have begun or ended some.
     fn depth(&mut self) -> Option<u32> {
         let connection = self.connection.get_mut();
         let connection = &mut connection.unwrap_or_else(PoisonError::into_inner).inner;
@@ -178,17 +179,19 @@ impl Tx {
 
     /// Returns the connection, for statements that the repositories do not offer.
     ///
-    /// Do not begin or end a transaction on it: the commit fails if a savepoint that was begun by diesel has not ended, or
-    /// if there is no transaction any more. A transaction that replaces this one is not noticed. If the caller ignores the
-    /// error of a statement, the commit fails, too.
+    /// Do not begin or end a transaction on it: the commit fails if a savepoint that was begun by
+    /// diesel has not ended, or if there is no transaction any more. A transaction that replaces
+    /// this one is not noticed. If the caller ignores the error of a statement, the commit fails,
+    /// too.
     ///
-    /// The session is restored with the transaction. Before the commit, in one round trip, deferred constraints are
-    /// checked, and roles, settings, temporary tables, cursors, `LISTEN`, statements of `PREPARE` and advisory locks of the
-    /// session are reset. Settings that are to last belong into the URL's `options` or to the role. For a lock until the
-    /// commit, use `pg_advisory_xact_lock`. A transaction that is rolled back closes its connection.
+    /// The session is restored with the transaction. Before the commit, in one round trip, deferred
+    /// constraints are checked, and roles, settings, temporary tables, cursors, `LISTEN`,
+    /// statements of `PREPARE` and advisory locks of the session are reset. Settings that are to
+    /// last belong into the URL's `options` or to the role. For a lock until the commit, use
+    /// `pg_advisory_xact_lock`. A transaction that is rolled back closes its connection.
     ///
-    /// The `search_path` is `pg_catalog, pg_temp`. Qualify the application's tables, functions and types with their
-    /// schemas, or set [`Config::search_path`](crate::Config::search_path).
+    /// The `search_path` is `pg_catalog, pg_temp`. Qualify the application's tables, functions and
+    /// types with their schemas, or set [`Config::search_path`](crate::Config::search_path).
     pub fn connection_mut(&mut self) -> &mut PgConnection {
         self.state.lend();
         &mut self.connection().inner
@@ -201,7 +204,8 @@ impl Tx {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a call. A transaction is used by one thread at a time; a second one is refused instead of made to wait.
+    /// Begins a call. A transaction is used by one thread at a time; a second one is refused
+    /// instead of made to wait.
     pub(super) fn enter(&self, hold: Hold) -> Result<TxCall<'_>> {
         let held = Held::enter(self, hold)?;
         let mut connection = match self.connection.try_lock() {
@@ -232,7 +236,8 @@ impl Tx {
         statement(call.connection()).map_err(|error| call.failed(error))
     }
 
-    /// Checks whether a statement has failed, or the connection was lent: nothing is to be run on it beside.
+    /// Checks whether a statement has failed, or the connection was lent: nothing is to be run on
+    /// it beside.
     pub(super) fn is_of_the_caller(&self) -> bool {
         self.state.is_lent() || self.state.has_failed()
     }
@@ -297,7 +302,8 @@ impl Tx {
                     Ok(()) => None,
                     Err(error) => {
                         let error = self.failed(error);
-                        // A deferred check failed: as after a refused commit, the connection is kept.
+                        // A deferred check failed: as after a refused commit, the connection is
+                        // kept.
                         if is_first_failure(&error) && !self.usage.is_over() {
                             self.undo_and_restore(&restoring);
                             return Err(error);
@@ -353,8 +359,9 @@ impl Tx {
         self.state.rollback_ended(has_ended);
     }
 
-    /// Undoes what was written. Where that fails, closing the connection undoes it. A connection that was lent is closed
-    /// too: the error that ended the transaction may be one after which it is of no further use.
+    /// Undoes what was written. Where that fails, closing the connection undoes it. A connection
+    /// that was lent is closed too: the error that ended the transaction may be one after which it
+    /// is of no further use.
     pub(super) fn rollback(mut self) {
         if self.state.can_roll_back() {
             let connection = &mut self.connection().inner;

@@ -11,13 +11,15 @@ use crate::transaction::{
     BEGIN_PART, BEGIN_PART_THAT_MAY_PAUSE, RESTORE_IDLE_LIMIT, TransactionOptions,
 };
 
-/// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in the caller's.
+/// A unit of work within a repository's method: a transaction of its own on a pool, a savepoint in
+/// the caller's.
 pub(crate) enum UnitOfWork<'a> {
     Own(Box<Tx>),
     Part(SavepointGuard<'a>),
 }
 
-/// A part of the caller's transaction, which it has to itself. Left by a panic, it keeps that from being committed.
+/// A part of the caller's transaction, which it has to itself. Left by a panic, it keeps that from
+/// being committed.
 pub(crate) struct SavepointGuard<'a> {
     held: Held<'a>,
     completed: bool,
@@ -47,8 +49,8 @@ impl<'a> UnitOfWork<'a> {
         Self::begin_with(executor, TransactionOptions::of_a_unit(), BEGIN_PART)
     }
 
-    /// Begins a unit that is not ended by the idle-in-transaction limit. In a transaction of the caller's that limit has to be
-    /// [restored](Self::restore_idle_limit).
+    /// Begins a unit that is not ended by the idle-in-transaction limit. In a transaction of the
+    /// caller's that limit has to be [restored](Self::restore_idle_limit).
     pub(crate) fn begin_that_may_pause(executor: &Executor<'a>) -> Result<Self> {
         let options = TransactionOptions::of_a_unit_that_may_pause();
         Self::begin_with(executor, options, BEGIN_PART_THAT_MAY_PAUSE)
@@ -108,7 +110,8 @@ impl<'a> UnitOfWork<'a> {
                 let undone = tx.forget_failure(
                     "ROLLBACK TO SAVEPOINT wundr_attempt; RELEASE SAVEPOINT wundr_attempt",
                 );
-                // An error that has ended the connection gives the reason; what follows from it does not.
+                // An error that has ended the connection gives the reason; what follows from it
+                // does not.
                 if error.is_about_a_row() {
                     undone?;
                 }

@@ -1,8 +1,8 @@
 //! A connection of the async engine: diesel's queries on tokio-postgres.
 //!
-//! diesel-async has such a connection, too. This one gives access to the client, for `COPY`. It builds the text of a
-//! statement only once. It costs less: it holds no lock across an await and spawns no task. See
-//! `docs/decisions/0002-own-connection.md`.
+//! diesel-async has such a connection, too. This one gives access to the client, for `COPY`. It
+//! builds the text of a statement only once. It costs less: it holds no lock across an await and
+//! spawns no task. See `docs/decisions/0002-own-connection.md`.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -64,7 +64,8 @@ pub struct Connection {
     client: Arc<Client>,
     statements: Arc<StatementCache>,
     transaction: AnsiTransactionManager,
-    /// The future of a batch was dropped before its end. diesel runs the statements of transactions as batches.
+    /// The future of a batch was dropped before its end. diesel runs the statements of transactions
+    /// as batches.
     has_dropped_batch: bool,
     /// The lock only makes it `Sync`.
     instrumentation: Mutex<Option<Box<dyn Instrumentation>>>,
@@ -110,8 +111,8 @@ impl Connection {
         self.client.cancel_token()
     }
 
-    /// Applies the settings of the session. Returns whether the server is a standby, and whether it refuses writes. Takes
-    /// one round trip.
+    /// Applies the settings of the session. Returns whether the server is a standby, and whether it
+    /// refuses writes. Takes one round trip.
     pub(crate) async fn set_up_session(&self, settings: &str) -> QueryResult<(bool, bool)> {
         const ROLE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
              pg_catalog.current_setting('transaction_read_only')";
@@ -182,8 +183,8 @@ impl Connection {
         Ok(bound)
     }
 
-    /// Returns the only row of a query whose text follows from `shape`. Takes the connection as the traits for
-    /// `&Connection` do.
+    /// Returns the only row of a query whose text follows from `shape`. Takes the connection as the
+    /// traits for `&Connection` do.
     pub(crate) fn row_shaped<'c>(
         connection: &mut &'c Self,
         query: &dyn QueryFragment<Pg>,
@@ -212,7 +213,8 @@ impl Connection {
         Some(sql)
     }
 
-    /// Reports the outcome of a query to the instrumentation, as far as it is known at the first response.
+    /// Reports the outcome of a query to the instrumentation, as far as it is known at the first
+    /// response.
     fn instrument_end<T>(&self, instrumented_sql: Option<String>, outcome: &QueryResult<T>) {
         if let Some(sql) = instrumented_sql {
             let mut instrumentation = locked(&self.instrumentation);
@@ -256,7 +258,8 @@ impl Connection {
         outcome
     }
 
-    /// Sends a statement and reads its response to the end: only then is an autocommitted statement committed.
+    /// Sends a statement and reads its response to the end: only then is an autocommitted statement
+    /// committed.
     async fn send_for_outcome(&self, bound: QueryResult<BoundStatement>) -> QueryResult<Outcome> {
         let mut bound = bound?;
         let instrumented_sql = bound.instrumented_sql.take();
@@ -291,7 +294,8 @@ impl Connection {
         rows_written(self.send_for_outcome(bound).await?.written)
     }
 
-    /// Writes rows by `COPY`, all or none. Returns `None` if the table or the role does not allow it.
+    /// Writes rows by `COPY`, all or none. Returns `None` if the table or the role does not allow
+    /// it.
     pub(crate) async fn copy<N>(&self, rows: &[N]) -> QueryResult<Option<usize>>
     where
         N: NewRow + Sync,
@@ -313,7 +317,8 @@ impl Connection {
         let Some(defaults) = Defaults::of(copy.columns, record.unwrap_or_default())? else {
             return Ok(None);
         };
-        // A COPY that is refused at its start costs the connection: the lock is waited for here instead.
+        // A COPY that is refused at its start costs the connection: the lock is waited for here
+        // instead.
         let lock = format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", copy.table);
         self.execute_batch(&lock).await?;
         let mut operation = Operation::on(&self.driver);
@@ -335,8 +340,8 @@ impl Connection {
         };
         let server = match self.client()?.copy_in::<_, Bytes>(&statement).await {
             Ok(server) => server,
-            // The driver ends the COPY in any case. The server responds to that as well, and the driver would match the
-            // response to the next statement.
+            // The driver ends the COPY in any case. The server responds to that as well, and the
+            // driver would match the response to the next statement.
             Err(error) => return Err(self.driver.diesel_error(&error)),
         };
         let outcome = self.send_rows(server, copied).await;
@@ -358,8 +363,8 @@ impl Connection {
         rows_written(server.finish().await.map_err(refused)?)
     }
 
-    /// Checks whether responses and statements still match. The server responds to an empty statement even in a failed
-    /// transaction.
+    /// Checks whether responses and statements still match. The server responds to an empty
+    /// statement even in a failed transaction.
     async fn is_synchronized(&self) -> bool {
         let response = self.client.simple_query("").await;
         response.is_ok_and(|messages| messages.len() == 1)
@@ -380,8 +385,9 @@ fn rows_written(rows: u64) -> QueryResult<usize> {
         .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))
 }
 
-/// A COPY that the server may have refused. Dropped in that state, it closes the connection: the server responds twice to
-/// a COPY that it refuses at its start, and every later response would be matched to the next statement.
+/// A COPY that the server may have refused. Dropped in that state, it closes the connection: the
+/// server responds twice to a COPY that it refuses at its start, and every later response would be
+/// matched to the next statement.
 struct CopyInDoubt<'c> {
     connection: &'c Connection,
     is_over: bool,

@@ -1,15 +1,17 @@
 //! The statements that a connection has prepared, and the statements to be sent with their binds.
 //!
 //! # Prepared statements
-//! A statement is found by a [`CacheKey`]: by its type and a number if these determine its text, otherwise by its text
-//! and the types of its binds. A hit needs neither the text nor a walk through the query, only its binds. The statements
-//! used last are kept; the others are closed on the server.
+//! A statement is found by a [`CacheKey`]: by its type and a number if these determine its text,
+//! otherwise by its text and the types of its binds. A hit needs neither the text nor a walk
+//! through the query, only its binds. The statements used last are kept; the others are closed on
+//! the server.
 //!
 //! # Type OIDs
-//! diesel encodes binds synchronously, and their bytes may contain the OIDs of types that the database has made (enums,
-//! arrays of them), which differ from database to database. For a type that is yet unknown, [`TypeLookup`] returns a fake
-//! OID. Encoding the binds twice with different fake OIDs shows where they are ([`fake_oid_locations`]). The real OIDs
-//! are then read from the catalog and written there. diesel-async does the same.
+//! diesel encodes binds synchronously, and their bytes may contain the OIDs of types that the
+//! database has made (enums, arrays of them), which differ from database to database. For a type
+//! that is yet unknown, [`TypeLookup`] returns a fake OID. Encoding the binds twice with different
+//! fake OIDs shows where they are ([`fake_oid_locations`]). The real OIDs are then read from the
+//! catalog and written there. diesel-async does the same.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -346,7 +348,8 @@ impl StatementCache {
 /// The first fake OID. Each unknown type has two: for itself and for its array.
 const FAKE_OIDS: u32 = 0xA5A5_A500;
 
-/// Returns the OIDs of known types, and fake OIDs for others: diesel does not wait for a query here.
+/// Returns the OIDs of known types, and fake OIDs for others: diesel does not wait for a query
+/// here.
 struct TypeLookup {
     known: Vec<TypeOids>,
     unknown: Vec<TypeName>,

@@ -3,7 +3,8 @@ use std::path::Path;
 
 use super::*;
 
-/// The tables that have a repository in `src/cache/repositories`. The statistics and the trends there have no table.
+/// The tables that have a repository in `src/cache/repositories`. The statistics and the trends
+/// there have no table.
 fn cached_tables(root: &Path) -> Vec<String> {
     let names = names(&root.join("src/cache/repositories"));
     let is_table = |name: &String| {
@@ -72,8 +73,9 @@ fn every_write_of_a_cached_table_is_tried() {
     assert!(missing.is_empty(), "not tried: {missing:?}");
 }
 
-/// The foreign keys of cached tables that delete or change rows together with their parent: the delete of the parent
-/// must record the keys of these rows. The tests of this folder try each of them.
+/// The foreign keys of cached tables that delete or change rows together with their parent: the
+/// delete of the parent must record the keys of these rows. The tests of this folder try each of
+/// them.
 const CASCADES: [&str; 9] = [
     "analysis.analyses -> public.projects",
     "public.organization_members -> public.organizations",

@@ -204,7 +204,8 @@ impl From<Error> for Undone {
     }
 }
 
-/// A write that is undone first, and then stays; it is seen by the other process then, and not before.
+/// A write that is undone first, and then stays; it is seen by the other process then, and not
+/// before.
 #[both_engines]
 macro_rules! wrote {
     ($scene:ident, $repository:ident.$method:ident($($argument:expr),* $(,)?)) => {

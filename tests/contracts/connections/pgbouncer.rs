@@ -165,8 +165,9 @@ async fn without_the_setting_the_error_names_it() {
     }
 }
 
-/// Each of several users renames itself as an actor, and a row of its own without one. Some futures are dropped: their
-/// connections are closed, and PgBouncer may refuse others that are opened at that moment.
+/// Each of several users renames itself as an actor, and a row of its own without one. Some futures
+/// are dropped: their connections are closed, and PgBouncer may refuse others that are opened at
+/// that moment.
 async fn rename_async(config: Config, users: &[(UserId, UserId)]) {
     use wundr_db::{Db, UserRepository};
     let db = Db::lazy(config).unwrap();
