@@ -16,14 +16,16 @@ use crate::{Config, Result};
 /// If the connection is lost or leads to a read-only server, it starts again for up to 60 s.
 ///
 /// # Errors
-/// - [`Error::Migration`] if a migration fails. The error names it; the migrations before it stay
-///   applied. The failed one leaves nothing behind, except for an index that was being built
-///   concurrently. PostgreSQL keeps such an index as invalid, and a later migration fails with its
-///   name.
-/// - [`Error::InvalidInput`] if one of the schemas `public`, `analysis`, `setup`, `audit` and
-///   `cache`, or the table of applied migrations, belongs to an untrusted role. Trusted are the
-///   migrating role, the roles that it is a member of, the owner of the database, and superusers.
-/// - [`Error::Connection`] if the server does not respond to a query about the lock within 10 s.
+/// - [`Error::Migration`](crate::Error::Migration) if a migration fails. The error names it; the
+///   migrations before it stay applied. The failed one leaves nothing behind, except for an index
+///   that was being built concurrently. PostgreSQL keeps such an index as invalid, and a later
+///   migration fails with its name.
+/// - [`Error::InvalidInput`](crate::Error::InvalidInput) if one of the schemas `public`,
+///   `analysis`, `setup`, `audit` and `cache`, or the table of applied migrations, belongs to an
+///   untrusted role. Trusted are the migrating role, the roles that it is a member of, the owner of
+///   the database, and superusers.
+/// - [`Error::Connection`](crate::Error::Connection) if the server does not respond to a query
+///   about the lock within 10 s.
 #[repository]
 pub async fn up(config: &Config) -> Result<Vec<String>> {
     let before = Arc::new(Before::default());
@@ -78,7 +80,8 @@ pub async fn down_by_one(config: &Config) -> Result<Option<String>> {
 /// Returns every migration in order, with its state in the database.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] as [`up`], and [`Error::Migration`] if the embedded list cannot be read.
+/// [`Error::InvalidInput`](crate::Error::InvalidInput) as [`up`], and
+/// [`Error::Migration`](crate::Error::Migration) if the embedded list cannot be read.
 #[repository]
 pub async fn status(config: &Config) -> Result<Vec<MigrationStatus>> {
     watching(open(config).await?, list).await
@@ -91,7 +94,8 @@ pub async fn status(config: &Config) -> Result<Vec<MigrationStatus>> {
 /// names of all.
 ///
 /// # Errors
-/// As [`up`], and [`Error::InvalidInput`] if the migrations have already been run.
+/// As [`up`], and [`Error::InvalidInput`](crate::Error::InvalidInput) if the migrations have
+/// already been run.
 #[repository]
 pub async fn adopt(config: &Config) -> Result<Vec<String>> {
     watching(open(config).await?, take_over).await
@@ -104,10 +108,11 @@ pub async fn adopt(config: &Config) -> Result<Vec<String>> {
 /// applied something. [`grant_sql`] returns what is executed.
 ///
 /// # Errors
-/// - [`Error::InvalidInput`] if `role` cannot be the name of a role, and as [`up`].
-/// - [`Error::Other`] if there is no such role; if the role is a superuser or has the rights of the
-///   owner, so that nothing could be refused to it; if the caller is not the owner of the tables;
-///   or if another role has granted something.
+/// - [`Error::InvalidInput`](crate::Error::InvalidInput) if `role` cannot be the name of a role,
+///   and as [`up`].
+/// - [`Error::Other`](crate::Error::Other) if there is no such role; if the role is a superuser or
+///   has the rights of the owner, so that nothing could be refused to it; if the caller is not the
+///   owner of the tables; or if another role has granted something.
 #[repository]
 pub async fn grant(config: &Config, role: &str, rights: Rights) -> Result<()> {
     let block = rights::block(role, Some(rights))?;
@@ -145,9 +150,12 @@ pub async fn revoke(config: &Config, role: &str) -> Result<()> {
 /// example after an update of this crate. Revert it before [`down`] and [`down_by_one`].
 ///
 /// # Errors
-/// - [`Error::InvalidInput`] and [`Error::Connection`] as [`up`].
-/// - [`Error::Timeout`] if a table is in use for longer. Nothing is changed then.
-/// - [`Error::Other`] with the SQLSTATE 42501 if the caller is not the owner of the tables.
+/// - [`Error::InvalidInput`](crate::Error::InvalidInput) and
+///   [`Error::Connection`](crate::Error::Connection) as [`up`].
+/// - [`Error::Timeout`](crate::Error::Timeout) if a table is in use for longer. Nothing is changed
+///   then.
+/// - [`Error::Other`](crate::Error::Other) with the SQLSTATE 42501 if the caller is not the owner
+///   of the tables.
 #[repository]
 pub async fn isolate(config: &Config) -> Result<()> {
     let connection = open(config).await?;
