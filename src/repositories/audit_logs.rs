@@ -107,8 +107,9 @@ pub trait AuditLogRepository: Send + Sync {
     /// one round trip for each.
     ///
     /// # Errors
-    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the month has not ended a day ago:
-    ///   an entry has the time at which its transaction began
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the month has not ended a day ago,
+    ///   because an entry has the time at which its transaction began; or if row-level security
+    ///   hides entries from the role
     /// - [`Error::Unique`](crate::Error::Unique) if the month is sealed
     async fn seal(&self, day: NaiveDate) -> Result<AuditSeal>;
 
@@ -119,6 +120,8 @@ pub trait AuditLogRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::NotFound`](crate::Error::NotFound) if the month is not sealed
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if row-level security hides entries
+    ///   from the role
     async fn verify(&self, day: NaiveDate) -> Result<AuditVerdict>;
 }
 

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::sql::audit_seals::{
-    ENTRIES_OF_PAGE, FIND, IS_CLOSED, IS_INTACT, SEAL, SEAL_PAGE, SealRow, SealedPage, VERIFY_PAGE,
-    VerifiedPage,
+    ENTRIES_OF_PAGE, FIND, IS_CLOSED, IS_INTACT, SEAL, SEAL_PAGE, SEES_ALL, SealRow, SealedPage,
+    VERIFY_PAGE, VerifiedPage,
 };
 use crate::sql::cacheable;
 use crate::sql::partitions::Exists;
@@ -50,10 +50,24 @@ impl Month {
     }
 }
 
+/// Checks that the role sees the whole log.
+#[repository]
+async fn check_sight(executor: &Executor<'_>) -> Result<()> {
+    let sees_all = cacheable(sql_query(SEES_ALL));
+    match executor.one::<_, Exists>(sees_all).await?.yes {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            "role",
+            "sees the entries of one organization only",
+        )),
+    }
+}
+
 /// Seals a month.
 #[repository]
 pub(super) async fn seal(executor: &Executor<'_>, day: NaiveDate) -> Result<AuditSeal> {
     let month = Month::of(day)?;
+    check_sight(executor).await?;
     let is_closed = sql_query(IS_CLOSED).bind::<Timestamptz, _>(month.before);
     if !executor.one::<_, Exists>(cacheable(is_closed)).await?.yes {
         return Err(Error::invalid(
@@ -107,6 +121,7 @@ async fn write_pages(executor: &Executor<'_>, month: &Month) -> Result<AuditSeal
 #[repository]
 pub(super) async fn verify(executor: &Executor<'_>, day: NaiveDate) -> Result<AuditVerdict> {
     let month = Month::of(day)?;
+    check_sight(executor).await?;
     let find = sql_query(FIND).bind::<Date, _>(month.first);
     let found: Option<SealRow> = executor.first(cacheable(find)).await?;
     let seal = month.seal(found.ok_or(Error::NotFound { what: "AuditSeal" })?);

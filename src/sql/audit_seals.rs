@@ -32,6 +32,11 @@ macro_rules! entries {
 /// month.
 pub(crate) const IS_CLOSED: &str = "SELECT $1 + INTERVAL '1 day' <= pg_catalog.now() AS yes";
 
+/// The query that checks whether the role sees every entry. Where organizations are isolated, it may
+/// see those of one.
+pub(crate) const SEES_ALL: &str =
+    "SELECT NOT pg_catalog.row_security_active('audit.audit_logs'::pg_catalog.regclass) AS yes";
+
 /// The statement that writes the page `$2` of the month `$1`: the entries after `($3, $4)` and
 /// before `$5`. `$6` is the hash of the page before.
 pub(crate) const SEAL_PAGE: &str = concat!(
@@ -146,7 +151,8 @@ pub(crate) struct VerifiedPage {
 
 /// The types of the parameters, as the golden files name them.
 #[cfg(test)]
-pub(crate) const TEXTS: [(&str, &str, &str); 6] = [
+pub(crate) const TEXTS: [(&str, &str, &str); 7] = [
+    ("audit_log_is_seen", "", SEES_ALL),
     ("audit_month_is_closed", "timestamptz", IS_CLOSED),
     (
         "audit_seal_page",

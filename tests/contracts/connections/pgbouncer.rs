@@ -1,4 +1,3 @@
-use std::time::Duration;
 use wundr_db::testing::{TestDatabase, migrated_database};
 
 use wundr_db::{
@@ -165,9 +164,7 @@ async fn without_the_setting_the_error_names_it() {
     }
 }
 
-/// Each of several users renames itself as an actor, and a row of its own without one. Some futures
-/// are dropped: their connections are closed, and PgBouncer may refuse others that are opened at
-/// that moment.
+/// Each of several users renames itself as an actor, and a row of its own without one.
 async fn rename_async(config: Config, users: &[(UserId, UserId)]) {
     use wundr_db::{Db, UserRepository};
     let db = Db::lazy(config).unwrap();
@@ -178,11 +175,6 @@ async fn rename_async(config: Config, users: &[(UserId, UserId)]) {
             for round in 0..ROUNDS {
                 let name = |name: &str| UserChanges::new().name(format!("{name} {round}"));
                 let users = acting.users();
-                // Dropped after some of its round trips.
-                let short = Duration::from_micros(100 * round as u64);
-                if round % 4 == 0 {
-                    let _ = tokio::time::timeout(short, users.update(user, name("Dropped"))).await;
-                }
                 let _ = users.update(user, name("Acting")).await;
                 let _ = db.users().update(plain, name("Plain")).await;
                 let taken = NewUser::new(format!("{user}@x"), "x");

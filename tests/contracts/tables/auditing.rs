@@ -796,3 +796,31 @@ async fn a_logout_names_the_user_that_ended_the_session() {
         }
     }
 }
+
+#[both_engines]
+#[case]
+async fn a_role_that_sees_a_part_of_the_log_seals_nothing() {
+    let (db, database, day, _) = sealed_month(3).await;
+    let role = format!("isolated_in_{}", database.name());
+    let mut owner = Observer::of(&database.url());
+    owner.run(&format!(
+        "CREATE ROLE {role}; GRANT USAGE ON SCHEMA audit TO {role}; \
+         GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA audit TO {role}; \
+         ALTER TABLE audit.audit_logs ENABLE ROW LEVEL SECURITY"
+    ));
+    for is_sealed in [false, true] {
+        let refused: Result<(), Error> = db
+            .transaction(async |tx| {
+                run!(tx, &format!("SET LOCAL ROLE {role}"))?;
+                match is_sealed {
+                    true => tx.audit_logs().verify(day).await.map(drop),
+                    false => tx.audit_logs().seal(day).await.map(drop),
+                }
+            })
+            .await;
+        assert_eq!(field_of(refused.unwrap_err()), "role");
+        if !is_sealed {
+            assert_eq!(db.audit_logs().seal(day).await.unwrap().entries, 3);
+        }
+    }
+}

@@ -174,8 +174,8 @@ async fn logs() {
         let month = months.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         chrono::NaiveDate::default() + chrono::Months::new(month)
     };
-    costs!(ledger, 5, logs.seal(another()));
-    costs!(ledger, 3, logs.verify(chrono::NaiveDate::default()));
+    costs!(ledger, 6, logs.seal(another()));
+    costs!(ledger, 4, logs.verify(chrono::NaiveDate::default()));
     every_repository!(
         ledger, system_logs, NewSystemLog::new(LogLevel::Info, "api", "started"), SystemLogFilter,
         [level(LogLevel::Info), at_least(LogLevel::Info), service("api"), component("db"),
