@@ -38,7 +38,7 @@ pub struct Columns<R: TableRow> {
     table: <R::Table as QuerySource>::FromClause,
 }
 
-/// The SQL type of the [`Columns`] of a row.
+/// The SQL type of the `Columns` of a row.
 pub struct RowSql<R>(PhantomData<fn() -> R>);
 
 /// Returns the columns of a row, to be selected or returned.

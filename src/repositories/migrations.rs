@@ -105,7 +105,7 @@ pub async fn adopt(config: &Config) -> Result<Vec<String>> {
 /// tables from it.
 ///
 /// The role must exist. The owner of the tables calls this, again after each [`up`] that has
-/// applied something. [`grant_sql`] returns what is executed.
+/// applied something. [`grant_sql`](crate::migrations::grant_sql) returns what is executed.
 ///
 /// # Errors
 /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if `role` cannot be the name of a role,
