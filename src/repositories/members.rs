@@ -29,11 +29,11 @@ where
     let touched = |removed: &Removed| (removed.2 > 0).then_some(&touched);
     let write = Write::begin(executor).await?;
     let outcome: Result<Removed> = write.executor().one(statement::<M, Q>(members())).await;
-    let mut outcome = write.finish_touching(outcome, &touched).await;
+    let mut outcome = write.finish_touching(outcome, touched).await;
     if runs_again(executor, &outcome) {
         let write = Write::begin_again(executor).await?;
         let again: Result<Removed> = write.executor().one(statement::<M, Q>(members())).await;
-        outcome = write.finish_touching(again, &touched).await;
+        outcome = write.finish_touching(again, touched).await;
     }
     let (_, ownerless, removed) = outcome?;
     if ownerless > 0 {

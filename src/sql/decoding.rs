@@ -183,8 +183,8 @@ struct Records<'v> {
 impl<'v> Records<'v> {
     fn of(mut bytes: &'v [u8]) -> deserialize::Result<Self> {
         let dimensions = take(&mut bytes)?;
-        // Whether there are NULLs, and the type of the records.
-        (take(&mut bytes)?, take(&mut bytes)?);
+        let _has_nulls = take(&mut bytes)?;
+        let _type_of_records = take(&mut bytes)?;
         let remaining = match dimensions {
             0 => 0,
             1 => {
