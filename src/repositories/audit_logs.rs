@@ -44,7 +44,8 @@ pub trait AuditLogRepository: Send + Sync {
     ///
     /// The id carries a time. The one or two months around it are searched first, and the others
     /// only if the entry is in none of them. So an entry whose `created_at` is far from that time
-    /// costs a second query. An id that is older than five years is searched in all months together.
+    /// costs a second query. An id that is older than five years is searched in all months
+    /// together.
     async fn find(&self, id: AuditLogId) -> Result<Option<AuditLog>>;
 
     /// Returns the entries with these ids, in the order of `ids`. An id without a row gets `None`.

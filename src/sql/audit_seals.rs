@@ -32,8 +32,8 @@ macro_rules! entries {
 /// month.
 pub(crate) const IS_CLOSED: &str = "SELECT $1 + INTERVAL '1 day' <= pg_catalog.now() AS yes";
 
-/// The query that checks whether the role sees every entry. Where organizations are isolated, it may
-/// see those of one.
+/// The query that checks whether the role sees every entry. Where organizations are isolated, it
+/// may see those of one.
 pub(crate) const SEES_ALL: &str =
     "SELECT NOT pg_catalog.row_security_active('audit.audit_logs'::pg_catalog.regclass) AS yes";
 

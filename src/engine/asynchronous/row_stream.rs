@@ -24,12 +24,12 @@ const ROWS_AHEAD: usize = 128;
 
 /// Rows, one after the other, as the server sends them.
 ///
-/// A stream of a [`Db`](crate::Db) holds a connection until it ends or is dropped. Dropped early, its
-/// connection is closed and the query ended.
+/// A stream of a [`Db`](crate::Db) holds a connection until it ends or is dropped. Dropped early,
+/// its connection is closed and the query ended.
 ///
-/// A stream of a [`Tx`](crate::Tx) may be kept while other calls use the transaction: their answers come after
-/// its rows, which are then read ahead and held in memory until they are taken. So that a
-/// transaction works on a large result row by row in little memory, read it page by page.
+/// A stream of a [`Tx`](crate::Tx) may be kept while other calls use the transaction: their answers
+/// come after its rows, which are then read ahead and held in memory until they are taken. So that
+/// a transaction works on a large result row by row in little memory, read it page by page.
 pub struct RowStream<'a, T>(BoxStream<'a, Result<T>>);
 
 impl<'a, T: Send + 'static> RowStream<'a, T> {
