@@ -161,6 +161,8 @@ async fn every_column_of_json_keeps_every_digit_at_any_depth() {
     let (db, database) = database().await;
     let mut observer = Observer::of(&database.url());
     let rows = rows(&db).await;
+    // No client can change an entry. One that another client has written looks as if it had been.
+    observer.run("ALTER TABLE audit.audit_logs DISABLE TRIGGER trg_audit_logs_append_only");
     let mut seen = BTreeSet::new();
     keeps!(seen, db, observer, "public.users" preferences rows.user;
         db.users().find(rows.user) => |row| row.preferences.clone(); |document| db.users().update(rows.user, UserChanges::new().preferences(document)));

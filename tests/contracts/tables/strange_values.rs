@@ -136,6 +136,8 @@ async fn each_column_is_read(kind: &str, values: &[&str], prepare: &str) {
     let more = more(&db, &rows).await;
     // A user whose role changes would lose the session.
     observer.run("ALTER TABLE public.users DISABLE TRIGGER trg_users_end_sessions");
+    // No client can change an entry. One that a newer version has written looks as if it had been.
+    observer.run("ALTER TABLE audit.audit_logs DISABLE TRIGGER trg_audit_logs_append_only");
     for r#type in columns(&mut observer, kind)
         .iter()
         .map(|column| &column.2)

@@ -18,7 +18,7 @@ async fn logins_and_secrets() {
     // The current token, the predecessor, and an older one.
     let unknown = ended.refresh_token.expose();
     costs!(ledger, 3, sessions.refresh(unknown, &client));
-    costs!(ledger, 1, sessions.revoke(UserSessionId::new()));
+    costs!(ledger, 2, sessions.revoke(UserSessionId::new()));
     costs!(ledger, 1, sessions.revoke_others(UserSessionId::new()));
     costs!(ledger, 1, sessions.revoke_user(UserId::new()));
     costs!(ledger, 2, sessions.prune(10));
