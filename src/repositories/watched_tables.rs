@@ -17,8 +17,8 @@ use crate::{Config, Result, Table, WatchedTable};
 /// A table that is watched already gets the new columns. The role must be that of the migrations.
 /// Writers of the table wait until the triggers are created, and those are waited for at most 5 s.
 ///
-/// A `COPY` of many rows takes about three times as long into a watched table, because each row
-/// gets an entry. A user or an organization that entries name cannot be deleted.
+/// A `COPY` of many rows takes longer into a watched table, because each row gets an entry. A user
+/// or an organization that entries name cannot be deleted.
 ///
 /// # Errors
 /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a column contains secrets or does not

@@ -50,6 +50,7 @@ pub(crate) async fn look_up<'s, T: Entry>(client: &'s CacheClient, key: EntryKey
 }
 
 /// The result of the first step of a look-up.
+#[cfg(feature = "crypto")]
 pub(crate) enum FirstRead<T> {
     /// Redis was read.
     Read(Option<Decoded<T>>, Option<NearStart>),
@@ -61,6 +62,7 @@ pub(crate) enum FirstRead<T> {
 /// completes each look-up.
 ///
 /// The near cache is not used, so that neither value is older than an acknowledged write.
+#[cfg(feature = "crypto")]
 #[repository]
 pub(crate) async fn read_two<A: Entry, B: Entry>(
     client: &CacheClient,
@@ -91,6 +93,7 @@ pub(crate) async fn read_two<A: Entry, B: Entry>(
 }
 
 /// Decodes the value at an index of what was found.
+#[cfg(feature = "crypto")]
 fn first_read<T: Entry>(
     client: &CacheClient,
     key: &EntryKey,
@@ -106,6 +109,7 @@ fn first_read<T: Entry>(
 }
 
 /// Completes a look-up that [`read_two`] has begun.
+#[cfg(feature = "crypto")]
 #[repository]
 pub(crate) async fn look_up_after<'s, T: Entry>(
     client: &'s CacheClient,
