@@ -381,7 +381,7 @@ async fn a_table_is_watched_until_it_is_not() {
         (Table::Integrations, &["credentials"], "columns"),
         (Table::Integrations, &["webhook_secret"], "columns"),
         (Table::Configurations, &["value"], "columns"),
-        (Table::Users, &["nmae"], "columns"),
+        (Table::Users, &["absent"], "columns"),
         (Table::Users, &["name\" IS NULL) --"], "columns"),
         (Table::Users, &["xmin"], "columns"),
         (Table::Users, &[], "columns"),
