@@ -44,7 +44,10 @@ pub fn audited_update(world: &mut World) -> Outcome<Group> {
         Ok(Keys(ids(&mut to.diesel()?, query)?.into()))
     };
     let user_of = |to: &Arc<Connector>| -> Outcome<Uuid> {
-        Ok(ids(&mut to.diesel()?, "SELECT id FROM public.users ORDER BY id LIMIT 1")?[0])
+        Ok(ids(
+            &mut to.diesel()?,
+            "SELECT id FROM public.users ORDER BY id LIMIT 1",
+        )?[0])
     };
     let actor = |user: Uuid| Actor {
         user: Some(UserId::from(user)),
@@ -55,7 +58,9 @@ pub fn audited_update(world: &mut World) -> Outcome<Group> {
     };
     let changes = |turn: Turn| -> Vec<ProjectChanges> {
         turn.numbers()
-            .map(|number| ProjectChanges::new().description(format!("Described for the {number}th time")))
+            .map(|number| {
+                ProjectChanges::new().description(format!("Described for the {number}th time"))
+            })
             .collect()
     };
     let user = user_of(&watched)?;
@@ -63,8 +68,16 @@ pub fn audited_update(world: &mut World) -> Outcome<Group> {
     let mut group = Group::new("audited_update", "in_transaction", 300, 50);
     let contenders = [
         ("in_transaction", plain.wundr_async()?, keys_of(&plain)?),
-        ("unwatched", plain.wundr_async()?.acting_as(actor(user_of(&plain)?)), keys_of(&plain)?),
-        ("wundr_async", watched.wundr_async()?.acting_as(actor(user)), keys_of(&watched)?),
+        (
+            "unwatched",
+            plain.wundr_async()?.acting_as(actor(user_of(&plain)?)),
+            keys_of(&plain)?,
+        ),
+        (
+            "wundr_async",
+            watched.wundr_async()?.acting_as(actor(user)),
+            keys_of(&watched)?,
+        ),
     ];
     for (name, db, keys) in contenders {
         group.task(name, (db, keys), move |(db, keys), turn| {
@@ -72,7 +85,9 @@ pub fn audited_update(world: &mut World) -> Outcome<Group> {
             async move {
                 for (key, changes) in keys.of(turn).zip(changes) {
                     let project = db
-                        .transaction(async |tx| tx.projects().update(ProjectId::from(key), changes).await)
+                        .transaction(async |tx| {
+                            tx.projects().update(ProjectId::from(key), changes).await
+                        })
                         .await?;
                     assert_eq!(*project.id.as_uuid(), key);
                 }
@@ -82,7 +97,10 @@ pub fn audited_update(world: &mut World) -> Outcome<Group> {
     }
     group.task(
         "autocommit",
-        (watched.wundr_async()?.acting_as(actor(user)), keys_of(&watched)?),
+        (
+            watched.wundr_async()?.acting_as(actor(user)),
+            keys_of(&watched)?,
+        ),
         move |(db, keys), turn| {
             let changes = changes(turn);
             async move {
@@ -96,13 +114,20 @@ pub fn audited_update(world: &mut World) -> Outcome<Group> {
     );
     group.call(
         "wundr_blocking",
-        (watched.wundr_blocking()?.acting_as(actor(user)), keys_of(&watched)?),
+        (
+            watched.wundr_blocking()?.acting_as(actor(user)),
+            keys_of(&watched)?,
+        ),
         move |(db, keys), turn| {
             let changes = changes(turn);
             move || {
                 for (key, changes) in keys.of(turn).zip(changes) {
                     let project = db.transaction(|tx| {
-                        blocking::ProjectRepository::update(&tx.projects(), ProjectId::from(key), changes)
+                        blocking::ProjectRepository::update(
+                            &tx.projects(),
+                            ProjectId::from(key),
+                            changes,
+                        )
                     })?;
                     assert_eq!(*project.id.as_uuid(), key);
                 }

@@ -95,7 +95,9 @@ fn logins(world: &mut World, number: usize) -> Outcome<Vec<OpenSession>> {
 /// Measures the session and the user of a session token, from PostgreSQL and from the cache.
 pub fn authenticate(world: &mut World) -> Outcome<Group> {
     let opened = logins(world, ROWS)?;
-    let tokens = opened.iter().map(|session| session.token.expose().to_owned());
+    let tokens = opened
+        .iter()
+        .map(|session| session.token.expose().to_owned());
     let tokens: Arc<Vec<String>> = Arc::new(tokens.collect());
     let to = platform(world)?;
     let mut group = Group::new("authenticate", "tokio_postgres", 100, 500);
@@ -109,15 +111,19 @@ pub fn authenticate(world: &mut World) -> Outcome<Group> {
     );
     let statement = world.runtime.block_on(client.prepare(&statement))?;
     let on = (client, statement, Arc::clone(&tokens));
-    group.task("tokio_postgres", on, |(client, statement, tokens), turn| async move {
-        for number in turn.numbers() {
-            let hash = hash(&tokens[number % ROWS])?;
-            let row = client.query_one(&statement, &[&hash]).await?;
-            session(&row)?;
-            user(&row)?;
-        }
-        Ok(())
-    });
+    group.task(
+        "tokio_postgres",
+        on,
+        |(client, statement, tokens), turn| async move {
+            for number in turn.numbers() {
+                let hash = hash(&tokens[number % ROWS])?;
+                let row = client.query_one(&statement, &[&hash]).await?;
+                session(&row)?;
+                user(&row)?;
+            }
+            Ok(())
+        },
+    );
 
     let sessions = Sessions::new(&to.wundr_async()?, keys(), policy())?;
     let redis = Arc::new(RedisServer::builder().start()?);
@@ -145,7 +151,10 @@ pub fn authenticate(world: &mut World) -> Outcome<Group> {
     for token in tokens.iter() {
         cached.authenticate(token)?;
     }
-    for (id, sessions) in [("wundr_blocking", sessions), ("wundr_blocking_cached", cached)] {
+    for (id, sessions) in [
+        ("wundr_blocking", sessions),
+        ("wundr_blocking_cached", cached),
+    ] {
         let on = (sessions, Arc::clone(&tokens), Arc::clone(&redis));
         group.call(id, on, |(sessions, tokens, _redis), turn| {
             move || {
@@ -176,7 +185,9 @@ const ROTATE: &str = "WITH held AS MATERIALIZED (SELECT s.id, s.refresh_token_ha
 pub fn refresh(world: &mut World) -> Outcome<Group> {
     let opened = logins(world, 3)?;
     let to = platform(world)?;
-    let tokens = opened.iter().map(|session| session.refresh_token.expose().to_owned());
+    let tokens = opened
+        .iter()
+        .map(|session| session.refresh_token.expose().to_owned());
     let [by_hand, by_async, by_blocking] =
         <[String; 3]>::try_from(tokens.collect::<Vec<_>>()).map_err(|_| "three sessions")?;
     let mut group = Group::new("refresh", "tokio_postgres", 100, 100);
@@ -185,19 +196,23 @@ pub fn refresh(world: &mut World) -> Outcome<Group> {
     let statement = format!("{ROTATE}{SESSION}");
     let statement = world.runtime.block_on(client.prepare(&statement))?;
     let on = (client, statement, Arc::new(Mutex::new(by_hand)));
-    group.task("tokio_postgres", on, |(client, statement, current), turn| async move {
-        for _ in turn.numbers() {
-            let presented = hash(&current.lock().unwrap())?;
-            let (next, refresh) = (token("wundr_at_")?, token("wundr_rt_")?);
-            let hashes = (hash(&next)?, hash(&refresh)?);
-            let row = client
-                .query_one(&statement, &[&presented, &hashes.0, &hashes.1])
-                .await?;
-            session(&row)?;
-            *current.lock().unwrap() = refresh;
-        }
-        Ok(())
-    });
+    group.task(
+        "tokio_postgres",
+        on,
+        |(client, statement, current), turn| async move {
+            for _ in turn.numbers() {
+                let presented = hash(&current.lock().unwrap())?;
+                let (next, refresh) = (token("wundr_at_")?, token("wundr_rt_")?);
+                let hashes = (hash(&next)?, hash(&refresh)?);
+                let row = client
+                    .query_one(&statement, &[&presented, &hashes.0, &hashes.1])
+                    .await?;
+                session(&row)?;
+                *current.lock().unwrap() = refresh;
+            }
+            Ok(())
+        },
+    );
     let sessions = Sessions::new(&to.wundr_async()?, keys(), policy())?;
     let on = (sessions, Arc::new(Mutex::new(by_async)));
     group.task("wundr_async", on, |(sessions, current), turn| async move {
@@ -234,7 +249,10 @@ pub fn refresh(world: &mut World) -> Outcome<Group> {
 fn open(cipher: &XChaCha20Poly1305, column: &str, row: Uuid, sealed: &str) -> Outcome<Vec<u8>> {
     let mut parts = sealed.splitn(4, '|').skip(2);
     let mut part = || parts.next().ok_or("not a sealed text");
-    let nonce: [u8; 24] = URL_SAFE_NO_PAD.decode(part()?)?.try_into().map_err(|_| "a nonce")?;
+    let nonce: [u8; 24] = URL_SAFE_NO_PAD
+        .decode(part()?)?
+        .try_into()
+        .map_err(|_| "a nonce")?;
     let ciphertext = URL_SAFE_NO_PAD.decode(part()?)?;
     let mut place = b"wundr-db secret 1\0".to_vec();
     place.extend_from_slice(column.as_bytes());
@@ -257,7 +275,8 @@ pub fn open_integration(world: &mut World) -> Outcome<Group> {
     let db = to.wundr_async()?.with_secrets(Keyring::new(1, KEY));
     let mut rows = Vec::with_capacity(ROWS);
     for number in 0..ROWS {
-        let credentials = json!({ "user": "robot", "token": format!("a token of the service {number}") });
+        let credentials =
+            json!({ "user": "robot", "token": format!("a token of the service {number}") });
         let new = NewIntegration::new(IntegrationType::Github, "Code", maker)
             .credentials(Secret::new(credentials.into()))
             .webhook_secret("the secret of its events");
@@ -272,39 +291,50 @@ pub fn open_integration(world: &mut World) -> Outcome<Group> {
          created_by, created_at, updated_at FROM setup.integrations WHERE id = $1";
     let statement = world.runtime.block_on(client.prepare(statement))?;
     let on = (client, statement, Arc::clone(&rows));
-    group.task("tokio_postgres", on, |(client, statement, rows), turn| async move {
-        let cipher = XChaCha20Poly1305::new(&KEY.into());
-        for number in turn.numbers() {
-            let id = Uuid::from(rows[number % ROWS]);
-            let row = client.query_one(&statement, &[&id]).await?;
-            let _: (Uuid, [Option<Uuid>; 2]) = (row.try_get(0)?, [row.try_get(1)?, row.try_get(2)?]);
-            let _: [String; 3] = [row.try_get(3)?, row.try_get(4)?, row.try_get(11)?];
-            let _: (Value, Option<String>, bool) = (row.try_get(5)?, row.try_get(7)?, row.try_get(9)?);
-            let _: (Option<DateTime<Utc>>, Uuid) = (row.try_get(10)?, row.try_get(12)?);
-            let _: [DateTime<Utc>; 2] = [row.try_get(13)?, row.try_get(14)?];
-            let (credentials, secret): (&str, &str) = (row.try_get(6)?, row.try_get(8)?);
-            let credentials = open(&cipher, "setup.integrations.credentials", id, credentials)?;
-            let _: Value = serde_json::from_slice(&credentials)?;
-            let secret = open(&cipher, "setup.integrations.webhook_secret", id, secret)?;
-            let _: String = String::from_utf8(secret)?;
-        }
-        Ok(())
-    });
-    group.task("wundr_async", (db, Arc::clone(&rows)), |(db, rows), turn| async move {
-        for number in turn.numbers() {
-            let row = db.integrations().find(rows[number % ROWS]).await?;
-            let row = row.ok_or("no such integration")?;
-            row.credentials.ok_or("no credentials")?.expose()?;
-            row.webhook_secret.ok_or("no secret")?.expose()?;
-        }
-        Ok(())
-    });
+    group.task(
+        "tokio_postgres",
+        on,
+        |(client, statement, rows), turn| async move {
+            let cipher = XChaCha20Poly1305::new(&KEY.into());
+            for number in turn.numbers() {
+                let id = Uuid::from(rows[number % ROWS]);
+                let row = client.query_one(&statement, &[&id]).await?;
+                let _: (Uuid, [Option<Uuid>; 2]) =
+                    (row.try_get(0)?, [row.try_get(1)?, row.try_get(2)?]);
+                let _: [String; 3] = [row.try_get(3)?, row.try_get(4)?, row.try_get(11)?];
+                let _: (Value, Option<String>, bool) =
+                    (row.try_get(5)?, row.try_get(7)?, row.try_get(9)?);
+                let _: (Option<DateTime<Utc>>, Uuid) = (row.try_get(10)?, row.try_get(12)?);
+                let _: [DateTime<Utc>; 2] = [row.try_get(13)?, row.try_get(14)?];
+                let (credentials, secret): (&str, &str) = (row.try_get(6)?, row.try_get(8)?);
+                let credentials = open(&cipher, "setup.integrations.credentials", id, credentials)?;
+                let _: Value = serde_json::from_slice(&credentials)?;
+                let secret = open(&cipher, "setup.integrations.webhook_secret", id, secret)?;
+                let _: String = String::from_utf8(secret)?;
+            }
+            Ok(())
+        },
+    );
+    group.task(
+        "wundr_async",
+        (db, Arc::clone(&rows)),
+        |(db, rows), turn| async move {
+            for number in turn.numbers() {
+                let row = db.integrations().find(rows[number % ROWS]).await?;
+                let row = row.ok_or("no such integration")?;
+                row.credentials.ok_or("no credentials")?.expose()?;
+                row.webhook_secret.ok_or("no secret")?.expose()?;
+            }
+            Ok(())
+        },
+    );
     let db = to.wundr_blocking()?.with_secrets(Keyring::new(1, KEY));
     group.call("wundr_blocking", (db, rows), |(db, rows), turn| {
         move || {
             for number in turn.numbers() {
                 let integrations = db.integrations();
-                let row = blocking::IntegrationRepository::find(&integrations, rows[number % ROWS])?;
+                let row =
+                    blocking::IntegrationRepository::find(&integrations, rows[number % ROWS])?;
                 let row = row.ok_or("no such integration")?;
                 row.credentials.ok_or("no credentials")?.expose()?;
                 row.webhook_secret.ok_or("no secret")?.expose()?;

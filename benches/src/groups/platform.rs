@@ -15,7 +15,7 @@ use crate::database::{Connector, World};
 use crate::rows::{IssueSeverity, IssueStatus, IssueType, issues};
 
 /// The SQL that defines the function `pg_temp.v7`.
-pub pub const V7: &str = include_str!("../../data/v7.sql");
+pub const V7: &str = include_str!("../../data/v7.sql");
 
 /// The number of issues of the first analysis. The second has a thousand, the others none.
 const ISSUES_OF_FIRST: usize = 120_000;
