@@ -1,6 +1,7 @@
 //! Writing one row with an entry in the audit log.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use diesel::connection::SimpleConnection as _;
 use uuid::Uuid;
@@ -56,9 +57,12 @@ pub fn audited_update(world: &mut World) -> Outcome<Group> {
         request: Some(Uuid::now_v7()),
         ..Actor::default()
     };
+    // Each text differs: an update that changes nothing leaves no entry.
+    static TEXTS: AtomicU64 = AtomicU64::new(0);
     let changes = |turn: Turn| -> Vec<ProjectChanges> {
         turn.numbers()
-            .map(|number| {
+            .map(|_| {
+                let number = TEXTS.fetch_add(1, Ordering::Relaxed);
                 ProjectChanges::new().description(format!("Described for the {number}th time"))
             })
             .collect()
