@@ -23,15 +23,7 @@ where
     Q: Loads<R>,
     R: Touches + Send,
 {
-    let write = Write::begin(executor).await?;
-    let outcome = statement().load_first(&write.executor()).await;
-    let outcome = write.finish(outcome).await;
-    if !runs_again(executor, &outcome) {
-        return outcome;
-    }
-    let write = Write::begin_again(executor).await?;
-    let outcome = statement().load_first(&write.executor()).await;
-    write.finish(outcome).await
+    first_of_tries(executor, statement, 1).await
 }
 
 /// As [`steady_first`], for a statement that skips locked rows.
@@ -48,11 +40,26 @@ where
     Q: Loads<R>,
     R: Touches + Send,
 {
+    first_of_tries(executor, statement, MOST_TRIES).await
+}
+
+/// Runs a statement. If it cannot be serialized, it is run again, at most `tries` times until it
+/// returns a row.
+#[repository]
+async fn first_of_tries<Q, R>(
+    executor: &Executor<'_>,
+    statement: impl Fn() -> Q + Send,
+    tries: usize,
+) -> Result<Option<R>>
+where
+    Q: Loads<R>,
+    R: Touches + Send,
+{
     let write = Write::begin(executor).await?;
     let outcome = statement().load_first(&write.executor()).await;
     let mut outcome = write.finish(outcome).await;
     if runs_again(executor, &outcome) {
-        for _ in 0..MOST_TRIES {
+        for _ in 0..tries {
             let write = Write::begin_again(executor).await?;
             let again = statement().load_first(&write.executor()).await;
             outcome = write.finish(again).await;

@@ -3,6 +3,7 @@
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::AstPass;
+use diesel::serialize::ToSql;
 use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text, Uuid};
 
 use super::{Identity, Statement};
@@ -182,6 +183,18 @@ impl<I> Owners<I> {
         self.organizations.push(organization);
         self.projects.push(project);
     }
+
+    /// Writes the columns as arguments of `unnest`, but for the first parenthesis and the last.
+    fn push_columns<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()>
+    where
+        Vec<I>: ToSql<Array<Uuid>, Pg>,
+    {
+        out.push_bind_param::<Array<Uuid>, _>(&self.ids)?;
+        out.push_sql("), pg_catalog.unnest(");
+        out.push_bind_param::<Array<Nullable<Uuid>>, _>(&self.organizations)?;
+        out.push_sql("), pg_catalog.unnest(");
+        out.push_bind_param::<Array<Nullable<Uuid>>, _>(&self.projects)
+    }
 }
 
 impl Statement for ReplaceIntegrations {
@@ -194,11 +207,7 @@ impl Statement for ReplaceIntegrations {
             "WITH held AS MATERIALIZED (SELECT i.id, sealed.new_credentials, sealed.new_webhook_secret \
              FROM setup.integrations AS i JOIN ROWS FROM (pg_catalog.unnest(",
         );
-        out.push_bind_param::<Array<Uuid>, _>(&self.owners.ids)?;
-        out.push_sql("), pg_catalog.unnest(");
-        out.push_bind_param::<Array<Nullable<Uuid>>, _>(&self.owners.organizations)?;
-        out.push_sql("), pg_catalog.unnest(");
-        out.push_bind_param::<Array<Nullable<Uuid>>, _>(&self.owners.projects)?;
+        self.owners.push_columns(&mut out)?;
         out.push_sql("), pg_catalog.unnest(");
         out.push_bind_param::<Array<Nullable<Jsonb>>, _>(&self.old_credentials)?;
         out.push_sql("), pg_catalog.unnest(");
@@ -251,11 +260,7 @@ impl Statement for ReplaceSettings {
             "WITH held AS MATERIALIZED (SELECT c.id, sealed.new_value \
              FROM setup.configurations AS c JOIN ROWS FROM (pg_catalog.unnest(",
         );
-        out.push_bind_param::<Array<Uuid>, _>(&self.owners.ids)?;
-        out.push_sql("), pg_catalog.unnest(");
-        out.push_bind_param::<Array<Nullable<Uuid>>, _>(&self.owners.organizations)?;
-        out.push_sql("), pg_catalog.unnest(");
-        out.push_bind_param::<Array<Nullable<Uuid>>, _>(&self.owners.projects)?;
+        self.owners.push_columns(&mut out)?;
         out.push_sql("), pg_catalog.unnest(");
         out.push_bind_param::<Array<Jsonb>, _>(&self.old_values)?;
         out.push_sql("), pg_catalog.unnest(");
