@@ -177,6 +177,9 @@ pub mod __private {
 
 #[cfg(feature = "async")]
 pub use engine::asynchronous::*;
+// By name: the models have a private module of the same name.
+#[cfg(all(feature = "async", feature = "admin"))]
+pub use engine::asynchronous::admin;
 #[cfg(feature = "blocking")]
 pub use engine::blocking;
 #[cfg(feature = "async")]

@@ -2,6 +2,8 @@
 //! on an engine.
 
 pub(crate) mod access;
+#[cfg(feature = "admin")]
+pub(crate) mod admin;
 mod analyses;
 mod analysis_issues;
 mod analysis_leases;

@@ -20,6 +20,8 @@ use writing::{Write, not_changed, not_deleted, not_written};
 /// afterwards.
 const MOST_TRIES: usize = 16;
 
+#[cfg(feature = "admin")]
+pub mod admin;
 mod analyses;
 mod analysis_issues;
 mod analysis_metrics;

@@ -11,6 +11,8 @@
 
 pub(crate) mod access;
 pub(crate) mod acting;
+#[cfg(feature = "admin")]
+pub(crate) mod admin;
 pub(crate) mod analyses;
 pub(crate) mod analysis_issues;
 pub(crate) mod analysis_leases;

@@ -1,0 +1,3 @@
+//! The statements of the administration. They read the server's catalogues and run rarely.
+
+pub(crate) mod archiver;
