@@ -71,6 +71,16 @@ impl TransactionOptions {
         }
     }
 
+    /// Returns the options of an exported snapshot, which is held while others use it.
+    #[cfg(feature = "admin")]
+    pub(crate) fn of_a_snapshot() -> Self {
+        Self {
+            isolation: Some(Isolation::RepeatableRead),
+            read_only: true,
+            ..Self::of_a_unit_that_may_pause()
+        }
+    }
+
     /// Sets the isolation level.
     pub fn isolation(self, isolation: Isolation) -> Self {
         Self {

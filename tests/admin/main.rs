@@ -11,6 +11,7 @@ mod asynchronous {
     use wundr_db::{repository as both_engines, *};
 
     mod archiver;
+    mod snapshot;
 }
 
 #[path = "contract"]
@@ -20,6 +21,7 @@ mod blocking {
     use wundr_db::blocking::{repository as both_engines, *};
 
     mod archiver;
+    mod snapshot;
 }
 
 use support::observer;

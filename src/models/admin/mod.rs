@@ -1,5 +1,7 @@
 //! The data of the administration: settings, reports and what the server says about itself.
 
 mod archiver;
+mod digests;
 
 pub use archiver::Archiver;
+pub use digests::{Aspect, Comparison, Difference, Digests, TableDigest};

@@ -2,8 +2,25 @@
 //! the server's catalogues.
 
 mod archiver;
+mod snapshot;
 
 pub use crate::models::admin::*;
 pub use archiver::archiver;
+pub use snapshot::{Snapshot, compare, snapshot};
 
-use super::{Db, repository};
+use super::{Db, Tx, repository};
+use crate::Result;
+
+/// Returns a database of its own with one connection and without the time limits of requests.
+fn patient(db: &Db) -> Result<Db> {
+    Db::lazy(
+        db.config()
+            .clone()
+            .max_connections(1)
+            .min_idle(0)
+            .statement_timeout(None)
+            .idle_in_transaction_timeout(None)
+            .response_timeout(None)
+            .application_name("wundr-db admin"),
+    )
+}
