@@ -9,6 +9,8 @@ use uuid::Uuid;
 mod advice;
 mod classification;
 mod connection_end;
+pub mod constraints;
+mod problem;
 mod server_message;
 mod sqlstate;
 #[cfg(feature = "blocking")]
@@ -21,6 +23,7 @@ pub(crate) use connection_end::Verdict;
 #[cfg(feature = "async")]
 pub(crate) use connection_end::fate_by_code;
 use connection_end::is_lasting_refusal;
+pub use problem::Problem;
 pub use sqlstate::SqlState;
 #[cfg(feature = "async")]
 pub(crate) use sqlstate::report_sqlstate;
@@ -70,9 +73,12 @@ pub enum Error {
     /// (23P01).
     #[error("{0}: the value already exists")]
     Unique(Constraint),
-    /// A referenced row does not exist, or a row is still referenced (23503, 23001).
-    #[error("{0}: the referenced row does not exist, or the row is still referenced")]
-    ForeignKey(Constraint),
+    /// A row that a write refers to does not exist (23503).
+    #[error("{0}: the referenced row does not exist")]
+    MissingReference(Constraint),
+    /// The row is still referenced by another one (23503, 23001).
+    #[error("{0}: the row is still referenced")]
+    StillReferenced(Constraint),
     /// A value violates a check constraint (23514).
     #[error("{0}: the value violates the check constraint")]
     Check(Constraint),
@@ -310,9 +316,10 @@ impl Error {
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {
         match self {
-            Self::Unique(constraint) | Self::ForeignKey(constraint) | Self::Check(constraint) => {
-                Some(&constraint.name)
-            }
+            Self::Unique(constraint)
+            | Self::MissingReference(constraint)
+            | Self::StillReferenced(constraint)
+            | Self::Check(constraint) => Some(&constraint.name),
             Self::Row { source, .. } => source.constraint(),
             _ => None,
         }
@@ -332,7 +339,8 @@ impl Error {
         matches!(
             self,
             Self::Unique(_)
-                | Self::ForeignKey(_)
+                | Self::MissingReference(_)
+                | Self::StillReferenced(_)
                 | Self::Check(_)
                 | Self::NotNull { .. }
                 | Self::InvalidInput { .. }

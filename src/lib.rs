@@ -146,7 +146,7 @@ pub use crypto::{
     Keyring, RefreshToken, SessionKeys, SessionToken, WebhookError, WebhookRequest, WebhookScheme,
     verify_webhook,
 };
-pub use error::{Advice, Constraint, Error, Fate, Result, SqlState};
+pub use error::{Advice, Constraint, Error, Fate, Problem, Result, SqlState, constraints};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use models::*;
 pub use pagination::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};

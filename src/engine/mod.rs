@@ -12,6 +12,7 @@ pub mod blocking;
 pub(crate) mod connection;
 pub(crate) mod connection_observer;
 pub(crate) mod host_order;
+mod lent_session;
 #[cfg(feature = "blocking")]
 pub(crate) mod libpq;
 pub(crate) mod occupancy;

@@ -116,7 +116,8 @@ mod tests {
         let mut all = vec![
             nothing(Error::NotFound { what: "x" }),
             nothing(Error::Unique(constraint())),
-            nothing(Error::ForeignKey(constraint())),
+            nothing(Error::MissingReference(constraint())),
+            nothing(Error::StillReferenced(constraint())),
             nothing(Error::Check(constraint())),
             nothing(Error::NotNull {
                 table: text(),
@@ -172,7 +173,8 @@ mod tests {
             match error {
                 Error::NotFound { .. }
                 | Error::Unique(_)
-                | Error::ForeignKey(_)
+                | Error::MissingReference(_)
+                | Error::StillReferenced(_)
                 | Error::Check(_)
                 | Error::NotNull { .. }
                 | Error::InvalidInput { .. }

@@ -9,7 +9,7 @@ use diesel::result::{
 use super::connection_end::{Verdict, fate_by_message};
 use super::server_message::code_of;
 use super::sqlstate::sqlstate_of;
-use super::{Constraint, Error, Fate, SqlState, Undecodable, innermost};
+use super::{Constraint, Error, Fate, SqlState, Undecodable, constraints, innermost};
 use crate::Table;
 
 impl From<DieselError> for Error {
@@ -112,16 +112,18 @@ fn from_database(
     let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let constraint = || Constraint {
         table: owned(information.table_name()),
-        name: owned(information.constraint_name()),
+        name: owned(information.constraint_name().map(canonical)),
         detail: information.details().map(str::to_owned),
     };
     let error = match kind {
         DatabaseErrorKind::UniqueViolation | DatabaseErrorKind::ExclusionViolation => {
             Error::Unique(constraint())
         }
-        DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => {
-            Error::ForeignKey(constraint())
-        }
+        DatabaseErrorKind::RestrictViolation => Error::StillReferenced(constraint()),
+        DatabaseErrorKind::ForeignKeyViolation => match names_child(information) {
+            true => Error::StillReferenced(constraint()),
+            false => Error::MissingReference(constraint()),
+        },
         DatabaseErrorKind::CheckViolation if information.constraint_name().is_some() => {
             Error::Check(constraint())
         }
@@ -168,6 +170,45 @@ fn from_database(
         },
     };
     Failure::keeping(error)
+}
+
+/// Returns the one name of a constraint that two indexes hold: addresses that differ in case are the
+/// same.
+fn canonical(name: &str) -> &str {
+    match name {
+        "idx_users_email_lower" => constraints::USERS_EMAIL_KEY,
+        name => name,
+    }
+}
+
+/// Checks whether the details of a violated foreign key name the table that has the key, which they
+/// do if a row of the other table is still referenced. Otherwise they name the table in which the
+/// row is missing.
+///
+/// The code is the same for both, and the words depend on the server's language. The names do not.
+/// The columns and the values are in parentheses. For a key of a table to itself the words decide,
+/// in English.
+fn names_child(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> bool {
+    let details = information.details().unwrap_or_default();
+    let Some(child) = information.table_name() else {
+        return false;
+    };
+    if details.contains("is not present in table") {
+        return false;
+    }
+    let (before, after) = match (details.find('('), details.rfind(')')) {
+        (Some(begin), Some(end)) => (&details[..begin], &details[end..]),
+        _ => ("", details),
+    };
+    let is_quote = |character: Option<char>| {
+        character.is_some_and(|character| !character.is_alphanumeric() && character != '_')
+    };
+    [before, after].into_iter().any(|text| {
+        text.match_indices(child).any(|(begin, _)| {
+            let end = begin + child.len();
+            is_quote(text[..begin].chars().next_back()) && is_quote(text[end..].chars().next())
+        })
+    })
 }
 
 /// Creates the error of a statement that left its connection unusable.

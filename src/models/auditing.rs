@@ -14,7 +14,7 @@ use crate::{AuditLogId, OrganizationId, Table, UserId};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Actor {
     /// The user. It must exist: otherwise each write of a watched table fails with
-    /// [`Error::ForeignKey`](crate::Error::ForeignKey).
+    /// [`Error::MissingReference`](crate::Error::MissingReference).
     pub user: Option<UserId>,
     /// The organization in which the user acts. It must exist.
     pub organization: Option<OrganizationId>,

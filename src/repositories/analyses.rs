@@ -29,7 +29,7 @@ pub trait AnalysisRepository: Send + Sync {
     /// Creates an analysis.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such project or user
+    /// - [`Error::MissingReference`] if there is no such project or user
     /// - [`Error::InvalidInput`] if a value cannot be stored
     /// - [`Error::Check`] if status, progress, times and duration do not go together
     async fn create(&self, new: NewAnalysis) -> Result<Analysis>;

@@ -26,7 +26,7 @@ pub trait AnalysisIssueRepository: Send + Sync {
     /// Creates an issue.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such analysis or user
+    /// - [`Error::MissingReference`] if there is no such analysis or user
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewAnalysisIssue) -> Result<AnalysisIssue>;
 
@@ -94,7 +94,7 @@ pub trait AnalysisIssueRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::NotFound`] if there is no such issue
-    /// - [`Error::ForeignKey`] if there is no such user
+    /// - [`Error::MissingReference`] if there is no such user
     async fn resolve(&self, id: AnalysisIssueId, by: UserId) -> Result<AnalysisIssue>;
 
     /// Marks an issue as ignored, and records when and by which user, as [`resolve`](Self::resolve)
@@ -121,7 +121,7 @@ pub trait AnalysisIssueRepository: Send + Sync {
     /// number.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such user
+    /// - [`Error::MissingReference`] if there is no such user
     async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<usize>;
 
     /// Compares the issues of the analysis `base` with those of `new`, a later analysis of the same

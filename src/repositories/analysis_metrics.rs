@@ -20,7 +20,7 @@ pub trait AnalysisMetricRepository: Send + Sync {
     /// Creates a metric.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such analysis
+    /// - [`Error::MissingReference`] if there is no such analysis
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewAnalysisMetric) -> Result<AnalysisMetric>;
 

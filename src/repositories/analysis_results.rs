@@ -19,7 +19,7 @@ pub trait AnalysisResultRepository: Send + Sync {
     /// Creates a file result.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such analysis
+    /// - [`Error::MissingReference`] if there is no such analysis
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewAnalysisResult) -> Result<AnalysisResult>;
 

@@ -30,7 +30,7 @@ pub trait AuditLogRepository: Send + Sync {
     /// The same holds for [`create_many`](Self::create_many).
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`](crate::Error::ForeignKey) if there is no such user or organization
+    /// - [`Error::MissingReference`](crate::Error::MissingReference) if there is no such user or organization
     /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a value cannot be stored
     async fn create(&self, new: NewAuditLog) -> Result<AuditLog>;
 

@@ -30,7 +30,7 @@ pub trait ConfigurationRepository: Send + Sync {
     /// - [`Error::InvalidInput`] if the value is encrypted and the database has no keys, or a value
     ///   that is not encrypted has the form of a sealed one
     /// - [`Error::Unique`] if the scope has a setting of this category and name
-    /// - [`Error::ForeignKey`] if there is no such organization, project or user
+    /// - [`Error::MissingReference`] if there is no such organization, project or user
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewConfiguration) -> Result<Configuration>;
 
@@ -46,7 +46,7 @@ pub trait ConfigurationRepository: Send + Sync {
     /// always keeps `created_by`.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] and [`Error::InvalidInput`] as in [`create`](Self::create)
+    /// - [`Error::MissingReference`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn upsert(&self, new: NewConfiguration) -> Result<Configuration>;
 
     /// Returns the setting with this id. Returns `None` if there is none.

@@ -19,7 +19,7 @@ pub trait DependencyGraphRepository: Send + Sync {
     /// Creates a dependency graph.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such project or analysis
+    /// - [`Error::MissingReference`] if there is no such project or analysis
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewDependencyGraph) -> Result<DependencyGraph>;
 
@@ -95,7 +95,7 @@ pub trait DependencyGraphRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::NotFound`] if there is no such dependency graph
-    /// - [`Error::ForeignKey`] and [`Error::InvalidInput`] as in [`create`](Self::create)
+    /// - [`Error::MissingReference`] and [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(
         &self,
         id: DependencyGraphId,

@@ -19,7 +19,7 @@ pub trait DuplicateGroupRepository: Send + Sync {
     /// Creates a group of duplicates.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such analysis
+    /// - [`Error::MissingReference`] if there is no such analysis
     /// - [`Error::InvalidInput`] if a value cannot be stored
     /// - [`Error::Check`] if the similarity is not within 0 and 100
     async fn create(&self, new: NewDuplicateGroup) -> Result<DuplicateGroup>;

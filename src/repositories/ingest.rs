@@ -198,7 +198,7 @@ impl<'a> Ingest<'a> {
     ///   value that its column cannot hold, another analysis or project than this one, or an error
     ///   of the input
     /// - [`Error::Unique`] with `analyses_pkey` if the analysis exists
-    /// - [`Error::ForeignKey`] if there is no such project or user
+    /// - [`Error::MissingReference`] if there is no such project or user
     /// - The other errors of [`AnalysisRepository::create`]
     /// - [`Error::NotFound`] if there is no such running analysis
     /// - [`Error::IllegalTransition`] if it is not running

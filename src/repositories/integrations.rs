@@ -22,7 +22,7 @@ pub trait IntegrationRepository: Send + Sync {
     /// Creates an integration.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such organization, project or user
+    /// - [`Error::MissingReference`] if there is no such organization, project or user
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewIntegration) -> Result<Integration>;
 

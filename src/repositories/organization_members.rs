@@ -30,7 +30,7 @@ pub trait OrganizationMemberRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::Unique`] if the user is a member
-    /// - [`Error::ForeignKey`] if there is no such organization or user
+    /// - [`Error::MissingReference`] if there is no such organization or user
     async fn create(&self, new: NewOrganizationMember) -> Result<OrganizationMember>;
 
     /// Adds any number of users as members, all or none, and returns their number.
@@ -44,7 +44,7 @@ pub trait OrganizationMemberRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::Check`] if the last owner would get another role
-    /// - [`Error::ForeignKey`] as in [`create`](Self::create)
+    /// - [`Error::MissingReference`] as in [`create`](Self::create)
     async fn upsert(&self, new: NewOrganizationMember) -> Result<OrganizationMember>;
 
     /// Returns the membership with this id. Returns `None` if there is none.
@@ -128,7 +128,7 @@ pub trait OrganizationMemberRepository: Send + Sync {
     /// # Errors
     /// - [`Error::NotFound`] if there is no such membership
     /// - [`Error::Check`] if the last owner would get another role
-    /// - [`Error::ForeignKey`] if there is no user with the id of the one that invited the member
+    /// - [`Error::MissingReference`] if there is no user with the id of the one that invited the member
     async fn update(
         &self,
         id: OrganizationMemberId,

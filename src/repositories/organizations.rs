@@ -118,7 +118,7 @@ pub trait OrganizationRepository: Send + Sync {
     /// returns whether it existed.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] while setup profiles or log entries name the organization
+    /// - [`Error::StillReferenced`] while setup profiles or log entries name the organization
     async fn delete(&self, id: OrganizationId) -> Result<bool>;
 
     /// Deletes every organization that the filter matches, all or none, and returns their number.

@@ -29,7 +29,7 @@ pub trait ProjectMemberRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::Unique`] if the user is a member
-    /// - [`Error::ForeignKey`] if there is no such project or user
+    /// - [`Error::MissingReference`] if there is no such project or user
     async fn create(&self, new: NewProjectMember) -> Result<ProjectMember>;
 
     /// Adds any number of users as members, all or none, and returns their number.
@@ -43,7 +43,7 @@ pub trait ProjectMemberRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::Check`] if the last owner would get another role
-    /// - [`Error::ForeignKey`] as in [`create`](Self::create)
+    /// - [`Error::MissingReference`] as in [`create`](Self::create)
     async fn upsert(&self, new: NewProjectMember) -> Result<ProjectMember>;
 
     /// Returns the membership with this id. Returns `None` if there is none.
@@ -114,7 +114,7 @@ pub trait ProjectMemberRepository: Send + Sync {
     /// # Errors
     /// - [`Error::NotFound`] if there is no such membership
     /// - [`Error::Check`] if the last owner would get another role
-    /// - [`Error::ForeignKey`] if there is no user with the id of the one that added the member
+    /// - [`Error::MissingReference`] if there is no user with the id of the one that added the member
     async fn update(
         &self,
         id: ProjectMemberId,

@@ -32,7 +32,7 @@ pub trait ProjectRepository: Send + Sync {
     /// # Errors
     /// - [`Error::Check`] with the constraint `valid_repo_url` if the repository's URL begins with
     ///   neither `http://` nor `https://`
-    /// - [`Error::ForeignKey`] if there is no such organization or user
+    /// - [`Error::MissingReference`] if there is no such organization or user
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewProject) -> Result<Project>;
 
@@ -175,7 +175,7 @@ pub trait ProjectRepository: Send + Sync {
     /// # Errors
     /// - [`Error::NotFound`] if there is no such project
     /// - [`Error::StaleWrite`] if the row was changed after the time that the changes expect
-    /// - [`Error::Check`], [`Error::ForeignKey`] and [`Error::InvalidInput`] as in
+    /// - [`Error::Check`], [`Error::MissingReference`] and [`Error::InvalidInput`] as in
     ///   [`create`](Self::create)
     async fn update(&self, id: ProjectId, changes: ProjectChanges) -> Result<Project>;
 

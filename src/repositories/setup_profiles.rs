@@ -17,7 +17,7 @@ pub trait SetupProfileRepository: Send + Sync {
     /// Creates a setup profile.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such user or organization
+    /// - [`Error::MissingReference`] if there is no such user or organization
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile>;
 
@@ -117,7 +117,7 @@ pub trait SetupProfileRepository: Send + Sync {
     /// Deletes a setup profile, and returns whether it existed.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] while sessions of it are kept
+    /// - [`Error::StillReferenced`] while sessions of it are kept
     async fn delete(&self, id: SetupProfileId) -> Result<bool>;
 
     /// Deletes every setup profile that the filter matches, all or none, and returns their number.

@@ -22,7 +22,7 @@ pub trait SetupSessionRepository: Send + Sync {
     /// Creates a setup session.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such profile or user
+    /// - [`Error::MissingReference`] if there is no such profile or user
     /// - [`Error::Check`] if progress or times contradict what [`NewSetupSession`] says
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewSetupSession) -> Result<SetupSession>;

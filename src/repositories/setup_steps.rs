@@ -23,7 +23,7 @@ pub trait SetupStepRepository: Send + Sync {
     /// Creates a setup step.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such session
+    /// - [`Error::MissingReference`] if there is no such session
     /// - [`Error::Check`] if the times contradict what [`NewSetupStep`] says
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewSetupStep) -> Result<SetupStep>;

@@ -23,7 +23,7 @@ pub trait SystemLogRepository: Send + Sync {
     /// Writes a line.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`](crate::Error::ForeignKey) if there is no such user
+    /// - [`Error::MissingReference`](crate::Error::MissingReference) if there is no such user
     /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a value cannot be stored
     async fn create(&self, new: NewSystemLog) -> Result<SystemLog>;
 

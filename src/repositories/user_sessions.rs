@@ -21,7 +21,7 @@ pub trait UserSessionRepository: Send + Sync {
     /// Creates a session.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] if there is no such user
+    /// - [`Error::MissingReference`] if there is no such user
     /// - [`Error::InvalidInput`] if a value cannot be stored
     async fn create(&self, new: NewUserSession) -> Result<UserSession>;
 

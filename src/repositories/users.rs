@@ -105,7 +105,7 @@ pub trait UserRepository: Send + Sync {
     /// Deletes a user with its sessions and memberships, and returns whether it existed.
     ///
     /// # Errors
-    /// - [`Error::ForeignKey`] while projects, analyses, configurations or log entries name the
+    /// - [`Error::StillReferenced`] while projects, analyses, configurations or log entries name the
     ///   user; disable such an account with [`set_active`](Self::set_active)
     async fn delete(&self, id: UserId) -> Result<bool>;
 

@@ -18,11 +18,18 @@ mod asynchronous {
         futures_util::future::join_all((0..number).map(|n| work(n))).await
     }
 
+    /// Begins a transaction as diesel does.
+    async fn begin(connection: &mut Connection) -> diesel::QueryResult<()> {
+        use diesel_async::{AnsiTransactionManager, TransactionManager as _};
+        AnsiTransactionManager::begin_transaction(connection).await
+    }
+
     async fn pause() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 
     mod contract;
+    mod own_queries;
     mod runtimes;
     mod sessions;
 }
@@ -52,10 +59,17 @@ mod blocking {
         })
     }
 
+    /// Begins a transaction as diesel does.
+    fn begin(connection: &mut diesel::PgConnection) -> diesel::QueryResult<()> {
+        use diesel::connection::{AnsiTransactionManager, TransactionManager as _};
+        AnsiTransactionManager::begin_transaction(connection)
+    }
+
     fn pause() {
         std::thread::sleep(Duration::from_millis(2));
     }
 
     mod contract;
+    mod own_queries;
     mod sessions;
 }

@@ -413,3 +413,31 @@ fn an_insert_fills_in_what_the_database_would() {
         }
     }
 }
+
+/// The rules about owners are checked by statements, and the index of addresses by its constraint's
+/// name.
+#[test]
+fn every_constraint_has_a_constant() {
+    let (mut connection, _database) = migrated();
+    let constraints = format!(
+        "WITH tables AS ({TABLES}) \
+         SELECT DISTINCT conname::text AS line FROM pg_constraint JOIN tables ON conrelid = tables.oid \
+             WHERE contype NOT IN ('p', 't', 'n') \
+         UNION SELECT relname::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid \
+             JOIN tables ON indrelid = tables.oid \
+             WHERE indisunique AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)"
+    );
+    let mut of_the_database: BTreeSet<String> =
+        lines(&mut connection, &constraints).into_iter().collect();
+    assert!(of_the_database.remove("idx_users_email_lower"));
+    let of_statements = [
+        constraints::ORGANIZATION_KEEPS_AN_OWNER,
+        constraints::PROJECT_KEEPS_AN_OWNER,
+    ];
+    of_the_database.extend(of_statements.map(str::to_owned));
+    let of_the_code: BTreeSet<String> = constraints::ALL
+        .iter()
+        .map(|&name| name.to_owned())
+        .collect();
+    assert_eq!(of_the_code, of_the_database);
+}

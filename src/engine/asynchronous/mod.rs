@@ -18,6 +18,7 @@ mod live;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrations;
 mod new_rows;
+mod own_queries;
 mod pool;
 mod row_stream;
 mod rows;

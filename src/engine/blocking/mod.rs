@@ -18,6 +18,7 @@ mod executor;
 mod live;
 #[cfg(feature = "migrations")]
 pub mod migrations;
+mod own_queries;
 mod pool;
 mod rows;
 mod transaction;

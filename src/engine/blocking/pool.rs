@@ -1,6 +1,7 @@
 //! The connections, kept by r2d2.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::fmt::{self, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::Duration;
 
@@ -11,12 +12,14 @@ use diesel::connection::{
 };
 use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ManageConnection};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
+use crate::engine::lent_session::may_change_session;
 use crate::engine::libpq::{Connector, default_instrumentation};
 use crate::engine::pool_context::{ConnectFailure, PoolContext};
 use crate::engine::tx_state::PROOF_OF_HEALTH;
 use crate::engine::usage::Use;
-use crate::error::{Failure, Stage};
+use crate::error::{Failure, Stage, Verdict};
 use crate::sql::timeline::{TIMELINE, TimelineRow};
 use crate::{Error, Result};
 
@@ -31,21 +34,82 @@ pub(super) struct Manager {
 pub(super) struct Connection {
     pub(super) inner: PgConnection,
     pub(super) usage: Arc<Use>,
-    /// The number of statements prepared on it.
-    prepared: Arc<AtomicU32>,
+    /// What diesel reports of its statements.
+    observed: Arc<Observed>,
     pub(super) context: Arc<PoolContext>,
 }
 
-/// Counts the statements that diesel keeps prepared, and passes the events on.
-struct Counting {
-    prepared: Arc<AtomicU32>,
+/// What diesel reports of the statements of a connection.
+#[derive(Default)]
+struct Observed {
+    /// The number of statements that diesel keeps prepared.
+    prepared: AtomicU32,
+    /// The connection is lent: its statements are the caller's.
+    is_lent: AtomicBool,
+    /// A statement of the caller may have changed the session.
+    has_changed_session: AtomicBool,
+}
+
+/// Records what diesel reports, and passes the events on.
+struct Observer {
+    observed: Arc<Observed>,
+    usage: Arc<Use>,
     other: Option<Box<dyn Instrumentation>>,
 }
 
-impl Instrumentation for Counting {
+/// The first part of a statement's text, which is enough to judge it.
+struct Beginning(String);
+
+/// The length of a text from which on it is not read: its effect is taken for a change of the
+/// session.
+const LONGEST_TEXT: usize = 16 << 10;
+
+impl fmt::Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > LONGEST_TEXT {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+impl Observer {
+    /// Records the caller's statements as the engine records its own.
+    fn observe_caller(&self, event: &InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartQuery { query, .. } => {
+                self.usage.ask();
+                let mut text = Beginning(String::new());
+                let is_whole = write!(text, "{query}").is_ok();
+                // diesel appends the values.
+                let sql = text.0.split(" -- binds: ").next().unwrap_or_default();
+                if !is_whole || may_change_session(sql) {
+                    self.observed
+                        .has_changed_session
+                        .store(true, Ordering::Relaxed);
+                }
+            }
+            InstrumentationEvent::FinishQuery { error, .. } => {
+                self.usage.answered();
+                if let Some(DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)) =
+                    error
+                {
+                    self.usage.heed(Verdict::RetireAll);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Instrumentation for Observer {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         if let InstrumentationEvent::CacheQuery { .. } = event {
-            self.prepared.fetch_add(1, Ordering::Relaxed);
+            self.observed.prepared.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.observed.is_lent.load(Ordering::Relaxed) {
+            self.observe_caller(&event);
         }
         if let Some(other) = &mut self.other {
             other.on_connection_event(event);
@@ -64,15 +128,16 @@ impl Manager {
             let timeline = found.ok().and_then(|found| found.timeline);
             opening.is_on(timeline.as_deref());
         }
-        let prepared = Arc::<AtomicU32>::default();
-        inner.set_instrumentation(Counting {
-            prepared: Arc::clone(&prepared),
+        let (observed, usage) = (Arc::default(), self.context.opened(&opening));
+        inner.set_instrumentation(Observer {
+            observed: Arc::clone(&observed),
+            usage: Arc::clone(&usage),
             other: default_instrumentation(),
         });
         Ok(Connection {
             inner,
-            usage: self.context.opened(&opening),
-            prepared,
+            usage,
+            observed,
             context: Arc::clone(&self.context),
         })
     }
@@ -206,7 +271,8 @@ impl ReplaceablePool {
 impl Connection {
     /// Lets go what is prepared if that is too much. To be called between statements.
     pub(super) fn trim(&mut self) -> Result<()> {
-        if self.prepared.load(Ordering::Relaxed) < self.context.config.prepared_statements {
+        if self.observed.prepared.load(Ordering::Relaxed) < self.context.config.prepared_statements
+        {
             return Ok(());
         }
         if self.context.config.behind_pgbouncer {
@@ -220,13 +286,22 @@ impl Connection {
         Ok(())
     }
 
+    /// Begins or ends the time in which the statements are the caller's. Returns whether one of them
+    /// may have changed the session.
+    pub(super) fn lend(&self, is_lent: bool) -> bool {
+        self.usage.answered();
+        self.observed.is_lent.store(is_lent, Ordering::Relaxed);
+        let changed = &self.observed.has_changed_session;
+        changed.swap(false, Ordering::Relaxed)
+    }
+
     /// Drops the prepared statements.
     pub(super) fn forget_statements(&mut self) {
         // diesel makes another cache for another size.
         for size in [CacheSize::Disabled, CacheSize::Unbounded] {
             self.inner.set_prepared_statement_cache_size(size);
         }
-        self.prepared.store(0, Ordering::Relaxed);
+        self.observed.prepared.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn run<T>(

@@ -16,15 +16,22 @@ use diesel_async::{
 use super::connect::Connector;
 use super::{BoxFuture, Connection, PgRow, ResultStream};
 use crate::Config;
+use crate::engine::lent_session::may_change_session;
 
 impl SimpleAsyncConnection for &Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        if may_change_session(query) {
+            self.record_session_change();
+        }
         self.execute_batch(query).await
     }
 }
 
 impl SimpleAsyncConnection for Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        if may_change_session(query) {
+            self.record_session_change();
+        }
         let before = std::mem::replace(&mut self.has_dropped_batch, true);
         let outcome = self.execute_batch(query).await;
         self.has_dropped_batch = before;

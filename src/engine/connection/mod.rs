@@ -72,6 +72,8 @@ pub struct Connection {
     driver: Arc<Driver>,
     /// The driver may match a response to the wrong statement.
     is_desynchronized: AtomicBool,
+    /// A statement of the caller that the connection is lent to may have changed the session.
+    has_changed_session: AtomicBool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -103,6 +105,7 @@ impl Connection {
             instrumentation: Mutex::new(get_default_instrumentation()),
             driver: Driver::new(connection, listener),
             is_desynchronized: AtomicBool::new(false),
+            has_changed_session: AtomicBool::new(false),
         }
     }
 
@@ -169,7 +172,20 @@ impl Connection {
     where
         Q: QueryFragment<Pg> + QueryId,
     {
-        self.bind_with_key(query, key_of::<Q>())
+        let bound = self.bind_with_key(query, key_of::<Q>())?;
+        if bound.may_change_session() {
+            self.record_session_change();
+        }
+        Ok(bound)
+    }
+
+    fn record_session_change(&self) {
+        self.has_changed_session.store(true, Ordering::Relaxed);
+    }
+
+    /// Checks whether a statement of the caller may have changed the session since the last call.
+    pub(crate) fn take_session_change(&mut self) -> bool {
+        std::mem::take(self.has_changed_session.get_mut())
     }
 
     /// As [`bind`](Self::bind), with the key of the query, if its text follows from one.
@@ -231,7 +247,9 @@ impl Connection {
         // Owns all that it needs: other operations of the connection poll it as well.
         let sending = Box::pin(async move {
             let prepared = statements.of(&client, &driver, &mut bound).await?;
-            let Prepared { statement, types } = prepared;
+            let Prepared {
+                statement, types, ..
+            } = prepared;
             let binds = bound.binds.iter().map(|bind| Bind(bind.as_deref()));
             let rows = client.query_raw(&statement, binds).await;
             Ok((rows.map_err(|error| driver.diesel_error(&error))?, types))

@@ -31,6 +31,7 @@ use super::driver::Driver;
 use super::error::before_sending;
 use super::locked;
 use super::result_stream::Types;
+use crate::engine::lent_session::may_change_session;
 
 /// The prepared statements of a connection, and the OIDs of types that the database has made.
 #[derive(Default)]
@@ -81,6 +82,8 @@ impl PreparedStatements {
 pub(super) struct Prepared {
     pub(super) statement: Statement,
     pub(super) types: Types,
+    /// Its effect may outlast it in the session.
+    may_change_session: bool,
 }
 
 /// The identity of a prepared statement.
@@ -104,6 +107,16 @@ pub(crate) struct BoundStatement {
     statement: Lookup,
     /// The text, if the instrumentation has received it.
     pub(super) instrumented_sql: Option<String>,
+}
+
+impl BoundStatement {
+    /// Checks whether the statement may have an effect that outlasts it in the session.
+    pub(super) fn may_change_session(&self) -> bool {
+        match &self.statement {
+            Lookup::Prepared(prepared) => prepared.may_change_session,
+            Lookup::Unprepared(unprepared) => may_change_session(&unprepared.sql),
+        }
+    }
 }
 
 enum Lookup {
@@ -290,7 +303,11 @@ impl StatementCache {
         let oid =
             |column: &Column| NonZeroU32::new(column.type_().oid()).unwrap_or(NonZeroU32::MIN);
         let types = statement.columns().iter().map(oid).collect();
-        let prepared = Prepared { statement, types };
+        let prepared = Prepared {
+            statement,
+            types,
+            may_change_session: may_change_session(&unprepared.sql),
+        };
         if let Some(shape) = shape {
             let gone = locked(&self.prepared).put(shape, prepared.clone());
             drop(gone);

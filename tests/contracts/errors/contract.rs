@@ -66,11 +66,15 @@ async fn a_broken_constraint_is_named_with_its_table() {
     }
     let missing_parent = "INSERT INTO public.child VALUES (2, 9)";
     let wanted_parent = "DELETE FROM public.parent";
-    for statement in [missing_parent, wanted_parent] {
-        match refusal(&db, statement).await {
-            Error::ForeignKey(constraint) => assert_eq!(names(&constraint), ("child", "child_of")),
-            other => panic!("{other:?}"),
+    match refusal(&db, missing_parent).await {
+        Error::MissingReference(constraint) => {
+            assert_eq!(names(&constraint), ("child", "child_of"))
         }
+        other => panic!("{other:?}"),
+    }
+    match refusal(&db, wanted_parent).await {
+        Error::StillReferenced(constraint) => assert_eq!(names(&constraint), ("child", "child_of")),
+        other => panic!("{other:?}"),
     }
     match refusal(&db, "INSERT INTO public.parent VALUES (2, 0)").await {
         Error::Check(constraint) => assert_eq!(names(&constraint), ("parent", "positive")),
@@ -232,7 +236,9 @@ async fn errors_are_the_same_in_every_language_of_the_server() {
         );
         observer.run(
             "CREATE ROLE app LOGIN; CREATE TABLE public.shared (id int); INSERT INTO public.shared VALUES (1), (2); \
-             GRANT ALL ON public.shared TO app; CREATE TABLE public.secret (id int)",
+             CREATE TABLE public.parent (id int PRIMARY KEY); INSERT INTO public.parent VALUES (1); \
+             CREATE TABLE public.child (parent int REFERENCES public.parent); INSERT INTO public.child VALUES (1); \
+             GRANT ALL ON public.shared, public.parent, public.child TO app; CREATE TABLE public.secret (id int)",
         );
         let app = url.replace("postgres@", "app@");
         let db = Db::connect(Config::new(&app).unwrap()).await.unwrap();
@@ -251,6 +257,14 @@ async fn errors_are_the_same_in_every_language_of_the_server() {
             assert!(matches!(error, Error::Timeout(_)), "{error:?}");
         }
         holder.run("ROLLBACK");
+
+        let missing = refusal(&db, "INSERT INTO public.child VALUES (2)").await;
+        assert!(matches!(missing, Error::MissingReference(_)), "{missing:?}");
+        let referenced = refusal(&db, "DELETE FROM public.parent").await;
+        assert!(
+            matches!(referenced, Error::StillReferenced(_)),
+            "{referenced:?}"
+        );
 
         for forbidden in [
             "SELECT FROM public.secret",

@@ -14,7 +14,7 @@ struct Answer {
 }
 
 /// The state of the session, in words.
-const STATE: &str = "SELECT pg_catalog.concat_ws(' | ', current_user, session_user, \
+pub(super) const STATE: &str = "SELECT pg_catalog.concat_ws(' | ', current_user, session_user, \
     (SELECT string_agg(name || '=' || setting, ',' ORDER BY name) FROM pg_catalog.pg_settings \
      WHERE name IN ('search_path', 'statement_timeout', 'work_mem', 'TimeZone', 'DateStyle', 'client_encoding', \
          'lc_messages', 'application_name', 'default_transaction_read_only', 'row_security', \
@@ -26,7 +26,7 @@ const STATE: &str = "SELECT pg_catalog.concat_ws(' | ', current_user, session_us
     (SELECT count(*) FROM pg_catalog.pg_prepared_statements WHERE from_sql), \
     NULLIF(pg_catalog.current_setting('app.tenant', true), '')) AS answer";
 
-const LEFT: &[&str] = &[
+pub(super) const LEFT: &[&str] = &[
     "SET ROLE left_guest",
     "SET LOCAL ROLE left_guest",
     "SET SESSION AUTHORIZATION left_guest",
@@ -65,7 +65,7 @@ async fn run(db: &Db, sql: &str, fails: bool) -> Result<()> {
 
 /// The state and the process of the session.
 #[both_engines]
-async fn ask(db: &Db, question: &str) -> String {
+pub(super) async fn ask(db: &Db, question: &str) -> String {
     db.transaction(async |tx| -> Result<String> {
         let question = diesel::sql_query(question);
         let answer: Answer = question.get_result(tx.connection_mut()).await?;
@@ -75,9 +75,9 @@ async fn ask(db: &Db, question: &str) -> String {
     .unwrap()
 }
 
-const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid()::text AS answer";
+pub(super) const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid()::text AS answer";
 
-const GUEST: &str = "DO $$ BEGIN CREATE ROLE left_guest; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$";
+pub(super) const GUEST: &str = "DO $$ BEGIN CREATE ROLE left_guest; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$";
 
 /// The next caller finds nothing of it.
 #[both_engines]

@@ -47,7 +47,7 @@ async fn what_is_created_is_found() {
     let orphan = NewAnalysis::new(ProjectId::new(), AnalysisType::Quality, pending.created_by);
     assert!(matches!(
         analyses.create(orphan).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
     assert!(analyses.delete(pending.id).await.unwrap());
     assert!(!analyses.delete(pending.id).await.unwrap());

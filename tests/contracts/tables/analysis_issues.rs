@@ -85,7 +85,7 @@ async fn any_number_of_rows_is_created_with_every_kind_of_column() {
     many[24_999].resolved_by = Some(UserId::new());
     assert!(matches!(
         issues.create_many(&many).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
     assert_eq!(issues.count(&of_analysis).await.unwrap(), 0);
     many[24_999].resolved_by = Some(user);
@@ -222,7 +222,7 @@ async fn what_becomes_of_an_issue_is_noted_with_time_and_user() {
     assert_eq!(issues.reopen(id).await.unwrap(), open);
     assert!(matches!(
         issues.resolve(id, UserId::new()).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
     let missing = AnalysisIssueId::new();
     for missing in [

@@ -240,10 +240,10 @@ async fn a_refused_entry_says_why() {
         .create(login().user_id(UserId::new()))
         .await
         .unwrap_err();
-    assert!(matches!(absent, Error::ForeignKey(_)), "{absent:?}");
+    assert!(matches!(absent, Error::MissingReference(_)), "{absent:?}");
     let nowhere = login().organization_id(OrganizationId::new());
     let nowhere = logs.create(nowhere).await.unwrap_err();
-    assert!(matches!(nowhere, Error::ForeignKey(_)), "{nowhere:?}");
+    assert!(matches!(nowhere, Error::MissingReference(_)), "{nowhere:?}");
     let long = NewAuditLog::new(AuditAction::Read, "x".repeat(101));
     let long = [login(), long];
     assert!(matches!(

@@ -179,7 +179,10 @@ async fn an_entry_is_stored_if_its_change_is() {
         ..Actor::default()
     });
     let refused = ghost.users().update(ada, rename("Ghost")).await;
-    assert!(matches!(refused, Err(Error::ForeignKey(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::MissingReference(_))),
+        "{refused:?}"
+    );
     let name = db.users().find(ada).await.unwrap().unwrap().name;
     assert_eq!(name, "Kept as well");
 }
@@ -260,7 +263,10 @@ async fn rows_that_others_change_are_recorded() {
         })
         .await;
     // The entry of the organization names the user.
-    assert!(matches!(deleted, Err(Error::ForeignKey(_))), "{deleted:?}");
+    assert!(
+        matches!(deleted, Err(Error::StillReferenced(_))),
+        "{deleted:?}"
+    );
     assert!(acting.organizations().delete(lab).await.unwrap());
     let found: Vec<_> = entries(&db).await;
     let kinds: Vec<_> = found

@@ -205,7 +205,10 @@ async fn a_copy_that_is_refused_says_why_and_fails_its_transaction() {
     let swallowed = db
         .transaction(async |tx| -> Result<(), Error> {
             let refused = tx.analysis_issues().create_many(&rows).await;
-            assert!(matches!(refused, Err(Error::ForeignKey(_))), "{refused:?}");
+            assert!(
+                matches!(refused, Err(Error::MissingReference(_))),
+                "{refused:?}"
+            );
             Ok(())
         })
         .await;

@@ -25,7 +25,7 @@ async fn what_is_created_is_found() {
     let orphan = NewDependencyGraph::new(ProjectId::new(), json!({}));
     assert!(matches!(
         graphs.create(orphan).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
     db.analyses().delete(analysis.id).await.unwrap();
     let kept = graphs.find(row.id).await.unwrap().unwrap();

@@ -160,7 +160,7 @@ async fn a_row_that_breaks_a_constraint_is_named_and_nothing_is_left() {
         let (table, index, error) = row_of(ingest.run().await.unwrap_err());
 
         assert_eq!((table, index), ("analysis_issues", broken));
-        assert!(matches!(&error, Error::ForeignKey(_)), "{error:?}");
+        assert!(matches!(&error, Error::MissingReference(_)), "{error:?}");
         assert_eq!(error.constraint(), Some("analysis_issues_resolved_by_fkey"));
         assert_eq!(stored(&db, id).await, [0; 6]);
     }

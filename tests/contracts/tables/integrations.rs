@@ -33,7 +33,7 @@ async fn what_is_created_is_found() {
         .organization_id(OrganizationId::new());
     assert!(matches!(
         integrations.create(orphan).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
 }
 

@@ -64,7 +64,7 @@ async fn what_is_created_is_found() {
     let stranger = NewOrganizationMember::new(lab, UserId::new(), OrganizationRole::Viewer);
     assert!(matches!(
         members.create(stranger).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
 }
 

@@ -63,7 +63,7 @@ async fn what_is_created_is_found() {
     let stranger = NewProjectMember::new(flask, UserId::new(), ProjectRole::Viewer);
     assert!(matches!(
         members.create(stranger).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
 }
 

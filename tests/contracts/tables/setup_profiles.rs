@@ -36,7 +36,7 @@ async fn what_is_created_is_found() {
     let orphan = NewSetupProfile::new("Web", SetupCategory::Frontend, UserId::new());
     assert!(matches!(
         profiles.create(orphan).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
 }
 
@@ -54,7 +54,7 @@ async fn any_number_of_rows_is_created_or_none() {
     many.push(new(100).organization_id(OrganizationId::new()));
     assert!(matches!(
         profiles.create_many(&many).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
     many.pop();
     assert_eq!(profiles.create_many(&many).await.unwrap(), 100);

@@ -41,7 +41,7 @@ async fn what_is_created_is_found() {
     let orphan = NewSetupStep::new(SetupSessionId::new(), "x", 1);
     assert!(matches!(
         steps.create(orphan).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
 }
 

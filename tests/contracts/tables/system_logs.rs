@@ -116,7 +116,10 @@ async fn a_refused_line_says_why() {
     let line = |service: &str| NewSystemLog::new(LogLevel::Info, service, "started");
 
     let absent = logs.create(line("api").user_id(UserId::new())).await;
-    assert!(matches!(absent, Err(Error::ForeignKey(_))), "{absent:?}");
+    assert!(
+        matches!(absent, Err(Error::MissingReference(_))),
+        "{absent:?}"
+    );
     assert!(matches!(
         logs.create(line(&"x".repeat(101))).await,
         Err(Error::InvalidInput { field, .. }) if field == "service"

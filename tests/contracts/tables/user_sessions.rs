@@ -46,7 +46,7 @@ async fn what_is_created_is_found() {
     let stranger = NewUserSession::new(UserId::new(), "hash", hours(1));
     assert!(matches!(
         sessions.create(stranger).await,
-        Err(Error::ForeignKey(_))
+        Err(Error::MissingReference(_))
     ));
     let long = NewUserSession::new(ada.id, "x".repeat(256), hours(1));
     assert!(matches!(

@@ -47,7 +47,10 @@ async fn an_address_is_taken_whatever_its_case() {
         .unwrap_err();
 
     assert!(matches!(refusal, Error::Unique(_)), "{refusal:?}");
-    assert_eq!(refusal.constraint(), Some("idx_users_email_lower"));
+    assert_eq!(
+        refusal.constraint(),
+        Some(wundr_db::constraints::USERS_EMAIL_KEY)
+    );
     assert_eq!(users.count(&UserFilter::new()).await.unwrap(), 1);
 }
 

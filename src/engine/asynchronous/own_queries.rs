@@ -1,0 +1,135 @@
+//! The caller's own queries on a connection of the pool.
+
+use diesel::deserialize::FromSqlRow;
+use diesel::pg::Pg;
+use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::query_dsl::CompatibleType;
+use diesel_async::SimpleAsyncConnection;
+
+use super::pool::CheckedOut;
+use super::{Db, RowStream, TxFnOnce};
+use crate::engine::connection::Connection;
+use crate::engine::lent_session::{is_left_open, left_open, restoring};
+use crate::error::Stage;
+use crate::transaction::TransactionOptions;
+use crate::{Error, Result};
+
+impl Db {
+    /// Runs the caller's own statements on a connection of the pool, outside a transaction.
+    ///
+    /// Each statement is committed by itself. If the future is dropped before its end, the
+    /// connection does not return to the pool, and the server receives a request to cancel its
+    /// statement.
+    ///
+    /// A `Db` with a cache, an actor or an organization runs `work` in a transaction, as
+    /// [`Tx::connection_mut`](crate::Tx::connection_mut) describes.
+    ///
+    /// # The session
+    /// The next user of the connection gets it as it was. If a statement may have changed the
+    /// session (`SET`, `LISTEN`, temporary tables, locks of the session), or `work` failed, the
+    /// session is restored in one round trip more. Statements are judged by their text: a function
+    /// of the application that changes the session is not found. Behind PgBouncer in transaction
+    /// mode change nothing of the session.
+    ///
+    /// The `search_path` is `pg_catalog, pg_temp`: qualify the application's tables with their
+    /// schemas, or set [`Config::search_path`](crate::Config::search_path).
+    ///
+    /// # Errors
+    /// - the error of `work`
+    /// - [`Error::Other`] with SQLSTATE 25001 if `work` returned `Ok` and left a transaction open,
+    ///   which is rolled back
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(db: wundr_db::Db) -> wundr_db::Result<()> {
+    /// use wundr_db::diesel::prelude::*;
+    /// use wundr_db::diesel_async::RunQueryDsl;
+    /// use wundr_db::schema::public::users;
+    ///
+    /// let names: Vec<String> = db
+    ///     .run(async |connection| -> wundr_db::Result<_> {
+    ///         let query = users::table.select(users::name).order(users::name).limit(10);
+    ///         Ok(query.load(connection).await?)
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn run<R, E, F>(&self, work: F) -> Result<R, E>
+    where
+        E: From<Error> + Send,
+        R: Send,
+        for<'c> F: AsyncFnOnce(&'c mut Connection) -> Result<R, E>
+            + TxFnOnce<&'c mut Connection, Result<R, E>, Future: Send>
+            + Send,
+    {
+        if self.attachments.has_cache() || self.attachments.has_local_settings() {
+            let mut tx = self.begin(&TransactionOptions::new()).await?;
+            let outcome = work(tx.connection_mut()).await;
+            return tx.end(outcome).await;
+        }
+        let mut lent = self.checked_out().await?;
+        let connection = &mut lent.connection.inner;
+        connection.take_session_change();
+        let outcome = work(connection).await;
+        match lent.take_back(outcome.is_ok()).await {
+            Ok(()) => outcome,
+            Err(error) => outcome.and(Err(error.into())),
+        }
+    }
+
+    /// Returns the rows of the caller's own query as they come.
+    ///
+    /// The stream owns its connection, so that it can be the body of a response. As in
+    /// [`run`](Self::run), the query is committed by itself.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example(db: wundr_db::Db) {
+    /// use wundr_db::RowStream;
+    /// use wundr_db::diesel::prelude::*;
+    /// use wundr_db::schema::public::users;
+    ///
+    /// let emails: RowStream<'static, String> = db.stream(users::table.select(users::email));
+    /// # }
+    /// ```
+    pub fn stream<Q, R>(&self, query: Q) -> RowStream<'static, R>
+    where
+        Q: AsQuery<
+                SqlType: CompatibleType<R, Pg>,
+                Query: QueryFragment<Pg> + QueryId + Send + 'static,
+            >,
+        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
+    {
+        self.executor().stream(query)
+    }
+}
+
+impl CheckedOut {
+    /// Takes back a connection that was lent, and restores its session if that may have changed.
+    ///
+    /// # Errors
+    /// [`Error::Other`] if a transaction was left open after success
+    async fn take_back(mut self, succeeded: bool) -> Result<()> {
+        let connection = &mut self.connection.inner;
+        let has_changed = connection.take_session_change();
+        // If it is not completed, the drop closes the connection, which rolls back.
+        if connection.depth() != Some(0) {
+            return if succeeded { Err(left_open()) } else { Ok(()) };
+        }
+        if has_changed || !succeeded {
+            let all = restoring(&self.connection.context.config, succeeded);
+            if let Err(error) = self.connection.inner.batch_execute(&all).await {
+                let error = self.connection.failed(error, Stage::Alone).error;
+                let is_left_open = succeeded && is_left_open(&error);
+                return if is_left_open {
+                    Err(left_open())
+                } else {
+                    Ok(())
+                };
+            }
+        }
+        self.mark_completed();
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! The session of a connection that is lent to a caller outside a transaction.
+
+use super::tx_state::is_first_failure;
+use crate::{Config, Error, SqlState};
+
+/// The code and the message of the error of work that left a transaction open.
+const STILL_OPEN: &str = "25001";
+const LEFT_OPEN: &str = "the work left a transaction open, which was rolled back";
+
+/// Returns the SQL that restores the session after the work of a caller.
+///
+/// After work that succeeded, the server refuses it if a transaction is open: in one, the time of
+/// the transaction is before that of the statement. After work that failed, an open transaction is
+/// rolled back.
+pub(crate) fn restoring(config: &Config, has_succeeded: bool) -> String {
+    let restoring = config.restoring();
+    if !has_succeeded {
+        return format!("ROLLBACK; {restoring}");
+    }
+    format!(
+        "DO LANGUAGE plpgsql $$ BEGIN \
+             IF pg_catalog.now() <> pg_catalog.statement_timestamp() THEN \
+                 RAISE EXCEPTION USING ERRCODE = '{STILL_OPEN}', MESSAGE = '{LEFT_OPEN}'; \
+             END IF; \
+         END $$; {restoring}"
+    )
+}
+
+/// Returns the error of work that succeeded and left a transaction open.
+pub(crate) fn left_open() -> Error {
+    Error::Other {
+        sqlstate: SqlState::new(STILL_OPEN),
+        message: LEFT_OPEN.to_owned(),
+    }
+}
+
+/// Checks whether the session could not be restored because a transaction is open.
+pub(crate) fn is_left_open(error: &Error) -> bool {
+    match error {
+        Error::Other { message, .. } => message == LEFT_OPEN || !is_first_failure(error),
+        _ => false,
+    }
+}
+
+/// The words that begin a statement without an effect on the session, unless it calls a function
+/// that has one.
+const PLAIN: [&str; 10] = [
+    "SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "MERGE", "VALUES", "TABLE", "EXPLAIN", "SHOW",
+];
+
+/// The parts of the names of functions and tables that belong to the session: `set_config`,
+/// `pg_advisory_lock`, `SELECT … INTO TEMP`.
+const OF_THE_SESSION: [&str; 3] = ["set_config", "advisory", "temp"];
+
+/// Checks whether a statement may change the session: its settings, role, locks, cursors, prepared
+/// statements or temporary tables.
+///
+/// It is a guess from the text, which errs on the side of a change. It does not find a function of
+/// the application that changes the session.
+pub(crate) fn may_change_session(sql: &str) -> bool {
+    let sql = sql.trim();
+    let end = sql.find(|character: char| !character.is_ascii_alphabetic());
+    let word = &sql[..end.unwrap_or(sql.len())];
+    let is_plain = PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain));
+    let is_several = sql.trim_end_matches(';').contains(';');
+    !is_plain
+        || is_several
+        || OF_THE_SESSION
+            .iter()
+            .any(|name| contains_ignoring_case(sql, name))
+}
+
+fn contains_ignoring_case(text: &str, name: &str) -> bool {
+    let (text, name) = (text.as_bytes(), name.as_bytes());
+    text.windows(name.len())
+        .any(|part| part.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_writes_of_rows_leave_the_session_as_it_was() {
+        for sql in [
+            "SELECT 1",
+            "  select id FROM app.notes WHERE text = $1",
+            "INSERT INTO app.notes (id) VALUES ($1) RETURNING id",
+            "UPDATE \"app\".\"notes\" SET \"text\" = $1;",
+            "WITH x AS (SELECT 1) DELETE FROM app.notes",
+        ] {
+            assert!(!may_change_session(sql), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_may_outlast_the_statement_is_found() {
+        for sql in [
+            "SET ROLE other",
+            "RESET ALL",
+            "SELECT pg_catalog.set_config('a.b', 'c', false)",
+            "select PG_ADVISORY_LOCK(1)",
+            "SELECT 1 AS one INTO TEMP ones",
+            "SELECT 1; SET ROLE other",
+            "LISTEN x",
+            "PREPARE x AS SELECT 1",
+            "DECLARE x CURSOR WITH HOLD FOR SELECT 1",
+            "BEGIN",
+            "DO $$ BEGIN END $$",
+            "/* a comment */ SELECT 1",
+            "",
+        ] {
+            assert!(may_change_session(sql), "{sql}");
+        }
+    }
+}
