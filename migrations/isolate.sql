@@ -35,6 +35,10 @@ CREATE POLICY by_organization ON analysis.analysis_leases
   USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
 CREATE POLICY by_organization ON analysis.analysis_abandonments
   USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
+CREATE POLICY by_organization ON analysis.analysis_pins
+  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
+CREATE POLICY by_organization ON analysis.analysis_removals
+  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
 
 CREATE POLICY by_organization ON setup.setup_profiles
   USING (organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
@@ -71,6 +75,8 @@ ALTER TABLE analysis.dependency_graphs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analysis.duplicate_groups ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analysis.analysis_leases ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analysis.analysis_abandonments ENABLE ROW LEVEL SECURITY;
+ALTER TABLE analysis.analysis_pins ENABLE ROW LEVEL SECURITY;
+ALTER TABLE analysis.analysis_removals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE setup.setup_profiles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE setup.configurations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE setup.integrations ENABLE ROW LEVEL SECURITY;

@@ -333,6 +333,29 @@ pub mod analysis {
         use diesel::sql_types::*;
         use super::sql_types::*;
 
+        analysis.analysis_pins (analysis_id, reason) {
+            analysis_id -> Uuid,
+            #[max_length = 255]
+            reason -> Varchar,
+            pinned_by -> Nullable<Uuid>,
+            pinned_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
+        use super::sql_types::*;
+
+        analysis.analysis_removals (analysis_id) {
+            analysis_id -> Uuid,
+            begun_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
+        use super::sql_types::*;
+
         analysis.dependency_graphs (id) {
             id -> Uuid,
             project_id -> Uuid,
@@ -364,6 +387,8 @@ pub mod analysis {
     diesel::joinable!(analysis_abandonments -> analyses (analysis_id));
     diesel::joinable!(analysis_leases -> analyses (analysis_id));
     diesel::joinable!(analysis_metrics -> analyses (analysis_id));
+    diesel::joinable!(analysis_pins -> analyses (analysis_id));
+    diesel::joinable!(analysis_removals -> analyses (analysis_id));
     diesel::joinable!(dependency_graphs -> analyses (analysis_id));
     diesel::joinable!(duplicate_groups -> analyses (analysis_id));
     diesel::allow_tables_to_appear_in_same_query!(
@@ -373,6 +398,8 @@ pub mod analysis {
         analysis_abandonments,
         analysis_leases,
         analysis_metrics,
+        analysis_pins,
+        analysis_removals,
         dependency_graphs,
         duplicate_groups
     );

@@ -37,7 +37,7 @@ struct Grants {
 const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 /// The relations of this crate that are not tables of the design.
-const OTHERS: [Grants; 7] = [
+const OTHERS: [Grants; 9] = [
     Grants {
         relation: "public.user_session_families",
         secrets: &["predecessor_hash"],
@@ -62,6 +62,19 @@ const OTHERS: [Grants; 7] = [
         secrets: &[],
         application: "SELECT, INSERT, UPDATE",
         maintenance: "SELECT, INSERT, UPDATE",
+    },
+    Grants {
+        relation: "analysis.analysis_pins",
+        secrets: &[],
+        application: ALL,
+        maintenance: "",
+    },
+    // The trigger that keeps a pin from an analysis that is being removed has its owner's rights.
+    Grants {
+        relation: "analysis.analysis_removals",
+        secrets: &[],
+        application: "SELECT",
+        maintenance: "",
     },
     Grants {
         relation: "audit.audit_log_seals",

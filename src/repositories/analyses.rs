@@ -7,16 +7,18 @@ use diesel::prelude::{ExpressionMethods, QueryDsl};
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::models::analysis_lifecycle::Step;
-use crate::schema::analysis::analyses;
+use crate::models::analysis_pins::check_reason;
+use crate::schema::analysis::{analyses, analysis_pins};
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
+use crate::sql::analysis_pins::{Pin, not_pinned};
 use crate::sql::{
     Sql, columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
 };
 use crate::{
-    Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisStatus,
-    AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis, Page, Paged,
-    ProjectId, Result,
+    Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisPin,
+    AnalysisStatus, AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis,
+    Page, Paged, ProjectId, Result,
 };
 
 mod transitions;
@@ -231,8 +233,35 @@ pub trait AnalysisRepository: Send + Sync {
     /// - [`Error::InvalidInput`] if `attempts` is 0
     async fn requeue_abandoned(&self, attempts: u32) -> Result<Vec<Claim>>;
 
-    /// Deletes an analysis with its results, issues, metrics and duplicates, and returns whether it
-    /// existed. Its dependency graphs are kept.
+    /// Pins an analysis, so that no retention deletes it, and returns the pin.
+    ///
+    /// An analysis can be pinned for several reasons. If it is already pinned for this one, returns
+    /// the pin as it is. The pin has the user of the [`Actor`](crate::Actor), if there is one. A
+    /// pin does not keep the analysis from [`delete`](Self::delete), which deletes its pins as
+    /// well.
+    ///
+    /// # Errors
+    /// - [`Error::NotFound`] if there is no such analysis, or its removal has begun
+    /// - [`Error::InvalidInput`] if the reason is empty, longer than 255 characters, or cannot be
+    ///   stored
+    /// - [`Error::MissingReference`] if there is no such user as the actor names
+    async fn pin(&self, id: AnalysisId, reason: &str) -> Result<AnalysisPin>;
+
+    /// Removes the pin of an analysis that has this reason, and returns whether it existed.
+    async fn unpin(&self, id: AnalysisId, reason: &str) -> Result<bool>;
+
+    /// Returns the pins of an analysis, sorted by their reasons.
+    async fn pins(&self, id: AnalysisId) -> Result<Vec<AnalysisPin>>;
+
+    /// Returns the newest pins of a project's analyses, at most `limit` of them. Must be between 1
+    /// and 100.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if `limit` is not within 1 and 100
+    async fn pins_of_project(&self, project_id: ProjectId, limit: u32) -> Result<Vec<AnalysisPin>>;
+
+    /// Deletes an analysis with its results, issues, metrics, duplicates and pins, and returns
+    /// whether it existed. Its dependency graphs are kept.
     async fn delete(&self, id: AnalysisId) -> Result<bool>;
 
     /// Deletes every analysis that the filter matches, all or none, and returns their number.
@@ -454,6 +483,44 @@ impl AnalysisRepository for Analyses<'_> {
         steady_load(&self.0, || statement.clone()).await
     }
 
+    async fn pin(&self, id: AnalysisId, reason: &str) -> Result<AnalysisPin> {
+        check_reason(&reason.to_owned(), "reason")?;
+        pin(&self.0, id, reason).await
+    }
+
+    async fn unpin(&self, id: AnalysisId, reason: &str) -> Result<bool> {
+        let pin = analysis_pins::table.find((id, reason));
+        Ok(self.0.execute(diesel::delete(pin)).await? == 1)
+    }
+
+    async fn pins(&self, id: AnalysisId) -> Result<Vec<AnalysisPin>> {
+        let query = analysis_pins::table
+            .filter(analysis_pins::analysis_id.eq(id))
+            .order(analysis_pins::reason)
+            .select(analysis_pins::all_columns);
+        self.0.load(query).await
+    }
+
+    async fn pins_of_project(&self, project_id: ProjectId, limit: u32) -> Result<Vec<AnalysisPin>> {
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(Error::invalid(
+                "limit",
+                format_args!("{limit} is not within 1 and {MAX_LIMIT}"),
+            ));
+        }
+        let query = analysis_pins::table
+            .inner_join(analyses::table)
+            .filter(analyses::project_id.eq(project_id))
+            .order((
+                analysis_pins::pinned_at.desc(),
+                analysis_pins::analysis_id.desc(),
+                analysis_pins::reason,
+            ))
+            .limit(limit.into())
+            .select(analysis_pins::all_columns);
+        self.0.load(query).await
+    }
+
     async fn delete(&self, id: AnalysisId) -> Result<bool> {
         let statement = diesel::delete(analyses::table.find(id)).returning(LATEST);
         let write = Write::begin(&self.0).await?;
@@ -475,6 +542,21 @@ impl AnalysisRepository for Analyses<'_> {
     }
 }
 
+/// Pins an analysis.
+#[repository]
+pub(super) async fn pin(
+    executor: &Executor<'_>,
+    id: AnalysisId,
+    reason: &str,
+) -> Result<AnalysisPin> {
+    let by = executor.acting().and_then(|acting| acting.actor.user);
+    let pinned = written_first(executor, Sql(Pin { id, reason, by })).await;
+    pinned
+        .map_err(not_pinned)?
+        .ok_or(Error::NotFound { what: "Analysis" })
+}
+
 /// The columns that a deletion returns of each analysis, and their values.
-type Latest = (ProjectId, AnalysisType);
-const LATEST: (analyses::project_id, analyses::r#type) = (analyses::project_id, analyses::r#type);
+pub(super) type Latest = (ProjectId, AnalysisType);
+pub(super) const LATEST: (analyses::project_id, analyses::r#type) =
+    (analyses::project_id, analyses::r#type);

@@ -85,7 +85,8 @@ pub(crate) struct Compared {
 /// Writes `comparison`: one row with the two analyses.
 ///
 /// `base` and `new` are NULL unless both analyses exist in the same project. Without a base, `new`
-/// suffices.
+/// suffices. A base whose removal has begun does not count as existing: some of its findings are
+/// gone.
 fn push_comparison<'b>(compared: &'b Compared, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
     out.push_sql(
         "comparison AS MATERIALIZED (SELECT base_project, new_project, completed_at, summary, \
@@ -102,7 +103,8 @@ fn push_comparison<'b>(compared: &'b Compared, out: &mut AstPass<'_, 'b, Pg>) ->
     );
     out.push_bind_param::<Nullable<Uuid>, _>(&compared.base)?;
     out.push_sql(
-        ") AS base ON TRUE LEFT JOIN (SELECT id AS new_id, project_id AS new_project, completed_at, summary \
+        " AND NOT EXISTS (SELECT FROM analysis.analysis_removals WHERE analysis_removals.analysis_id = analyses.id)\
+         ) AS base ON TRUE LEFT JOIN (SELECT id AS new_id, project_id AS new_project, completed_at, summary \
          FROM analysis.analyses WHERE id = ",
     );
     out.push_bind_param::<Uuid, _>(&compared.new)?;

@@ -18,6 +18,7 @@ pub(crate) mod analysis_issues;
 pub(crate) mod analysis_leases;
 pub(crate) mod analysis_lifecycle;
 pub(crate) mod analysis_metrics;
+pub(crate) mod analysis_pins;
 pub(crate) mod audit_seals;
 mod by_id;
 #[cfg(feature = "redis")]

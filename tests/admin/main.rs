@@ -8,9 +8,13 @@ mod support;
 mod asynchronous {
     use crate::observer::Observer;
     use tokio::test as case;
+    use wundr_db::testing::TestDatabase;
     use wundr_db::{repository as both_engines, *};
 
+    include!("../engines/asynchronous.rs");
+
     mod archiver;
+    mod retention;
     mod snapshot;
 }
 
@@ -19,8 +23,12 @@ mod blocking {
     use crate::observer::Observer;
     use core::prelude::v1::test as case;
     use wundr_db::blocking::{repository as both_engines, *};
+    use wundr_db::testing::TestDatabase;
+
+    include!("../engines/blocking.rs");
 
     mod archiver;
+    mod retention;
     mod snapshot;
 }
 

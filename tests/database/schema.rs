@@ -121,10 +121,13 @@ fn the_code_knows_every_table_and_column_as_it_is() {
         &format!("SELECT schema || '.' || name AS line FROM ({TABLES}) t WHERE kind <> 'v'"),
     );
     // Tables without a repository of their own: the leases and how often one was left behind, and
-    // the families of sessions with the refresh tokens that they had, the seals of the audit log.
+    // the families of sessions with the refresh tokens that they had, the seals of the audit log,
+    // the pins of analyses and what is being removed.
     let without = [
         "analysis.analysis_leases",
         "analysis.analysis_abandonments",
+        "analysis.analysis_pins",
+        "analysis.analysis_removals",
         "public.user_session_families",
         "public.rotated_refresh_tokens",
         "audit.audit_log_seals",

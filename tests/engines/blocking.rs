@@ -2,6 +2,7 @@
 
 /// Runs SQL that no repository offers, as the superuser even where the contracts run as another
 /// role.
+#[allow(dead_code, reason = "each test program uses a part of it")]
 fn execute(db: &Db, sql: &str) {
     let sql = match std::env::var_os("WUNDR_DB_TESTS_HOSTILE") {
         Some(_) => format!("SET LOCAL ROLE postgres; {sql}"),
@@ -33,6 +34,7 @@ macro_rules! concurrently {
 }
 
 /// The outcomes of so many calls that are in progress at the same time.
+#[allow(unused_macros, reason = "each test program uses a part of it")]
 macro_rules! all_concurrently {
     ($number:expr, $each:expr) => {
         std::thread::scope(|scope| {

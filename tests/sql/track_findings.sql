@@ -9,6 +9,11 @@ WITH comparison AS MATERIALIZED (
     SELECT id AS base_id, project_id AS base_project
     FROM analysis.analyses
     WHERE id = $3
+    AND NOT EXISTS (
+      SELECT
+      FROM analysis.analysis_removals
+      WHERE analysis_removals.analysis_id = analyses.id
+    )
   ) AS base ON TRUE
   LEFT JOIN (
     SELECT id AS new_id, project_id AS new_project, completed_at, summary

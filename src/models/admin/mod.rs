@@ -2,6 +2,8 @@
 
 mod archiver;
 mod digests;
+mod retention;
 
 pub use archiver::Archiver;
 pub use digests::{Aspect, Comparison, Difference, Digests, TableDigest};
+pub use retention::{AnalysisRetention, RetainedAnalyses};

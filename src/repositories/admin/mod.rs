@@ -2,10 +2,12 @@
 //! the server's catalogues.
 
 mod archiver;
+mod retention;
 mod snapshot;
 
 pub use crate::models::admin::*;
 pub use archiver::archiver;
+pub use retention::{plan_retained_analyses, remove_orphaned_graphs, retain_analyses};
 pub use snapshot::{Snapshot, compare, snapshot};
 
 use super::{Db, Tx, repository};

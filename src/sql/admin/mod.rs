@@ -2,3 +2,4 @@
 
 pub(crate) mod archiver;
 pub(crate) mod digests;
+pub(crate) mod retention;

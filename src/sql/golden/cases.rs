@@ -22,6 +22,7 @@ use crate::sql::analysis_issues::ResolveMatching;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned};
 use crate::sql::analysis_lifecycle::{By, Transition};
 use crate::sql::analysis_metrics::LatestOfProject;
+use crate::sql::analysis_pins::{LockProject, Pin};
 use crate::sql::cache::{
     ClusterIdentity, DatabaseIdentity, EndedBefore, HasEnded, NextTransaction, OwnTransaction,
 };
@@ -291,6 +292,9 @@ fn add_lifecycles(registry: &mut Registry) {
     );
     registry.add("requeue_abandoned", &RequeueAbandoned::new(3).unwrap());
     registry.add("lease_holder", &Sql(Holder(id)));
+    let (reason, by) = ("release 1.4", None);
+    registry.add("pin_analysis", &Sql(Pin { id, reason, by }));
+    registry.add("lock_project_of_analysis", &Sql(LockProject(id)));
     registry.add("complete_ingest", &Completion::new(id, summary()));
     let unresolved = analysis_issues::table
         .filter(analysis_issues::analysis_id.eq(id))
@@ -470,6 +474,7 @@ fn add_texts(registry: &mut Registry) {
     ]
     .into_iter()
     .chain(crate::sql::audit_seals::TEXTS)
+    .chain(crate::sql::admin::retention::TEXTS)
     {
         registry.add_text(name, types, sql);
     }

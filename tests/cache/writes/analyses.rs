@@ -121,3 +121,34 @@ async fn of_ingests() {
         wrote!(scene, "ingest_claimed", db => db.analyses().ingest_claimed(&lease).run());
     }
 }
+
+#[both_engines]
+#[case]
+async fn of_retentions() {
+    let (mut scene, new) = analysed(Mode::Pooled).await;
+    let day = chrono::TimeDelta::days(1);
+    // The newest in its project and type failed, and the newest completed one is older.
+    for days in [400, 399, 398] {
+        let time = Utc::now() - days * day;
+        let completed = new(AnalysisType::Quality)
+            .created_at(time)
+            .completed(time, time);
+        scene.pair.one.analyses().create(completed).await.unwrap();
+    }
+    let claimed = new(AnalysisType::Quality).created_at(Utc::now() - 300 * day);
+    scene.pair.one.analyses().create(claimed).await.unwrap();
+    let claim = scene
+        .pair
+        .one
+        .analyses()
+        .claim(AnalysisType::ALL, "w", MINUTE);
+    claim.await.unwrap().unwrap();
+    Observer::of(&scene.pair.database.url())
+        .run("UPDATE analysis.analysis_leases SET expires_at = now() - INTERVAL '200 days'");
+    warm(&mut scene).await;
+    // It deletes the latest: its worker is gone.
+    let policy = wundr_db::admin::AnalysisRetention::new(1, 100 * 24 * 60 * MINUTE);
+    let done = admin::retain_analyses(&scene.pair.one, &policy).await;
+    assert_eq!(done.unwrap().analyses, 3);
+    is_seen(&scene, "retain_analyses").await;
+}

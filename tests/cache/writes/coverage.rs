@@ -35,6 +35,11 @@ fn is_read(method: &str) -> bool {
         "featured",
         "install_order",
         "inner",
+        // Pins are not cached.
+        "pin",
+        "unpin",
+        "pins",
+        "pins_of_project",
     ];
     begins.iter().any(|begin| method.starts_with(begin)) || are.contains(&method)
 }

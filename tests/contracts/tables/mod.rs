@@ -9,6 +9,7 @@ mod analyses;
 mod analyses_queue;
 mod analysis_issues;
 mod analysis_metrics;
+mod analysis_pins;
 mod analysis_results;
 mod audit_logs;
 mod auditing;

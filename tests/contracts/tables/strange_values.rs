@@ -115,7 +115,8 @@ fn columns(observer: &mut Observer, kind: &str) -> Vec<(String, String, String)>
          JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid \
          WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND {kind} \
          AND n.nspname IN ('public', 'analysis', 'setup', 'audit') \
-         AND c.relname NOT IN ('analysis_leases', 'audit_log_seals', 'audit_log_seal_pages')"
+         AND c.relname NOT IN ('analysis_leases', 'analysis_pins', 'analysis_removals', \
+         'audit_log_seals', 'audit_log_seal_pages')"
     ));
     let found = found.split(',').map(|line| {
         let parts: Vec<&str> = line.splitn(3, ' ').collect();

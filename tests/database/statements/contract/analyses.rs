@@ -67,6 +67,10 @@ async fn analyses_and_their_lives() {
         analyses.latest_completed(project, AnalysisType::Quality)
     );
     costs!(ledger, 1, analyses.of_projects(&[project], 3));
+    costs!(ledger, 1, analyses.pin(id, "release"));
+    costs!(ledger, 1, analyses.pins(id));
+    costs!(ledger, 1, analyses.pins_of_project(project, 10));
+    costs!(ledger, 1, analyses.unpin(id, "release"));
     costs!(ledger, 4, completed(&ledger.db, new()));
     costs!(ledger, 3, failed(&ledger.db, new()));
     costs!(ledger, 2, cancelled(&ledger.db, new()));

@@ -1,0 +1,2 @@
+-- ()
+SELECT pg_catalog.set_config('lock_timeout', '2s', true) AS setting

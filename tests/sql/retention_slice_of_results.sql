@@ -1,0 +1,8 @@
+-- (uuid, int8)
+DELETE FROM analysis.analysis_results
+WHERE id = ANY (ARRAY(
+  SELECT id
+  FROM analysis.analysis_results
+  WHERE analysis_id = $1
+  LIMIT $2
+))
