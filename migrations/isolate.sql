@@ -7,6 +7,12 @@
 -- A row that belongs to a project or an analysis is visible if that one is, by its own policy. The
 -- subqueries are scalar: EXISTS would be hashed, and read all analyses of the organization for each
 -- statement.
+--
+-- Most statements read many rows of one project or analysis. The one that was found visible last is
+-- therefore kept in a setting, with the organization and the time of the statement. It is compared
+-- before the subquery is evaluated, which takes a quarter of the time. The setting ends with the
+-- transaction and is valid for the statement that made it, which sees one snapshot. A role that
+-- sets it by hand could set wundr.organization as well.
 
 CREATE POLICY by_organization ON public.organizations
   USING (id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
@@ -14,31 +20,49 @@ CREATE POLICY by_organization ON public.organization_members
   USING (organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
 CREATE POLICY by_organization ON public.projects
   USING (organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
-CREATE POLICY by_organization ON public.project_members
-  USING ((SELECT true FROM public.projects AS p WHERE p.id = project_id));
 
-CREATE POLICY by_organization ON analysis.analyses
-  USING ((SELECT true FROM public.projects AS p WHERE p.id = project_id));
 CREATE POLICY by_organization ON analysis.dependency_graphs
   USING ((SELECT true FROM public.projects AS p WHERE p.id = project_id))
   WITH CHECK ((SELECT true FROM public.projects AS p WHERE p.id = project_id)
     AND (analysis_id IS NULL OR (SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id)));
-CREATE POLICY by_organization ON analysis.analysis_results
-  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
-CREATE POLICY by_organization ON analysis.analysis_issues
-  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
-CREATE POLICY by_organization ON analysis.analysis_metrics
-  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
-CREATE POLICY by_organization ON analysis.duplicate_groups
-  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
-CREATE POLICY by_organization ON analysis.analysis_leases
-  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
-CREATE POLICY by_organization ON analysis.analysis_abandonments
-  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
-CREATE POLICY by_organization ON analysis.analysis_pins
-  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
-CREATE POLICY by_organization ON analysis.analysis_removals
-  USING ((SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id));
+
+DO $$
+DECLARE
+  owned RECORD;
+  of_project CONSTANT TEXT[] := ARRAY['project', 'public.projects'];
+  of_analysis CONSTANT TEXT[] := ARRAY['analysis', 'analysis.analyses'];
+BEGIN
+  FOR owned IN
+    SELECT * FROM (VALUES
+      ('public.project_members', of_project),
+      ('analysis.analyses', of_project),
+      ('analysis.analysis_results', of_analysis),
+      ('analysis.analysis_issues', of_analysis),
+      ('analysis.analysis_metrics', of_analysis),
+      ('analysis.duplicate_groups', of_analysis),
+      ('analysis.analysis_leases', of_analysis),
+      ('analysis.analysis_abandonments', of_analysis),
+      ('analysis.analysis_pins', of_analysis),
+      ('analysis.analysis_removals', of_analysis)
+    ) AS t (name, owner)
+  LOOP
+    -- The subquery of the statement's time is evaluated once for each statement.
+    EXECUTE pg_catalog.format($policy$
+      CREATE POLICY by_organization ON %1$s
+        USING (CASE
+          WHEN pg_catalog.current_setting('wundr.visible_%2$s', true)
+              = (SELECT pg_catalog.concat(pg_catalog.current_setting('wundr.organization', true),
+                  ' ', pg_catalog.statement_timestamp(), ' ')) || %2$s_id::pg_catalog.text
+            THEN true
+          ELSE (SELECT pg_catalog.set_config('wundr.visible_%2$s',
+                pg_catalog.concat(pg_catalog.current_setting('wundr.organization', true),
+                  ' ', pg_catalog.statement_timestamp(), ' ', o.id), true) IS NOT NULL
+              FROM %3$s AS o WHERE o.id = %2$s_id)
+        END)
+    $policy$, owned.name, owned.owner[1], owned.owner[2]);
+  END LOOP;
+END
+$$;
 
 CREATE POLICY by_organization ON setup.setup_profiles
   USING (organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::tx_state::TxState;
 use crate::sql::acting::Acting;
+use crate::sql::settings::Settings;
 use crate::transaction::TransactionOptions;
 use crate::{Actor, OrganizationId};
 
@@ -17,6 +18,8 @@ pub(crate) struct Attachments<H: ?Sized> {
     /// The hook around each commit that writes cached rows. Only the clones behind a cache have it.
     pub(crate) hook: Option<Arc<H>>,
     acting: Option<Arc<Acting>>,
+    /// True on the clones whose statements write: only these are on behalf of the actor.
+    writes: bool,
     /// The organization whose rows are seen where organizations are isolated.
     organization: Option<OrganizationId>,
     #[cfg(feature = "crypto")]
@@ -28,6 +31,7 @@ impl<H: ?Sized> Default for Attachments<H> {
         Self {
             hook: None,
             acting: None,
+            writes: false,
             organization: None,
             #[cfg(feature = "crypto")]
             secrets: None,
@@ -40,6 +44,7 @@ impl<H: ?Sized> Clone for Attachments<H> {
         Self {
             hook: self.hook.clone(),
             acting: self.acting.clone(),
+            writes: self.writes,
             organization: self.organization,
             #[cfg(feature = "crypto")]
             secrets: self.secrets.clone(),
@@ -83,10 +88,24 @@ impl<H: ?Sized> Attachments<H> {
         self.organization
     }
 
-    /// Checks whether a write needs a transaction, because settings are local to one. A read needs
-    /// one only for an organization.
+    /// Checks whether a statement that writes makes settings.
     pub(crate) fn has_local_settings(&self) -> bool {
         self.organization.is_some() || self.acting.is_some()
+    }
+
+    /// Returns the same attachments for statements that write.
+    pub(crate) fn writing(&self) -> Self {
+        Self {
+            writes: true,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the settings that a statement outside a transaction makes. Only one that writes has
+    /// an actor.
+    pub(crate) fn settings(&self, writes: bool) -> Option<Settings<'_>> {
+        let actor = self.acting().filter(|_| writes || self.writes);
+        Settings::new(self.organization.as_ref(), actor.map(Acting::setting))
     }
 
     /// Returns the SQL that begins a transaction and makes its local settings, as one message. A
@@ -140,14 +159,22 @@ mod tests {
         let plain = Attachments::<str>::default();
         let options = TransactionOptions::new().read_only();
         assert_eq!(plain.begin(&options), options.begin());
-        assert!(!plain.has_local_settings());
+        assert!(plain.settings(true).is_none());
         let id = OrganizationId::new();
         let isolated = plain.for_organization(id).clone();
-        assert!(isolated.has_local_settings());
+        assert!(isolated.settings(false).is_some());
         let setting = format!(
             "BEGIN READ ONLY; SELECT pg_catalog.set_config('wundr.organization', '{id}', true)"
         );
         assert_eq!(isolated.begin(&options), setting);
+    }
+
+    #[test]
+    fn only_statements_that_write_are_on_behalf_of_the_actor() {
+        let acting = Attachments::<str>::default().acting_as(Actor::default());
+        assert!(acting.settings(false).is_none());
+        assert!(acting.settings(true).is_some());
+        assert!(acting.writing().settings(false).is_some());
     }
 
     #[cfg(feature = "crypto")]

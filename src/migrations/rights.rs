@@ -143,7 +143,7 @@ impl Grants {
 fn schemas(rights: Rights) -> &'static str {
     match rights {
         Rights::Application | Rights::ReadOnly => "public, analysis, setup, audit, cache",
-        Rights::Auditor => "audit",
+        Rights::Auditor => "public, audit",
         Rights::Maintenance => "public, analysis, audit",
     }
 }

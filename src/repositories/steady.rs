@@ -119,9 +119,7 @@ where
     Q: Loads<R>,
     R: Send,
 {
-    let write = Write::begin_uncached(executor).await?;
-    let outcome = statement.load_first(&write.executor()).await;
-    write.end(outcome).await
+    statement.load_first(&executor.writing()).await
 }
 
 /// Runs a statement that writes a table that is never cached, and returns its rows.
@@ -132,7 +130,5 @@ where
     Q: Loads<R>,
     R: Send,
 {
-    let write = Write::begin_uncached(executor).await?;
-    let outcome = statement.load_all(&write.executor()).await;
-    write.end(outcome).await
+    statement.load_all(&executor.writing()).await
 }

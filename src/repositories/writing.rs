@@ -45,45 +45,35 @@ pub(super) fn not_changed<M: Membership>(
 /// A write of a table whose rows may be cached.
 ///
 /// With a cache it runs in its own unit of work, since its cache entries are fenced before the
-/// commit. For an [`Actor`](crate::Actor) it does so because the actor is set at the begin.
-/// Otherwise, and in the caller's transaction, it runs as it is.
-pub(super) enum Write<'s, 'a> {
-    Plain(&'s Executor<'a>),
+/// commit. Otherwise, and in the caller's transaction, it runs as it is.
+pub(super) enum Write<'a> {
+    Plain(Executor<'a>),
     Unit(UnitOfWork<'a>),
 }
 
 #[repository]
-impl<'s, 'a> Write<'s, 'a> {
+impl<'a> Write<'a> {
     /// Begins a write.
     #[unboxed]
-    pub(super) async fn begin(executor: &'s Executor<'a>) -> Result<Self> {
+    pub(super) async fn begin(executor: &Executor<'a>) -> Result<Self> {
         match executor {
-            Executor::Pool(db) if db.has_cache() || db.acting().is_some() => {
+            Executor::Pool(db) if db.has_cache() => {
                 Ok(Self::Unit(UnitOfWork::begin(executor).await?))
             }
-            _ => Ok(Self::Plain(executor)),
-        }
-    }
-
-    /// Begins a write of a table that is never cached.
-    #[unboxed]
-    pub(super) async fn begin_uncached(executor: &'s Executor<'a>) -> Result<Self> {
-        match executor.needs_unit() {
-            true => Ok(Self::Unit(UnitOfWork::begin(executor).await?)),
-            false => Ok(Self::Plain(executor)),
+            _ => Ok(Self::Plain(executor.writing())),
         }
     }
 
     /// Begins a write in a `READ COMMITTED` transaction of its own, to run a statement again.
     #[unboxed]
-    pub(super) async fn begin_again(executor: &'s Executor<'a>) -> Result<Self> {
+    pub(super) async fn begin_again(executor: &Executor<'a>) -> Result<Self> {
         Ok(Self::Unit(UnitOfWork::begin(executor).await?))
     }
 
     /// Returns where the write's statements run.
     pub(super) fn executor(&self) -> Executor<'_> {
         match self {
-            Self::Plain(executor) => (*executor).clone(),
+            Self::Plain(executor) => executor.clone(),
             Self::Unit(unit) => unit.executor(),
         }
     }

@@ -11,6 +11,7 @@ const MOST_OF_USER_AGENT: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Acting {
     pub(crate) actor: Actor,
+    setting: String,
     set: String,
 }
 
@@ -42,7 +43,16 @@ impl Acting {
         let quoted = text.replace('\\', r"\\").replace('\'', "''");
         // A query, not SET LOCAL: pg_stat_statements counts it as one statement for all actors.
         let set = format!("; SELECT pg_catalog.set_config('wundr.actor', E'{quoted}', true)");
-        Self { actor, set }
+        Self {
+            actor,
+            setting: text,
+            set,
+        }
+    }
+
+    /// Returns the value of the setting.
+    pub(crate) fn setting(&self) -> &str {
+        &self.setting
     }
 
     /// Returns the SQL to be appended to a `BEGIN`.

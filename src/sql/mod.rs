@@ -51,6 +51,7 @@ pub(crate) mod resealing;
 mod run_times;
 #[cfg(feature = "crypto")]
 pub(crate) mod sessions;
+pub(crate) mod settings;
 pub(crate) mod setup_lifecycle;
 mod statement;
 mod subquery;

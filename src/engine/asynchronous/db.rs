@@ -94,10 +94,10 @@ impl Db {
     /// and the SQLSTATE 42501. A `Db` without an organization sees no rows at all. Without
     /// isolation it has no effect.
     ///
-    /// The organization is set by the message that begins a transaction, and ends with it, so that
-    /// it does not reach the next user of the connection, also behind PgBouncer. A call outside a
-    /// transaction therefore runs in one of its own, and takes two round trips more. Rows are not
-    /// copied by `COPY`, which PostgreSQL does not support here.
+    /// The organization is set by the message that begins a transaction, or by a bind of a
+    /// statement outside one, and ends with the transaction. So it does not reach the next user of
+    /// the connection, also behind PgBouncer, and takes no round trip. Rows are not copied by
+    /// `COPY`, which PostgreSQL does not support here.
     ///
     /// Behind a cache, reads do not use the cache and writes are fenced.
     ///
@@ -151,9 +151,9 @@ impl Db {
     /// that neither is stored without the other. `wundr_db::audit::watch` selects the tables and
     /// the columns whose values are recorded; before that, nothing is.
     ///
-    /// The actor is set by the message that begins a transaction. A write outside a transaction
-    /// therefore runs in one of its own, and takes two round trips more. Reads are not affected. In
-    /// a transaction at `REPEATABLE READ` or `SERIALIZABLE`, the snapshot is taken when it begins.
+    /// The actor is set by the message that begins a transaction, or by a bind of a write outside
+    /// one, and takes no round trip. Reads are not affected. In a transaction at `REPEATABLE READ`
+    /// or `SERIALIZABLE`, the snapshot is taken when it begins.
     ///
     /// The actor ends with the transaction: it does not reach the next user of the connection, also
     /// behind PgBouncer.
@@ -177,6 +177,14 @@ impl Db {
         Self {
             attachments: self.attachments.acting_as(actor),
             ..self.clone()
+        }
+    }
+
+    /// Returns the same database for statements that write.
+    pub(crate) fn writing(&self) -> Self {
+        Self {
+            pool: Arc::clone(&self.pool),
+            attachments: self.attachments.writing(),
         }
     }
 

@@ -13,13 +13,14 @@ use futures_util::stream::TryStreamExt;
 
 use super::new_rows::AnyNewRows;
 use super::pool::CheckedOut;
-use super::{BoxFuture, Db, Tx, UnitOfWork};
+use super::{BoxFuture, Db, Tx};
 use crate::engine::connection::{BoundStatement, Connection, FixedKey, PgRow, key_of};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
 use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::sql::acting::Acting;
 use crate::sql::decoding::{Tried, decoded, tried};
+use crate::sql::settings::Settings;
 use crate::sql::{insert, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, OrganizationId, Result};
@@ -43,10 +44,21 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Checks whether a read runs in a transaction of its own, because its organization is set at
-    /// the begin of one.
-    fn reads_in_unit(&self) -> bool {
-        matches!(self, Executor::Pool(db) if db.attachments.organization().is_some())
+    /// Returns the settings that a statement makes. A transaction has made them when it began.
+    pub(super) fn settings(&self, writes: bool) -> Option<Settings<'_>> {
+        match self {
+            Executor::Pool(db) => db.attachments.settings(writes),
+            Executor::Tx(_) | Executor::Part(_) => None,
+        }
+    }
+
+    /// Returns the executor for statements that write: on behalf of the actor, whatever call runs
+    /// them.
+    pub(crate) fn writing(&self) -> Self {
+        match self {
+            Executor::Pool(db) if db.acting().is_some() => Executor::Pool(db.writing()),
+            executor => executor.clone(),
+        }
     }
 
     pub(crate) fn tx(&self) -> Option<&'a Tx> {
@@ -62,11 +74,6 @@ impl<'a> Executor<'a> {
             Executor::Pool(db) => db.acting(),
             Executor::Tx(tx) | Executor::Part(tx) => tx.acting(),
         }
-    }
-
-    /// Checks whether a write runs in a transaction of its own, because settings are local to one.
-    pub(crate) fn needs_unit(&self) -> bool {
-        matches!(self, Executor::Pool(db) if db.attachments.has_local_settings())
     }
 
     /// Returns the way in which a statement uses the transaction.
@@ -159,8 +166,12 @@ impl<'q> AnyQuery<'q> {
         }
     }
 
-    pub(super) fn bound_to(self, connection: &Connection) -> QueryResult<BoundStatement> {
-        connection.bind_with_key(&*self.query, self.key)
+    pub(super) fn bound_to(
+        self,
+        connection: &Connection,
+        settings: Option<&Settings<'_>>,
+    ) -> QueryResult<BoundStatement> {
+        connection.bind_with_settings(&*self.query, self.key, settings)
     }
 }
 
@@ -172,7 +183,7 @@ impl CheckedOut {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
         let call = Call::Pool(self);
-        let bound = AnyQuery::of(query).bound_to(call.connection());
+        let bound = AnyQuery::of(query).bound_to(call.connection(), None);
         let row = call.connection().send_for_only_row(bound).await;
         call.complete(one(only(row)))
     }
@@ -228,17 +239,6 @@ impl Call<'_> {
     }
 }
 
-/// Runs a call in a transaction of its own if it needs one.
-macro_rules! in_unit_if_needed {
-    ($needs:ident, $executor:ident.$call:ident($($argument:expr),*)) => {
-        if $executor.$needs() {
-            let unit = UnitOfWork::begin($executor).await?;
-            let outcome = unit.executor().$call($($argument),*).await;
-            return unit.end(outcome).await;
-        }
-    };
-}
-
 // An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which
 // rustc cannot. A boxed future also spares the compiler a seventh of its work on this crate.
 impl<'a> Executor<'a> {
@@ -268,7 +268,6 @@ impl<'a> Executor<'a> {
         decode: Decode<R>,
     ) -> BoxFuture<'f, Result<Vec<R>>> {
         Box::pin(async move {
-            in_unit_if_needed!(reads_in_unit, self.load_any(query, decode));
             let mut rows = Vec::new();
             let mut take = |row: &PgRow| {
                 rows.push(decode(row)?);
@@ -287,7 +286,7 @@ impl<'a> Executor<'a> {
         take: &mut (dyn FnMut(&PgRow) -> QueryResult<()> + Send),
     ) -> Result<()> {
         let call = self.begin_call().await?;
-        let bound = query.bound_to(call.connection());
+        let bound = query.bound_to(call.connection(), self.settings(false).as_ref());
         let outcome = each_row(call.connection(), bound, take).await;
         call.complete(outcome)
     }
@@ -318,7 +317,6 @@ impl<'a> Executor<'a> {
         decode: Decode<R>,
     ) -> BoxFuture<'f, Result<Option<R>>> {
         Box::pin(async move {
-            in_unit_if_needed!(reads_in_unit, self.first_any(query, decode));
             let (call, row) = self.only_row(query).await?;
             call.complete(row.and_then(|row| row.as_ref().map(decode).transpose()))
         })
@@ -330,7 +328,7 @@ impl<'a> Executor<'a> {
         query: AnyQuery<'_>,
     ) -> Result<(Call<'_>, QueryResult<Option<PgRow>>)> {
         let call = self.begin_call().await?;
-        let bound = query.bound_to(call.connection());
+        let bound = query.bound_to(call.connection(), self.settings(false).as_ref());
         let row = call.connection().send_for_only_row(bound).await;
         Ok((call, row))
     }
@@ -351,7 +349,6 @@ impl<'a> Executor<'a> {
         decode: Decode<R>,
     ) -> BoxFuture<'f, Result<R>> {
         Box::pin(async move {
-            in_unit_if_needed!(reads_in_unit, self.one_any(query, decode));
             let (call, row) = self.only_row(query).await?;
             let row = row.and_then(|row| row.ok_or(diesel::result::Error::NotFound));
             call.complete(row.and_then(|row| decode(&row)))
@@ -364,12 +361,12 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: Send> + Sync,
     {
         Box::pin(async move {
-            in_unit_if_needed!(needs_unit, self.insert(new));
             let call = self.begin_call().await?;
             let sent = {
                 let insert = insert(new);
                 let mut connection = call.connection();
-                Connection::row_shaped(&mut connection, &insert, insert.key())
+                let settings = self.settings(true);
+                Connection::row_shaped(&mut connection, &insert, insert.key(), settings.as_ref())
             };
             let row = sent.await;
             call.complete(only(row))?.ok_or_else(suppressed::<N>)
@@ -382,12 +379,12 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: Send> + Sync,
     {
         Box::pin(async move {
-            in_unit_if_needed!(needs_unit, self.upsert(new));
             let call = self.begin_call().await?;
             let sent = {
                 let upsert = upsert(new);
                 let mut connection = call.connection();
-                Connection::row_shaped(&mut connection, &upsert, upsert.key())
+                let settings = self.settings(true);
+                Connection::row_shaped(&mut connection, &upsert, upsert.key(), settings.as_ref())
             };
             let row = sent.await;
             call.complete(only(row))?.ok_or_else(suppressed::<N>)
@@ -404,12 +401,12 @@ impl<'a> Executor<'a> {
         C: Changes<Id: Send + Sync, Row: Send> + Sync,
     {
         Box::pin(async move {
-            in_unit_if_needed!(needs_unit, self.update(id, changes));
             let call = self.begin_call().await?;
             let sent = {
                 let update = update(id, changes);
                 let mut connection = call.connection();
-                Connection::row_shaped(&mut connection, &update, update.key())
+                let settings = self.settings(true);
+                Connection::row_shaped(&mut connection, &update, update.key(), settings.as_ref())
             };
             let row = sent.await;
             call.complete(only(row))
@@ -430,7 +427,7 @@ impl<'a> Executor<'a> {
     {
         let query = AnyQuery {
             query: Box::new(query),
-            key: Some((TypeId::of::<Q>(), shape)),
+            key: Some((TypeId::of::<Q>(), shape, 0)),
         };
         self.first_any(query, |row| decoded(row))
     }
@@ -448,9 +445,8 @@ impl<'a> Executor<'a> {
         statement: AnyQuery<'f>,
     ) -> BoxFuture<'f, Result<usize>> {
         Box::pin(async move {
-            in_unit_if_needed!(needs_unit, self.execute_any(statement));
             let call = self.begin_call().await?;
-            let bound = statement.bound_to(call.connection());
+            let bound = statement.bound_to(call.connection(), self.settings(true).as_ref());
             let outcome = call.connection().count(bound).await;
             call.complete(outcome)
         })

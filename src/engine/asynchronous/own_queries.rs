@@ -101,7 +101,7 @@ impl Db {
             >,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
-        self.executor().stream(query)
+        self.executor().writing().stream(query)
     }
 }
 

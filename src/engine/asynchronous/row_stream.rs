@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::BoxFuture;
 use super::executor::{AnyQuery, Call, Decode, Executor, StatementGuard};
-use crate::engine::connection::{Connection, PgRow};
+use crate::engine::connection::{BoundStatement, Connection, PgRow};
 use crate::engine::tx_state::Trace;
 use crate::sql::decoding::decoded;
 use crate::{Error, Result};
@@ -163,13 +163,15 @@ impl<'a> Executor<'a> {
         match self {
             Executor::Pool(db) => {
                 let call = Call::Pool(db.checked_out().await?);
-                let sent = send_rows(query, call.connection(), chunk, None).await;
+                let bound = query.bound_to(call.connection(), self.settings(false).as_ref());
+                let sent = send_rows(bound, call.connection(), chunk, None).await;
                 call.complete(sent)
             }
             Executor::Tx(tx) | Executor::Part(tx) => {
                 let mut guard = StatementGuard::begin(tx, self.hold(), Trace::ErrorUnobserved)?;
                 let connection = &tx.connection.inner;
-                let sent = send_rows(query, connection, chunk, Some(&mut guard)).await;
+                let bound = query.bound_to(connection, None);
+                let sent = send_rows(bound, connection, chunk, Some(&mut guard)).await;
                 guard.complete(sent)
             }
         }
@@ -179,12 +181,11 @@ impl<'a> Executor<'a> {
 /// Sends the rows of a query as they come, and tells the guard when the server has begun to
 /// respond.
 async fn send_rows(
-    query: AnyQuery<'_>,
+    bound: QueryResult<BoundStatement>,
     connection: &Connection,
     chunk: &mut dyn AnyChunk,
     guard: Option<&mut StatementGuard<'_>>,
 ) -> QueryResult<()> {
-    let bound = query.bound_to(connection);
     let rows = connection.send_for_rows(bound).await?;
     if let Some(guard) = guard {
         guard.begin_stream();

@@ -11,12 +11,13 @@ use diesel::query_dsl::methods::ExecuteDsl;
 
 use super::pool::Pooled;
 use super::transaction::TxCall;
-use super::{Db, Tx, UnitOfWork};
+use super::{Db, Tx};
 use crate::engine::occupancy::Hold;
 use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
+use crate::sql::settings::{Settings, WithSettings};
 use crate::sql::{KeyedInsert, insert, insert_many, keyed, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, OrganizationId, Result};
@@ -31,15 +32,49 @@ pub(crate) enum Executor<'a> {
     Part(&'a Tx),
 }
 
+/// A row of a result.
+type PgRow<'c, 'q> = <PgConnection as LoadConnection<DefaultLoadingMode>>::Row<'c, 'q>;
+
 /// Returns the first row of a query, if there is one.
-fn only<S, Q, R>(connection: &mut PgConnection, query: Q) -> QueryResult<Option<R>>
+fn only<S, Q, R>(
+    connection: &mut PgConnection,
+    query: Q,
+    settings: Option<&Settings<'_>>,
+) -> QueryResult<Option<R>>
 where
     Q: AsQuery<Query: QueryFragment<Pg> + QueryId>,
     Pg: QueryMetadata<Q::SqlType>,
     R: FromSqlRow<S, Pg> + 'static,
 {
-    let mut rows = LoadConnection::<DefaultLoadingMode>::load(connection, query.as_query())?;
+    let query = query.as_query();
+    let Some(settings) = settings else {
+        let mut rows = LoadConnection::<DefaultLoadingMode>::load(connection, query)?;
+        return rows.next().map(|row| decoded(&row?)).transpose();
+    };
+    let query = WithSettings::<Q::SqlType>::new(&query, settings);
+    let mut rows = LoadConnection::<DefaultLoadingMode>::load(connection, query)?;
     rows.next().map(|row| decoded(&row?)).transpose()
+}
+
+/// Returns the outcome of `decode` for every row of a query.
+fn every<Q, T>(
+    connection: &mut PgConnection,
+    query: Q,
+    settings: Option<&Settings<'_>>,
+    decode: fn(&PgRow<'_, '_>) -> QueryResult<T>,
+) -> QueryResult<Vec<T>>
+where
+    Q: AsQuery<Query: QueryFragment<Pg> + QueryId>,
+    Pg: QueryMetadata<Q::SqlType>,
+{
+    let query = query.as_query();
+    let Some(settings) = settings else {
+        let rows = LoadConnection::<DefaultLoadingMode>::load(connection, query)?;
+        return rows.map(|row| decode(&row?)).collect();
+    };
+    let query = WithSettings::<Q::SqlType>::new(&query, settings);
+    let rows = LoadConnection::<DefaultLoadingMode>::load(connection, query)?;
+    rows.map(|row| decode(&row?)).collect()
 }
 
 /// A call, with the connection that it uses.
@@ -79,10 +114,21 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Checks whether a read runs in a transaction of its own, because its organization is set at
-    /// the begin of one.
-    fn reads_in_unit(&self) -> bool {
-        matches!(self, Executor::Pool(db) if db.attachments.organization().is_some())
+    /// Returns the settings that a statement makes. A transaction has made them when it began.
+    fn settings(&self, writes: bool) -> Option<Settings<'_>> {
+        match self {
+            Executor::Pool(db) => db.attachments.settings(writes),
+            Executor::Tx(_) | Executor::Part(_) => None,
+        }
+    }
+
+    /// Returns the executor for statements that write: on behalf of the actor, whatever call runs
+    /// them.
+    pub(crate) fn writing(&self) -> Self {
+        match self {
+            Executor::Pool(db) if db.acting().is_some() => Executor::Pool(db.writing()),
+            executor => executor.clone(),
+        }
     }
 
     pub(crate) fn tx(&self) -> Option<&'a Tx> {
@@ -100,11 +146,6 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Checks whether a write runs in a transaction of its own, because settings are local to one.
-    pub(crate) fn needs_unit(&self) -> bool {
-        matches!(self, Executor::Pool(db) if db.attachments.has_local_settings())
-    }
-
     /// Begins a call: waits for a connection of the pool, or enters the transaction.
     fn begin_call(&self) -> Result<Call<'_>> {
         match self {
@@ -115,18 +156,6 @@ impl<'a> Executor<'a> {
     }
 
     fn run<T>(&self, statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>) -> Result<T> {
-        if self.reads_in_unit() {
-            let unit = UnitOfWork::begin(self)?;
-            let outcome = unit.executor().run_once(statement);
-            return unit.end(outcome);
-        }
-        self.run_once(statement)
-    }
-
-    fn run_once<T>(
-        &self,
-        statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
-    ) -> Result<T> {
         let mut call = self.begin_call()?;
         statement(call.connection()).map_err(|error| call.failed(error))
     }
@@ -138,10 +167,8 @@ impl<'a> Executor<'a> {
         Pg: QueryMetadata<Q::SqlType>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
-        self.run(|connection| {
-            let rows = LoadConnection::<DefaultLoadingMode>::load(connection, query.as_query())?;
-            rows.map(|row| decoded(&row?)).collect()
-        })
+        let settings = self.settings(false);
+        self.run(|connection| every(connection, query, settings.as_ref(), |row| decoded(row)))
     }
 
     /// Returns the outcome of decoding each row of a query as `R`.
@@ -151,9 +178,11 @@ impl<'a> Executor<'a> {
         Pg: QueryMetadata<Q::SqlType>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
+        let settings = self.settings(false);
         self.run(|connection| {
-            let rows = LoadConnection::<DefaultLoadingMode>::load(connection, query.as_query())?;
-            rows.map(|row| Ok(tried::<_, R>(&row?))).collect()
+            every(connection, query, settings.as_ref(), |row| {
+                Ok(tried::<_, R>(row))
+            })
         })
     }
 
@@ -164,7 +193,8 @@ impl<'a> Executor<'a> {
         Pg: QueryMetadata<Q::SqlType>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
-        self.run(|connection| only(connection, query))
+        let settings = self.settings(false);
+        self.run(|connection| only(connection, query, settings.as_ref()))
     }
 
     /// As [`first`](Self::first). diesel finds the prepared query by its text.
@@ -184,16 +214,21 @@ impl<'a> Executor<'a> {
         Pg: QueryMetadata<Q::SqlType>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
-        self.run(|connection| only(connection, query)?.ok_or(diesel::result::Error::NotFound))
+        let settings = self.settings(false);
+        self.run(|connection| {
+            only(connection, query, settings.as_ref())?.ok_or(diesel::result::Error::NotFound)
+        })
     }
 
+    /// Returns the first row of a statement that writes, if there is one.
     fn only<S, Q, R>(&self, query: Q) -> Result<Option<R>>
     where
         Q: AsQuery<Query: QueryFragment<Pg> + QueryId>,
         Pg: QueryMetadata<Q::SqlType>,
         R: FromSqlRow<S, Pg> + 'static,
     {
-        self.run(|connection| only(connection, query))
+        let settings = self.settings(true);
+        self.run(|connection| only(connection, query, settings.as_ref()))
     }
 
     /// Inserts a row, and returns it.
@@ -201,11 +236,6 @@ impl<'a> Executor<'a> {
     where
         N: NewRow,
     {
-        if self.needs_unit() {
-            let unit = UnitOfWork::begin(self)?;
-            let outcome = unit.executor().insert(new);
-            return unit.end(outcome);
-        }
         let row: Option<N::Row> = match keyed(insert(new)) {
             KeyedInsert::AllColumns(insert) => self.only(insert),
             KeyedInsert::RequiredColumns(insert) => self.only(insert),
@@ -219,11 +249,6 @@ impl<'a> Executor<'a> {
     where
         N: NewRow,
     {
-        if self.needs_unit() {
-            let unit = UnitOfWork::begin(self)?;
-            let outcome = unit.executor().upsert(new);
-            return unit.end(outcome);
-        }
         self.only(upsert(new))?.ok_or_else(suppressed::<N>)
     }
 
@@ -232,12 +257,7 @@ impl<'a> Executor<'a> {
     where
         C: Changes,
     {
-        if self.needs_unit() {
-            let unit = UnitOfWork::begin(self)?;
-            let outcome = unit.executor().update(id, changes);
-            return unit.end(outcome);
-        }
-        self.run(|connection| only(connection, update(id, changes)))
+        self.only(update(id, changes))
     }
 
     /// Returns the number of rows that a statement has written.
@@ -245,12 +265,14 @@ impl<'a> Executor<'a> {
     where
         Q: QueryFragment<Pg> + QueryId,
     {
-        if self.needs_unit() {
-            let unit = UnitOfWork::begin(self)?;
-            let outcome = unit.executor().execute(statement);
-            return unit.end(outcome);
-        }
-        self.run(|connection| ExecuteDsl::execute(statement, connection))
+        let settings = self.settings(true);
+        self.run(|connection| match &settings {
+            None => ExecuteDsl::execute(statement, connection),
+            Some(settings) => {
+                let statement = WithSettings::<()>::new(&statement, settings);
+                ExecuteDsl::execute(statement, connection)
+            }
+        })
     }
 
     /// Inserts any number of rows: all of them or none.

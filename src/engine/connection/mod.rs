@@ -4,6 +4,7 @@
 //! builds the text of a statement only once. It costs less: it holds no lock across an await and
 //! spawns no task. See `docs/decisions/0002-own-connection.md`.
 
+use std::any::TypeId;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,7 @@ use tokio_postgres::{CancelToken, Client, CopyInSink, Notification, SimpleQueryM
 
 use crate::mapping::{Column, NewRow};
 use crate::sql::copy::{CopiedRows, CopyEncoder, Defaults, copy_from, copy_probe, table};
+use crate::sql::settings::{Settings, WithSettings};
 
 #[cfg(feature = "tls")]
 mod certificate;
@@ -199,15 +201,30 @@ impl Connection {
         Ok(bound)
     }
 
+    /// As [`bind_with_key`](Self::bind_with_key), with settings that the query makes.
+    pub(crate) fn bind_with_settings(
+        &self,
+        query: &dyn QueryFragment<Pg>,
+        key: Option<FixedKey>,
+        settings: Option<&Settings<'_>>,
+    ) -> QueryResult<BoundStatement> {
+        let Some(settings) = settings else {
+            return self.bind_with_key(query, key);
+        };
+        let key = key.map(|(id, shape, _)| (id, shape, settings.kinds()));
+        self.bind_with_key(&WithSettings::<()>::new(query, settings), key)
+    }
+
     /// Returns the only row of a query whose text follows from `shape`. Takes the connection as the
     /// traits for `&Connection` do.
     pub(crate) fn row_shaped<'c>(
         connection: &mut &'c Self,
         query: &dyn QueryFragment<Pg>,
-        shape: FixedKey,
+        (id, shape): (TypeId, u64),
+        settings: Option<&Settings<'_>>,
     ) -> Row<'c> {
         let connection = *connection;
-        let bound = connection.bind_with_key(query, Some(shape));
+        let bound = connection.bind_with_settings(query, Some((id, shape, 0)), settings);
         Box::pin(connection.send_for_only_row(bound))
     }
 

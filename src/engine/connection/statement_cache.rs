@@ -94,11 +94,13 @@ enum CacheKey {
     Text(String, Vec<u32>),
 }
 
-pub(crate) type FixedKey = (TypeId, u64);
+/// The type and the number, and the [kinds](crate::sql::settings::Settings::kinds) of the settings
+/// that the statement makes, or zero.
+pub(crate) type FixedKey = (TypeId, u64, u8);
 
 /// Returns the key of a query, if its type determines its text.
 pub(crate) fn key_of<Q: QueryId>() -> Option<FixedKey> {
-    Q::query_id().map(|id| (id, 0))
+    Q::query_id().map(|id| (id, 0, 0))
 }
 
 /// A statement with its binds.

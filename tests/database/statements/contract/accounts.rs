@@ -2,12 +2,12 @@ use super::*;
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
 use wundr_db::{
-    AuditAction, AuditLogFilter, AuditLogOrder, LogLevel, NewAuditLog, NewOrganization,
-    NewOrganizationMember, NewSystemLog, NewUserSession, OrganizationChanges, OrganizationFilter,
-    OrganizationId, OrganizationMemberChanges, OrganizationMemberFilter, OrganizationMemberId,
-    OrganizationOrder, OrganizationRole, SubscriptionPlan, SystemLogFilter, SystemLogOrder, User,
-    UserChanges, UserFilter, UserOrder, UserRole, UserSessionChanges, UserSessionFilter,
-    UserSessionId, UserSessionOrder,
+    Actor, AuditAction, AuditLogFilter, AuditLogOrder, Document, LogLevel, NewAuditLog,
+    NewOrganization, NewOrganizationMember, NewSystemLog, NewUserSession, OrganizationChanges,
+    OrganizationFilter, OrganizationId, OrganizationMemberChanges, OrganizationMemberFilter,
+    OrganizationMemberId, OrganizationOrder, OrganizationRole, SubscriptionPlan, SystemLogFilter,
+    SystemLogOrder, User, UserChanges, UserFilter, UserOrder, UserRole, UserSessionChanges,
+    UserSessionFilter, UserSessionId, UserSessionOrder,
 };
 
 #[both_engines]
@@ -219,5 +219,39 @@ async fn a_transaction_takes_two_turns_more_than_its_statements() {
     let id = ledger.db.users().create(new_user()).await.unwrap().id;
     costs!(ledger, 5, transaction(&ledger.db, id));
     costs!(ledger, 1, ledger.db.health());
+    ledger.settle();
+}
+
+#[both_engines]
+#[case]
+async fn an_actor_and_an_organization_take_no_round_trip() {
+    let ledger = ledger().await;
+    let id = ledger.db.users().create(new_user()).await.unwrap().id;
+    let lab = NewOrganization::new("Lab", unique());
+    let lab = ledger.db.organizations().create(lab).await.unwrap().id;
+    let actor = Actor {
+        user: Some(id),
+        ..Actor::default()
+    };
+    let of_lab = ledger.db.for_organization(lab);
+    let acting = ledger.db.acting_as(actor.clone());
+    let both = of_lab.acting_as(actor);
+    let rename = || UserChanges::new().name(unique());
+    let none = UserFilter::new().search("no user has this name");
+    let document = || Document::from(json!({}));
+    for db in [&of_lab, &acting, &both] {
+        costs!(ledger, 1, db.users().find(id));
+        costs!(ledger, 1, db.users().list(&none, &Page::new()));
+        costs!(ledger, 1, db.users().count(&none));
+        costs!(ledger, 1, db.users().create(new_user()));
+        costs!(ledger, 1, db.users().create_many(&[new_user(), new_user()]));
+        costs!(ledger, 1, db.users().update(id, rename()));
+        costs!(ledger, 1, db.users().delete_many(&none));
+        costs!(
+            ledger,
+            1,
+            db.organizations().merge_settings(lab, document())
+        );
+    }
     ledger.settle();
 }
