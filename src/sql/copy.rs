@@ -17,7 +17,17 @@ use crate::mapping::{Column, NewRow};
 const ROWS_WORTH_A_COPY: usize = 1_000;
 
 /// The number of bytes that are encoded before the driver receives them.
-const BYTES_AT_ONCE: usize = 128 * 1024;
+pub(crate) const BYTES_AT_ONCE: usize = 128 * 1024;
+
+/// Takes the rows of a `COPY … FROM STDIN` out of a stream that contains more than these.
+#[cfg(feature = "admin")]
+pub(crate) trait CopyData {
+    /// Takes the next bytes of the stream, `None` at its end, and appends the rows among them to
+    /// `rows`. Returns `true` after the last row.
+    ///
+    /// The first call has no bytes, for what an earlier `COPY` has left.
+    fn take(&mut self, bytes: Option<&[u8]>, rows: &mut Vec<u8>) -> crate::Result<bool>;
+}
 
 /// Checks whether these rows go better by `COPY` than by `UNNEST`. Not where a column would have to
 /// be cast.

@@ -20,8 +20,12 @@ pub(crate) mod migrations;
 mod new_rows;
 mod own_queries;
 mod pool;
+#[cfg(feature = "admin")]
+mod raw_copy;
 mod row_stream;
 mod rows;
+#[cfg(feature = "admin")]
+pub(crate) mod streams;
 mod transaction;
 mod unit_of_work;
 

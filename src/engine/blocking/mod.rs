@@ -20,7 +20,11 @@ mod live;
 pub mod migrations;
 mod own_queries;
 mod pool;
+#[cfg(feature = "admin")]
+mod raw_copy;
 mod rows;
+#[cfg(feature = "admin")]
+pub(crate) mod streams;
 mod transaction;
 mod unit_of_work;
 

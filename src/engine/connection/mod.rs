@@ -37,6 +37,8 @@ pub(crate) mod connect;
 mod diesel_impls;
 mod driver;
 mod error;
+#[cfg(feature = "admin")]
+pub(crate) mod raw_copy;
 mod read_ahead;
 mod response_timeout;
 mod result_stream;
