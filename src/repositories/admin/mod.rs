@@ -1,28 +1,36 @@
 //! The administration: functions for operators, which need more rights than an application or read
 //! the server's catalogues.
 
+mod after_restore;
 mod archiver;
+mod organization;
 mod retention;
 mod snapshot;
 
+pub use super::super::streams::{Input, Output};
 pub use crate::models::admin::*;
+pub use after_restore::after_restore;
 pub use archiver::archiver;
+pub use organization::{export_organization, import_organization, organization_tables};
 pub use retention::{plan_retained_analyses, remove_orphaned_graphs, retain_analyses};
 pub use snapshot::{Snapshot, compare, snapshot};
 
 use super::{Db, Tx, repository};
 use crate::Result;
+use crate::models::admin::{ArchiveHeader, ArchivedColumn, ArchivedTable};
 
-/// Returns a database of its own with one connection and without the time limits of requests.
+/// Returns the same database with a connection of its own, which has no time limits of requests.
 fn patient(db: &Db) -> Result<Db> {
-    Db::lazy(
-        db.config()
-            .clone()
-            .max_connections(1)
-            .min_idle(0)
-            .statement_timeout(None)
-            .idle_in_transaction_timeout(None)
-            .response_timeout(None)
-            .application_name("wundr-db admin"),
-    )
+    let config = db
+        .config()
+        .clone()
+        .max_connections(1)
+        .min_idle(0)
+        .statement_timeout(None)
+        .idle_in_transaction_timeout(None)
+        .response_timeout(None)
+        .application_name("wundr-db admin");
+    let mut patient = Db::lazy(config)?;
+    patient.attachments = db.attachments.clone();
+    Ok(patient)
 }
