@@ -6,7 +6,10 @@
 use std::marker::PhantomData;
 
 use diesel::QueryResult;
-use diesel::expression::{AppearsOnTable, Expression, expression_types::NotSelectable};
+use diesel::expression::{
+    AppearsOnTable, Expression, SelectableExpression, ValidGrouping,
+    expression_types::NotSelectable, is_aggregate,
+};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::serialize::ToSql;
@@ -75,6 +78,14 @@ impl SortColumn {
         Ok((condition.transpose()?, order))
     }
 
+    /// Returns the sort column, named `key`, and the id.
+    pub(crate) fn keys(&self) -> SortKeys {
+        SortKeys {
+            column: self.column,
+            id: self.id,
+        }
+    }
+
     fn rows_after(&self, cursor: &Cursor, ascends: bool) -> Result<Condition<'static>> {
         let key = cursor.key_of(self.name)?;
         let bound = (self.key.bind)(key).ok_or_else(Cursor::mistyped)?;
@@ -117,6 +128,13 @@ pub(crate) struct ListOrder {
     ascends: bool,
 }
 
+impl ListOrder {
+    /// Checks whether the rows are in ascending order.
+    pub(crate) const fn ascends(&self) -> bool {
+        self.ascends
+    }
+}
+
 impl Expression for ListOrder {
     type SqlType = NotSelectable;
 }
@@ -132,6 +150,31 @@ impl QueryFragment<Pg> for ListOrder {
         self.id.walk(out.reborrow())?;
         out.push_sql(direction);
         Ok(())
+    }
+}
+
+/// A sort column, named `key`, and the id: the columns of a query whose rows are merged with others
+/// by another query.
+pub(crate) struct SortKeys {
+    column: Part,
+    id: Part,
+}
+
+impl Expression for SortKeys {
+    type SqlType = NotSelectable;
+}
+
+impl<T> AppearsOnTable<T> for SortKeys {}
+impl<T> SelectableExpression<T> for SortKeys {}
+impl<G> ValidGrouping<G> for SortKeys {
+    type IsAggregate = is_aggregate::No;
+}
+
+impl QueryFragment<Pg> for SortKeys {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.column.walk(out.reborrow())?;
+        out.push_sql(" AS key, ");
+        self.id.walk(out.reborrow())
     }
 }
 

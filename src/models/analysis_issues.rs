@@ -3,15 +3,19 @@
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
+use diesel::query_builder::{AstPass, QueryFragment};
+use diesel::sql_types::Uuid;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
-use crate::mapping::condition::condition;
+use crate::mapping::condition::{Condition, condition};
+use crate::mapping::expressions::{By, EACH_TYPE, begins_with};
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::analysis_issues;
 use crate::{
-    Analysis, AnalysisId, AnalysisIssueId, Change, IssueSeverity, IssueStatus, IssueType, UserId,
+    Analysis, AnalysisId, AnalysisIssueId, Change, IssueSeverity, IssueStatus, IssueType,
+    ProjectId, UserId,
 };
 
 /// An issue that an analysis found: a row of the design's `analysis_issues`.
@@ -153,6 +157,13 @@ pub struct AnalysisIssueChanges {
 /// A filter for issues. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Filter)]
 pub struct AnalysisIssueFilter {
+    /// Only issues of the analyses of this project, of all of them.
+    ///
+    /// A problem that several analyses found is an issue of each of them. To get the issues that
+    /// the project has now, use `latest_of_project`.
+    pub project_id: Option<ProjectId>,
+    /// Only issues of the newest completed analysis of each type of this project.
+    pub latest_of_project: Option<ProjectId>,
     /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,
     /// Only issues of these analyses. An empty list matches none.
@@ -176,10 +187,56 @@ pub struct AnalysisIssueFilter {
 }
 
 impl AnalysisIssueFilter {
+    /// Returns the analyses that the filter names by their project. If it names them twice, returns
+    /// the smaller set.
+    pub(crate) fn analyses(&self) -> Option<AnalysesOf> {
+        let newest = self.latest_of_project.map(AnalysesOf::Newest);
+        newest.or(self.project_id.map(AnalysesOf::Project))
+    }
+
     pub(crate) fn query(&self) -> analysis_issues::BoxedQuery<'_, Pg, RowSql<AnalysisIssue>> {
+        let names_analyses = self.analysis_id.is_some() || self.analysis_ids.is_some();
+        let by = if names_analyses || self.analyses().is_some() {
+            By::OtherConditions
+        } else {
+            By::Index
+        };
+        self.of_analyses(self.conditions(by))
+    }
+
+    /// Returns the query for a caller that restricts it to some analyses.
+    pub(crate) fn query_of_some_analyses(
+        &self,
+    ) -> analysis_issues::BoxedQuery<'_, Pg, RowSql<AnalysisIssue>> {
+        self.of_analyses(self.conditions(By::OtherConditions))
+    }
+
+    fn of_analyses<'a>(
+        &self,
+        query: analysis_issues::BoxedQuery<'a, Pg, RowSql<AnalysisIssue>>,
+    ) -> analysis_issues::BoxedQuery<'a, Pg, RowSql<AnalysisIssue>> {
+        match self.analyses() {
+            Some(analyses) => query.filter(Condition::new(OfAnalyses(analyses))),
+            None => query,
+        }
+    }
+
+    /// Returns the query for a caller that restricts it to an analysis of those that
+    /// [`analyses`](Self::analyses) returned. It lacks that condition.
+    pub(crate) fn query_of_one_analysis(
+        &self,
+    ) -> analysis_issues::BoxedQuery<'_, Pg, RowSql<AnalysisIssue>> {
+        self.conditions(By::OtherConditions)
+    }
+
+    fn conditions(&self, by: By) -> analysis_issues::BoxedQuery<'_, Pg, RowSql<AnalysisIssue>> {
         let mut query = analysis_issues::table
             .select(columns_of::<AnalysisIssue>())
             .into_boxed();
+        if let (Some(project_id), Some(_)) = (self.project_id, self.latest_of_project) {
+            let analyses = AnalysesOf::Project(project_id);
+            query = query.filter(Condition::new(OfAnalyses(analyses)));
+        }
         if let Some(analysis_id) = self.analysis_id {
             query = query.filter(condition(
                 analysis_issues::table,
@@ -230,11 +287,7 @@ impl AnalysisIssueFilter {
             ));
         }
         if let Some(prefix) = &self.file_path_prefix {
-            let pattern = crate::mapping::expressions::beginning_with(prefix);
-            query = query.filter(condition(
-                analysis_issues::table,
-                analysis_issues::file_path.like(pattern),
-            ));
+            query = query.filter(begins_with(analysis_issues::file_path, prefix, by));
         }
         if let Some(resolved_by) = self.resolved_by {
             query = query.filter(condition(
@@ -243,6 +296,56 @@ impl AnalysisIssueFilter {
             ));
         }
         query
+    }
+}
+
+/// The query for the ids of a project's analyses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AnalysesOf {
+    /// All analyses of the project.
+    Project(ProjectId),
+    /// The newest completed analysis of each type.
+    Newest(ProjectId),
+}
+
+impl QueryFragment<Pg> for AnalysesOf {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        match self {
+            Self::Project(project_id) => {
+                out.push_sql(
+                    "SELECT analyses.id FROM analysis.analyses WHERE analyses.project_id = ",
+                );
+                out.push_bind_param::<Uuid, _>(project_id)?;
+            }
+            Self::Newest(project_id) => {
+                out.push_sql("SELECT newest.id FROM ");
+                out.push_sql(EACH_TYPE);
+                out.push_sql(
+                    " CROSS JOIN LATERAL (SELECT analyses.id FROM analysis.analyses WHERE analyses.project_id = ",
+                );
+                out.push_bind_param::<Uuid, _>(project_id)?;
+                out.push_sql(
+                    " AND analyses.type = kind.type AND analyses.status = 'completed' \
+                     ORDER BY analyses.created_at DESC, analyses.id DESC LIMIT 1) AS newest",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The condition for issues of these analyses.
+///
+/// The ids are an array, which is computed once. PostgreSQL could join a subquery to the issues in
+/// a plan that reads all of them.
+pub(crate) struct OfAnalyses(pub(crate) AnalysesOf);
+
+impl QueryFragment<Pg> for OfAnalyses {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(analysis.analysis_issues.analysis_id = ANY (ARRAY(");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(")))");
+        Ok(())
     }
 }
 

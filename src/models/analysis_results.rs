@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
 use crate::mapping::condition::condition;
+use crate::mapping::expressions::{By, begins_with};
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::analysis_results;
@@ -95,6 +96,20 @@ pub struct AnalysisResultFilter {
 
 impl AnalysisResultFilter {
     pub(crate) fn query(&self) -> analysis_results::BoxedQuery<'_, Pg, RowSql<AnalysisResult>> {
+        self.conditions(match self.analysis_id {
+            Some(_) => By::OtherConditions,
+            None => By::Index,
+        })
+    }
+
+    /// Returns the query for a caller that restricts it to some analyses.
+    pub(crate) fn query_of_some_analyses(
+        &self,
+    ) -> analysis_results::BoxedQuery<'_, Pg, RowSql<AnalysisResult>> {
+        self.conditions(By::OtherConditions)
+    }
+
+    fn conditions(&self, by: By) -> analysis_results::BoxedQuery<'_, Pg, RowSql<AnalysisResult>> {
         let mut query = analysis_results::table
             .select(columns_of::<AnalysisResult>())
             .into_boxed();
@@ -111,11 +126,7 @@ impl AnalysisResultFilter {
             ));
         }
         if let Some(prefix) = &self.file_path_prefix {
-            let pattern = crate::mapping::expressions::beginning_with(prefix);
-            query = query.filter(condition(
-                analysis_results::table,
-                analysis_results::file_path.like(pattern),
-            ));
+            query = query.filter(begins_with(analysis_results::file_path, prefix, by));
         }
         if let Some(file_hash) = &self.file_hash {
             query = query.filter(condition(

@@ -78,24 +78,14 @@ impl ProjectStatsFilter {
         }
         query
     }
-
-    pub(crate) fn query(&self) -> project_stats::BoxedQuery<'_, Pg, RowSql<ProjectStats>> {
-        let ids = self.projects().select(projects::id);
-        project_stats::table
-            .select(columns_of::<ProjectStats>())
-            .into_boxed()
-            .filter(condition(
-                project_stats::table,
-                project_stats::id.eq_any(ids),
-            ))
-    }
 }
 
 orders! {
     /// The order in which projects' statistics are listed.
     ///
-    /// In any order, a page computes the statistics of all projects that the filter matches. If
-    /// there are many projects, filter by organization.
+    /// A page computes the statistics of its own projects. In an order by number, it also counts the
+    /// analyses or members of all projects that the filter matches. If there are many projects,
+    /// filter by organization.
     ProjectStatsOrder of ProjectStats in project_stats {
         /// By the project's name.
         #[default]

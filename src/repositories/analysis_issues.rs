@@ -10,7 +10,7 @@ use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_issues;
-use crate::sql::analysis_issues::ResolveMatching;
+use crate::sql::analysis_issues::{ResolveMatching, page_of_analyses};
 use crate::sql::tracking::{Track, Tracked};
 use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, find_by_ids};
 use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
@@ -47,6 +47,9 @@ pub trait AnalysisIssueRepository: Send + Sync {
     async fn exists(&self, id: AnalysisIssueId) -> Result<bool>;
 
     /// Returns one page of the issues that the filter matches.
+    ///
+    /// A page in the default order costs the same however many issues an analysis or a project has.
+    /// In another order, it costs more for an analysis or a project that has more.
     ///
     /// # Errors
     /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another
@@ -284,8 +287,15 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         filter: &AnalysisIssueFilter,
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Paged<AnalysisIssue>> {
-        let rows = filter.query().select(columns_of::<AnalysisIssue>());
-        page_of(&self.0, page, rows, filter.query().count()).await
+        let Some(analyses) = filter.analyses() else {
+            let rows = filter.query().select(columns_of::<AnalysisIssue>());
+            return page_of(&self.0, page, rows, filter.query().count()).await;
+        };
+        let rows = analysis_issues::table
+            .select(columns_of::<AnalysisIssue>())
+            .into_boxed();
+        let rows = page_of_analyses(filter, analyses, page, rows)?;
+        read_page(&self.0, page, rows, filter.query().count()).await
     }
 
     async fn list_of_analyses(
@@ -295,11 +305,11 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Vec<Paged<AnalysisIssue>>> {
         let rows = filter
-            .query()
+            .query_of_some_analyses()
             .filter(analysis_issues::analysis_id.eq(parent_id(analysis_issues::analysis_id)))
             .select(columns_of::<AnalysisIssue>());
         let children = filter
-            .query()
+            .query_of_some_analyses()
             .filter(analysis_issues::analysis_id.eq_any(ids))
             .select(analysis_issues::analysis_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await

@@ -151,11 +151,11 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         page: &Page<AnalysisResultOrder>,
     ) -> Result<Vec<Paged<AnalysisResult>>> {
         let rows = filter
-            .query()
+            .query_of_some_analyses()
             .filter(analysis_results::analysis_id.eq(parent_id(analysis_results::analysis_id)))
             .select(columns_of::<AnalysisResult>());
         let children = filter
-            .query()
+            .query_of_some_analyses()
             .filter(analysis_results::analysis_id.eq_any(ids))
             .select(analysis_results::analysis_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await

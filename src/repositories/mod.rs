@@ -7,7 +7,7 @@
 use super::*;
 use grouping::{count_of_each, grouped_by, in_order_of, missing_from, places_by, rows_in};
 use members::remove_members;
-use pages::{page_of, page_of_log, pages_of_each};
+use pages::{page_of, page_of_log, pages_of_each, read_page};
 #[cfg(feature = "crypto")]
 use steady::written_load;
 use steady::{

@@ -60,7 +60,7 @@ where
 
 /// Reads the page from a query that returns its rows and one more.
 #[repository]
-async fn read_page<O, Q, T>(
+pub(super) async fn read_page<O, Q, T>(
     executor: &Executor<'_>,
     page: &Page<O>,
     rows: Q,

@@ -3,8 +3,8 @@
 use diesel::prelude::QueryDsl;
 
 use super::*;
-use crate::sql::project_stats::StatsOf;
-use crate::sql::{Sql, columns_of, find_by_id};
+use crate::sql::project_stats::{StatsOf, page_of_stats};
+use crate::sql::{Sql, find_by_id};
 use crate::{Page, Paged, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result};
 
 /// Reads the statistics of active projects.
@@ -73,8 +73,13 @@ impl ProjectStatsRepository for ProjectStatsView<'_> {
         filter: &ProjectStatsFilter,
         page: &Page<ProjectStatsOrder>,
     ) -> Result<Paged<ProjectStats>> {
-        let rows = filter.query().select(columns_of::<ProjectStats>());
-        page_of(&self.0, page, rows, filter.projects().count()).await
+        read_page(
+            &self.0,
+            page,
+            page_of_stats(filter, page)?,
+            filter.projects().count(),
+        )
+        .await
     }
 
     async fn count(&self, filter: &ProjectStatsFilter) -> Result<i64> {

@@ -1,12 +1,89 @@
-//! The statement of `analysis.analysis_issues`.
+//! The statements of `analysis.analysis_issues`.
 
-use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::Uuid;
+use diesel::sql_types::{BigInt, Uuid};
+use diesel::{QueryDsl, QueryResult};
 
 use super::{Identity, Sql, Statement};
-use crate::UserId;
+use crate::mapping::RowSql;
+use crate::mapping::condition::Condition;
+use crate::pagination::Order;
+use crate::schema::analysis::analysis_issues;
+use crate::{
+    AnalysesOf, AnalysisIssue, AnalysisIssueFilter, AnalysisIssueOrder, Page, Result, UserId,
+};
+
+/// The condition for issues of the analysis `parent`.
+struct OfParent;
+
+impl QueryFragment<Pg> for OfParent {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(analysis.analysis_issues.analysis_id = parent.id)");
+        Ok(())
+    }
+}
+
+/// Returns the query for a page of the issues of several analyses, and of one row more.
+///
+/// No index has the issues of a project in an order. So this reads the keys of a page of each
+/// analysis, which an index has in the default order, merges them, and reads the rows of the
+/// merged page alone. A page costs the same however many issues the analyses have.
+///
+/// # Errors
+/// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the limit is not within 1 and 100, or
+///   the cursor is of another list
+pub(crate) fn page_of_analyses<'q>(
+    filter: &'q AnalysisIssueFilter,
+    analyses: AnalysesOf,
+    page: &Page<AnalysisIssueOrder>,
+    rows: analysis_issues::BoxedQuery<'q, Pg, RowSql<AnalysisIssue>>,
+) -> Result<analysis_issues::BoxedQuery<'q, Pg, RowSql<AnalysisIssue>>> {
+    let column = page.sort().column();
+    let limit = page.rows_to_fetch()?;
+    let (condition, order) = column.page(page.cursor(), page.is_backward())?;
+    let ascends = order.ascends();
+    let mut keys = filter
+        .query_of_one_analysis()
+        .filter(Condition::new(OfParent));
+    if let Some(condition) = condition {
+        keys = keys.filter(condition);
+    }
+    let keys = keys.order(order).limit(limit).select(column.keys());
+    let ids = MergedPage {
+        analyses,
+        keys,
+        ascends,
+        limit,
+    };
+    let (_, order) = column.page(None, page.is_backward())?;
+    Ok(rows.filter(Condition::new(ids)).order(order))
+}
+
+/// The condition for the rows of a page that is merged from the pages of several analyses.
+struct MergedPage<Q> {
+    analyses: AnalysesOf,
+    keys: Q,
+    ascends: bool,
+    limit: i64,
+}
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for MergedPage<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(analysis.analysis_issues.id = ANY (ARRAY(SELECT child.id FROM (");
+        self.analyses.walk_ast(out.reborrow())?;
+        out.push_sql(") AS parent CROSS JOIN LATERAL (");
+        self.keys.walk_ast(out.reborrow())?;
+        out.push_sql(if self.ascends {
+            ") AS child ORDER BY child.key ASC, child.id ASC LIMIT "
+        } else {
+            ") AS child ORDER BY child.key DESC, child.id DESC LIMIT "
+        });
+        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        out.push_sql(")))");
+        Ok(())
+    }
+}
 
 /// The statement that resolves the issues whose ids a query selects.
 pub(crate) struct ResolveMatching<Q> {

@@ -6,14 +6,10 @@ use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{BigInt, Uuid};
 
 use super::{Sql, Statement};
+use crate::mapping::expressions::EACH_TYPE;
 use crate::mapping::{Columns, RowSql, columns_of};
 use crate::schema::analysis::sql_types::IssueSeverity as IssueSeveritySql;
 use crate::{Analysis, ProjectId};
-
-/// All types of analysis with their position. A lateral query for each type uses an index, however
-/// many analyses the project has.
-const EACH_TYPE: &str = "pg_catalog.unnest(pg_catalog.enum_range(NULL::analysis.analysis_type)) \
-                         WITH ORDINALITY AS kind (type, position)";
 
 /// The query for the newest analysis of each type.
 pub(crate) struct NewestOfTypes {

@@ -46,7 +46,7 @@ impl Statement for FollowedIds {
 
 /// The state of these analyses, of those that are of the project: a notification names an analysis
 /// and a project, and anybody can send one. The findings are counted through
-/// `idx_analysis_issues_analysis_id_id` alone.
+/// an index on `analysis_id` alone.
 pub(crate) struct StatesOf {
     pub(crate) ids: Vec<AnalysisId>,
     pub(crate) project_id: Option<ProjectId>,

@@ -1,13 +1,101 @@
-//! The statement of `cache.project_stats`.
+//! The statements of `cache.project_stats`.
 
-use diesel::QueryResult;
 use diesel::pg::Pg;
-use diesel::query_builder::AstPass;
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, Integer, Uuid};
+use diesel::{QueryDsl, QueryResult};
 
 use super::Statement;
-use crate::mapping::RowSql;
-use crate::{ProjectId, ProjectStats};
+use crate::mapping::condition::Condition;
+use crate::mapping::keyset::SortColumn;
+use crate::mapping::{RowSql, columns_of};
+use crate::pagination::Order;
+use crate::schema::cache::project_stats;
+use crate::schema::public::projects;
+use crate::{Page, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result};
+
+/// Returns the query for a page of statistics, and of one row more.
+///
+/// PostgreSQL would compute the statistics of all projects before it applied a limit. So the ids of
+/// the page are computed first.
+///
+/// # Errors
+/// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the limit is not within 1 and 100, or
+///   the cursor is of another list
+pub(crate) fn page_of_stats<'q>(
+    filter: &'q ProjectStatsFilter,
+    page: &Page<ProjectStatsOrder>,
+) -> Result<project_stats::BoxedQuery<'q, Pg, RowSql<ProjectStats>>> {
+    let (condition, order) =
+        column_of_projects(*page.sort()).page(page.cursor(), page.is_backward())?;
+    let mut ids = filter.projects();
+    if let Some(condition) = condition {
+        ids = ids.filter(condition);
+    }
+    let ids = ids
+        .order(order)
+        .limit(page.rows_to_fetch()?)
+        .select(projects::id);
+    let (_, order) = page.sort().column().page(None, page.is_backward())?;
+    Ok(project_stats::table
+        .select(columns_of::<ProjectStats>())
+        .into_boxed()
+        .filter(Condition::new(OfProjects(ids)))
+        .order(order))
+}
+
+/// Returns the column by which the projects themselves are sorted.
+fn column_of_projects(order: ProjectStatsOrder) -> SortColumn {
+    let column = order.column();
+    SortColumn {
+        table: &projects::table,
+        column: match order {
+            ProjectStatsOrder::Name => &projects::name,
+            ProjectStatsOrder::MostAnalyses => &NumberOf::Analyses,
+            ProjectStatsOrder::MostMembers => &NumberOf::Members,
+        },
+        id: &projects::id,
+        ..column
+    }
+}
+
+/// The number of rows of a project, by which the projects are sorted before their statistics are
+/// computed.
+enum NumberOf {
+    Analyses,
+    Members,
+}
+
+impl QueryFragment<Pg> for NumberOf {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(match self {
+            Self::Analyses => {
+                "(SELECT pg_catalog.count(*) FROM analysis.analyses AS counted \
+                 WHERE counted.project_id = public.projects.id)"
+            }
+            Self::Members => {
+                "(SELECT pg_catalog.count(*) FROM public.project_members AS counted \
+                 WHERE counted.project_id = public.projects.id)"
+            }
+        });
+        Ok(())
+    }
+}
+
+/// The condition for the statistics of the projects whose ids a query selects.
+///
+/// The ids are an array, which is computed first: PostgreSQL could join a subquery to the
+/// statistics of all projects.
+struct OfProjects<Q>(Q);
+
+impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for OfProjects<Q> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(cache.project_stats.id = ANY (ARRAY(");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(")))");
+        Ok(())
+    }
+}
 
 /// The query for the statistics of several projects, in one pass over their analyses and members.
 ///

@@ -64,7 +64,7 @@ mod redis;
 mod simple_query;
 
 pub use pair::Pair;
-pub use postgres::{PostgresServer, PostgresServerBuilder, ShutdownMode, TestDatabase};
+pub use postgres::{Collation, PostgresServer, PostgresServerBuilder, ShutdownMode, TestDatabase};
 pub use proxy::{Proxy, ProxyMode, Upstream};
 pub use redis::{RedisServer, RedisServerBuilder};
 
@@ -82,6 +82,28 @@ use std::path::{Path, PathBuf};
 #[cfg(any(feature = "async", feature = "blocking"))]
 pub fn migrated_database() -> Result<TestDatabase, ServerError> {
     migrated_database_of(PostgresServer::shared()?)
+}
+
+/// Creates a database with this collation and every migration applied, on the server that all tests
+/// of this process share.
+///
+/// Each call runs the migrations, which takes some seconds.
+///
+/// # Errors
+/// [`ServerError`] if the server cannot be started or has no such locale.
+/// [`ServerError::Prepare`] if a migration fails.
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub fn migrated_database_with_collation(
+    collation: &Collation,
+) -> Result<TestDatabase, ServerError> {
+    let database = PostgresServer::shared()?.create_database_with_collation(collation)?;
+    let failed = |source: crate::Error| ServerError::Prepare {
+        key: database.name().to_owned(),
+        source: source.into(),
+    };
+    let config = crate::Config::new(&database.url()).map_err(failed)?;
+    migrate(&config).map_err(failed)?;
+    Ok(database)
 }
 
 #[cfg(any(feature = "async", feature = "blocking"))]

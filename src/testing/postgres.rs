@@ -22,7 +22,7 @@ use super::process::{Ending, ServerProcess, tail};
 use super::programs::PostgresPrograms;
 use super::simple_query::Session;
 pub use builder::PostgresServerBuilder;
-pub use database::TestDatabase;
+pub use database::{Collation, TestDatabase};
 
 const CRASH: Ending = Ending {
     signal: "QUIT",

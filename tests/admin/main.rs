@@ -37,6 +37,7 @@ mod asynchronous {
     mod after_restore;
     mod archiver;
     mod dropped;
+    mod lean_indexes;
     mod organization;
     mod retention;
     mod snapshot;
@@ -62,6 +63,7 @@ mod blocking {
 
     mod after_restore;
     mod archiver;
+    mod lean_indexes;
     mod organization;
     mod retention;
     mod snapshot;

@@ -4,29 +4,47 @@
 //! A method is called in a transaction on a new connection. What it prepared there is explained
 //! with its generic plan, which is the same for all values.
 
+mod cases;
+
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::{Integer, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use wundr_db::blocking::*;
-use wundr_db::testing::{TestDatabase, migrated_database};
-use wundr_db::{
-    AnalysisFilter, AnalysisId, AnalysisIssueFilter, AnalysisIssueId, AnalysisIssueOrder,
-    AnalysisType, AuditLogFilter, Config, Error, IssueSeverity, OrganizationId, Page,
-    ProjectFilter, ProjectId, QualityGate, Result, UserChanges, UserId, UserSessionId,
+use wundr_db::testing::{
+    Collation, TestDatabase, migrated_database, migrated_database_with_collation,
 };
+use wundr_db::{Config, Error, Page, ProjectStatsFilter, ProjectStatsOrder, Result};
 
+use self::cases::{CASES, Call};
 use crate::catalog::connect;
 
-/// Some thousand rows in each table that grows.
+/// Some thousand rows in each table that grows, with `{issues}` issues in each of 500 analyses.
 const ROWS: &str = include_str!("plans/rows.sql");
+
+/// Set to the number of issues in the databases with a collation. Default: 200,000.
+const ISSUES: &str = "WUNDR_DB_TESTS_ISSUES";
+
+fn fill(database: &TestDatabase, issues: usize) {
+    let rows = ROWS.replace("{issues}", &(issues / 500).to_string());
+    connect(database).batch_execute(&rows).unwrap();
+}
 
 fn filled_database() -> TestDatabase {
     let database = migrated_database().unwrap();
-    connect(&database).batch_execute(ROWS).unwrap();
+    fill(&database, 20_000);
     database
+}
+
+fn grown_database(collation: &Collation) -> Option<TestDatabase> {
+    let database = migrated_database_with_collation(collation).ok()?;
+    let issues = std::env::var(ISSUES).ok();
+    fill(
+        &database,
+        issues.map_or(200_000, |number| number.parse().unwrap()),
+    );
+    Some(database)
 }
 
 #[derive(QueryableByName)]
@@ -59,7 +77,7 @@ fn explained(database: &TestDatabase, call: Call) -> String {
         connection.batch_execute("SET LOCAL plan_cache_mode = force_generic_plan")?;
         let prepared: Vec<Prepared> = sql_query(
             "SELECT name, statement, cardinality(parameter_types) AS parameters FROM pg_prepared_statements \
-             WHERE statement ~ '\"?(public|analysis|setup|audit)\"?\\.' ORDER BY prepare_time",
+             WHERE statement ~ '\"?(public|analysis|setup|audit|cache)\"?\\.' ORDER BY prepare_time",
         )
         .load(connection)?;
         for Prepared { name, statement, parameters } in prepared {
@@ -75,218 +93,6 @@ fn explained(database: &TestDatabase, call: Call) -> String {
     outcome.unwrap();
     text
 }
-
-type Call = fn(&Tx) -> Result<()>;
-
-/// The methods by name, each with the indexes that its plan uses.
-const CASES: &[(&str, Call, &[&str])] = &[
-    (
-        "users.find",
-        |tx| tx.users().find(UserId::new()).map(drop),
-        &["users_pkey"],
-    ),
-    (
-        "users.find_many",
-        |tx| tx.users().find_many(&[UserId::new()]).map(drop),
-        &["users_pkey"],
-    ),
-    (
-        "users.find_by_email",
-        |tx| tx.users().find_by_email("7@example.org").map(drop),
-        &["idx_users_email_lower"],
-    ),
-    (
-        "users.update",
-        |tx| {
-            tx.users()
-                .update(UserId::new(), UserChanges::new().name("Ada"))
-                .map(drop)
-        },
-        &["users_pkey"],
-    ),
-    (
-        "user_sessions.find_by_token_hash",
-        |tx| tx.user_sessions().find_by_token_hash("x").map(drop),
-        &["token"],
-    ),
-    (
-        "user_sessions.find_by_refresh_token_hash",
-        |tx| tx.user_sessions().find_by_refresh_token_hash("x").map(drop),
-        &["idx_user_sessions_refresh_token"],
-    ),
-    (
-        "user_sessions.touch",
-        |tx| tx.user_sessions().touch(UserSessionId::new()).map(drop),
-        &["user_sessions_pkey"],
-    ),
-    (
-        "user_sessions.delete_expired",
-        |tx| tx.user_sessions().delete_expired(100).map(drop),
-        &["idx_user_sessions_expires", "user_sessions_pkey"],
-    ),
-    (
-        "organizations.find_by_slug",
-        |tx| tx.organizations().find_by_slug("org-7").map(drop),
-        &["slug"],
-    ),
-    (
-        "organization_members.role_of",
-        |tx| {
-            tx.organization_members()
-                .role_of(OrganizationId::new(), UserId::new())
-                .map(drop)
-        },
-        &["organization_members"],
-    ),
-    (
-        "projects.list of an organization",
-        |tx| {
-            let filter = ProjectFilter::new().organization_id(OrganizationId::new());
-            tx.projects().list(&filter, &Page::new()).map(drop)
-        },
-        &["idx_projects_org_created_id"],
-    ),
-    (
-        "projects.list_of_organizations",
-        |tx| {
-            let (filter, ids) = (ProjectFilter::new(), [OrganizationId::new()]);
-            tx.projects()
-                .list_of_organizations(&ids, &filter, &Page::new())
-                .map(drop)
-        },
-        &["idx_projects_org_created_id"],
-    ),
-    (
-        "analyses.list of a project",
-        |tx| {
-            let filter = AnalysisFilter::new().project_id(ProjectId::new());
-            tx.analyses().list(&filter, &Page::new()).map(drop)
-        },
-        &["idx_analyses_project_created_id"],
-    ),
-    (
-        "analyses.of_projects",
-        |tx| tx.analyses().of_projects(&[ProjectId::new()], 5).map(drop),
-        &["idx_analyses_project_created_id"],
-    ),
-    (
-        "analyses.latest",
-        |tx| {
-            tx.analyses()
-                .latest(ProjectId::new(), AnalysisType::Quality)
-                .map(drop)
-        },
-        &["idx_analyses_project_type_created_id"],
-    ),
-    (
-        "analyses.claim",
-        |tx| {
-            tx.analyses()
-                .claim(&[AnalysisType::Quality], "worker", Duration::from_secs(60))
-                .map(drop)
-        },
-        &["idx_analyses_pending", "analyses_pkey"],
-    ),
-    (
-        "analyses.renew",
-        |tx| {
-            let claim =
-                tx.analyses()
-                    .claim(AnalysisType::ALL, "worker", Duration::from_secs(60))?;
-            tx.analyses()
-                .renew(&claim.unwrap().lease, Duration::from_secs(60), Some(50))
-                .map(drop)
-        },
-        &["analyses_pkey", "analysis_leases_pkey"],
-    ),
-    (
-        "analyses.requeue_abandoned",
-        |tx| tx.analyses().requeue_abandoned(3).map(drop),
-        &["idx_analysis_leases_expires_at", "analyses_pkey"],
-    ),
-    (
-        "analyses.start",
-        |tx| tx.analyses().start(AnalysisId::new()).map(drop),
-        &["analyses_pkey"],
-    ),
-    (
-        "analysis_issues.list of an analysis",
-        |tx| {
-            let filter = AnalysisIssueFilter::new().analysis_id(AnalysisId::new());
-            tx.analysis_issues().list(&filter, &Page::new()).map(drop)
-        },
-        &["idx_analysis_issues_analysis_"],
-    ),
-    (
-        "analysis_issues.list of an analysis by severity",
-        |tx| {
-            let filter = AnalysisIssueFilter::new()
-                .analysis_id(AnalysisId::new())
-                .severity(IssueSeverity::High);
-            let page = Page::new().order(AnalysisIssueOrder::Severity);
-            tx.analysis_issues().list(&filter, &page).map(drop)
-        },
-        &["idx_analysis_issues_analysis_severity"],
-    ),
-    (
-        "analysis_issues.count_by_severity",
-        |tx| {
-            let filter = AnalysisIssueFilter::new().analysis_id(AnalysisId::new());
-            tx.analysis_issues().count_by_severity(&filter).map(drop)
-        },
-        &["idx_analysis_issues_analysis_"],
-    ),
-    (
-        "analysis_issues.resolve",
-        |tx| {
-            tx.analysis_issues()
-                .resolve(AnalysisIssueId::new(), UserId::new())
-                .map(drop)
-        },
-        &["analysis_issues_pkey"],
-    ),
-    (
-        "analysis_issues.track",
-        |tx| {
-            tx.analysis_issues()
-                .track(AnalysisId::new(), AnalysisId::new())
-                .map(drop)
-        },
-        &["idx_analysis_issues_analysis_", "analyses_pkey"],
-    ),
-    (
-        "analysis_metrics.latest_of_project",
-        |tx| {
-            tx.analysis_metrics()
-                .latest_of_project(ProjectId::new(), &["complexity"])
-                .map(drop)
-        },
-        &["idx_analysis_metrics_analysis_name"],
-    ),
-    (
-        "duplicate_groups.find_by_hash",
-        |tx| tx.duplicate_groups().find_by_hash("x").map(drop),
-        &["idx_duplicate_groups_hash"],
-    ),
-    (
-        "audit_logs.list of an organization",
-        |tx| {
-            let filter = AuditLogFilter::new().organization_id(OrganizationId::new());
-            tx.audit_logs().list(&filter, &Page::new()).map(drop)
-        },
-        &["organization_id_created_at_id_idx"],
-    ),
-    (
-        "quality_gates.evaluate",
-        |tx| {
-            let gate = QualityGate::default();
-            tx.quality_gates()
-                .evaluate(&gate, Some(AnalysisId::new()), AnalysisId::new())
-                .map(drop)
-        },
-        &["analyses_pkey"],
-    ),
-];
 
 /// The tables that [`ROWS`] fills, but for the logs, which have empty partitions. A plan that scans
 /// one of them takes longer with every row.
@@ -306,17 +112,72 @@ const LARGE: [&str; 11] = [
 
 #[test]
 fn the_main_statements_use_their_indexes() {
+    check_plans(&filled_database());
+}
+
+#[test]
+fn the_main_statements_use_their_indexes_in_a_collation_of_icu() {
+    let collation = Collation::Icu("en-US".to_owned());
+    check_plans(&grown_database(&collation).expect("a server with ICU"));
+}
+
+#[test]
+fn the_main_statements_use_their_indexes_in_a_collation_of_the_system() {
+    let names = ["en_US.UTF-8", "C.UTF-8", "C.utf8"].into_iter();
+    let mut collations = names.map(|name| Collation::Libc(name.to_owned()));
+    let database = collations.find_map(|collation| grown_database(&collation));
+    check_plans(&database.expect("a locale of UTF-8"));
+}
+
+/// An index that is named as lean can go: each statement still has an index.
+#[test]
+fn the_main_statements_do_without_the_lean_indexes() {
     let database = filled_database();
+    let db = Db::connect_to(&database.url()).unwrap();
+    let mut connection = connect(&database);
+    for index in wundr_db::blocking::admin::lean_indexes(&db).unwrap() {
+        connection.batch_execute(&index.drop).unwrap();
+    }
+    check_plans(&database);
+}
+
+/// A page without a filter sorts the projects by name. It computes the statistics of its own alone.
+#[test]
+fn a_page_of_statistics_begins_with_its_ids() {
+    let database = filled_database();
+    for call in [
+        (|tx| {
+            let filter = ProjectStatsFilter::new();
+            tx.project_stats().list(&filter, &Page::new()).map(drop)
+        }) as Call,
+        |tx| {
+            let filter = ProjectStatsFilter::new();
+            let page = Page::new().order(ProjectStatsOrder::MostAnalyses);
+            tx.project_stats().list(&filter, &page).map(drop)
+        },
+    ] {
+        let plan = explained(&database, call);
+        let sorts = plan.find("Limit").unwrap();
+        let computes = plan.find("Nested Loop Left Join").unwrap();
+        assert!(sorts < computes, "{plan}");
+        assert!(!plan.contains("Seq Scan on analyses"), "{plan}");
+    }
+}
+
+fn check_plans(database: &TestDatabase) {
     let mut findings = String::new();
     for (name, call, indexes) in CASES {
-        let explained = explained(&database, *call);
+        let explained = explained(database, *call);
         let scans = |line: &str| {
             let table = line.split_once("Seq Scan on ").map(|(_, table)| table);
             table.is_some_and(|table| LARGE.iter().any(|large| table.starts_with(large)))
         };
         let missing: Vec<_> = indexes
             .iter()
-            .filter(|index| !explained.contains(*index))
+            .filter(|index| match index.strip_prefix('!') {
+                Some(unused) => explained.contains(unused),
+                None => !explained.contains(*index),
+            })
             .collect();
         let has_scan = explained.lines().any(scans);
         if has_scan || !missing.is_empty() {

@@ -282,6 +282,43 @@ fn every_foreign_key_is_led_by_an_index() {
     assert!(keys.len() > 30, "{keys:?}");
 }
 
+/// An index that begins another one of the same rows, or equals it, costs every write and serves
+/// nothing that the other does not serve.
+#[test]
+fn no_index_of_this_crate_begins_another() {
+    let (mut connection, _database) = migrated();
+    let (mut designed, _designed) = designed();
+    let of_design: Vec<String> = lines(
+        &mut designed,
+        "SELECT relname::text AS line FROM pg_class WHERE relkind IN ('i', 'I')",
+    );
+    let redundant = lines(
+        &mut connection,
+        "WITH columns AS ( \
+             SELECT i.indexrelid, i.indrelid, i.indisunique, c.relname, c.relam, \
+                 COALESCE(pg_get_expr(i.indpred, i.indrelid), '') AS rows, \
+                 (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, false) || ' ' || i.indclass[k - 1] \
+                     || ' ' || i.indoption[k - 1] || ' ' || i.indcollation[k - 1] || '|', '' ORDER BY k) \
+                  FROM generate_series(1, i.indnkeyatts) AS k) AS keys \
+             FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+             WHERE c.relnamespace::regnamespace::text IN ('public', 'analysis', 'setup', 'audit') \
+                 AND NOT c.relispartition) \
+         SELECT a.relname || ' begins ' || b.relname AS line FROM columns a \
+         JOIN columns b ON b.indrelid = a.indrelid AND b.indexrelid <> a.indexrelid AND b.relam = a.relam \
+             AND b.rows = a.rows AND starts_with(b.keys, a.keys) \
+         WHERE NOT a.indisunique",
+    );
+    let of_crate: Vec<_> = redundant
+        .iter()
+        .filter(|line| {
+            let index = line.split(' ').next().unwrap();
+            !of_design.iter().any(|name| name == index)
+        })
+        .collect();
+    assert!(of_crate.is_empty(), "{of_crate:#?}");
+    assert!(redundant.len() > 3, "the design has some: {redundant:?}");
+}
+
 /// The design's names and what they stand for, without the schemas, which are ours.
 fn named_things(connection: &mut PgConnection) -> BTreeMap<String, String> {
     connection

@@ -3,6 +3,7 @@
 
 mod after_restore;
 mod archiver;
+mod lean_indexes;
 mod organization;
 mod retention;
 mod snapshot;
@@ -11,6 +12,7 @@ pub use super::super::streams::{Input, Output};
 pub use crate::models::admin::*;
 pub use after_restore::after_restore;
 pub use archiver::archiver;
+pub use lean_indexes::lean_indexes;
 pub use organization::{export_organization, import_organization, organization_tables};
 pub use retention::{plan_retained_analyses, remove_orphaned_graphs, retain_analyses};
 pub use snapshot::{Snapshot, compare, snapshot};

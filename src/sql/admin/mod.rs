@@ -4,5 +4,6 @@ pub(crate) mod after_restore;
 pub(crate) mod archiver;
 pub(crate) mod binary_rows;
 pub(crate) mod digests;
+pub(crate) mod lean_indexes;
 pub(crate) mod organization;
 pub(crate) mod retention;

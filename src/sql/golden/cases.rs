@@ -56,6 +56,7 @@ pub(super) fn add_all(registry: &mut Registry) {
     add_writes(registry);
     add_memberships(registry);
     add_parts(registry);
+    super::pages::add_all(registry);
     add_reads(registry);
     add_lifecycles(registry);
     add_comparisons(registry);

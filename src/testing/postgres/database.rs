@@ -11,6 +11,35 @@ use super::{Cluster, PostgresServer};
 use crate::testing::ServerError;
 use crate::testing::simple_query::Session;
 
+/// The collation of a database: the order of its texts, and the letters that are equal but for their
+/// case.
+///
+/// A server of this module has the collation `C`, which compares bytes. An application's server
+/// usually has another one. That decides which indexes a search for a prefix can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Collation {
+    /// A locale of ICU, for example `en-US`. The server must have been built with ICU.
+    Icu(String),
+    /// A locale of the operating system, for example `en_US.UTF-8` or `C.UTF-8`. It must exist on
+    /// the server's machine, with the encoding UTF-8.
+    Libc(String),
+}
+
+impl Collation {
+    /// Returns the options of `CREATE DATABASE`.
+    fn options(&self) -> String {
+        let quoted = |name: &str| format!("'{}'", name.replace('\'', "''"));
+        match self {
+            Self::Icu(name) => format!("LOCALE_PROVIDER icu ICU_LOCALE {}", quoted(name)),
+            Self::Libc(name) => {
+                let name = quoted(name);
+                format!("LOCALE_PROVIDER libc LC_COLLATE {name} LC_CTYPE {name}")
+            }
+        }
+    }
+}
+
 static NEXT_DATABASE: AtomicU64 = AtomicU64::new(0);
 
 impl PostgresServer {
@@ -20,7 +49,20 @@ impl PostgresServer {
     /// [`ServerError::Statement`] if PostgreSQL rejects the statement, [`ServerError::Io`] if it
     /// does not respond.
     pub fn create_database(&self) -> Result<TestDatabase, ServerError> {
-        self.copy_database("template0", &mut self.cluster.session()?)
+        self.copy_database("template0", "", &mut self.cluster.session()?)
+    }
+
+    /// Creates an empty database with a unique name and this collation.
+    ///
+    /// # Errors
+    /// [`ServerError::Statement`] if PostgreSQL has no such locale or rejects the statement for
+    /// another reason, [`ServerError::Io`] if it does not respond.
+    pub fn create_database_with_collation(
+        &self,
+        collation: &Collation,
+    ) -> Result<TestDatabase, ServerError> {
+        let mut session = self.cluster.session()?;
+        self.copy_database("template0", &collation.options(), &mut session)
     }
 
     /// Creates a database as a copy of a template, with the template's settings and privileges.
@@ -65,7 +107,7 @@ impl PostgresServer {
                 self.make_template(&mut session, template_key, &template, prepare)?;
             }
         }
-        let database = self.copy_database(&template, &mut session)?;
+        let database = self.copy_database(&template, "", &mut session)?;
         let name = &database.name;
         // CREATE DATABASE copies neither ALTER DATABASE ... SET nor GRANT ... ON DATABASE.
         session.run(&format!(
@@ -115,6 +157,7 @@ impl PostgresServer {
     fn copy_database(
         &self,
         template: &str,
+        options: &str,
         session: &mut Session,
     ) -> Result<TestDatabase, ServerError> {
         let now = SystemTime::now()
@@ -123,7 +166,7 @@ impl PostgresServer {
         let number = NEXT_DATABASE.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}_{:x}", std::process::id(), now.as_nanos());
         session.run(&format!(
-            "CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"
+            "CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy {options}"
         ))?;
         Ok(TestDatabase {
             cluster: Arc::clone(&self.cluster),

@@ -1,7 +1,9 @@
 use super::*;
+use chrono::{DateTime, Utc};
 use wundr_db::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
-    AnalysisIssueOrder, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page, UserId,
+    AnalysisIssueOrder, AnalysisType, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue,
+    Page, UserId,
 };
 
 fn issue(analysis_id: AnalysisId, severity: IssueSeverity, path: &str) -> NewAnalysisIssue {
@@ -169,6 +171,9 @@ async fn filters_take_wildcards_literally_and_empty_lists_as_nothing() {
     for (filter, count) in [
         (filter().file_path_prefix("src/"), 3),
         (filter().file_path_prefix("%"), 0),
+        (filter().file_path_prefix(""), 4),
+        (filter().file_path_prefix("SRC/a_b"), 1),
+        (filter().file_path_prefix("\u{e9}"), 0),
         (filter().file_path("src/100%.rs"), 1),
         (filter().analysis_ids([analysis.id, AnalysisId::new()]), 4),
         (filter().analysis_ids([]), 0),
@@ -274,4 +279,128 @@ async fn many_are_resolved_and_counted() {
         field_of(issues.count_by_rule(&all, 0).await.unwrap_err()),
         "limit"
     );
+}
+
+/// A project with three completed analyses, of which the second is the newest of its type, and one
+/// pending analysis. Each has 25 issues; so has an analysis of another project.
+#[both_engines]
+async fn project_with_issues(db: &Db) -> (ProjectId, Vec<AnalysisId>) {
+    let (project_id, elsewhere) = (project(db).await.id, project(db).await.id);
+    let time = |hour: i64| {
+        let first = "2024-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        first + chrono::Duration::hours(hour)
+    };
+    let mut ids = Vec::new();
+    for (n, r#type) in [
+        AnalysisType::Quality,
+        AnalysisType::Quality,
+        AnalysisType::Security,
+        AnalysisType::Quality,
+        AnalysisType::Quality,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let of_project = if n == 4 { elsewhere } else { project_id };
+        let (created, ended) = (time(n as i64), time(n as i64 + 1));
+        let mut new = new_analysis(db, of_project).await.created_at(created);
+        new.r#type = r#type;
+        if n != 3 {
+            new = new.completed(created, ended);
+        }
+        let id = db.analyses().create(new).await.unwrap().id;
+        let new: Vec<_> = (0..25)
+            .map(|k| {
+                let severity = IssueSeverity::ALL[(k * 7 + n) % 5];
+                let path = format!("src/{}/{}.rs", k % 2, (k * 11 + n) % 6);
+                issue(id, severity, &path).created_at(time((k * 13 % 9) as i64))
+            })
+            .collect();
+        db.analysis_issues().create_many(&new).await.unwrap();
+        ids.push(id);
+    }
+    (project_id, ids)
+}
+
+#[both_engines]
+#[case]
+async fn issues_of_a_project_are_those_of_its_analyses_in_every_order() {
+    let (db, _database) = database().await;
+    let issues = db.analysis_issues();
+    let (project_id, analyses) = project_with_issues(&db).await;
+    let of_project = AnalysisIssueFilter::new().project_id(project_id);
+    let latest = AnalysisIssueFilter::new().latest_of_project(project_id);
+
+    for (filter, analyses) in [
+        (of_project.clone(), &analyses[..4]),
+        (latest.clone(), &analyses[1..3]),
+        (latest.project_id(project_id), &analyses[1..3]),
+        (of_project.file_path_prefix("src/1/"), &analyses[..4]),
+    ] {
+        let by_ids = AnalysisIssueFilter {
+            project_id: None,
+            latest_of_project: None,
+            analysis_ids: Some(analyses.to_vec()),
+            ..filter.clone()
+        };
+        assert_eq!(
+            issues.count(&filter).await.unwrap(),
+            issues.count(&by_ids).await.unwrap()
+        );
+        assert_eq!(
+            issues.count_by_severity(&filter).await.unwrap(),
+            issues.count_by_severity(&by_ids).await.unwrap()
+        );
+        for order in [
+            AnalysisIssueOrder::Severity,
+            AnalysisIssueOrder::Newest,
+            AnalysisIssueOrder::Oldest,
+            AnalysisIssueOrder::File,
+        ] {
+            let request = || Page::new().limit(7).order(order).with_total();
+            let (mut page, mut by_id) = (request(), request());
+            loop {
+                let listed = issues.list(&filter, &page).await.unwrap();
+                let expected = issues.list(&by_ids, &by_id).await.unwrap();
+                assert_eq!(listed, expected, "{order:?} of {filter:?}");
+                let Some(next) = listed.next else { break };
+                page = request().after(next.clone());
+                by_id = request().after(next);
+            }
+            let (mut page, mut by_id) = (request().last(), request().last());
+            loop {
+                let listed = issues.list(&filter, &page).await.unwrap();
+                let expected = issues.list(&by_ids, &by_id).await.unwrap();
+                assert_eq!(listed, expected, "{order:?} backward of {filter:?}");
+                let Some(previous) = listed.previous else {
+                    break;
+                };
+                page = request().before(previous.clone());
+                by_id = request().before(previous);
+            }
+        }
+    }
+}
+
+#[both_engines]
+#[case]
+async fn issues_of_a_project_are_resolved_and_deleted_by_its_id() {
+    let (db, _database) = database().await;
+    let issues = db.analysis_issues();
+    let (project_id, analyses) = project_with_issues(&db).await;
+    let of_project = AnalysisIssueFilter::new().project_id(project_id);
+    let latest = AnalysisIssueFilter::new().latest_of_project(project_id);
+    let user = user(&db).await.id;
+
+    assert_eq!(issues.resolve_many(&latest, user).await.unwrap(), 50);
+    let open = of_project.clone().status(IssueStatus::Open);
+    assert_eq!(issues.count(&open).await.unwrap(), 50);
+    assert_eq!(issues.delete_many(&of_project).await.unwrap(), 100);
+    let rest = AnalysisIssueFilter::new();
+    assert_eq!(issues.count(&rest).await.unwrap(), 25);
+    let elsewhere = rest.analysis_id(analyses[4]);
+    assert_eq!(issues.count(&elsewhere).await.unwrap(), 25);
+    let nowhere = AnalysisIssueFilter::new().latest_of_project(ProjectId::new());
+    let listed = issues.list(&nowhere, &Page::new().with_total()).await;
+    assert_eq!(listed.unwrap().total, Some(0));
 }

@@ -1,4 +1,5 @@
--- The rows for the plans: 300 organizations, 1,500 projects, 6,000 analyses and 20,000 issues among them.
+-- The rows for the plans: 300 organizations, 1,500 projects and 6,000 analyses among them,
+-- and some issues in each of 500 analyses.
 INSERT INTO public.users (email, name)
   SELECT n || '@example.org', 'User ' || n FROM generate_series(1, 3000) AS n;
 INSERT INTO public.user_sessions (user_id, token_hash, refresh_token_hash, expires_at)
@@ -43,11 +44,18 @@ INSERT INTO analysis.analysis_leases (analysis_id, worker, expires_at)
 CREATE TEMPORARY TABLE an_analysis AS
   SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM analysis.analyses WHERE status = 'completed';
 
-INSERT INTO analysis.analysis_issues (analysis_id, type, severity, status, rule_id, title, file_path, line_number)
+-- The foreign keys are not checked row by row.
+SET session_replication_role = replica;
+INSERT INTO analysis.analysis_issues
+    (analysis_id, type, severity, status, rule_id, title, file_path, line_number, resolved_at, resolved_by)
   SELECT a.id, (enum_range(NULL::analysis.issue_type))[1 + k % 4],
-    (enum_range(NULL::analysis.issue_severity))[1 + k % 4], 'open', 'rule-' || k % 9, 'Title ' || k,
-    'src/' || k % 5 || '.rs', k
-  FROM an_analysis a CROSS JOIN generate_series(1, 40) AS k WHERE a.n < 500;
+    (enum_range(NULL::analysis.issue_severity))[1 + k % 4],
+    (CASE WHEN k % 20 = 0 THEN 'resolved' ELSE 'open' END)::analysis.issue_status,
+    'rule-' || k % 9, 'Title ' || k, 'src/' || k % 5 || '/' || (a.n * 7 + k) % 1000 || '.rs', k,
+    CASE WHEN k % 20 = 0 THEN NOW() END, CASE WHEN k % 20 = 0 THEN u.id END
+  FROM an_analysis a CROSS JOIN generate_series(1, {issues}) AS k JOIN a_user u ON u.n = a.n
+  WHERE a.n < 500;
+SET session_replication_role = origin;
 INSERT INTO analysis.analysis_results (analysis_id, file_path)
   SELECT a.id, 'src/' || k || '.rs' FROM an_analysis a CROSS JOIN generate_series(1, 5) AS k WHERE a.n < 500;
 INSERT INTO analysis.analysis_metrics (analysis_id, metric_name, metric_value, category)

@@ -90,7 +90,8 @@ async fn issues_of_analyses() {
     let issue = || NewAnalysisIssue::new(analysis, kind, high, "wrong", "src/a.rs");
     let id = every_repository!(
         ledger, analysis_issues, issue(), AnalysisIssueFilter,
-        [analysis_id(analysis), analysis_ids(vec![analysis, nowhere]), r#type(kind), severity(high),
+        [project_id(project), latest_of_project(project), analysis_id(analysis),
+         analysis_ids(vec![analysis, nowhere]), r#type(kind), severity(high),
          severity_at_least(high), status(IssueStatus::Open), rule_id("x"), file_path("src/a.rs"),
          file_path_prefix("src/"), resolved_by(user)],
         AnalysisIssueOrder[Severity, Newest, Oldest, File]

@@ -1,0 +1,1 @@
+DROP INDEX CONCURRENTLY IF EXISTS analysis.idx_analysis_results_file_path_prefix;

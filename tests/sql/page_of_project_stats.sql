@@ -1,0 +1,13 @@
+-- (public.project_status, int8)
+SELECT "cache"."project_stats"."id", "cache"."project_stats"."name", "cache"."project_stats"."total_analyses",
+    "cache"."project_stats"."completed_analyses", "cache"."project_stats"."last_analysis_at", "cache"."project_stats"."avg_quality_score",
+    "cache"."project_stats"."member_count"
+FROM "cache"."project_stats"
+WHERE (cache.project_stats.id = ANY (ARRAY(
+  SELECT "public"."projects"."id"
+  FROM "public"."projects"
+  WHERE ("public"."projects"."status" = $1)
+  ORDER BY "public"."projects"."name" ASC, "public"."projects"."id" ASC
+  LIMIT $2
+)))
+ORDER BY "cache"."project_stats"."name" ASC, "cache"."project_stats"."id" ASC
