@@ -13,6 +13,8 @@ mod files;
 mod hosts;
 mod keepalives;
 mod limits;
+#[cfg(all(feature = "admin", any(feature = "async", feature = "blocking")))]
+pub mod pgbouncer;
 mod session;
 // Each engine uses a part of it.
 #[cfg_attr(

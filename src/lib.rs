@@ -167,6 +167,10 @@ pub mod __private {
         };
         pub use crate::types::encoding::Encoding;
     }
+    #[cfg(feature = "admin")]
+    pub mod names {
+        pub use crate::models::admin::statement_names::hashes;
+    }
     pub mod sql {
         pub use crate::sql::cacheable;
     }

@@ -21,13 +21,17 @@ const RESTORING: &str = "SET CONSTRAINTS ALL IMMEDIATE; RESET SESSION AUTHORIZAT
      SET client_encoding = 'UTF8'; SET TIME ZONE 'UTC'";
 
 impl Config {
+    /// Returns the schemas of the `search_path` of every connection.
+    pub(crate) fn path(&self) -> impl Iterator<Item = &str> {
+        let named = self.search_path.iter().map(String::as_str);
+        let first = std::iter::once("pg_catalog");
+        first.chain(named).chain(std::iter::once("pg_temp"))
+    }
+
     /// Returns the `search_path` of every connection as the value of a command-line option.
     fn pinned_path(&self) -> String {
-        let quoted = |schema: &String| format!("\"{}\"", schema.replace('"', "\"\""));
-        let path: Vec<String> = std::iter::once("pg_catalog".to_owned())
-            .chain(self.search_path.iter().map(quoted))
-            .chain(std::iter::once("pg_temp".to_owned()))
-            .collect();
+        let quoted = |schema: &str| format!("\"{}\"", schema.replace('"', "\"\""));
+        let path: Vec<String> = self.path().map(quoted).collect();
         path.join(",").replace('\\', "\\\\").replace(' ', "\\ ")
     }
 

@@ -127,9 +127,19 @@ fn unreadable() -> BTreeMap<&'static str, bool> {
 /// The names of the models' structs that describe a write.
 fn structs() -> BTreeSet<String> {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/models");
-    let mut found = BTreeSet::new();
-    for file in fs::read_dir(models).unwrap() {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+    let (mut found, mut folders) = (BTreeSet::new(), vec![models]);
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    for file in files {
+        let text = fs::read_to_string(file).unwrap();
         let names = text
             .lines()
             .filter_map(|line| line.strip_prefix("pub struct "));

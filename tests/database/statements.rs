@@ -3,6 +3,7 @@
 //! on both engines.
 
 mod golden;
+mod names;
 
 use wundr_db::Table;
 use wundr_db::testing::TestDatabase;

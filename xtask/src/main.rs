@@ -13,8 +13,8 @@ usage: cargo xtask TASK
 
   new-table NAME SCHEMA [ROW]   writes the skeleton of a table, for example: new-table webhooks setup
                                 ROW is the name of a row. Default: the singular of NAME, in camel case.
-  bless [sql|ui]                writes the expected texts again: the statements in tests/sql, the compiler's messages
-                                in tests/ui. Default: both.
+  bless [sql|ui|names]          writes the expected texts again: the statements in tests/sql, the compiler's messages
+                                in tests/ui, the names of the statements. Default: all.
   wrap [--check]                wraps comments and documents at 100 columns, or checks that they are wrapped.";
 
 /// Returns the directory of the repository.
@@ -29,7 +29,10 @@ fn main() -> ExitCode {
     let outcome = match arguments[..] {
         ["new-table", name, schema] => new_table::run(&root(), name, schema, None),
         ["new-table", name, schema, row] => new_table::run(&root(), name, schema, Some(row)),
-        ["bless"] => bless::sql(&root()).and_then(|()| bless::ui(&root())),
+        ["bless"] => bless::sql(&root())
+            .and_then(|()| bless::ui(&root()))
+            .and_then(|()| bless::names(&root())),
+        ["bless", "names"] => bless::names(&root()),
         ["bless", "sql"] => bless::sql(&root()),
         ["bless", "ui"] => bless::ui(&root()),
         ["wrap"] => wrap::run(&root(), false),

@@ -1,19 +1,42 @@
 //! The data of the administration: settings, reports and what the server says about itself.
 
+mod activity;
 mod after_restore;
 mod archiver;
 mod digests;
+mod indexes;
 mod lean_indexes;
+mod locks;
+mod monitoring;
 mod organization_archive;
+mod readiness;
+mod replication;
 mod retention;
+pub(crate) mod statement_names;
+mod statements;
+mod tables;
 
+pub use activity::{Activity, Backend, Horizon};
 pub use after_restore::{AfterRestore, AfterRestoreOptions};
 pub use archiver::Archiver;
 pub use digests::{Aspect, Comparison, Difference, Digests, TableDigest};
+pub use indexes::{IndexState, Indexes};
 pub use lean_indexes::{LeanIndex, LeanReason};
+pub use locks::{LockSession, Locks};
+pub use monitoring::{Thresholds, Warning};
 pub(crate) use organization_archive::{ArchiveHeader, ArchivedColumn, ArchivedTable};
 pub use organization_archive::{
     ConflictPolicy, ConflictReason, ExportedOrganization, ImportConflict, ImportedOrganization,
     ImportedTable,
 };
+pub use readiness::{Check, Readiness, Verdict};
+pub use replication::{Replication, SlotState, StandbyState};
 pub use retention::{AnalysisRetention, RetainedAnalyses};
+pub use statement_names::statement_name;
+pub use statements::{StatementState, Statements};
+pub use tables::{TableState, Tables};
+
+pub(crate) use indexes::Unrelated;
+pub(crate) use locks::Unordered;
+pub(crate) use readiness::{Facts, settings};
+pub(crate) use statements::Unnamed;

@@ -4,20 +4,25 @@
 mod after_restore;
 mod archiver;
 mod lean_indexes;
+mod monitoring;
 mod organization;
 mod retention;
 mod snapshot;
 
 pub use super::super::streams::{Input, Output};
+pub use crate::config::pgbouncer;
 pub use crate::models::admin::*;
 pub use after_restore::after_restore;
 pub use archiver::archiver;
 pub use lean_indexes::lean_indexes;
+pub use monitoring::{
+    activity, indexes, locks, readiness, replication, statements, statements_of, tables, warnings,
+};
 pub use organization::{export_organization, import_organization, organization_tables};
 pub use retention::{plan_retained_analyses, remove_orphaned_graphs, retain_analyses};
 pub use snapshot::{Snapshot, compare, snapshot};
 
-use super::{Db, Tx, repository};
+use super::{Db, Tx, UnitOfWork, repository};
 use crate::Result;
 use crate::models::admin::{ArchiveHeader, ArchivedColumn, ArchivedTable};
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz};
 
 use crate::models::admin::Archiver;
 use crate::models::partitions::unsigned;
@@ -12,6 +12,15 @@ pub(crate) const ARCHIVER: &str = "\
     SELECT archived_count, last_archived_wal, last_archived_time, \
         failed_count, last_failed_wal, last_failed_time \
     FROM pg_catalog.pg_stat_archiver";
+
+/// The query that asks whether the role may list the files that wait.
+pub(crate) const MAY_LIST: &str = "\
+    SELECT pg_catalog.has_function_privilege('pg_catalog.pg_ls_archive_statusdir()', 'EXECUTE') AS yes";
+
+/// The query for the number of files that wait. It fails without the right to list them, even
+/// within a CASE that is false.
+pub(crate) const WAITING: &str = "\
+    SELECT pg_catalog.count(*) AS number FROM pg_catalog.pg_ls_archive_statusdir() WHERE name LIKE '%.ready'";
 
 /// The row of [`ARCHIVER`].
 #[derive(QueryableByName)]
@@ -30,13 +39,28 @@ pub(crate) struct ArchiverRow {
     last_failed_time: Option<DateTime<Utc>>,
 }
 
-impl From<ArchiverRow> for Archiver {
-    fn from(row: ArchiverRow) -> Self {
-        Self {
-            archived: unsigned(row.archived_count),
-            last_archived: row.last_archived_wal.zip(row.last_archived_time),
-            failed: unsigned(row.failed_count),
-            last_failed: row.last_failed_wal.zip(row.last_failed_time),
+/// The row of [`MAY_LIST`].
+#[derive(QueryableByName)]
+pub(crate) struct MayList {
+    #[diesel(sql_type = Bool)]
+    pub(crate) yes: bool,
+}
+
+/// The row of [`WAITING`].
+#[derive(QueryableByName)]
+pub(crate) struct Waiting {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+}
+
+impl ArchiverRow {
+    pub(crate) fn with(self, waiting: Option<Waiting>) -> Archiver {
+        Archiver {
+            archived: unsigned(self.archived_count),
+            last_archived: self.last_archived_wal.zip(self.last_archived_time),
+            failed: unsigned(self.failed_count),
+            last_failed: self.last_failed_wal.zip(self.last_failed_time),
+            waiting: waiting.map(|waiting| unsigned(waiting.number)),
         }
     }
 }

@@ -9,7 +9,7 @@ use diesel::{Connection as _, PgConnection};
 use wundr_db::testing::migrated_database;
 
 /// The files by name, each with the types of its parameters and its text.
-fn statements() -> Vec<(String, String, String)> {
+pub fn statements() -> Vec<(String, String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sql");
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()

@@ -1,4 +1,5 @@
 use super::*;
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use diesel::QueryableByName;
@@ -65,13 +66,23 @@ async fn prepared_statements(db: &Db) -> String {
     ask(db, names).await
 }
 
+/// Returns the prepared statements of the pool's connection, each with the number of its
+/// executions.
+#[both_engines]
+async fn executions(db: &Db) -> HashMap<String, u64> {
+    let statements = "SELECT COALESCE(jsonb_object_agg(statement, generic_plans + custom_plans), '{}')::text AS names \
+                      FROM pg_prepared_statements WHERE statement NOT LIKE '%pg_prepared_statements%'";
+    serde_json::from_str(&ask(db, statements).await).unwrap()
+}
+
 /// Calls a hundred times. After the first few, each call takes so many round trips, and nothing is
-/// prepared.
+/// prepared. Each statement that it executes has a name.
 #[both_engines]
 async fn costs(ledger: &Ledger, round_trips: usize, name: &str, call: Call<'_>) {
     if is_audited() {
         return repeat(1, call).await;
     }
+    let executed = executions(&ledger.db).await;
     repeat(FIRST_CALLS, call).await;
     let before = prepared_statements(&ledger.db).await;
     let traffic = ledger.wire.traffic();
@@ -86,10 +97,26 @@ async fn costs(ledger: &Ledger, round_trips: usize, name: &str, call: Call<'_>) 
         );
         ledger.findings.lock().unwrap().push(finding);
     }
+    let mut statements = executions(&ledger.db).await;
+    statements.retain(|text, times| executed.get(text).is_none_or(|before| before < times));
+    let unnamed = names::check(name, statements.into_keys().collect());
+    ledger.findings.lock().unwrap().extend(unnamed);
 }
 
 #[both_engines]
 macro_rules! costs {
+    ($ledger:ident, $round_trips:expr, $repository:ident.$method:ident($($arguments:tt)*)) => {{
+        let name = names::of_method(&$repository, stringify!($method));
+        costs(&$ledger, $round_trips, &name, call!($repository.$method($($arguments)*))).await
+    }};
+    ($ledger:ident, $round_trips:expr, $of:ident.db.$repository:ident().$method:ident($($arguments:tt)*)) => {{
+        let name = concat!(stringify!($repository), ".", stringify!($method));
+        costs(&$ledger, $round_trips, name, call!($of.db.$repository().$method($($arguments)*))).await
+    }};
+    ($ledger:ident, $round_trips:expr, $of:ident.db.$method:ident($($arguments:tt)*)) => {{
+        let name = concat!("db.", stringify!($method));
+        costs(&$ledger, $round_trips, name, call!($of.db.$method($($arguments)*))).await
+    }};
     ($ledger:ident, $round_trips:expr, $call:expr) => {
         costs(&$ledger, $round_trips, stringify!($call), call!($call)).await
     };
