@@ -22,6 +22,7 @@ pub(crate) use classification::{Failure, Stage};
 pub(crate) use connection_end::Verdict;
 #[cfg(feature = "async")]
 pub(crate) use connection_end::fate_by_code;
+pub(crate) use connection_end::is_full_pool;
 use connection_end::is_lasting_refusal;
 pub use problem::Problem;
 pub use sqlstate::SqlState;
@@ -158,7 +159,8 @@ pub enum Error {
     /// 25P03).
     #[error("timed out: {0}")]
     Timeout(String),
-    /// No connection was available from the pool in time, or the pool is closed.
+    /// No connection was available from the pool in time, or the pool is closed. Also if PgBouncer
+    /// had no connection to the server within its `query_wait_timeout`. Nothing was executed.
     #[error("no connection from the pool: {0}")]
     Pool(String),
     /// Another call uses the transaction, and one of the two calls needs exclusive use.
@@ -350,6 +352,9 @@ impl Error {
     /// Creates the error of a connection that could not be opened.
     pub(crate) fn connection(source: impl StdError + Send + Sync + 'static) -> Self {
         let message = innermost(&source);
+        if is_full_pool(&message) {
+            return Self::full_pool(&message);
+        }
         Self::Connection {
             is_lasting: is_lasting_refusal(&source, &message),
             message: with_advice(&message),
@@ -403,6 +408,14 @@ impl Error {
     /// Creates the error of every call after [`Db::close`](crate::Db::close).
     pub(crate) fn closed() -> Self {
         Self::Pool("closed".to_owned())
+    }
+
+    /// Creates the error of a call for which PgBouncer had no connection to the server.
+    pub(crate) fn full_pool(message: &str) -> Self {
+        let message = message.trim();
+        Self::Pool(format!(
+            "PgBouncer: {message}; raise default_pool_size or shorten transactions"
+        ))
     }
 
     /// Creates the error of a connection on which nothing was sent.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::connection_observer::ConnectionObserver;
-use crate::error::{Failure, Verdict};
+use crate::error::{Failure, Verdict, is_full_pool};
 use crate::{Error, PoolState};
 
 /// The use of all connections of one pool.
@@ -208,6 +208,9 @@ impl Usage {
                 "none within {patience:?}: {} connections in use, the longest for {longest:.1?}",
                 state.in_use
             )),
+            (_, Some(ConnectFailure { reason, .. })) if is_full_pool(&reason) => {
+                Error::full_pool(&reason)
+            }
             (
                 _,
                 Some(ConnectFailure {

@@ -6,7 +6,7 @@ use diesel::result::{
     DatabaseErrorInformation, DatabaseErrorKind, DeserializeFieldError, Error as DieselError,
 };
 
-use super::connection_end::{Verdict, fate_by_message};
+use super::connection_end::{Verdict, fate_by_message, is_full_pool};
 use super::server_message::code_of;
 use super::sqlstate::sqlstate_of;
 use super::{Constraint, Error, Fate, SqlState, Undecodable, constraints, innermost};
@@ -216,6 +216,7 @@ fn ended(code: Option<SqlState>, message: &str, fate: Fate) -> Error {
     match code.as_ref().map(SqlState::as_str) {
         Some("25P03" | "25P04") => Error::Timeout(message.to_owned()),
         Some("40001") => Error::Serialization,
+        _ if is_full_pool(message) => Error::full_pool(message),
         _ => Error::ended_connection(message, fate),
     }
 }

@@ -8,47 +8,82 @@ use std::error::Error as StdError;
 use super::Fate;
 use super::server_message::{code_of, in_english};
 
+/// The consequence of an error that ends a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The statement was not executed.
+    NotSent,
+    /// The statement may have been executed.
+    Unknown,
+    /// PgBouncer had no connection to the server in time: its pool is full. The statement was not
+    /// executed.
+    PoolIsFull,
+}
+
+impl End {
+    const fn fate(self) -> Fate {
+        match self {
+            Self::NotSent | Self::PoolIsFull => Fate::NotSent,
+            Self::Unknown => Fate::Unknown,
+        }
+    }
+}
+
 /// The errors after which a connection is unusable: SQLSTATE or its class, the beginning of the
-/// message, and the statement's fate.
+/// message, and the consequence.
 ///
 /// The first entry that matches applies.
-const REASONS: &[(&str, &str, Fate)] = &[
+const REASONS: &[(&str, &str, End)] = &[
     // The connection's prepared statements or its type information no longer match the database:
     // DEALLOCATE ALL, ALTER COLUMN TYPE, an enum that was dropped and created again, a pooler that
     // lost the statement.
-    ("26000", "", Fate::NotSent),
-    ("42P05", "", Fate::NotSent),
-    ("0A000", "cached plan must not", Fate::NotSent),
-    ("XX000", "cache lookup failed for ", Fate::NotSent),
-    ("42704", "type with OID ", Fate::NotSent),
-    ("42804", "binary data has array element type", Fate::NotSent),
+    ("26000", "", End::NotSent),
+    ("42P05", "", End::NotSent),
+    ("0A000", "cached plan must not", End::NotSent),
+    ("XX000", "cache lookup failed for ", End::NotSent),
+    ("42704", "type with OID ", End::NotSent),
+    ("42804", "binary data has array element type", End::NotSent),
     // The driver and the server, or PgBouncer, disagree about the protocol's state.
-    ("08P01", "bind message supplies", Fate::NotSent),
+    ("08P01", "bind message supplies", End::NotSent),
     // PgBouncer passed the statement to no server.
-    ("08", "query_wait_timeout", Fate::NotSent),
-    ("08", "client_login_timeout", Fate::NotSent),
-    ("08", "server login has been failing", Fate::NotSent),
-    ("08", "pgbouncer cannot connect", Fate::NotSent),
-    ("58", "server login has been failing", Fate::NotSent),
+    ("08", "query_wait_timeout", End::PoolIsFull),
+    ("08", "client_login_timeout", End::NotSent),
+    ("08", "server login has been failing", End::NotSent),
+    ("08", "pgbouncer cannot connect", End::NotSent),
+    ("58", "server login has been failing", End::NotSent),
     // The server accepts no connection, so it received no statement on one.
-    ("57P03", "", Fate::NotSent),
-    ("53300", "", Fate::NotSent),
+    ("57P03", "", End::NotSent),
+    ("53300", "", End::NotSent),
     // The session ended, during the statement or before it.
-    ("08", "", Fate::Unknown),
-    ("57P", "", Fate::Unknown),
-    ("25P03", "", Fate::Unknown),
-    ("25P04", "", Fate::Unknown),
-    ("40001", "terminating connection", Fate::Unknown),
+    ("08", "", End::Unknown),
+    ("57P", "", End::Unknown),
+    ("25P03", "", End::Unknown),
+    ("25P04", "", End::Unknown),
+    ("40001", "terminating connection", End::Unknown),
 ];
 
 /// Returns the fate of a statement whose error made its connection unusable.
 ///
 /// `None` if the connection can be used further.
 pub(crate) fn fate_by_code(code: &str, message: &str) -> Option<Fate> {
+    end_by_code(code, message).map(End::fate)
+}
+
+fn end_by_code(code: &str, message: &str) -> Option<End> {
     let reason = REASONS
         .iter()
         .find(|(class, start, _)| code.starts_with(class) && message.starts_with(start));
-    reason.map(|&(_, _, fate)| fate)
+    reason.map(|&(_, _, end)| end)
+}
+
+/// Checks whether PgBouncer ended a connection, or did not open it, because its pool is full.
+pub(crate) fn is_full_pool(message: &str) -> bool {
+    // Both drivers write the severity before the message. libpq writes a line for each address.
+    message.lines().any(|line| {
+        let text = line.rsplit(": ").next().unwrap_or(line).trim();
+        let end = code_of(text).and_then(|code| end_by_code(code, text));
+        end == Some(End::PoolIsFull)
+    })
 }
 
 /// Returns the same as [`fate_by_code`] for an error whose code is unknown.

@@ -38,7 +38,9 @@ mod asynchronous {
     mod archiver;
     mod dropped;
     mod lean_indexes;
+    mod monitoring;
     mod organization;
+    mod pgbouncer;
     mod retention;
     mod snapshot;
 }
@@ -64,11 +66,15 @@ mod blocking {
     mod after_restore;
     mod archiver;
     mod lean_indexes;
+    mod monitoring;
     mod organization;
+    mod pgbouncer;
     mod retention;
     mod snapshot;
 }
 
+mod pgbadger;
+mod servers;
 mod tools;
 
-use support::observer;
+use support::{observer, pgbouncer};

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,30 +21,59 @@ pub struct PgBouncer {
     directory: TempDir,
 }
 
-fn program() -> PathBuf {
+/// Returns the installed program, if there is one.
+fn installed() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories =
         std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    directories
-        .map(|directory| directory.join("pgbouncer"))
-        .find(|program| program.exists())
-        .expect(
-            "pgbouncer is not installed: apt-get install pgbouncer, or `sh .ci/install-servers`",
-        )
+    let mut programs = directories.map(|directory| directory.join("pgbouncer"));
+    programs.find(|program| program.exists())
 }
 
-/// Major and minor version.
-fn version() -> (u32, u32) {
-    let output = Command::new(program()).arg("--version").output().unwrap();
+/// Returns the program that `.ci/install-pgbouncer` has built, or `$WUNDR_PGBOUNCER`.
+fn built() -> Option<PathBuf> {
+    if let Some(program) = std::env::var_os("WUNDR_PGBOUNCER").filter(|name| !name.is_empty()) {
+        return Some(program.into());
+    }
+    let caches = [
+        Some("/var/cache".into()),
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from),
+        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")),
+    ];
+    let programs = caches.into_iter().flatten();
+    let mut programs = programs.map(|cache| cache.join("wundr-db/pgbouncer"));
+    programs.find(|program| program.exists())
+}
+
+/// Checks whether a program supports prepared statements in transaction mode: its version is 1.21
+/// or newer.
+fn follows_statements(program: &Path) -> bool {
+    let output = Command::new(program).arg("--version").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let number = text.split_whitespace().nth(1).unwrap();
-    let mut parts = number.split('.').map(|part| part.parse().unwrap());
-    (parts.next().unwrap(), parts.next().unwrap())
+    let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap());
+    (parts.next().unwrap(), parts.next().unwrap()) >= (1, 21)
 }
 
-/// Checks whether it supports prepared statements in transaction mode.
-pub fn follows_statements() -> bool {
-    version() >= (1, 21)
+/// Returns the program for a mode: in transaction mode one of version 1.21 or newer, otherwise the
+/// installed one, whatever its version.
+fn program(pool_mode: &str) -> PathBuf {
+    if pool_mode == "transaction" {
+        let mut programs = built().into_iter().chain(installed());
+        let found = programs.find(|program| follows_statements(program));
+        return found.expect(
+            "there is no pgbouncer of version 1.21 or newer: run `sh .ci/install-pgbouncer`, \
+             or name one with WUNDR_PGBOUNCER",
+        );
+    }
+    installed().or_else(built).expect(
+        "pgbouncer is not installed: apt-get install pgbouncer, or `sh .ci/install-servers`",
+    )
+}
+
+/// Returns the installed program if it is older than 1.21.
+pub fn old_program() -> Option<PathBuf> {
+    installed().filter(|program| !follows_statements(program))
 }
 
 impl PgBouncer {
@@ -58,10 +87,20 @@ impl PgBouncer {
 
     /// With other settings, among them how clients authenticate, and a file of users.
     pub fn with(server: &PostgresServer, pool_mode: &str, settings: &str, users: &str) -> Self {
+        Self::of_program(&program(pool_mode), server, pool_mode, settings, users)
+    }
+
+    pub fn of_program(
+        program: &Path,
+        server: &PostgresServer,
+        pool_mode: &str,
+        settings: &str,
+        users: &str,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let path = directory.path().display();
-        let statements = if follows_statements() {
+        let statements = if follows_statements(program) {
             "max_prepared_statements = 100"
         } else {
             ""
@@ -76,9 +115,24 @@ impl PgBouncer {
             server.socket_dir().display(),
             server.port(),
         );
+        Self::run(program, server, directory, &settings)
+    }
+
+    /// Runs the program for a mode with a whole configuration, whose socket is in the directory.
+    pub fn configured(
+        server: &PostgresServer,
+        pool_mode: &str,
+        directory: TempDir,
+        settings: &str,
+    ) -> Self {
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        Self::run(&program(pool_mode), server, directory, settings)
+    }
+
+    fn run(program: &Path, server: &PostgresServer, directory: TempDir, settings: &str) -> Self {
         let file = directory.path().join("pgbouncer.ini");
         fs::write(&file, settings).unwrap();
-        let mut command = Command::new(program());
+        let mut command = Command::new(program);
         command
             .arg("--quiet")
             .arg(&file)
@@ -100,13 +154,14 @@ impl PgBouncer {
         bouncer
     }
 
+    /// The directory of its socket, percent-encoded as the host of a URL.
+    pub fn host(&self) -> String {
+        let directory = self.directory.path().display();
+        directory.to_string().replace('/', "%2F")
+    }
+
     pub fn url(&self, database: &TestDatabase) -> String {
-        let host = self
-            .directory
-            .path()
-            .display()
-            .to_string()
-            .replace('/', "%2F");
+        let host = self.host();
         format!("postgres://postgres@{host}:6432/{}", database.name())
     }
 

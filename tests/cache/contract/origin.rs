@@ -2,7 +2,7 @@
 //! over by a standby.
 
 use super::*;
-use crate::pgbouncer::{PgBouncer, follows_statements};
+use crate::pgbouncer::PgBouncer;
 use crate::subscriber::{events, listen};
 use std::fs;
 use std::time::Instant;
@@ -33,23 +33,20 @@ async fn works(writer: &Cached, reader: &Cached) {
 #[both_engines]
 #[case]
 async fn it_works_behind_pgbouncer() {
-    let mode = if follows_statements() {
-        "transaction"
-    } else {
-        "session"
-    };
-    let bouncer = PgBouncer::start(mode);
-    let database = migrated_database().unwrap();
-    let config = bouncer
-        .config(&database)
-        .behind_pgbouncer()
-        .max_connections(2);
-    let (one, other) = (behind(config.clone()).await, behind(config).await);
-    works(&one, &other).await;
-    // With others that are not behind it.
-    let direct = cached(&database.url(), shared()).await;
-    works(&direct, &other).await;
-    works(&other, &direct).await;
+    for mode in ["transaction", "session"] {
+        let bouncer = PgBouncer::start(mode);
+        let database = migrated_database().unwrap();
+        let config = bouncer
+            .config(&database)
+            .behind_pgbouncer()
+            .max_connections(2);
+        let (one, other) = (behind(config.clone()).await, behind(config).await);
+        works(&one, &other).await;
+        // With others that are not behind it.
+        let direct = cached(&database.url(), shared()).await;
+        works(&direct, &other).await;
+        works(&other, &direct).await;
+    }
 }
 
 #[both_engines]

@@ -5,7 +5,9 @@ use wundr_db::{
 };
 
 use crate::observer::Observer;
-use crate::pgbouncer::{PgBouncer, SERVER_CONNECTIONS, follows_statements};
+use wundr_db::testing::PostgresServer;
+
+use crate::pgbouncer::{PgBouncer, SERVER_CONNECTIONS, old_program};
 
 const TASKS: usize = 50;
 const ROUNDS: usize = 20;
@@ -84,20 +86,17 @@ fn count(database: &TestDatabase) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_tasks_work_behind_it_in_the_best_mode_of_its_version() {
-    let mode = if follows_statements() {
-        "transaction"
-    } else {
-        "session"
-    };
-    let bouncer = PgBouncer::start(mode);
-    // In session mode a client keeps its server connection.
-    let connections = if follows_statements() {
-        TASKS
-    } else {
-        SERVER_CONNECTIONS
-    } as u32;
+async fn fifty_tasks_work_behind_it_in_transaction_mode() {
+    fifty_tasks_work(&PgBouncer::start("transaction"), TASKS as u32).await;
+}
 
+/// In session mode a client keeps its server connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_tasks_work_behind_it_in_session_mode() {
+    fifty_tasks_work(&PgBouncer::start("session"), SERVER_CONNECTIONS as u32).await;
+}
+
+async fn fifty_tasks_work(bouncer: &PgBouncer, connections: u32) {
     let database = migrated_database().unwrap();
     let config = bouncer.config(&database).behind_pgbouncer();
     let errors = load_async(config.clone().max_connections(connections)).await;
@@ -125,10 +124,11 @@ async fn fifty_tasks_work_behind_it_in_the_best_mode_of_its_version() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_one_in_transaction_mode_is_told_by_the_error() {
-    if follows_statements() {
-        return; // Then the other test covers transaction mode.
-    }
-    let bouncer = PgBouncer::start("transaction");
+    let Some(old) = old_program() else {
+        return; // The machine has none.
+    };
+    let server = PostgresServer::shared().unwrap();
+    let bouncer = PgBouncer::of_program(&old, server, "transaction", "auth_type = any", "");
     let database = migrated_database().unwrap();
     let config = bouncer.config(&database).behind_pgbouncer();
     let mut errors = load_async(config.clone()).await;
@@ -283,9 +283,6 @@ async fn an_organization_does_not_reach_the_next_client_behind_it() {
         Db, NewOrganization, NewProject, OrganizationRepository, ProjectFilter, ProjectRepository,
         UserRepository,
     };
-    if !follows_statements() {
-        return; // Transaction mode needs a newer one.
-    }
     let bouncer = PgBouncer::start("transaction");
     let database = migrated_database().unwrap();
     let owner = Db::connect_to(&database.url()).await.unwrap();
