@@ -38,9 +38,17 @@ mod asynchronous {
             .await
     }
 
+    macro_rules! loaded {
+        ($query:expr, $tx:expr) => {
+            $query.load($tx.connection_mut()).await?
+        };
+    }
+
     mod beside;
     mod contract;
+    mod own_queries;
     mod random;
+    mod silence;
 }
 
 #[path = "calls"]
@@ -85,5 +93,12 @@ mod blocking {
         tx.analyses().ingest(new).issues(rows).run()
     }
 
+    macro_rules! loaded {
+        ($query:expr, $tx:expr) => {
+            $query.load($tx.connection_mut())?
+        };
+    }
+
     mod contract;
+    mod own_queries;
 }

@@ -22,7 +22,7 @@ use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
 use super::error::{before_sending, closed, from_driver};
 use super::locked;
 use super::read_ahead::PendingResults;
-use super::response_timeout::{CountingWaker, ResponseTimeout};
+use super::response_timeout::ResponseTimeout;
 use super::waiters::{IoWaker, ResponseWaker, WaiterId, Waiters, Wire, poll_driving};
 
 /// The I/O of a connection, and its state.
@@ -42,7 +42,7 @@ pub(super) struct Driver {
 }
 
 /// An open connection.
-struct Opened {
+pub(super) struct Opened {
     messages: Box<dyn Messages>,
     listener: Option<UnboundedSender<Notification>>,
 }
@@ -71,7 +71,6 @@ impl Driver {
         S: TlsStream + Unpin + Send + 'static,
     {
         let waiters = Arc::<Waiters>::default();
-        let response_timeout = Arc::<ResponseTimeout>::default();
         let has_listener = listener.is_some();
         let driver = Arc::new(Self {
             wire: Mutex::new(Some(Opened {
@@ -79,11 +78,8 @@ impl Driver {
                 listener,
             })),
             io_waker: Waker::from(Arc::new(IoWaker(Arc::clone(&waiters)))),
-            response_waker: Waker::from(Arc::new(CountingWaker {
-                waiters: Arc::new(ResponseWaker(Arc::clone(&waiters))),
-                response_timeout: Arc::clone(&response_timeout),
-            })),
-            response_timeout,
+            response_waker: Waker::from(Arc::new(ResponseWaker(Arc::clone(&waiters)))),
+            response_timeout: Arc::default(),
             waiters,
             unread: PendingResults::default(),
             end: OnceLock::new(),
@@ -107,8 +103,14 @@ impl Driver {
 
     /// Closes the connection without waiting for the server.
     pub(super) fn close(&self) {
-        drop(locked(&self.wire).take());
+        drop(self.take_io());
+    }
+
+    /// Takes the I/O, as if the connection was closed. Dropped, it closes the connection.
+    pub(super) fn take_io(&self) -> Option<Opened> {
+        let taken = locked(&self.wire).take();
         self.io_waker.wake_by_ref();
+        taken
     }
 
     /// Sets the time that the server may be silent while a response is due.
@@ -116,9 +118,10 @@ impl Driver {
         self.response_timeout.limit(limit);
     }
 
-    /// Checks whether the I/O can make progress and has not been run since.
-    pub(super) fn is_io_ready(&self) -> bool {
-        self.waiters.is_io_ready()
+    /// Returns the number of events so far, and whether the I/O can make progress and has not been
+    /// run since.
+    pub(super) fn activity(&self) -> (u64, bool) {
+        self.waiters.activity()
     }
 
     /// Returns the number of complete responses whose owners wait for them without polling.

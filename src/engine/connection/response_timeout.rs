@@ -3,19 +3,21 @@
 //! A server that is stopped or cut off does not close its connections, and its `statement_timeout`
 //! ends nothing.
 //!
-//! No statement costs a timer. Operations count themselves while they wait, each part of a response
-//! is counted, and a task of the connection compares the counts eight times within the limit while
-//! any operation waits.
+//! No statement costs a timer. Operations count themselves while they wait, and the waiters count
+//! the events of the socket and the parts of responses. A task of the connection compares the counts
+//! eight times within the limit while any operation waits.
+//!
+//! The server is not silent while bytes arrive or are taken: a row may take longer than the limit to
+//! arrive. It is not silent either if the client has something to read or to send, but no operation
+//! is polled that would do so.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::Wake;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::driver::Driver;
-use super::waiters::ResponseWaker;
 
 /// The number of comparisons within the limit.
 const CHECKS: u32 = 8;
@@ -25,8 +27,8 @@ pub(super) struct ResponseTimeout {
     limit: OnceLock<Duration>,
     /// The number of waiting operations.
     waiters: AtomicUsize,
-    /// The number of operations that began to wait, and of parts of responses.
-    progress: AtomicU64,
+    /// The number of operations that began to wait.
+    begun: AtomicU64,
     is_watched: AtomicBool,
     has_ended: AtomicBool,
 }
@@ -48,7 +50,7 @@ impl ResponseTimeout {
         let Some(&limit) = self.limit.get() else {
             return;
         };
-        self.progress.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
         self.waiters.fetch_add(1, Ordering::SeqCst);
         // In this order: either the task sees this operation, or this operation sees that the task
         // has ended.
@@ -91,8 +93,12 @@ impl Watch {
     async fn run(self, limit: Duration) {
         let timeout = &self.response_timeout;
         let step = (limit / CHECKS).max(Duration::from_millis(1));
-        let (mut progress, mut silent_for) =
-            (timeout.progress.load(Ordering::Relaxed), Duration::ZERO);
+        let counts = |driver: &Driver| {
+            let (events, is_io_ready) = driver.activity();
+            ((events, timeout.begun.load(Ordering::Relaxed)), is_io_ready)
+        };
+        let mut before = self.driver.upgrade().map(|driver| counts(&driver).0);
+        let mut silent_for = Duration::ZERO;
         loop {
             tokio::time::sleep(step).await;
             if timeout.waiters.load(Ordering::SeqCst) == 0 {
@@ -106,48 +112,30 @@ impl Watch {
             let Some(driver) = self.driver.upgrade() else {
                 return;
             };
-            let now = timeout.progress.load(Ordering::Relaxed);
-            // Data that has arrived and is unread is no timeout.
-            if now != progress || driver.is_io_ready() {
-                (progress, silent_for) = (now, Duration::ZERO);
-                continue;
+            let (mut now, is_io_ready) = counts(&driver);
+            if before == Some(now) && !is_io_ready {
+                silent_for += step;
+            } else {
+                silent_for = Duration::ZERO;
             }
-            silent_for += step;
             if silent_for >= limit {
                 // An operation whose owner does not poll it still counts itself when its response
-                // has arrived.
+                // has arrived. It may also have to send something.
                 let answered = driver.answered();
-                if timeout.waiters.load(Ordering::SeqCst) <= answered {
-                    silent_for = Duration::ZERO;
-                    continue;
+                let has_to_send;
+                (now, has_to_send) = counts(&driver);
+                if timeout.waiters.load(Ordering::SeqCst) > answered && !has_to_send {
+                    timeout.has_ended.store(true, Ordering::Relaxed);
+                    driver.close();
+                    return;
                 }
-                timeout.has_ended.store(true, Ordering::Relaxed);
-                driver.close();
-                return;
+                silent_for = Duration::ZERO;
             }
+            before = Some(now);
         }
     }
 
     fn leave(mut self) {
         self.response_timeout = Arc::default();
-    }
-}
-
-/// Wakes the waiters for a response, and counts it.
-pub(super) struct CountingWaker {
-    pub(super) waiters: Arc<ResponseWaker>,
-    pub(super) response_timeout: Arc<ResponseTimeout>,
-}
-
-impl Wake for CountingWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.response_timeout
-            .progress
-            .fetch_add(1, Ordering::Relaxed);
-        self.waiters.wake_by_ref();
     }
 }

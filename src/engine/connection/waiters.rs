@@ -129,9 +129,11 @@ impl Waiters {
         std::mem::take(&mut locked(&self.0).is_io_ready)
     }
 
-    /// Checks whether the I/O can make progress and has not been run since.
-    pub(super) fn is_io_ready(&self) -> bool {
-        locked(&self.0).is_io_ready
+    /// Returns the number of events so far, and whether the I/O can make progress and has not been
+    /// run since.
+    pub(super) fn activity(&self) -> (u64, bool) {
+        let state = locked(&self.0);
+        (state.events, state.is_io_ready)
     }
 
     /// Removes a waiter.

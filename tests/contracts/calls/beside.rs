@@ -402,10 +402,10 @@ async fn a_stream_of_rows_is_not_polled_after_its_end() {
     }
 }
 
-type Kept<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+pub type Kept<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
 /// Polls a future once, and keeps it.
-fn begun<'f, T>(future: impl Future<Output = T> + Send + 'f) -> Kept<'f, T> {
+pub fn begun<'f, T>(future: impl Future<Output = T> + Send + 'f) -> Kept<'f, T> {
     let mut future = Box::pin(future);
     begin(future.as_mut());
     future
@@ -522,29 +522,4 @@ async fn a_transaction_that_is_dropped_with_statements_that_are_kept_leaves_noth
         assert_eq!(timeout(PATIENCE, count).await.expect("waits").unwrap(), 0);
     }
     assert_eq!(observer.count("public.users"), 0);
-}
-
-/// Its response has arrived, read by another statement, and no other is due.
-#[tokio::test]
-async fn a_response_that_its_owner_does_not_take_is_no_silence_of_the_server() {
-    const LIMIT: Duration = Duration::from_secs(3);
-    let database = migrated_database().unwrap();
-    let config = Config::new(&database.url()).unwrap().max_connections(1);
-    let db = Db::connect(config.response_timeout(LIMIT)).await.unwrap();
-    db.transaction(async |tx| -> Result<()> {
-        let (users, filter, ids) = (tx.users(), UserFilter::new(), [UserId::new()]);
-        let created = begun(users.create(user("kept")));
-        let found = begun(users.find_many(&ids));
-        let streamed = begun(users.stream(&filter).collect::<Vec<_>>());
-        users.create(user("other")).await?;
-        tokio::time::sleep(2 * LIMIT).await;
-        users.create(user("late")).await?;
-        assert_eq!(created.await?.email, "kept@example.org");
-        assert_eq!(found.await?, [None]);
-        // It may be executed after the others: it had to be prepared.
-        assert!((1..=3).contains(&streamed.await.len()));
-        Ok(())
-    })
-    .await
-    .unwrap();
 }
