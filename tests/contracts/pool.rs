@@ -28,6 +28,7 @@ mod asynchronous {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 
+    mod cancellations;
     mod contract;
     mod own_queries;
     mod runtimes;

@@ -8,9 +8,9 @@ use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::PoolableConnection as _;
 use futures_util::future::{self, Either, FutureExt as _};
 use tokio::sync::{Notify, Semaphore};
-use tokio_postgres::CancelToken;
 
 use crate::config::Recycling;
+use crate::engine::connection::Cancellation;
 use crate::engine::connection::connect::{Connector, Tls};
 use crate::engine::pool_context::{ConnectFailure, PoolContext};
 use crate::engine::tx_state::PROOF_OF_HEALTH;
@@ -45,19 +45,17 @@ static CANCELLING: Semaphore = Semaphore::const_new(8);
 /// Dropped before it was sent, because there is no runtime or the runtime ends, it is sent by a
 /// thread of its own. The statement would otherwise keep its locks until `statement_timeout` ends
 /// it: the server does not look for the end of a connection while it executes a statement.
-struct CancelRequest(Option<(Tls, CancelToken)>);
+struct CancelRequest(Option<(Tls, Cancellation)>);
 
 impl CancelRequest {
     async fn send(mut self) {
         let sending = async {
             let _permit = CANCELLING.acquire().await;
-            if let Some((tls, token)) = self.0.clone() {
-                tls.cancel(token).await
-            } else {
-                Ok(())
+            if let Some((tls, cancellation)) = &mut self.0 {
+                // If the request is lost, statement_timeout ends the statement.
+                let _ = cancellation.send(tls).await;
             }
         };
-        // If the request is lost, statement_timeout ends the statement.
         let _ = tokio::time::timeout(CANCEL_LIMIT, sending).await;
         self.0 = None;
     }
@@ -87,7 +85,7 @@ impl Connection {
     /// being used again.
     pub(super) fn abandon(&mut self) {
         self.usage.retire();
-        let request = CancelRequest(Some((self.tls.clone(), self.inner.cancel_token())));
+        let request = CancelRequest(Some((self.tls.clone(), self.inner.abandon())));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(request.send());
         }

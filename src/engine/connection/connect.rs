@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -13,8 +14,9 @@ use diesel_async::SimpleAsyncConnection as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_postgres::config::{ChannelBinding as DriverBinding, SslMode};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{CancelToken, NoTls, Notification, Socket};
+use tokio_postgres::{NoTls, Notification, Socket};
 
+use super::cancel::Peer;
 use crate::config::{ChannelBinding, Host, Session, Target, TlsMode, UNDERSTOOD_MESSAGES};
 use crate::engine::connection::Connection;
 use crate::engine::host_order::{HostOrder, fits, refused, rounds};
@@ -194,14 +196,25 @@ impl Connector {
                     Some(name) => format!("\0{name}"),
                     None => host.name.clone(),
                 };
+                let socket = Path::new(&path).join(format!(".s.PGSQL.{}", host.port));
                 driver.host_path(path).ssl_mode(SslMode::Disable);
-                open_with(&driver, NoTls, listener)
-                    .await
-                    .map_err(Error::connection)?
+                let opened = open_with(&driver, NoTls, listener).await;
+                let mut connection = opened.map_err(Error::connection)?;
+                connection.set_peer(Peer::Local(socket));
+                connection
             }
             Some(address) => {
                 driver.hostaddr(address);
-                self.over_tcp(driver, host, address, listener).await?
+                let name = match &self.tls {
+                    Tls::Off => String::new(),
+                    #[cfg(feature = "tls")]
+                    Tls::On(tls) => tls.name_for(host, address)?,
+                };
+                let peer = SocketAddr::new(address, host.port);
+                let opening = self.over_tcp(driver, &name, address, listener);
+                let mut connection = opening.await?;
+                connection.set_peer(Peer::Tcp(peer, name));
+                connection
             }
         };
         let settings = &*self.settings;
@@ -223,21 +236,21 @@ impl Connector {
     async fn over_tcp(
         &self,
         mut driver: tokio_postgres::Config,
-        host: &Host,
+        name: &str,
         address: IpAddr,
         listener: Listener,
     ) -> Result<Connection> {
         match &self.tls {
             Tls::Off => {
                 #[cfg(not(feature = "tls"))]
-                let _ = host;
+                let _ = name;
                 driver.host(address.to_string()).ssl_mode(SslMode::Disable);
                 let opened = open_with(&driver, NoTls, listener).await;
                 opened.map_err(Error::connection)
             }
             #[cfg(feature = "tls")]
             Tls::On(tls) => {
-                driver.host(tls.name_for(host, address)?);
+                driver.host(name);
                 self.over_tls(driver, tls, listener).await
             }
         }
@@ -303,10 +316,6 @@ pub(crate) fn driver(config: &Config) -> tokio_postgres::Config {
     let options = config.options();
     if !options.is_empty() {
         driver.options(options);
-    }
-    if let Some(timeout) = config.connect_timeout {
-        // For requests to cancel.
-        driver.connect_timeout(timeout);
     }
     if let Some(timeout) = config.unacknowledged_timeout {
         driver.tcp_user_timeout(timeout);
@@ -426,18 +435,6 @@ fn is_refusal(error: &tokio_postgres::Error) -> bool {
     error
         .code()
         .is_some_and(|code| code.code().starts_with("28"))
-}
-
-impl Tls {
-    /// Asks the server to end a statement. A server that demands TLS for its connections is asked
-    /// over TLS.
-    pub(crate) async fn cancel(self, token: CancelToken) -> Result<(), tokio_postgres::Error> {
-        match self {
-            Self::Off => token.cancel_query(NoTls).await,
-            #[cfg(feature = "tls")]
-            Self::On(tls) => token.cancel_query(tls.attempt()).await,
-        }
-    }
 }
 
 /// Opens a connection outside any pool.

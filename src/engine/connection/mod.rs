@@ -25,12 +25,13 @@ use diesel_async::AnsiTransactionManager;
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{CancelToken, Client, CopyInSink, Notification, SimpleQueryMessage, Socket};
+use tokio_postgres::{Client, CopyInSink, Notification, SimpleQueryMessage, Socket};
 
 use crate::mapping::{Column, NewRow};
 use crate::sql::copy::{CopiedRows, CopyEncoder, Defaults, copy_from, copy_probe, table};
 use crate::sql::settings::{Settings, WithSettings};
 
+mod cancel;
 #[cfg(feature = "tls")]
 mod certificate;
 pub(crate) mod connect;
@@ -47,6 +48,8 @@ mod statement_cache;
 pub(crate) mod tls;
 mod waiters;
 
+pub(crate) use cancel::Cancellation;
+use cancel::Peer;
 use driver::{Driver, Operation};
 use read_ahead::{Outcome, ResultReader};
 pub use result_stream::{PgRow, ResultStream};
@@ -78,6 +81,7 @@ pub struct Connection {
     is_desynchronized: AtomicBool,
     /// A statement of the caller that the connection is lent to may have changed the session.
     has_changed_session: AtomicBool,
+    peer: Option<Peer>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -110,12 +114,22 @@ impl Connection {
             driver: Driver::new(connection, listener),
             is_desynchronized: AtomicBool::new(false),
             has_changed_session: AtomicBool::new(false),
+            peer: None,
         }
     }
 
-    /// Returns the token that cancels a running statement of this connection.
-    pub(crate) fn cancel_token(&self) -> CancelToken {
-        self.client.cancel_token()
+    /// Sets the address at which the server is asked to end a statement.
+    fn set_peer(&mut self, peer: Peer) {
+        self.peer = Some(peer);
+    }
+
+    /// Makes the connection unusable, and returns what ends its running statement.
+    pub(crate) fn abandon(&self) -> Cancellation {
+        Cancellation {
+            token: self.client.cancel_token(),
+            peer: self.peer.clone(),
+            _io: self.driver.take_io(),
+        }
     }
 
     /// Applies the settings of the session. Returns whether the server is a standby, and whether it

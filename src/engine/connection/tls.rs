@@ -83,6 +83,15 @@ impl Connector {
         })
     }
 
+    /// Returns the handshake of a connection that is not used for statements.
+    pub(super) fn handshake(&self, name: &str) -> Inner {
+        let made = MakeTlsConnect::<Socket>::make_tls_connect(&mut self.make.clone(), name);
+        match made {
+            Ok(handshake) => handshake,
+            Err(never) => match never {},
+        }
+    }
+
     pub(crate) fn attempt(&self) -> Attempt {
         Attempt {
             make: self.make.clone(),
