@@ -210,10 +210,13 @@ pub enum Error {
     /// table.
     ///
     /// In a transaction, and in every write of a repository behind the cache, nothing was written:
-    /// the transaction can only be rolled back. A write outside a transaction that returns its row
-    /// sends one statement, which the server commits by itself. If the schema was changed by hand
-    /// so that this row cannot be decoded, the write **was done** although it returned this error.
-    /// A deletion decodes at most the columns of the cache's keys.
+    /// the transaction can only be rolled back. Outside one, a write that returns its row sends one
+    /// statement, which the server commits before the row is decoded. The first such write of a
+    /// pool that returns this error **was done**. From the first error of this kind on, of a read
+    /// or a write, the pool's writes run in transactions of their own, which costs two round trips
+    /// each: they decode before the commit, and an error means that nothing was written. Writes
+    /// that run beside the first one are not yet among them. A deletion decodes at most the columns
+    /// of the cache's keys.
     ///
     /// Such a row can be changed by a statement that returns no row, on
     /// `Tx::connection_mut` in a transaction: for example to disable a user's login behind the

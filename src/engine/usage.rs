@@ -179,6 +179,11 @@ impl Usage {
         (u32::try_from(taken.len()).unwrap_or(u32::MAX), longest)
     }
 
+    /// Checks whether a row was found that cannot be decoded. Others may follow.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Relaxed) > 0
+    }
+
     /// Returns the state of a pool of at most `max_connections` connections.
     pub(crate) fn state(&self, max_connections: u32) -> PoolState {
         let connections = u32::try_from(self.connections().len()).unwrap_or(u32::MAX);

@@ -80,8 +80,8 @@ impl Error {
     /// Returns the fate of the write after a [`Connection`](Error::Connection) error, also within a
     /// [`Row`](Error::Row).
     ///
-    /// `None` for every other error. It means that nothing was written, except for a
-    /// [`Decode`](Error::Decode) outside a transaction.
+    /// `None` for every other error. It means that nothing was written, except for the first
+    /// [`Decode`](Error::Decode) of a pool, outside a transaction.
     #[must_use]
     pub const fn fate(&self) -> Option<Fate> {
         match self {

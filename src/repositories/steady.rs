@@ -119,6 +119,11 @@ where
     Q: Loads<R>,
     R: Send,
 {
+    if executor.decodes_first() {
+        let write = Write::begin_again(executor).await?;
+        let outcome = statement.load_first(&write.executor()).await;
+        return write.end(outcome).await;
+    }
     statement.load_first(&executor.writing()).await
 }
 
@@ -130,5 +135,10 @@ where
     Q: Loads<R>,
     R: Send,
 {
+    if executor.decodes_first() {
+        let write = Write::begin_again(executor).await?;
+        let outcome = statement.load_all(&write.executor()).await;
+        return write.end(outcome).await;
+    }
     statement.load_all(&executor.writing()).await
 }

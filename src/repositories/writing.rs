@@ -45,7 +45,8 @@ pub(super) fn not_changed<M: Membership>(
 /// A write of a table whose rows may be cached.
 ///
 /// With a cache it runs in its own unit of work, since its cache entries are fenced before the
-/// commit. Otherwise, and in the caller's transaction, it runs as it is.
+/// commit. After an [`Error::Decode`] it does so because its row is decoded before the commit.
+/// Otherwise, and in the caller's transaction, it runs as it is.
 pub(super) enum Write<'a> {
     Plain(Executor<'a>),
     Unit(UnitOfWork<'a>),
@@ -57,7 +58,7 @@ impl<'a> Write<'a> {
     #[unboxed]
     pub(super) async fn begin(executor: &Executor<'a>) -> Result<Self> {
         match executor {
-            Executor::Pool(db) if db.has_cache() => {
+            Executor::Pool(db) if db.has_cache() || db.has_unreadable() => {
                 Ok(Self::Unit(UnitOfWork::begin(executor).await?))
             }
             _ => Ok(Self::Plain(executor.writing())),

@@ -13,7 +13,7 @@ use futures_util::stream::TryStreamExt;
 
 use super::new_rows::AnyNewRows;
 use super::pool::CheckedOut;
-use super::{BoxFuture, Db, Tx};
+use super::{BoxFuture, Db, Tx, UnitOfWork};
 use crate::engine::connection::{BoundStatement, Connection, FixedKey, PgRow, key_of};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
@@ -74,6 +74,12 @@ impl<'a> Executor<'a> {
             Executor::Pool(db) => db.acting(),
             Executor::Tx(tx) | Executor::Part(tx) => tx.acting(),
         }
+    }
+
+    /// Checks whether a write is to decode its row before the commit, in a transaction of its own: a
+    /// row was found that cannot be decoded.
+    pub(crate) fn decodes_first(&self) -> bool {
+        matches!(self, Executor::Pool(db) if db.has_unreadable())
     }
 
     /// Returns the way in which a statement uses the transaction.
@@ -239,6 +245,17 @@ impl Call<'_> {
     }
 }
 
+/// Runs a write in a transaction of its own if its row is to be decoded before the commit.
+macro_rules! decoded_first {
+    ($executor:ident.$write:ident($($argument:expr),*)) => {
+        if $executor.decodes_first() {
+            let unit = UnitOfWork::begin($executor).await?;
+            let outcome = unit.executor().$write($($argument),*).await;
+            return unit.end(outcome).await;
+        }
+    };
+}
+
 // An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which
 // rustc cannot. A boxed future also spares the compiler a seventh of its work on this crate.
 impl<'a> Executor<'a> {
@@ -361,6 +378,7 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: Send> + Sync,
     {
         Box::pin(async move {
+            decoded_first!(self.insert(new));
             let call = self.begin_call().await?;
             let sent = {
                 let insert = insert(new);
@@ -379,6 +397,7 @@ impl<'a> Executor<'a> {
         N: NewRow<Row: Send> + Sync,
     {
         Box::pin(async move {
+            decoded_first!(self.upsert(new));
             let call = self.begin_call().await?;
             let sent = {
                 let upsert = upsert(new);
@@ -401,6 +420,7 @@ impl<'a> Executor<'a> {
         C: Changes<Id: Send + Sync, Row: Send> + Sync,
     {
         Box::pin(async move {
+            decoded_first!(self.update(id, changes));
             let call = self.begin_call().await?;
             let sent = {
                 let update = update(id, changes);

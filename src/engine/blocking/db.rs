@@ -354,6 +354,11 @@ impl Db {
         self.attachments.has_cache()
     }
 
+    /// Checks whether the pool has found a row that cannot be decoded.
+    pub(crate) fn has_unreadable(&self) -> bool {
+        self.context().usage.has_unreadable()
+    }
+
     pub(crate) fn executor(&self) -> Executor<'static> {
         Executor::Pool(self.clone())
     }

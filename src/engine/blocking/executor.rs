@@ -11,7 +11,7 @@ use diesel::query_dsl::methods::ExecuteDsl;
 
 use super::pool::Pooled;
 use super::transaction::TxCall;
-use super::{Db, Tx};
+use super::{Db, Tx, UnitOfWork};
 use crate::engine::occupancy::Hold;
 use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::sql::acting::Acting;
@@ -146,6 +146,12 @@ impl<'a> Executor<'a> {
         }
     }
 
+    /// Checks whether a write is to decode its row before the commit, in a transaction of its own: a
+    /// row was found that cannot be decoded.
+    pub(crate) fn decodes_first(&self) -> bool {
+        matches!(self, Executor::Pool(db) if db.has_unreadable())
+    }
+
     /// Begins a call: waits for a connection of the pool, or enters the transaction.
     fn begin_call(&self) -> Result<Call<'_>> {
         match self {
@@ -236,6 +242,9 @@ impl<'a> Executor<'a> {
     where
         N: NewRow,
     {
+        if self.decodes_first() {
+            return self.decoding_first(|executor| executor.insert(new));
+        }
         let row: Option<N::Row> = match keyed(insert(new)) {
             KeyedInsert::AllColumns(insert) => self.only(insert),
             KeyedInsert::RequiredColumns(insert) => self.only(insert),
@@ -249,6 +258,9 @@ impl<'a> Executor<'a> {
     where
         N: NewRow,
     {
+        if self.decodes_first() {
+            return self.decoding_first(|executor| executor.upsert(new));
+        }
         self.only(upsert(new))?.ok_or_else(suppressed::<N>)
     }
 
@@ -257,7 +269,17 @@ impl<'a> Executor<'a> {
     where
         C: Changes,
     {
+        if self.decodes_first() {
+            return self.decoding_first(|executor| executor.update(id, changes));
+        }
         self.only(update(id, changes))
+    }
+
+    /// Runs a write in a transaction of its own.
+    fn decoding_first<T>(&self, write: impl FnOnce(&Executor<'_>) -> Result<T>) -> Result<T> {
+        let unit = UnitOfWork::begin(self)?;
+        let outcome = write(&unit.executor());
+        unit.end(outcome)
     }
 
     /// Returns the number of rows that a statement has written.

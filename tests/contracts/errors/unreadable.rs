@@ -3,7 +3,10 @@
 use super::*;
 use crate::observer::Observer;
 use crate::subscriber;
-use wundr_db::{Error, NewUser, NewUserSession, Page, Result, Table, UserFilter, UserId};
+use wundr_db::{
+    Error, NewOrganization, NewUser, NewUserSession, OrganizationChanges, Page, Result, Table,
+    UserChanges, UserFilter, UserId, UserSessionChanges,
+};
 
 #[both_engines]
 async fn database() -> (Db, Observer, TestDatabase) {
@@ -145,7 +148,7 @@ async fn nothing_is_said_of_a_secrets_value() {
 #[both_engines]
 #[case]
 async fn what_a_schema_by_hand_makes_of_a_write() {
-    let (db, mut observer, _database) = database().await;
+    let (db, mut observer, database) = database().await;
     let ada = user(&db).await;
     observer.run("ALTER TABLE public.users ALTER COLUMN name DROP NOT NULL");
     observer.run("UPDATE public.users SET name = NULL");
@@ -170,9 +173,61 @@ async fn what_a_schema_by_hand_makes_of_a_write() {
         .unwrap();
         assert_eq!(observer.ask(role), is_active.to_string());
     }
-    // Outside, the one statement is committed before its row is decoded, as the error's
+    // Outside, the first one of a pool is committed before its row is decoded, as the error's
     // documentation says.
-    let named = named(db.users().set_active(ada, false).await);
-    assert_eq!(named.2.as_deref(), Some("name"));
+    let fresh = Db::connect_to(&database.url()).await.unwrap();
+    let first = named(fresh.users().set_active(ada, false).await);
+    assert_eq!(first.2.as_deref(), Some("name"));
     assert_eq!(observer.ask(role), "false");
+}
+
+/// Of a pool that has met such a row, by a write or a read, for each way of a write.
+#[both_engines]
+#[case]
+async fn a_write_whose_row_cannot_be_decoded_is_not_done_once_one_was_found() {
+    let (db, mut observer, database) = database().await;
+    let ada = user(&db).await;
+    let lab = NewOrganization::new("lab", "lab");
+    let lab = db.organizations().create(lab).await.unwrap().id;
+    let expires = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let session = NewUserSession::new(ada, "hash", expires);
+    let session = db.user_sessions().create(session).await.unwrap().id;
+    observer.run(
+        "ALTER TABLE public.users ALTER COLUMN name DROP NOT NULL;
+         UPDATE public.users SET name = NULL;
+         ALTER TABLE public.organizations ALTER COLUMN settings TYPE text;
+         CREATE FUNCTION public.odd() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             NEW.name = NULL; RETURN NEW; END $$;
+         CREATE TRIGGER odd BEFORE INSERT ON public.users FOR EACH ROW EXECUTE FUNCTION public.odd()",
+    );
+    let state = "(SELECT string_agg(u::text, ';') FROM public.users u) \
+        || (SELECT string_agg(o::text, ';') FROM public.organizations o)";
+    let (before, fresh) = (
+        observer.ask(state),
+        Db::connect_to(&database.url()).await.unwrap(),
+    );
+    assert!(fresh.users().find(ada).await.is_err());
+    let (users, organizations) = (fresh.users(), fresh.organizations());
+    let renamed = UserChanges::new().avatar_url("x".to_owned());
+    for outcome in [
+        users.set_active(ada, false).await.map(drop),
+        users.touch_last_login(ada).await.map(drop),
+        users.update(ada, renamed).await.map(drop),
+        users.create(NewUser::new("b@x", "b")).await.map(drop),
+        organizations
+            .update(lab, OrganizationChanges::new().name("b"))
+            .await
+            .map(drop),
+        organizations
+            .merge_settings(lab, serde_json::json!({"a": 1}).into())
+            .await
+            .map(drop),
+    ] {
+        assert!(outcome.is_err());
+        assert_eq!(observer.ask(state), before, "{outcome:?}");
+    }
+    // What can be decoded is written.
+    let later = expires + chrono::TimeDelta::hours(1);
+    let later = UserSessionChanges::new().expires_at(later);
+    fresh.user_sessions().update(session, later).await.unwrap();
 }
