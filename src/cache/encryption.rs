@@ -66,15 +66,53 @@ const SALT: usize = 16;
 /// Foreign bytes must not fill the memory with keys that are derived from random salts.
 const OTHERS: usize = 256;
 
-/// The times at which an encrypted value was read from the database and at which it expires, in
-/// milliseconds since 1970 by the database's clock.
+/// The times between which an encrypted value was read from the database, and the time at which it
+/// expires, in milliseconds since 1970 by the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Times {
-    pub(crate) read: u64,
+    pub(crate) read: Moment,
     pub(crate) end: u64,
 }
 
-const TIMES: usize = 16;
+const TIMES: usize = 24;
+
+/// A moment of the database's clock as a process knows it, in milliseconds since 1970: it is not
+/// before `earliest` and not after `latest`. Two processes know the clock with different errors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) earliest: u64,
+    pub(crate) latest: u64,
+}
+
+/// The lower bound of the values of an entry that a process accepts, by the moments of their reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Floor {
+    /// The earliest moment of the read that set the bound. That value itself is accepted.
+    own: Option<u64>,
+    /// All values are accepted that were read no earlier.
+    pub(crate) least: u64,
+}
+
+impl Floor {
+    /// Returns the bound that a write of this process sets.
+    pub(crate) fn after_write(moment: Moment) -> Self {
+        // A read within the same millisecond may have been before.
+        let (own, least) = (None, moment.latest.saturating_add(1));
+        Self { own, least }
+    }
+
+    /// Returns the bound that a read sets.
+    pub(crate) fn after_read(moment: Moment) -> Self {
+        let own = Some(moment.earliest);
+        let Self { least, .. } = Self::after_write(moment);
+        Self { own, least }
+    }
+
+    /// Checks whether a value was certainly not read before the write or read that set the bound.
+    pub(crate) fn admits(self, moment: Moment) -> bool {
+        moment.earliest >= self.least || self.own == Some(moment.earliest)
+    }
+}
 
 impl Seal {
     /// Derives this process's cipher and the mark from the key.
@@ -98,8 +136,9 @@ impl Seal {
         let nonce = self.nonce();
         let mut bytes = Vec::with_capacity(value.len() + TIMES + AES_256_GCM.tag_len());
         bytes.extend_from_slice(value);
-        bytes.extend_from_slice(&times.read.to_le_bytes());
-        bytes.extend_from_slice(&times.end.to_le_bytes());
+        for time in [times.read.earliest, times.read.latest, times.end] {
+            bytes.extend_from_slice(&time.to_le_bytes());
+        }
         let associated = Aad::from(place.as_bytes());
         self.own
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), associated, &mut bytes)
@@ -117,11 +156,12 @@ impl Seal {
         } else {
             decrypted(&self.other(salt), *nonce, place.as_bytes(), sealed)?
         };
-        let (value, [a, b, c, d, e, f, g, h, end @ ..]) = opened.split_last_chunk::<TIMES>()?;
-        let times = Times {
-            read: u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
-            end: u64::from_le_bytes(*end),
-        };
+        let (value, times) = opened.split_last_chunk::<TIMES>()?;
+        let mut times = times.as_chunks::<8>().0.iter().copied();
+        let mut time = || times.next().map(u64::from_le_bytes);
+        let (earliest, latest) = (time()?, time()?);
+        let read = Moment { earliest, latest };
+        let times = Times { read, end: time()? };
         let length = value.len();
         opened.truncate(length);
         Some((times, opened))
@@ -159,7 +199,7 @@ impl Seal {
 
 /// Derives the cipher of the process that chose the salt.
 fn derived_cipher(key: &[u8; 32], salt: &[u8; SALT]) -> LessSafeKey {
-    cipher(&derived(b"wundr-db cache value 2\0", [key, salt]))
+    cipher(&derived(b"wundr-db cache value 3\0", [key, salt]))
 }
 
 fn session_cipher(token_hash: &str) -> LessSafeKey {
@@ -190,11 +230,37 @@ pub(crate) fn unseal(token_hash: &str, sealed: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OTHERS, Seal, Times, seal, unseal};
+    use super::{Floor, Moment, OTHERS, Seal, Times, seal, unseal};
+
+    fn between(earliest: u64, latest: u64) -> Moment {
+        Moment { earliest, latest }
+    }
+
+    #[test]
+    fn only_what_was_certainly_read_later_is_accepted() {
+        let floor = Floor::after_write(between(10, 20));
+        for (earliest, is_accepted) in [(0, false), (10, false), (20, false), (21, true)] {
+            let read = between(earliest, earliest + 100);
+            assert_eq!(floor.admits(read), is_accepted, "{earliest}");
+        }
+        // A read finds its own value, although another one of the same time may be older.
+        let floor = Floor::after_read(between(10, 20));
+        for (earliest, is_accepted) in [(9, false), (10, true), (11, false), (21, true)] {
+            let read = between(earliest, earliest + 100);
+            assert_eq!(floor.admits(read), is_accepted, "{earliest}");
+        }
+    }
 
     #[test]
     fn only_the_same_key_and_place_open_what_was_sealed() {
-        let (key, times) = (Seal::new(&[7; 32]), Times { read: 1, end: 2 });
+        const TIMES: Times = Times {
+            read: Moment {
+                earliest: 1,
+                latest: 3,
+            },
+            end: 2,
+        };
+        let (key, times) = (Seal::new(&[7; 32]), TIMES);
         let sealed = key.seal("place", times, b"value").unwrap();
         assert_eq!(key.open("place", &sealed), Some((times, b"value".to_vec())));
         assert_eq!(key.open("another", &sealed), None);

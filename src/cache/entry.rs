@@ -113,6 +113,9 @@ pub(crate) enum Unusable {
     /// Redis removes the value by a clock of its own: a moment later, or much later if that clock
     /// was set back.
     Expired,
+    /// The value may have been read from the database before this process has written or read the
+    /// entry.
+    Outdated,
     /// The bytes are not a value of this entry.
     Foreign(String),
 }

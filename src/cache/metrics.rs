@@ -25,7 +25,8 @@ pub struct CacheMetrics {
     /// Values that were read but not stored, because a write came between. Each could have been
     /// stale.
     pub fills_refused: u64,
-    /// Values that were found but not used, because they belong to another generation.
+    /// Values that were found but not used, because they belong to another generation, or, where
+    /// values are encrypted, may be older than what this process has written or read.
     pub stale_prevented: u64,
     /// Values that were too large to be stored.
     pub too_large: u64,

@@ -21,6 +21,7 @@ use super::shard::ShardSession;
 use super::unavailable::Unavailable;
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
+use crate::cache::encryption::Moment;
 use crate::cache::entry::Entry;
 use crate::cache::keys::EntryKey;
 use crate::cache::scripts::{FILL_ALL, LEASE_ALL, Reply};
@@ -35,7 +36,7 @@ pub(crate) struct Missing {
     leases: Vec<Leases>,
     began: Instant,
     /// The time of the read, with which encrypted values are marked.
-    moment: u64,
+    moment: Moment,
 }
 
 /// The leases of entries of one shard.
@@ -206,7 +207,7 @@ pub(crate) async fn settle_all<T: Entry>(
 ) {
     for (&index, value) in missing.indices.iter().zip(values) {
         found[index] = Some(value);
-        client.reject_before(&missing.keys[index], missing.moment);
+        client.has_read(&missing.keys[index], missing.moment);
     }
     #[cfg(feature = "cache-faults")]
     failpoint(client, Failpoint::BeforeFill).await;

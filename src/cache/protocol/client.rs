@@ -16,7 +16,7 @@ use super::lineage::Lineage;
 use super::shard::{Shard, ShardSession};
 use super::unavailable::Unavailable;
 use crate::cache::circuit_breaker::CircuitBreaker;
-use crate::cache::encryption::{Seal, Times};
+use crate::cache::encryption::{Floor, Moment, Seal, Times};
 use crate::cache::entry::{self, Decoded, Entry};
 use crate::cache::events::{self, LogOnce};
 use crate::cache::keys::{ENTRY_FORMAT, EntryKey, KeySpace};
@@ -50,9 +50,8 @@ pub(crate) struct CacheClient {
     /// The format of all values, a part of each key.
     pub(crate) schema: Arc<str>,
     seal: Option<Seal>,
-    /// For each entry, the time before which a value that was read from the database is rejected.
-    /// Kept only with a key.
-    floors: Option<moka::sync::Cache<EntryKey, u64>>,
+    /// The values of each entry that may be used. Kept only with a key.
+    floors: Option<moka::sync::Cache<EntryKey, Floor>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) log_once: LogOnce,
     pub(crate) single_flight: SingleFlight,
@@ -68,6 +67,8 @@ struct Clock {
     /// The server's time when this client was created, on the monotonic clock.
     at_start: AtomicI64,
     start: Instant,
+    /// The time by which this clock may be ahead: that of the round trip in which it was set.
+    uncertainty: AtomicI64,
 }
 
 impl Clock {
@@ -76,10 +77,13 @@ impl Clock {
             ahead: AtomicI64::new(0),
             at_start: AtomicI64::new(i64::MIN),
             start: Instant::now(),
+            uncertainty: AtomicI64::new(0),
         }
     }
 
-    fn set(&self, now: DateTime<Utc>) {
+    fn set(&self, now: DateTime<Utc>, uncertainty: TimeDelta) {
+        let uncertainty = uncertainty.num_microseconds().unwrap_or(i64::MAX);
+        self.uncertainty.store(uncertainty, Ordering::Relaxed);
         let ahead = (now - Utc::now()).num_microseconds().unwrap_or(0);
         self.ahead.store(ahead, Ordering::Relaxed);
         let at_start = now.timestamp_micros().saturating_sub(self.since_start());
@@ -163,9 +167,9 @@ impl CacheClient {
         *self.database.lock().unwrap_or_else(PoisonError::into_inner) = database;
     }
 
-    /// Records the present time of the database's clock.
-    pub(crate) fn set_clock(&self, now: DateTime<Utc>) {
-        self.clock.set(now);
+    /// Records the present time of the database's clock, which may be earlier by `uncertainty`.
+    pub(crate) fn set_clock(&self, now: DateTime<Utc>, uncertainty: TimeDelta) {
+        self.clock.set(now, uncertainty);
     }
 
     /// Returns the time by the database's clock, as well as it is known here. A step of this
@@ -179,18 +183,41 @@ impl CacheClient {
     }
 
     /// Returns the present time, with which encrypted values are marked. Without a key it is 0.
-    pub(crate) fn moment(&self) -> u64 {
-        match self.seal {
-            Some(_) => self.milliseconds(),
-            None => 0,
+    pub(crate) fn moment(&self) -> Moment {
+        if self.seal.is_none() {
+            return Moment::default();
+        }
+        let latest = self.milliseconds();
+        let uncertainty = AtomicI64::load(&self.clock.uncertainty, Ordering::Relaxed);
+        // Rounded up: the time is rounded down.
+        let uncertainty = u64::try_from(uncertainty).map_or(0, |micros| micros.div_ceil(1_000));
+        Moment {
+            earliest: latest.saturating_sub(uncertainty),
+            latest,
         }
     }
 
-    /// Rejects values of the entry that were read from the database before this moment.
-    pub(crate) fn reject_before(&self, key: &EntryKey, moment: u64) {
+    /// Rejects values of the entry that may have been read from the database before this moment, at
+    /// which this process has written it.
+    pub(crate) fn reject_before(&self, key: &EntryKey, moment: Moment) {
+        self.raise_floor(key, Floor::after_write(moment));
+    }
+
+    /// Rejects values of the entry that may have been read from the database before this moment, at
+    /// which this process has read it.
+    pub(crate) fn has_read(&self, key: &EntryKey, moment: Moment) {
+        self.raise_floor(key, Floor::after_read(moment));
+    }
+
+    fn raise_floor(&self, key: &EntryKey, floor: Floor) {
         if let Some(floors) = &self.floors {
-            let known = floors.get(key).unwrap_or(0);
-            floors.insert(key.clone(), moment.max(known));
+            // As one step: of two that meet, the higher one remains.
+            let raised = |known: Option<moka::Entry<EntryKey, Floor>>| {
+                let known = known.map(moka::Entry::into_value);
+                let higher = known.filter(|known| known.least >= floor.least);
+                higher.unwrap_or(floor)
+            };
+            floors.entry_by_ref(key).and_upsert_with(raised);
         }
     }
 
@@ -259,7 +286,7 @@ impl CacheClient {
         key_space: &KeySpace,
         key: &EntryKey,
         value: &T,
-        read: u64,
+        read: Moment,
         cost: Duration,
         lifetime: Duration,
     ) -> (String, Vec<u8>) {
@@ -294,6 +321,10 @@ impl CacheClient {
         match decoded.and_then(|bytes| entry::decode(key, &bytes, now)) {
             Ok(decoded) => Some(decoded),
             Err(entry::Unusable::Expired) => None,
+            Err(entry::Unusable::Outdated) => {
+                count(&self.counters.stale_prevented);
+                None
+            }
             Err(entry::Unusable::Foreign(reason)) => {
                 count(&self.counters.undecodable);
                 self.log_once.undecodable(key.kind.word(), &reason);
@@ -320,14 +351,18 @@ impl CacheClient {
             return Err(entry::Unusable::Expired);
         }
         let floor = floors.get(key);
-        if floor.is_some_and(|floor| times.read < floor) {
-            return Err("it is older than what this process has read of the entry".into());
+        if floor.is_some_and(|floor| !floor.admits(times.read)) {
+            return Err(entry::Unusable::Outdated);
         }
         // No later than now: a process whose clock was ahead must not rule out what others read
         // after it.
-        let read = times.read.min(now);
-        if floor.is_none_or(|floor| floor < read) {
-            floors.insert(key.clone(), read);
+        let latest = times.read.latest.min(now);
+        let raised = Floor::after_read(Moment {
+            latest,
+            ..times.read
+        });
+        if floor.is_none_or(|floor| floor.least < raised.least) {
+            self.raise_floor(key, raised);
         }
         Ok(Cow::Owned(value))
     }
@@ -428,7 +463,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_does_not_lengthen_a_session() {
         let clock = Clock::new();
-        clock.set(Utc::now() + TimeDelta::minutes(5));
+        clock.set(Utc::now() + TimeDelta::minutes(5), TimeDelta::zero());
         // A second, since the two clocks are not read at the same moment.
         let end = clock.now() - TimeDelta::seconds(1);
         let hour = TimeDelta::hours(1).num_microseconds().unwrap();

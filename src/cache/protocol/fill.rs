@@ -13,6 +13,7 @@ use super::repository;
 use super::unavailable::Unavailable;
 #[cfg(feature = "cache-faults")]
 use crate::cache::Failpoint;
+use crate::cache::encryption::Moment;
 use crate::cache::entry::Entry;
 use crate::cache::keys::EntryKey;
 use crate::cache::near::NearStart;
@@ -29,7 +30,7 @@ pub(crate) struct Fill<'s> {
     began: Instant,
     near_start: Option<NearStart>,
     /// The time of the read, with which an encrypted value is marked.
-    moment: u64,
+    moment: Moment,
 }
 
 impl<'s> Fill<'s> {
@@ -73,7 +74,7 @@ pub(crate) async fn settle_for<T: Entry>(
         }
     };
     let client = fill.client;
-    client.reject_before(&fill.key, fill.moment);
+    client.has_read(&fill.key, fill.moment);
     let Some(mut lease) = fill.lease.take() else {
         return Ok(value);
     };

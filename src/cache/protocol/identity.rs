@@ -41,7 +41,7 @@ pub(crate) async fn read_identity(
     // The clock was read at some moment of this time. Taken for the first moment, it is never
     // behind: what has ended by the database's clock has ended here, even if the response was late.
     let since = chrono::TimeDelta::from_std(began.elapsed()).unwrap_or_default();
-    client.set_clock(clock.checked_add_signed(since).unwrap_or(clock));
+    client.set_clock(clock.checked_add_signed(since).unwrap_or(clock), since);
     let cluster: String = if may_read_cluster {
         own.one(Sql(ClusterIdentity)).await?
     } else {

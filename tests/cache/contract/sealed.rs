@@ -180,7 +180,6 @@ async fn a_session_that_is_put_back_after_its_end_does_not_open_where_that_is_kn
     }
     let key = raw.keys("*:session:*").remove(0);
     let value = raw.value(&key);
-    pause(Duration::from_millis(20)).await;
     assert!(sessions.delete(session.id).await.unwrap());
     put(&mut raw, &key, &value);
     // The process that has ended it.
