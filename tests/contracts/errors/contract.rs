@@ -161,7 +161,7 @@ async fn a_row_that_is_gone_or_has_changed_is_told_apart() {
 #[case]
 async fn conflicts_and_time_limits_have_variants_of_their_own() {
     let (db, mut observer, database) =
-        database_with(|config| config.statement_timeout(Duration::from_millis(300))).await;
+        database_with(|config| config.statement_timeout(Duration::from_secs(2))).await;
     observer.run(TABLES);
 
     // What a real conflict looks like is `transactions`'s; here it is the codes that count.
@@ -436,7 +436,7 @@ async fn a_pool_that_has_none_left_or_is_closed_says_so() {
     let (db, _observer, _database) = database_with(|config| {
         config
             .max_connections(1)
-            .acquire_timeout(Duration::from_millis(100))
+            .acquire_timeout(Duration::from_secs(2))
     })
     .await;
 
@@ -447,7 +447,7 @@ async fn a_pool_that_has_none_left_or_is_closed_says_so() {
         })
         .await;
     match exhausted {
-        Err(Error::Pool(reason)) => assert!(reason.contains("100ms"), "{reason}"),
+        Err(Error::Pool(reason)) => assert!(reason.contains("2s"), "{reason}"),
         other => panic!("{other:?}"),
     }
     assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);

@@ -304,13 +304,13 @@ async fn what_a_role_may_not_do_has_the_code_of_that() {
     ));
 }
 
-/// A pool of one connection that waits for no answer longer than a second.
+/// A pool of one connection that waits for no response longer than four seconds.
 #[both_engines]
 async fn impatient() -> (Db, TestDatabase) {
     let database = migrated_database().unwrap();
     let config = Config::new(&database.url()).unwrap().max_connections(1);
     let config = config.statement_timeout(None);
-    let db = Db::connect(config.response_timeout(Duration::from_secs(1))).await;
+    let db = Db::connect(config.response_timeout(Duration::from_secs(4))).await;
     (db.unwrap(), database)
 }
 
@@ -353,11 +353,11 @@ async fn a_statement_that_is_never_answered_does_not_keep_the_pool_from_others()
     // In the blocking engine the thread waits until the server goes on.
     if let (Err(error), waited) = &outcomes[0] {
         assert_eq!(error.fate(), Some(Fate::Unknown), "{error:?}");
-        assert!(*waited < Duration::from_secs(8), "{waited:?}");
+        assert!(*waited < Duration::from_secs(20), "{waited:?}");
     }
     let (other, waited) = &outcomes[1];
     assert!(other.is_ok(), "{other:?}");
-    assert!(*waited < Duration::from_secs(8), "{waited:?}");
+    assert!(*waited < Duration::from_secs(20), "{waited:?}");
     let health = db.health().await.unwrap();
     assert_eq!(health.connections, 1, "{health:?}");
 }
@@ -367,7 +367,7 @@ async fn a_statement_that_is_never_answered_does_not_keep_the_pool_from_others()
 async fn a_statement_that_takes_long_is_answered_within_the_limit_of_silence() {
     let (db, _database) = impatient().await;
     for _ in 0..3 {
-        let slept = ask(&db, &TransactionOptions::new(), "pg_sleep(0.6)").await;
+        let slept = ask(&db, &TransactionOptions::new(), "pg_sleep(1.5)").await;
         assert!(slept.is_ok(), "{slept:?}");
     }
 }
@@ -377,7 +377,7 @@ async fn a_statement_that_takes_long_is_answered_within_the_limit_of_silence() {
 async fn a_busy_pool_says_so_and_is_told_from_a_server_that_does_not_answer() {
     let database = migrated_database().unwrap();
     let proxy = Proxy::start(&database).unwrap();
-    let limit = Duration::from_millis(300);
+    let limit = Duration::from_secs(2);
     let config = Config::new(&proxy.url_of(&database)).unwrap();
     let config = config.max_connections(1).health_timeout(limit);
     let db = Db::connect(config.acquire_timeout(limit)).await.unwrap();
@@ -418,7 +418,7 @@ async fn a_busy_pool_says_so_and_is_told_from_a_server_that_does_not_answer() {
         matches!(silent, Err(Error::Timeout(_) | Error::Connection { .. })),
         "{silent:?}"
     );
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(15));
     proxy.set(ProxyMode::Pass).unwrap();
 }
 
@@ -543,6 +543,7 @@ async fn a_transaction_goes_through_a_failover_if_that_is_asked_for() {
 }
 
 /// The server closes the connection after its error, which both drivers notice by themselves, too.
+/// What the crate makes of the error is in the unit tests of `error`.
 #[both_engines]
 #[case]
 async fn a_conflict_with_recovery_ends_the_connection_that_it_ends() {

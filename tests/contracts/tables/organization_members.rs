@@ -192,9 +192,7 @@ async fn an_owner_who_leaves_waits_until_it_is_known_who_stays() {
     .await
     .unwrap();
 
-    assert!(is_refused(
-        &impatient.organization_members().upsert(lesser).await
-    ));
+    assert!(is_refused(&db.organization_members().upsert(lesser).await));
 }
 
 #[both_engines]
