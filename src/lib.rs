@@ -163,7 +163,7 @@ pub use types::{
 pub mod __private {
     pub mod mapping {
         pub use crate::mapping::{
-            ChangedColumn, Changes, Column, NewRow, Replaced, RowSql, TableRow, column, field,
+            ChangedColumn, Changes, Column, NewRow, Replaced, RowSql, TableRow, bind_array, field,
         };
         pub use crate::types::encoding::Encoding;
     }

@@ -3,9 +3,9 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::quote;
 use syn::{
-    Attribute, Block, Error, FnArg, GenericArgument, ImplItem, ImplItemFn, Item, ItemTrait,
-    Lifetime, Pat, PathArguments, Result, ReturnType, Signature, TraitItem, TraitItemFn, Type,
-    parse_quote, parse2,
+    Attribute, Block, Error, Expr, FnArg, GenericArgument, ImplItem, ImplItemFn, Item, ItemTrait,
+    Lifetime, Pat, PathArguments, Result, ReturnType, Signature, Stmt, TraitItem, TraitItemFn,
+    Type, parse_quote, parse2,
 };
 
 /// The mark of a method that exists only in the async engine.
@@ -194,8 +194,40 @@ fn box_future(signature: &mut Signature, body: &mut Block, own: Option<&Lifetime
     };
     signature.output = parse_quote!(-> ::wundr_db::BoxFuture<#lifetime, #output>);
     let statements = &body.stmts;
-    *body = parse_quote!({ ::std::boxed::Box::pin(async move { #(#statements)* }) });
+    *body = match future_of(statements) {
+        Some(future) => parse_quote!({ #future }),
+        None => parse_quote!({ ::std::boxed::Box::pin(async move { #(#statements)* }) }),
+    };
     Ok(())
+}
+
+/// The methods of the executor that return a boxed future.
+const BOXED: [&str; 4] = ["execute", "first", "load", "one"];
+
+/// Returns the future that a body awaits, if it does nothing else: `self.0.first(...).await`. To
+/// box it once more would cost an allocation, and the compiler a type for each method.
+fn future_of(body: &[Stmt]) -> Option<&Expr> {
+    let [Stmt::Expr(Expr::Await(awaited), None)] = body else {
+        return None;
+    };
+    let Expr::MethodCall(call) = &*awaited.base else {
+        return None;
+    };
+    let receiver = &call.receiver;
+    let arguments = &call.args;
+    let is_boxed = BOXED.iter().any(|name| call.method == name)
+        && quote!(#receiver).to_string() == quote!(self.0).to_string()
+        && !depends_on_body(quote!(#arguments));
+    is_boxed.then_some(&*awaited.base)
+}
+
+/// Checks whether arguments may borrow from the body, or leave it.
+fn depends_on_body(arguments: TokenStream) -> bool {
+    arguments.into_iter().any(|token| match token {
+        TokenTree::Group(group) => depends_on_body(group.stream()),
+        TokenTree::Ident(word) => word == "await" || word == "return",
+        token => is_punct(&token, '&') || is_punct(&token, '?'),
+    })
 }
 
 fn is_punct(token: &TokenTree, character: char) -> bool {

@@ -246,7 +246,22 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     let target = target.trim_matches(['(', ')']).split(',').map(str::trim);
     let kept = options.keep.iter().map(Ident::to_string);
     let kept: Vec<String> = kept.chain(target.map(str::to_owned)).collect();
-    let columns = fields.iter().map(|field| {
+    // An `or` column accepts NULL on the wire, which stands for no value.
+    let encodings = |sent: TokenStream| {
+        fields
+            .iter()
+            .map(|field| {
+                let name = &field.name;
+                let encoding = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::#sent);
+                match field.options.or {
+                    Some(_) => quote!(::diesel::sql_types::Nullable<#encoding>),
+                    None => encoding,
+                }
+            })
+            .collect::<Vec<_>>()
+    };
+    let (encoded, in_array) = (encodings(quote!(Sql)), encodings(quote!(InArray)));
+    let columns = fields.iter().zip(&in_array).map(|(field, in_array)| {
         let (name, column) = (&field.name, field.column());
         let default = match &field.options.or {
             Some(sql) => quote!(::core::option::Option::Some(#sql)),
@@ -266,6 +281,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
                 default: #default,
                 replaced: ::wundr_db::__private::mapping::Replaced::#replaced,
                 copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::COPIED,
+                bind_array: ::wundr_db::__private::mapping::bind_array::<#in_array>,
             }
         }
     });
@@ -275,23 +291,7 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
         optional.then(|| quote!(#index => self.#name.is_some(),))
     });
     let indices = (0..fields.len()).map(syn::Index::from).collect::<Vec<_>>();
-    let types = fields.iter().map(|field| &field.ty);
     let names = fields.iter().map(|field| &field.name).collect::<Vec<_>>();
-    // An `or` column accepts NULL on the wire, which stands for no value.
-    let encodings = |sent: TokenStream| {
-        fields
-            .iter()
-            .map(|field| {
-                let name = &field.name;
-                let encoding = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::#sent);
-                match field.options.or {
-                    Some(_) => quote!(::diesel::sql_types::Nullable<#encoding>),
-                    None => encoding,
-                }
-            })
-            .collect::<Vec<_>>()
-    };
-    let (encoded, in_array) = (encodings(quote!(Sql)), encodings(quote!(InArray)));
     let conflict = match &options.conflict {
         Some(target) => quote!(::core::option::Option::Some(#target)),
         None => quote!(::core::option::Option::None),
@@ -319,13 +319,8 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
         impl ::wundr_db::__private::mapping::NewRow for #name {
             type Row = #row;
             type Table = #table::table;
-            type Columns<'a> = (#(::std::vec::Vec<&'a #types>,)*);
             const COLUMNS: &'static [::wundr_db::__private::mapping::Column] = &[#(#columns),*];
             const CONFLICT: ::core::option::Option<&'static str> = #conflict;
-
-            fn columns(rows: &[Self]) -> Self::Columns<'_> {
-                (#(::wundr_db::__private::mapping::column(rows, |row| &row.#names),)*)
-            }
 
             #[allow(clippy::match_single_binding)]
             fn is_given(&self, index: usize) -> bool {
@@ -346,14 +341,14 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
                 }
             }
 
-            fn bind_column<'b>(
-                columns: &'b Self::Columns<'_>,
+            fn encode(
+                &self,
                 index: usize,
-                out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
-            ) -> ::diesel::QueryResult<()> {
+                out: &mut ::diesel::serialize::Output<'_, '_, ::diesel::pg::Pg>,
+            ) -> ::diesel::serialize::Result {
                 match index {
-                    #(#indices => out.push_bind_param::<::diesel::sql_types::Array<#in_array>, _>(&columns.#indices),)*
-                    _ => ::core::result::Result::Ok(()),
+                    #(#indices => ::diesel::serialize::ToSql::<#in_array, ::diesel::pg::Pg>::to_sql(&self.#names, &mut out.reborrow()),)*
+                    _ => ::core::result::Result::Ok(::diesel::serialize::IsNull::Yes),
                 }
             }
 

@@ -10,5 +10,7 @@ mod table_row;
 
 pub use changes::{ChangedColumn, Changes};
 pub use membership::Membership;
-pub use new_row::{Column, NewRow, ROWS_PER_STATEMENT, Replaced, column};
+pub use new_row::{
+    Column, ColumnValues, NewRow, ROWS_PER_STATEMENT, Replaced, bind_array, columns,
+};
 pub use table_row::{Columns, RowSql, TableRow, columns_of, field};

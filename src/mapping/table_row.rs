@@ -28,7 +28,7 @@ pub trait TableRow: FromSqlRow<RowSql<Self>, Pg> + 'static {
     /// The key.
     type Id: Copy + Into<Uuid>;
     /// The table.
-    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg> + Copy>;
+    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg> + Copy + Send>;
     /// The columns, in the order of the struct's fields.
     const COLUMNS: &'static [&'static str];
 }

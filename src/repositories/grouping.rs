@@ -5,23 +5,38 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
+use crate::types::ids::uuids;
+
+// Loops where iterators would do: each adapter would be compiled for each type of rows.
+
 /// Returns the rows in the order of `ids`, and `None` for an id without a row.
 pub(super) fn in_order_of<I, R>(ids: &[I], rows: Vec<R>, id_of: impl Fn(&R) -> I) -> Vec<Option<R>>
 where
     I: Copy + Into<Uuid>,
     R: Clone,
 {
-    let places = places_of(rows.iter().map(|row| id_of(row).into()).collect());
-    ids.iter()
-        .map(|&id| rows.get(*places.get(&id.into())?).cloned())
-        .collect()
+    let mut ids_of_rows = Vec::with_capacity(rows.len());
+    for row in &rows {
+        ids_of_rows.push(id_of(row).into());
+    }
+    let places = in_places_of(&uuids(ids), ids_of_rows);
+    let mut ordered = Vec::with_capacity(places.len());
+    for place in places {
+        let row = match place {
+            Some(place) => rows.get(place),
+            None => None,
+        };
+        ordered.push(row.cloned());
+    }
+    ordered
 }
 
-/// Returns the place of each id.
+/// Returns the place of each id among the ids of the rows.
 // Apart, and about ids of one type, so that it is compiled once.
-fn places_of(ids: Vec<Uuid>) -> HashMap<Uuid, usize> {
-    let places = ids.into_iter().enumerate();
-    places.map(|(place, id)| (id, place)).collect()
+fn in_places_of(ids: &[Uuid], ids_of_rows: Vec<Uuid>) -> Vec<Option<usize>> {
+    let places = ids_of_rows.into_iter().enumerate();
+    let places: HashMap<Uuid, usize> = places.map(|(place, id)| (id, place)).collect();
+    ids.iter().map(|id| places.get(id).copied()).collect()
 }
 
 /// Returns the places of each parent's rows.
@@ -29,9 +44,18 @@ pub(super) fn places_by<K, R>(rows: &[R], parent_of: impl Fn(&R) -> K) -> HashMa
 where
     K: Eq + Hash,
 {
+    let mut parents = Vec::with_capacity(rows.len());
+    for row in rows {
+        parents.push(parent_of(row));
+    }
+    places_of_each(parents)
+}
+
+/// Returns the places of each of `parents`.
+fn places_of_each<K: Eq + Hash>(parents: Vec<K>) -> HashMap<K, Vec<usize>> {
     let mut places = HashMap::<K, Vec<usize>>::new();
-    for (place, row) in rows.iter().enumerate() {
-        places.entry(parent_of(row)).or_default().push(place);
+    for (place, parent) in parents.into_iter().enumerate() {
+        places.entry(parent).or_default().push(place);
     }
     places
 }
@@ -39,8 +63,13 @@ where
 /// Returns copies of the rows in these places.
 pub(super) fn rows_in<R: Clone>(places: Option<&Vec<usize>>, rows: &[R]) -> Vec<R> {
     let places = places.map(Vec::as_slice).unwrap_or_default();
-    let rows = places.iter().filter_map(|&place| rows.get(place));
-    rows.cloned().collect()
+    let mut found = Vec::with_capacity(places.len());
+    for &place in places {
+        if let Some(row) = rows.get(place) {
+            found.push(row.clone());
+        }
+    }
+    found
 }
 
 /// Returns the rows of each parent, in the order of `parents`. Rows of one parent stay in their
@@ -56,10 +85,11 @@ where
     R: Clone,
 {
     let places = places_by(&rows, parent_of);
-    parents
-        .iter()
-        .map(|&parent| rows_in(places.get(&parent.into()), &rows))
-        .collect()
+    let mut groups = Vec::with_capacity(parents.len());
+    for &parent in parents {
+        groups.push(rows_in(places.get(&parent.into()), &rows));
+    }
+    groups
 }
 
 /// Returns the count of each of `keys`, and 0 for a key that was not counted.

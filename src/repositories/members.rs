@@ -5,7 +5,7 @@ use diesel::query_builder::{QueryFragment, QueryId};
 
 use super::*;
 use crate::mapping::Membership;
-use crate::sql::{RemoveMembers, Removed, Sql, remove_members as statement};
+use crate::sql::{RemoveMembers, Removed, remove_members as statement};
 use crate::write_set::Touches;
 use crate::{Error, Result};
 
@@ -22,9 +22,9 @@ pub(super) async fn remove_members<M, Q, T>(
 ) -> Result<usize>
 where
     M: Membership,
-    Q: QueryFragment<Pg> + QueryId,
+    Q: QueryFragment<Pg> + QueryId + Send,
     T: Touches + Send + Sync,
-    Sql<RemoveMembers<M, Q>>: Send,
+    RemoveMembers<M, Q>: Send,
 {
     let touched = |removed: &Removed| (removed.2 > 0).then_some(&touched);
     let write = Write::begin(executor).await?;

@@ -14,7 +14,9 @@ use steady::{
     runs_again, steady_first, steady_first_uncached, steady_first_unlocked, steady_load,
     written_first,
 };
-use writing::{Write, not_changed, not_deleted, not_written};
+use writing::{
+    Write, changed_row, check_merged, deleted_rows, not_changed, not_deleted, not_written,
+};
 
 /// The number of tries of a conditional transition whose condition holds when it is checked
 /// afterwards.

@@ -12,7 +12,7 @@ use crate::sql::{
     Sql, cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id,
     find_by_ids,
 };
-use crate::write_set::{Everything, Key};
+use crate::write_set::Key;
 use crate::{
     Access, Document, Error, NewOrganization, Organization, OrganizationChanges,
     OrganizationFilter, OrganizationId, OrganizationOrder, OrganizationRole, Page, Paged,
@@ -258,20 +258,12 @@ impl OrganizationRepository for Organizations<'_> {
     }
 
     async fn merge_settings(&self, id: OrganizationId, settings: Document) -> Result<Organization> {
-        if !settings.is_object() {
-            return Err(Error::invalid("settings", "is not a JSON object"));
-        }
-        crate::validation::check(&settings, "settings", None)?;
+        check_merged(&settings, "settings")?;
         let merged = organizations::settings.eq(merged(organizations::settings, settings));
         let statement = diesel::update(organizations::table.find(id))
             .set(merged)
             .returning(columns_of::<Organization>());
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(cacheable(statement)).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(not_written("Organization", self.exists(id).await?)),
-        }
+        changed_row(&self.0, cacheable(statement), "Organization", id).await
     }
 
     async fn delete(&self, id: OrganizationId) -> Result<bool> {
@@ -286,11 +278,7 @@ impl OrganizationRepository for Organizations<'_> {
     async fn delete_many(&self, filter: &OrganizationFilter) -> Result<usize> {
         let ids = filter.query().select(organizations::id);
         let statement = delete_matching(organizations::table, ids);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().execute(statement).await;
-        write
-            .finish_touching(outcome, |deleted| (*deleted > 0).then_some(Everything))
-            .await
+        deleted_rows(&self.0, statement).await
     }
 }
 

@@ -115,12 +115,15 @@ where
     };
     let places = places_by(&rows, parent_of);
     let totals: Option<HashMap<K, i64>> = totals.map(|totals| totals.into_iter().collect());
-    let page_of = |parent: K| {
+    let mut pages = Vec::with_capacity(parents.len());
+    for &parent in parents {
+        let parent = parent.into();
         let rows = rows_in(places.get(&parent), &rows);
-        let total = totals
-            .as_ref()
-            .map(|totals| totals.get(&parent).copied().unwrap_or_default());
-        page.answer(rows, total, |row| page.sort().cursor(row))
-    };
-    Ok(parents.iter().map(|&id| page_of(id.into())).collect())
+        let total = match &totals {
+            Some(totals) => Some(totals.get(&parent).copied().unwrap_or_default()),
+            None => None,
+        };
+        pages.push(page.answer(rows, total, |row| page.sort().cursor(row)));
+    }
+    Ok(pages)
 }

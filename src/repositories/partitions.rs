@@ -116,6 +116,7 @@ impl Partitions<'_> {
     /// created by its own transaction.
     async fn make(&self, log: LogTable, first: Option<NaiveDate>, more: i32) -> Result<usize> {
         let question = sql_query(MISSING)
+            .into_boxed()
             .bind::<Text, _>(log.as_str())
             .bind::<Nullable<Date>, _>(first)
             .bind::<Integer, _>(more);
@@ -169,6 +170,7 @@ impl Partitions<'_> {
     async fn make_each(&self, log: LogTable, months: &[NaiveDate]) -> Result<usize> {
         for month in months {
             let statement = sql_query(MAKE)
+                .into_boxed()
                 .bind::<Text, _>(log.as_str())
                 .bind::<Date, _>(*month)
                 .bind::<Nullable<Text>, _>(self.lock_timeout());
@@ -187,6 +189,7 @@ impl Partitions<'_> {
         statement: &str,
     ) -> Result<bool> {
         let query = sql_query(IS_THERE)
+            .into_boxed()
             .bind::<Text, _>(log.as_str())
             .bind::<Text, _>(name)
             .bind::<Bool, _>(is_attached);
@@ -220,7 +223,7 @@ impl PartitionRepository for Partitions<'_> {
     }
 
     async fn list(&self, log: LogTable) -> Result<Vec<Partition>> {
-        let query = sql_query(LIST).bind::<Text, _>(log.as_str());
+        let query = sql_query(LIST).into_boxed().bind::<Text, _>(log.as_str());
         let rows = self.0.load::<_, PartitionRow>(query).await?;
         Ok(rows.into_iter().map(Partition::from).collect())
     }

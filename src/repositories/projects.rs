@@ -14,7 +14,7 @@ use crate::sql::{
     cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
     parent_id,
 };
-use crate::write_set::{Everything, Key};
+use crate::write_set::Key;
 use crate::{
     Access, AnalysisType, Document, Error, NewProject, OrganizationId, Page, Paged, Project,
     ProjectChanges, ProjectFilter, ProjectId, ProjectOrder, ProjectRole, ProjectStatus, Result,
@@ -432,29 +432,16 @@ impl ProjectRepository for Projects<'_> {
         let statement = diesel::update(projects::table.find(id))
             .set(now)
             .returning(columns_of::<Project>());
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(cacheable(statement)).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(not_written("Project", self.exists(id).await?)),
-        }
+        changed_row(&self.0, cacheable(statement), "Project", id).await
     }
 
     async fn merge_configuration(&self, id: ProjectId, configuration: Document) -> Result<Project> {
-        if !configuration.is_object() {
-            return Err(Error::invalid("configuration", "is not a JSON object"));
-        }
-        crate::validation::check(&configuration, "configuration", None)?;
+        check_merged(&configuration, "configuration")?;
         let merged = projects::configuration.eq(merged(projects::configuration, configuration));
         let statement = diesel::update(projects::table.find(id))
             .set(merged)
             .returning(columns_of::<Project>());
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(cacheable(statement)).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(not_written("Project", self.exists(id).await?)),
-        }
+        changed_row(&self.0, cacheable(statement), "Project", id).await
     }
 
     async fn delete(&self, id: ProjectId) -> Result<bool> {
@@ -469,11 +456,7 @@ impl ProjectRepository for Projects<'_> {
     async fn delete_many(&self, filter: &ProjectFilter) -> Result<usize> {
         let ids = filter.query().select(projects::id);
         let statement = delete_matching(projects::table, ids);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().execute(statement).await;
-        write
-            .finish_touching(outcome, |deleted| (*deleted > 0).then_some(Everything))
-            .await
+        deleted_rows(&self.0, statement).await
     }
 }
 

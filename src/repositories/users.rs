@@ -243,29 +243,16 @@ impl UserRepository for Users<'_> {
         let statement = diesel::update(users::table.find(id))
             .set(now)
             .returning(columns_of::<User>());
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(cacheable(statement)).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(not_written("User", self.exists(id).await?)),
-        }
+        changed_row(&self.0, cacheable(statement), "User", id).await
     }
 
     async fn merge_preferences(&self, id: UserId, preferences: Document) -> Result<User> {
-        if !preferences.is_object() {
-            return Err(Error::invalid("preferences", "is not a JSON object"));
-        }
-        crate::validation::check(&preferences, "preferences", None)?;
+        check_merged(&preferences, "preferences")?;
         let merged = users::preferences.eq(merged(users::preferences, preferences));
         let statement = diesel::update(users::table.find(id))
             .set(merged)
             .returning(columns_of::<User>());
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(cacheable(statement)).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(not_written("User", self.exists(id).await?)),
-        }
+        changed_row(&self.0, cacheable(statement), "User", id).await
     }
 
     async fn delete(&self, id: UserId) -> Result<bool> {
@@ -280,11 +267,7 @@ impl UserRepository for Users<'_> {
     async fn delete_many(&self, filter: &UserFilter) -> Result<usize> {
         let ids = filter.query().select(users::id);
         let statement = delete_matching(users::table, ids);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().execute(statement).await;
-        write
-            .finish_touching(outcome, |deleted| (*deleted > 0).then_some(Everything))
-            .await
+        deleted_rows(&self.0, statement).await
     }
 }
 

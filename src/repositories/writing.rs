@@ -1,9 +1,10 @@
 //! Writes of tables whose rows may be cached.
 
 use super::*;
-use crate::mapping::Membership;
-use crate::write_set::Touches;
-use crate::{Error, Result};
+use crate::mapping::{Membership, TableRow};
+use crate::sql::{ExistsById, Sql, exists_by_id};
+use crate::write_set::{Everything, Touches};
+use crate::{Document, Error, Result};
 
 /// Returns the reason why a statement has written nothing although it has no condition but the
 /// row's key. `exists` says whether the row is there afterwards.
@@ -114,6 +115,58 @@ impl<'a> Write<'a> {
             Self::Unit(unit) => unit.end(outcome).await,
         }
     }
+}
+
+/// Runs a statement that changes a row of a table whose rows may be cached, and returns the row.
+///
+/// # Errors
+/// - [`Error::NotFound`] if there is no such row
+/// - [`Error::Suppressed`] if the statement has changed nothing although the row is there
+#[repository]
+pub(super) async fn changed_row<Q, R>(
+    executor: &Executor<'_>,
+    statement: Q,
+    what: &'static str,
+    id: R::Id,
+) -> Result<R>
+where
+    Q: Loads<R>,
+    R: TableRow<Id: Send> + Touches + Send,
+    Sql<ExistsById<R>>: Loads<bool>,
+{
+    let write = Write::begin(executor).await?;
+    let outcome = statement.load_first(&write.executor()).await;
+    match write.finish(outcome).await? {
+        Some(row) => Ok(row),
+        None => {
+            let exists = exists_by_id::<R>(id).load_one(executor).await?;
+            Err(not_written(what, exists))
+        }
+    }
+}
+
+/// Deletes the rows that a statement matches, of a table whose rows may be cached, and returns
+/// their number.
+#[repository]
+pub(super) async fn deleted_rows(
+    executor: &Executor<'_>,
+    statement: impl Runnable,
+) -> Result<usize> {
+    let write = Write::begin(executor).await?;
+    let outcome = write.executor().execute(statement).await;
+    let touched = |deleted: &usize| (*deleted > 0).then_some(Everything);
+    write.finish_touching(outcome, touched).await
+}
+
+/// Refuses what cannot be merged into a column with a JSON object.
+///
+/// # Errors
+/// - [`Error::InvalidInput`] if it is not a JSON object, or cannot be stored
+pub(super) fn check_merged(document: &Document, column: &'static str) -> Result<()> {
+    if !document.is_object() {
+        return Err(Error::invalid(column, "is not a JSON object"));
+    }
+    crate::validation::check(document, column, None)
 }
 
 impl Executor<'_> {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::target::Target;
 use super::{Sql, Statement};
 use crate::mapping::{RowSql, TableRow};
+use crate::types::ids::uuids;
 
 type TargetOf<R> = Target<<R as TableRow>::Table, R>;
 
@@ -47,7 +48,7 @@ pub fn find_by_id<R: TableRow>(id: R::Id) -> Sql<FindById<R>> {
 /// Finds the rows with these keys, in no particular order.
 pub fn find_by_ids<R: TableRow>(ids: &[R::Id]) -> Sql<FindByIds<R>> {
     Sql(FindByIds {
-        ids: ids.iter().map(|&id| id.into()).collect(),
+        ids: uuids(ids),
         target: Target::new(),
     })
 }

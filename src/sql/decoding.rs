@@ -1,8 +1,9 @@
 //! The decoding of rows, and the errors of rows that cannot be decoded.
 //!
 //! diesel reports the column in some of its errors, but not for an unexpected NULL, and never the
-//! table or the row. A row that could not be decoded is therefore decoded a second time by a
-//! wrapper that records field accesses: the column is the one that was read last.
+//! table or the row. The column is the one that was read last. The rows of the async engine record
+//! it. A row of the blocking engine that could not be decoded is decoded a second time by a wrapper
+//! that does so.
 
 use std::any::TypeId;
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use crate::mapping::TableRow as _;
 use crate::models::*;
 
 /// Decodes a row. With the feature `tracing`, a row that cannot be decoded is logged.
+#[cfg(feature = "blocking")]
 pub(crate) fn decoded<'r, S, R>(row: &impl Row<'r, Pg>) -> QueryResult<R>
 where
     R: FromSqlRow<S, Pg> + 'static,
@@ -33,11 +35,52 @@ where
         .map_err(|cause| Undecodable::of(Record::of(row), RowType::of::<S, R>(), &*cause).logged())
 }
 
-/// The type as which a row is decoded, without the type: the second decoding is then compiled once.
+/// A row that records the field that was read last.
+#[cfg(feature = "async")]
+pub(crate) trait RecordingRow<'r>: Row<'r, Pg> {
+    /// Returns the index of the field that was read last.
+    fn last_read(&self) -> Option<usize>;
+}
+
+/// Decodes a row. With the feature `tracing`, a row that cannot be decoded is logged.
+#[cfg(feature = "async")]
+pub(crate) fn decoded_once<'r, S, R>(row: &impl RecordingRow<'r>) -> QueryResult<R>
+where
+    R: FromSqlRow<S, Pg> + 'static,
+{
+    R::build_from_row(row).map_err(|cause| undecodable(row, TypeId::of::<R>(), &*cause).logged())
+}
+
+#[cfg(feature = "async")]
+#[cold]
+fn undecodable<'r>(
+    row: &impl RecordingRow<'r>,
+    decoded_as: TypeId,
+    cause: &(dyn StdError + 'static),
+) -> Undecodable {
+    let decoded_as = RowType {
+        id: decoded_as,
+        last_read: LastRead::Field(row.last_read()),
+    };
+    Undecodable::of(Record::of(row), decoded_as, cause)
+}
+
+/// The type as which a row is decoded, without the type: what follows a failure is then compiled
+/// once.
 #[derive(Clone, Copy)]
 struct RowType {
     id: TypeId,
-    decode: fn(&Record<'_>),
+    last_read: LastRead,
+}
+
+/// The field that was read last.
+#[derive(Clone, Copy)]
+enum LastRead {
+    /// A field that the row has recorded.
+    #[cfg(feature = "async")]
+    Field(Option<usize>),
+    /// It is found by decoding the row again.
+    Again(fn(&Record<'_>)),
 }
 
 impl RowType {
@@ -47,7 +90,7 @@ impl RowType {
     {
         Self {
             id: TypeId::of::<R>(),
-            decode: |record| drop(R::build_from_row(record)),
+            last_read: LastRead::Again(|record| drop(R::build_from_row(record))),
         }
     }
 }
@@ -60,10 +103,17 @@ impl Undecodable {
             // The error is about a row within a value of this row.
             return found.clone();
         }
-        row.last_read.set(None);
-        (decoded_as.decode)(&row);
+        let last_read = match decoded_as.last_read {
+            #[cfg(feature = "async")]
+            LastRead::Field(index) => index,
+            LastRead::Again(decode) => {
+                row.last_read.set(None);
+                decode(&row);
+                row.last_read.get()
+            }
+        };
         let table = Table::of(decoded_as.id);
-        let name = row.last_read.get().and_then(|index| row.names.get(index));
+        let name = last_read.and_then(|index| row.names.get(index));
         let column = name
             .filter(|name| !name.is_empty())
             .map(|name| name.to_string());
@@ -111,6 +161,7 @@ pub(crate) struct Tried {
 }
 
 /// Tries to decode a row and discards the result.
+#[cfg(feature = "blocking")]
 pub(crate) fn tried<'r, S, R>(row: &impl Row<'r, Pg>) -> Tried
 where
     R: FromSqlRow<S, Pg> + 'static,
@@ -120,6 +171,20 @@ where
     Tried {
         id: record.key(),
         refused: refused.map(|cause| Undecodable::of(record, RowType::of::<S, R>(), &*cause)),
+    }
+}
+
+/// Tries to decode a row and discards the result.
+#[cfg(feature = "async")]
+pub(crate) fn tried_once<'r, S, R>(row: &impl RecordingRow<'r>) -> Tried
+where
+    R: FromSqlRow<S, Pg> + 'static,
+{
+    let refused = R::build_from_row(row).err();
+    let refused = refused.map(|cause| undecodable(row, TypeId::of::<R>(), &*cause));
+    Tried {
+        id: Record::of(row).key(),
+        refused,
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Identity, Sql, Statement};
 use crate::Error;
 #[cfg(doc)]
 use crate::mapping::ROWS_PER_STATEMENT;
-use crate::mapping::{NewRow, RowSql};
+use crate::mapping::{ColumnValues, NewRow, RowSql, columns};
 
 /// Returns the columns that an insert names.
 fn given<N: NewRow>(new: &N) -> impl Iterator<Item = usize> {
@@ -25,7 +25,7 @@ pub struct Insert<'a, N: NewRow> {
 
 /// `INSERT ... SELECT ... FROM UNNEST(...)`, of up to [`ROWS_PER_STATEMENT`] rows.
 pub struct InsertMany<'a, N: NewRow> {
-    columns: N::Columns<'a>,
+    columns: Vec<ColumnValues<'a>>,
     target: Target<N::Table, N::Row>,
 }
 
@@ -40,7 +40,7 @@ pub fn insert<N: NewRow>(new: &N) -> Sql<Insert<'_, N>> {
 /// Inserts many rows.
 pub fn insert_many<N: NewRow>(new: &[N]) -> Sql<InsertMany<'_, N>> {
     Sql(InsertMany {
-        columns: N::columns(new),
+        columns: columns(new),
         target: Target::new(),
     })
 }
@@ -140,9 +140,9 @@ impl<N: NewRow> Statement for InsertMany<'_, N> {
             }
         }
         out.push_sql(" FROM UNNEST(");
-        for index in 0..N::COLUMNS.len() {
+        for (index, (column, values)) in N::COLUMNS.iter().zip(&self.columns).enumerate() {
             separate(&mut out, index, ", ");
-            N::bind_column(&self.columns, index, &mut out)?;
+            (column.bind_array)(values, &mut out)?;
         }
         out.push_sql(") AS \"new\" (");
         for (index, column) in N::COLUMNS.iter().enumerate() {

@@ -66,6 +66,7 @@ pub(crate) mod unreadable;
 mod update;
 mod upsert;
 pub(crate) use crate::mapping::columns_of;
+pub(crate) use by_id::ExistsById;
 pub use by_id::{delete_by_id, exists_by_id, find_by_id, find_by_ids};
 pub use cacheable::cacheable;
 pub(crate) use count_by::CountBy;
@@ -77,6 +78,8 @@ pub(crate) use literal_limit::{AtMost, at_most};
 pub use membership::{RemoveMembers, Removed, change_member, remove_members, upsert_member};
 pub use page_per_parent::{PagePerParent, page_per_parent, parent_id};
 pub(crate) use page_with_total::{PageWithTotal, PagesWithTotals};
+#[cfg(feature = "async")]
+pub(crate) use statement::{AnyStatement, Untyped};
 pub use statement::{Identity, Sql, Statement};
 pub(crate) use subquery::{ArraySubquery, ScalarSubquery};
 #[cfg(feature = "blocking")]

@@ -8,6 +8,7 @@ use diesel::{QueryResult, dsl};
 use uuid::Uuid;
 
 use super::{Identity, Sql, Statement};
+use crate::types::ids::uuids;
 
 /// `SELECT ... FROM parents CROSS JOIN LATERAL (a page of the parent's rows)`: no more is read for
 /// any parent than its page. With a limit inside, this can only be a nested loop, which keeps the
@@ -19,7 +20,7 @@ pub struct PagePerParent<Q> {
 
 /// Returns a page for each parent, from a query that compares its parent with [`parent_id`].
 pub fn page_per_parent<I: Copy + Into<Uuid>, Q>(ids: &[I], rows: Q) -> Sql<PagePerParent<Q>> {
-    let mut parents: Vec<Uuid> = ids.iter().map(|&id| id.into()).collect();
+    let mut parents = uuids(ids);
     // One that is asked for twice would get its rows twice.
     parents.sort_unstable();
     parents.dedup();

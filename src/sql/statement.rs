@@ -68,14 +68,6 @@ pub enum Identity {
 #[derive(Debug, Clone, Copy)]
 pub struct Sql<S>(pub(crate) S);
 
-impl<S: Statement> Sql<S> {
-    /// Returns the key of the prepared statement, unless it is found by its text.
-    #[cfg(feature = "async")]
-    pub(crate) fn key(&self) -> Shape {
-        (TypeId::of::<S::Id>(), self.0.shape())
-    }
-}
-
 impl<S: Statement> QueryFragment<Pg> for Sql<S> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.0.push(out)
@@ -126,11 +118,16 @@ impl<S: Statement> Query for Sql<S> {
 #[cfg(feature = "blocking")]
 impl<S: Statement, C> diesel::RunQueryDsl<C> for Sql<S> {}
 
-/// A statement as a trait object, so that what diesel derives from the two ways to walk it is
-/// compiled once.
-trait AnyStatement {
+/// A statement as a trait object, so that what is derived from the two ways to walk it is compiled
+/// once.
+pub(crate) trait AnyStatement {
+    /// Writes the text, and the binds in their places.
     fn push_any<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
-    fn push_any_binds<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
+
+    /// Writes the same binds in the same order, without the text.
+    fn push_any_binds<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.push_any(out)
+    }
 }
 
 impl<S: Statement> AnyStatement for S {
@@ -158,5 +155,46 @@ struct Binds<'s>(&'s dyn AnyStatement);
 impl QueryFragment<Pg> for Binds<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.0.push_any_binds(out)
+    }
+}
+
+/// A statement of any type, as the async engine's connection binds it.
+#[cfg(feature = "async")]
+pub(crate) struct Untyped<'s> {
+    statement: &'s dyn AnyStatement,
+    is_cacheable: bool,
+}
+
+#[cfg(feature = "async")]
+impl<'s> Untyped<'s> {
+    /// `is_cacheable` is [`Statement::IS_CACHEABLE`].
+    pub(crate) fn new(statement: &'s dyn AnyStatement, is_cacheable: bool) -> Self {
+        Self {
+            statement,
+            is_cacheable,
+        }
+    }
+}
+
+#[cfg(feature = "async")]
+impl QueryFragment<Pg> for Untyped<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.statement.push_any(out)
+    }
+
+    fn is_safe_to_cache_prepared(&self, backend: &Pg) -> QueryResult<bool> {
+        if self.is_cacheable {
+            return Ok(true);
+        }
+        Walked(self.statement).is_safe_to_cache_prepared(backend)
+    }
+
+    fn collect_binds<'b>(
+        &'b self,
+        out: &mut RawBytesBindCollector<Pg>,
+        lookup: &mut (dyn PgMetadataLookup + 'static),
+        backend: &'b Pg,
+    ) -> QueryResult<()> {
+        Binds(self.statement).collect_binds(out, lookup, backend)
     }
 }

@@ -23,6 +23,15 @@ use uuid::Uuid;
 
 use crate::{Error, Result};
 
+/// Returns the UUIDs of ids.
+pub(crate) fn uuids<I: Copy + Into<Uuid>>(ids: &[I]) -> Vec<Uuid> {
+    let mut uuids = Vec::with_capacity(ids.len());
+    for &id in ids {
+        uuids.push(id.into());
+    }
+    uuids
+}
+
 macro_rules! ids {
     ($($schema:ident.$table:ident: $repository:ident, $row:ident, $new:ident, $name:ident, $secret:tt;)*) => {$(
         #[doc = concat!("Key of [`", stringify!($row), "`](crate::", stringify!($row), ").")]

@@ -6,22 +6,23 @@ use std::future::Future;
 use diesel::QueryResult;
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
-use diesel::query_builder::{AsQuery, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AsQuery, Query};
 use diesel::query_dsl::CompatibleType;
 use futures_util::future;
 use futures_util::stream::TryStreamExt;
 
+use super::any_query::{AnyQuery, Runnable};
+use super::call::{Call, StatementGuard};
 use super::new_rows::AnyNewRows;
-use super::pool::CheckedOut;
 use super::{BoxFuture, Db, Tx, UnitOfWork};
-use crate::engine::connection::{BoundStatement, Connection, FixedKey, PgRow, key_of};
+use crate::engine::connection::{BoundStatement, Connection, PgRow};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
 use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::sql::acting::Acting;
-use crate::sql::decoding::{Tried, decoded, tried};
+use crate::sql::decoding::{Tried, decoded_once, tried_once};
 use crate::sql::settings::Settings;
-use crate::sql::{insert, suppressed, update, upsert};
+use crate::sql::{InsertMany, insert, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, OrganizationId, Result};
 
@@ -96,164 +97,20 @@ pub(crate) fn join<A: Future, B: Future>(first: A, second: B) -> future::Join<A,
     future::join(first, second)
 }
 
-/// A call that uses a transaction. Dropped before it has ended, it leaves a trace in the
-/// transaction's state.
-pub(crate) struct StatementGuard<'t> {
-    pub(super) tx: &'t Tx,
-    trace: Trace,
-    hold: Hold,
-    completed: bool,
-}
-
-impl<'t> StatementGuard<'t> {
-    /// Begins a call, which leaves this trace unless it is [completed](Self::complete).
-    ///
-    /// # Errors
-    /// [`Error::InUse`] if the transaction cannot be used in that way now.
-    pub(super) fn begin(tx: &'t Tx, hold: Hold, trace: Trace) -> Result<Self> {
-        tx.state.enter(hold)?;
-        Ok(Self {
-            tx,
-            trace,
-            hold,
-            completed: false,
-        })
-    }
-
-    /// Ends the exclusive part of a stream, whose first rows have arrived: later statements are
-    /// executed after its query.
-    pub(super) fn begin_stream(&mut self) {
-        if self.hold == Hold::Shared {
-            self.tx.state.begin_stream();
-            self.hold = Hold::Streaming;
-        }
-    }
-
-    pub(super) fn complete<T>(self, outcome: QueryResult<T>) -> Result<T> {
-        Call::Tx(self).complete(outcome)
-    }
-
-    fn failed(mut self, error: diesel::result::Error) -> Error {
-        self.completed = true;
-        self.tx.failed(error)
-    }
-
-    pub(super) fn mark_completed(mut self) {
-        self.completed = true;
-    }
-}
-
-/// A query without its type, so that what runs it is compiled once for each type of rows, not for
-/// each query.
-pub(super) struct AnyQuery<'q> {
-    query: Box<dyn QueryFragment<Pg> + Send + 'q>,
-    /// Set if its text follows from it.
-    key: Option<FixedKey>,
-}
-
 /// Decodes a row.
 pub(super) type Decode<R> = fn(&PgRow) -> QueryResult<R>;
 
-impl<'q> AnyQuery<'q> {
-    pub(super) fn of<Q>(query: Q) -> Self
-    where
-        Q: AsQuery<Query: QueryFragment<Pg> + QueryId + Send + 'q>,
-    {
-        Self::of_fragment(query.as_query())
-    }
+/// Receives the rows of a query.
+// Functions that are generic over the type of the rows pass one on, so that what runs the query is
+// compiled once.
+type Take<'t> = dyn FnMut(&PgRow) -> QueryResult<()> + Send + 't;
 
-    pub(super) fn of_fragment<Q>(query: Q) -> Self
-    where
-        Q: QueryFragment<Pg> + QueryId + Send + 'q,
-    {
-        Self {
-            query: Box::new(query),
-            key: key_of::<Q>(),
-        }
-    }
-
-    pub(super) fn bound_to(
-        self,
-        connection: &Connection,
-        settings: Option<&Settings<'_>>,
-    ) -> QueryResult<BoundStatement> {
-        connection.bind_with_settings(&*self.query, self.key, settings)
-    }
-}
-
-impl CheckedOut {
-    /// Returns the only row of a query that always has one.
-    pub(super) async fn one<Q, R>(self, query: Q) -> Result<R>
-    where
-        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
-        R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
-    {
-        let call = Call::Pool(self);
-        let bound = AnyQuery::of(query).bound_to(call.connection(), None);
-        let row = call.connection().send_for_only_row(bound).await;
-        call.complete(one(only(row)))
-    }
-}
-
-impl Drop for StatementGuard<'_> {
-    fn drop(&mut self) {
-        if !self.completed {
-            self.tx.state.leave_trace(self.trace);
-        }
-        self.tx.state.leave(self.hold);
-    }
-}
-
-/// A call, with the connection that it uses. Dropped before it is [completed](Self::complete), it
-/// leaves a trace in its transaction's state, or closes the connection.
-pub(super) enum Call<'t> {
-    Pool(CheckedOut),
-    Tx(StatementGuard<'t>),
-}
-
-// What differs from statement to statement stays apart, so that this is compiled once.
-impl Call<'_> {
-    pub(super) fn connection(&self) -> &Connection {
-        match self {
-            Call::Pool(checked_out) => &checked_out.connection.inner,
-            Call::Tx(guard) => &guard.tx.connection.inner,
-        }
-    }
-
-    pub(super) fn complete<T>(self, outcome: QueryResult<T>) -> Result<T> {
-        match outcome {
-            Ok(value) => {
-                self.mark_completed();
-                Ok(value)
-            }
-            Err(error) => Err(self.failed(error)),
-        }
-    }
-
-    fn mark_completed(self) {
-        match self {
-            Call::Pool(checked_out) => checked_out.mark_completed(),
-            Call::Tx(guard) => guard.mark_completed(),
-        }
-    }
-
-    fn failed(self, error: diesel::result::Error) -> Error {
-        match self {
-            Call::Pool(checked_out) => checked_out.failed(error),
-            Call::Tx(guard) => guard.failed(error),
-        }
-    }
-}
-
-/// Runs a write in a transaction of its own if its row is to be decoded before the commit.
-macro_rules! decoded_first {
-    ($executor:ident.$write:ident($($argument:expr),*)) => {
-        if $executor.decodes_first() {
-            let unit = UnitOfWork::begin($executor).await?;
-            let outcome = unit.executor().$write($($argument),*).await;
-            return unit.end(outcome).await;
-        }
-    };
+/// The outcome of a query without a row.
+#[derive(Clone, Copy)]
+enum Absent {
+    Accepted,
+    /// The query always has a row.
+    NotFound,
 }
 
 // An `async fn` would leave it to each caller to prove its future Send, for every lifetime, which
@@ -272,11 +129,11 @@ impl<'a> Executor<'a> {
     /// Returns every row of a query.
     pub(crate) fn load<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<R>>>
     where
-        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: Runnable>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'f,
     {
-        self.load_any(AnyQuery::of(query), |row| decoded(row))
+        self.load_any(query.as_query().untyped(), decoded_once)
     }
 
     fn load_any<'f, R: Send + 'f>(
@@ -297,11 +154,7 @@ impl<'a> Executor<'a> {
 
     /// Passes every row of a query to `take`, until that fails. The response is read to its end in
     /// any case.
-    async fn each_row(
-        &self,
-        query: AnyQuery<'_>,
-        take: &mut (dyn FnMut(&PgRow) -> QueryResult<()> + Send),
-    ) -> Result<()> {
+    async fn each_row(&self, query: AnyQuery<'_>, take: &mut Take<'_>) -> Result<()> {
         let call = self.begin_call().await?;
         let bound = query.bound_to(call.connection(), self.settings(false).as_ref());
         let outcome = each_row(call.connection(), bound, take).await;
@@ -311,53 +164,88 @@ impl<'a> Executor<'a> {
     /// Returns the outcome of decoding each row of a query as `R`.
     pub(crate) fn try_each<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Vec<Tried>>>
     where
-        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: Runnable>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
         Q::Query: 'f,
     {
-        self.load_any(AnyQuery::of(query), |row| Ok(tried::<_, R>(row)))
+        self.load_any(query.as_query().untyped(), |row| {
+            Ok(tried_once::<_, R>(row))
+        })
     }
 
     /// Returns the only row of a query, if there is one.
     pub(crate) fn first<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<Option<R>>>
     where
-        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: Runnable>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'f,
     {
-        self.first_any(AnyQuery::of(query), |row| decoded(row))
+        let query = query.as_query().untyped();
+        self.first_any(query, false, decoded_once)
     }
 
     fn first_any<'f, R: Send + 'f>(
         &'f self,
         query: AnyQuery<'f>,
+        writes: bool,
         decode: Decode<R>,
     ) -> BoxFuture<'f, Result<Option<R>>> {
         Box::pin(async move {
-            let (call, row) = self.only_row(query).await?;
-            call.complete(row.and_then(|row| row.as_ref().map(decode).transpose()))
+            let mut found = None;
+            let mut take = |row: &PgRow| {
+                found = Some(decode(row)?);
+                Ok(())
+            };
+            self.only_row(query, writes, Absent::Accepted, &mut take)
+                .await?;
+            Ok(found)
         })
     }
 
-    /// Returns the only row of a query, and the call, which is to be completed.
+    /// Passes the only row of a query to `take`. The statement `writes` on behalf of the actor.
     async fn only_row(
         &self,
         query: AnyQuery<'_>,
-    ) -> Result<(Call<'_>, QueryResult<Option<PgRow>>)> {
+        writes: bool,
+        absent: Absent,
+        take: &mut Take<'_>,
+    ) -> Result<()> {
+        if writes && self.decodes_first() {
+            return self.decoded_first(query, absent, take).await;
+        }
         let call = self.begin_call().await?;
-        let bound = query.bound_to(call.connection(), self.settings(false).as_ref());
+        let bound = query.bound_to(call.connection(), self.settings(writes).as_ref());
         let row = call.connection().send_for_only_row(bound).await;
-        Ok((call, row))
+        call.complete(row.and_then(|row| match (row, absent) {
+            (Some(row), _) => take(&row),
+            (None, Absent::Accepted) => Ok(()),
+            (None, Absent::NotFound) => Err(diesel::result::Error::NotFound),
+        }))
+    }
+
+    /// Runs a write in a transaction of its own, so that its row is decoded before the commit.
+    fn decoded_first<'f>(
+        &'f self,
+        statement: AnyQuery<'f>,
+        absent: Absent,
+        take: &'f mut Take<'_>,
+    ) -> BoxFuture<'f, Result<()>> {
+        Box::pin(async move {
+            let unit = UnitOfWork::begin(self).await?;
+            let executor = unit.executor();
+            let outcome = executor.only_row(statement, true, absent, take).await;
+            unit.end(outcome).await
+        })
     }
 
     /// Returns the only row of a query that always has one.
     pub(crate) fn one<'f, Q, R>(&'f self, query: Q) -> BoxFuture<'f, Result<R>>
     where
-        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: Runnable>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'f,
     {
-        self.one_any(AnyQuery::of(query), |row| decoded(row))
+        self.one_any(query.as_query().untyped(), decoded_once)
     }
 
     fn one_any<'f, R: Send + 'f>(
@@ -366,9 +254,14 @@ impl<'a> Executor<'a> {
         decode: Decode<R>,
     ) -> BoxFuture<'f, Result<R>> {
         Box::pin(async move {
-            let (call, row) = self.only_row(query).await?;
-            let row = row.and_then(|row| row.ok_or(diesel::result::Error::NotFound));
-            call.complete(row.and_then(|row| decode(&row)))
+            let mut found = None;
+            let mut take = |row: &PgRow| {
+                found = Some(decode(row)?);
+                Ok(())
+            };
+            self.only_row(query, false, Absent::NotFound, &mut take)
+                .await?;
+            found.ok_or_else(|| diesel::result::Error::NotFound.into())
         })
     }
 
@@ -377,18 +270,7 @@ impl<'a> Executor<'a> {
     where
         N: NewRow<Row: Send> + Sync,
     {
-        Box::pin(async move {
-            decoded_first!(self.insert(new));
-            let call = self.begin_call().await?;
-            let sent = {
-                let insert = insert(new);
-                let mut connection = call.connection();
-                let settings = self.settings(true);
-                Connection::row_shaped(&mut connection, &insert, insert.key(), settings.as_ref())
-            };
-            let row = sent.await;
-            call.complete(only(row))?.ok_or_else(suppressed::<N>)
-        })
+        self.written(insert(new).untyped(), decoded_once, suppressed::<N>)
     }
 
     /// Inserts a row or updates the existing one, and returns it.
@@ -396,17 +278,24 @@ impl<'a> Executor<'a> {
     where
         N: NewRow<Row: Send> + Sync,
     {
+        self.written(upsert(new).untyped(), decoded_once, suppressed::<N>)
+    }
+
+    fn written<'f, R: Send + 'f>(
+        &'f self,
+        statement: AnyQuery<'f>,
+        decode: Decode<R>,
+        suppressed: fn() -> Error,
+    ) -> BoxFuture<'f, Result<R>> {
         Box::pin(async move {
-            decoded_first!(self.upsert(new));
-            let call = self.begin_call().await?;
-            let sent = {
-                let upsert = upsert(new);
-                let mut connection = call.connection();
-                let settings = self.settings(true);
-                Connection::row_shaped(&mut connection, &upsert, upsert.key(), settings.as_ref())
+            let mut found = None;
+            let mut take = |row: &PgRow| {
+                found = Some(decode(row)?);
+                Ok(())
             };
-            let row = sent.await;
-            call.complete(only(row))?.ok_or_else(suppressed::<N>)
+            self.only_row(statement, true, Absent::Accepted, &mut take)
+                .await?;
+            found.ok_or_else(suppressed)
         })
     }
 
@@ -417,20 +306,10 @@ impl<'a> Executor<'a> {
         changes: &'f C,
     ) -> BoxFuture<'f, Result<Option<C::Row>>>
     where
-        C: Changes<Id: Send + Sync, Row: Send> + Sync,
+        C: Changes<Id: Send, Row: Send> + Sync,
     {
-        Box::pin(async move {
-            decoded_first!(self.update(id, changes));
-            let call = self.begin_call().await?;
-            let sent = {
-                let update = update(id, changes);
-                let mut connection = call.connection();
-                let settings = self.settings(true);
-                Connection::row_shaped(&mut connection, &update, update.key(), settings.as_ref())
-            };
-            let row = sent.await;
-            call.complete(only(row))
-        })
+        let update = update(id, changes).untyped();
+        self.first_any(update, true, decoded_once)
     }
 
     /// As [`first`](Self::first), for a query whose text follows from its type and `shape`: known
@@ -441,23 +320,19 @@ impl<'a> Executor<'a> {
         shape: u64,
     ) -> BoxFuture<'f, Result<Option<R>>>
     where
-        Q: QueryFragment<Pg> + Query + Send + 'static,
-        Q::SqlType: CompatibleType<R, Pg>,
+        Q: Query<SqlType: CompatibleType<R, Pg>> + Runnable + 'static,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
-        let query = AnyQuery {
-            query: Box::new(query),
-            key: Some((TypeId::of::<Q>(), shape, 0)),
-        };
-        self.first_any(query, |row| decoded(row))
+        let query = query.untyped().with_key((TypeId::of::<Q>(), shape, 0));
+        self.first_any(query, false, decoded_once)
     }
 
     /// Returns the number of rows that a statement has written.
     pub(crate) fn execute<'f, Q>(&'f self, statement: Q) -> BoxFuture<'f, Result<usize>>
     where
-        Q: QueryFragment<Pg> + QueryId + Send + 'f,
+        Q: Runnable + 'f,
     {
-        self.execute_any(AnyQuery::of_fragment(statement))
+        self.execute_any(statement.untyped())
     }
 
     pub(super) fn execute_any<'f>(
@@ -476,7 +351,7 @@ impl<'a> Executor<'a> {
     pub(crate) async fn insert_all<N>(&self, rows: &[N]) -> Result<usize>
     where
         N: NewRow + Sync,
-        for<'r> crate::sql::Sql<crate::sql::InsertMany<'r, N>>: Send,
+        for<'r> InsertMany<'r, N>: Send,
     {
         self.insert_any(&rows).await
     }
@@ -521,7 +396,7 @@ pub(crate) trait Loads<R>: Sized {
 
 impl<Q, R> Loads<R> for Q
 where
-    Q: Query<SqlType: CompatibleType<R, Pg>> + QueryFragment<Pg> + QueryId + Send,
+    Q: Query<SqlType: CompatibleType<R, Pg>> + Runnable,
     R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
 {
     fn load_all<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<Vec<R>>>
@@ -551,7 +426,7 @@ where
 async fn each_row(
     connection: &Connection,
     bound: QueryResult<BoundStatement>,
-    take: &mut (dyn FnMut(&PgRow) -> QueryResult<()> + Send),
+    take: &mut Take<'_>,
 ) -> QueryResult<()> {
     let mut rows = connection.send_for_rows(bound).await?;
     let mut outcome = Ok(());
@@ -561,15 +436,4 @@ async fn each_row(
         }
     }
     outcome
-}
-
-/// Decodes the only row of a result, if there is one.
-fn only<S, R: FromSqlRow<S, Pg> + 'static>(
-    row: QueryResult<Option<PgRow>>,
-) -> QueryResult<Option<R>> {
-    row?.map(|row| decoded(&row)).transpose()
-}
-
-fn one<R>(row: QueryResult<Option<R>>) -> QueryResult<R> {
-    row?.ok_or(diesel::result::Error::NotFound)
 }

@@ -9,8 +9,10 @@ mod listener;
 #[path = "../../repositories/mod.rs"]
 mod repositories;
 
+mod any_query;
 #[cfg(feature = "redis")]
 mod cache_io;
+mod call;
 mod commit_hook;
 mod db;
 mod executor;
@@ -36,6 +38,7 @@ pub mod audit {
 
     pub use super::repositories::watched_tables::{unwatch, watch, watched};
 }
+pub(crate) use any_query::Runnable;
 #[cfg(feature = "redis")]
 pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};

@@ -5,12 +5,12 @@ use std::ops::Range;
 use diesel::QueryResult;
 
 use super::BoxFuture;
-use super::executor::AnyQuery;
+use super::any_query::{AnyQuery, Runnable as _};
 use crate::Result;
 use crate::engine::connection::Connection;
 use crate::mapping::NewRow;
 use crate::sql::copy::is_worth_a_copy;
-use crate::sql::{InsertMany, Sql, insert_many};
+use crate::sql::{InsertMany, insert_many};
 
 /// New rows of any type.
 pub(super) trait AnyNewRows: Sync {
@@ -27,7 +27,7 @@ pub(super) trait AnyNewRows: Sync {
 impl<N> AnyNewRows for &[N]
 where
     N: NewRow + Sync,
-    for<'r> Sql<InsertMany<'r, N>>: Send,
+    for<'r> InsertMany<'r, N>: Send,
 {
     fn count(&self) -> usize {
         self.len()
@@ -42,7 +42,7 @@ where
     }
 
     fn insert(&self, range: Range<usize>) -> AnyQuery<'_> {
-        AnyQuery::of_fragment(insert_many(self.get(range).unwrap_or_default()))
+        insert_many(self.get(range).unwrap_or_default()).untyped()
     }
 
     fn copy<'f>(&'f self, connection: &'f Connection) -> BoxFuture<'f, QueryResult<Option<usize>>> {

@@ -6,11 +6,13 @@ use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
 use diesel::query_dsl::CompatibleType;
 use diesel_async::SimpleAsyncConnection;
 
+use super::any_query::of_diesel;
 use super::pool::CheckedOut;
 use super::{Db, RowStream, TxFnOnce};
 use crate::engine::connection::Connection;
 use crate::engine::lent_session::{is_left_open, left_open, restoring};
 use crate::error::Stage;
+use crate::sql::decoding::decoded_once;
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
@@ -101,7 +103,8 @@ impl Db {
             >,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
-        self.executor().writing().stream(query)
+        let query = of_diesel(query.as_query());
+        RowStream::of(self.executor().writing(), query, decoded_once)
     }
 }
 

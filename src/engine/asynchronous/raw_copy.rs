@@ -1,7 +1,7 @@
 //! `COPY` between a transaction and the streams of the administration.
 
 use super::Tx;
-use super::executor::StatementGuard;
+use super::call::StatementGuard;
 use super::streams::{Input, Output};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;

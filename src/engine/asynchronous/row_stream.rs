@@ -2,21 +2,24 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use diesel::QueryResult;
 use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
-use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::query_builder::AsQuery;
 use diesel::query_dsl::CompatibleType;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryReadyChunksError, TryStreamExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::BoxFuture;
-use super::executor::{AnyQuery, Call, Decode, Executor, StatementGuard};
+use super::any_query::{AnyQuery, Runnable};
+use super::call::{Call, StatementGuard};
+use super::executor::{Decode, Executor};
 use crate::engine::connection::{BoundStatement, Connection, PgRow};
 use crate::engine::tx_state::Trace;
-use crate::sql::decoding::decoded;
+use crate::sql::decoding::decoded_once;
 use crate::{Error, Result};
 
 /// The number of rows of a stream that are decoded ahead, of those that have arrived.
@@ -40,25 +43,21 @@ impl<'a, T: Send + 'static> RowStream<'a, T> {
     }
 
     /// Returns the rows of a query.
-    fn of(executor: Executor<'a>, query: AnyQuery<'a>, decode: Decode<T>) -> Self {
-        let (sender, receiver) = channel(1);
-        let producer = async move {
-            let mut chunk = Chunk {
-                rows: Vec::new(),
-                decode,
-                sender,
-            };
-            if let Err(error) = executor.send_rows(query, &mut chunk).await {
-                // If this fails, the receiver has been dropped.
-                let _ = chunk.sender.send(Err(error)).await;
+    pub(super) fn of(executor: Executor<'a>, query: AnyQuery<'a>, decode: Decode<T>) -> Self {
+        let decoded = Arc::new(Mutex::new(Vec::new()));
+        let filled = Arc::clone(&decoded);
+        let take = move |rows: &[PgRow]| {
+            let mut filled = locked(&filled);
+            for row in rows {
+                filled.push(decode(row)?);
             }
+            Ok(())
         };
-        let received = Received {
+        Self(Box::pin(Received {
             ready: Vec::new().into_iter(),
-            receiver,
-            producer: Some(Box::pin(producer)),
-        };
-        Self(Box::pin(received))
+            decoded,
+            chunks: Chunks::of(executor, query, Box::new(take)),
+        }))
     }
 }
 
@@ -83,12 +82,12 @@ impl<T> Stream for RowStream<'_, T> {
     }
 }
 
-/// The rows of a stream, and the future that reads them.
+/// The rows of a stream.
 struct Received<'a, T> {
     ready: std::vec::IntoIter<T>,
-    receiver: Receiver<Result<Vec<T>>>,
-    /// `None` after the last row was sent.
-    producer: Option<BoxFuture<'a, ()>>,
+    /// The rows of the chunks that are announced.
+    decoded: Arc<Mutex<Vec<T>>>,
+    chunks: Chunks<'a>,
 }
 
 // Nothing in it is pinned in place.
@@ -102,49 +101,71 @@ impl<T> Stream for Received<'_, T> {
             if let Some(row) = self.ready.next() {
                 return Poll::Ready(Some(Ok(row)));
             }
-            match self.receiver.poll_recv(context) {
-                Poll::Ready(Some(Ok(rows))) => self.ready = rows.into_iter(),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => {
-                    let Some(producer) = &mut self.producer else {
-                        return Poll::Pending;
-                    };
-                    // What it sends is received in the next turn.
-                    if producer.as_mut().poll(context).is_ready() {
-                        self.producer = None;
-                    } else if self.receiver.is_empty() {
-                        return Poll::Pending;
-                    }
+            match ready!(self.chunks.poll_next(context)) {
+                Some(Ok(())) => {
+                    let rows = std::mem::take(&mut *locked(&self.decoded));
+                    self.ready = rows.into_iter();
                 }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
             }
         }
     }
 }
 
-/// Rows of any type that are decoded and sent together.
-trait AnyChunk: Send {
-    fn decode(&mut self, row: &PgRow) -> QueryResult<()>;
-    /// Sends the rows that were decoded. Returns whether there is still a receiver.
-    fn send(&mut self) -> BoxFuture<'_, bool>;
+fn locked<T>(rows: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    rows.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Chunk<T> {
-    rows: Vec<T>,
-    decode: Decode<T>,
-    sender: Sender<Result<Vec<T>>>,
+/// Decodes the rows of a chunk, and passes them on.
+type TakeChunk<'t> = Box<dyn FnMut(&[PgRow]) -> QueryResult<()> + Send + 't>;
+
+/// The chunks of rows of a stream, and the future that reads them. Compiled once for all types of
+/// rows, which are passed on beside it.
+struct Chunks<'a> {
+    /// Receives a chunk's announcement after its rows were passed on.
+    receiver: Receiver<Result<()>>,
+    /// `None` after the last row was sent.
+    producer: Option<BoxFuture<'a, ()>>,
 }
 
-impl<T: Send> AnyChunk for Chunk<T> {
-    fn decode(&mut self, row: &PgRow) -> QueryResult<()> {
-        self.rows.push((self.decode)(row)?);
-        Ok(())
+impl<'a> Chunks<'a> {
+    fn of(executor: Executor<'a>, query: AnyQuery<'a>, take: TakeChunk<'a>) -> Self {
+        let (sender, receiver) = channel(1);
+        let producer = async move {
+            let mut rows = ChunkSender { take, sender };
+            if let Err(error) = executor.send_rows(query, &mut rows).await {
+                // If this fails, the receiver has been dropped.
+                let _ = rows.sender.send(Err(error)).await;
+            }
+        };
+        Self {
+            receiver,
+            producer: Some(Box::pin(producer)),
+        }
     }
 
-    fn send(&mut self) -> BoxFuture<'_, bool> {
-        let rows = std::mem::take(&mut self.rows);
-        Box::pin(async move { self.sender.send(Ok(rows)).await.is_ok() })
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<()>>> {
+        loop {
+            if let Poll::Ready(announced) = self.receiver.poll_recv(context) {
+                return Poll::Ready(announced);
+            }
+            let Some(producer) = &mut self.producer else {
+                return Poll::Pending;
+            };
+            // What it sends is received in the next turn.
+            if producer.as_mut().poll(context).is_ready() {
+                self.producer = None;
+            } else if self.receiver.is_empty() {
+                return Poll::Pending;
+            }
+        }
     }
+}
+
+struct ChunkSender<'a> {
+    take: TakeChunk<'a>,
+    sender: Sender<Result<()>>,
 }
 
 impl<'a> Executor<'a> {
@@ -152,26 +173,27 @@ impl<'a> Executor<'a> {
     pub(crate) fn stream<'q, Q, R>(&self, query: Q) -> RowStream<'q, R>
     where
         'a: 'q,
-        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: QueryFragment<Pg> + QueryId + Send>,
+        Q: AsQuery<SqlType: CompatibleType<R, Pg>, Query: Runnable>,
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
         Q::Query: 'q,
     {
-        RowStream::of(self.clone(), AnyQuery::of(query), |row| decoded(row))
+        let query = query.as_query().untyped();
+        RowStream::of(self.clone(), query, decoded_once)
     }
 
-    async fn send_rows(&self, query: AnyQuery<'_>, chunk: &mut dyn AnyChunk) -> Result<()> {
+    async fn send_rows(&self, query: AnyQuery<'_>, chunks: &mut ChunkSender<'_>) -> Result<()> {
         match self {
             Executor::Pool(db) => {
                 let call = Call::Pool(db.checked_out().await?);
                 let bound = query.bound_to(call.connection(), self.settings(false).as_ref());
-                let sent = send_rows(bound, call.connection(), chunk, None).await;
+                let sent = send_rows(bound, call.connection(), chunks, None).await;
                 call.complete(sent)
             }
             Executor::Tx(tx) | Executor::Part(tx) => {
                 let mut guard = StatementGuard::begin(tx, self.hold(), Trace::ErrorUnobserved)?;
                 let connection = &tx.connection.inner;
                 let bound = query.bound_to(connection, None);
-                let sent = send_rows(bound, connection, chunk, Some(&mut guard)).await;
+                let sent = send_rows(bound, connection, chunks, Some(&mut guard)).await;
                 guard.complete(sent)
             }
         }
@@ -183,26 +205,21 @@ impl<'a> Executor<'a> {
 async fn send_rows(
     bound: QueryResult<BoundStatement>,
     connection: &Connection,
-    chunk: &mut dyn AnyChunk,
+    chunks: &mut ChunkSender<'_>,
     guard: Option<&mut StatementGuard<'_>>,
 ) -> QueryResult<()> {
     let rows = connection.send_for_rows(bound).await?;
     if let Some(guard) = guard {
         guard.begin_stream();
     }
-    let mut chunks = std::pin::pin!(rows.try_ready_chunks(ROWS_AHEAD));
-    while let Some(arrived) = chunks.next().await {
-        let (rows, mut outcome) = match arrived {
+    let mut arriving = std::pin::pin!(rows.try_ready_chunks(ROWS_AHEAD));
+    while let Some(arrived) = arriving.next().await {
+        let (rows, outcome) = match arrived {
             Ok(rows) => (rows, Ok(())),
             Err(TryReadyChunksError(rows, error)) => (rows, Err(error)),
         };
-        for row in &rows {
-            if let Err(error) = chunk.decode(row) {
-                outcome = Err(error);
-                break;
-            }
-        }
-        if !chunk.send().await {
+        let outcome = (chunks.take)(&rows).and(outcome);
+        if chunks.sender.send(Ok(())).await.is_err() {
             break;
         }
         outcome?;

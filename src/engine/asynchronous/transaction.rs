@@ -7,7 +7,7 @@ use diesel_async::{AnsiTransactionManager, SimpleAsyncConnection, TransactionMan
 use futures_util::stream::{FuturesOrdered, StreamExt};
 
 use super::Executor;
-use super::executor::StatementGuard;
+use super::call::StatementGuard;
 use super::new_rows::AnyNewRows;
 use super::pool::Pooled;
 use super::{CommitGuard, CommitHook};

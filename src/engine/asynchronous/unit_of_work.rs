@@ -2,7 +2,7 @@
 
 use diesel_async::SimpleAsyncConnection;
 
-use super::executor::StatementGuard;
+use super::call::StatementGuard;
 use super::{BoxFuture, Executor, Tx};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
@@ -81,7 +81,7 @@ impl<'a> UnitOfWork<'a> {
     pub(crate) async fn attempt<N>(&self, rows: &[N]) -> Result<usize>
     where
         N: NewRow + Sync,
-        for<'r> crate::sql::Sql<crate::sql::InsertMany<'r, N>>: Send,
+        for<'r> crate::sql::InsertMany<'r, N>: Send,
     {
         let tx = self.tx();
         tx.command("SAVEPOINT wundr_attempt").await?;

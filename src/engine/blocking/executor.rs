@@ -316,6 +316,11 @@ impl<'a> Executor<'a> {
     }
 }
 
+/// A statement that the executor runs.
+pub(crate) trait Runnable: QueryFragment<Pg> + QueryId {}
+
+impl<S: QueryFragment<Pg> + QueryId> Runnable for S {}
+
 /// A query whose rows can be read as `R`.
 ///
 /// It stands for the bounds of [`Executor::load`], so that a function that is generic over queries

@@ -38,7 +38,7 @@ pub mod audit {
 pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::Db;
-pub(crate) use executor::{Executor, Loads, join};
+pub(crate) use executor::{Executor, Loads, Runnable, join};
 pub use live::Live;
 pub use repositories::*;
 pub use rows::Rows;

@@ -4,7 +4,6 @@
 //! builds the text of a statement only once. It costs less: it holds no lock across an await and
 //! spawns no task. See `docs/decisions/0002-own-connection.md`.
 
-use std::any::TypeId;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +61,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type Row<'c> = BoxFuture<'c, QueryResult<Option<PgRow>>>;
 
 /// A connection of the async engine, on which diesel-async's `RunQueryDsl` works.
 ///
@@ -229,19 +227,6 @@ impl Connection {
         };
         let key = key.map(|(id, shape, _)| (id, shape, settings.kinds()));
         self.bind_with_key(&WithSettings::<()>::new(query, settings), key)
-    }
-
-    /// Returns the only row of a query whose text follows from `shape`. Takes the connection as the
-    /// traits for `&Connection` do.
-    pub(crate) fn row_shaped<'c>(
-        connection: &mut &'c Self,
-        query: &dyn QueryFragment<Pg>,
-        (id, shape): (TypeId, u64),
-        settings: Option<&Settings<'_>>,
-    ) -> Row<'c> {
-        let connection = *connection;
-        let bound = connection.bind_with_settings(query, Some((id, shape, 0)), settings);
-        Box::pin(connection.send_for_only_row(bound))
     }
 
     fn bind_uninstrumented<Q>(&self, query: &Q) -> QueryResult<BoundStatement>

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use diesel::QueryResult;
@@ -14,6 +15,7 @@ use tokio_postgres::types::{FromSql, Type};
 
 use super::driver::Operation;
 use super::read_ahead::ResultReader;
+use crate::sql::decoding::RecordingRow;
 
 /// The type OIDs of the columns.
 pub(super) type Types = Arc<[NonZeroU32]>;
@@ -93,11 +95,24 @@ impl Stream for ResultStream {
 pub struct PgRow {
     row: tokio_postgres::Row,
     types: Types,
+    /// The index of the field that was read last, and one more; zero if none was.
+    // Atomic only to keep the row `Sync`.
+    last_read: AtomicUsize,
 }
 
 impl PgRow {
     pub(super) fn new(row: tokio_postgres::Row, types: Types) -> Self {
-        Self { row, types }
+        Self {
+            row,
+            types,
+            last_read: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl RecordingRow<'_> for PgRow {
+    fn last_read(&self) -> Option<usize> {
+        self.last_read.load(Ordering::Relaxed).checked_sub(1)
     }
 }
 
@@ -134,6 +149,7 @@ impl<'a> Row<'a, Pg> for PgRow {
         Self: RowIndex<I>,
     {
         let index = self.idx(index)?;
+        self.last_read.store(index + 1, Ordering::Relaxed);
         Some(PgField { row: self, index })
     }
 

@@ -81,7 +81,9 @@ async fn prepare(tx: &Tx, options: &AfterRestoreOptions) -> Result<AfterRestore>
     executor.execute(limit).await?;
     let requeued = executor.execute(sql_query(REQUEUE)).await?;
     let leases = executor.execute(sql_query(END_LEASES)).await?;
-    let functions = sql_query(OPEN_FUNCTIONS).bind::<Array<Text>, _>(KEPT_FUNCTIONS);
+    let functions = sql_query(OPEN_FUNCTIONS)
+        .into_boxed()
+        .bind::<Array<Text>, _>(KEPT_FUNCTIONS);
     let open: Vec<Name> = executor.load(functions).await?;
     for function in &open {
         let revoke = format!("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC", function.name);

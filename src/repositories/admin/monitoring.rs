@@ -152,6 +152,7 @@ pub async fn statements_of(db: &Db, database: &str, top: u32) -> Result<Statemen
         what: "extension pg_stat_statements",
     })?;
     let query = sql_query(extension.statements())
+        .into_boxed()
         .bind::<BigInt, _>(i64::from(top))
         .bind::<Text, _>(database);
     let document: Document = executor.one(query).await?;

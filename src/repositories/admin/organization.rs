@@ -94,6 +94,7 @@ async fn export(
     let _: Number = executor.one(sql_query(PIN)).await?;
     let moment: MomentRow = executor.one(sql_query(MOMENT)).await?;
     let organization = sql_query("SELECT name::text FROM public.organizations WHERE id = $1")
+        .into_boxed()
         .bind::<diesel::sql_types::Uuid, _>(id);
     let organization: Option<Name> = executor.first(organization).await?;
     organization.ok_or(Error::NotFound {
@@ -102,7 +103,9 @@ async fn export(
     let migrations: Vec<Name> = executor.load(sql_query(MIGRATIONS)).await?;
     let mut migrations: Vec<_> = migrations.into_iter().map(|version| version.name).collect();
     migrations.sort_unstable();
-    let users = sql_query(USER_COLUMNS).bind::<Array<Text>, _>(tables());
+    let users = sql_query(USER_COLUMNS)
+        .into_boxed()
+        .bind::<Array<Text>, _>(tables());
     let users: Vec<UserColumn> = executor.load(users).await?;
     let columns = columns_of(tx).await?;
     let header = ArchiveHeader {
@@ -369,7 +372,9 @@ impl TableColumns {
 /// Returns the columns of all tables of an archive.
 #[repository]
 async fn columns_of(tx: &Tx) -> Result<Vec<TableColumns>> {
-    let query = sql_query(COLUMNS).bind::<Array<Text>, _>(tables());
+    let query = sql_query(COLUMNS)
+        .into_boxed()
+        .bind::<Array<Text>, _>(tables());
     let rows: Vec<ColumnRow> = tx.executor().load(query).await?;
     let mut found: Vec<TableColumns> = Vec::new();
     for row in rows {
