@@ -97,6 +97,10 @@ pub struct Config {
     /// The values of `PGDATESTYLE` and `PGGEQO`.
     date_style: Option<String>,
     geqo: Option<String>,
+    #[cfg(feature = "tracing")]
+    slow_call: Option<Duration>,
+    #[cfg(feature = "tracing")]
+    span_level: tracing::Level,
 }
 
 impl Config {
@@ -236,6 +240,10 @@ impl Config {
             search_path: Vec::new(),
             date_style: None,
             geqo: None,
+            #[cfg(feature = "tracing")]
+            slow_call: None,
+            #[cfg(feature = "tracing")]
+            span_level: tracing::Level::DEBUG,
         };
         config.check()?;
         Ok(config)
@@ -354,6 +362,46 @@ impl Config {
             health_timeout: timeout,
             ..self
         }
+    }
+
+    /// Sets the duration from which on a call or a transaction is logged at level WARN, with its
+    /// name and its duration.
+    ///
+    /// Default: none, so that no call is logged.
+    #[cfg(feature = "tracing")]
+    pub fn slow_call(self, limit: impl Into<Option<Duration>>) -> Self {
+        Self {
+            slow_call: limit.into(),
+            ..self
+        }
+    }
+
+    /// Sets the level of the spans of calls and transactions.
+    ///
+    /// A span has the target `wundr_db::calls` and the fields that OpenTelemetry names:
+    /// `db.system.name`, `db.namespace`, `db.collection.name`, `db.operation.name`,
+    /// `db.query.summary` and `db.response.returned_rows`; then `outcome` and, after an error,
+    /// `error.type` with the [code](Error::code). No value of a row is in it.
+    ///
+    /// Default: DEBUG.
+    #[cfg(feature = "tracing")]
+    pub fn span_level(self, level: tracing::Level) -> Self {
+        Self {
+            span_level: level,
+            ..self
+        }
+    }
+
+    /// Returns the observer of the calls of a database with these settings.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) fn observer(&self) -> crate::observation::CallObserver {
+        crate::observation::CallObserver::new(
+            &self.target.database,
+            #[cfg(feature = "tracing")]
+            self.slow_call,
+            #[cfg(feature = "tracing")]
+            self.span_level,
+        )
     }
 
     /// Sets the number of statements that each connection keeps prepared on the server.

@@ -8,7 +8,7 @@ use std::path::Path;
 /// The modules of `src` in layers, from the lowest. A file imports from its own layer and from
 /// those before it.
 const LAYERS: [&[&str]; 5] = [
-    &["error", "schema", "tables", "types"],
+    &["error", "observation", "schema", "tables", "types"],
     &[
         "mapping",
         "pagination",

@@ -121,6 +121,8 @@ mod mapping;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod models;
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+mod observation;
 mod pagination;
 pub mod schema;
 mod sql;

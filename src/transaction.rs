@@ -205,6 +205,19 @@ impl Retry {
 
     /// Returns the wait before the next attempt, or `None` if there is none.
     pub(crate) fn next(&self, tries: &mut Tries, advice: Advice) -> Option<Duration> {
+        let wait = self.wait_before_next(tries, advice);
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        if wait.is_some() {
+            let reason = match advice {
+                Advice::AgainElsewhere => "failover",
+                _ => "conflict",
+            };
+            crate::observation::retried(reason, tries.again + tries.elsewhere);
+        }
+        wait
+    }
+
+    fn wait_before_next(&self, tries: &mut Tries, advice: Advice) -> Option<Duration> {
         match advice {
             Advice::Again => {
                 tries.again = tries.again.saturating_add(1);

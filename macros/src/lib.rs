@@ -23,9 +23,12 @@ use syn::{DeriveInput, parse_macro_input};
 /// In a trait, a method without a body calls the inner repository (`inner`). If there is none, it
 /// returns `Error::Unsupported`. So a decorator or a test double implements only the methods that
 /// it needs.
+///
+/// `#[repository(observed)]` is for the crate's own repositories: with the feature `tracing` or
+/// `metrics`, each of their methods is observed as a call.
 #[proc_macro_attribute]
-pub fn asynchronous(_: TokenStream, item: TokenStream) -> TokenStream {
-    repository::asynchronous(item.into())
+pub fn asynchronous(options: TokenStream, item: TokenStream) -> TokenStream {
+    repository::asynchronous(options.into(), item.into())
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }
@@ -34,8 +37,8 @@ pub fn asynchronous(_: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// Removes `async` and `.await`, and the methods that are marked `#[asynchronous_only]`.
 #[proc_macro_attribute]
-pub fn blocking(_: TokenStream, item: TokenStream) -> TokenStream {
-    repository::blocking(item.into())
+pub fn blocking(options: TokenStream, item: TokenStream) -> TokenStream {
+    repository::blocking(options.into(), item.into())
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -14,7 +14,23 @@ const ASYNCHRONOUS_ONLY: &str = "asynchronous_only";
 /// The mark of a method of an `impl` that stays an `async fn` in the async engine.
 const UNBOXED: &str = "unboxed";
 
-pub fn asynchronous(item: TokenStream) -> Result<TokenStream> {
+/// The option of an `impl` whose methods are observed.
+const OBSERVED: &str = "observed";
+
+/// Checks whether the methods of the item are observed.
+fn is_observed(options: TokenStream) -> Result<bool> {
+    if options.is_empty() {
+        return Ok(false);
+    }
+    let option: syn::Ident = parse2(options)?;
+    if option != OBSERVED {
+        return Err(Error::new_spanned(option, "the only option is `observed`"));
+    }
+    Ok(true)
+}
+
+pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let is_observed = is_observed(options)?;
     match parse2(item)? {
         Item::Trait(mut item) => {
             forward_to_inner(&mut item, Flavour::Asynchronous)?;
@@ -28,25 +44,38 @@ pub fn asynchronous(item: TokenStream) -> Result<TokenStream> {
         }
         Item::Impl(mut item) => {
             let own = lifetime_of(&item.self_ty);
+            let collection = collection_of(&item.self_ty);
+            let mut observed = Vec::new();
             for method in item.items.iter_mut() {
-                if let ImplItem::Fn(ImplItemFn {
-                    attrs, sig, block, ..
-                }) = method
-                {
-                    let is_unboxed = has_mark(attrs, UNBOXED);
-                    remove_marks(attrs);
-                    if !is_unboxed {
-                        box_future(sig, block, own.as_ref())?;
-                    }
+                let ImplItem::Fn(method) = method else {
+                    continue;
+                };
+                let is_unboxed = has_mark(&method.attrs, UNBOXED);
+                remove_marks(&mut method.attrs);
+                if is_unboxed {
+                    continue;
+                }
+                let is_call = is_observed && method.sig.asyncness.is_some();
+                box_future(&mut method.sig, &mut method.block, own.as_ref())?;
+                if is_call {
+                    observed.push(observed_twin(method, &collection, |call, method| {
+                        let future = &method.block;
+                        parse_quote!({
+                            let call = #call;
+                            crate::observation::observed(call, #future)
+                        })
+                    }));
                 }
             }
+            item.items.extend(observed);
             Ok(quote!(#item))
         }
         other => Ok(quote!(#other)),
     }
 }
 
-pub fn blocking(item: TokenStream) -> Result<TokenStream> {
+pub fn blocking(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let is_observed = is_observed(options)?;
     match parse2(item)? {
         Item::Trait(mut item) => {
             item.items.retain(|method| !matches!(method, TraitItem::Fn(method) if has_mark(&method.attrs, ASYNCHRONOUS_ONLY)));
@@ -55,15 +84,76 @@ pub fn blocking(item: TokenStream) -> Result<TokenStream> {
         }
         Item::Impl(mut item) => {
             item.items.retain(|method| !matches!(method, ImplItem::Fn(method) if has_mark(&method.attrs, ASYNCHRONOUS_ONLY)));
+            let collection = collection_of(&item.self_ty);
+            let mut observed = Vec::new();
             for method in item.items.iter_mut() {
-                if let ImplItem::Fn(method) = method {
-                    remove_marks(&mut method.attrs);
+                let ImplItem::Fn(method) = method else {
+                    continue;
+                };
+                remove_marks(&mut method.attrs);
+                if is_observed && method.sig.asyncness.is_some() {
+                    observed.push(observed_twin(method, &collection, |call, method| {
+                        let body = &method.block;
+                        let output = match &method.sig.output {
+                            ReturnType::Default => quote!(()),
+                            ReturnType::Type(_, output) => quote!(#output),
+                        };
+                        parse_quote!({
+                            let call = #call;
+                            let work = move || -> #output { #body };
+                            crate::observation::observed_now(call, work)
+                        })
+                    }));
                 }
             }
+            item.items.extend(observed);
             Ok(without_async(quote!(#item)))
         }
         other => Ok(without_async(quote!(#other))),
     }
+}
+
+/// Splits a method in two, of which one is compiled: as it is without observation, and with a body
+/// that observes it. `observe` returns that body.
+fn observed_twin(
+    method: &mut ImplItemFn,
+    collection: &str,
+    observe: impl FnOnce(TokenStream, &ImplItemFn) -> Block,
+) -> ImplItem {
+    let name = method.sig.ident.to_string();
+    let summary = format!("{collection}.{name}");
+    let call = quote!(self.0.observer().begin(crate::observation::Method {
+        collection: #collection,
+        name: #name,
+        summary: #summary,
+    }));
+    let mut twin = method.clone();
+    twin.block = observe(call, method);
+    let with: Attribute = parse_quote!(#[cfg(any(feature = "tracing", feature = "metrics"))]);
+    let without: Attribute =
+        parse_quote!(#[cfg(not(any(feature = "tracing", feature = "metrics")))]);
+    twin.attrs.push(with);
+    method.attrs.push(without);
+    ImplItem::Fn(twin)
+}
+
+/// Returns the name of the table or view of a repository: `analysis_issues` of `AnalysisIssues<'_>`,
+/// `project_stats` of `ProjectStatsView<'_>`.
+fn collection_of(r#type: &Type) -> String {
+    let Type::Path(path) = r#type else {
+        return String::new();
+    };
+    let Some(segment) = path.path.segments.last() else {
+        return String::new();
+    };
+    let mut name = String::new();
+    for character in segment.ident.to_string().chars() {
+        if character.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(character.to_lowercase());
+    }
+    name.trim_end_matches("_view").to_owned()
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -23,6 +23,9 @@ macro_rules! event {
 /// Logs the outcome of a read, or of a fill.
 pub(crate) fn entry(kind: &str, outcome: &str) {
     event!(trace, kind = %kind, outcome = %outcome, "cache");
+    #[cfg(feature = "metrics")]
+    metrics::counter!("wundr_db.cache.reads", "kind" => kind.to_owned(), "outcome" => outcome.to_owned())
+        .increment(1);
 }
 
 /// Logs that reads bypass the cache from now on.

@@ -7,7 +7,7 @@ use super::tx_state::TxState;
 use crate::sql::acting::Acting;
 use crate::sql::settings::Settings;
 use crate::transaction::TransactionOptions;
-use crate::{Actor, OrganizationId};
+use crate::{Actor, Config, OrganizationId};
 
 /// The commit hook of the cache, the settings that are local to a transaction, and the keys of the
 /// secrets.
@@ -24,6 +24,8 @@ pub(crate) struct Attachments<H: ?Sized> {
     organization: Option<OrganizationId>,
     #[cfg(feature = "crypto")]
     secrets: Option<Arc<dyn crate::KeyProvider>>,
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    observer: crate::observation::CallObserver,
 }
 
 impl<H: ?Sized> Default for Attachments<H> {
@@ -35,6 +37,8 @@ impl<H: ?Sized> Default for Attachments<H> {
             organization: None,
             #[cfg(feature = "crypto")]
             secrets: None,
+            #[cfg(any(feature = "tracing", feature = "metrics"))]
+            observer: crate::observation::CallObserver::default(),
         }
     }
 }
@@ -48,6 +52,8 @@ impl<H: ?Sized> Clone for Attachments<H> {
             organization: self.organization,
             #[cfg(feature = "crypto")]
             secrets: self.secrets.clone(),
+            #[cfg(any(feature = "tracing", feature = "metrics"))]
+            observer: self.observer.clone(),
         }
     }
 }
@@ -58,9 +64,45 @@ impl<H: ?Sized> Attachments<H> {
         self.hook.is_some()
     }
 
+    /// Creates the attachments of a `Db` with these settings.
+    pub(crate) fn new(config: &Config) -> Self {
+        #[cfg(not(any(feature = "tracing", feature = "metrics")))]
+        let _ = config;
+        Self {
+            #[cfg(any(feature = "tracing", feature = "metrics"))]
+            observer: config.observer(),
+            ..Self::default()
+        }
+    }
+
     /// Creates the state of a transaction that begins with these attachments.
     pub(crate) fn tx_state(&self) -> TxState {
         TxState::new(self.has_cache())
+    }
+
+    /// Begins to observe a transaction: its state has its end, and these are the attachments of its
+    /// calls.
+    pub(crate) fn within_transaction(&self, state: &mut TxState) -> Self {
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        {
+            let (observer, call) = self.observer.begin_transaction();
+            state.observe(call);
+            Self {
+                observer,
+                ..self.clone()
+            }
+        }
+        #[cfg(not(any(feature = "tracing", feature = "metrics")))]
+        {
+            let _ = state;
+            self.clone()
+        }
+    }
+
+    /// Returns the observer of the calls.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) fn observer(&self) -> &crate::observation::CallObserver {
+        &self.observer
     }
 
     /// Returns the same attachments with this actor.

@@ -61,6 +61,8 @@ pub(crate) struct TxState {
     /// The server has ended the transaction, and the connection can be used again.
     has_ended: bool,
     write_set: WriteSetRecorder,
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    observed: Option<crate::observation::Call>,
 }
 
 /// The consequence of an incomplete call whose future was dropped.
@@ -128,6 +130,23 @@ impl TxState {
             savepoint_in_doubt: false,
             has_ended: false,
             write_set: WriteSetRecorder::new(has_cache),
+            #[cfg(any(feature = "tracing", feature = "metrics"))]
+            observed: None,
+        }
+    }
+
+    /// Has the end of the transaction observed.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) fn observe(&mut self, call: Option<crate::observation::Call>) {
+        self.observed = call;
+    }
+
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    fn end_observation(&mut self, outcome: &'static str) {
+        if self.has_ended
+            && let Some(call) = self.observed.take()
+        {
+            call.end_transaction(outcome);
         }
     }
 
@@ -293,6 +312,11 @@ impl TxState {
     /// too.
     pub(crate) fn commit_ended(&mut self, refusal: Option<Verdict>) {
         self.has_ended = refusal.is_none_or(|verdict| verdict == Verdict::Keep);
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        self.end_observation(match refusal {
+            None => "committed",
+            Some(_) => "refused",
+        });
     }
 
     /// Checks whether a ROLLBACK returns the connection to its state before the transaction.
@@ -308,6 +332,8 @@ impl TxState {
     /// Records whether a ROLLBACK has ended the transaction.
     pub(crate) fn rollback_ended(&mut self, has_ended: bool) {
         self.has_ended = has_ended;
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        self.end_observation("rolled back");
     }
 
     /// Checks whether the server has ended the transaction, and the connection can be used again.

@@ -103,11 +103,17 @@ impl Usage {
     /// Counts a caller as waiting for a connection until the guard is dropped.
     pub(crate) fn waits(&self) -> Waits<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        Waits(self)
+        Waits {
+            usage: self,
+            #[cfg(any(feature = "tracing", feature = "metrics"))]
+            began: Instant::now(),
+        }
     }
 
     /// Stores the reason why a connection could not be opened.
     pub(crate) fn refused(&self, reason: &crate::Error) {
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        crate::observation::opened(Some(reason.code()));
         *locked(&self.connect_failure) = Some(ConnectFailure {
             at: Instant::now(),
             reason: reason.to_string(),
@@ -271,6 +277,8 @@ impl Opening {
         if self.pool.is_disturbed.swap(false, Ordering::Relaxed) {
             self.pool.report_change();
         }
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        crate::observation::opened(None);
         let one = Arc::new(Use {
             pool: Arc::clone(&self.pool),
             epoch: self.epoch,
@@ -295,11 +303,17 @@ impl Drop for Opening {
 }
 
 /// A guard for a caller that waits.
-pub(crate) struct Waits<'u>(&'u Usage);
+pub(crate) struct Waits<'u> {
+    usage: &'u Usage,
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    began: Instant,
+}
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.usage.waiting.fetch_sub(1, Ordering::Relaxed);
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        crate::observation::waited(self.began.elapsed());
     }
 }
 
@@ -403,5 +417,15 @@ impl Use {
     pub(crate) fn is_over(&self) -> bool {
         self.is_retired.load(Ordering::Relaxed)
             || self.epoch != self.pool.epoch.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+impl Drop for Use {
+    fn drop(&mut self) {
+        crate::observation::closed(match self.is_over() {
+            true => "retired",
+            false => "unused",
+        });
     }
 }

@@ -72,4 +72,23 @@ impl PoolState {
     pub fn is_busy(&self) -> bool {
         self.in_use >= self.max_connections
     }
+
+    /// Sets the gauges of the pool: `db.client.connection.count` with the states `used` and `idle`,
+    /// `db.client.connection.max` and `db.client.connection.pending_requests`. `pool` is the label
+    /// `db.client.connection.pool.name`.
+    ///
+    /// Call it whenever the metrics are read.
+    #[cfg(feature = "metrics")]
+    pub fn record_metrics(&self, pool: &str) {
+        use metrics::gauge;
+
+        let name = || pool.to_owned();
+        let count = |state: &'static str| gauge!("db.client.connection.count", "db.client.connection.pool.name" => name(), "state" => state);
+        count("used").set(self.in_use);
+        count("idle").set(self.idle_connections());
+        gauge!("db.client.connection.max", "db.client.connection.pool.name" => name())
+            .set(self.max_connections);
+        gauge!("db.client.connection.pending_requests", "db.client.connection.pool.name" => name())
+            .set(self.waiting);
+    }
 }

@@ -292,7 +292,7 @@ impl<'a> Analyses<'a> {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl AnalysisRepository for Analyses<'_> {
     async fn create(&self, new: NewAnalysis) -> Result<Analysis> {
         new.check()?;

@@ -254,7 +254,7 @@ impl AnalysisIssues<'_> {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl AnalysisIssueRepository for AnalysisIssues<'_> {
     async fn create(&self, new: NewAnalysisIssue) -> Result<AnalysisIssue> {
         new.check()?;

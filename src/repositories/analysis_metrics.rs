@@ -122,7 +122,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl AnalysisMetricRepository for AnalysisMetrics<'_> {
     async fn create(&self, new: NewAnalysisMetric) -> Result<AnalysisMetric> {
         new.check()?;

@@ -107,7 +107,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl AnalysisResultRepository for AnalysisResults<'_> {
     async fn create(&self, new: NewAnalysisResult) -> Result<AnalysisResult> {
         new.check()?;

@@ -144,7 +144,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl AuditLogRepository for AuditLogs<'_> {
     async fn create(&self, mut new: NewAuditLog) -> Result<AuditLog> {
         if let Some(acting) = self.0.acting() {

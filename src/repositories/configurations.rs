@@ -198,7 +198,7 @@ impl Configurations<'_> {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl ConfigurationRepository for Configurations<'_> {
     async fn create(&self, new: NewConfiguration) -> Result<Configuration> {
         new.check()?;

@@ -61,7 +61,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl DashboardRepository for Dashboards<'_> {
     async fn of_project(
         &self,

@@ -128,7 +128,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl DependencyGraphRepository for DependencyGraphs<'_> {
     async fn create(&self, new: NewDependencyGraph) -> Result<DependencyGraph> {
         new.check()?;

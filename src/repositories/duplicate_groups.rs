@@ -114,7 +114,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl DuplicateGroupRepository for DuplicateGroups<'_> {
     async fn create(&self, new: NewDuplicateGroup) -> Result<DuplicateGroup> {
         new.check()?;

@@ -137,7 +137,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl IntegrationRepository for Integrations<'_> {
     async fn create(&self, new: NewIntegration) -> Result<Integration> {
         let new = sealed(&self.0, new)?;

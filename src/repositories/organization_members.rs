@@ -195,7 +195,7 @@ const LEAVING: (
     organization_members::role,
 );
 
-#[repository]
+#[repository(observed)]
 impl OrganizationMemberRepository for OrganizationMembers<'_> {
     async fn create(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
         new.check()?;

@@ -146,7 +146,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl OrganizationRepository for Organizations<'_> {
     async fn create(&self, new: NewOrganization) -> Result<Organization> {
         new.check()?;

@@ -202,7 +202,7 @@ impl Partitions<'_> {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl PartitionRepository for Partitions<'_> {
     async fn ensure(&self, log: LogTable, months_ahead: u32) -> Result<usize> {
         let more = i32::try_from(months_ahead)

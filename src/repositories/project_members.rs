@@ -181,7 +181,7 @@ const LEAVING: (
     project_members::role,
 );
 
-#[repository]
+#[repository(observed)]
 impl ProjectMemberRepository for ProjectMembers<'_> {
     async fn create(&self, new: NewProjectMember) -> Result<ProjectMember> {
         new.check()?;

@@ -53,7 +53,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl ProjectStatsRepository for ProjectStatsView<'_> {
     async fn find(&self, id: ProjectId) -> Result<Option<ProjectStats>> {
         self.0.first(find_by_id::<ProjectStats>(id)).await

@@ -246,7 +246,7 @@ fn visible(
     filter.query().filter(Visible(user_id))
 }
 
-#[repository]
+#[repository(observed)]
 impl ProjectRepository for Projects<'_> {
     async fn create(&self, new: NewProject) -> Result<Project> {
         new.check()?;

@@ -69,7 +69,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl QualityGateRepository for QualityGates<'_> {
     async fn evaluate(
         &self,

@@ -145,7 +145,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl SetupProfileRepository for SetupProfiles<'_> {
     async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile> {
         new.check()?;

@@ -195,7 +195,7 @@ impl SetupSessions<'_> {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl SetupSessionRepository for SetupSessions<'_> {
     async fn create(&self, new: NewSetupSession) -> Result<SetupSession> {
         new.check()?;

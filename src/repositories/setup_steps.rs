@@ -182,7 +182,7 @@ impl SetupSteps<'_> {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl SetupStepRepository for SetupSteps<'_> {
     async fn create(&self, new: NewSetupStep) -> Result<SetupStep> {
         new.check()?;

@@ -99,7 +99,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl SystemLogRepository for SystemLogs<'_> {
     async fn create(&self, new: NewSystemLog) -> Result<SystemLog> {
         new.check()?;

@@ -104,7 +104,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl ToolRepository for Tools<'_> {
     async fn create(&self, new: NewTool) -> Result<Tool> {
         new.check()?;

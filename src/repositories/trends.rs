@@ -47,7 +47,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl TrendRepository for Trends<'_> {
     async fn of_metric(
         &self,

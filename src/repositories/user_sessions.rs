@@ -136,7 +136,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl UserSessionRepository for UserSessions<'_> {
     async fn create(&self, new: NewUserSession) -> Result<UserSession> {
         new.check()?;

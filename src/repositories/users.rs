@@ -144,7 +144,7 @@ impl Users<'_> {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl UserRepository for Users<'_> {
     async fn create(&self, new: NewUser) -> Result<User> {
         new.check()?;

@@ -10,10 +10,11 @@ mod connections;
 mod doubles;
 mod errors;
 mod live;
+mod observation;
 mod pool;
 mod repositories;
 mod single_flight;
 mod transactions;
 mod waiters;
 
-use support::{hostile, observer, pgbouncer, subscriber};
+use support::{hostile, measurements, observer, pgbouncer, subscriber};

@@ -3,6 +3,7 @@
 
 pub mod catalog;
 pub mod hostile;
+pub mod measurements;
 pub mod observer;
 pub mod pgbouncer;
 pub mod subscriber;

@@ -1,16 +1,36 @@
-//! Records the crate's events.
+//! Records the crate's events and spans, for each thread.
 
+use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once};
 use std::thread::{self, ThreadId};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+use tracing_core::span::Current;
 
 static EVENTS: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
+static SPANS: Mutex<Vec<RecordedSpan>> = Mutex::new(Vec::new());
+static IDS: AtomicU64 = AtomicU64::new(1);
 
-struct Hearing;
+thread_local! {
+    /// The spans that the thread is in, the innermost last.
+    static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A span with its fields as text.
+#[derive(Debug, Clone)]
+pub struct RecordedSpan {
+    thread: ThreadId,
+    pub id: u64,
+    pub parent: Option<u64>,
+    pub fields: String,
+    metadata: &'static Metadata<'static>,
+}
+
+struct Recorder;
 
 struct Text(String);
 
@@ -20,16 +40,41 @@ impl Visit for Text {
     }
 }
 
-impl Subscriber for Hearing {
+impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        matches!(metadata.target(), "wundr_db" | "wundr_db::cache")
+        matches!(
+            metadata.target(),
+            "wundr_db" | "wundr_db::cache" | "wundr_db::calls"
+        )
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
+        let mut text = Text(String::new());
+        attributes.record(&mut text);
+        let current = || ENTERED.with_borrow(|entered| entered.last().copied());
+        let parent = match attributes.parent() {
+            Some(parent) => Some(parent.into_u64()),
+            None => current(),
+        };
+        SPANS.lock().unwrap().push(RecordedSpan {
+            thread: thread::current().id(),
+            id,
+            parent,
+            fields: text.0,
+            metadata: attributes.metadata(),
+        });
+        Id::from_u64(id)
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, id: &Id, values: &Record<'_>) {
+        let mut spans = SPANS.lock().unwrap();
+        if let Some(span) = spans.iter_mut().find(|span| span.id == id.into_u64()) {
+            let mut text = Text(std::mem::take(&mut span.fields));
+            values.record(&mut text);
+            span.fields = text.0;
+        }
+    }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
@@ -42,15 +87,34 @@ impl Subscriber for Hearing {
             .push((thread::current().id(), text.0));
     }
 
-    fn enter(&self, _: &Id) {}
+    fn enter(&self, id: &Id) {
+        ENTERED.with_borrow_mut(|entered| entered.push(id.into_u64()));
+    }
 
-    fn exit(&self, _: &Id) {}
+    fn exit(&self, id: &Id) {
+        ENTERED.with_borrow_mut(|entered| {
+            if let Some(place) = entered.iter().rposition(|&other| other == id.into_u64()) {
+                entered.remove(place);
+            }
+        });
+    }
+
+    fn current_span(&self) -> Current {
+        let Some(id) = ENTERED.with_borrow(|entered| entered.last().copied()) else {
+            return Current::none();
+        };
+        let spans = SPANS.lock().unwrap();
+        match spans.iter().find(|span| span.id == id) {
+            Some(span) => Current::new(Id::from_u64(id), span.metadata),
+            None => Current::none(),
+        }
+    }
 }
 
 /// Begins to record. Earlier events are removed.
 pub fn listen() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing::subscriber::set_global_default(Hearing).unwrap());
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Recorder).unwrap());
 }
 
 /// Returns the events of this thread.
@@ -60,4 +124,13 @@ pub fn events() -> Vec<String> {
         .iter()
         .filter(|(id, _)| *id == thread::current().id());
     of_this.map(|(_, text)| text.clone()).collect()
+}
+
+/// Returns the spans that this thread has begun, in order.
+pub fn spans() -> Vec<RecordedSpan> {
+    let recorded = SPANS.lock().unwrap();
+    let of_this = recorded
+        .iter()
+        .filter(|span| span.thread == thread::current().id());
+    of_this.cloned().collect()
 }

@@ -56,13 +56,14 @@ impl Db {
     /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or
     /// name a certificate that cannot be read.
     pub fn lazy(config: Config) -> Result<Self> {
+        let attachments = Attachments::new(&config);
         let manager = Manager {
             connector: Arc::new(Connector::new(&config)?),
             context: PoolContext::new(config),
         };
         Ok(Self {
             pool: Arc::new(ReplaceablePool::new(manager)),
-            attachments: Attachments::default(),
+            attachments,
         })
     }
 
@@ -484,10 +485,11 @@ impl Db {
     }
 
     fn new_tx(&self, options: &TransactionOptions, connection: Pooled) -> Tx {
+        let mut state = self.attachments.tx_state();
         let tx = Tx {
             connection,
-            state: self.attachments.tx_state(),
-            attachments: self.attachments.clone(),
+            attachments: self.attachments.within_transaction(&mut state),
+            state,
         };
         if options.is_read_only() {
             tx.connection.usage.set_read_only();

@@ -37,6 +37,15 @@ pub(crate) enum Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
+    /// Returns the observer of the calls.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) fn observer(&self) -> &crate::observation::CallObserver {
+        match self {
+            Executor::Pool(db) => db.attachments.observer(),
+            Executor::Tx(tx) | Executor::Part(tx) => tx.attachments.observer(),
+        }
+    }
+
     /// Returns the organization whose rows are seen.
     pub(crate) fn organization(&self) -> Option<OrganizationId> {
         match self {
@@ -148,6 +157,8 @@ impl<'a> Executor<'a> {
                 Ok(())
             };
             self.each_row(query, &mut take).await?;
+            #[cfg(feature = "tracing")]
+            crate::observation::returned_rows(rows.len());
             Ok(rows)
         })
     }

@@ -51,13 +51,14 @@ impl Db {
     /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or
     /// name a root certificate that is not there.
     pub fn lazy(config: Config) -> Result<Self> {
+        let attachments = Attachments::new(&config);
         let manager = Manager {
             connector: Arc::new(Connector::new(&config)?),
             context: PoolContext::new(config),
         };
         Ok(Self {
             pool: Arc::new(ReplaceablePool::new(manager)),
-            attachments: Attachments::default(),
+            attachments,
         })
     }
 
@@ -429,11 +430,12 @@ impl Db {
         if options.is_read_only() {
             connection.usage.set_read_only();
         }
+        let mut state = self.attachments.tx_state();
         Tx {
             usage: Arc::clone(&connection.usage),
             connection: Mutex::new(connection),
-            state: self.attachments.tx_state(),
-            attachments: self.attachments.clone(),
+            attachments: self.attachments.within_transaction(&mut state),
+            state,
         }
     }
 }

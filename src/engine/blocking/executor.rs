@@ -106,6 +106,15 @@ pub(crate) fn join<A, B>(first: A, second: B) -> (A, B) {
 }
 
 impl<'a> Executor<'a> {
+    /// Returns the observer of the calls.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) fn observer(&self) -> &crate::observation::CallObserver {
+        match self {
+            Executor::Pool(db) => db.attachments.observer(),
+            Executor::Tx(tx) | Executor::Part(tx) => tx.attachments.observer(),
+        }
+    }
+
     /// Returns the organization whose rows are seen.
     pub(crate) fn organization(&self) -> Option<OrganizationId> {
         match self {
@@ -174,7 +183,12 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
         let settings = self.settings(false);
-        self.run(|connection| every(connection, query, settings.as_ref(), |row| decoded(row)))
+        let every =
+            |connection: &mut _| every(connection, query, settings.as_ref(), |row| decoded(row));
+        let rows: Vec<R> = self.run(every)?;
+        #[cfg(feature = "tracing")]
+        crate::observation::returned_rows(rows.len());
+        Ok(rows)
     }
 
     /// Returns the outcome of decoding each row of a query as `R`.
