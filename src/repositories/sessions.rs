@@ -13,7 +13,7 @@ use crate::crypto::session_keys::{NewToken, Presented};
 use crate::crypto::tokens::{Purpose, is_equal};
 use crate::schema::public::{user_sessions, users};
 use crate::sql::sessions::{
-    Accepted, End, Ended, EndedSession, NewTokens, Open, PruneRotated, Rotate, Rotation, Touch,
+    End, Ended, EndedSession, NewTokens, Open, PruneRotated, Rotate, Rotation, Touch,
 };
 use crate::sql::{Sql, columns_of};
 use crate::write_set::Key;
@@ -182,7 +182,7 @@ impl SessionReader for DatabaseReader {
             .filter(user_sessions::token_hash.eq(&token.hash))
             .filter(user_sessions::expires_at.gt(now))
             .filter(token.end.into_sql::<Timestamptz>().gt(now))
-            .filter(users::is_active.eq(true))
+            .filter(users::is_active)
             .select((columns_of::<UserSession>(), columns_of::<User>(), now));
         let found: Option<(UserSession, User, DateTime<Utc>)> = self.0.first(query).await?;
         Ok(found.map(|(session, user, now)| FoundSession { session, user, now }))
@@ -332,10 +332,15 @@ impl Sessions {
             return Ok(Refreshed::Unknown);
         };
         let pair = Pair::create(&self.1, presented.user_id)?;
-        for accepted in [Accepted::Current, Accepted::Predecessor] {
+        for of_predecessor in [false, true] {
             let tokens = pair.statement(client, &self.1);
-            let statement = Rotate::new(accepted, &presented.hash, tokens);
-            let rotation = steady_first(&self.0, || statement.clone()).await?;
+            let rotation = if of_predecessor {
+                let statement = Rotate::<true>::new(&presented.hash, tokens);
+                steady_first(&self.0, || statement.clone()).await?
+            } else {
+                let statement = Rotate::<false>::new(&presented.hash, tokens);
+                steady_first(&self.0, || statement.clone()).await?
+            };
             let (matched, _, session): Rotation = rotation.unwrap_or_default();
             match session {
                 Some(session) => return Ok(Refreshed::Granted(Box::new(pair.of(session)))),

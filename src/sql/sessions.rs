@@ -1,6 +1,6 @@
 //! The statements of logins: open, rotate, end.
 //!
-//! They are found by their text: logins are rare, and some of these have several texts.
+//! Those that end sessions are found by their text: they have several, and are rare.
 //!
 //! Every statement that locks more than one of the rows locks the session first and its family
 //! second. A lock is taken on the newest version of a row, and the conditions are evaluated on that
@@ -106,8 +106,7 @@ impl Clone for Open<'_> {
 
 impl Statement for Open<'_> {
     type SqlType = SessionSql;
-    type Id = ();
-    const IDENTITY: Identity = Identity::Text;
+    type Id = Open<'static>;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         // The lock conflicts with that of an update of the user. So a session is opened before a
@@ -150,23 +149,14 @@ impl Statement for Open<'_> {
     }
 }
 
-/// The refresh token that a rotation accepts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Accepted {
-    /// The session's current one.
-    Current,
-    /// Its predecessor, once more within the grace.
-    Predecessor,
-}
-
-/// The statement that gives a session new tokens, if the presented refresh token is accepted.
+/// The statement that gives a session new tokens, if the presented refresh token is accepted: its
+/// current one, or its predecessor, once more within the grace.
 ///
 /// It returns the number of sessions that accepted the token when the statement began, and the
 /// previous hash of the session token and the session if it was rotated. If the number is not 0,
 /// and there is no session, then another transaction changed the session while the statement
 /// waited for its lock.
-pub(crate) struct Rotate<'a> {
-    accepted: Accepted,
+pub(crate) struct Rotate<'a, const OF_PREDECESSOR: bool> {
     presented: &'a str,
     tokens: NewTokens<'a>,
     columns: Columns<UserSession>,
@@ -184,10 +174,9 @@ impl Touches for Rotation {
     }
 }
 
-impl<'a> Rotate<'a> {
-    pub(crate) fn new(accepted: Accepted, presented: &'a str, tokens: NewTokens<'a>) -> Sql<Self> {
+impl<'a, const OF_PREDECESSOR: bool> Rotate<'a, OF_PREDECESSOR> {
+    pub(crate) fn new(presented: &'a str, tokens: NewTokens<'a>) -> Sql<Self> {
         Sql(Self {
-            accepted,
             presented,
             tokens,
             columns: columns_of(),
@@ -199,22 +188,22 @@ impl<'a> Rotate<'a> {
         out.push_sql(
             "SELECT s.id, s.token_hash, s.refresh_token_hash, s.expires_at, f.ends_at FROM ",
         );
-        match self.accepted {
-            Accepted::Current => out.push_sql("public.user_sessions AS s"),
-            Accepted::Predecessor => out.push_sql(
-                "public.rotated_refresh_tokens AS r JOIN public.user_sessions AS s ON s.id = r.session_id",
-            ),
-        }
+        out.push_sql(match OF_PREDECESSOR {
+            false => "public.user_sessions AS s",
+            true => {
+                "public.rotated_refresh_tokens AS r JOIN public.user_sessions AS s ON s.id = r.session_id"
+            }
+        });
         out.push_sql(
             " JOIN public.user_session_families AS f ON f.session_id = s.id \
              JOIN public.users AS u ON u.id = s.user_id WHERE ",
         );
-        match self.accepted {
-            Accepted::Current => {
+        match OF_PREDECESSOR {
+            false => {
                 out.push_sql("s.refresh_token_hash = ");
                 out.push_bind_param::<Text, _>(&self.presented)?;
             }
-            Accepted::Predecessor => {
+            true => {
                 out.push_sql("r.token_hash = ");
                 out.push_bind_param::<Text, _>(&self.presented)?;
                 out.push_sql(" AND f.predecessor_hash = ");
@@ -227,7 +216,7 @@ impl<'a> Rotate<'a> {
     }
 }
 
-impl Clone for Rotate<'_> {
+impl<const OF_PREDECESSOR: bool> Clone for Rotate<'_, OF_PREDECESSOR> {
     fn clone(&self) -> Self {
         Self {
             tokens: self.tokens.clone(),
@@ -237,15 +226,12 @@ impl Clone for Rotate<'_> {
     }
 }
 
-impl Statement for Rotate<'_> {
+impl<const OF_PREDECESSOR: bool> Statement for Rotate<'_, OF_PREDECESSOR> {
     type SqlType = (BigInt, Nullable<Text>, Nullable<SqlTypeOf<AllColumns>>);
-    type Id = ();
-    const IDENTITY: Identity = Identity::Text;
+    type Id = Rotate<'static, OF_PREDECESSOR>;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH seen AS MATERIALIZED (");
-        self.push_accepting(&mut out)?;
-        out.push_sql("), held AS MATERIALIZED (");
+        out.push_sql("WITH held AS MATERIALIZED (");
         self.push_accepting(&mut out)?;
         // Both rows are locked: the condition on an unlocked family would be evaluated on the
         // version that the statement saw when it began.
@@ -268,15 +254,15 @@ impl Statement for Rotate<'_> {
         );
         self.columns.walk_ast(out.reborrow())?;
         out.push_sql("), family AS (UPDATE public.user_session_families AS f SET ");
-        match self.accepted {
-            Accepted::Current => {
+        match OF_PREDECESSOR {
+            false => {
                 out.push_sql(
                     "predecessor_hash = held.refresh_token_hash, \
                      predecessor_until = pg_catalog.clock_timestamp() + ",
                 );
                 self.tokens.grace.push(&mut out)?;
             }
-            Accepted::Predecessor => {
+            true => {
                 out.push_sql("predecessor_hash = NULL, predecessor_until = NULL");
             }
         }
@@ -284,9 +270,14 @@ impl Statement for Rotate<'_> {
             " FROM held WHERE f.session_id = held.id), \
              spent AS (INSERT INTO public.rotated_refresh_tokens (token_hash, session_id, expires_at) \
              SELECT refresh_token_hash, id, expires_at FROM held) \
-             SELECT matched.number, held.token_hash, rotated.* \
-             FROM (SELECT pg_catalog.count(*) AS number FROM seen) AS matched \
-             LEFT JOIN held ON TRUE LEFT JOIN rotated ON TRUE",
+             SELECT CASE WHEN held.id IS NOT NULL THEN 1 ELSE (SELECT pg_catalog.count(*) FROM (",
+        );
+        // Evaluated if no session is held: one that another call rotated while this one waited for
+        // its lock is seen here, in the snapshot of the statement.
+        self.push_accepting(&mut out)?;
+        out.push_sql(
+            ") AS seen) END, held.token_hash, rotated.* \
+             FROM (SELECT) AS one LEFT JOIN held ON TRUE LEFT JOIN rotated ON TRUE",
         );
         Ok(())
     }
@@ -414,8 +405,7 @@ impl Touch {
 
 impl Statement for Touch {
     type SqlType = Text;
-    type Id = ();
-    const IDENTITY: Identity = Identity::Text;
+    type Id = Self;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(

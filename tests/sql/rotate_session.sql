@@ -1,5 +1,5 @@
--- (text, text, text, text, int8, text, inet, int8)
-WITH seen AS MATERIALIZED (
+-- (text, text, text, int8, text, inet, int8, text)
+WITH held AS MATERIALIZED (
   SELECT s.id, s.token_hash, s.refresh_token_hash, s.expires_at, f.ends_at
   FROM public.user_sessions AS s
   JOIN public.user_session_families AS f ON f.session_id = s.id
@@ -7,20 +7,12 @@ WITH seen AS MATERIALIZED (
   WHERE s.refresh_token_hash = $1
   AND s.expires_at > pg_catalog.statement_timestamp()
   AND u.is_active
-), held AS MATERIALIZED (
-  SELECT s.id, s.token_hash, s.refresh_token_hash, s.expires_at, f.ends_at
-  FROM public.user_sessions AS s
-  JOIN public.user_session_families AS f ON f.session_id = s.id
-  JOIN public.users AS u ON u.id = s.user_id
-  WHERE s.refresh_token_hash = $2
-  AND s.expires_at > pg_catalog.statement_timestamp()
-  AND u.is_active
   FOR UPDATE OF s, f
 ), rotated AS (
   UPDATE public.user_sessions
-  SET token_hash = $3, refresh_token_hash = $4, expires_at = LEAST(pg_catalog.statement_timestamp() + $5 *
+  SET token_hash = $2, refresh_token_hash = $3, expires_at = LEAST(pg_catalog.statement_timestamp() + $4 *
       INTERVAL '1 microsecond', held.ends_at), last_used_at = pg_catalog.statement_timestamp(), user_agent =
-      COALESCE($6, user_sessions.user_agent), ip_address = COALESCE($7, user_sessions.ip_address)
+      COALESCE($5, user_sessions.user_agent), ip_address = COALESCE($6, user_sessions.ip_address)
   FROM held
   WHERE user_sessions.id = held.id
   RETURNING "public"."user_sessions"."id", "public"."user_sessions"."user_id", "public"."user_sessions"."token_hash",
@@ -28,7 +20,7 @@ WITH seen AS MATERIALIZED (
       "public"."user_sessions"."last_used_at", "public"."user_sessions"."user_agent", "public"."user_sessions"."ip_address"
 ), family AS (
   UPDATE public.user_session_families AS f
-  SET predecessor_hash = held.refresh_token_hash, predecessor_until = pg_catalog.clock_timestamp() + $8 *
+  SET predecessor_hash = held.refresh_token_hash, predecessor_until = pg_catalog.clock_timestamp() + $7 *
       INTERVAL '1 microsecond'
   FROM held
   WHERE f.session_id = held.id
@@ -37,10 +29,20 @@ WITH seen AS MATERIALIZED (
   SELECT refresh_token_hash, id, expires_at
   FROM held
 )
-SELECT matched.number, held.token_hash, rotated.*
+SELECT CASE WHEN held.id IS NOT NULL THEN 1 ELSE (
+  SELECT pg_catalog.count(*)
+  FROM (
+    SELECT s.id, s.token_hash, s.refresh_token_hash, s.expires_at, f.ends_at
+    FROM public.user_sessions AS s
+    JOIN public.user_session_families AS f ON f.session_id = s.id
+    JOIN public.users AS u ON u.id = s.user_id
+    WHERE s.refresh_token_hash = $8
+    AND s.expires_at > pg_catalog.statement_timestamp()
+    AND u.is_active
+  ) AS seen
+) END, held.token_hash, rotated.*
 FROM (
-  SELECT pg_catalog.count(*) AS number
-  FROM seen
-) AS matched
+  SELECT
+) AS one
 LEFT JOIN held ON TRUE
 LEFT JOIN rotated ON TRUE

@@ -359,18 +359,14 @@ fn add_lifecycles(registry: &mut Registry) {
 
 #[cfg(feature = "crypto")]
 fn add_sessions(registry: &mut Registry) {
-    use crate::sql::sessions::{
-        Accepted, End, Ended, NewTokens, Open, PruneRotated, Rotate, Touch,
-    };
+    use crate::sql::sessions::{End, Ended, NewTokens, Open, PruneRotated, Rotate, Touch};
     let client = SessionClient::new();
     let tokens = NewTokens::new("token", "refresh", &client, &SessionPolicy::new());
     registry.add("open_session", &Open::new(UserId::new(), tokens.clone()));
-    for (name, accepted) in [
-        ("rotate_session", Accepted::Current),
-        ("rotate_session_again", Accepted::Predecessor),
-    ] {
-        registry.add(name, &Rotate::new(accepted, "presented", tokens.clone()));
-    }
+    let current = Rotate::<false>::new("presented", tokens.clone());
+    registry.add("rotate_session", &current);
+    let predecessor = Rotate::<true>::new("presented", tokens.clone());
+    registry.add("rotate_session_again", &predecessor);
     let id = crate::UserSessionId::new();
     for (name, ended) in [
         (
