@@ -2,6 +2,7 @@
 
 ALTER TABLE public.organizations DISABLE ROW LEVEL SECURITY;
 ALTER TABLE public.organization_members DISABLE ROW LEVEL SECURITY;
+ALTER TABLE public.organization_invitations DISABLE ROW LEVEL SECURITY;
 ALTER TABLE public.projects DISABLE ROW LEVEL SECURITY;
 ALTER TABLE public.project_members DISABLE ROW LEVEL SECURITY;
 ALTER TABLE analysis.analyses DISABLE ROW LEVEL SECURITY;
@@ -21,6 +22,7 @@ ALTER TABLE audit.audit_logs DISABLE ROW LEVEL SECURITY;
 
 DROP POLICY IF EXISTS by_organization ON public.organizations;
 DROP POLICY IF EXISTS by_organization ON public.organization_members;
+DROP POLICY IF EXISTS by_organization ON public.organization_invitations;
 DROP POLICY IF EXISTS by_organization ON public.projects;
 DROP POLICY IF EXISTS by_organization ON public.project_members;
 DROP POLICY IF EXISTS by_organization ON analysis.analyses;

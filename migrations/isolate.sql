@@ -18,6 +18,8 @@ CREATE POLICY by_organization ON public.organizations
   USING (id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
 CREATE POLICY by_organization ON public.organization_members
   USING (organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
+CREATE POLICY by_organization ON public.organization_invitations
+  USING (organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
 CREATE POLICY by_organization ON public.projects
   USING (organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
 
@@ -89,6 +91,7 @@ CREATE POLICY by_organization ON audit.audit_logs
 
 ALTER TABLE public.organizations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.organization_members ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.organization_invitations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.projects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.project_members ENABLE ROW LEVEL SECURITY;
 ALTER TABLE analysis.analyses ENABLE ROW LEVEL SECURITY;

@@ -80,6 +80,22 @@ pub mod public {
     diesel::table! {
         use diesel::sql_types::*;
 
+        use super::sql_types::OrganizationRole;
+
+        public.organization_invitations (id) {
+            id -> Uuid,
+            organization_id -> Uuid,
+            user_id -> Uuid,
+            role -> OrganizationRole,
+            invited_by -> Nullable<Uuid>,
+            invited_at -> Timestamptz,
+            expires_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
+
         public.user_session_families (session_id) {
             session_id -> Uuid,
             ends_at -> Timestamptz,

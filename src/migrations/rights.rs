@@ -21,8 +21,8 @@ pub enum Rights {
     /// The reads of the audit log and the system log.
     Auditor,
     /// The deletion of what has expired, and the requeuing of what was abandoned:
-    /// `Sessions::prune`, `UserSessionRepository::delete_expired` and
-    /// `AnalysisRepository::requeue_abandoned`.
+    /// `Sessions::prune`, `UserSessionRepository::delete_expired`,
+    /// `InvitationRepository::delete_expired` and `AnalysisRepository::requeue_abandoned`.
     Maintenance,
 }
 
@@ -37,7 +37,13 @@ struct Grants {
 const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 /// The relations of this crate that are not tables of the design.
-const OTHERS: [Grants; 9] = [
+const OTHERS: [Grants; 10] = [
+    Grants {
+        relation: "public.organization_invitations",
+        secrets: &[],
+        application: ALL,
+        maintenance: "SELECT, UPDATE, DELETE",
+    },
     Grants {
         relation: "public.user_session_families",
         secrets: &["predecessor_hash"],

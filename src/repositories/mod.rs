@@ -37,6 +37,7 @@ mod duplicate_groups;
 mod grouping;
 mod ingest;
 mod integrations;
+mod invitations;
 mod members;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrations;
@@ -78,6 +79,7 @@ pub use dependency_graphs::*;
 pub use duplicate_groups::*;
 pub use ingest::*;
 pub use integrations::*;
+pub use invitations::*;
 pub use organization_members::*;
 pub use organizations::*;
 pub use partitions::*;

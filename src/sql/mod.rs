@@ -38,6 +38,7 @@ mod golden;
 pub(crate) mod health;
 pub(crate) mod ingest;
 mod insert;
+pub(crate) mod invitations;
 mod literal_limit;
 pub(crate) mod live;
 mod membership;

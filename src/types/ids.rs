@@ -109,6 +109,9 @@ macro_rules! ids {
 }
 
 crate::__for_each_table!(ids);
+ids! {
+    public.organization_invitations: Invitations, Invitation, NewInvitation, InvitationId, [];
+}
 
 /// Returns the time in a version 7 UUID.
 fn time_of(uuid: Uuid) -> Option<DateTime<Utc>> {

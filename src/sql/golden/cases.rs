@@ -49,6 +49,7 @@ use crate::{
 };
 
 pub(super) fn add_all(registry: &mut Registry) {
+    add_invitations(registry);
     #[cfg(feature = "crypto")]
     add_sessions(registry);
     #[cfg(feature = "crypto")]
@@ -355,6 +356,29 @@ fn add_lifecycles(registry: &mut Registry) {
         "append_setup_step_log",
         &Sql(AppendLog::Step(SetupStepId::new(), "line")),
     );
+}
+
+fn add_invitations(registry: &mut Registry) {
+    use crate::sql::invitations::{
+        Accept, EndInvitation, Invite, OpenInvitations, PruneInvitations,
+    };
+    let (lab, user) = (OrganizationId::new(), UserId::new());
+    let new = crate::NewInvitation::new(lab, user, OrganizationRole::Member);
+    let id = new.id;
+    registry.add("invite", &Invite::new(&new).unwrap());
+    registry.add("accept_invitation", &Accept::new(id, user));
+    registry.add("reject_invitation", &EndInvitation::rejected(id, user));
+    registry.add("withdraw_invitation", &EndInvitation::withdrawn(id));
+    for (name, of) in [
+        ("invitations_of_user", OpenInvitations::OfUser(user)),
+        (
+            "invitations_of_organization",
+            OpenInvitations::OfOrganization(lab),
+        ),
+    ] {
+        registry.add(name, &Sql(of));
+    }
+    registry.add("prune_invitations", &Sql(PruneInvitations(10)));
 }
 
 #[cfg(feature = "crypto")]

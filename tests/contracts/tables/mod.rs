@@ -22,6 +22,7 @@ mod duplicate_groups;
 mod faults_of_the_database;
 mod ingest;
 mod integrations;
+mod invitations;
 mod isolation;
 mod loaders;
 mod organization_members;

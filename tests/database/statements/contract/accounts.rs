@@ -2,12 +2,13 @@ use super::*;
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
 use wundr_db::{
-    Actor, AuditAction, AuditLogFilter, AuditLogOrder, Document, LogLevel, NewAuditLog,
-    NewOrganization, NewOrganizationMember, NewSystemLog, NewUserSession, OrganizationChanges,
-    OrganizationFilter, OrganizationId, OrganizationMemberChanges, OrganizationMemberFilter,
-    OrganizationMemberId, OrganizationOrder, OrganizationRole, SubscriptionPlan, SystemLogFilter,
-    SystemLogOrder, User, UserChanges, UserFilter, UserOrder, UserRole, UserSessionChanges,
-    UserSessionFilter, UserSessionId, UserSessionOrder,
+    Actor, AuditAction, AuditLogFilter, AuditLogOrder, Document, InvitationId, LogLevel,
+    NewAuditLog, NewInvitation, NewOrganization, NewOrganizationMember, NewSystemLog,
+    NewUserSession, OrganizationChanges, OrganizationFilter, OrganizationId,
+    OrganizationMemberChanges, OrganizationMemberFilter, OrganizationMemberId, OrganizationOrder,
+    OrganizationRole, SubscriptionPlan, SystemLogFilter, SystemLogOrder, User, UserChanges,
+    UserFilter, UserOrder, UserRole, UserSessionChanges, UserSessionFilter, UserSessionId,
+    UserSessionOrder,
 };
 
 #[both_engines]
@@ -219,6 +220,28 @@ async fn a_transaction_takes_two_turns_more_than_its_statements() {
     let id = ledger.db.users().create(new_user()).await.unwrap().id;
     costs!(ledger, 5, transaction(&ledger.db, id));
     costs!(ledger, 1, ledger.db.health());
+    ledger.settle();
+}
+
+#[both_engines]
+#[case]
+async fn invitations() {
+    let ledger = ledger().await;
+    let eve = ledger.db.users().create(new_user()).await.unwrap().id;
+    let lab = NewOrganization::new("Lab", unique());
+    let lab = ledger.db.organizations().create(lab).await.unwrap().id;
+    let new = || NewInvitation::new(lab, eve, OrganizationRole::Member);
+    let invitations = ledger.db.invitations();
+    let invited = invitations.invite(new()).await.unwrap().unwrap();
+    costs!(ledger, 1, invitations.invite(new()));
+    costs!(ledger, 1, invitations.of_user(eve));
+    costs!(ledger, 1, invitations.of_organization(lab));
+    costs!(ledger, 1, invitations.accept(InvitationId::new(), eve));
+    costs!(ledger, 1, invitations.reject(InvitationId::new(), eve));
+    costs!(ledger, 1, invitations.withdraw(InvitationId::new()));
+    costs!(ledger, 1, invitations.delete_expired(10));
+    let member = invitations.accept(invited.id, eve).await.unwrap();
+    assert_eq!(member.unwrap().user_id, eve);
     ledger.settle();
 }
 
