@@ -21,6 +21,7 @@ mod asynchronous {
 
     include!("../engines/asynchronous.rs");
 
+    mod streams_of_tenants;
     mod tables;
 }
 

@@ -11,37 +11,39 @@ use wundr_db::{
     AuditLogId, Config, ConfigCategory, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
     DashboardOptions, DependencyGraphChanges, DependencyGraphFilter, DependencyGraphId,
     DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId, IntegrationChanges,
-    IntegrationFilter, IntegrationId, IntegrationType, IssueSeverity, IssueType, MetricCategory,
-    NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewAuditLog, NewConfiguration,
-    NewDependencyGraph, NewDuplicateGroup, NewIntegration, NewOrganizationMember, NewProjectMember,
-    NewSetupProfile, OrganizationChanges, OrganizationFilter, OrganizationMemberChanges,
-    OrganizationMemberFilter, OrganizationMemberId, OrganizationRole, Page, ProjectChanges,
-    ProjectFilter, ProjectMemberChanges, ProjectMemberFilter, ProjectMemberId, ProjectRole,
-    ProjectStatsFilter, SetupCategory, SetupProfileChanges, SetupProfileFilter, SetupProfileId,
+    IntegrationFilter, IntegrationId, IntegrationType, Invitation, IssueSeverity, IssueType,
+    MetricCategory, NewAnalysisIssue, NewAnalysisMetric, NewAnalysisResult, NewAuditLog,
+    NewConfiguration, NewDependencyGraph, NewDuplicateGroup, NewIntegration, NewInvitation,
+    NewOrganizationMember, NewProjectMember, NewSetupProfile, OrganizationChanges,
+    OrganizationFilter, OrganizationMemberChanges, OrganizationMemberFilter, OrganizationMemberId,
+    OrganizationRole, Page, ProjectChanges, ProjectFilter, ProjectMemberChanges,
+    ProjectMemberFilter, ProjectMemberId, ProjectRole, ProjectStatsFilter, SetupCategory,
+    SetupProfileChanges, SetupProfileFilter, SetupProfileId,
 };
 
 /// An organization with one row in each table that belongs to one.
-struct Tenant {
-    user: UserId,
-    organization: OrganizationId,
-    organization_member: OrganizationMemberId,
-    project: ProjectId,
-    project_member: ProjectMemberId,
-    analysis: AnalysisId,
-    result: AnalysisResultId,
-    issue: AnalysisIssueId,
-    metric: AnalysisMetricId,
-    graph: DependencyGraphId,
-    duplicates: DuplicateGroupId,
-    profile: SetupProfileId,
-    setting: ConfigurationId,
-    integration: IntegrationId,
-    entry: AuditLogId,
+pub(crate) struct Tenant {
+    pub(crate) user: UserId,
+    pub(crate) organization: OrganizationId,
+    pub(crate) organization_member: OrganizationMemberId,
+    pub(crate) project: ProjectId,
+    pub(crate) project_member: ProjectMemberId,
+    pub(crate) analysis: AnalysisId,
+    pub(crate) result: AnalysisResultId,
+    pub(crate) issue: AnalysisIssueId,
+    pub(crate) metric: AnalysisMetricId,
+    pub(crate) graph: DependencyGraphId,
+    pub(crate) duplicates: DuplicateGroupId,
+    pub(crate) profile: SetupProfileId,
+    pub(crate) setting: ConfigurationId,
+    pub(crate) integration: IntegrationId,
+    pub(crate) entry: AuditLogId,
+    pub(crate) invitation: Invitation,
 }
 
 #[both_engines]
-async fn tenant(db: &Db, name: &str) -> Tenant {
-    let (user, organization) = (user(db).await.id, OrganizationId::new());
+pub(crate) async fn tenant(db: &Db, name: &str) -> Tenant {
+    let (user, organization) = (super::user(db).await.id, OrganizationId::new());
     let new = NewOrganization::new(name, name).id(organization);
     db.organizations().create(new).await.unwrap();
     let member = NewOrganizationMember::new(organization, user, OrganizationRole::Owner);
@@ -52,6 +54,9 @@ async fn tenant(db: &Db, name: &str) -> Tenant {
     let project_member = db.project_members().create(member).await.unwrap().id;
     let new = NewAnalysis::new(project, AnalysisType::Quality, user);
     let analysis = db.analyses().create(new).await.unwrap().id;
+    db.analyses().pin(analysis, "release").await.unwrap();
+    let gates = db.quality_gates();
+    gates.set_base("merge", analysis).await.unwrap();
     let new = NewAnalysisResult::new(analysis, "a.rs");
     let result = db.analysis_results().create(new).await.unwrap().id;
     let issue = db
@@ -81,6 +86,9 @@ async fn tenant(db: &Db, name: &str) -> Tenant {
     let integration = db.integrations().create(new).await.unwrap().id;
     let new = NewAuditLog::new(AuditAction::Create, "project").organization_id(organization);
     let entry = db.audit_logs().create(new).await.unwrap().id;
+    let invited = super::user(db).await.id;
+    let new = NewInvitation::new(organization, invited, OrganizationRole::Admin);
+    let invitation = db.invitations().invite(new).await.unwrap().unwrap();
     Tenant {
         user,
         organization,
@@ -97,10 +105,11 @@ async fn tenant(db: &Db, name: &str) -> Tenant {
         setting,
         integration,
         entry,
+        invitation,
     }
 }
 
-fn new_issue(analysis: AnalysisId) -> NewAnalysisIssue {
+pub(crate) fn new_issue(analysis: AnalysisId) -> NewAnalysisIssue {
     NewAnalysisIssue::new(
         analysis,
         IssueType::Security,
@@ -112,13 +121,13 @@ fn new_issue(analysis: AnalysisId) -> NewAnalysisIssue {
 
 /// The owner of the tables, which sees every row.
 #[both_engines]
-async fn owner(database: &TestDatabase) -> Db {
+pub(crate) async fn owner(database: &TestDatabase) -> Db {
     Db::connect_to(&database.url()).await.unwrap()
 }
 
 /// A pool of the application's role, in a database whose organizations are isolated.
 #[both_engines]
-async fn isolated(database: &TestDatabase, owner: &Db) -> Db {
+pub(crate) async fn isolated(database: &TestDatabase, owner: &Db) -> Db {
     let role = format!("isolated_{}", database.name());
     execute(owner, &format!("CREATE ROLE \"{role}\" LOGIN")).await;
     let config = Config::new(&database.url()).unwrap();
@@ -276,7 +285,8 @@ async fn no_call_for_one_organization_reaches_a_row_of_another() {
     assert!(db.audit_logs().find(one.entry).await.unwrap().is_some());
     assert!(db.audit_logs().find(other.entry).await.unwrap().is_none());
     let entries = AuditLogFilter::new();
-    assert_eq!(db.audit_logs().count(&entries).await.unwrap(), 1);
+    // With that of the invitation.
+    assert_eq!(db.audit_logs().count(&entries).await.unwrap(), 2);
 
     // Reads by other keys.
     assert_eq!(
