@@ -188,7 +188,7 @@ async fn refresh(place: &Place<'_>, keeper: &mut Keeper, token: &str) {
 async fn end(place: &Place<'_>, keeper: &mut Keeper, user: UserId, id: UserSessionId) {
     let operation = keeper.intend(place.log);
     let users = place.db.users();
-    let way = place.chance.below(5);
+    let way = place.chance.below(6);
     loop {
         let is_ended = match way {
             0 => patiently(place, place.sessions.revoke(id)).await.is_some(),
@@ -209,6 +209,7 @@ async fn end(place: &Place<'_>, keeper: &mut Keeper, user: UserId, id: UserSessi
                 let changing = users.update(user, UserChanges::new().role(role));
                 patiently(place, changing).await.is_some()
             }
+            4 => from_another_session(place, user).await,
             _ => patiently(place, users.delete(user)).await.is_some(),
         };
         if is_ended {
@@ -219,8 +220,23 @@ async fn end(place: &Place<'_>, keeper: &mut Keeper, user: UserId, id: UserSessi
     keeper.end(place.log, operation);
     match way {
         2 => drop(users.set_active(user, true).await),
-        4 => keeper.user = None,
+        5 => keeper.user = None,
         _ => {}
+    }
+}
+
+/// Opens another session of the user, which ends all others. Returns whether that is acknowledged.
+#[both_engines]
+async fn from_another_session(place: &Place<'_>, user: UserId) -> bool {
+    let client = SessionClient::new();
+    match patiently(place, place.sessions.open(user, &client)).await {
+        Some(Some(other)) => {
+            let revoking = place.sessions.revoke_others(other.session.id);
+            patiently(place, revoking).await.is_some()
+        }
+        // The user is inactive, and has no session.
+        Some(None) => true,
+        None => false,
     }
 }
 

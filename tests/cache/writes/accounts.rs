@@ -219,6 +219,10 @@ async fn of_members_of_organizations() {
         );
         wrote!(scene, organization_members.remove(lab, users[2]));
         wrote!(scene, organization_members.delete(ids[1]));
+        let invitation = NewInvitation::new(lab, users[2], admin);
+        let invited = scene.pair.one.invitations().invite(invitation).await;
+        let invited = invited.unwrap().unwrap().id;
+        wrote!(scene, invitations.accept(invited, users[2]));
         let filter = OrganizationMemberFilter::new().user_id(users[0]);
         wrote!(scene, organization_members.delete_many(&filter));
     }

@@ -143,6 +143,45 @@ async fn a_statement_dropped_at_any_await_leaves_a_clean_connection() {
 }
 
 #[tokio::test]
+async fn an_actor_and_an_organization_of_a_dropped_write_reach_no_other_call() {
+    const IS_UNSET: &str = "DO $$ BEGIN \
+        IF pg_catalog.concat(pg_catalog.current_setting('wundr.organization', true), \
+            pg_catalog.current_setting('wundr.actor', true)) <> '' \
+        THEN RAISE EXCEPTION 'a setting is left'; END IF; END $$";
+    let (db, mut observer, database) = database(1).await;
+    let (eve, ada) = (user("eve"), user("ada"));
+    let eve = db.users().create(eve).await.unwrap().id;
+    let ada = db.users().create(ada).await.unwrap().id;
+    let owner = Config::new(&database.url()).unwrap();
+    audit::watch(&owner, Table::Users, &["name"]).await.unwrap();
+    let acting = db.acting_as(Actor {
+        user: Some(ada),
+        ..Default::default()
+    });
+    let acting = acting.for_organization(OrganizationId::new());
+    for times in 0..MANY {
+        let name = |by: &str| UserChanges::new().name(format!("{by} {times}"));
+        let outcome = polled(times, acting.users().update(eve, name("ada"))).await;
+        observer.eventually(ALL_AT_REST).await;
+        db.users().update(eve, name("none")).await.unwrap();
+        let unset: Result<()> = db
+            .transaction(async |tx| Ok(tx.connection_mut().batch_execute(IS_UNSET).await?))
+            .await;
+        unset.unwrap();
+        if let Some(outcome) = outcome {
+            outcome.unwrap();
+            assert!(times > 1, "done after {times} polls");
+            let wrong = "audit.audit_logs WHERE resource_type = 'user' \
+                AND (new_values ->> 'name' LIKE 'ada %') IS DISTINCT FROM (user_id IS NOT NULL)";
+            assert_eq!(observer.count(wrong), 0);
+            assert!(observer.count("audit.audit_logs WHERE user_id IS NOT NULL") > 0);
+            return;
+        }
+    }
+    panic!("not done after {MANY} polls");
+}
+
+#[tokio::test]
 async fn a_stream_dropped_after_any_row_leaves_a_clean_connection() {
     let (db, mut observer, _database) = database(1).await;
     let many: Vec<_> = (0..2_000).map(user).collect();
@@ -394,7 +433,7 @@ async fn an_ingest_dropped_at_any_await_is_whole_or_forbids_the_commit() {
 
 #[tokio::test]
 async fn a_page_with_its_total_dropped_at_any_await_leaves_a_clean_connection() {
-    let (db, mut observer, _database) = database(1).await;
+    let (db, mut observer, database) = database(1).await;
     let (everyone, page) = (UserFilter::new(), Page::new().with_total());
     // Once with its statements still to be prepared, then with both of them sent together.
     for times in 0..MANY {

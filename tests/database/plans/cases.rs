@@ -5,9 +5,9 @@ use std::time::Duration;
 use wundr_db::blocking::*;
 use wundr_db::{
     AnalysisFilter, AnalysisId, AnalysisIssueFilter, AnalysisIssueId, AnalysisIssueOrder,
-    AnalysisResultFilter, AnalysisType, AuditLogFilter, DashboardOptions, IssueSeverity,
-    OrganizationId, Page, ProjectFilter, ProjectId, ProjectStatsFilter, QualityGate, Result,
-    UserChanges, UserId, UserSessionId,
+    AnalysisResultFilter, AnalysisType, AuditLogFilter, DashboardOptions, InvitationId,
+    IssueSeverity, OrganizationId, Page, ProjectFilter, ProjectId, ProjectStatsFilter, QualityGate,
+    Result, UserChanges, UserId, UserSessionId,
 };
 
 /// A call of a method within a transaction.
@@ -73,6 +73,54 @@ pub const CASES: &[(&str, Call, &[&str])] = &[
                 .map(drop)
         },
         &["organization_members"],
+    ),
+    (
+        "organizations.access",
+        |tx| {
+            let organization = OrganizationId::new();
+            let access = tx.organizations().access(UserId::new(), organization);
+            access.map(drop)
+        },
+        &["organizations_pkey", "users_pkey", "organization_members"],
+    ),
+    (
+        "projects.access",
+        |tx| {
+            let access = tx.projects().access(UserId::new(), ProjectId::new());
+            access.map(drop)
+        },
+        &[
+            "projects_pkey",
+            "users_pkey",
+            "project_members",
+            "organization_members",
+        ],
+    ),
+    (
+        "projects.access_many",
+        |tx| {
+            let ids = [ProjectId::new(), ProjectId::new()];
+            tx.projects().access_many(UserId::new(), &ids).map(drop)
+        },
+        &[
+            "projects_pkey",
+            "users_pkey",
+            "project_members",
+            "organization_members",
+        ],
+    ),
+    (
+        "invitations.of_user",
+        |tx| tx.invitations().of_user(UserId::new()).map(drop),
+        &["idx_organization_invitations_user_id"],
+    ),
+    (
+        "invitations.accept",
+        |tx| {
+            let (id, user) = (InvitationId::new(), UserId::new());
+            tx.invitations().accept(id, user).map(drop)
+        },
+        &["organization_invitations"],
     ),
     (
         "projects.list of an organization",

@@ -14,6 +14,9 @@ CREATE TEMPORARY TABLE an_organization AS
 
 INSERT INTO public.organization_members (organization_id, user_id, role)
   SELECT o.id, u.id, 'member' FROM a_user u JOIN an_organization o ON o.n IN (u.n % 300, (u.n + 7) % 300);
+INSERT INTO public.organization_invitations (id, organization_id, user_id, role, expires_at)
+  SELECT gen_random_uuid(), o.id, u.id, 'member', NOW() + INTERVAL '1 day'
+  FROM a_user u JOIN an_organization o ON o.n = (u.n + 100) % 300;
 INSERT INTO public.projects (organization_id, name, created_by, created_at)
   SELECT o.id, 'Project ' || u.n, u.id, NOW() - (u.n || ' hours')::interval
   FROM a_user u JOIN an_organization o ON o.n = u.n % 300 WHERE u.n < 1500;
