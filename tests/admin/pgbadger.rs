@@ -44,7 +44,7 @@ fn report(log: &str) -> String {
             "--outfile",
         ])
         .arg(&report)
-        .args(["--extension", "text"])
+        .args(["--extension", "text", "--top", "100"])
         .arg(&file)
         .output()
         .expect("pgbadger is not installed: apt-get install pgbadger, or `sh .ci/install-servers`");

@@ -270,14 +270,23 @@ fn without_casts(text: &str) -> &str {
     rest
 }
 
-/// Returns the tokens without conditions, assignments and orders.
+/// Returns the tokens without conditions, assignments, orders and the columns of an insert.
 fn outline(tokens: &[String]) -> Vec<String> {
     let mut kept = Vec::with_capacity(tokens.len());
     let mut depth = 0_i32;
+    // True behind INTO, up to the columns.
+    let mut is_target = false;
     // The depth of the clause that is being left out.
     let mut skipped: Option<i32> = None;
     let mut tokens = tokens.iter().map(String::as_str).peekable();
     while let Some(token) = tokens.next() {
+        if is_target && token == "(" {
+            // The columns of INSERT INTO.
+            tokens.by_ref().find(|next| *next == ")");
+            is_target = false;
+            continue;
+        }
+        is_target |= token == "into";
         match token {
             "(" => depth += 1,
             ")" => {
@@ -287,13 +296,14 @@ fn outline(tokens: &[String]) -> Vec<String> {
             _ => {}
         }
         let is_clause = match token {
-            "where" | "set" => true,
+            "where" | "set" | "values" => true,
             "order" | "group" => tokens.peek() == Some(&"by"),
             _ => false,
         };
+        is_target &= !matches!(token, "values" | "select");
         let ends = matches!(
             token,
-            "limit" | "offset" | "returning" | "for" | "union" | "fetch"
+            "limit" | "offset" | "returning" | "for" | "union" | "fetch" | "on" | "select"
         );
         if skipped.is_none() && is_clause {
             skipped = Some(depth);
@@ -372,6 +382,12 @@ mod tests {
         assert_eq!(
             of("UPDATE t SET a = 1, b = 2 WHERE id = 3 RETURNING a"),
             "update t returning a"
+        );
+        assert_eq!(
+            of(
+                "INSERT INTO \"t\" (a, b) VALUES ($1, DEFAULT), ($2, 3) ON CONFLICT (a) DO UPDATE SET b = 1 RETURNING a"
+            ),
+            "insert into \"t\" on conflict ( a ) do update returning a"
         );
         assert_eq!(
             of("SELECT x FROM (SELECT a FROM t WHERE b ORDER BY c) AS s"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wundr_db::admin::pgbouncer::{self, Options, PoolMode};
 use wundr_db::testing::PostgresServer;
-use wundr_db::{Config, Error, NewUser, UserFilter};
+use wundr_db::{Config, Error, Fate, NewUser, UserFilter};
 
 use crate::pgbouncer::PgBouncer;
 use crate::servers::{Holder, migrated};
@@ -198,7 +198,11 @@ async fn a_full_pool_of_pgbouncer_is_a_pool_error() {
         .transaction(async |tx| tx.users().count(&UserFilter::new()).await)
         .await
         .unwrap_err();
-    assert!(matches!(full, Error::Pool(_)), "{full:?}");
+    // libpq does not always read why a connection was closed. Nothing was done in any case.
+    assert!(
+        matches!(full, Error::Pool(_)) || full.fate() == Some(Fate::NotSent),
+        "{full:?}"
+    );
     for holder in &mut holders {
         holder.run("ROLLBACK");
     }

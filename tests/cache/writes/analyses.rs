@@ -129,13 +129,13 @@ async fn of_retentions() {
     let day = chrono::TimeDelta::days(1);
     // The newest in its project and type failed, and the newest completed one is older.
     for days in [400, 399, 398] {
-        let time = Utc::now() - days * day;
+        let time = Utc::now() - day * days;
         let completed = new(AnalysisType::Quality)
             .created_at(time)
             .completed(time, time);
         scene.pair.one.analyses().create(completed).await.unwrap();
     }
-    let claimed = new(AnalysisType::Quality).created_at(Utc::now() - 300 * day);
+    let claimed = new(AnalysisType::Quality).created_at(Utc::now() - day * 300);
     scene.pair.one.analyses().create(claimed).await.unwrap();
     let claim = scene
         .pair

@@ -117,6 +117,9 @@ macro_rules! costs {
         let name = concat!("db.", stringify!($method));
         costs(&$ledger, $round_trips, name, call!($of.db.$method($($arguments)*))).await
     }};
+    ($ledger:ident, $round_trips:expr, $name:literal, $call:expr) => {
+        costs(&$ledger, $round_trips, $name, call!($call)).await
+    };
     ($ledger:ident, $round_trips:expr, $call:expr) => {
         costs(&$ledger, $round_trips, stringify!($call), call!($call)).await
     };

@@ -88,7 +88,7 @@ async fn ingest_tracking_and_gate() {
     let base = ingested(&ledger.db, new()).await.unwrap();
     let later = ingested(&ledger.db, new()).await.unwrap();
     // BEGIN, the analysis, the rows between a savepoint and its end, completion, COMMIT.
-    costs!(ledger, 7, ingested(&ledger.db, new()));
+    costs!(ledger, 7, "analyses.ingest", ingested(&ledger.db, new()));
     costs!(ledger, 1, ledger.db.analysis_issues().track(base, later));
     let drift = GateCondition::Drift {
         name: "coverage".to_owned(),
