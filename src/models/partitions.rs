@@ -9,7 +9,7 @@ use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 use crate::{Error, Result};
 
 /// A table that is partitioned by the month of `created_at`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum LogTable {
     /// `audit.audit_logs`.
@@ -79,12 +79,17 @@ pub struct PartitionHealth {
     pub gaps: Vec<NaiveDate>,
     /// The number of rows in the default partition. Their months had no partition when they were
     /// written.
+    ///
+    /// It is exact up to 10,000. Beyond, it is the server's estimate, and at least 10,000.
     pub rows_in_default: u64,
+    /// True if `rows_in_default` is exact.
+    pub rows_are_exact: bool,
 }
 
 impl PartitionHealth {
-    /// Computes the health from the partitions, as of the month of `today`.
-    pub(crate) fn of(partitions: &[Partition], rows_in_default: i64, today: NaiveDate) -> Self {
+    /// Computes the health from the partitions, as of the month of `today`. `counted` is the number
+    /// of rows of the default partition, of which not all may have been counted.
+    pub(crate) fn of(partitions: &[Partition], counted: i64, today: NaiveDate) -> Self {
         let this_month = today.with_day(1).unwrap_or(today);
         let bounded = || partitions.iter().filter(|partition| !partition.is_default);
         let begins = bounded().filter_map(|partition| partition.from);
@@ -103,13 +108,24 @@ impl PartitionHealth {
             .take_while(|&month| month <= newest.unwrap_or(this_month).max(this_month))
             .filter(|month| !is_covered(month))
             .collect();
+        let rows_are_exact = counted < MOST_COUNTED;
+        let default = partitions.iter().find(|partition| partition.is_default);
+        let estimated = default.and_then(|default| default.estimated_rows);
+        let counted = unsigned(counted);
         Self {
             months_ahead: u32::try_from(months_ahead).unwrap_or(u32::MAX),
             gaps,
-            rows_in_default: unsigned(rows_in_default),
+            rows_in_default: match rows_are_exact {
+                true => counted,
+                false => counted.max(estimated.unwrap_or(0)),
+            },
+            rows_are_exact,
         }
     }
 }
+
+/// The greatest number of rows of the default partition that are counted.
+pub(crate) const MOST_COUNTED: i64 = 10_000;
 
 /// The greatest number of months that are counted ahead: a thousand years. A partition without an
 /// upper bound covers all future months.
@@ -127,6 +143,11 @@ impl Partition {
                     .is_some_and(|end| end <= before)
             })
     }
+}
+
+/// Returns the first day of the month of a day.
+pub(crate) fn month_of(day: NaiveDate) -> NaiveDate {
+    day.with_day(1).unwrap_or(day)
 }
 
 /// Returns the first days of this month and all later ones.
@@ -194,7 +215,14 @@ mod tests {
         let health = PartitionHealth::of(&partitions, 7, day("2024-03-31"));
         assert_eq!(health.months_ahead, 1);
         assert_eq!(health.gaps, [day("2024-02-01"), day("2024-05-01")]);
-        assert_eq!(health.rows_in_default, 7);
+        assert_eq!((health.rows_in_default, health.rows_are_exact), (7, true));
+        let mut default = partition(None);
+        default.estimated_rows = Some(2_000_000);
+        let large = PartitionHealth::of(&[default], MOST_COUNTED, day("2024-03-31"));
+        assert_eq!(
+            (large.rows_in_default, large.rows_are_exact),
+            (2_000_000, false)
+        );
         let later = PartitionHealth::of(&partitions[..2], 0, day("2024-05-01"));
         assert_eq!(later.months_ahead, 0);
         assert_eq!(

@@ -8,7 +8,7 @@ use super::*;
 use crate::models::partitions::{LogTable, MOST_MONTHS_AHEAD, Partition, PartitionHealth};
 use crate::sql::partitions::{
     Exists, IS_THERE, LIST, LOCK_TIMEOUT, MAKE, MISSING, MissingMonth, Number, PartitionRow,
-    Spared, with_lock_timeout,
+    Spared, count_default, with_lock_timeout,
 };
 use crate::{Error, Result};
 
@@ -49,8 +49,11 @@ pub trait PartitionRepository: Send + Sync {
     /// Rows of that month move from the default partition into it. A month that another partition
     /// covers by its bounds is not missing.
     ///
-    /// While a past month is created, writers to the log wait until PostgreSQL has read the default
-    /// partition. A large default partition may need a greater
+    /// While a month that ended more than a day ago is created outside a transaction, a default
+    /// partition of more than 4 MB is read without a lock that blocks its readers. It refuses rows
+    /// of that month meanwhile, and writers to the months that have a partition go on. While another
+    /// month is created, writers to the log wait until PostgreSQL has read the default partition. A
+    /// large default partition may need a greater
     /// [`statement_timeout`](crate::Config::statement_timeout).
     ///
     /// # Errors
@@ -62,8 +65,8 @@ pub trait PartitionRepository: Send + Sync {
     /// Returns the partitions, oldest first and the default partition last.
     async fn list(&self, log: LogTable) -> Result<Vec<Partition>>;
 
-    /// Checks whether months are missing, and counts the rows of the default partition. The count
-    /// reads all of these rows.
+    /// Checks whether months are missing, and whether the default partition has rows. At most 10,000
+    /// rows are counted, by an index: a greater number is an estimate.
     async fn health(&self, log: LogTable) -> Result<PartitionHealth>;
 
     /// Detaches the month that contains `day` from the log, and returns whether there was such a
@@ -130,29 +133,45 @@ impl Partitions<'_> {
                 .iter()
                 .any(|partition| partition.covers(missing.month))
         });
-        let (ahead, now): (Vec<_>, Vec<_>) =
-            missing.into_iter().partition(|missing| missing.is_ahead);
-        let months =
-            |missing: Vec<MissingMonth>| missing.into_iter().map(|missing| missing.month).collect();
-        let (ahead, now): (Vec<_>, Vec<_>) = (months(ahead), months(now));
-        let made = self.make_each(log, &now).await?;
-        let spared = match self.0 {
-            Executor::Pool(_) => Spared::new(log, &ahead),
-            // The CHECK must be committed before it is validated.
-            _ => None,
+        let on_pool = matches!(self.0, Executor::Pool(_));
+        let mut made = 0;
+        for missing in missing.iter().filter(|missing| !missing.is_ahead) {
+            let spared = match on_pool && missing.is_past {
+                true => Spared::of_past(log, missing.month),
+                false => None,
+            };
+            made += self.make_spared(log, &[missing.month], spared).await?;
+        }
+        let ahead = missing.iter().filter(|missing| missing.is_ahead);
+        let ahead: Vec<_> = ahead.map(|missing| missing.month).collect();
+        // In a transaction, the CHECK would have to be committed before it is validated.
+        let spared = match on_pool {
+            true => Spared::new(log, &ahead),
+            false => None,
         };
+        Ok(made + self.make_spared(log, &ahead, spared).await?)
+    }
+
+    /// Creates months and returns their number. With a CHECK, the default partition is not scanned
+    /// under a lock.
+    async fn make_spared(
+        &self,
+        log: LogTable,
+        months: &[NaiveDate],
+        spared: Option<Spared>,
+    ) -> Result<usize> {
         let Some(spared) = spared else {
-            return Ok(made + self.make_each(log, &ahead).await?);
+            return self.make_each(log, months).await;
         };
         self.0.execute(sql_query(spared.begin())).await?;
         let outcome = match self.validate(&spared).await {
-            Ok(()) => self.make_each(log, &ahead).await,
+            Ok(()) => self.make_each(log, months).await,
             Err(error) => Err(error),
         };
         let ended = self.0.execute(sql_query(spared.end())).await;
-        let more = outcome?;
+        let made = outcome?;
         ended?;
-        Ok(made + more)
+        Ok(made)
     }
 
     /// Validates the CHECK, which reads the whole default partition.
@@ -230,14 +249,13 @@ impl PartitionRepository for Partitions<'_> {
 
     async fn health(&self, log: LogTable) -> Result<PartitionHealth> {
         let partitions = self.list(log).await?;
-        let mut rows_in_default = 0;
+        let mut counted = 0;
         for default in partitions.iter().filter(|partition| partition.is_default) {
-            let name = &default.name;
-            let query = sql_query(format!("SELECT pg_catalog.count(*) AS number FROM {name}"));
-            rows_in_default = self.0.one::<_, Number>(query).await?.number;
+            let query = sql_query(count_default(&default.name));
+            counted = self.0.one::<_, Number>(query).await?.number;
         }
         let today = Utc::now().date_naive();
-        Ok(PartitionHealth::of(&partitions, rows_in_default, today))
+        Ok(PartitionHealth::of(&partitions, counted, today))
     }
 
     async fn detach(&self, log: LogTable, day: NaiveDate) -> Result<bool> {

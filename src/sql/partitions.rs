@@ -7,7 +7,7 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Date, Float4, Nullable, Text, Timestamptz};
 use diesel::{Expression, QueryResult, QueryableByName};
 
-use crate::models::partitions::{LogTable, Partition, unsigned, window};
+use crate::models::partitions::{LogTable, MOST_COUNTED, Partition, unsigned, window};
 
 diesel::define_sql_function! {
     /// Truncates a time.
@@ -128,7 +128,8 @@ pub(crate) const LOCK_TIMEOUT: &str = "2s";
 
 /// The query for the months without a partition, among the month of `$2` (or the current one) and
 /// the `$3` months after it. `is_ahead` marks the months that begin more than a day from now. No
-/// rows are written to these yet.
+/// rows are written to these yet. `is_past` marks those that ended more than a day ago. Rows are
+/// written to these only with a time that the writer has set.
 pub(crate) const MISSING: &str = "\
     WITH months AS ( \
         SELECT pg_catalog.date_trunc('month', COALESCE($2::timestamp, pg_catalog.timezone('UTC', pg_catalog.now()))) \
@@ -136,7 +137,8 @@ pub(crate) const MISSING: &str = "\
         FROM pg_catalog.generate_series(0, $3) AS ahead \
     ) \
     SELECT month::date AS month, \
-        month > pg_catalog.timezone('UTC', pg_catalog.now()) + INTERVAL '1 day' AS is_ahead \
+        month > pg_catalog.timezone('UTC', pg_catalog.now()) + INTERVAL '1 day' AS is_ahead, \
+        month + INTERVAL '1 month 1 day' < pg_catalog.timezone('UTC', pg_catalog.now()) AS is_past \
     FROM months WHERE NOT EXISTS ( \
         SELECT FROM pg_catalog.pg_inherits \
         WHERE inhparent = $1::regclass \
@@ -154,9 +156,21 @@ pub(crate) const MAKE: &str = "\
     FROM limits WHERE lock_timeout IS NOT NULL";
 
 /// The size in bytes from which on the default partition must not be scanned under a lock: 4 MiB.
-const LARGE: u32 = 4 << 20;
+pub(crate) const LARGE: u32 = 4 << 20;
 
-/// A range of months of which the default partition has no row.
+/// Returns the query that counts the rows of a default partition, up to [`MOST_COUNTED`]. The name
+/// must be quoted.
+///
+/// It follows the index on the time: a scan of the table would read all pages of a partition whose
+/// rows were deleted.
+pub(crate) fn count_default(name: &str) -> String {
+    format!(
+        "SELECT pg_catalog.count(*) AS number FROM ( \
+            SELECT FROM ONLY {name} ORDER BY created_at LIMIT {MOST_COUNTED}) AS counted"
+    )
+}
+
+/// A range of months of which the default partition has no row when their partitions are attached.
 ///
 /// A CHECK constraint states this while their partitions are created. Without it, PostgreSQL scans
 /// the whole default partition for each of them, under a lock that blocks all users of the log.
@@ -164,6 +178,8 @@ pub(crate) struct Spared {
     log: LogTable,
     from: NaiveDate,
     before: NaiveDate,
+    /// The default partition may have rows of the month, which are moved before it is attached.
+    has_rows: bool,
 }
 
 impl Spared {
@@ -175,6 +191,16 @@ impl Spared {
             log,
             from,
             before,
+            has_rows: false,
+        })
+    }
+
+    /// Returns `None` if the year is not between 1 and 9999. The default partition may have rows of
+    /// this month.
+    pub(crate) fn of_past(log: LogTable, month: NaiveDate) -> Option<Self> {
+        Some(Self {
+            has_rows: true,
+            ..Self::new(log, &[month])?
         })
     }
 
@@ -199,20 +225,20 @@ impl Spared {
         )
     }
 
-    /// Returns the statement that adds the CHECK, NOT VALID, to a large default partition without a
-    /// row of these months.
+    /// Returns the statement that adds the CHECK, NOT VALID, to a large default partition.
     ///
     /// From then on new rows must satisfy it. The statement also drops the constraints that
-    /// interrupted calls left behind.
+    /// interrupted calls left behind. It does not add the CHECK if the partition has rows of these
+    /// months that nothing moves.
     pub(crate) fn begin(&self) -> String {
         let name = self.name();
-        let (from, before) = (self.from, self.before);
+        let (from, before, has_rows) = (self.from, self.before, self.has_rows);
         self.block(&format!(
-            "IF pg_catalog.pg_relation_size(rest) < {LARGE} THEN RETURN; END IF; \
-            FOR other IN SELECT conname FROM pg_catalog.pg_constraint \
+            "FOR other IN SELECT conname FROM pg_catalog.pg_constraint \
                 WHERE conrelid = rest AND conname LIKE 'wundr\\_without\\_%' AND conname <> '{name}' \
             LOOP EXECUTE pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', rest, other); END LOOP; \
-            EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s \
+            IF pg_catalog.pg_relation_size(rest) < {LARGE} THEN RETURN; END IF; \
+            EXECUTE pg_catalog.format('SELECT NOT {has_rows} AND EXISTS (SELECT FROM %s \
                 WHERE created_at >= %L AND created_at < %L)', rest, '{from} 00:00:00+00', '{before} 00:00:00+00') \
                 INTO found; \
             IF found OR EXISTS (SELECT FROM pg_catalog.pg_constraint \
@@ -312,6 +338,8 @@ pub(crate) struct MissingMonth {
     pub(crate) month: NaiveDate,
     #[diesel(sql_type = Bool)]
     pub(crate) is_ahead: bool,
+    #[diesel(sql_type = Bool)]
+    pub(crate) is_past: bool,
 }
 
 /// A row of [`LIST`].

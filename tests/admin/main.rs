@@ -36,8 +36,10 @@ mod asynchronous {
 
     mod after_restore;
     mod archiver;
+    mod default_partition;
     mod dropped;
     mod lean_indexes;
+    mod log_archive;
     mod monitoring;
     mod organization;
     mod pgbouncer;
@@ -65,7 +67,9 @@ mod blocking {
 
     mod after_restore;
     mod archiver;
+    mod default_partition;
     mod lean_indexes;
+    mod log_archive;
     mod monitoring;
     mod organization;
     mod pgbouncer;

@@ -3,10 +3,12 @@
 mod activity;
 mod after_restore;
 mod archiver;
+mod default_partition;
 mod digests;
 mod indexes;
 mod lean_indexes;
 mod locks;
+mod log_archive;
 mod monitoring;
 mod organization_archive;
 mod readiness;
@@ -19,10 +21,14 @@ mod tables;
 pub use activity::{Activity, Backend, Horizon};
 pub use after_restore::{AfterRestore, AfterRestoreOptions};
 pub use archiver::Archiver;
+pub use default_partition::DrainedDefault;
+pub(crate) use default_partition::FreeRange;
 pub use digests::{Aspect, Comparison, Difference, Digests, TableDigest};
 pub use indexes::{IndexState, Indexes};
 pub use lean_indexes::{LeanIndex, LeanReason};
 pub use locks::{LockSession, Locks};
+pub(crate) use log_archive::{ArchiveReader, CopyTally, LogArchiveHeader};
+pub use log_archive::{ArchivedMonth, MissingReferences, RestoredMonth};
 pub use monitoring::{Thresholds, Warning};
 pub(crate) use organization_archive::{ArchiveHeader, ArchivedColumn, ArchivedTable};
 pub use organization_archive::{

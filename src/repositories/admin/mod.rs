@@ -3,7 +3,9 @@
 
 mod after_restore;
 mod archiver;
+mod default_partition;
 mod lean_indexes;
+mod log_archive;
 mod monitoring;
 mod organization;
 mod retention;
@@ -14,7 +16,9 @@ pub use crate::config::pgbouncer;
 pub use crate::models::admin::*;
 pub use after_restore::after_restore;
 pub use archiver::archiver;
+pub use default_partition::drain_default;
 pub use lean_indexes::lean_indexes;
+pub use log_archive::{archive_month, drop_archived, restore_month};
 pub use monitoring::{
     activity, indexes, locks, readiness, replication, statements, statements_of, tables, warnings,
 };
@@ -24,7 +28,10 @@ pub use snapshot::{Snapshot, compare, snapshot};
 
 use super::{Db, Tx, UnitOfWork, repository};
 use crate::Result;
-use crate::models::admin::{ArchiveHeader, ArchivedColumn, ArchivedTable};
+use crate::models::admin::{
+    ArchiveHeader, ArchiveReader, ArchivedColumn, ArchivedTable, CopyTally, FreeRange,
+    LogArchiveHeader,
+};
 
 /// Returns the same database with a connection of its own, which has no time limits of requests.
 fn patient(db: &Db) -> Result<Db> {

@@ -185,12 +185,13 @@ async fn months_ahead_are_made_with_one_reading_of_a_large_default_partition() {
             > 6
     );
     let health = db.partitions().health(LogTable::AuditLogs).await.unwrap();
-    assert_eq!((health.months_ahead, health.rows_in_default), (12, 60_000));
+    assert_eq!((health.months_ahead, health.rows_are_exact), (12, false));
+    assert!(health.rows_in_default >= 10_000, "{health:?}");
     let left = "SELECT count(*) FROM pg_constraint WHERE conrelid = 'audit.audit_logs_default'::regclass AND contype = 'c'";
     assert_eq!(Observer::of(&database.url()).ask(left), "0");
-    // The CHECK once, and the count above.
+    // The CHECK. The health follows an index.
     let after = readings(db, &database).await;
-    assert!(after - before <= 2, "{before} and {after}");
+    assert!(after - before <= 1, "{before} and {after}");
 
     // What a crash has left behind goes away, and rows that came in first are moved.
     let db = Db::connect(config.clone()).await.unwrap();
@@ -210,7 +211,7 @@ async fn months_ahead_are_made_with_one_reading_of_a_large_default_partition() {
         3
     );
     let health = db.partitions().health(LogTable::AuditLogs).await.unwrap();
-    assert_eq!((health.months_ahead, health.rows_in_default), (15, 60_000));
+    assert_eq!((health.months_ahead, health.rows_are_exact), (15, false));
     assert_eq!(Observer::of(&database.url()).ask(left), "0");
 }
 
