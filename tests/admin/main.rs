@@ -40,6 +40,7 @@ mod asynchronous {
     mod dropped;
     mod lean_indexes;
     mod log_archive;
+    mod maintenance;
     mod monitoring;
     mod organization;
     mod pgbouncer;
@@ -70,6 +71,7 @@ mod blocking {
     mod default_partition;
     mod lean_indexes;
     mod log_archive;
+    mod maintenance;
     mod monitoring;
     mod organization;
     mod pgbouncer;
@@ -77,6 +79,7 @@ mod blocking {
     mod snapshot;
 }
 
+mod dropped_maintenance;
 mod pgbadger;
 mod servers;
 mod tools;

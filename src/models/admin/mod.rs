@@ -9,6 +9,7 @@ mod indexes;
 mod lean_indexes;
 mod locks;
 mod log_archive;
+mod maintenance;
 mod monitoring;
 mod organization_archive;
 mod readiness;
@@ -29,6 +30,10 @@ pub use lean_indexes::{LeanIndex, LeanReason};
 pub use locks::{LockSession, Locks};
 pub(crate) use log_archive::{ArchiveReader, CopyTally, LogArchiveHeader};
 pub use log_archive::{ArchivedMonth, MissingReferences, RestoredMonth};
+pub(crate) use maintenance::Progress;
+pub use maintenance::{
+    MaintenanceReport, MaintenanceStep, OldMonths, PlannedStep, Policy, StepOutcome, StepReport,
+};
 pub use monitoring::{Thresholds, Warning};
 pub(crate) use organization_archive::{ArchiveHeader, ArchivedColumn, ArchivedTable};
 pub use organization_archive::{

@@ -6,6 +6,7 @@ mod archiver;
 mod default_partition;
 mod lean_indexes;
 mod log_archive;
+mod maintenance;
 mod monitoring;
 mod organization;
 mod retention;
@@ -19,6 +20,7 @@ pub use archiver::archiver;
 pub use default_partition::drain_default;
 pub use lean_indexes::lean_indexes;
 pub use log_archive::{archive_month, drop_archived, restore_month};
+pub use maintenance::{LogArchive, Maintenance};
 pub use monitoring::{
     activity, indexes, locks, readiness, replication, statements, statements_of, tables, warnings,
 };
@@ -30,7 +32,7 @@ use super::{Db, Tx, UnitOfWork, repository};
 use crate::Result;
 use crate::models::admin::{
     ArchiveHeader, ArchiveReader, ArchivedColumn, ArchivedTable, CopyTally, FreeRange,
-    LogArchiveHeader,
+    LogArchiveHeader, Progress,
 };
 
 /// Returns the same database with a connection of its own, which has no time limits of requests.

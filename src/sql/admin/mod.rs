@@ -9,6 +9,7 @@ pub(crate) mod digests;
 pub(crate) mod document;
 pub(crate) mod lean_indexes;
 pub(crate) mod log_archive;
+pub(crate) mod maintenance;
 pub(crate) mod organization;
 pub(crate) mod readiness;
 pub(crate) mod relations;
