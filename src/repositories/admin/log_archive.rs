@@ -287,6 +287,7 @@ async fn check_table(
     is_attached: bool,
 ) -> Result<bool> {
     let query = sql_query(IS_THERE)
+        .into_boxed()
         .bind::<Text, _>(log.as_str())
         .bind::<Text, _>(name)
         .bind::<Bool, _>(is_attached);
@@ -311,7 +312,7 @@ pub(super) async fn write_archive(
     mut output: Output<'_>,
 ) -> Result<ArchivedMonth> {
     let executor = unit.executor();
-    let query = sql_query(COLUMNS).bind::<Text, _>(&part.name);
+    let query = sql_query(COLUMNS).into_boxed().bind::<Text, _>(&part.name);
     let columns: TableColumns = executor.one(query).await?;
     let columns = columns.columns.unwrap_or_default();
     let sql = copy_out(&part.name, &columns);

@@ -270,7 +270,9 @@ impl<'m> Maintenance<'m> {
             }
             MaintenanceStep::ExchangedTokens => {
                 let limit = i64::from(self.policy.rows);
-                let statement = sql_query(DELETE_EXCHANGED_TOKENS).bind::<BigInt, _>(limit);
+                let statement = sql_query(DELETE_EXCHANGED_TOKENS)
+                    .into_boxed()
+                    .bind::<BigInt, _>(limit);
                 executor.execute(statement).await?
             }
             MaintenanceStep::AbandonedRuns => match self.policy.attempts {
@@ -373,7 +375,9 @@ async fn archive_part(
 /// has it.
 #[repository]
 async fn try_lock(executor: &Executor<'_>, step: MaintenanceStep) -> Result<bool> {
-    let lock = sql_query(TRY_LOCK).bind::<Text, _>(step.as_str());
+    let lock = sql_query(TRY_LOCK)
+        .into_boxed()
+        .bind::<Text, _>(step.as_str());
     Ok(executor.one::<_, Exists>(lock).await?.yes)
 }
 
@@ -408,7 +412,7 @@ async fn plan_step(db: &Db, policy: &Policy, step: MaintenanceStep) -> Result<Pl
         is_exact: true,
         partitions: Vec::new(),
     };
-    let counted = |sql: &'static str| sql_query(sql).bind::<BigInt, _>(MOST_PLANNED);
+    let counted = |sql: &'static str| sql_query(sql).into_boxed().bind::<BigInt, _>(MOST_PLANNED);
     let query = match step {
         MaintenanceStep::PartitionsAhead(log) => {
             let partitions = db.partitions().list(log).await?;
