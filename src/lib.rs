@@ -39,6 +39,8 @@
 //! - [`Error`] is what goes wrong, the same for both engines.
 //! - [`Cached`] is a [`Db`] behind a Redis cache; [`cache`] says what that guarantees.
 //! - [`blocking`] has the same names without async.
+//! - With the feature `admin`, `admin` has the functions of operators: the proof of a restored
+//!   database, an organization that moves, retention, and what the server says about itself.
 //! - [`migrations`] brings the schema, [`testing`] private servers for tests.
 //!
 //! # What holds everywhere

@@ -80,6 +80,8 @@ pub fn recover_between_two_writes(tools: &Tools) -> Outcome {
     println!("  fences continue after {}", done.fences_after);
     recovered_db.close();
 
+    incremental(tools, &base)?;
+
     step("10. The monthly test: restore, reach the last name, find the last write.");
     let test = tools.path("restore-test.sh").display().to_string();
     let archive = archive.display().to_string();
@@ -89,5 +91,27 @@ pub fn recover_between_two_writes(tools: &Tools) -> Outcome {
         &[&test, &base, &archive, "after_the_accident", query, "1"],
     )?;
     println!("  {reached}");
+    Ok(())
+}
+
+/// Backs up what has changed since the base backup, and combines both. Needs version 17.
+fn incremental(tools: &Tools, base: &str) -> Outcome {
+    if tools.server.version() < 17 {
+        return Ok(());
+    }
+    println!("  An incremental backup, combined with the base backup:");
+    let (incremental, combined) = (tools.path("incremental"), tools.path("combined"));
+    let (incremental, combined) = (
+        incremental.display().to_string(),
+        combined.display().to_string(),
+    );
+    let manifest = format!("--incremental={base}/backup_manifest");
+    tools.run(
+        "pg_basebackup",
+        &["--checkpoint=fast", &manifest, "-D", &incremental],
+    )?;
+    tools.run("pg_combinebackup", &[base, &incremental, "-o", &combined])?;
+    let verified = tools.run("pg_verifybackup", &[&combined])?;
+    println!("  {verified}");
     Ok(())
 }

@@ -43,10 +43,14 @@ impl Tools {
         }
         let script = directory.path().join("archive.sh");
         let command = format!("sh {} \"%p\" %f {}", script.display(), archive.display());
-        let server = PostgresServer::builder()
+        let builder = PostgresServer::builder()
             .setting("archive_mode", "on")
-            .setting("archive_command", command)
-            .start()?;
+            .setting("archive_command", command);
+        let mut server = builder.start()?;
+        if server.version() >= 17 {
+            // For incremental backups, which older versions do not have.
+            server = builder.setting("summarize_wal", "on").start()?;
+        }
         let tools = Self { server, directory };
         tools.run("createdb", &["wundr"])?;
         migrations::up(&Config::new(&tools.server.url("wundr"))?)?;

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The content and the shape of a database at one moment.
+/// The content and the definitions of a database at one moment.
 ///
 /// Store it beside the backup, for example as JSON, and compare each restored copy with it.
 ///
@@ -29,7 +29,7 @@ pub struct Digests {
     /// A sequence is not part of a snapshot. The value is that of the moment at which it was read.
     pub sequences: BTreeMap<String, Option<i64>>,
     /// The definitions of all other objects, by their aspect and name.
-    pub shape: BTreeMap<Aspect, BTreeMap<String, String>>,
+    pub definitions: BTreeMap<Aspect, BTreeMap<String, String>>,
 }
 
 /// The rows of a table.
@@ -228,7 +228,7 @@ impl Digests {
         let mut differences = Vec::new();
         let mut tables = 0;
         for (name, expected) in &self.tables {
-            // A table that is missing differs in its shape.
+            // A table that is missing differs in its definitions.
             let Some(found) = copy.tables.get(name) else {
                 continue;
             };
@@ -264,8 +264,8 @@ impl Digests {
         }
         let none = BTreeMap::new();
         for (aspect, _) in Aspect::ALL {
-            let expected = self.shape.get(&aspect).unwrap_or(&none);
-            let found = copy.shape.get(&aspect).unwrap_or(&none);
+            let expected = self.definitions.get(&aspect).unwrap_or(&none);
+            let found = copy.definitions.get(&aspect).unwrap_or(&none);
             let mut names: Vec<_> = expected.keys().chain(found.keys()).collect();
             names.sort_unstable();
             names.dedup();
@@ -284,7 +284,7 @@ impl Digests {
         Comparison {
             tables,
             rows: self.tables.values().map(|table| table.rows).sum(),
-            objects: self.shape.values().map(BTreeMap::len).sum(),
+            objects: self.definitions.values().map(BTreeMap::len).sum(),
             differences,
         }
     }
@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     fn digests(users: u64, fence: Option<i64>) -> Digests {
-        let shape = [("public.users".to_owned(), "table".to_owned())];
+        let definitions = [("public.users".to_owned(), "table".to_owned())];
         Digests {
             taken_at: DateTime::UNIX_EPOCH,
             database: "wundr".to_owned(),
@@ -306,7 +306,7 @@ mod tests {
             )]
             .into(),
             sequences: [("analysis.s".to_owned(), fence)].into(),
-            shape: [(Aspect::Table, shape.into())].into(),
+            definitions: [(Aspect::Table, definitions.into())].into(),
         }
     }
 
@@ -324,7 +324,7 @@ mod tests {
         assert!(original.compare(&original).is_equal());
         assert!(original.compare(&digests(2, Some(8))).is_equal());
         let mut copy = digests(1, None);
-        copy.shape.clear();
+        copy.definitions.clear();
         let comparison = original.compare(&copy);
         assert_eq!(
             comparison.to_string(),

@@ -9,8 +9,8 @@ use super::{Aspect, Comparison, Db, Digests, TableDigest, Tx, repository};
 use crate::Result;
 use crate::models::partitions::unsigned;
 use crate::sql::admin::digests::{
-    HashRow, MIGRATIONS, MIGRATIONS_TABLE, MOMENT, MomentRow, Name, ObjectRow, PIN, SEQUENCES,
-    SHAPE, SequenceRow, TABLES, hash, lock,
+    DEFINITIONS, HashRow, MIGRATIONS, MIGRATIONS_TABLE, MOMENT, MomentRow, Name, ObjectRow, PIN,
+    SEQUENCES, SequenceRow, TABLES, hash, lock,
 };
 use crate::sql::partitions::Number;
 use crate::transaction::TransactionOptions;
@@ -131,12 +131,12 @@ impl Snapshot {
             tables.insert(table.clone(), digest);
         }
         let sequences: Vec<SequenceRow> = executor.load(sql_query(SEQUENCES)).await?;
-        let objects: Vec<ObjectRow> = executor.load(sql_query(SHAPE)).await?;
-        let mut shape: BTreeMap<Aspect, BTreeMap<String, String>> = BTreeMap::new();
+        let objects: Vec<ObjectRow> = executor.load(sql_query(DEFINITIONS)).await?;
+        let mut definitions: BTreeMap<Aspect, BTreeMap<String, String>> = BTreeMap::new();
         for object in objects {
             let aspect = Aspect::parse(&object.aspect).unwrap_or(Aspect::Table);
             let definition = object.definition.unwrap_or_default();
-            shape
+            definitions
                 .entry(aspect)
                 .or_default()
                 .insert(object.name, definition);
@@ -147,7 +147,7 @@ impl Snapshot {
             let applied = applied
                 .into_iter()
                 .map(|version| (version.name, "applied".to_owned()));
-            shape.insert(Aspect::Migration, applied.collect());
+            definitions.insert(Aspect::Migration, applied.collect());
         }
         Ok(Digests {
             taken_at: moment.taken_at,
@@ -158,7 +158,7 @@ impl Snapshot {
                 .into_iter()
                 .map(|sequence| (sequence.name, sequence.value))
                 .collect(),
-            shape,
+            definitions,
         })
     }
 

@@ -84,7 +84,7 @@ pub(crate) fn hash(table: &str) -> String {
 ///
 /// What a restore writes differently is left out: object ids, the grantors of privileges, and the
 /// privileges of the owner. Texts of functions and views are hashed.
-pub(crate) const SHAPE: &str = concat!(
+pub(crate) const DEFINITIONS: &str = concat!(
     relations!(),
     ", functions AS MATERIALIZED ( \
         SELECT p.oid, p.prokind, p.proowner, p.proacl, pg_catalog.format('%I.%I(%s)', s.nspname, p.proname, \
@@ -280,7 +280,7 @@ pub(crate) struct MomentRow {
     pub(crate) server_version: i32,
 }
 
-/// A row of [`SHAPE`].
+/// A row of [`DEFINITIONS`].
 #[derive(QueryableByName)]
 pub(crate) struct ObjectRow {
     #[diesel(sql_type = Text)]

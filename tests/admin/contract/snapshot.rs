@@ -79,7 +79,7 @@ async fn a_copy_is_equal() {
         comparison.tables >= 25 && comparison.objects > 500,
         "{comparison}"
     );
-    assert!(digests.shape[&Aspect::Migration].len() > 40);
+    assert!(digests.definitions[&Aspect::Migration].len() > 40);
 }
 
 #[both_engines]

@@ -1,5 +1,6 @@
 //! The script that swaps the names of a live and a restored database.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wundr_db::blocking::{Db, UserRepository};
@@ -7,8 +8,9 @@ use wundr_db::testing::{PostgresServer, migrated_database};
 use wundr_db::{Config, NewUser, UserFilter};
 
 use super::dump::Named;
-use super::{Place, command, fails, run};
+use super::{Place, command, fails, run, text};
 use crate::observer::Observer;
+use crate::support::pgbouncer::PgBouncer;
 
 #[test]
 fn a_live_database_is_replaced_under_connections_with_its_settings() {
@@ -94,4 +96,48 @@ fn a_swap_that_fails_leaves_the_live_database_as_it_was() {
     );
     assert_eq!(Observer::of(&live.url()).count("public.users"), 0);
     assert_eq!(Observer::of(&restored.url()).count("public.users"), 0);
+}
+
+#[test]
+fn clients_behind_pgbouncer_wait_and_none_fails() {
+    let server = PostgresServer::shared().unwrap();
+    let (live, restored) = (migrated_database().unwrap(), migrated_database().unwrap());
+    Observer::of(&restored.url())
+        .run("INSERT INTO public.users (email, name) VALUES ('restored@example.org', 'R')");
+    let bouncer = PgBouncer::with(
+        server,
+        "session",
+        "auth_type = any\nadmin_users = postgres",
+        "",
+    );
+    let url = bouncer.url(&live);
+    let console = url.replace(&format!("/{}", live.name()), "/pgbouncer");
+    let read = || {
+        // In session mode, PAUSE waits for the end of each client.
+        let mut psql = server.command("psql");
+        psql.args(["-XqAtc", "SELECT count(*) FROM public.users"]);
+        run(psql.arg(&url))
+    };
+    let is_over = AtomicBool::new(false);
+    let place = Place::new();
+    let _old = Named(server, format!("{}_old", live.name()));
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut found = read();
+            while !is_over.load(Ordering::Relaxed) {
+                found = read();
+            }
+            found
+        });
+        let mut swap = command(server, "sh");
+        swap.arg(place.script("swap.sh"))
+            .args([live.name(), restored.name()])
+            .env("PGBOUNCER", console);
+        let swapped = swap.output();
+        is_over.store(true, Ordering::Relaxed);
+        let swapped = swapped.unwrap();
+        assert!(swapped.status.success(), "{}", text(&swapped));
+        reader.join().unwrap();
+    });
+    assert_eq!(read().trim(), "1");
 }
