@@ -35,7 +35,7 @@ pub fn swap_behind_pgbouncer(tools: &Tools) -> Outcome {
     let file = tools.path("pgbouncer.ini");
     fs::write(&file, settings)?;
     let mut command = tools.command("pgbouncer");
-    // Debian has it where users do not look.
+    // Debian installs it in a directory that is not in the PATH of users.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin"));
     command.arg("--quiet").arg(&file);

@@ -54,7 +54,7 @@ SELECT format('ALTER %s SET %s TO %s',
         substr(setting, strpos(setting, '=') + 1) AS value) AS parts
     WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = :'live')
 \gexec
--- Nobody connects from now on, and the sessions end before the names change.
+-- No client connects from now on, and the sessions end before the names change.
 ALTER DATABASE :"live" ALLOW_CONNECTIONS false;
 ALTER DATABASE :"new" ALLOW_CONNECTIONS false;
 SELECT count(pg_terminate_backend(pid, 10000)) || ' sessions ended' FROM pg_stat_activity

@@ -177,6 +177,9 @@ impl Snapshot {
 /// triggers that are disabled, partitions, privileges, settings of the database, and migrations.
 /// [`Comparison::differences`] names each difference.
 ///
+/// A server of another major version prints some views, functions and defaults differently: these
+/// are differences then, and the rows are not.
+///
 /// Compare before [`after_restore`](super::after_restore) and before an application writes.
 ///
 /// # Errors
