@@ -24,9 +24,12 @@ pub fn recover_between_two_writes(tools: &Tools) -> Outcome {
     println!("  {verified}");
 
     step("8. A write, a name for the moment, an accident, and another write.");
+    // In two statements: one message would be one transaction, whose commit is behind the point.
     let name = |name: &str| {
-        let sql = format!("SELECT pg_create_restore_point('{name}'), pg_switch_wal()");
-        tools.run("psql", &["-qAtc", &sql, "wundr"])
+        let point = format!("SELECT pg_walfile_name(pg_create_restore_point('{name}'))");
+        let file = tools.run("psql", &["-qAtc", &point, "wundr"]);
+        tools.run("psql", &["-qAtc", "SELECT pg_switch_wal()", "wundr"])?;
+        file
     };
     db.users()
         .create(NewUser::new("before@example.org", "Before"))?;
@@ -34,9 +37,14 @@ pub fn recover_between_two_writes(tools: &Tools) -> Outcome {
     tools.run("psql", &["-qAtc", "DELETE FROM public.users", "wundr"])?;
     db.users()
         .create(NewUser::new("after@example.org", "After"))?;
-    name("after_the_accident")?;
-    let archived = "SELECT last_archived_wal >= pg_walfile_name(pg_current_wal_lsn() - 1) FROM pg_stat_archiver";
-    while tools.run("psql", &["-qAtc", archived, "wundr"])? != "t" {}
+    let file = name("after_the_accident")?;
+    let is_archived = || -> Outcome<bool> {
+        let last = admin::archiver(&db)?.last_archived;
+        Ok(last.is_some_and(|(name, _)| name >= file))
+    };
+    while !is_archived()? {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     let archiver = admin::archiver(&db)?;
     println!(
         "  {} files were archived, {} tries failed",

@@ -122,13 +122,16 @@ fn clients_behind_pgbouncer_wait_and_none_fails() {
     let place = Place::new();
     let _old = Named(server, format!("{}_old", live.name()));
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let mut found = read();
-            while !is_over.load(Ordering::Relaxed) {
-                found = read();
-            }
-            found
-        });
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    read();
+                    while !is_over.load(Ordering::Relaxed) {
+                        read();
+                    }
+                })
+            })
+            .collect();
         let mut swap = command(server, "sh");
         swap.arg(place.script("swap.sh"))
             .args([live.name(), restored.name()])
@@ -137,7 +140,9 @@ fn clients_behind_pgbouncer_wait_and_none_fails() {
         is_over.store(true, Ordering::Relaxed);
         let swapped = swapped.unwrap();
         assert!(swapped.status.success(), "{}", text(&swapped));
-        reader.join().unwrap();
+        for reader in readers {
+            reader.join().unwrap();
+        }
     });
     assert_eq!(read().trim(), "1");
 }
