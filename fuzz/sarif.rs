@@ -1,4 +1,4 @@
-// A SARIF log of any tool, which the including program reads by its module `readers`.
+// A SARIF log of any tool.
 
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -15,6 +15,6 @@ pub fn sarif(bytes: &[u8]) {
             .write_all(bytes)
             .unwrap();
         file.flush().unwrap();
-        let _ = super::readers::read(file.path());
+        let _ = example_support::readers::read(file.path());
     });
 }

@@ -33,11 +33,6 @@ mod measure;
 mod report;
 mod rows;
 
-#[path = "../../examples/ingestion/mod.rs"]
-mod ingestion;
-#[path = "../../examples/readers/mod.rs"]
-mod readers;
-
 use std::process::ExitCode;
 
 use database::World;

@@ -6,21 +6,14 @@
 //! Before each read, a reader notes the newest version that was acknowledged to the writer. No
 //! reader may see an older one, whatever happens to Redis.
 
-#[path = "../ingestion/mod.rs"]
-mod ingestion;
-#[path = "../readers/mod.rs"]
-mod readers;
-#[path = "../quickstart/server.rs"]
-mod server;
-#[path = "../quickstart/story.rs"]
-mod story;
-
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use comfy_table::{Table, presets};
+use example_support::server;
+use example_support::story::{self, Cast};
 use serde_json::json;
 use wundr_db::cache::{CacheConfig, CacheMetrics};
 use wundr_db::testing::RedisServer;
@@ -28,8 +21,6 @@ use wundr_db::{
     AnalysisRepository, AnalysisType, Cached, Config, Db, ProjectChanges, ProjectMemberRepository,
     ProjectRepository, ProjectStatsRepository, UserRepository, migrations,
 };
-
-use story::Cast;
 
 const READERS: usize = 8;
 const PHASE: Duration = Duration::from_millis(1_500);

@@ -5,22 +5,17 @@
 //! A path is a directory with findings.sarif, functions.csv, imports.json and duplicates.json, each
 //! of which may be missing or gzipped, or a SARIF 2.1.0 file of any tool.
 
-#[path = "../ingestion/mod.rs"]
-mod ingestion;
-#[path = "../readers/mod.rs"]
-mod readers;
-
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::Utc;
+use example_support::ingestion::{Origin, store};
+use example_support::readers;
 use wundr_db::{
     Config, Db, NewOrganization, NewProject, NewUser, Organization, OrganizationRepository, Page,
     Project, ProjectFilter, ProjectRepository, User, UserRepository, migrations,
 };
-
-use ingestion::{Origin, store};
 
 #[tokio::main]
 async fn main() -> ExitCode {

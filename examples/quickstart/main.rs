@@ -7,17 +7,12 @@
 //! If `DATABASE_URL` is set, that database is used instead. A second run finds the data of the
 //! first.
 
-#[path = "../ingestion/mod.rs"]
-mod ingestion;
-#[path = "../readers/mod.rs"]
-mod readers;
 mod report;
-mod server;
-mod story;
 
 use std::error::Error;
 use std::time::Instant;
 
+use example_support::{server, story};
 use wundr_db::{Config, Db, migrations};
 
 #[tokio::main]

@@ -1,8 +1,5 @@
 #![no_main]
 
-#[allow(dead_code, reason = "the target uses a part of it")]
-#[path = "../../examples/readers/mod.rs"]
-mod readers;
 #[path = "../sarif.rs"]
 mod sarif;
 

@@ -8,8 +8,6 @@ mod bodies;
 #[path = "../../fuzz/sarif.rs"]
 mod sarif;
 
-use super::readers::readers;
-
 /// Xorshift, so that a failure comes again.
 struct Random(u64);
 

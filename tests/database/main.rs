@@ -12,7 +12,6 @@ mod instrumentation;
 mod migrations;
 mod pages;
 mod plans;
-mod readers;
 mod rights;
 mod schema;
 mod statements;

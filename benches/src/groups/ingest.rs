@@ -17,9 +17,9 @@ use super::bulk::{empty, psql};
 use super::platform::{V7, ids};
 use crate::Outcome;
 use crate::database::{Connector, World};
-use crate::ingestion::{self, Origin};
 use crate::measure::Group;
-use crate::readers;
+use example_support::ingestion::{self, Origin};
+use example_support::readers;
 
 const TABLES: [&str; 6] = [
     "analyses",

@@ -8,18 +8,13 @@
 //! statements of each level. It fails if a level needed more than it should.
 
 mod count;
-#[path = "../../ingestion/mod.rs"]
-mod ingestion;
 mod loaders;
-#[path = "../../readers/mod.rs"]
-mod readers;
 mod schema;
-#[path = "../../quickstart/story.rs"]
-mod story;
 
 use std::error::Error;
 
 use async_graphql::{EmptyMutation, EmptySubscription, Schema};
+use example_support::story;
 use wundr_db::Db;
 use wundr_db::testing::migrated_database;
 

@@ -1,18 +1,10 @@
-//! The readers that the examples share: their unit tests, and the Flask releases that come with the
-//! crate.
-
-#[path = "../../examples/readers/mod.rs"]
-#[allow(
-    clippy::module_inception,
-    reason = "the examples' module has this name, too"
-)]
-pub mod readers;
+//! The readers that the examples share, on the Flask releases that come with the crate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use readers::release::{flask, history};
-use readers::{IssueType, Kind, ReadError, Release, Report, Severity, read};
+use example_support::readers::release::{flask, history};
+use example_support::readers::{IssueType, Kind, ReadError, Release, Report, Severity, read};
 
 /// Flask's releases by date with their reports.
 static REPORTS: LazyLock<Vec<(Release, Report)>> = LazyLock::new(|| {

@@ -4,9 +4,6 @@
 //! `examples/data/flask/3.1.2`, and returns a [`Report`] of plain structs. An application maps
 //! these to the models of the library. Every error contains the file and the position in it.
 
-// Each example that includes this module uses a part of it.
-#![allow(dead_code, unused_imports)]
-
 mod classification;
 pub mod grimp;
 pub mod jscpd;

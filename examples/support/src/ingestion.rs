@@ -1,9 +1,6 @@
 //! Stores the readers' reports. One report becomes one analysis with all its rows, in one
 //! transaction.
 
-// Each example that includes this module uses a part of it.
-#![allow(dead_code)]
-
 use bigdecimal::{BigDecimal, RoundingMode};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
@@ -14,7 +11,6 @@ use wundr_db::{
     NewDuplicateGroup, OrganizationId, ProjectId, ProjectRepository, Result, Rows, TrendDirection,
     UserId,
 };
-
 use wundr_db::{
     AnalysisIssueRepository, AnalysisMetricRepository, AnalysisRepository,
     AnalysisResultRepository, DependencyGraphRepository, DuplicateGroupRepository, Tx,

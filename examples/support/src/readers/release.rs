@@ -27,14 +27,9 @@ impl Release {
     }
 }
 
-/// Returns the directory of Flask's releases in this crate, or in a parent of an example's package.
+/// Returns the directory of Flask's releases.
 pub fn flask() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = |parent: &Path| parent.join("examples").join("data").join("flask");
-    let mut folders = package.ancestors().map(folder);
-    folders
-        .find(|folder| folder.is_dir())
-        .unwrap_or_else(|| folder(package))
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/flask")
 }
 
 #[derive(Deserialize)]
