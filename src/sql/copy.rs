@@ -53,7 +53,7 @@ impl<N: NewRow> Statement for CopyProbe<N> {
     type Id = Self;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Where one of these does not hold, an INSERT may still do, or it says best why not.
+        // If one of these is false, an INSERT may still succeed, or its error gives the reason.
         out.push_sql(
             "SELECT pg_catalog.record_send(ROW(\
              pg_catalog.current_setting('transaction_read_only') = 'off' \

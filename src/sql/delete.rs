@@ -6,8 +6,8 @@ use diesel::{Expression, QueryResult, QuerySource};
 
 use super::{Identity, Sql, Statement};
 
-/// `DELETE` of the rows whose ids a query gives, which are locked first: a row that changes
-/// meanwhile is looked at again, and stays if the query does not match it any more.
+/// `DELETE` of the rows whose ids a query returns. The rows are locked first. The server evaluates
+/// the query again for a row that has changed meanwhile, and keeps it if the query no longer matches.
 pub struct DeleteMatching<F, Q> {
     table: F,
     ids: Q,

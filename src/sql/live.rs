@@ -44,9 +44,9 @@ impl Statement for FollowedIds {
     }
 }
 
-/// The state of these analyses, of those that are of the project: a notification names an analysis
-/// and a project, and anybody can send one. The findings are counted through
-/// an index on `analysis_id` alone.
+/// The states of those of these analyses that are of the project. The project is compared because
+/// any client of the database can send a notification. The findings are counted through an index on
+/// `analysis_id` alone.
 pub(crate) struct StatesOf {
     pub(crate) ids: Vec<AnalysisId>,
     pub(crate) project_id: Option<ProjectId>,

@@ -1,7 +1,7 @@
 //! Queries and statements without their types.
 //!
 //! The type of a query names each of its parts. Only what writes the query is compiled for each of
-//! them. What binds, sends and receives is compiled once.
+//! them. The functions that bind, send and receive are compiled once.
 
 use std::any::TypeId;
 

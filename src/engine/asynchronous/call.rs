@@ -78,7 +78,7 @@ pub(super) enum Call<'t> {
     Tx(StatementGuard<'t>),
 }
 
-// What differs from statement to statement stays apart, so that this is compiled once.
+// Without the type of the statement, so that it is compiled once.
 impl Call<'_> {
     pub(super) fn connection(&self) -> &Connection {
         match self {

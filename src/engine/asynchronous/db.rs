@@ -280,9 +280,10 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// What `work` returns; [`Error::Pool`] and [`Error::Connection`] as ever; [`Error::Other`]
-    /// with SQLSTATE 25P02 if `work` returns `Ok` although one of its statements failed, since the
-    /// server has undone all of it.
+    /// - the error of `work`
+    /// - [`Error::Pool`] and [`Error::Connection`], as every method
+    /// - [`Error::Other`] with SQLSTATE 25P02 if `work` returns `Ok` although one of its statements
+    ///   failed: the server has undone all of it
     pub async fn transaction<R, E, F>(&self, work: F) -> Result<R, E>
     where
         E: From<Error> + Send,

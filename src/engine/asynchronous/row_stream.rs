@@ -153,7 +153,7 @@ impl<'a> Chunks<'a> {
             let Some(producer) = &mut self.producer else {
                 return Poll::Pending;
             };
-            // What it sends is received in the next turn.
+            // The next turn receives what it sends.
             if producer.as_mut().poll(context).is_ready() {
                 self.producer = None;
             } else if self.receiver.is_empty() {
@@ -200,7 +200,7 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// Sends the rows of a query as they come, and tells the guard when the server has begun to
+/// Sends the rows of a query as they come, and informs the guard when the server has begun to
 /// respond.
 async fn send_rows(
     bound: QueryResult<BoundStatement>,

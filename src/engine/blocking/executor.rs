@@ -83,7 +83,7 @@ enum Call<'t> {
     Tx(TxCall<'t>),
 }
 
-// What differs from statement to statement stays apart, so that this is compiled once.
+// Without the type of the statement, so that it is compiled once.
 impl Call<'_> {
     fn connection(&mut self) -> &mut PgConnection {
         match self {

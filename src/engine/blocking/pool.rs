@@ -34,12 +34,12 @@ pub(super) struct Manager {
 pub(super) struct Connection {
     pub(super) inner: PgConnection,
     pub(super) usage: Arc<Use>,
-    /// What diesel reports of its statements.
+    /// The statements, as diesel reports them.
     observed: Arc<Observed>,
     pub(super) context: Arc<PoolContext>,
 }
 
-/// What diesel reports of the statements of a connection.
+/// The statements of a connection, as diesel reports them.
 #[derive(Default)]
 struct Observed {
     /// The number of statements that diesel keeps prepared.

@@ -114,7 +114,8 @@ impl Tx {
     /// undoes what the part has done and leaves the rest as it was.
     ///
     /// # Errors
-    /// What `work` returns, or the error of the savepoint itself.
+    /// - the error of `work`
+    /// - the error of the savepoint itself
     pub fn savepoint<R, E, F>(&mut self, work: F) -> Result<R, E>
     where
         E: From<Error>,
