@@ -19,7 +19,7 @@ use wundr_db::{
 const TASKS: usize = 4;
 const ROUNDS: usize = 50;
 
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Outcome {

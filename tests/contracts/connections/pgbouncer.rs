@@ -224,11 +224,7 @@ fn actor(user: UserId) -> Actor {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_actor_does_not_reach_the_next_user_of_a_connection() {
-    let mode = match follows_statements() {
-        true => "transaction",
-        false => "session",
-    };
-    let bouncer = PgBouncer::start(mode);
+    let bouncer = PgBouncer::start("transaction");
     let database = migrated_database().unwrap();
     let users: Vec<_> = {
         use wundr_db::blocking::UserRepository;
