@@ -49,6 +49,7 @@ mod asynchronous {
     mod own_queries;
     mod random;
     mod silence;
+    mod streams;
 }
 
 #[path = "calls"]

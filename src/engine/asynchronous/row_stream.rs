@@ -150,6 +150,11 @@ impl<'a> Chunks<'a> {
             if let Poll::Ready(announced) = self.receiver.poll_recv(context) {
                 return Poll::Ready(announced);
             }
+            if !self.receiver.is_empty() {
+                // The task has used up its budget, and is woken when it has another one. Until then
+                // nothing is received, and the loop would not end.
+                return Poll::Pending;
+            }
             let Some(producer) = &mut self.producer else {
                 return Poll::Pending;
             };
