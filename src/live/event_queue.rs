@@ -131,6 +131,12 @@ impl EventQueue {
         self.lock().is_closed
     }
 
+    /// Wakes the reader, without an event.
+    #[cfg(feature = "async")]
+    pub(crate) fn wake(&self) {
+        self.change(|_| {});
+    }
+
     #[cfg(feature = "async")]
     pub(crate) fn poll(&self, context: &std::task::Context<'_>) -> std::task::Poll<LiveEvent> {
         use std::task::Poll;

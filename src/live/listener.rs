@@ -1,32 +1,36 @@
 //! The listener of live progress. Compiled for each engine.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::live::ListenerConnection;
 use super::repository;
-use crate::Result;
 use crate::live::{
-    Backlog, EventQueue, FAILOVER_WINDOW, FINDINGS_POLL, FIRST_RECONNECT_DELAY, Follow,
-    LiveAnalysis, MAX_RECONNECT_DELAY, MAX_RECONNECT_DELAY_IN_FAILOVER, POLL_BACKOFF_FACTOR,
-    SLOW_READER_RECHECK, StatesOf, Undelivered,
+    Backlog, EventQueue, FAILOVER_WINDOW, FINDINGS_POLL, FIRST_RECONNECT_DELAY, LiveAnalysis,
+    MAX_RECONNECT_DELAY, MAX_RECONNECT_DELAY_IN_FAILOVER, POLL_BACKOFF_FACTOR, SLOW_READER_RECHECK,
+    StatesOf, Undelivered,
 };
+use crate::{Error, Result};
 
-/// Listens until the reader is dropped. Connects again as often as the connection is lost.
+/// Listens until the reader is dropped. Connects again as often as the connection is lost, and at
+/// first if it is lost already.
 #[repository]
 pub(super) async fn listen(
-    mut connection: ListenerConnection,
-    follow: Follow,
-    queue: Arc<EventQueue>,
+    connection: &mut ListenerConnection,
+    backlog: &mut Backlog,
+    queue: &EventQueue,
+    mut is_lost: Option<Error>,
 ) {
-    let mut backlog = Backlog::new(follow);
     let mut delay = FIRST_RECONNECT_DELAY;
     // The time since which no connection has lasted.
     let mut lost_at = Instant::now();
     loop {
         let opened = Instant::now();
-        let Err(lost) = deliver(&mut connection, &mut backlog, &queue).await else {
-            return;
+        let lost = match is_lost.take() {
+            Some(lost) => lost,
+            None => match deliver(connection, backlog, queue).await {
+                Ok(()) => return,
+                Err(lost) => lost,
+            },
         };
         backlog.restart(queue.missed(lost.to_string()));
         if opened.elapsed() > MAX_RECONNECT_DELAY {

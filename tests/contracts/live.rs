@@ -21,6 +21,7 @@ mod asynchronous {
     }
 
     mod contract;
+    mod runtimes;
 }
 
 #[path = "live"]

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures_util::stream::Stream;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_postgres::Notification;
 
@@ -16,8 +17,8 @@ use super::{Db, listener, repository};
 use crate::engine::connection::Connection;
 use crate::engine::connection::connect::Connector;
 use crate::live::{
-    EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline,
-    direct_config, no_response, unless_denied,
+    Backlog, EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf,
+    Timeline, direct_config, no_response, unless_denied,
 };
 use crate::sql::Sql;
 use crate::{AnalysisId, Config, Error, Result};
@@ -105,9 +106,57 @@ impl ListenerConnection {
 ///
 /// The queue holds some thousand events at most, one for each analysis, however slow the reader is.
 /// The connection is not one of the pool. It is closed when the stream is dropped.
+///
+/// A task of the runtime in which it was created delivers the events. If that runtime ends, the
+/// stream yields [`Missed`](LiveEvent::Missed) and goes on in the runtime in which it is polled.
 pub struct Live {
     queue: Arc<EventQueue>,
     listener: tokio::task::AbortHandle,
+    stranded: Arc<Stranded>,
+}
+
+/// The listener whose runtime has ended.
+type Stranded = Mutex<Option<Box<Listener>>>;
+
+/// What a listener needs to go on.
+struct Listener {
+    connection: ListenerConnection,
+    backlog: Backlog,
+}
+
+/// A listener at work. Dropped with its runtime, it waits for the next one.
+struct Working {
+    listener: Option<Box<Listener>>,
+    queue: Arc<EventQueue>,
+    stranded: Arc<Stranded>,
+}
+
+impl Working {
+    async fn listen(mut self, is_lost: Option<Error>) {
+        if let Some(Listener {
+            connection,
+            backlog,
+        }) = self.listener.as_deref_mut()
+        {
+            listener::listen(connection, backlog, &self.queue, is_lost).await;
+        }
+        self.listener = None;
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(listener) = self.listener.take()
+            && !self.queue.is_closed()
+        {
+            *locked(&self.stranded) = Some(listener);
+            self.queue.wake();
+        }
+    }
+}
+
+fn locked(stranded: &Stranded) -> MutexGuard<'_, Option<Box<Listener>>> {
+    stranded.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Live {
@@ -135,11 +184,38 @@ impl Live {
         // open ones only.
         connection.listen().await?;
         let queue = Arc::<EventQueue>::default();
-        let listening = tokio::spawn(listener::listen(connection, follow, Arc::clone(&queue)));
+        let stranded = Arc::<Stranded>::default();
+        let working = Working {
+            listener: Some(Box::new(Listener {
+                connection,
+                backlog: Backlog::new(follow),
+            })),
+            queue: Arc::clone(&queue),
+            stranded: Arc::clone(&stranded),
+        };
         Ok(Self {
             queue,
-            listener: listening.abort_handle(),
+            listener: tokio::spawn(working.listen(None)).abort_handle(),
+            stranded,
         })
+    }
+
+    /// Goes on in the current runtime, if that of the listener has ended.
+    fn go_on(&mut self) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let stranded = locked(&self.stranded).take();
+        if let Some(listener) = stranded {
+            let working = Working {
+                listener: Some(listener),
+                queue: Arc::clone(&self.queue),
+                stranded: Arc::clone(&self.stranded),
+            };
+            let lost = Error::broken_connection("the runtime of the listener has ended");
+            let listening = runtime.spawn(working.listen(Some(lost)));
+            self.listener = listening.abort_handle();
+        }
     }
 
     /// Returns the number of events that wait to be taken.
@@ -167,8 +243,13 @@ impl fmt::Debug for Live {
 impl Stream for Live {
     type Item = LiveEvent;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<LiveEvent>> {
-        self.queue.poll(context).map(Some)
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<LiveEvent>> {
+        let next = self.queue.poll(context);
+        if next.is_pending() {
+            // The waker is registered: a listener that is dropped from here on calls it.
+            self.go_on();
+        }
+        next.map(Some)
     }
 }
 

@@ -13,8 +13,8 @@ use diesel::pg::PgConnection;
 use super::{Db, listener};
 use crate::engine::libpq::Connector;
 use crate::live::{
-    EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf, Timeline,
-    direct_config, no_response, unless_denied,
+    Backlog, EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf,
+    Timeline, direct_config, no_response, unless_denied,
 };
 use crate::sql::Sql;
 use crate::{AnalysisId, Config, Error, Result};
@@ -208,7 +208,7 @@ impl Live {
         let queue = Arc::<EventQueue>::default();
         let connector = Arc::new(Connector::new(&config)?);
         let connect_limit = connect_limit(&config);
-        let connection = ListenerConnection {
+        let mut connection = ListenerConnection {
             jobs: connect(&connector, connect_limit)?,
             connector,
             queue: Arc::clone(&queue),
@@ -221,7 +221,10 @@ impl Live {
         let listening = Arc::clone(&queue);
         std::thread::Builder::new()
             .name("wundr-db listener".to_owned())
-            .spawn(move || listener::listen(connection, follow, listening))
+            .spawn(move || {
+                let mut backlog = Backlog::new(follow);
+                listener::listen(&mut connection, &mut backlog, &listening, None);
+            })
             .map_err(Error::connection)?;
         Ok(Self { queue })
     }

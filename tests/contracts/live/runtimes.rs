@@ -1,0 +1,52 @@
+//! Runtimes that end.
+
+use super::*;
+use tokio::runtime::{Builder, Runtime};
+use wundr_db::testing::migrated_database;
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// The second runtime begins to wait before the first one ends, or after.
+#[test]
+fn a_stream_goes_on_in_the_next_runtime() {
+    let database = migrated_database().unwrap();
+    for waits_before in [false, true] {
+        let (first, second) = (runtime(), runtime());
+        let (db, mut live, project) = first.block_on(async {
+            let db = Db::connect_to(&database.url()).await.unwrap();
+            let ada = NewUser::new(format!("{waits_before}@x"), "a");
+            let ada = db.users().create(ada).await.unwrap().id;
+            let project = NewProject::new("p", ada);
+            let project = db.projects().create(project).await.unwrap();
+            let follow = Follow::Project(project.id);
+            let mut live = db.follow(follow).await.unwrap();
+            assert_eq!(next(&mut live).await, LiveEvent::Resumed);
+            (db, live, project)
+        });
+        let ended = async {
+            let waiting = next(&mut live);
+            let ending = async {
+                if waits_before {
+                    tokio::task::yield_now().await;
+                }
+                tokio::task::spawn_blocking(move || drop(first))
+                    .await
+                    .unwrap();
+            };
+            tokio::join!(waiting, ending).0
+        };
+        let event = second.block_on(ended);
+        let is_told = matches!(&event, LiveEvent::Missed { reason } if reason.contains("runtime"));
+        assert!(is_told, "{event:?}");
+        second.block_on(async {
+            assert_eq!(next(&mut live).await, LiveEvent::Resumed);
+            let new = NewAnalysis::new(project.id, AnalysisType::Quality, project.created_by);
+            let created = db.analyses().create(new).await.unwrap().id;
+            let event = next(&mut live).await;
+            let is_it = matches!(&event, LiveEvent::Changed(analysis) if analysis.id == created);
+            assert!(is_it, "{event:?}");
+        });
+    }
+}
