@@ -75,7 +75,7 @@ pub struct PartitionHealth {
     /// The number of consecutive months after this one that have a partition.
     pub months_ahead: u32,
     /// The first days of the months without a partition, between the oldest partition and the
-    /// newest one or this month.
+    /// newest one or this month. Months more than a thousand years from this one are not counted.
     pub gaps: Vec<NaiveDate>,
     /// The number of rows in the default partition. Their months had no partition when they were
     /// written.
@@ -101,11 +101,16 @@ impl PartitionHealth {
         let is_covered = |month: &NaiveDate| bounded().any(|partition| partition.covers(*month));
         let ahead = months_from(this_month).skip(1);
         let months_ahead = ahead
-            .take(MOST_COUNTED_AHEAD)
+            .take(MONTHS_COUNTED as usize)
             .take_while(is_covered)
             .count();
-        let gaps = months_from(oldest.unwrap_or(this_month).min(this_month))
-            .take_while(|&month| month <= newest.unwrap_or(this_month).max(this_month))
+        let most = Months::new(MONTHS_COUNTED);
+        let first = oldest.unwrap_or(this_month).min(this_month);
+        let first = first.max(this_month.checked_sub_months(most).unwrap_or(this_month));
+        let last = newest.unwrap_or(this_month).max(this_month);
+        let last = last.min(this_month.checked_add_months(most).unwrap_or(this_month));
+        let gaps = months_from(first)
+            .take_while(|&month| month <= last)
             .filter(|month| !is_covered(month))
             .collect();
         let rows_are_exact = counted < MOST_COUNTED;
@@ -127,9 +132,9 @@ impl PartitionHealth {
 /// The greatest number of rows of the default partition that are counted.
 pub(crate) const MOST_COUNTED: i64 = 10_000;
 
-/// The greatest number of months that are counted ahead: a thousand years. A partition without an
-/// upper bound covers all future months.
-const MOST_COUNTED_AHEAD: usize = 12_000;
+/// The greatest number of months that are counted before and after this one: a thousand years. A
+/// partition without an upper bound covers all future months, and a bound may be in any year.
+const MONTHS_COUNTED: u32 = 12_000;
 
 impl Partition {
     /// Checks whether the partition's bounds include the whole month that begins on this day.

@@ -59,7 +59,7 @@ pub trait PartitionRepository: Send + Sync {
     /// # Errors
     /// - [`Error::InvalidInput`] if the year is not within 1 and 9999
     /// - [`Error::Other`] if there is a table of that name which is no partition, for example a
-    ///   detached one
+    ///   detached one, or if another partition covers a part of the month
     async fn create(&self, log: LogTable, day: NaiveDate) -> Result<bool>;
 
     /// Returns the partitions, oldest first and the default partition last.

@@ -277,12 +277,12 @@ impl Spared {
 }
 
 /// The query for the partitions of `$1`, the default partition last. The bounds are parsed in the
-/// session's time zone, in which they were printed. A bound that is out of the range of dates is
-/// NULL.
+/// session's time zone, in which they were printed. A lower bound of `-infinity` is NULL, and so is
+/// an upper bound beyond the range of dates. Other bounds beyond that range are at its end.
 pub(crate) const LIST: &str = "\
     SELECT name, is_default, \
-        CASE WHEN pg_catalog.isfinite(bound_from) THEN bound_from END AS bound_from, \
-        CASE WHEN pg_catalog.isfinite(bound_before) AND bound_before < '200000-01-01' THEN bound_before END \
+        CASE WHEN bound_from > '-infinity' THEN LEAST(bound_from, '200000-01-01') END AS bound_from, \
+        CASE WHEN bound_before < '200000-01-01' THEN GREATEST(bound_before, '4713-01-01 BC') END \
             AS bound_before, \
         estimated_rows, bytes \
     FROM ( \

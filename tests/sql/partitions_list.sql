@@ -1,7 +1,7 @@
 -- (text)
-SELECT name, is_default, CASE WHEN pg_catalog.isfinite(bound_from) THEN bound_from END AS bound_from, CASE
-    WHEN pg_catalog.isfinite(bound_before)
-AND bound_before < '200000-01-01' THEN bound_before END AS bound_before, estimated_rows, bytes
+SELECT name, is_default, CASE WHEN bound_from > '-infinity' THEN LEAST(bound_from, '200000-01-01') END AS
+    bound_from, CASE WHEN bound_before < '200000-01-01' THEN GREATEST(bound_before, '4713-01-01 BC') END AS
+    bound_before, estimated_rows, bytes
 FROM (
   SELECT pg_catalog.format('%I.%I', namespace.nspname, class.relname) AS name, bound = 'DEFAULT' AS is_default,
       (pg_catalog.regexp_match(bound, 'FROM \(''([^'']+)''\)'))[1]::timestamptz AS bound_from, (pg_catalog.regexp_match(bound,

@@ -250,3 +250,43 @@ async fn a_partition_without_a_lower_bound_is_not_the_default_one() {
     assert!(!partitions.create(log, day("2021-02-05")).await.unwrap());
     assert!(partitions.create(log, day("2022-01-05")).await.unwrap());
 }
+
+/// Years that dates of this machine do not have, and bounds within a month.
+#[both_engines]
+#[case]
+async fn a_partition_may_have_any_bounds() {
+    let (db, _database) = database().await;
+    let (partitions, log) = (db.partitions(), LogTable::SystemLogs);
+    execute(
+        &db,
+        "CREATE TABLE audit.of_caesar PARTITION OF audit.system_logs \
+             FOR VALUES FROM ('0044-03-15 00:00:00+00 BC') TO ('2000-01-01 00:00:00+00'); \
+         CREATE TABLE audit.last PARTITION OF audit.system_logs \
+             FOR VALUES FROM ('294000-01-01 00:00:00+00') TO ('294276-01-01 00:00:00+00'); \
+         CREATE TABLE audit.of_a_week PARTITION OF audit.system_logs \
+             FOR VALUES FROM ('2019-01-03 06:45:00.123456+00') TO ('2019-01-10 00:00:00+00'); \
+         CREATE TABLE audit.\"odd \"\"name' (x)\" PARTITION OF audit.system_logs \
+             FOR VALUES FROM ('infinity') TO (MAXVALUE)",
+    )
+    .await;
+    let listed = partitions.list(log).await.unwrap();
+    let find = |name: &str| listed.iter().find(|one| one.name == name).unwrap();
+    let last = find("audit.last");
+    assert!(last.from.is_some_and(|from| from > Utc::now()), "{last:?}");
+    assert_eq!(last.before, None);
+    assert!(find("audit.of_caesar").from.unwrap() < find("audit.of_a_week").from.unwrap());
+    find("audit.\"odd \"\"name' (x)\"");
+    partitions.ensure(log, 12).await.unwrap();
+    assert_eq!(partitions.ensure(log, 12).await.unwrap(), 0);
+    let health = partitions.health(log).await.unwrap();
+    assert!(health.months_ahead >= 12, "{}", health.months_ahead);
+    assert!(health.gaps.len() <= 24_000, "{}", health.gaps.len());
+    // Nothing else covers it.
+    assert!(partitions.create(log, day("2018-05-05")).await.unwrap());
+    // A month of which another partition covers a part.
+    let overlapping = partitions.create(log, day("2019-01-05")).await;
+    assert!(
+        matches!(overlapping, Err(Error::Other { .. })),
+        "{overlapping:?}"
+    );
+}
