@@ -226,7 +226,7 @@ fn from_code(code: Option<SqlState>, message: &str) -> Error {
     match code.as_ref().map(SqlState::as_str) {
         Some("40P01") => Error::Deadlock,
         Some("57014" | "55P03") => Error::Timeout(message.to_owned()),
-        Some("22001" | "22003" | "22008" | "22021" | "22P02" | "22P05") => {
+        Some("22001" | "22003" | "22007" | "22008" | "22021" | "22P02" | "22P05") => {
             Error::invalid("value", message)
         }
         Some("54000") => Error::invalid(

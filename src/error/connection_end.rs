@@ -174,3 +174,39 @@ pub(crate) enum Verdict {
     /// Ignored if the caller requested a read-only transaction.
     RetireAll,
 }
+
+#[cfg(all(test, feature = "blocking"))]
+mod tests {
+    use diesel::result::DatabaseErrorKind::SerializationFailure;
+    use diesel::result::Error::DatabaseError;
+
+    use super::Verdict;
+    use crate::Error;
+    use crate::error::{Failure, Stage};
+
+    /// Both have the code 40001. The server closes the connection after the first.
+    #[test]
+    fn a_conflict_with_recovery_that_ends_the_session_ends_the_connection() {
+        for (message, verdict) in [
+            (
+                "terminating connection due to conflict with recovery",
+                Verdict::Retire,
+            ),
+            (
+                "Verbindung wird abgebrochen wegen Konflikt mit der Wiederherstellung",
+                Verdict::Retire,
+            ),
+            (
+                "canceling statement due to conflict with recovery",
+                Verdict::Keep,
+            ),
+            ("could not serialize access", Verdict::Keep),
+        ] {
+            let error = DatabaseError(SerializationFailure, Box::new(message.to_owned()));
+            let failure = Failure::of(error, Stage::Alone);
+            assert_eq!(failure.verdict, verdict, "{message}");
+            let error = failure.error;
+            assert!(matches!(error, Error::Serialization), "{error:?}");
+        }
+    }
+}

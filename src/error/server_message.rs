@@ -66,6 +66,7 @@ const MESSAGES: &[(&str, &str)] = &[
     ("permission denied", "42501"),
     ("must be owner of", "42501"),
     ("must be superuser", "42501"),
+    ("must be a superuser", "42501"),
     ("must be member of role", "42501"),
     ("must be a member of", "42501"),
     ("must be able to SET ROLE", "42501"),

@@ -115,6 +115,8 @@ async fn a_value_that_cannot_be_stored_is_invalid_input() {
         ("SELECT 32767::smallint + 1::smallint", "value"),
         ("SELECT '{\"a\": \"\\u0000\"}'::jsonb", "value"),
         ("SELECT 'x'::int", "value"),
+        ("SELECT 'x'::date", "value"),
+        ("SELECT '2000-13-01'::date", "value"),
         ("SELECT 'x'::public.user_role", "value"),
         ("UPDATE public.child SET label = NULL", "named"),
         ("INSERT INTO public.parted VALUES (1)", "parted"),

@@ -291,6 +291,9 @@ async fn what_a_role_may_not_do_has_the_code_of_that() {
         format!("SET ROLE {role}_other"),
         "COPY public.secured FROM '/etc/passwd'".to_owned(),
         "CREATE ROLE nobody".to_owned(),
+        "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity \
+             WHERE datname = pg_catalog.current_database() AND usesysid = 10"
+            .to_owned(),
     ] {
         let refused = run(&db, &sql).await.unwrap_err();
         assert!(
