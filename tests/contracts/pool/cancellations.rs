@@ -15,6 +15,15 @@ use wundr_db::testing::PostgresServer;
 const SLEEPS: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
      AND pid <> pg_backend_pid() AND query = 'SELECT pg_sleep(300)' AND state = 'active')";
 
+/// A statement that ends after a while, if a request to end it overtook it.
+async fn sleep_for_a_while(db: &Db) -> Result<()> {
+    db.transaction(async |tx| -> Result<()> {
+        let sleep = "SET LOCAL statement_timeout = '5s'; SELECT pg_sleep(300)";
+        Ok(tx.connection_mut().batch_execute(sleep).await?)
+    })
+    .await
+}
+
 async fn sleep(db: &Db) -> Result<()> {
     db.transaction(async |tx| -> Result<()> {
         let sleep = diesel::sql_query("SELECT pg_sleep(300)");
@@ -94,9 +103,14 @@ async fn a_request_to_end_a_statement_is_not_closed_before_the_server_has_read_i
 /// the client of the statement has closed its connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_statement_behind_a_pgbouncer_ends_and_harms_no_other() {
+    for mode in ["session", "transaction"] {
+        statements_are_dropped_behind(&PgBouncer::start(mode)).await;
+    }
+}
+
+async fn statements_are_dropped_behind(bouncer: &PgBouncer) {
     const DROPPED: u64 = 60;
     let database = migrated_database().unwrap();
-    let bouncer = PgBouncer::start("session");
     let config = bouncer.config(&database).behind_pgbouncer();
     let connections = u32::try_from(SERVER_CONNECTIONS).unwrap();
     let db = Db::connect(config.max_connections(connections))
@@ -115,7 +129,7 @@ async fn a_dropped_statement_behind_a_pgbouncer_ends_and_harms_no_other() {
     let others: Vec<_> = others.collect();
     for round in 0..DROPPED {
         let moment = Duration::from_millis(round % 20);
-        let dropped = (0..2).map(|_| tokio::time::timeout(moment, sleep(&db)));
+        let dropped = (0..2).map(|_| tokio::time::timeout(moment, sleep_for_a_while(&db)));
         for outcome in futures_util::future::join_all(dropped).await {
             assert!(outcome.is_err(), "round {round}: {outcome:?}");
         }
@@ -124,7 +138,11 @@ async fn a_dropped_statement_behind_a_pgbouncer_ends_and_harms_no_other() {
     for other in others {
         other.await.unwrap().unwrap();
     }
-    Observer::of(&database.url())
-        .eventually(&format!("NOT {SLEEPS}"))
-        .await;
+    let mut observer = Observer::of(&database.url());
+    {
+        let sleeping = Box::pin(sleep(&db));
+        let begun = Box::pin(observer.eventually(SLEEPS));
+        drop(futures_util::future::select(sleeping, begun).await);
+    }
+    observer.eventually(&format!("NOT {SLEEPS}")).await;
 }
