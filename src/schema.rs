@@ -658,6 +658,19 @@ pub mod audit {
     diesel::table! {
         use diesel::sql_types::*;
 
+        audit.audit_log_anonymizations (month, entry_id, generation) {
+            month -> Date,
+            entry_id -> Uuid,
+            generation -> Int4,
+            sealed -> Bytea,
+            digest -> Bytea,
+            anonymized_at -> Timestamptz,
+        }
+    }
+
+    diesel::table! {
+        use diesel::sql_types::*;
+
         audit.audit_log_seals (month) {
             month -> Date,
             entries -> Int8,

@@ -37,7 +37,7 @@ struct Grants {
 const ALL: &str = "SELECT, INSERT, UPDATE, DELETE";
 
 /// The relations of this crate that are not tables of the design.
-const OTHERS: [Grants; 10] = [
+const OTHERS: [Grants; 11] = [
     Grants {
         relation: "public.organization_invitations",
         secrets: &[],
@@ -79,7 +79,7 @@ const OTHERS: [Grants; 10] = [
     Grants {
         relation: "analysis.analysis_removals",
         secrets: &[],
-        application: "SELECT",
+        application: "SELECT, INSERT",
         maintenance: "",
     },
     Grants {
@@ -92,6 +92,12 @@ const OTHERS: [Grants; 10] = [
         relation: "audit.audit_log_seal_pages",
         secrets: &[],
         application: "SELECT, INSERT",
+        maintenance: "",
+    },
+    Grants {
+        relation: "audit.audit_log_anonymizations",
+        secrets: &[],
+        application: "SELECT",
         maintenance: "",
     },
     Grants {

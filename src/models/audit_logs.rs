@@ -15,8 +15,8 @@ use crate::pagination::orders;
 use crate::schema::audit::audit_logs;
 use crate::{AuditAction, AuditLogId, Document, Organization, OrganizationId, UserId};
 
-/// An entry of the audit log: a row of the design's `audit_logs`. It is written once and never
-/// changed.
+/// An entry of the audit log: a row of the design's `audit_logs`. It is written once. Only an
+/// erasure of a person or an organization changes it, and takes these away.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
 #[diesel(table_name = audit_logs, primary_key(id, created_at))]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]

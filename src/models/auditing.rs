@@ -59,6 +59,14 @@ pub struct AuditSeal {
 pub enum AuditVerdict {
     /// The log has the same entries as when the month was sealed.
     Intact(AuditSeal),
+    /// The log has the same entries as when the month was sealed, and persons or organizations were
+    /// erased from some of them afterwards. No entry differs in another way.
+    Anonymized {
+        /// The seal.
+        seal: AuditSeal,
+        /// The entries that were anonymized.
+        anonymized: AnonymizedMonth,
+    },
     /// The log differs from the seal.
     Differs {
         /// The seal.
@@ -70,6 +78,20 @@ pub enum AuditVerdict {
     },
     /// The seal itself was altered: its pages do not lead to its hash.
     Broken(AuditSeal),
+}
+
+/// The entries of a sealed month of the audit log from which persons or organizations were erased.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct AnonymizedMonth {
+    /// The first day of the month.
+    pub month: NaiveDate,
+    /// The number of entries.
+    pub entries: u64,
+    /// The SHA-256 of the digests of these entries before and after, in 64 hexadecimal digits. The
+    /// last erasure has returned it. A role that can write the log could have anonymized further
+    /// entries since; compare the hash with a copy that is kept elsewhere.
+    pub hash: String,
 }
 
 /// What happened to an entry of the audit log after its month was sealed.

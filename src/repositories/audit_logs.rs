@@ -30,7 +30,8 @@ pub trait AuditLogRepository: Send + Sync {
     /// The same holds for [`create_many`](Self::create_many).
     ///
     /// # Errors
-    /// - [`Error::MissingReference`](crate::Error::MissingReference) if there is no such user or organization
+    /// - [`Error::MissingReference`](crate::Error::MissingReference) if there is no such user or
+    ///   organization
     /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if a value cannot be stored
     async fn create(&self, new: NewAuditLog) -> Result<AuditLog>;
 
@@ -117,7 +118,8 @@ pub trait AuditLogRepository: Send + Sync {
     /// Compares the month that contains `day` with its seal, page by page, and returns the first
     /// entry that was changed, added or removed since.
     ///
-    /// If the month's partition was detached or dropped, its first entry was removed.
+    /// If the month's partition was detached or dropped, its first entry was removed. Entries from
+    /// which a person was erased are no difference, and are counted.
     ///
     /// # Errors
     /// - [`Error::NotFound`](crate::Error::NotFound) if the month is not sealed

@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Date, Integer, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Date, Integer, Timestamptz, Uuid as SqlUuid};
 use uuid::Uuid;
 
 use super::*;
 use crate::sql::audit_seals::{
-    ENTRIES_OF_PAGE, FIND, IS_CLOSED, IS_INTACT, SEAL, SEAL_PAGE, SEES_ALL, SealRow, SealedPage,
-    VERIFY_PAGE, VerifiedPage,
+    ANONYMIZED, AnonymizedRow, ENTRIES_OF_PAGE, FIND, IS_CLOSED, IS_INTACT, SEAL, SEAL_PAGE,
+    SEES_ALL, SealRow, SealedPage, VERIFY_PAGE, VerifiedPage,
 };
 use crate::sql::cacheable;
 use crate::sql::partitions::Exists;
-use crate::{AuditDifference, AuditSeal, AuditVerdict, Error, LogTable, Result};
+use crate::{AnonymizedMonth, AuditDifference, AuditSeal, AuditVerdict, Error, LogTable, Result};
 
 /// A month in UTC.
 struct Month {
@@ -44,7 +44,7 @@ impl Month {
         AuditSeal {
             month: self.first,
             entries: crate::models::partitions::unsigned(row.entries),
-            hash: row.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash: hexadecimal(&row.hash),
             sealed_at: row.sealed_at,
         }
     }
@@ -52,7 +52,7 @@ impl Month {
 
 /// Checks that the role sees the whole log.
 #[repository]
-async fn check_sight(executor: &Executor<'_>) -> Result<()> {
+pub(super) async fn check_sight(executor: &Executor<'_>) -> Result<()> {
     let sees_all = cacheable(sql_query(SEES_ALL));
     match executor.one::<_, Exists>(sees_all).await?.yes {
         true => Ok(()),
@@ -165,8 +165,32 @@ pub(super) async fn verify(executor: &Executor<'_>, day: NaiveDate) -> Result<Au
         .bind::<BigInt, _>(entries)
         .bind::<Binary, _>(hash);
     let is_intact: Option<Exists> = executor.first(cacheable(is_intact)).await?;
-    Ok(match is_intact {
-        Some(Exists { yes: true }) => AuditVerdict::Intact(seal),
-        _ => AuditVerdict::Broken(seal),
+    if !is_intact.is_some_and(|is_intact| is_intact.yes) {
+        return Ok(AuditVerdict::Broken(seal));
+    }
+    let anonymized = anonymized(executor, vec![month.first]).await?;
+    Ok(match anonymized.into_iter().next() {
+        Some(anonymized) => AuditVerdict::Anonymized { seal, anonymized },
+        None => AuditVerdict::Intact(seal),
     })
+}
+
+/// Returns what was anonymized in these months after they were sealed.
+#[repository]
+pub(super) async fn anonymized(
+    executor: &Executor<'_>,
+    months: Vec<NaiveDate>,
+) -> Result<Vec<AnonymizedMonth>> {
+    let query = sql_query(ANONYMIZED).bind::<Array<Date>, _>(months);
+    let rows: Vec<AnonymizedRow> = executor.load(cacheable(query)).await?;
+    let months = rows.into_iter().map(|row| AnonymizedMonth {
+        month: row.month,
+        entries: crate::models::partitions::unsigned(row.entries),
+        hash: hexadecimal(&row.hash),
+    });
+    Ok(months.collect())
+}
+
+fn hexadecimal(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

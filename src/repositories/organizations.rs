@@ -285,7 +285,10 @@ impl OrganizationRepository for Organizations<'_> {
 /// Deletes an organization, and records the cache entries that become stale. While the organization
 /// is locked, no new row can refer to it.
 #[repository]
-async fn delete_organization(executor: &Executor<'_>, id: OrganizationId) -> Result<bool> {
+pub(super) async fn delete_organization(
+    executor: &Executor<'_>,
+    id: OrganizationId,
+) -> Result<bool> {
     if executor.records_writes() {
         let organization = organizations::table
             .find(id)

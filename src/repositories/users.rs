@@ -105,8 +105,9 @@ pub trait UserRepository: Send + Sync {
     /// Deletes a user with its sessions and memberships, and returns whether it existed.
     ///
     /// # Errors
-    /// - [`Error::StillReferenced`] while projects, analyses, configurations or log entries name the
-    ///   user; disable such an account with [`set_active`](Self::set_active)
+    /// - [`Error::StillReferenced`] while projects, analyses, configurations or log entries name
+    ///   the user; disable such an account with [`set_active`](Self::set_active), or erase it by
+    ///   `admin::erase_user`
     async fn delete(&self, id: UserId) -> Result<bool>;
 
     /// Deletes every user that the filter matches, all or none, and returns their number.
@@ -271,10 +272,18 @@ impl UserRepository for Users<'_> {
     }
 }
 
-/// Deletes a user, and records the cache entries that become stale. While the user is locked, no
-/// new row can refer to it.
+/// Deletes a user, and records the cache entries that become stale.
 #[repository]
 async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
+    touch_user(executor, id).await?;
+    let statement = delete_by_id::<User>(id);
+    Ok(executor.execute(statement).await? == 1)
+}
+
+/// Records the cache entries of a user, and of its sessions and memberships. The user stays locked,
+/// so that no new row can refer to it.
+#[repository]
+pub(super) async fn touch_user(executor: &Executor<'_>, id: UserId) -> Result<()> {
     if executor.records_writes() {
         let user = users::table.find(id).select(users::id).for_update();
         executor.first::<_, UserId>(user).await?;
@@ -297,8 +306,7 @@ async fn delete_user(executor: &Executor<'_>, id: UserId) -> Result<bool> {
             executor.record_write(&Everything);
         }
     }
-    let statement = delete_by_id::<User>(id);
-    Ok(executor.execute(statement).await? == 1)
+    Ok(())
 }
 
 /// Records the cache entries of a user's sessions, which a write of the user may end. While the

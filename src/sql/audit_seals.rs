@@ -5,6 +5,9 @@
 //! hash of a page is the SHA-256 of the hash of the page before and the page's digests. The hash of
 //! the seal is the SHA-256 of the last page's.
 //!
+//! An entry that was anonymized after its month was sealed has another digest. It is kept beside
+//! the sealed one, and counts in its place. The chain is that of the sealed digests.
+//!
 //! A page is bounded by its first entry and that of the next page. So a page can be compared with
 //! the log alone: what was added between two entries belongs to the page of the first.
 
@@ -15,14 +18,26 @@ use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text, Timestamptz};
 /// The number of entries of a full page.
 pub(crate) const ENTRIES_OF_PAGE: i64 = 1_000;
 
+/// The digest of an entry `l` of the log.
+macro_rules! digest {
+    () => {
+        "pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.jsonb_build_array( \
+            l.id, l.user_id, l.organization_id, l.action, l.resource_type, l.resource_id, l.old_values, l.new_values, \
+            l.metadata, l.ip_address, l.user_agent, (EXTRACT(EPOCH FROM l.created_at) * 1000000)::bigint)::text, \
+            'UTF8'))"
+    };
+}
+#[cfg(feature = "admin")]
+pub(crate) use digest;
+
 /// Entries of the log `l` with their digests. Expanded into the statements below.
 macro_rules! entries {
     () => {
-        "SELECT l.id, l.created_at, pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.jsonb_build_array( \
-            l.id, l.user_id, l.organization_id, l.action, l.resource_type, l.resource_id, l.old_values, l.new_values, \
-            l.metadata, l.ip_address, l.user_agent, (EXTRACT(EPOCH FROM l.created_at) * 1000000)::bigint)::text, \
-            'UTF8')) AS digest \
-        FROM audit.audit_logs AS l"
+        concat!(
+            "SELECT l.id, l.created_at, ",
+            digest!(),
+            " AS digest FROM audit.audit_logs AS l"
+        )
     };
 }
 
@@ -78,13 +93,18 @@ pub(crate) const VERIFY_PAGE: &str = concat!(
                     '00000000-0000-0000-0000-000000000000'::uuid)) \
         ) AS e), \
     sealed AS MATERIALIZED ( \
-        SELECT e.id, e.digest, e.place FROM audit.audit_log_seal_pages AS p, \
+        SELECT e.id, e.digest, e.place, COALESCE(n.digest, e.digest) AS expected \
+        FROM audit.audit_log_seal_pages AS p CROSS JOIN LATERAL \
             ROWS FROM (pg_catalog.unnest(p.ids), pg_catalog.unnest(p.digests)) WITH ORDINALITY AS e (id, digest, place) \
+        LEFT JOIN ( \
+            SELECT DISTINCT ON (entry_id) entry_id, sealed, digest FROM audit.audit_log_anonymizations \
+            WHERE month = $1 ORDER BY entry_id, generation DESC) AS n \
+            ON n.entry_id = e.id AND n.sealed = e.digest \
         WHERE p.month = $1 AND p.page = $2), \
     different AS ( \
         SELECT COALESCE(s.id, a.id) AS id, a.id IS NULL AS is_gone, s.id IS NULL AS is_new \
         FROM actual AS a FULL JOIN sealed AS s ON s.id = a.id \
-        WHERE a.digest IS DISTINCT FROM s.digest \
+        WHERE a.digest IS DISTINCT FROM s.expected \
         ORDER BY LEAST(a.place, s.place), is_new LIMIT 1) \
     SELECT p.hash, pg_catalog.cardinality(p.ids)::bigint AS entries, \
         p.hash = pg_catalog.sha256($6 \
@@ -105,6 +125,23 @@ pub(crate) const VERIFY_PAGE: &str = concat!(
 /// The query that checks whether the seal of the month `$1` is that of `$2` entries and the last
 /// page's hash `$3`.
 pub(crate) const IS_INTACT: &str = "SELECT entries = $2 AND hash = pg_catalog.sha256($3) AS yes FROM audit.audit_log_seals WHERE month = $1";
+
+/// The query for what was anonymized in the months `$1` after they were sealed.
+pub(crate) const ANONYMIZED: &str = "SELECT month, pg_catalog.count(DISTINCT entry_id) AS entries, \
+        pg_catalog.sha256(pg_catalog.string_agg(pg_catalog.uuid_send(entry_id) \
+            || pg_catalog.int4send(generation) || sealed || digest, ''::bytea ORDER BY entry_id, generation)) AS hash \
+    FROM audit.audit_log_anonymizations WHERE month = ANY ($1) GROUP BY month ORDER BY month";
+
+/// The row of [`ANONYMIZED`].
+#[derive(QueryableByName)]
+pub(crate) struct AnonymizedRow {
+    #[diesel(sql_type = diesel::sql_types::Date)]
+    pub(crate) month: chrono::NaiveDate,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) entries: i64,
+    #[diesel(sql_type = Binary)]
+    pub(crate) hash: Vec<u8>,
+}
 
 /// The row of [`SEAL_PAGE`].
 #[derive(QueryableByName)]
@@ -151,7 +188,7 @@ pub(crate) struct VerifiedPage {
 
 /// The types of the parameters, as the golden files name them.
 #[cfg(test)]
-pub(crate) const TEXTS: [(&str, &str, &str); 7] = [
+pub(crate) const TEXTS: [(&str, &str, &str); 8] = [
     ("audit_log_is_seen", "", SEES_ALL),
     ("audit_month_is_closed", "timestamptz", IS_CLOSED),
     (
@@ -167,4 +204,5 @@ pub(crate) const TEXTS: [(&str, &str, &str); 7] = [
         VERIFY_PAGE,
     ),
     ("audit_seal_is_intact", "date, int8, bytea", IS_INTACT),
+    ("audit_anonymized", "date[]", ANONYMIZED),
 ];

@@ -38,6 +38,7 @@ mod asynchronous {
     mod archiver;
     mod default_partition;
     mod dropped;
+    mod erasure;
     mod lean_indexes;
     mod log_archive;
     mod maintenance;
@@ -69,6 +70,7 @@ mod blocking {
     mod after_restore;
     mod archiver;
     mod default_partition;
+    mod erasure;
     mod lean_indexes;
     mod log_archive;
     mod maintenance;
@@ -84,4 +86,4 @@ mod pgbadger;
 mod servers;
 mod tools;
 
-use support::{observer, pgbouncer};
+use support::{hostile, observer, pgbouncer};

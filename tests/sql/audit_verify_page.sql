@@ -22,16 +22,24 @@ WITH actual AS MATERIALIZED (
     ), '00000000-0000-0000-0000-000000000000'::uuid))
   ) AS e
 ), sealed AS MATERIALIZED (
-  SELECT e.id, e.digest, e.place
-  FROM audit.audit_log_seal_pages AS p, ROWS FROM (pg_catalog.unnest(p.ids), pg_catalog.unnest(p.digests))
-      WITH ORDINALITY AS e (id, digest, place)
+  SELECT e.id, e.digest, e.place, COALESCE(n.digest, e.digest) AS expected
+  FROM audit.audit_log_seal_pages AS p
+  CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(p.ids), pg_catalog.unnest(p.digests)) WITH ORDINALITY AS e (id,
+      digest, place)
+  LEFT JOIN (
+    SELECT DISTINCT ON (entry_id) entry_id, sealed, digest
+    FROM audit.audit_log_anonymizations
+    WHERE month = $1
+    ORDER BY entry_id, generation DESC
+  ) AS n ON n.entry_id = e.id
+  AND n.sealed = e.digest
   WHERE p.month = $1
   AND p.page = $2
 ), different AS (
   SELECT COALESCE(s.id, a.id) AS id, a.id IS NULL AS is_gone, s.id IS NULL AS is_new
   FROM actual AS a FULL
   JOIN sealed AS s ON s.id = a.id
-  WHERE a.digest IS DISTINCT FROM s.digest
+  WHERE a.digest IS DISTINCT FROM s.expected
   ORDER BY LEAST(a.place, s.place), is_new
   LIMIT 1
 )

@@ -16,21 +16,18 @@ FROM (
     FROM analysis.analysis_leases AS l
     WHERE l.analysis_id = a.id
     AND l.expires_at < pg_catalog.now() - GREATEST($2 * INTERVAL '1 millisecond', INTERVAL '1 day')
-  ) ELSE $1 <= (
-    SELECT pg_catalog.count(*)
-    FROM (
-      SELECT
-      FROM analysis.analyses AS n
-      WHERE n.project_id = a.project_id
-      AND n.type = a.type
-      AND (n.created_at, n.id) > (a.created_at, a.id)
-      AND n.status NOT IN ('pending'::analysis.analysis_status, 'running'::analysis.analysis_status)
-      AND (n.status = 'completed'::analysis.analysis_status) = (a.status = 'completed'::analysis.analysis_status)
-      AND COALESCE(n.completed_at, n.created_at) <= pg_catalog.now() - $3 * INTERVAL '1 millisecond'
-      ORDER BY n.created_at, n.id
-      LIMIT $1
-    ) AS newer
-  ) END AS is_surplus
+  ) ELSE COALESCE((a.created_at, a.id) < (
+    SELECT n.created_at, n.id
+    FROM analysis.analyses AS n
+    WHERE n.project_id = a.project_id
+    AND n.type = a.type
+    AND n.status NOT IN ('pending'::analysis.analysis_status, 'running'::analysis.analysis_status)
+    AND (n.status = 'completed'::analysis.analysis_status) = (a.status = 'completed'::analysis.analysis_status)
+    AND COALESCE(n.completed_at, n.created_at) <= pg_catalog.now() - $3 * INTERVAL '1 millisecond'
+    ORDER BY n.created_at DESC, n.id DESC
+    OFFSET $1 - 1
+    LIMIT 1
+  ), FALSE) END AS is_surplus
   FROM analysis.analyses AS a
   WHERE a.id = ANY ($4)
 ) AS j

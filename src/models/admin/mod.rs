@@ -5,6 +5,7 @@ mod after_restore;
 mod archiver;
 mod default_partition;
 mod digests;
+mod erasure;
 mod indexes;
 mod lean_indexes;
 mod locks;
@@ -25,6 +26,10 @@ pub use archiver::Archiver;
 pub use default_partition::DrainedDefault;
 pub(crate) use default_partition::FreeRange;
 pub use digests::{Aspect, Comparison, Difference, Digests, TableDigest};
+pub use erasure::{
+    ErasedOrganization, ErasedRows, ErasedUser, ErasureAction, PersonalColumn, UserErasure,
+    personal_columns,
+};
 pub use indexes::{IndexState, Indexes};
 pub use lean_indexes::{LeanIndex, LeanReason};
 pub use locks::{LockSession, Locks};

@@ -4,6 +4,8 @@
 mod after_restore;
 mod archiver;
 mod default_partition;
+mod erasure;
+mod export;
 mod lean_indexes;
 mod log_archive;
 mod maintenance;
@@ -18,6 +20,8 @@ pub use crate::models::admin::*;
 pub use after_restore::after_restore;
 pub use archiver::archiver;
 pub use default_partition::drain_default;
+pub use erasure::{erase_organization, erase_user};
+pub use export::export_user;
 pub use lean_indexes::lean_indexes;
 pub use log_archive::{archive_month, drop_archived, restore_month};
 pub use maintenance::{LogArchive, Maintenance};

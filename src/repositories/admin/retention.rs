@@ -34,8 +34,7 @@ use crate::{AnalysisId, Error, Result};
 ///
 /// Behind the cache, the deletions are fenced as those of the repository are.
 ///
-/// Needs the rights of [`Rights::Application`](crate::migrations::Rights::Application), and those
-/// of the owner for analyses that have more rows than a batch.
+/// Needs the rights of [`Rights::Application`](crate::migrations::Rights::Application).
 ///
 /// # Errors
 /// - [`Error::InvalidInput`] if a setting of the policy is out of its bounds.

@@ -7,6 +7,8 @@ pub(crate) mod binary_rows;
 pub(crate) mod default_partition;
 pub(crate) mod digests;
 pub(crate) mod document;
+pub(crate) mod erasure;
+pub(crate) mod export;
 pub(crate) mod lean_indexes;
 pub(crate) mod log_archive;
 pub(crate) mod maintenance;

@@ -17,7 +17,8 @@ pub(crate) const PAGE: usize = 500;
 /// that are kept, `$2` the age up to which all are kept, and `$3` the time in which a new one is
 /// tracked, both in milliseconds.
 ///
-/// The newer ones are counted from the nearest on, and no further than to `$1`.
+/// The last of the newest is looked up from the newest on, by the index that serves `latest`. To
+/// count those that are newer than `a` would read all of them.
 macro_rules! judgment {
     () => {
         "EXISTS (SELECT FROM analysis.analysis_pins AS p WHERE p.analysis_id = a.id) AS is_pinned, \
@@ -28,14 +29,13 @@ macro_rules! judgment {
                 WHEN 'running'::analysis.analysis_status THEN EXISTS ( \
                     SELECT FROM analysis.analysis_leases AS l WHERE l.analysis_id = a.id \
                         AND l.expires_at < pg_catalog.now() - GREATEST($2 * INTERVAL '1 millisecond', INTERVAL '1 day')) \
-                ELSE $1 <= (SELECT pg_catalog.count(*) FROM ( \
-                    SELECT FROM analysis.analyses AS n \
+                ELSE COALESCE((a.created_at, a.id) < ( \
+                    SELECT n.created_at, n.id FROM analysis.analyses AS n \
                     WHERE n.project_id = a.project_id AND n.type = a.type \
-                        AND (n.created_at, n.id) > (a.created_at, a.id) \
                         AND n.status NOT IN ('pending'::analysis.analysis_status, 'running'::analysis.analysis_status) \
                         AND (n.status = 'completed'::analysis.analysis_status) = (a.status = 'completed'::analysis.analysis_status) \
                         AND COALESCE(n.completed_at, n.created_at) <= pg_catalog.now() - $3 * INTERVAL '1 millisecond' \
-                    ORDER BY n.created_at, n.id LIMIT $1) AS newer) \
+                    ORDER BY n.created_at DESC, n.id DESC OFFSET $1 - 1 LIMIT 1), FALSE) \
             END AS is_surplus"
     };
 }

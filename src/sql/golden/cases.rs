@@ -496,6 +496,7 @@ fn add_texts(registry: &mut Registry) {
     .into_iter()
     .chain(crate::sql::audit_seals::TEXTS)
     .chain(crate::sql::admin::retention::TEXTS)
+    .chain(crate::sql::admin::erasure::TEXTS)
     {
         registry.add_text(name, types, sql);
     }

@@ -227,3 +227,51 @@ async fn of_members_of_organizations() {
         wrote!(scene, organization_members.delete_many(&filter));
     }
 }
+
+/// An erasure writes what a deletion of the user does, and rows of others.
+#[both_engines]
+#[case]
+async fn of_erasures() {
+    use wundr_db::admin::UserErasure;
+    for is_deleted in [true, false] {
+        let subjects = Subjects {
+            emails: vec!["ada@x.org".to_owned()],
+            token_hashes: vec!["of ada"],
+            slugs: vec!["lab"],
+            ..Subjects::default()
+        };
+        let mut scene = scene(Mode::Pooled, subjects).await;
+        let one = &scene.pair.one;
+        let ada = NewUser::new("ada@x.org", "Ada");
+        let ada = one.users().create(ada).await.unwrap().id;
+        let grace = user(one).await.id;
+        let lab = NewOrganization::new("Lab", "lab");
+        let lab = one.organizations().create(lab).await.unwrap().id;
+        let engine = NewProject::new("Engine", ada).organization_id(lab);
+        let engine = one.projects().create(engine).await.unwrap().id;
+        let members = one.organization_members();
+        let member = NewOrganizationMember::new(lab, ada, OrganizationRole::Owner);
+        members.create(member).await.unwrap();
+        let member = NewProjectMember::new(engine, ada, ProjectRole::Owner);
+        one.project_members().create(member).await.unwrap();
+        let session = NewUserSession::new(ada, "of ada", Utc::now() + TimeDelta::hours(1));
+        one.user_sessions().create(session).await.unwrap();
+        scene.subjects.users = vec![ada, grace];
+        scene.subjects.organizations.push(lab);
+        scene.subjects.projects.push(engine);
+        warm(&mut scene).await;
+        let erasure = match is_deleted {
+            true => UserErasure::reassigning_to(grace),
+            false => UserErasure::keeping(),
+        };
+        admin::erase_user(&scene.pair.one, ada, &erasure)
+            .await
+            .unwrap();
+        is_seen(&scene, "erase_user").await;
+        warm(&mut scene).await;
+        admin::erase_organization(&scene.pair.one, lab)
+            .await
+            .unwrap();
+        is_seen(&scene, "erase_organization").await;
+    }
+}

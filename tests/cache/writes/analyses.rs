@@ -127,7 +127,7 @@ async fn of_ingests() {
 async fn of_retentions() {
     let (mut scene, new) = analysed(Mode::Pooled).await;
     let day = chrono::TimeDelta::days(1);
-    // The newest in its project and type failed, and the newest completed one is older.
+    // Three were completed, and the newest was abandoned by its worker.
     for days in [400, 399, 398] {
         let time = Utc::now() - day * days;
         let completed = new(AnalysisType::Quality)
@@ -137,12 +137,9 @@ async fn of_retentions() {
     }
     let claimed = new(AnalysisType::Quality).created_at(Utc::now() - day * 300);
     scene.pair.one.analyses().create(claimed).await.unwrap();
-    let claim = scene
-        .pair
-        .one
-        .analyses()
-        .claim(AnalysisType::ALL, "w", MINUTE);
-    claim.await.unwrap().unwrap();
+    let analyses = scene.pair.one.analyses();
+    let claim = analyses.claim(AnalysisType::ALL, "w", MINUTE).await;
+    claim.unwrap().unwrap();
     Observer::of(&scene.pair.database.url())
         .run("UPDATE analysis.analysis_leases SET expires_at = now() - INTERVAL '200 days'");
     warm(&mut scene).await;

@@ -116,7 +116,7 @@ fn columns(observer: &mut Observer, kind: &str) -> Vec<(String, String, String)>
          WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND {kind} \
          AND n.nspname IN ('public', 'analysis', 'setup', 'audit') \
          AND c.relname NOT IN ('analysis_leases', 'analysis_pins', 'analysis_removals', \
-         'audit_log_seals', 'audit_log_seal_pages')"
+         'audit_log_seals', 'audit_log_seal_pages', 'audit_log_anonymizations')"
     ));
     let found = found.split(',').map(|line| {
         let parts: Vec<&str> = line.splitn(3, ' ').collect();

@@ -1,0 +1,4 @@
+-- (uuid)
+DELETE FROM setup.setup_profiles
+WHERE organization_id = $1
+RETURNING id

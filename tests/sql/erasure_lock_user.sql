@@ -1,0 +1,5 @@
+-- (uuid)
+SELECT email AS text
+FROM public.users
+WHERE id = $1
+FOR UPDATE
