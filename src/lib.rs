@@ -153,7 +153,7 @@ pub use crypto::{
 pub use error::{Advice, Constraint, Error, Fate, Problem, Result, SqlState, constraints};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use models::*;
-pub use pagination::{Cursor, DEFAULT_LIMIT, MAX_LIMIT, Page, Paged};
+pub use pagination::{Cursor, DEFAULT_LIMIT, ListQuery, MAX_LIMIT, Page, Paged};
 pub use tables::Table;
 pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
 #[cfg(feature = "crypto")]

@@ -4,15 +4,17 @@
 //! as at its beginning. A caller requests a page by a [`Page`] and receives a [`Paged`]. A
 //! [`Cursor`] marks where a page begins: it contains the sort key and the id of the adjacent row.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::mapping::keyset::SortColumn;
 use crate::{Error, Result};
 
 mod cursor;
+mod list_query;
 
 pub use cursor::Cursor;
 pub(crate) use cursor::{Key, SortKey};
+pub use list_query::ListQuery;
 
 /// The default number of rows on a page.
 pub const DEFAULT_LIMIT: u32 = 20;
@@ -176,6 +178,78 @@ impl<O> Page<O> {
     }
 }
 
+/// The fields of a [`Page`] from outside.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields, bound = "O: Deserialize<'de> + Default")]
+struct PageFields<O> {
+    limit: u32,
+    order: O,
+    after: Option<Cursor>,
+    before: Option<Cursor>,
+    last: bool,
+    total: bool,
+}
+
+impl<O: Default> Default for PageFields<O> {
+    fn default() -> Self {
+        Self {
+            limit: DEFAULT_LIMIT,
+            order: O::default(),
+            after: None,
+            before: None,
+            last: false,
+            total: false,
+        }
+    }
+}
+
+impl<O> TryFrom<PageFields<O>> for Page<O> {
+    type Error = Error;
+
+    fn try_from(fields: PageFields<O>) -> Result<Self> {
+        let start = match (fields.after, fields.before, fields.last) {
+            (None, None, false) => Start::First,
+            (Some(cursor), None, false) => Start::After(cursor),
+            (None, Some(cursor), false) => Start::Before(cursor),
+            (None, None, true) => Start::Last,
+            _ => {
+                let reason = "only one of after, before and last can be given";
+                return Err(Error::invalid("after", reason));
+            }
+        };
+        let page = Self {
+            limit: fields.limit,
+            order: fields.order,
+            start,
+            with_total: fields.total,
+        };
+        page.rows_to_fetch()?;
+        Ok(page)
+    }
+}
+
+/// A page is read from the fields `limit`, `order`, `after`, `before`, `last` and `total`. Each may
+/// be absent, and others are refused.
+impl<'de, O: Deserialize<'de> + Default> Deserialize<'de> for Page<O> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = PageFields::deserialize(deserializer)?;
+        fields.try_into().map_err(serde::de::Error::custom)
+    }
+}
+
+impl<T> Paged<T> {
+    /// Returns the page with each row converted, for example into the form that a client receives.
+    #[must_use]
+    pub fn map<R>(self, convert: impl FnMut(T) -> R) -> Paged<R> {
+        Paged {
+            items: self.items.into_iter().map(convert).collect(),
+            previous: self.previous,
+            next: self.next,
+            total: self.total,
+        }
+    }
+}
+
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Paged<T> {
@@ -187,6 +261,27 @@ pub struct Paged<T> {
     pub next: Option<Cursor>,
     /// The number of rows that the filter matches, if it was requested.
     pub total: Option<i64>,
+}
+
+/// Returns the name of a variant in snake case: `created_at` of `CreatedAt`.
+pub(crate) fn snake_case(variant: &str) -> String {
+    let mut name = String::with_capacity(variant.len() + 4);
+    for character in variant.chars() {
+        if character.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(character.to_lowercase());
+    }
+    name
+}
+
+/// Returns the order with this name in snake case.
+pub(crate) fn named<O: Copy>(all: &[(O, &str)], name: &str) -> Result<O> {
+    let found = all.iter().find(|(_, variant)| snake_case(variant) == name);
+    found.map(|&(order, _)| order).ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|(_, variant)| snake_case(variant)).collect();
+        Error::invalid("order", format_args!("must be one of {}", names.join(", ")))
+    })
 }
 
 /// Declares the orders in which a table's rows are listed.
@@ -202,6 +297,31 @@ macro_rules! orders {
         #[non_exhaustive]
         pub enum $order {
             $($(#[$value_doc])* $value,)*
+        }
+
+        /// The name of the order in snake case, for a query string.
+        impl std::fmt::Display for $order {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(&$crate::pagination::snake_case(match self {
+                    $(Self::$value => stringify!($value),)*
+                }))
+            }
+        }
+
+        impl std::str::FromStr for $order {
+            type Err = $crate::Error;
+
+            fn from_str(name: &str) -> $crate::Result<Self> {
+                let all = [$((Self::$value, stringify!($value)),)*];
+                $crate::pagination::named(&all, name)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $order {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                name.parse().map_err(serde::de::Error::custom)
+            }
         }
 
         impl $order {

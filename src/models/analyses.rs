@@ -174,7 +174,8 @@ pub struct AnalysisChanges {
 }
 
 /// A filter for analyses. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct AnalysisFilter {
     /// Only rows of this project.
     pub project_id: Option<ProjectId>,

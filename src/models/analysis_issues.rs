@@ -155,7 +155,8 @@ pub struct AnalysisIssueChanges {
 }
 
 /// A filter for issues. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct AnalysisIssueFilter {
     /// Only issues of the analyses of this project, of all of them.
     ///

@@ -92,7 +92,8 @@ pub struct AnalysisMetricChanges {
 }
 
 /// A filter for metrics. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct AnalysisMetricFilter {
     /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,

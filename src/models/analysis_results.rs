@@ -82,7 +82,8 @@ pub struct AnalysisResultChanges {
 }
 
 /// A filter for files' results. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct AnalysisResultFilter {
     /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,

@@ -100,7 +100,8 @@ impl NewAuditLog {
 }
 
 /// A filter for entries of the audit log. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct AuditLogFilter {
     /// Only actions of this user.
     pub user_id: Option<UserId>,

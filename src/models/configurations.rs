@@ -292,7 +292,8 @@ pub struct ConfigurationChanges {
 }
 
 /// A filter for settings. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct ConfigurationFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

@@ -70,7 +70,8 @@ pub struct DependencyGraphChanges {
 }
 
 /// A filter for dependency graphs. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct DependencyGraphFilter {
     /// Only rows of this project.
     pub project_id: Option<ProjectId>,

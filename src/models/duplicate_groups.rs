@@ -127,7 +127,8 @@ pub struct DuplicateGroupChanges {
 }
 
 /// A filter for groups of duplicates. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct DuplicateGroupFilter {
     /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,

@@ -126,7 +126,8 @@ pub struct IntegrationChanges {
 }
 
 /// A filter for integrations. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct IntegrationFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

@@ -77,7 +77,8 @@ pub struct OrganizationMemberChanges {
 }
 
 /// A filter for memberships. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct OrganizationMemberFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

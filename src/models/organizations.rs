@@ -87,7 +87,8 @@ pub struct OrganizationChanges {
 }
 
 /// A filter for organizations. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct OrganizationFilter {
     /// Only organizations with this subscription plan.
     pub subscription_plan: Option<SubscriptionPlan>,

@@ -75,7 +75,8 @@ pub struct ProjectMemberChanges {
 }
 
 /// A filter for memberships. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct ProjectMemberFilter {
     /// Only rows of this project.
     pub project_id: Option<ProjectId>,

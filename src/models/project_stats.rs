@@ -44,7 +44,8 @@ pub struct ProjectStats {
 }
 
 /// A filter for projects. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct ProjectStatsFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

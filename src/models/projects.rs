@@ -132,7 +132,8 @@ pub struct ProjectChanges {
 
 /// A filter for projects. A field that is not set matches every row, including projects with the
 /// status `deleted`.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct ProjectFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

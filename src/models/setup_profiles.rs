@@ -135,7 +135,8 @@ pub struct SetupProfileChanges {
 }
 
 /// A filter for setup profiles. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct SetupProfileFilter {
     /// Only profiles for this kind of machine.
     pub category: Option<SetupCategory>,

@@ -122,7 +122,8 @@ pub struct SetupSessionChanges {
 }
 
 /// A filter for setup sessions. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct SetupSessionFilter {
     /// Only sessions of this profile.
     pub profile_id: Option<SetupProfileId>,

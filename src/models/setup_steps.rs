@@ -120,7 +120,8 @@ pub struct SetupStepChanges {
 }
 
 /// A filter for setup steps. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct SetupStepFilter {
     /// Only steps of this session.
     pub session_id: Option<SetupSessionId>,

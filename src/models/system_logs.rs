@@ -73,7 +73,8 @@ pub struct NewSystemLog {
 }
 
 /// A filter for lines of the system log. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct SystemLogFilter {
     /// Only lines of this level.
     pub level: Option<LogLevel>,

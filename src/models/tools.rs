@@ -124,7 +124,8 @@ pub struct ToolChanges {
 }
 
 /// A filter for tools. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct ToolFilter {
     /// Only rows with this name.
     pub name: Option<String>,

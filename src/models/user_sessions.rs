@@ -9,7 +9,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
 use ipnetwork::IpNetwork;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
 use crate::mapping::condition::condition;
@@ -131,7 +131,8 @@ impl fmt::Debug for UserSessionChanges {
 }
 
 /// A filter for sessions. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct UserSessionFilter {
     /// Only rows of this user.
     pub user_id: Option<UserId>,

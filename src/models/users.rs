@@ -143,7 +143,8 @@ impl UserChanges {
 }
 
 /// A filter for users. A field that is not set matches every row.
-#[derive(Debug, Clone, PartialEq, Default, Filter)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[serde(default, deny_unknown_fields)]
 pub struct UserFilter {
     /// Only rows with this role.
     pub role: Option<UserRole>,
