@@ -42,6 +42,12 @@ constraints! {
     ANALYSIS_LEASES_ANALYSIS_ID_FKEY = "analysis_leases_analysis_id_fkey";
     /// `analysis_id` of `analysis.analysis_metrics` refers to `analyses`.
     ANALYSIS_METRICS_ANALYSIS_ID_FKEY = "analysis_metrics_analysis_id_fkey";
+    /// `analysis_id` of `analysis.analysis_pins` refers to `analyses`.
+    ANALYSIS_PINS_ANALYSIS_ID_FKEY = "analysis_pins_analysis_id_fkey";
+    /// `pinned_by` of `analysis.analysis_pins` refers to `users`.
+    ANALYSIS_PINS_PINNED_BY_FKEY = "analysis_pins_pinned_by_fkey";
+    /// `analysis_id` of `analysis.analysis_removals` refers to `analyses`.
+    ANALYSIS_REMOVALS_ANALYSIS_ID_FKEY = "analysis_removals_analysis_id_fkey";
     /// `analysis_id` of `analysis.analysis_results` refers to `analyses`.
     ANALYSIS_RESULTS_ANALYSIS_ID_FKEY = "analysis_results_analysis_id_fkey";
     /// `organization_id` of `audit.audit_logs` refers to `organizations`.

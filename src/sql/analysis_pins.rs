@@ -6,7 +6,7 @@ use diesel::query_builder::AstPass;
 use diesel::sql_types::{Nullable, Text, Timestamptz, Uuid};
 
 use super::Statement;
-use crate::{AnalysisId, Error, UserId};
+use crate::{AnalysisId, Error, UserId, constraints};
 
 /// The statement that pins an analysis, unless its removal has begun. A pin with the same reason
 /// stays as it is, and is returned.
@@ -47,7 +47,7 @@ pub(crate) fn not_pinned(error: Error) -> Error {
             Error::NotFound { what: "Analysis" }
         }
         Error::MissingReference(constraint)
-            if constraint.name == "analysis_pins_analysis_id_fkey" =>
+            if constraint.name == constraints::ANALYSIS_PINS_ANALYSIS_ID_FKEY =>
         {
             Error::NotFound { what: "Analysis" }
         }
