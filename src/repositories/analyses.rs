@@ -10,20 +10,19 @@ use crate::models::analysis_lifecycle::Step;
 use crate::models::analysis_pins::check_reason;
 use crate::schema::analysis::{analyses, analysis_pins};
 use crate::sql::analyses::NewestOfProjects;
-use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned, lost};
-use crate::sql::analysis_pins::{Pin, not_pinned};
-use crate::sql::{
-    Sql, columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
-};
+use crate::sql::analysis_leases::{ClaimNext, Renew, RequeueAbandoned};
+use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id};
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisPin,
-    AnalysisStatus, AnalysisSummary, AnalysisType, Claim, Error, Lease, MAX_LIMIT, NewAnalysis,
-    Page, Paged, ProjectId, Result,
+    AnalysisStatus, AnalysisSummary, AnalysisType, Claim, Error, Lease, NewAnalysis, Page, Paged,
+    ProjectId, Result,
 };
 
+mod pins;
 mod transitions;
 
-use transitions::renew;
+pub(super) use pins::pin;
+use pins::{check_limit, pins_of_project};
 
 /// Stores and finds analyses, and changes their status.
 #[repository]
@@ -350,12 +349,7 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn of_projects(&self, ids: &[ProjectId], each: u32) -> Result<Vec<Vec<Analysis>>> {
-        if !(1..=MAX_LIMIT).contains(&each) {
-            return Err(Error::invalid(
-                "each",
-                format_args!("{each} is not within 1 and {MAX_LIMIT}"),
-            ));
-        }
+        check_limit("each", each)?;
         let rows: Vec<Analysis> = self.0.load(NewestOfProjects::new(ids, each)).await?;
         Ok(grouped_by(ids, rows, |row| row.project_id))
     }
@@ -450,20 +444,8 @@ impl AnalysisRepository for Analyses<'_> {
         lease_for: Duration,
         progress: Option<i32>,
     ) -> Result<Lease> {
-        let renewal = Renew::new(lease, lease_for, progress)?;
-        let id = lease.analysis_id;
-        let write = Write::begin(&self.0).await?;
-        let outcome = renew(&write.executor(), renewal, id).await;
-        let mut renewed = write.end(outcome).await;
-        if runs_again(&self.0, &renewed) {
-            let write = Write::begin_again(&self.0).await?;
-            let outcome = renew(&write.executor(), renewal, id).await;
-            renewed = write.end(outcome).await;
-        }
-        match renewed? {
-            Some(lease) => Ok(lease),
-            None => Err(lost(self.0.first(Sql(Holder(lease.analysis_id))).await?)),
-        }
+        self.renew_lease(lease, Renew::new(lease, lease_for, progress)?)
+            .await
     }
 
     async fn complete_claimed(&self, lease: &Lease, summary: AnalysisSummary) -> Result<Analysis> {
@@ -502,23 +484,7 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn pins_of_project(&self, project_id: ProjectId, limit: u32) -> Result<Vec<AnalysisPin>> {
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            return Err(Error::invalid(
-                "limit",
-                format_args!("{limit} is not within 1 and {MAX_LIMIT}"),
-            ));
-        }
-        let query = analysis_pins::table
-            .inner_join(analyses::table)
-            .filter(analyses::project_id.eq(project_id))
-            .order((
-                analysis_pins::pinned_at.desc(),
-                analysis_pins::analysis_id.desc(),
-                analysis_pins::reason,
-            ))
-            .limit(limit.into())
-            .select(analysis_pins::all_columns);
-        self.0.load(query).await
+        pins_of_project(&self.0, project_id, limit).await
     }
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {
@@ -540,20 +506,6 @@ impl AnalysisRepository for Analyses<'_> {
         let deleted: Vec<Latest> = write.finish(outcome).await?;
         Ok(deleted.len())
     }
-}
-
-/// Pins an analysis.
-#[repository]
-pub(super) async fn pin(
-    executor: &Executor<'_>,
-    id: AnalysisId,
-    reason: &str,
-) -> Result<AnalysisPin> {
-    let by = executor.acting().and_then(|acting| acting.actor.user);
-    let pinned = written_first(executor, Sql(Pin { id, reason, by })).await;
-    pinned
-        .map_err(not_pinned)?
-        .ok_or(Error::NotFound { what: "Analysis" })
 }
 
 /// The columns that a deletion returns of each analysis, and their values.

@@ -59,6 +59,7 @@ impl Cancellation {
                 let stream = UnixStream::connect(path).await.map_err(Error::connection)?;
                 token.cancel_query_raw(UntilEnd(stream), NoTls).await
             }
+            #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "for TLS"))]
             Some(Peer::Tcp(address, name)) => {
                 let stream = TcpStream::connect(address).await;
                 let stream = UntilEnd(stream.map_err(Error::connection)?);

@@ -14,6 +14,28 @@ use crate::{Analysis, AnalysisId, AnalysisType, Error, Lease, ProjectId, Result}
 
 #[repository]
 impl Analyses<'_> {
+    /// Renews a lease, or returns the reason why it is lost.
+    #[unboxed]
+    pub(super) async fn renew_lease(
+        &self,
+        lease: &Lease,
+        renewal: Sql<Renew<'_>>,
+    ) -> Result<Lease> {
+        let id = lease.analysis_id;
+        let write = Write::begin(&self.0).await?;
+        let outcome = renew(&write.executor(), renewal, id).await;
+        let mut renewed = write.end(outcome).await;
+        if runs_again(&self.0, &renewed) {
+            let write = Write::begin_again(&self.0).await?;
+            let outcome = renew(&write.executor(), renewal, id).await;
+            renewed = write.end(outcome).await;
+        }
+        match renewed? {
+            Some(lease) => Ok(lease),
+            None => Err(lost(self.0.first(Sql(Holder(lease.analysis_id))).await?)),
+        }
+    }
+
     /// Makes a transition, or returns the reason why it is refused.
     pub(super) async fn take(&self, id: AnalysisId, step: Step) -> Result<Analysis> {
         step.check()?;
