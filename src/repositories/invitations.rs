@@ -37,7 +37,8 @@ pub trait InvitationRepository: Send + Sync {
     /// # Errors
     /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the validity is not within 1 s and
     ///   365 days
-    /// - [`Error::MissingReference`](crate::Error::MissingReference) if there is no such organization or user
+    /// - [`Error::MissingReference`](crate::Error::MissingReference) if there is no such
+    ///   organization or user
     async fn invite(&self, new: NewInvitation) -> Result<Option<Invitation>>;
 
     /// Makes the invited user a member of the organization, and returns the member.
