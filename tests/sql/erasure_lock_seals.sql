@@ -1,2 +1,0 @@
--- ()
-LOCK TABLE audit.audit_log_seal_pages IN SHARE ROW EXCLUSIVE MODE
