@@ -8,8 +8,7 @@ use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -154,10 +153,7 @@ async fn archive_and_restore(db: &Db, directory: &Path) -> Result<(), Box<dyn Er
 
 fn table(headers: [&str; 4]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_header(headers);
-    if let Some(column) = table.column_mut(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
+    table.load_style(UTF8_FULL_CONDENSED).set_header(headers);
     table
 }
 

@@ -279,6 +279,7 @@ impl Spared {
 /// The query for the partitions of `$1`, the default partition last. The bounds are parsed in the
 /// session's time zone, in which they were printed. A lower bound of `-infinity` is NULL, and so is
 /// an upper bound beyond the range of dates. Other bounds beyond that range are at its end.
+/// A partition that another session drops meanwhile has no bound and no size.
 pub(crate) const LIST: &str = "\
     SELECT name, is_default, \
         CASE WHEN bound_from > '-infinity' THEN LEAST(bound_from, '200000-01-01') END AS bound_from, \
@@ -291,12 +292,12 @@ pub(crate) const LIST: &str = "\
             (pg_catalog.regexp_match(bound, 'FROM \\(''([^'']+)''\\)'))[1]::timestamptz AS bound_from, \
             (pg_catalog.regexp_match(bound, 'TO \\(''([^'']+)''\\)'))[1]::timestamptz AS bound_before, \
             class.reltuples AS estimated_rows, \
-            pg_catalog.pg_total_relation_size(class.oid) AS bytes \
+            COALESCE(pg_catalog.pg_total_relation_size(class.oid), 0) AS bytes \
         FROM pg_catalog.pg_inherits \
         JOIN pg_catalog.pg_class AS class ON class.oid = inhrelid \
         JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = class.relnamespace \
         CROSS JOIN LATERAL pg_catalog.pg_get_expr(class.relpartbound, class.oid) AS bound \
-        WHERE inhparent = $1::regclass \
+        WHERE inhparent = $1::regclass AND bound IS NOT NULL \
     ) AS partitions \
     ORDER BY is_default, bound_from NULLS FIRST, name";
 

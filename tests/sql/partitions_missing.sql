@@ -5,7 +5,7 @@ WITH months AS (
   FROM pg_catalog.generate_series(0, $3) AS ahead
 )
 SELECT month::date AS month, month > pg_catalog.timezone('UTC', pg_catalog.now()) + INTERVAL '1 day' AS
-    is_ahead
+    is_ahead, month + INTERVAL '1 month 1 day' < pg_catalog.timezone('UTC', pg_catalog.now()) AS is_past
 FROM months
 WHERE NOT EXISTS (
   SELECT

@@ -156,7 +156,14 @@ impl<'m> Maintenance<'m> {
         for (number, &step) in steps.iter().enumerate() {
             let began = Instant::now();
             let mut progress = Progress::default();
-            let outcome = self.run_step(step, began, &mut progress).await;
+            let outcome = match self.run_step(step, began, &mut progress).await {
+                // Two processes that change the partitions of a log at the same time.
+                Err(Error::Deadlock) => {
+                    progress.is_unfinished = true;
+                    Ok(())
+                }
+                outcome => outcome,
+            };
             let done = progress.report(step, outcome, began.elapsed());
             emit(&done);
             (self.on_step)(&done, number + 1, steps.len());
