@@ -123,13 +123,14 @@ async fn run(
     Ok(report)
 }
 
-/// Archives one month, drops it and restores it.
+/// Archives the oldest partition, drops it and restores it.
 async fn archive_and_restore(db: &Db, directory: &Path) -> Result<(), Box<dyn Error>> {
     let (log, everything) = (LogTable::AuditLogs, AuditLogFilter::new());
     let all = db.audit_logs().count(&everything).await?;
-    let month = db.partitions().list(log).await?;
-    let month = month.iter().find_map(|partition| partition.from);
-    let month = month.ok_or("no month")?.date_naive();
+    let partitions = db.partitions().list(log).await?;
+    let end = partitions.first().and_then(|oldest| oldest.before);
+    let last_day = end.and_then(|end| end.date_naive().pred_opt());
+    let month = last_day.ok_or("no month")?;
     let path = directory.join("month.gz");
     let mut encoder = GzEncoder::new(File::create(&path)?, Compression::fast());
     let output = Output::immediate(&mut encoder);

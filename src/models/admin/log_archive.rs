@@ -186,7 +186,7 @@ impl ArchiveReader {
     }
 
     /// Takes bytes. Appends the rows among them to `rows`, and returns `true` after the trailer.
-    fn take_rows(&mut self, bytes: Option<&[u8]>, rows: &mut Vec<u8>) -> Result<bool> {
+    pub(crate) fn take_rows(&mut self, bytes: Option<&[u8]>, rows: &mut Vec<u8>) -> Result<bool> {
         let is_at_end = bytes.is_none();
         self.rest.extend_from_slice(bytes.unwrap_or_default());
         let taken = std::mem::take(&mut self.rest);
@@ -239,12 +239,6 @@ impl ArchiveReader {
                 ),
             )),
         }
-    }
-}
-
-impl crate::sql::copy::CopyData for ArchiveReader {
-    fn take(&mut self, bytes: Option<&[u8]>, rows: &mut Vec<u8>) -> Result<bool> {
-        self.take_rows(bytes, rows)
     }
 }
 

@@ -4,9 +4,17 @@ use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, BigInt, Text};
 
-use crate::models::admin::LogArchiveHeader;
+use crate::Result;
+use crate::models::admin::{ArchiveReader, LogArchiveHeader};
 use crate::models::partitions::LogTable;
 use crate::sql::admin::default_partition::in_tries;
+use crate::sql::copy::CopyData;
+
+impl CopyData for ArchiveReader {
+    fn take(&mut self, bytes: Option<&[u8]>, rows: &mut Vec<u8>) -> Result<bool> {
+        self.take_rows(bytes, rows)
+    }
+}
 
 /// Sets what the text form of the rows depends on, and removes the limit of the time of a
 /// statement: the caller's stream may take any time.
