@@ -58,7 +58,8 @@ fn rows_of(table: Table) -> Option<Rows> {
 
 /// The tables of this crate that are not of the design. A lease is exported, since its analysis
 /// would be running for ever without one; it gets another fence.
-const OTHERS: [(&str, Rows); 4] = [
+const OTHERS: [(&str, Rows); 5] = [
+    ("public.organization_invitations", OF_ORGANIZATION),
     ("analysis.analysis_leases", OF_ANALYSIS),
     ("analysis.analysis_abandonments", OF_ANALYSIS),
     ("analysis.analysis_pins", OF_ANALYSIS),

@@ -18,6 +18,8 @@ const ROWS: &str = "
         (pg_temp.id(10), 'Lab', 'lab', '{\"a\": [1, 2.50, \"ü\"]}'), (pg_temp.id(11), 'Other', 'other', '{}');
     INSERT INTO public.organization_members (organization_id, user_id, role, invited_by) VALUES
         (pg_temp.id(10), pg_temp.id(1), 'owner', pg_temp.id(2)), (pg_temp.id(11), pg_temp.id(3), 'owner', NULL);
+    INSERT INTO public.organization_invitations (id, organization_id, user_id, role, expires_at) VALUES
+        (pg_temp.id(12), pg_temp.id(10), pg_temp.id(2), 'member', now() + interval '1 day');
     INSERT INTO public.projects (id, organization_id, name, created_by) VALUES
         (pg_temp.id(20), pg_temp.id(10), 'One', pg_temp.id(2)), (pg_temp.id(21), pg_temp.id(11), 'Two', pg_temp.id(3));
     INSERT INTO public.project_members (project_id, user_id, role) VALUES
@@ -29,6 +31,7 @@ const ROWS: &str = "
     INSERT INTO analysis.analysis_leases (analysis_id, worker, expires_at)
         VALUES (pg_temp.id(31), 'worker', now() - interval '1 hour');
     INSERT INTO analysis.analysis_abandonments (analysis_id, times) VALUES (pg_temp.id(31), 1);
+    INSERT INTO analysis.analysis_pins (analysis_id, reason, pinned_by) VALUES (pg_temp.id(30), 'release', pg_temp.id(2));
     INSERT INTO analysis.analysis_results (analysis_id, file_path) SELECT pg_temp.id(n), 'a.rs' FROM generate_series(30, 32) AS n;
     INSERT INTO analysis.analysis_issues (analysis_id, type, severity, title, file_path, resolved_by)
         SELECT pg_temp.id(n), 'security', 'high', 'Title ' || m, 'a.rs', pg_temp.id(4)
@@ -111,10 +114,12 @@ async fn an_organization_moves_to_another_database_with_all_its_rows() {
         ("analysis.analysis_issues", 600),
         ("analysis.analysis_leases", 1),
         ("analysis.analysis_metrics", 2),
+        ("analysis.analysis_pins", 1),
         ("analysis.analysis_results", 2),
         ("analysis.dependency_graphs", 1),
         ("analysis.duplicate_groups", 2),
         ("audit.audit_logs", 1),
+        ("public.organization_invitations", 1),
         ("public.organization_members", 1),
         ("public.organizations", 1),
         ("public.project_members", 1),
