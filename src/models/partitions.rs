@@ -151,6 +151,7 @@ impl Partition {
 }
 
 /// Returns the first day of the month of a day.
+#[cfg(feature = "admin")]
 pub(crate) fn month_of(day: NaiveDate) -> NaiveDate {
     day.with_day(1).unwrap_or(day)
 }
