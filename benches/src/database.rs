@@ -124,6 +124,12 @@ impl Connector {
         &self.url
     }
 
+    /// Returns the connector of the same database for another role.
+    pub fn as_role(&self, role: &str) -> Arc<Self> {
+        let url = self.url.replace("//postgres@", &format!("//{role}@"));
+        Arc::new(Self { url })
+    }
+
     fn config(&self) -> Outcome<Config> {
         // Loading a hundred thousand rows may take longer than a statement of an application
         // should.

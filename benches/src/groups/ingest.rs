@@ -88,7 +88,7 @@ impl Django {
         Ok(())
     }
 
-    async fn store(self, db: &wundr_db::Db) -> Outcome {
+    pub async fn store(self, db: &wundr_db::Db) -> Outcome {
         let ingest = db
             .analyses()
             .ingest(self.analysis)

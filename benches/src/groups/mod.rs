@@ -10,6 +10,7 @@ mod operations;
 mod platform;
 mod reads;
 mod statistics;
+mod tenancy;
 mod writes;
 
 use crate::Outcome;
@@ -20,7 +21,7 @@ use crate::measure::Group;
 type Make = fn(&mut World) -> Outcome<Group>;
 
 /// All groups, in the order of the table.
-pub const ALL: [(&str, Make); 24] = [
+pub const ALL: [(&str, Make); 28] = [
     ("point_read", reads::point_read),
     ("page_of_100", reads::page_of_100),
     ("rows_1000", reads::rows_1000),
@@ -45,4 +46,8 @@ pub const ALL: [(&str, Make); 24] = [
     ("authenticate", logins::authenticate),
     ("refresh", logins::refresh),
     ("open_integration", logins::open_integration),
+    ("access", tenancy::access),
+    ("isolated_read", tenancy::isolated_read),
+    ("isolated_page", tenancy::isolated_page),
+    ("isolated_ingest", tenancy::isolated_ingest),
 ];
