@@ -9,7 +9,7 @@ use wundr_db::testing::migrated_database;
 use wundr_db::{
     AnalysisChanges, AnalysisFilter, AnalysisSummary, AnalysisType, Config, ConfigCategory,
     ConfigScope, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
-    ConfigurationScope, Error, NewAnalysis, NewConfiguration, NewOrganization,
+    ConfigurationScope, Error, NewAnalysis, NewConfiguration, NewInvitation, NewOrganization,
     NewOrganizationMember, NewProject, NewProjectMember, NewSetupProfile, NewTool, NewUser,
     NewUserSession, OrganizationChanges, OrganizationFilter, OrganizationId,
     OrganizationMemberChanges, OrganizationMemberFilter, OrganizationMemberId, OrganizationRole,

@@ -433,7 +433,7 @@ async fn an_ingest_dropped_at_any_await_is_whole_or_forbids_the_commit() {
 
 #[tokio::test]
 async fn a_page_with_its_total_dropped_at_any_await_leaves_a_clean_connection() {
-    let (db, mut observer, database) = database(1).await;
+    let (db, mut observer, _database) = database(1).await;
     let (everyone, page) = (UserFilter::new(), Page::new().with_total());
     // Once with its statements still to be prepared, then with both of them sent together.
     for times in 0..MANY {
