@@ -278,8 +278,8 @@ impl Spared {
 
 /// The query for the partitions of `$1`, the default partition last. The bounds are parsed in the
 /// session's time zone, in which they were printed. A lower bound of `-infinity` is NULL, and so is
-/// an upper bound beyond the range of dates. Other bounds beyond that range are at its end.
-/// A partition that another session drops meanwhile has no bound and no size.
+/// an upper bound beyond the range of dates. Other bounds beyond that range are at its end. A
+/// partition that another session drops meanwhile has no bound and no size.
 pub(crate) const LIST: &str = "\
     SELECT name, is_default, \
         CASE WHEN bound_from > '-infinity' THEN LEAST(bound_from, '200000-01-01') END AS bound_from, \

@@ -24,22 +24,26 @@ impl Tx {
             Err(error) => return guard.complete(Err(error)),
         };
         let mut buffer = Vec::with_capacity(BYTES_AT_ONCE);
+        let mut refused = None;
         loop {
             // The output is not waited for here: the time it takes is not the server's.
             let next = match copied.next().await {
                 Ok(next) => next,
                 Err(error) => return guard.complete(Err(error)),
             };
-            if let Some(bytes) = &next {
-                buffer.extend_from_slice(bytes);
+            if refused.is_none() {
+                buffer.extend_from_slice(next.as_deref().unwrap_or_default());
+                if next.is_none() || buffer.len() >= BYTES_AT_ONCE {
+                    seen(&buffer);
+                    refused = output.write(&buffer).await.err();
+                    buffer.clear();
+                }
             }
-            if next.is_none() || buffer.len() >= BYTES_AT_ONCE {
-                seen(&buffer);
-                output.write(&buffer).await?;
-                buffer.clear();
-            }
+            // Also after the output has failed: a transaction with an abandoned COPY would keep its
+            // locks until the server notices the lost connection.
             if next.is_none() {
-                return guard.complete(Ok(()));
+                guard.complete(Ok(()))?;
+                return refused.map_or(Ok(()), Err);
             }
         }
     }
