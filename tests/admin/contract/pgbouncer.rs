@@ -52,7 +52,7 @@ fn ask_for_passwords(server: &PostgresServer) {
 }
 
 /// A PgBouncer with the configuration that the crate writes.
-fn configured(server: &PostgresServer, mode: PoolMode, name: &str) -> PgBouncer {
+fn configured(server: &PostgresServer, mode: PoolMode, name: &str, patience: u64) -> PgBouncer {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().display().to_string();
     let host = server.socket_dir().display().to_string();
@@ -67,7 +67,7 @@ fn configured(server: &PostgresServer, mode: PoolMode, name: &str) -> PgBouncer 
     let config = config
         .statement_timeout(Duration::from_secs(7))
         .search_path(["it's \"mine\""])
-        .acquire_timeout(Duration::from_secs(1));
+        .acquire_timeout(Duration::from_secs(patience));
     let options = Options::new()
         .mode(mode)
         .listen("", 6432)
@@ -101,7 +101,10 @@ fn behind(bouncer: &PgBouncer, role: &str, password: &str) -> Config {
         encoded(DATABASE)
     );
     let config = Config::without_environment(&url).unwrap();
-    let config = config.acquire_timeout(Duration::from_secs(20));
+    // A loaded machine takes its time.
+    let config = config
+        .acquire_timeout(Duration::from_secs(60))
+        .connect_timeout(Duration::from_secs(60));
     config.behind_pgbouncer().max_connections(4)
 }
 
@@ -114,7 +117,7 @@ async fn a_written_configuration_serves_an_application() {
         (PoolMode::Transaction, "transaction"),
         (PoolMode::Session, "session"),
     ] {
-        let bouncer = configured(&server, mode, name);
+        let bouncer = configured(&server, mode, name, 60);
         let db = Db::connect(behind(&bouncer, ROLE, "right")).await.unwrap();
         let address = format!("{name}@example.org");
         let ada = db.users().create(NewUser::new(&address, "Ada")).await;
@@ -176,7 +179,7 @@ async fn a_schema_of_another_role_is_not_used_for_the_lookup() {
 async fn a_full_pool_of_pgbouncer_is_a_pool_error() {
     let server = guarded();
     ask_for_passwords(&server);
-    let bouncer = configured(&server, PoolMode::Transaction, "transaction");
+    let bouncer = configured(&server, PoolMode::Transaction, "transaction", 3);
     let db = Db::connect(behind(&bouncer, ROLE, "right")).await.unwrap();
     assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
     let url = format!(
