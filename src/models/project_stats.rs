@@ -84,9 +84,9 @@ impl ProjectStatsFilter {
 orders! {
     /// The order in which projects' statistics are listed.
     ///
-    /// A page computes the statistics of its own projects. In an order by number, it also counts the
-    /// analyses or members of all projects that the filter matches. If there are many projects,
-    /// filter by organization.
+    /// A page computes the statistics of its own projects. In an order by number, it also counts
+    /// the analyses or members of all projects that the filter matches. If there are many
+    /// projects, filter by organization.
     ProjectStatsOrder of ProjectStats in project_stats {
         /// By the project's name.
         #[default]

@@ -48,8 +48,9 @@ pub trait AnalysisIssueRepository: Send + Sync {
 
     /// Returns one page of the issues that the filter matches.
     ///
-    /// A page in the default order costs the same however many issues an analysis or a project has.
-    /// In another order, it costs more for an analysis or a project that has more.
+    /// In the default order, a page reads at most its own number of rows of each analysis that the
+    /// filter names, unless another condition excludes rows. In another order, it reads all issues
+    /// of the analysis or the project.
     ///
     /// # Errors
     /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another

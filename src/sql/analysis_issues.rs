@@ -28,7 +28,7 @@ impl QueryFragment<Pg> for OfParent {
 ///
 /// No index has the issues of a project in an order. So this reads the keys of a page of each
 /// analysis, which an index has in the default order, merges them, and reads the rows of the
-/// merged page alone. A page costs the same however many issues the analyses have.
+/// merged page alone.
 ///
 /// # Errors
 /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the limit is not within 1 and 100, or

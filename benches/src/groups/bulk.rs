@@ -30,6 +30,11 @@ use crate::rows::issues;
 const ROWS: usize = 100_000;
 const ANALYSES: usize = 10;
 
+/// Drops the indexes of the issues that the design does not have.
+const WITHOUT_OUR_INDEXES: &str = "DROP INDEX analysis.idx_analysis_issues_analysis_severity_id, \
+     analysis.idx_analysis_issues_file_path_prefix, \
+     analysis.idx_analysis_issues_resolved_created_id";
+
 pub fn bulk_100k_issues(world: &mut World) -> Outcome<Group> {
     let to = world.migrated("bulk", |connection| {
         connection.batch_execute(V7)?;
@@ -63,6 +68,21 @@ pub fn bulk_100k_issues(world: &mut World) -> Outcome<Group> {
         psql(
             world.server(),
             &to,
+            &[format!("\\copy {table} FROM '{}'", file.display())],
+        ),
+        |copy, _| copy,
+    );
+    // The same rows, into the indexes that the design has.
+    let designed = world.migrated("bulk_design", |connection| {
+        connection.batch_execute(V7)?;
+        connection.batch_execute(include_str!("../../data/platform.sql"))?;
+        Ok(connection.batch_execute(WITHOUT_OUR_INDEXES)?)
+    })?;
+    group.call(
+        "psql_copy_design",
+        psql(
+            world.server(),
+            &designed,
             &[format!("\\copy {table} FROM '{}'", file.display())],
         ),
         |copy, _| copy,
@@ -154,8 +174,13 @@ pub fn bulk_100k_issues(world: &mut World) -> Outcome<Group> {
             }
         },
     );
-    let connection = Rc::new(RefCell::new(connection));
-    group.restoring(move || empty(&mut connection.borrow_mut(), "analysis.analysis_issues"));
+    let connections = Rc::new(RefCell::new([connection, designed.diesel()?]));
+    group.restoring(move || {
+        for connection in connections.borrow_mut().iter_mut() {
+            empty(connection, "analysis.analysis_issues")?;
+        }
+        Ok(())
+    });
     Ok(group)
 }
 

@@ -11,8 +11,8 @@ use super::{Cluster, PostgresServer};
 use crate::testing::ServerError;
 use crate::testing::simple_query::Session;
 
-/// The collation of a database: the order of its texts, and the letters that are equal but for their
-/// case.
+/// The collation of a database: the order of its texts, and the letters that are equal but for
+/// their case.
 ///
 /// A server of this module has the collation `C`, which compares bytes. An application's server
 /// usually has another one. That decides which indexes a search for a prefix can use.
