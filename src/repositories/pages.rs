@@ -119,10 +119,8 @@ where
     for &parent in parents {
         let parent = parent.into();
         let rows = rows_in(places.get(&parent), &rows);
-        let total = match &totals {
-            Some(totals) => Some(totals.get(&parent).copied().unwrap_or_default()),
-            None => None,
-        };
+        let total_of = |totals: &HashMap<K, i64>| totals.get(&parent).copied().unwrap_or_default();
+        let total = totals.as_ref().map(total_of);
         pages.push(page.answer(rows, total, |row| page.sort().cursor(row)));
     }
     Ok(pages)

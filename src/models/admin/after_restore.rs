@@ -31,11 +31,9 @@ impl AfterRestoreOptions {
     /// Sets the number of months after this one for which the logs get partitions.
     ///
     /// Default: 3. At most 120.
-    pub fn months_ahead(self, months: u32) -> Self {
-        Self {
-            months_ahead: months,
-            ..self
-        }
+    pub fn months_ahead(mut self, months: u32) -> Self {
+        self.months_ahead = months;
+        self
     }
 
     /// Gives a role its rights, as [`migrations::grant`](crate::migrations::grant) does. A dump

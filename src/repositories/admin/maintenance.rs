@@ -51,13 +51,16 @@ pub trait LogArchive: Send {
     fn finish(&mut self, log: LogTable, archived: &ArchivedMonth) -> Result<()>;
 }
 
+/// Receives each step when it has ended, with the number of steps that are done and of all.
+type OnStep<'m> = dyn FnMut(&StepReport, usize, usize) + Send + 'm;
+
 /// The maintenance of a database, with an archive and a report of its progress.
 #[must_use = "nothing is done until `run` is called"]
 pub struct Maintenance<'m> {
     db: Db,
     policy: Policy,
     archive: Option<&'m mut dyn LogArchive>,
-    on_step: Box<dyn FnMut(&StepReport, usize, usize) + Send + 'm>,
+    on_step: Box<OnStep<'m>>,
 }
 
 impl fmt::Debug for Maintenance<'_> {
