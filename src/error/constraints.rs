@@ -86,8 +86,16 @@ constraints! {
     INTEGRATIONS_PROJECT_ID_FKEY = "integrations_project_id_fkey";
     /// A check of `audit.audit_log_seal_pages`.
     ONE_DIGEST_FOR_EACH_ID = "one_digest_for_each_id";
+    /// A user has at most one invitation to an organization: `public.organization_invitations`.
+    ONE_INVITATION_OF_A_USER = "one_invitation_of_a_user";
     /// An organization keeps an owner.
     ORGANIZATION_KEEPS_AN_OWNER = "organization_keeps_an_owner";
+    /// `invited_by` of `public.organization_invitations` refers to `users`.
+    ORGANIZATION_INVITATIONS_INVITED_BY_FKEY = "organization_invitations_invited_by_fkey";
+    /// `organization_id` of `public.organization_invitations` refers to `organizations`.
+    ORGANIZATION_INVITATIONS_ORGANIZATION_ID_FKEY = "organization_invitations_organization_id_fkey";
+    /// `user_id` of `public.organization_invitations` refers to `users`.
+    ORGANIZATION_INVITATIONS_USER_ID_FKEY = "organization_invitations_user_id_fkey";
     /// `invited_by` of `public.organization_members` refers to `users`.
     ORGANIZATION_MEMBERS_INVITED_BY_FKEY = "organization_members_invited_by_fkey";
     /// `organization_id` of `public.organization_members` refers to `organizations`.
