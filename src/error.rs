@@ -160,8 +160,9 @@ pub enum Error {
     #[error("timed out: {0}")]
     Timeout(String),
     /// No connection was available from the pool in time, or the pool is closed. Also if PgBouncer
-    /// had no connection to the server within its `query_wait_timeout`. Nothing was executed. If libpq
-    /// does not read that reason, the blocking engine returns [`Connection`](Self::Connection).
+    /// had no connection to the server within its `query_wait_timeout`. Nothing was executed. If
+    /// libpq does not read that reason, the blocking engine returns
+    /// [`Connection`](Self::Connection).
     #[error("no connection from the pool: {0}")]
     Pool(String),
     /// Another call uses the transaction, and one of the two calls needs exclusive use.

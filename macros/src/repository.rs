@@ -137,8 +137,8 @@ fn observed_twin(
     ImplItem::Fn(twin)
 }
 
-/// Returns the name of the table or view of a repository: `analysis_issues` of `AnalysisIssues<'_>`,
-/// `project_stats` of `ProjectStatsView<'_>`.
+/// Returns the name of the table or view of a repository: `analysis_issues` of
+/// `AnalysisIssues<'_>`, `project_stats` of `ProjectStatsView<'_>`.
 fn collection_of(r#type: &Type) -> String {
     let Type::Path(path) = r#type else {
         return String::new();

@@ -76,8 +76,8 @@ pub(crate) struct Times {
 
 const TIMES: usize = 24;
 
-/// A moment of the database's clock as a process has estimated it, in milliseconds since 1970: it is
-/// not before `earliest` and not after `latest`. The errors of two processes differ.
+/// A moment of the database's clock as a process has estimated it, in milliseconds since 1970: it
+/// is not before `earliest` and not after `latest`. The errors of two processes differ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) earliest: u64,

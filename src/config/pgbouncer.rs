@@ -160,8 +160,8 @@ pub struct Files {
 /// The application connects to PgBouncer with the same database, role and password, and
 /// [`Config::behind_pgbouncer`].
 ///
-/// PgBouncer authenticates clients by SCRAM with the passwords that PostgreSQL has. It looks them up
-/// by a function, as a role of its own, whose password is the only one in the `auth_file`:
+/// PgBouncer authenticates clients by SCRAM with the passwords that PostgreSQL has. It looks them
+/// up by a function, as a role of its own, whose password is the only one in the `auth_file`:
 ///
 /// ```text
 /// "pgbouncer_auth" "its password"

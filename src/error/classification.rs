@@ -172,8 +172,8 @@ fn from_database(
     Failure::keeping(error)
 }
 
-/// Returns the one name of a constraint that two indexes hold: addresses that differ in case are the
-/// same.
+/// Returns the one name of a constraint that two indexes hold: addresses that differ in case are
+/// the same.
 fn canonical(name: &str) -> &str {
     match name {
         "idx_users_email_lower" => constraints::USERS_EMAIL_KEY,

@@ -136,7 +136,8 @@ constraints! {
     SETUP_STEPS_SESSION_ID_FKEY = "setup_steps_session_id_fkey";
     /// `user_id` of `audit.system_logs` refers to `users`.
     SYSTEM_LOGS_USER_ID_FKEY = "system_logs_user_id_fkey";
-    /// `organization_id`, `project_id`, `category` and `name` of `setup.configurations` are together unique.
+    /// `organization_id`, `project_id`, `category` and `name` of `setup.configurations` are
+    /// together unique.
     UNIQUE_CONFIG_SCOPE = "unique_config_scope";
     /// `session_id` of `public.user_session_families` refers to `user_sessions`.
     USER_SESSION_FAMILIES_SESSION_ID_FKEY = "user_session_families_session_id_fkey";

@@ -53,8 +53,8 @@ pub struct PoolState {
     /// The number of calls that wait for a connection.
     pub waiting: u32,
     /// The number of calls that have failed with [`Error::Decode`](crate::Error::Decode) since the
-    /// pool was created. `Db::unreadable` lists the rows of a table that cannot be decoded. If it is
-    /// not 0, each write of the pool runs in a transaction of its own.
+    /// pool was created. `Db::unreadable` lists the rows of a table that cannot be decoded. If it
+    /// is not 0, each write of the pool runs in a transaction of its own.
     pub unreadable: u64,
 }
 

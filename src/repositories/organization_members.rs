@@ -128,7 +128,8 @@ pub trait OrganizationMemberRepository: Send + Sync {
     /// # Errors
     /// - [`Error::NotFound`] if there is no such membership
     /// - [`Error::Check`] if the last owner would get another role
-    /// - [`Error::MissingReference`] if there is no user with the id of the one that invited the member
+    /// - [`Error::MissingReference`] if there is no user with the id of the one that invited the
+    ///   member
     async fn update(
         &self,
         id: OrganizationMemberId,

@@ -51,9 +51,9 @@ pub trait PartitionRepository: Send + Sync {
     ///
     /// While a month that ended more than a day ago is created outside a transaction, a default
     /// partition of more than 4 MB is read without a lock that blocks its readers. It refuses rows
-    /// of that month meanwhile, and writers to the months that have a partition go on. While another
-    /// month is created, writers to the log wait until PostgreSQL has read the default partition. A
-    /// large default partition may need a greater
+    /// of that month meanwhile, and writers to the months that have a partition go on. While
+    /// another month is created, writers to the log wait until PostgreSQL has read the default
+    /// partition. A large default partition may need a greater
     /// [`statement_timeout`](crate::Config::statement_timeout).
     ///
     /// # Errors
@@ -65,8 +65,8 @@ pub trait PartitionRepository: Send + Sync {
     /// Returns the partitions, oldest first and the default partition last.
     async fn list(&self, log: LogTable) -> Result<Vec<Partition>>;
 
-    /// Checks whether months are missing, and whether the default partition has rows. At most 10,000
-    /// rows are counted, by an index: a greater number is an estimate.
+    /// Checks whether months are missing, and whether the default partition has rows. At most
+    /// 10,000 rows are counted, by an index: a greater number is an estimate.
     async fn health(&self, log: LogTable) -> Result<PartitionHealth>;
 
     /// Detaches the month that contains `day` from the log, and returns whether there was such a

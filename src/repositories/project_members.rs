@@ -114,7 +114,8 @@ pub trait ProjectMemberRepository: Send + Sync {
     /// # Errors
     /// - [`Error::NotFound`] if there is no such membership
     /// - [`Error::Check`] if the last owner would get another role
-    /// - [`Error::MissingReference`] if there is no user with the id of the one that added the member
+    /// - [`Error::MissingReference`] if there is no user with the id of the one that added the
+    ///   member
     async fn update(
         &self,
         id: ProjectMemberId,

@@ -7,7 +7,8 @@ use diesel::{Expression, QueryResult, QuerySource};
 use super::{Identity, Sql, Statement};
 
 /// `DELETE` of the rows whose ids a query returns. The rows are locked first. The server evaluates
-/// the query again for a row that has changed meanwhile, and keeps it if the query no longer matches.
+/// the query again for a row that has changed meanwhile, and keeps it if the query no longer
+/// matches.
 pub struct DeleteMatching<F, Q> {
     table: F,
     ids: Q,

@@ -15,7 +15,8 @@ pub fn ui(root: &Path) -> Result<(), String> {
     test(root, "BLESS", &["--test", "ui"])
 }
 
-/// The methods whose text varies with their arguments. Of several with one outline, the first counts.
+/// The methods whose text varies with their arguments. Of several with one outline, the first
+/// counts.
 const VARYING: [&str; 10] = [
     "list",
     "count",

@@ -21,6 +21,10 @@ use crate::cache::near::NearStart;
 use crate::cache::{count, events};
 
 /// The outcome of a read of the cache.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once, where a box would cost each miss an allocation"
+)]
 pub(crate) enum Lookup<'s, T> {
     Hit(T),
     /// To be read from the database, and passed to [`settle`](super::fill::settle).

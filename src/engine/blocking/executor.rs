@@ -155,8 +155,8 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Checks whether a write is to decode its row before the commit, in a transaction of its own: a
-    /// row was found that cannot be decoded.
+    /// Checks whether a write is to decode its row before the commit, in a transaction of its own:
+    /// a row was found that cannot be decoded.
     pub(crate) fn decodes_first(&self) -> bool {
         matches!(self, Executor::Pool(db) if db.has_unreadable())
     }

@@ -286,8 +286,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Begins or ends the time in which the statements are the caller's. Returns whether one of them
-    /// may have changed the session.
+    /// Begins or ends the time in which the statements are the caller's. Returns whether one of
+    /// them may have changed the session.
     pub(super) fn lend(&self, is_lent: bool) -> bool {
         self.usage.answered();
         self.observed.is_lent.store(is_lent, Ordering::Relaxed);

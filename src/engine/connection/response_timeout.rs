@@ -4,12 +4,12 @@
 //! ends nothing.
 //!
 //! No statement costs a timer. Operations count themselves while they wait, and the waiters count
-//! the events of the socket and the parts of responses. A task of the connection compares the counts
-//! eight times within the limit while any operation waits.
+//! the events of the socket and the parts of responses. A task of the connection compares the
+//! counts eight times within the limit while any operation waits.
 //!
-//! The server is not silent while bytes arrive or are taken: a row may take longer than the limit to
-//! arrive. It is not silent either if the client has something to read or to send, but no operation
-//! is polled that would do so.
+//! The server is not silent while bytes arrive or are taken: a row may take longer than the limit
+//! to arrive. It is not silent either if the client has something to read or to send, but no
+//! operation is polled that would do so.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};

@@ -33,7 +33,8 @@ pub struct Thresholds {
     pub horizon: u64,
     /// The time for which a session waits for a lock. Default: 10 s.
     pub lock_wait: Duration,
-    /// The dead rows of a table, as a multiple of the number at which autovacuum begins. Default: 2.
+    /// The dead rows of a table, as a multiple of the number at which autovacuum begins.
+    /// Default: 2.
     pub dead_rows: f64,
     /// The age of the oldest transaction id, as a multiple of `autovacuum_freeze_max_age`. At 1 the
     /// server begins to freeze; it stops accepting writes at some 2,100,000,000. Default: 1.5.

@@ -355,8 +355,8 @@ impl Facts {
         }
     }
 
-    /// An ordinary role cannot see `shared_preload_libraries`. A module defines its settings only if
-    /// it is preloaded, and they are visible.
+    /// An ordinary role cannot see `shared_preload_libraries`. A module defines its settings only
+    /// if it is preloaded, and they are visible.
     fn preloaded(&self) -> Check {
         let is_loaded = self.settings.contains_key("pg_stat_statements.max");
         let (verdict, value) = match is_loaded {

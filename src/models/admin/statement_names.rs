@@ -7,10 +7,10 @@
 //! # The table
 //!
 //! `statement_names.txt` has a line for each text that the tests of the round trips execute: the
-//! name, and a hash of the text's canonical form. `cargo xtask bless names` writes it. A name is the
-//! repository and the method. If several methods send the same text, the name is that of the method
-//! that sends the fewest statements. A text that no method of these tests sends has the name of its
-//! file in `tests/sql`.
+//! name, and a hash of the text's canonical form. `cargo xtask bless names` writes it. A name is
+//! the repository and the method. If several methods send the same text, the name is that of the
+//! method that sends the fewest statements. A text that no method of these tests sends has the name
+//! of its file in `tests/sql`.
 //!
 //! # The canonical form
 //!

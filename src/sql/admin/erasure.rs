@@ -331,28 +331,6 @@ pub(crate) struct Anonymized {
     pub(crate) months: Vec<NaiveDate>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Patterns;
-
-    #[test]
-    fn an_address_is_escaped_in_its_pattern() {
-        let patterns = Patterns::new(&uuid::Uuid::nil(), &["a+\"b@é.org".to_owned()]);
-        assert!(
-            patterns.text.contains(r#"(?:a\+\"b\@é\.org)"#),
-            "{}",
-            patterns.text
-        );
-        assert!(
-            patterns.document.contains(r#"(?:a\+\\\"b\@é\.org)"#),
-            "{}",
-            patterns.document
-        );
-        let id = uuid::Uuid::nil();
-        assert_eq!(Patterns::new(&id, &[]).document, id.to_string());
-    }
-}
-
 /// The types of the parameters, as the golden files name them. A `LOCK` cannot be prepared.
 #[cfg(test)]
 pub(crate) const TEXTS: [(&str, &str, &str); 16] = [
@@ -393,3 +371,25 @@ pub(crate) const TEXTS: [(&str, &str, &str); 16] = [
         DELETE_SETUP_PROFILES,
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::Patterns;
+
+    #[test]
+    fn an_address_is_escaped_in_its_pattern() {
+        let patterns = Patterns::new(&uuid::Uuid::nil(), &["a+\"b@é.org".to_owned()]);
+        assert!(
+            patterns.text.contains(r#"(?:a\+\"b\@é\.org)"#),
+            "{}",
+            patterns.text
+        );
+        assert!(
+            patterns.document.contains(r#"(?:a\+\\\"b\@é\.org)"#),
+            "{}",
+            patterns.document
+        );
+        let id = uuid::Uuid::nil();
+        assert_eq!(Patterns::new(&id, &[]).document, id.to_string());
+    }
+}

@@ -80,7 +80,7 @@ async fn what_a_restore_loses_is_there_again_and_a_second_call_finds_nothing_to_
         done.revoked,
         ["analysis.end_lease()", "audit.record_change()"]
     );
-    assert_eq!(done.granted, [role.clone()]);
+    assert_eq!(done.granted, std::slice::from_ref(&role));
     assert!(!done.cache);
     assert!(
         done.unanalyzed.contains(&"public.users".to_owned()),

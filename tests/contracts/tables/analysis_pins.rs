@@ -27,7 +27,7 @@ async fn an_analysis_is_pinned_once_for_each_reason() {
         .await;
     assert_eq!(of_project.unwrap(), [audited.clone(), pin]);
     let newest = db.analyses().pins_of_project(analysis.project_id, 1).await;
-    assert_eq!(newest.unwrap(), [audited.clone()]);
+    assert_eq!(newest.unwrap(), std::slice::from_ref(&audited));
 
     assert!(db.analyses().unpin(analysis.id, "release 1").await.unwrap());
     assert!(!db.analyses().unpin(analysis.id, "release 1").await.unwrap());

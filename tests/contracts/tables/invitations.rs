@@ -35,11 +35,11 @@ async fn an_invitation_grants_nothing_until_it_is_accepted() {
     assert_eq!(role.unwrap(), None);
     assert_eq!(
         db.invitations().of_user(eve).await.unwrap(),
-        [invitation.clone()]
+        std::slice::from_ref(&invitation)
     );
     assert_eq!(
         db.invitations().of_organization(lab).await.unwrap(),
-        [invitation.clone()]
+        std::slice::from_ref(&invitation)
     );
 
     // By another user, and of another invitation.
