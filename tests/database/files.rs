@@ -64,7 +64,7 @@ fn every_file_of_the_tests_is_a_module() {
                 stem => stem,
             };
             let name = file.file_name().unwrap().to_str().unwrap();
-            let is_module = ["mod", "pub mod"]
+            let is_module = ["mod", "pub mod", "pub(super) mod"]
                 .iter()
                 .any(|word| lines.contains(&*format!("{word} {stem};")));
             let is_included = lines.contains(&*format!("include!(\"../{name}\");"));

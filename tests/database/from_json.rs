@@ -118,7 +118,7 @@ fn unreadable() -> BTreeMap<&'static str, bool> {
     }
     table! {
         NewAnalysis NewAnalysisIssue NewAnalysisMetric NewAnalysisResult NewAuditLog NewConfiguration
-        NewDependencyGraph NewDuplicateGroup NewIntegration NewOrganization NewOrganizationMember NewProject
+        NewDependencyGraph NewDuplicateGroup NewIntegration NewInvitation NewOrganization NewOrganizationMember NewProject
         NewProjectMember NewSetupProfile NewSetupSession NewSetupStep NewSystemLog NewTool NewUser NewUserSession
         OrganizationMemberChanges ProjectMemberChanges UserSessionChanges
     }

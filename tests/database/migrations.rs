@@ -237,7 +237,12 @@ fn a_database_built_from_the_design_is_adopted_with_its_rows() {
     // The design's example month is all that a new database has not.
     let fresh = migrated_database().unwrap();
     connect(&fresh)
-        .batch_execute("SELECT audit.create_monthly_partition('audit_logs', '2024-01-01')")
+        // A month that is adopted keeps its storage settings.
+        .batch_execute(
+            "SELECT audit.create_monthly_partition('audit_logs', '2024-01-01'); \
+             ALTER TABLE audit.audit_logs_2024_01 RESET \
+                 (autovacuum_vacuum_insert_scale_factor, autovacuum_analyze_scale_factor)",
+        )
         .unwrap();
     assert_same(
         "adopted (+) and made new (-)",

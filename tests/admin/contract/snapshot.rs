@@ -259,7 +259,7 @@ async fn a_dropped_snapshot_leaves_no_transaction_open() {
     let snapshot = admin::snapshot(&copied.db).await.unwrap();
     assert_eq!(copied.original.ask(OPEN), "1");
     drop(snapshot);
-    copied.original.until(&format!("{OPEN} = 0"));
+    until(&copied._databases.0, &format!("{OPEN} = 0")).await;
     // The connections of the database itself are free.
     assert_eq!(
         copied.db.users().count(&Default::default()).await.unwrap(),
@@ -286,7 +286,7 @@ async fn a_role_that_sees_a_part_of_the_rows_gets_no_digests() {
     let error = snapshot.digests().await.unwrap_err();
     assert!(error.to_string().contains("row-level security"), "{error}");
     drop((snapshot, db));
-    copied.original.until(&format!("{OPEN} = 0"));
+    until(&copied._databases.0, &format!("{OPEN} = 0")).await;
     copied
         .original
         .run(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));

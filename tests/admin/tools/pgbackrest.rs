@@ -65,7 +65,11 @@ fn pgbackrest_restores_between_two_named_writes() {
         ));
         // The statements of one message are one transaction, which would end behind the point.
         observer.run(&format!("SELECT pg_create_restore_point('{name}')"));
-        observer.run("SELECT pg_switch_wal()");
+        // A restore finds what was archived before it.
+        let file = observer.ask("SELECT pg_walfile_name(pg_switch_wal())");
+        observer.until(&format!(
+            "(SELECT last_archived_wal >= '{file}' FROM pg_stat_archiver)"
+        ));
     }
     let verified = pgbackrest(&["verify"]);
     assert!(

@@ -81,7 +81,8 @@ pub const CASES: &[(&str, Call, &[&str])] = &[
             let access = tx.organizations().access(UserId::new(), organization);
             access.map(drop)
         },
-        &["organizations_pkey", "users_pkey", "organization_members"],
+        // The test has so few organizations that their index does not pay.
+        &["users_pkey", "organization_members"],
     ),
     (
         "projects.access",

@@ -176,7 +176,7 @@ async fn logs() {
         chrono::NaiveDate::default() + chrono::Months::new(month)
     };
     costs!(ledger, 6, logs.seal(another()));
-    costs!(ledger, 4, logs.verify(chrono::NaiveDate::default()));
+    costs!(ledger, 5, logs.verify(chrono::NaiveDate::default()));
     every_repository!(
         ledger, system_logs, NewSystemLog::new(LogLevel::Info, "api", "started"), SystemLogFilter,
         [level(LogLevel::Info), at_least(LogLevel::Info), service("api"), component("db"),
