@@ -219,10 +219,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_names_its_field() {
-        assert_eq!(refused("colour=red"), "colour");
+        assert_eq!(refused("hue=red"), "hue");
         assert_eq!(refused("is_active=perhaps"), "is_active");
         assert_eq!(refused("role=emperor"), "role");
-        assert_eq!(refused("order=colour"), "order");
+        assert_eq!(refused("order=hue"), "order");
         assert_eq!(refused("limit=ten"), "limit");
         assert_eq!(refused("is_active=true&is_active=false"), "is_active");
         assert_eq!(refused("search=%ff"), "search");
