@@ -49,7 +49,7 @@ pub(crate) const ACTIVITY: &str = concat!(
 pub(crate) const LOCKS: &str = concat!(
     "WITH waiting AS MATERIALIZED (\
          SELECT DISTINCT ON (l.pid) l.pid, l.mode, l.waitstart, \
-             COALESCE(pg_catalog.format('%I.%I', n.nspname, c.relname), l.locktype) AS object, \
+             CASE WHEN c.oid IS NULL THEN l.locktype ELSE pg_catalog.format('%I.%I', n.nspname, c.relname) END AS object, \
              pg_catalog.pg_blocking_pids(l.pid) AS blocked_by \
          FROM pg_catalog.pg_locks AS l \
          JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid AND a.datname = pg_catalog.current_database() \

@@ -439,3 +439,25 @@ async fn an_archive_command_that_fails_is_reported() {
     let state = admin::archiver(&member).await.unwrap();
     assert_eq!(state.needs(), None);
 }
+
+/// A row has no lock of its own that others could wait for: they wait for its transaction.
+#[both_engines]
+#[case]
+async fn a_wait_for_a_row_is_a_wait_for_a_transaction() {
+    let database = measured();
+    let db = Db::connect_to(&role_of(&database, "pg_monitor"))
+        .await
+        .unwrap();
+    let mut holder = Observer::of(&database.url());
+    holder.run("CREATE TABLE public.held (id int); INSERT INTO public.held VALUES (1)");
+    holder.run("BEGIN; UPDATE public.held SET id = 2");
+    let mut waiter = Observer::of(&database.url());
+    let waiting = std::thread::spawn(move || waiter.run("UPDATE public.held SET id = 3"));
+    until(&database, crate::observer::SOMEBODY_WAITS).await;
+    let report = admin::locks(&db).await.unwrap();
+    let waits = report.sessions[1].waits_for.as_deref();
+    assert_eq!(waits, Some("ShareLock on transactionid"), "{report:#?}");
+    assert_eq!(report.sessions[1].blocked_by, [report.sessions[0].pid]);
+    holder.run("COMMIT");
+    waiting.join().unwrap();
+}
