@@ -208,14 +208,14 @@ impl Db {
         self.context().state()
     }
 
-    /// Asks the server for a sign of life, by a connection of the pool. Takes no longer than
+    /// Checks that the server responds, on a connection of the pool. Takes no longer than
     /// [`Config::health_timeout`].
     ///
     /// # Errors
     /// - [`Error::Pool`] if all connections are in use for that long, which says nothing of the
     ///   server; or if the database is closed.
     /// - [`Error::Connection`] if no connection could be opened, or one was lost.
-    /// - [`Error::Timeout`] if the server did not answer.
+    /// - [`Error::Timeout`] if the server did not respond.
     pub async fn health(&self) -> Result<Health> {
         let (started, patience) = (Instant::now(), self.config().health_timeout);
         let checked_out = self.checked_out_within(patience).await?;
@@ -225,7 +225,7 @@ impl Db {
         match tokio::time::timeout(left, self.probe(checked_out, started)).await {
             Ok(health) => health,
             Err(_) => Err(Error::Timeout(format!(
-                "the server did not answer within {patience:?}"
+                "the server did not respond within {patience:?}"
             ))),
         }
     }

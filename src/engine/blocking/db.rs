@@ -202,16 +202,16 @@ impl Db {
         self.context().state()
     }
 
-    /// Asks the server for a sign of life, by a connection of the pool. Takes little longer than
+    /// Checks that the server responds, on a connection of the pool. Takes little longer than
     /// [`Config::health_timeout`].
     ///
-    /// A thread of its own asks, which waits on for a server that does not answer.
+    /// A separate thread sends the query, and continues to wait for a server that does not respond.
     ///
     /// # Errors
     /// - [`Error::Pool`] if all connections are in use for that long, which says nothing of the
     ///   server; or if the database is closed.
     /// - [`Error::Connection`] if no connection could be opened, or one was lost.
-    /// - [`Error::Timeout`] if the server did not answer.
+    /// - [`Error::Timeout`] if the server did not respond.
     pub fn health(&self) -> Result<Health> {
         let patience = self.config().health_timeout;
         let (sender, receiver) = mpsc::channel();
@@ -227,7 +227,7 @@ impl Db {
         match receiver.recv_timeout(patience.saturating_add(patience / 20)) {
             Ok(health) => health,
             Err(_) => Err(Error::Timeout(format!(
-                "the server did not answer within {patience:?}"
+                "the server did not respond within {patience:?}"
             ))),
         }
     }
