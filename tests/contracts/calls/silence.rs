@@ -25,8 +25,8 @@ async fn a_response_that_its_owner_does_not_take_is_no_silence_of_the_server() {
         users.create(user("late")).await?;
         assert_eq!(created.await?.email, "kept@example.org");
         assert_eq!(found.await?, [None]);
-        // It may be executed after the others: it had to be prepared.
-        assert!((1..=3).contains(&streamed.await.len()));
+        // Each had to be prepared, so that they may be executed in any order.
+        assert!(streamed.await.len() <= 3);
         Ok(())
     })
     .await
