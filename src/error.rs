@@ -24,6 +24,8 @@ pub(crate) use connection_end::Verdict;
 pub(crate) use connection_end::fate_by_code;
 pub(crate) use connection_end::is_full_pool;
 use connection_end::is_lasting_refusal;
+#[cfg(feature = "blocking")]
+pub(crate) use connection_end::recorded_reason;
 pub use problem::Problem;
 pub use sqlstate::SqlState;
 #[cfg(feature = "async")]
@@ -160,9 +162,7 @@ pub enum Error {
     #[error("timed out: {0}")]
     Timeout(String),
     /// No connection was available from the pool in time, or the pool is closed. Also if PgBouncer
-    /// had no connection to the server within its `query_wait_timeout`. Nothing was executed. If
-    /// libpq does not read that reason, the blocking engine returns
-    /// [`Connection`](Self::Connection).
+    /// had no connection to the server within its `query_wait_timeout`. Nothing was executed.
     #[error("no connection from the pool: {0}")]
     Pool(String),
     /// Another call uses the transaction, and one of the two calls needs exclusive use.

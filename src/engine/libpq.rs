@@ -9,9 +9,11 @@ use diesel::connection::{
     get_default_instrumentation,
 };
 use diesel::pg::PgConnection;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use super::host_order::{HostOrder, refused, rounds};
 use crate::config::{Host, Root, Session, UNDERSTOOD_MESSAGES};
+use crate::error::recorded_reason;
 use crate::{Config, Error, Result};
 
 /// The settings of every connection of a pool.
@@ -76,9 +78,9 @@ impl Connector {
             settings.push_str("; ");
             settings.push_str(UNDERSTOOD_MESSAGES);
         }
-        connection
-            .batch_execute(&settings)
-            .map_err(Error::connection)?;
+        if let Err(error) = connection.batch_execute(&settings) {
+            return Err(Error::connection(with_reason(&mut connection, error)));
+        }
         Ok(connection)
     }
 
@@ -202,6 +204,29 @@ fn is_known(parameter: &str) -> bool {
     match PgConnection::establish(&parameters) {
         Ok(_) => true,
         Err(error) => !error.to_string().contains(&format!("\"{parameter}\"")),
+    }
+}
+
+/// Returns the error of a connection that was closed, with the reason that the server or PgBouncer
+/// sent before.
+///
+/// When libpq prepares a statement or sends a text, it returns the last of several errors: that the
+/// connection is closed. The reason came before. libpq keeps all of them until the next statement,
+/// and returns them when it cannot read notifications.
+pub(crate) fn with_reason(connection: &mut PgConnection, error: DieselError) -> DieselError {
+    let DieselError::DatabaseError(DatabaseErrorKind::ClosedConnection, _) = error else {
+        return error;
+    };
+    let record = match connection.notifications_iter().next() {
+        Some(Err(DieselError::DatabaseError(_, record))) => record,
+        _ => return error,
+    };
+    match recorded_reason(record.message()) {
+        Some(reason) => DieselError::DatabaseError(
+            DatabaseErrorKind::ClosedConnection,
+            Box::new(reason.to_owned()),
+        ),
+        None => error,
     }
 }
 

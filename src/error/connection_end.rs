@@ -86,6 +86,17 @@ pub(crate) fn is_full_pool(message: &str) -> bool {
     })
 }
 
+/// Returns the reason for the end of a connection, from all that libpq has recorded of a statement:
+/// a line for each message, after its severity.
+#[cfg(feature = "blocking")]
+pub(crate) fn recorded_reason(record: &str) -> Option<&str> {
+    record.lines().find_map(|line| {
+        let (_, text) = line.split_once(":  ")?;
+        end_by_code(code_of(text)?, in_english(text))?;
+        Some(text)
+    })
+}
+
 /// Returns the same as [`fate_by_code`] for an error whose code is unknown.
 pub(super) fn fate_by_message(message: &str) -> Option<Fate> {
     fate_by_code(code_of(message)?, in_english(message))

@@ -14,6 +14,7 @@ use super::transaction::Tx;
 use crate::config::Recycling;
 use crate::engine::attachments::Attachments;
 use crate::engine::libpq::Connector;
+use crate::engine::libpq::with_reason;
 use crate::engine::pool_context::PoolContext;
 use crate::models::health::{Health, PoolState};
 use crate::sql::Sql;
@@ -416,7 +417,7 @@ impl Db {
             let begin = self.attachments.begin(options);
             let connection = &mut tx.connection().inner;
             let begun = AnsiTransactionManager::begin_transaction_sql(connection, &begin);
-            let Err(error) = begun else {
+            let Err(error) = begun.map_err(|error| with_reason(connection, error)) else {
                 tx.usage.answered();
                 return Ok(tx);
             };

@@ -94,7 +94,7 @@ impl Call<'_> {
 
     fn failed(self, error: diesel::result::Error) -> Error {
         match self {
-            Call::Pool(connection) => connection.failed(error),
+            Call::Pool(mut connection) => connection.failed(error),
             Call::Tx(call) => call.failed(error),
         }
     }

@@ -15,7 +15,7 @@ use diesel::r2d2::{self, ManageConnection};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::engine::lent_session::may_change_session;
-use crate::engine::libpq::{Connector, default_instrumentation};
+use crate::engine::libpq::{Connector, default_instrumentation, with_reason};
 use crate::engine::pool_context::{ConnectFailure, PoolContext};
 use crate::engine::tx_state::PROOF_OF_HEALTH;
 use crate::engine::usage::Use;
@@ -312,7 +312,8 @@ impl Connection {
     }
 
     /// Notes the error of a statement outside a transaction.
-    pub(super) fn failed(&self, error: diesel::result::Error) -> Error {
+    pub(super) fn failed(&mut self, error: diesel::result::Error) -> Error {
+        let error = with_reason(&mut self.inner, error);
         let failure = Failure::of(error, Stage::Alone);
         self.usage.note(&failure);
         failure.error

@@ -13,6 +13,7 @@ use super::copy::copy;
 use super::pool::{Connection, Pooled};
 use super::{CommitGuard, CommitHook};
 use crate::engine::attachments::Attachments;
+use crate::engine::libpq::with_reason;
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::{
     BeforeCommit, PROOF_OF_HEALTH, STILL_BEGUN, TxState, is_first_failure, savepoint_abandoned,
@@ -93,7 +94,8 @@ impl TxCall<'_> {
         &mut self.connection.inner
     }
 
-    pub(super) fn failed(self, error: diesel::result::Error) -> Error {
+    pub(super) fn failed(mut self, error: diesel::result::Error) -> Error {
+        let error = with_reason(&mut self.connection.inner, error);
         self.held.tx.usage.answered();
         self.held.tx.failed(error)
     }

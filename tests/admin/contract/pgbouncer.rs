@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wundr_db::admin::pgbouncer::{self, Options, PoolMode};
 use wundr_db::testing::PostgresServer;
-use wundr_db::{Config, Error, Fate, NewUser, UserFilter};
+use wundr_db::{Config, Error, NewUser, Result, UserFilter};
 
 use crate::pgbouncer::PgBouncer;
 use crate::servers::{Holder, migrated};
@@ -173,15 +173,40 @@ async fn a_schema_of_another_role_is_not_used_for_the_lookup() {
     drop(Db::connect_to(&server.url("postgres")).await.unwrap());
 }
 
-/// Two transactions have both connections to the server. The call of a third client waits for one.
+/// A client behind PgBouncer with one connection, which is open. It has prepared one query.
+#[both_engines]
+async fn waiting_client(bouncer: &PgBouncer) -> Db {
+    let config = behind(bouncer, ROLE, "right").max_connections(1);
+    let db = Db::connect(config).await.unwrap();
+    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+    db
+}
+
+fn is_full_pool<T: std::fmt::Debug>(phase: &str, outcome: Result<T>) {
+    let error = outcome.unwrap_err();
+    assert!(
+        matches!(&error, Error::Pool(message) if message.contains("query_wait_timeout")),
+        "{phase}: {error:?}"
+    );
+}
+
+/// Two transactions have both connections to the server. Every other call waits for one.
 #[both_engines]
 #[case]
-async fn a_full_pool_of_pgbouncer_is_a_pool_error() {
+async fn a_full_pool_of_pgbouncer_is_a_pool_error_in_every_phase() {
     let server = guarded();
     ask_for_passwords(&server);
     let bouncer = configured(&server, PoolMode::Transaction, "transaction", 3);
-    let db = Db::connect(behind(&bouncer, ROLE, "right")).await.unwrap();
-    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+    let everybody = UserFilter::new();
+    // PgBouncer closes the connection of a client that has waited, so that each phase has its own.
+    let clients = [
+        waiting_client(&bouncer).await,
+        waiting_client(&bouncer).await,
+        waiting_client(&bouncer).await,
+        waiting_client(&bouncer).await,
+        waiting_client(&bouncer).await,
+    ];
+    let [prepared, other, text, transaction, unit] = &clients;
     let url = format!(
         "postgres://{}:right@{}:6432/{}",
         encoded(ROLE),
@@ -192,32 +217,24 @@ async fn a_full_pool_of_pgbouncer_is_a_pool_error() {
     for holder in &mut holders {
         holder.run("BEGIN; SELECT 1");
     }
-    // libpq does not always read why a connection was closed. Nothing is reported as done then.
-    let mut reasons = Vec::new();
-    for _ in 0..5 {
-        reasons.push(db.users().count(&UserFilter::new()).await.unwrap_err());
-        if matches!(reasons.last(), Some(Error::Pool(_))) {
-            break;
-        }
-    }
-    let (full, others) = reasons.split_last().unwrap();
-    assert!(
-        matches!(full, Error::Pool(message) if message.contains("query_wait_timeout")),
-        "{full:?}"
-    );
-    let is_lost = |error: &Error| matches!(error, Error::Connection { .. });
-    assert!(others.iter().all(is_lost), "{others:?}");
-    let full = db
-        .transaction(async |tx| tx.users().count(&UserFilter::new()).await)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(full, Error::Pool(_)) || full.fate() == Some(Fate::NotSent),
-        "{full:?}"
-    );
+    let connected = Db::connect(behind(&bouncer, ROLE, "right")).await;
+    is_full_pool("connect", connected.map(drop));
+    let found = prepared.users().count(&everybody).await;
+    is_full_pool("a statement that is prepared", found);
+    let found = other.users().find_by_email("ada@example.org").await;
+    is_full_pool("a statement that is new", found);
+    let found = admin::archiver(text).await;
+    is_full_pool("a statement that is not prepared", found);
+    let begun = transaction.transaction(async |tx| tx.users().count(&everybody).await);
+    is_full_pool("a transaction", begun.await);
+    let many = (0..1_500).map(|number| NewUser::new(format!("{number}@example.org"), "N"));
+    let many: Vec<_> = many.collect();
+    is_full_pool("a unit", unit.users().create_many(&many).await);
     for holder in &mut holders {
         holder.run("ROLLBACK");
     }
-    // The connection that PgBouncer closed is replaced.
-    assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
+    // Nothing was executed, and the connections that PgBouncer closed are replaced.
+    for db in &clients {
+        assert_eq!(db.users().count(&everybody).await.unwrap(), 0);
+    }
 }
