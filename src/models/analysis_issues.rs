@@ -195,6 +195,32 @@ impl AnalysisIssueFilter {
         newest.or(self.project_id.map(AnalysesOf::Project))
     }
 
+    /// Checks whether every issue of the analyses that the filter names matches it.
+    pub(crate) fn matches_whole_analyses(&self) -> bool {
+        let Self {
+            project_id: _,
+            latest_of_project: _,
+            analysis_id: _,
+            analysis_ids: _,
+            r#type,
+            severity,
+            severity_at_least,
+            status,
+            rule_id,
+            file_path,
+            file_path_prefix,
+            resolved_by,
+        } = self;
+        r#type.is_none()
+            && severity.is_none()
+            && severity_at_least.is_none()
+            && status.is_none()
+            && rule_id.is_none()
+            && file_path.is_none()
+            && file_path_prefix.is_none()
+            && resolved_by.is_none()
+    }
+
     pub(crate) fn query(&self) -> analysis_issues::BoxedQuery<'_, Pg, RowSql<AnalysisIssue>> {
         let names_analyses = self.analysis_id.is_some() || self.analysis_ids.is_some();
         let by = if names_analyses || self.analyses().is_some() {

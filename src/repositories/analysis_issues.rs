@@ -10,7 +10,7 @@ use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_issues;
-use crate::sql::analysis_issues::{ResolveMatching, page_of_analyses};
+use crate::sql::analysis_issues::{ResolveMatching, in_order_of_index, page_of_analyses};
 use crate::sql::tracking::{Track, Tracked};
 use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, find_by_ids};
 use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
@@ -289,7 +289,12 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Paged<AnalysisIssue>> {
         let Some(analyses) = filter.analyses() else {
-            let rows = filter.query().select(columns_of::<AnalysisIssue>());
+            let mut rows = filter.query().select(columns_of::<AnalysisIssue>());
+            if filter.analysis_id.is_some()
+                && let Some(condition) = in_order_of_index(filter, page)
+            {
+                rows = rows.filter(condition);
+            }
             return page_of(&self.0, page, rows, filter.query().count()).await;
         };
         let rows = analysis_issues::table
@@ -305,10 +310,13 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         filter: &AnalysisIssueFilter,
         page: &Page<AnalysisIssueOrder>,
     ) -> Result<Vec<Paged<AnalysisIssue>>> {
-        let rows = filter
+        let mut rows = filter
             .query_of_some_analyses()
             .filter(analysis_issues::analysis_id.eq(parent_id(analysis_issues::analysis_id)))
             .select(columns_of::<AnalysisIssue>());
+        if let Some(condition) = in_order_of_index(filter, page) {
+            rows = rows.filter(condition);
+        }
         let children = filter
             .query_of_some_analyses()
             .filter(analysis_issues::analysis_id.eq_any(ids))

@@ -24,6 +24,36 @@ impl QueryFragment<Pg> for OfParent {
     }
 }
 
+/// A condition that every issue meets: its id is not less than a bound one, which is zero.
+///
+/// Without it, PostgreSQL sorts all issues of an analysis for its first page if it takes the rows
+/// for being in many places, or if VACUUM has not seen them yet. The larger the table, the more
+/// likely that is: the estimates of two plans are near each other. PostgreSQL takes a third of the
+/// rows for meeting a comparison with a value that it does not know. With it, the plan for any
+/// values reads a page's keys from the index that has the order, at any size. Later pages have
+/// such a condition: their cursor.
+struct AnyId(uuid::Uuid);
+
+impl QueryFragment<Pg> for AnyId {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("(analysis.analysis_issues.id >= ");
+        out.push_bind_param::<Uuid, _>(&self.0)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// Returns the condition with which the first page of an analysis's issues is read from the index,
+/// if that has the page's order. With a condition that few rows may meet, PostgreSQL decides.
+pub(crate) fn in_order_of_index(
+    filter: &AnalysisIssueFilter,
+    page: &Page<AnalysisIssueOrder>,
+) -> Option<Condition<'static>> {
+    let is_first = page.cursor().is_none() && *page.sort() == AnalysisIssueOrder::Severity;
+    let condition = AnyId(uuid::Uuid::nil());
+    (is_first && filter.matches_whole_analyses()).then(|| Condition::new(condition))
+}
+
 /// Returns the query for a page of the issues of several analyses, and of one row more.
 ///
 /// No index has the issues of a project in an order. So this reads the keys of a page of each
@@ -47,6 +77,9 @@ pub(crate) fn page_of_analyses<'q>(
         .query_of_one_analysis()
         .filter(Condition::new(OfParent));
     if let Some(condition) = condition {
+        keys = keys.filter(condition);
+    }
+    if let Some(condition) = in_order_of_index(filter, page) {
         keys = keys.filter(condition);
     }
     let keys = keys.order(order).limit(limit).select(column.keys());

@@ -15,7 +15,10 @@ use wundr_db::blocking::*;
 use wundr_db::testing::{
     Collation, TestDatabase, migrated_database, migrated_database_with_collation,
 };
-use wundr_db::{Config, Error, Page, ProjectStatsFilter, ProjectStatsOrder, Result};
+use wundr_db::{
+    AnalysisId, AnalysisIssueFilter, Config, Error, Page, ProjectId, ProjectStatsFilter,
+    ProjectStatsOrder, Result,
+};
 
 use self::cases::{CASES, Call};
 use crate::catalog::connect;
@@ -161,6 +164,66 @@ fn a_page_of_statistics_begins_with_its_ids() {
         let computes = plan.find("Nested Loop Left Join").unwrap();
         assert!(sorts < computes, "{plan}");
         assert!(!plan.contains("Seq Scan on analyses"), "{plan}");
+    }
+}
+
+/// 20 analyses of 1,000 issues in each, which VACUUM has not seen: the pages of the default order
+/// read the keys of a page from the index, and sort no analysis.
+#[test]
+fn a_page_of_large_analyses_sorts_none_of_them() {
+    let database = filled_database();
+    connect(&database)
+        .batch_execute(
+            "SET session_replication_role = replica; \
+             CREATE TEMPORARY TABLE large AS SELECT id FROM analysis.analyses ORDER BY id LIMIT 20; \
+             DELETE FROM analysis.analysis_issues; \
+             INSERT INTO analysis.analysis_issues (analysis_id, type, severity, title, file_path) \
+                 SELECT large.id, 'security', (enum_range(NULL::analysis.issue_severity))[1 + k % 4], 'Title', 'a.rs' \
+                 FROM large CROSS JOIN generate_series(1, 1000) AS k; \
+             ANALYZE analysis.analysis_issues",
+        )
+        .unwrap();
+    let of_analysis: Call = |tx| {
+        let filter = AnalysisIssueFilter::new().analysis_id(AnalysisId::new());
+        tx.analysis_issues().list(&filter, &Page::new()).map(drop)
+    };
+    let backward: Call = |tx| {
+        let filter = AnalysisIssueFilter::new().analysis_id(AnalysisId::new());
+        let page = Page::new().last();
+        tx.analysis_issues().list(&filter, &page).map(drop)
+    };
+    let of_project: Call = |tx| {
+        let filter = AnalysisIssueFilter::new().project_id(ProjectId::new());
+        tx.analysis_issues().list(&filter, &Page::new()).map(drop)
+    };
+    let of_each: Call = |tx| {
+        let (ids, filter) = ([AnalysisId::new()], AnalysisIssueFilter::new());
+        let issues = tx.analysis_issues();
+        issues
+            .list_of_analyses(&ids, &filter, &Page::new())
+            .map(drop)
+    };
+    let of_latest: Call = |tx| {
+        let filter = AnalysisIssueFilter::new().latest_of_project(ProjectId::new());
+        tx.analysis_issues().list(&filter, &Page::new()).map(drop)
+    };
+    // The merged page is sorted, and the rows that it selects.
+    for (call, sorts) in [
+        (of_analysis, 0),
+        (backward, 0),
+        (of_each, 0),
+        (of_project, 2),
+        (of_latest, 2),
+    ] {
+        let plan = explained(&database, call);
+        assert!(
+            plan.contains("idx_analysis_issues_analysis_severity_id"),
+            "{plan}"
+        );
+        let found = plan
+            .lines()
+            .filter(|line| line.trim_start().trim_start_matches("->").trim() == "Sort");
+        assert_eq!(found.count(), sorts, "{plan}");
     }
 }
 

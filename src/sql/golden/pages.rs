@@ -31,6 +31,11 @@ pub(super) fn add_all(registry: &mut Registry) {
         &of_project.query().select(analysis_issues::id),
     );
 
+    let of_project = AnalysisIssueFilter::new().project_id(ProjectId::new());
+    let analyses = of_project.analyses().unwrap();
+    let rows = page_of_analyses(&of_project, analyses, &page, issues()).unwrap();
+    registry.add("first_page_of_issues_of_project", &rows);
+
     let with_prefix = AnalysisIssueFilter::new().file_path_prefix("src/");
     registry.add(
         "ids_of_issues_with_prefix",

@@ -200,7 +200,7 @@ pub const CASES: &[(&str, Call, &[&str])] = &[
             let filter = AnalysisIssueFilter::new().analysis_id(AnalysisId::new());
             tx.analysis_issues().list(&filter, &Page::new()).map(drop)
         },
-        &["idx_analysis_issues_analysis_"],
+        &["idx_analysis_issues_analysis_severity_id", "!Sort"],
     ),
     (
         "analysis_issues.list of an analysis by severity",
