@@ -176,7 +176,8 @@ pub(crate) fn count_default(name: &str) -> String {
 /// the whole default partition for each of them, under a lock that blocks all users of the log.
 pub(crate) struct Spared {
     log: LogTable,
-    from: NaiveDate,
+    /// Without one, the range has all months before its end.
+    from: Option<NaiveDate>,
     before: NaiveDate,
     /// The default partition may have rows of the month, which are moved before it is attached.
     has_rows: bool,
@@ -187,7 +188,18 @@ impl Spared {
     pub(crate) fn new(log: LogTable, months: &[NaiveDate]) -> Option<Self> {
         let (from, last) = (*months.iter().min()?, *months.iter().max()?);
         let before = last.checked_add_months(Months::new(1))?;
-        (log.partition(from).is_ok() && log.partition(before).is_ok()).then_some(Self {
+        Self::of_range(log, Some(from), before)
+    }
+
+    /// Returns the range of a partition of several months. Returns `None` if a year is not between
+    /// 1 and 9999.
+    pub(crate) fn of_range(
+        log: LogTable,
+        from: Option<NaiveDate>,
+        before: NaiveDate,
+    ) -> Option<Self> {
+        let is_valid = |day| log.partition(day).is_ok();
+        (from.is_none_or(is_valid) && is_valid(before)).then_some(Self {
             log,
             from,
             before,
@@ -206,8 +218,11 @@ impl Spared {
 
     /// Returns the name of the CHECK.
     fn name(&self) -> String {
-        let (from, before) = (self.from.format("%Y_%m"), self.before.format("%Y_%m"));
-        format!("wundr_without_{from}_to_{before}")
+        let before = self.before.format("%Y_%m");
+        match self.from {
+            Some(from) => format!("wundr_without_{}_to_{before}", from.format("%Y_%m")),
+            None => format!("wundr_without_until_{before}"),
+        }
     }
 
     /// Returns a block that runs `statements` with the default partition in `rest`, if there is
@@ -232,20 +247,24 @@ impl Spared {
     /// months that nothing moves.
     pub(crate) fn begin(&self) -> String {
         let name = self.name();
-        let (from, before, has_rows) = (self.from, self.before, self.has_rows);
+        let (before, has_rows) = (self.before, self.has_rows);
+        let from = match self.from {
+            Some(from) => format!("{from} 00:00:00+00"),
+            None => "-infinity".to_owned(),
+        };
         self.block(&format!(
             "FOR other IN SELECT conname FROM pg_catalog.pg_constraint \
                 WHERE conrelid = rest AND conname LIKE 'wundr\\_without\\_%' AND conname <> '{name}' \
             LOOP EXECUTE pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', rest, other); END LOOP; \
             IF pg_catalog.pg_relation_size(rest) < {LARGE} THEN RETURN; END IF; \
             EXECUTE pg_catalog.format('SELECT NOT {has_rows} AND EXISTS (SELECT FROM %s \
-                WHERE created_at >= %L AND created_at < %L)', rest, '{from} 00:00:00+00', '{before} 00:00:00+00') \
+                WHERE created_at >= %L AND created_at < %L)', rest, '{from}', '{before} 00:00:00+00') \
                 INTO found; \
             IF found OR EXISTS (SELECT FROM pg_catalog.pg_constraint \
                 WHERE conrelid = rest AND conname = '{name}') THEN RETURN; END IF; \
             EXECUTE pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT {name} \
                 CHECK (created_at IS NULL OR created_at < %L OR created_at >= %L) NOT VALID', \
-                rest, '{from} 00:00:00+00', '{before} 00:00:00+00');"
+                rest, '{from}', '{before} 00:00:00+00');"
         ))
     }
 

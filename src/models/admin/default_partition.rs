@@ -73,7 +73,7 @@ impl FreeRange {
 }
 
 /// Returns the day if the time is the begin of a month.
-fn first_of_month(time: DateTime<Utc>) -> Option<NaiveDate> {
+pub(crate) fn first_of_month(time: DateTime<Utc>) -> Option<NaiveDate> {
     let day = time.date_naive();
     let is_first = day == crate::models::partitions::month_of(day) && time.time() == NaiveTime::MIN;
     is_first.then_some(day)

@@ -24,7 +24,7 @@ pub use activity::{Activity, Backend, Horizon};
 pub use after_restore::{AfterRestore, AfterRestoreOptions};
 pub use archiver::Archiver;
 pub use default_partition::DrainedDefault;
-pub(crate) use default_partition::FreeRange;
+pub(crate) use default_partition::{FreeRange, first_of_month};
 pub use digests::{Aspect, Comparison, Difference, Digests, TableDigest};
 pub use erasure::{
     ErasedOrganization, ErasedRows, ErasedUser, ErasureAction, PersonalColumn, UserErasure,

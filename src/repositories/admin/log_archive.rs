@@ -9,6 +9,7 @@ use super::{
     ArchiveReader, ArchivedMonth, CopyTally, Db, Input, LogArchiveHeader, MissingReferences,
     Output, RestoredMonth, patient, repository,
 };
+use crate::models::admin::first_of_month;
 use crate::models::partitions::{month_of, unsigned};
 use crate::sql::admin::log_archive::{
     CLEARED, COLUMNS, Count, PREPARE, TableColumns, attach, clear_references, copy_in, copy_out,
@@ -144,10 +145,7 @@ pub async fn restore_month(
         ));
     }
     // The CHECK must be committed before it is validated.
-    let spared = match is_one_month(&archive) {
-        true => Spared::of_past(log, month_of(day)),
-        false => None,
-    };
+    let spared = spared_of(log, &archive);
     let executor = patient(db)?.executor();
     if let Some(spared) = &spared {
         executor.execute(sql_query(spared.begin())).await?;
@@ -170,11 +168,14 @@ pub async fn restore_month(
     outcome
 }
 
-fn is_one_month(archive: &LogArchiveHeader) -> bool {
-    archive
-        .from
-        .and_then(|from| from.checked_add_months(Months::new(1)))
-        == Some(archive.before)
+/// Returns the range of an archive, of which the default partition has no row when it is attached.
+/// Returns `None` if a bound is within a month.
+fn spared_of(log: LogTable, archive: &LogArchiveHeader) -> Option<Spared> {
+    let before = first_of_month(archive.before)?;
+    match archive.from {
+        Some(from) => Spared::of_range(log, Some(first_of_month(from)?), before),
+        None => Spared::of_range(log, None, before),
+    }
 }
 
 #[repository]

@@ -194,6 +194,8 @@ impl Adoption {
                 LOOP EXECUTE pg_catalog.format('ALTER INDEX %s RENAME TO %I', other.name, other.renamed); END LOOP; \
                 EXECUTE pg_catalog.format('ALTER TABLE %s RENAME TO {name}', rest); \
                 EXECUTE pg_catalog.format('CREATE TABLE audit.%I (LIKE {log} INCLUDING ALL)', old); \
+                EXECUTE pg_catalog.format('ALTER TABLE audit.%I SET (autovacuum_vacuum_insert_scale_factor = 0.05, \
+                    autovacuum_analyze_scale_factor = 0.05)', old); \
                 EXECUTE pg_catalog.format('ALTER TABLE audit.%I OWNER TO %I', old, \
                     (SELECT pg_catalog.pg_get_userbyid(relowner) FROM pg_catalog.pg_class WHERE oid = parent)); \
                 IF EXISTS (SELECT FROM pg_catalog.pg_trigger \

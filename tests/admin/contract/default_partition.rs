@@ -122,6 +122,76 @@ async fn a_small_default_partition_is_moved_month_by_month() {
     assert!(empty.is_empty && empty.months.is_empty());
 }
 
+/// The default partition is full of rows of the future, which ATTACH would scan under its lock.
+#[both_engines]
+#[case]
+async fn a_partition_of_many_months_is_restored_with_the_default_partition_read_before() {
+    let (db, _database, mut observer) = database_of(MANY_OLD_ROWS).await;
+    let drained = admin::drain_default(&db, LOG).await.unwrap();
+    let until = drained.adopted_as.unwrap();
+    let (mut archive, day) = (Vec::new(), "2020-03-01".parse().unwrap());
+    let output = admin::Output::immediate(&mut archive);
+    let archived = admin::archive_month(&db, LOG, day, output).await.unwrap();
+    assert_eq!((archived.rows, archived.from), (60_000, None));
+    assert!(admin::drop_archived(&db, LOG, &archived).await.unwrap());
+    observer.run(
+        "INSERT INTO audit.audit_logs (action, resource_type, created_at) \
+         SELECT 'read', 'project', TIMESTAMPTZ '2150-01-15 00:00:00+00' + n * INTERVAL '15 minutes' \
+         FROM generate_series(1, 60000) AS n",
+    );
+    // What is known of the default partition while the restored table is not attached yet.
+    observer.run(&format!(
+        "CREATE TABLE public.known (is_valid BOOLEAN); \
+         CREATE FUNCTION public.note() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+             INSERT INTO public.known SELECT convalidated FROM pg_constraint \
+             WHERE conrelid = 'audit.audit_logs_default'::regclass AND conname LIKE 'wundr\\_without\\_%' \
+                 AND to_regclass('{until}') IS NOT NULL \
+                 AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass('{until}')); \
+         END $$; \
+         CREATE EVENT TRIGGER notes ON ddl_command_start WHEN TAG IN ('ALTER TABLE') \
+             EXECUTE FUNCTION public.note()"
+    ));
+    let input = admin::Input::immediate(archive.as_slice());
+    let missing = admin::MissingReferences::Refuse;
+    let restored = admin::restore_month(&db, LOG, day, input, missing)
+        .await
+        .unwrap();
+    observer.run("DROP EVENT TRIGGER notes");
+    assert_eq!((restored.name, restored.rows), (until, 60_000));
+    assert_eq!(
+        observer.ask("SELECT bool_and(is_valid) FROM public.known"),
+        "true"
+    );
+    assert_eq!(entries(&db).await, 120_000);
+    let left = "SELECT count(*) FROM pg_constraint \
+        WHERE conrelid = 'audit.audit_logs_default'::regclass AND contype = 'c'";
+    assert_eq!(observer.ask(left), "0");
+    assert_eq!(observer.ask(SETTINGS), ALL_SETTINGS);
+}
+
+/// The storage settings of the partitions of both logs.
+const SETTINGS: &str = "SELECT string_agg(DISTINCT settings, ' or ') FROM ( \
+    SELECT COALESCE((SELECT string_agg(setting, ', ' ORDER BY setting) FROM unnest(reloptions) AS setting), 'none') \
+        AS settings \
+    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+    WHERE inhparent IN ('audit.audit_logs'::regclass, 'audit.system_logs'::regclass)) AS partitions";
+
+const ALL_SETTINGS: &str =
+    "autovacuum_analyze_scale_factor=0.05, autovacuum_vacuum_insert_scale_factor=0.05";
+
+/// Those of the first migrations, of the following months, and a default partition that replaces
+/// another.
+#[both_engines]
+#[case]
+async fn every_partition_has_the_storage_settings_of_a_log() {
+    let (db, _database, mut observer) = database_of("SELECT").await;
+    assert_eq!(observer.ask(SETTINGS), ALL_SETTINGS);
+    observer.run(MANY_OLD_ROWS);
+    let drained = admin::drain_default(&db, LOG).await.unwrap();
+    assert!(drained.adopted_as.is_some());
+    assert_eq!(observer.ask(SETTINGS), ALL_SETTINGS);
+}
+
 /// Ends every session at its `n`-th statement that changes the schema and at all later ones, as a
 /// crash of the caller does.
 fn die_at(observer: &mut Observer, n: i32) {
