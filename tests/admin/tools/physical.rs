@@ -83,8 +83,21 @@ impl Archived {
         file
     }
 
-    /// Recovers a copy of the base backup.
+    /// Recovers a copy of the base backup, up to a restore point if one is given.
     fn recover(&self, name: &str, target: Option<&str>) -> Result<PostgresServer, ServerError> {
+        let target = target.map(|target| ("recovery_target_name", target));
+        let server = self.recovering(name, target.as_slice())?;
+        // It accepts no connections before it has reached the end.
+        until_ready(&server);
+        Ok(server)
+    }
+
+    /// Starts the recovery of a copy of the base backup, with these settings of its target.
+    fn recovering(
+        &self,
+        name: &str,
+        target: &[(&str, &str)],
+    ) -> Result<PostgresServer, ServerError> {
         let data = self.place.path(name);
         run(command(&self.server, "cp")
             .arg("-a")
@@ -99,15 +112,12 @@ impl Archived {
                 "restore_command",
                 format!("cp {}/%f %p", self.archive.display()),
             );
-        if let Some(target) = target {
+        for &(name, value) in target {
             builder = builder
-                .setting("recovery_target_name", target)
+                .setting(name, value)
                 .setting("recovery_target_action", "promote");
         }
-        let server = builder.start()?;
-        // It accepts no connections before it has reached the end.
-        until_ready(&server);
-        Ok(server)
+        builder.start()
     }
 
     /// Runs the monthly test.
@@ -148,6 +158,59 @@ fn a_recovery_between_two_named_writes_has_the_first_alone_and_one_without_a_tar
     admin::after_restore(&db, &Default::default()).unwrap();
     let recovered = archived.recover("last", None).unwrap();
     assert_eq!(users(&recovered), "second");
+}
+
+/// A transaction by accident, with its id and the time before it.
+#[test]
+fn a_recovery_ends_before_a_time_and_before_or_after_a_transaction() {
+    let archived = Archived::start();
+    archived.write("first");
+    let mut observer = archived.observer();
+    let before = observer.ask("clock_timestamp()");
+    observer.run(
+        "BEGIN; CREATE TABLE public.accident AS SELECT pg_current_xact_id() AS id; \
+         DELETE FROM public.users; COMMIT",
+    );
+    let id = observer.ask("SELECT id FROM public.accident");
+    archived.write("later");
+    for (name, settings, found) in [
+        (
+            "time",
+            &[("recovery_target_time", before.as_str())][..],
+            "first",
+        ),
+        (
+            "before",
+            &[
+                ("recovery_target_xid", &id),
+                ("recovery_target_inclusive", "off"),
+            ],
+            "first",
+        ),
+        ("after", &[("recovery_target_xid", &id)], "NULL"),
+    ] {
+        let recovered = archived.recovering(name, settings).unwrap();
+        until_ready(&recovered);
+        assert_eq!(users(&recovered), found, "{name}");
+        let db = Db::connect_to(&recovered.url(WUNDR)).unwrap();
+        admin::after_restore(&db, &Default::default()).unwrap();
+    }
+    // A time after the last write that was archived: it is not promoted with less than was asked
+    // for.
+    let after = observer.ask("clock_timestamp() + INTERVAL '1 day'");
+    let log = match archived.recovering("beyond", &[("recovery_target_time", &after)]) {
+        Ok(server) => {
+            while server.pid().is_some() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            server.log()
+        }
+        Err(error) => error.to_string(),
+    };
+    assert!(
+        log.contains("before configured recovery target was reached"),
+        "{log}"
+    );
 }
 
 #[test]

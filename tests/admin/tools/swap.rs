@@ -1,6 +1,6 @@
 //! The script that swaps the names of a live and a restored database.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::Stdio;
 use std::time::Duration;
 
 use wundr_db::blocking::{Db, UserRepository};
@@ -9,7 +9,7 @@ use wundr_db::{Config, NewUser, UserFilter};
 
 use super::dump::Named;
 use super::{Place, command, fails, run, text};
-use crate::observer::Observer;
+use crate::observer::{Observer, SOMEBODY_WAITS};
 use crate::support::pgbouncer::PgBouncer;
 
 #[test]
@@ -98,6 +98,21 @@ fn a_swap_that_fails_leaves_the_live_database_as_it_was() {
     assert_eq!(Observer::of(&restored.url()).count("public.users"), 0);
 }
 
+/// Checks whether PgBouncer's console says that a database is paused.
+fn is_paused(console: &str, database: &str) -> bool {
+    let server = PostgresServer::shared().unwrap();
+    let mut psql = server.command("psql");
+    let shown = run(psql.args(["-XqAc", "SHOW DATABASES"]).arg(console));
+    let mut lines = shown
+        .lines()
+        .map(|line| line.split('|').collect::<Vec<_>>());
+    let columns = lines.next().unwrap();
+    let place = |name| columns.iter().position(|column| *column == name).unwrap();
+    let (name, paused) = (place("name"), place("paused"));
+    lines.any(|line| line.get(name) == Some(&database) && line.get(paused) == Some(&"1"))
+}
+
+/// A client is in a statement when the swap begins, and another comes while it waits for that.
 #[test]
 fn clients_behind_pgbouncer_wait_and_none_fails() {
     let server = PostgresServer::shared().unwrap();
@@ -112,37 +127,42 @@ fn clients_behind_pgbouncer_wait_and_none_fails() {
     );
     let url = bouncer.url(&live);
     let console = url.replace(&format!("/{}", live.name()), "/pgbouncer");
-    let read = || {
-        // In session mode, PAUSE waits for the end of each client.
+    let client = |query: &str| {
         let mut psql = server.command("psql");
-        psql.args(["-XqAtc", "SELECT count(*) FROM public.users"]);
-        run(psql.arg(&url))
+        psql.args(["-XqAtc", query]).arg(&url);
+        psql.stdout(Stdio::piped()).stderr(Stdio::piped());
+        psql.spawn().unwrap()
     };
-    let is_over = AtomicBool::new(false);
+    let number = "SELECT count(*) FROM public.users";
     let place = Place::new();
     let _old = Named(server, format!("{}_old", live.name()));
-    std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
-                    read();
-                    while !is_over.load(Ordering::Relaxed) {
-                        read();
-                    }
-                })
-            })
-            .collect();
-        let mut swap = command(server, "sh");
-        swap.arg(place.script("swap.sh"))
-            .args([live.name(), restored.name()])
-            .env("PGBOUNCER", console);
-        let swapped = swap.output();
-        is_over.store(true, Ordering::Relaxed);
-        let swapped = swapped.unwrap();
-        assert!(swapped.status.success(), "{}", text(&swapped));
-        for reader in readers {
-            reader.join().unwrap();
-        }
-    });
-    assert_eq!(read().trim(), "1");
+    let mut holder = Observer::of(&live.url());
+    holder.run("SELECT pg_advisory_lock(7)");
+    let busy = client("SELECT 'done' FROM (SELECT pg_advisory_lock(7)) AS locked");
+    holder.until(SOMEBODY_WAITS);
+
+    let mut swap = command(server, "sh");
+    let mut swap = swap
+        .arg(place.script("swap.sh"))
+        .args([live.name(), restored.name()])
+        .env("PGBOUNCER", &console)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !is_paused(&console, live.name()) && swap.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let late = client(number);
+    // If the swap has not waited, it has ended this session.
+    let _ = holder.refusal("SELECT pg_advisory_unlock(7)");
+    let of_busy = busy.wait_with_output().unwrap();
+    assert!(of_busy.status.success(), "{}", text(&of_busy));
+    assert_eq!(text(&of_busy).trim(), "done");
+    let swapped = swap.wait_with_output().unwrap();
+    assert!(swapped.status.success(), "{}", text(&swapped));
+    let of_late = late.wait_with_output().unwrap();
+    assert!(of_late.status.success(), "{}", text(&of_late));
+    // It is served by the restored database.
+    assert_eq!(text(&of_late).trim(), "1");
 }
