@@ -6,7 +6,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A project, and what makes analyses of it, each newer than those before.
 #[both_engines]
-async fn analysed(mode: Mode) -> (Scene, impl Fn(AnalysisType) -> NewAnalysis) {
+pub(super) async fn analysed(mode: Mode) -> (Scene, impl Fn(AnalysisType) -> NewAnalysis) {
     let mut scene = scene(mode, Subjects::default()).await;
     let one = &scene.pair.one;
     let ada = user(one).await.id;

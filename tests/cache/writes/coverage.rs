@@ -78,6 +78,67 @@ fn every_write_of_a_cached_table_is_tried() {
     assert!(missing.is_empty(), "not tried: {missing:?}");
 }
 
+/// The functions of the administration that write no table of the cache.
+const UNCACHED: [&str; 24] = [
+    "activity",
+    "archive_month",
+    "archiver",
+    "compare",
+    "digests",
+    "drain_default",
+    "drop_archived",
+    "end",
+    "export_organization",
+    "export_user",
+    "indexes",
+    "lean_indexes",
+    "locks",
+    "plan",
+    "plan_retained_analyses",
+    "readiness",
+    "remove_orphaned_graphs",
+    "replication",
+    "restore_month",
+    "snapshot",
+    "statements",
+    "statements_of",
+    "tables",
+    "warnings",
+];
+
+/// A function of the administration that is new must be tried here, too, or be listed above.
+#[test]
+fn every_function_of_the_administration_that_writes_a_cached_table_is_tried() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tried = String::new();
+    for file in names(&root.join("tests/cache/writes")) {
+        let file = root.join(format!("tests/cache/writes/{file}.rs"));
+        tried.push_str(&fs::read_to_string(file).unwrap());
+    }
+    let directory = root.join("src/repositories/admin");
+    let mut functions = Vec::new();
+    for file in names(&directory) {
+        let source = fs::read_to_string(directory.join(format!("{file}.rs"))).unwrap();
+        let of_file = source.split("pub async fn ").skip(1);
+        functions.extend(of_file.map(|rest| rest.split(['(', '<']).next().unwrap().to_owned()));
+    }
+    // `Db::maintenance` runs it.
+    functions.retain(|function| function != "run");
+    assert!(functions.len() > 25, "{functions:?}");
+    for listed in UNCACHED {
+        assert!(
+            functions.iter().any(|function| function == listed),
+            "{listed}"
+        );
+    }
+    let missing = functions.iter().filter(|function| {
+        let is_tried = [format!("admin::{function}("), format!(".{function}(")];
+        !UNCACHED.contains(&function.as_str()) && !is_tried.iter().any(|call| tried.contains(call))
+    });
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty(), "not tried: {missing:?}");
+}
+
 /// The foreign keys of cached tables that delete or change rows together with their parent: the
 /// delete of the parent must record the keys of these rows. The tests of this folder try each of
 /// them.

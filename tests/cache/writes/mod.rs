@@ -241,6 +241,7 @@ macro_rules! wrote {
 }
 
 mod accounts;
+mod administration;
 mod analyses;
 mod coverage;
 mod projects;
