@@ -10,6 +10,7 @@
 //!
 //! A test in `tests/database/statements.rs` has a migrated database prepare every file.
 
+mod admin;
 mod cases;
 mod format;
 mod pages;
@@ -118,6 +119,7 @@ impl TypeNames {
 fn registry() -> Registry {
     let mut registry = Registry::default();
     cases::add_all(&mut registry);
+    admin::add_all(&mut registry);
     registry
 }
 

@@ -1,0 +1,2 @@
+-- ()
+DELETE FROM analysis.analysis_leases

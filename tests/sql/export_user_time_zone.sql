@@ -1,0 +1,2 @@
+-- ()
+SELECT pg_catalog.set_config('TimeZone', 'UTC', true) AS line

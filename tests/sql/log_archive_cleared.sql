@@ -1,0 +1,2 @@
+-- ()
+SELECT pg_catalog.current_setting('wundr.cleared')::bigint AS number

@@ -1,0 +1,3 @@
+-- ()
+COPY audit.audit_logs_2024_01 ("id", "created_at")
+FROM STDIN

@@ -1,0 +1,10 @@
+-- ()
+DO $$ DECLARE parent REGCLASS := 'audit.audit_logs'::pg_catalog.regclass; rest REGCLASS; other RECORD; old
+    NAME; BEGIN FOR try IN 1..5 LOOP BEGIN
+SET LOCAL lock_timeout = '1s';
+SELECT partdefid INTO rest
+FROM pg_catalog.pg_partitioned_table
+WHERE partrelid = parent
+AND partdefid <> 0; DROP TABLE IF EXISTS audit.audit_logs_2024_01; RETURN; EXCEPTION WHEN lock_not_available
+    OR deadlock_detected THEN IF try = 5 THEN RAISE; END IF; PERFORM pg_catalog.pg_sleep(0.1 * try); END; END
+    LOOP; END $$

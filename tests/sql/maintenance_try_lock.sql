@@ -1,0 +1,3 @@
+-- (text)
+SELECT pg_catalog.pg_try_advisory_xact_lock( pg_catalog.hashtext('wundr_db.maintenance'), pg_catalog.hashtext($1))
+    AS yes

@@ -1,0 +1,4 @@
+-- ()
+CREATE TEMPORARY TABLE pg_temp.wundr_import ON COMMIT DROP AS
+SELECT id, slug
+FROM public.organizations WITH NO DATA

@@ -1,0 +1,5 @@
+-- ()
+INSERT INTO public.organizations (id, slug)
+SELECT id, slug
+FROM pg_temp.wundr_import AS i
+ON CONFLICT DO NOTHING

@@ -1,0 +1,3 @@
+-- ()
+SELECT version::text AS name
+FROM public.__diesel_schema_migrations
