@@ -12,6 +12,8 @@ const LEFT_OPEN: &str = "the work left a transaction open, which was rolled back
 /// After work that succeeded, the server refuses it if a transaction is open: in one, the time of
 /// the transaction is before that of the statement. After work that failed, an open transaction is
 /// rolled back.
+///
+/// The statement runs with the `search_path` of the caller, so that its operator has a schema.
 pub(crate) fn restoring(config: &Config, has_succeeded: bool) -> String {
     let restoring = config.restoring();
     if !has_succeeded {
@@ -19,7 +21,7 @@ pub(crate) fn restoring(config: &Config, has_succeeded: bool) -> String {
     }
     format!(
         "DO LANGUAGE plpgsql $$ BEGIN \
-             IF pg_catalog.now() <> pg_catalog.statement_timestamp() THEN \
+             IF pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN \
                  RAISE EXCEPTION USING ERRCODE = '{STILL_OPEN}', MESSAGE = '{LEFT_OPEN}'; \
              END IF; \
          END $$; {restoring}"
@@ -31,6 +33,18 @@ pub(crate) fn left_open() -> Error {
     Error::Other {
         sqlstate: SqlState::new(STILL_OPEN),
         message: LEFT_OPEN.to_owned(),
+    }
+}
+
+/// Returns the error of work that succeeded, dropped a statement and may have left a transaction
+/// open.
+#[cfg(feature = "async")]
+pub(crate) fn may_be_left_open() -> Error {
+    let message = "the work dropped the future of a statement, and may have left a transaction \
+                   open, which was rolled back";
+    Error::Other {
+        sqlstate: SqlState::new(STILL_OPEN),
+        message: message.to_owned(),
     }
 }
 

@@ -208,7 +208,7 @@ impl TxState {
         self.write_set.add(&Everything);
     }
 
-    #[cfg(feature = "blocking")]
+    /// Checks whether the connection was lent to the caller.
     pub(crate) fn is_lent(&self) -> bool {
         self.is_lent
     }

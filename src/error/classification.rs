@@ -46,6 +46,17 @@ impl Failure {
         failure
     }
 
+    /// Returns the consequence of an error that the caller receives.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn verdict_of(error: &DieselError) -> Verdict {
+        match error {
+            DieselError::DatabaseError(kind, information) => {
+                from_database(*kind, &**information).verdict
+            }
+            _ => Verdict::Keep,
+        }
+    }
+
     fn keeping(error: Error) -> Self {
         let verdict = Verdict::Keep;
         Self { error, verdict }

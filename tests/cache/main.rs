@@ -28,6 +28,7 @@ mod asynchronous {
     mod contract;
     #[allow(dead_code, reason = "it uses a part of the pair")]
     mod kept;
+    mod own_queries;
     mod recovery;
     #[allow(dead_code, reason = "it uses a part of the pair")]
     mod together;

@@ -5,7 +5,7 @@
 mod asynchronous {
     use std::time::Duration;
 
-    use diesel_async::{RunQueryDsl as _, SimpleAsyncConnection as _};
+    use diesel_async::{AsyncConnection as _, RunQueryDsl as _, SimpleAsyncConnection as _};
     use tokio::test as case;
     use wundr_db::testing::{Pair, Proxy, ProxyMode, TestDatabase, migrated_database};
     use wundr_db::{repository as both_engines, *};
@@ -30,6 +30,8 @@ mod asynchronous {
 
     mod cancellations;
     mod contract;
+    mod lent;
+    mod lent_futures;
     mod own_queries;
     mod runtimes;
     mod sessions;
@@ -40,8 +42,8 @@ mod blocking {
     use std::time::Duration;
 
     use core::prelude::v1::test as case;
-    use diesel::RunQueryDsl as _;
     use diesel::connection::SimpleConnection as _;
+    use diesel::{Connection as _, RunQueryDsl as _};
     use wundr_db::blocking::{repository as both_engines, *};
     use wundr_db::testing::{Pair, Proxy, ProxyMode, TestDatabase, migrated_database};
 
@@ -71,6 +73,7 @@ mod blocking {
     }
 
     mod contract;
+    mod lent;
     mod own_queries;
     mod sessions;
 }

@@ -87,6 +87,14 @@ impl Call<'_> {
         }
     }
 
+    /// Keeps the connection from being used again.
+    pub(super) fn retire(&self) {
+        match self {
+            Call::Pool(checked_out) => checked_out.connection.usage.retire(),
+            Call::Tx(guard) => guard.tx.connection.usage.retire(),
+        }
+    }
+
     pub(super) fn complete<T>(self, outcome: QueryResult<T>) -> Result<T> {
         match outcome {
             Ok(value) => {

@@ -10,7 +10,7 @@ use super::any_query::of_diesel;
 use super::pool::CheckedOut;
 use super::{Db, RowStream, TxFnOnce};
 use crate::engine::connection::Connection;
-use crate::engine::lent_session::{is_left_open, left_open, restoring};
+use crate::engine::lent_session::{is_left_open, left_open, may_be_left_open, restoring};
 use crate::error::Stage;
 use crate::sql::decoding::decoded_once;
 use crate::transaction::TransactionOptions;
@@ -19,9 +19,9 @@ use crate::{Error, Result};
 impl Db {
     /// Runs the caller's own statements on a connection of the pool, outside a transaction.
     ///
-    /// Each statement is committed by itself. If the future is dropped before its end, the
-    /// connection does not return to the pool, and the server receives a request to cancel its
-    /// statement.
+    /// Each statement is committed by itself. If the future is dropped before its end, or `work`
+    /// drops the future or the stream of a statement before its end, the connection does not return
+    /// to the pool, and the server receives a request to cancel the statement.
     ///
     /// A `Db` with a cache, an actor or an organization runs `work` in a transaction, as
     /// [`Tx::connection_mut`](crate::Tx::connection_mut) describes.
@@ -39,7 +39,8 @@ impl Db {
     /// # Errors
     /// - the error of `work`
     /// - [`Error::Other`] with SQLSTATE 25001 if `work` returned `Ok` and left a transaction open,
-    ///   which is rolled back
+    ///   which is rolled back; also if it may have left one open, because it has changed the session
+    ///   and dropped a statement
     ///
     /// # Examples
     /// ```no_run
@@ -73,6 +74,7 @@ impl Db {
         let mut lent = self.checked_out().await?;
         let connection = &mut lent.connection.inner;
         connection.take_session_change();
+        connection.take_dropped();
         let outcome = work(connection).await;
         match lent.take_back(outcome.is_ok()).await {
             Ok(()) => outcome,
@@ -83,7 +85,15 @@ impl Db {
     /// Returns the rows of the caller's own query as they come.
     ///
     /// The stream owns its connection, so that it can be the body of a response. As in
-    /// [`run`](Self::run), the query is committed by itself.
+    /// [`run`](Self::run), the query is committed by itself. If it may have changed the session, the
+    /// connection does not return to the pool.
+    ///
+    /// Behind a cache, the query runs in a read-only transaction: a write would not be fenced. Use
+    /// [`run`](Self::run) for one.
+    ///
+    /// # Errors
+    /// - [`Error::ReadOnly`] behind a cache, if the query writes
+    /// - the errors of a query of a repository
     ///
     /// # Examples
     /// ```no_run
@@ -104,7 +114,7 @@ impl Db {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + Send + 'static,
     {
         let query = of_diesel(query.as_query());
-        RowStream::of(self.executor().writing(), query, decoded_once)
+        RowStream::of_caller(self.clone(), query, decoded_once)
     }
 }
 
@@ -116,9 +126,18 @@ impl CheckedOut {
     async fn take_back(mut self, succeeded: bool) -> Result<()> {
         let connection = &mut self.connection.inner;
         let has_changed = connection.take_session_change();
-        // If it is not completed, the drop closes the connection, which rolls back.
+        // If it is not completed, the drop closes the connection, which rolls back, and asks the
+        // server to end a statement that the work has dropped.
+        let has_dropped = connection.take_dropped();
         if connection.depth() != Some(0) {
             return if succeeded { Err(left_open()) } else { Ok(()) };
+        }
+        if has_dropped {
+            // The open transaction is found by a statement, which would wait for the dropped one.
+            return match has_changed && succeeded {
+                true => Err(may_be_left_open()),
+                false => Ok(()),
+            };
         }
         if has_changed || !succeeded {
             let all = restoring(&self.connection.context.config, succeeded);

@@ -292,6 +292,7 @@ impl bb8::ManageConnection for Manager {
                 if connection.inner.has_been_refused_writes() {
                     connection.usage.heed(Verdict::RetireAll);
                 }
+                connection.inner.restore_instrumentation();
                 !self.context.give_back(&connection.usage) || connection.inner.is_broken()
             }
             Err(_) => true,

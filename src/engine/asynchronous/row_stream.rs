@@ -13,13 +13,14 @@ use diesel::query_dsl::CompatibleType;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryReadyChunksError, TryStreamExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::BoxFuture;
 use super::any_query::{AnyQuery, Runnable};
 use super::call::{Call, StatementGuard};
 use super::executor::{Decode, Executor};
+use super::{BoxFuture, Db};
 use crate::engine::connection::{BoundStatement, Connection, PgRow};
 use crate::engine::tx_state::Trace;
 use crate::sql::decoding::decoded_once;
+use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
 /// The number of rows of a stream that are decoded ahead, of those that have arrived.
@@ -44,6 +45,15 @@ impl<'a, T: Send + 'static> RowStream<'a, T> {
 
     /// Returns the rows of a query.
     pub(super) fn of(executor: Executor<'a>, query: AnyQuery<'a>, decode: Decode<T>) -> Self {
+        Self::from(Source::Crate(executor), query, decode)
+    }
+
+    /// Returns the rows of the caller's own query.
+    pub(super) fn of_caller(db: Db, query: AnyQuery<'a>, decode: Decode<T>) -> Self {
+        Self::from(Source::Caller(db), query, decode)
+    }
+
+    fn from(source: Source<'a>, query: AnyQuery<'a>, decode: Decode<T>) -> Self {
         let decoded = Arc::new(Mutex::new(Vec::new()));
         let filled = Arc::clone(&decoded);
         let take = move |rows: &[PgRow]| {
@@ -56,7 +66,7 @@ impl<'a, T: Send + 'static> RowStream<'a, T> {
         Self(Box::pin(Received {
             ready: Vec::new().into_iter(),
             decoded,
-            chunks: Chunks::of(executor, query, Box::new(take)),
+            chunks: Chunks::of(source, query, Box::new(take)),
         }))
     }
 }
@@ -130,11 +140,11 @@ struct Chunks<'a> {
 }
 
 impl<'a> Chunks<'a> {
-    fn of(executor: Executor<'a>, query: AnyQuery<'a>, take: TakeChunk<'a>) -> Self {
+    fn of(source: Source<'a>, query: AnyQuery<'a>, take: TakeChunk<'a>) -> Self {
         let (sender, receiver) = channel(1);
         let producer = async move {
             let mut rows = ChunkSender { take, sender };
-            if let Err(error) = executor.send_rows(query, &mut rows).await {
+            if let Err(error) = source.send_rows(query, &mut rows).await {
                 // If this fails, the receiver has been dropped.
                 let _ = rows.sender.send(Err(error)).await;
             }
@@ -168,6 +178,30 @@ impl<'a> Chunks<'a> {
     }
 }
 
+/// The origin of a stream's query, and what it runs on.
+enum Source<'a> {
+    Crate(Executor<'a>),
+    Caller(Db),
+}
+
+impl Source<'_> {
+    async fn send_rows(self, query: AnyQuery<'_>, chunks: &mut ChunkSender<'_>) -> Result<()> {
+        match self {
+            Self::Crate(executor) => executor.send_rows(query, chunks, false).await,
+            Self::Caller(db) if db.has_cache() => {
+                let options = TransactionOptions::new().read_only();
+                let tx = db.begin(&options).await?;
+                let sent = Executor::Tx(&tx).send_rows(query, chunks, true).await;
+                tx.end(sent).await
+            }
+            Self::Caller(db) => {
+                let executor = db.executor().writing();
+                executor.send_rows(query, chunks, true).await
+            }
+        }
+    }
+}
+
 struct ChunkSender<'a> {
     take: TakeChunk<'a>,
     sender: Sender<Result<()>>,
@@ -186,11 +220,24 @@ impl<'a> Executor<'a> {
         RowStream::of(self.clone(), query, decoded_once)
     }
 
-    async fn send_rows(&self, query: AnyQuery<'_>, chunks: &mut ChunkSender<'_>) -> Result<()> {
+    /// Sends the rows of a query. The connection of a query of the caller that may have changed the
+    /// session is not used again.
+    async fn send_rows(
+        &self,
+        query: AnyQuery<'_>,
+        chunks: &mut ChunkSender<'_>,
+        is_of_caller: bool,
+    ) -> Result<()> {
+        let may_change = |bound: &QueryResult<BoundStatement>| {
+            is_of_caller && bound.as_ref().is_ok_and(BoundStatement::may_change_session)
+        };
         match self {
             Executor::Pool(db) => {
                 let call = Call::Pool(db.checked_out().await?);
                 let bound = query.bound_to(call.connection(), self.settings(false).as_ref());
+                if may_change(&bound) {
+                    call.retire();
+                }
                 let sent = send_rows(bound, call.connection(), chunks, None).await;
                 call.complete(sent)
             }
@@ -198,6 +245,9 @@ impl<'a> Executor<'a> {
                 let mut guard = StatementGuard::begin(tx, self.hold(), Trace::ErrorUnobserved)?;
                 let connection = &tx.connection.inner;
                 let bound = query.bound_to(connection, None);
+                if may_change(&bound) {
+                    tx.connection.usage.retire();
+                }
                 let sent = send_rows(bound, connection, chunks, Some(&mut guard)).await;
                 guard.complete(sent)
             }

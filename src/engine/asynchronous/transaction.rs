@@ -126,6 +126,7 @@ impl Tx {
         if self.connection.inner.depth().is_none() {
             return Err(savepoint_abandoned().into());
         }
+        self.note_dropped();
         let savepoint = self.state.begin_savepoint()?;
         let begun = AnsiTransactionManager::begin_transaction(&mut self.connection.inner).await;
         if let Err(error) = begun {
@@ -139,6 +140,7 @@ impl Tx {
         {
             return outcome.and(Err(savepoint_abandoned().into()));
         }
+        self.note_dropped();
         let outcome = match (outcome, self.state.end_savepoint()) {
             (Ok(_), Some(error)) => Err(error.into()),
             (outcome, _) => outcome,
@@ -192,7 +194,14 @@ impl Tx {
     ///
     /// The `search_path` is `pg_catalog, pg_temp`. Qualify the application's tables, functions and
     /// types with their schemas, or set [`Config::search_path`](crate::Config::search_path).
+    ///
+    /// If the future of a statement is dropped before its end, the transaction cannot be committed,
+    /// as for the statements of repositories.
     pub fn connection_mut(&mut self) -> &mut Connection {
+        if !self.state.is_lent() {
+            // What was dropped before has left its trace.
+            self.connection.inner.take_dropped();
+        }
         self.state.lend();
         &mut self.connection.inner
     }
@@ -270,8 +279,16 @@ impl Tx {
         }
     }
 
+    /// Records that the caller has dropped a statement on the connection that it was lent.
+    fn note_dropped(&mut self) {
+        if self.state.is_lent() && self.connection.inner.take_dropped_statement() {
+            self.state.leave_trace(Trace::StatementAbandoned);
+        }
+    }
+
     /// Commits the transaction.
     pub(super) async fn commit(mut self) -> Result<()> {
+        self.note_dropped();
         let depth = self.connection.inner.depth();
         let refusal = match self.state.before_commit(depth) {
             BeforeCommit::Nothing => None,

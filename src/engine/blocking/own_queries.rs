@@ -14,8 +14,8 @@ use crate::{Error, Result};
 impl Db {
     /// Runs the caller's own statements on a connection of the pool, outside a transaction.
     ///
-    /// Each statement is committed by itself. If `work` panics, the connection does not return to
-    /// the pool.
+    /// Each statement is committed by itself. If `work` panics, or sets another instrumentation, the
+    /// connection does not return to the pool.
     ///
     /// A `Db` with a cache, an actor or an organization runs `work` in a transaction, as
     /// [`Tx::connection_mut`](super::Tx::connection_mut) describes.
@@ -88,7 +88,9 @@ impl Lent {
     /// # Errors
     /// [`Error::Other`] if a transaction was left open after success
     fn take_back(mut self, succeeded: bool) -> Result<()> {
-        let has_changed = self.connection.lend(false);
+        // Without the observer, the statements are unknown.
+        let is_observed = self.connection.is_still_observed();
+        let has_changed = self.connection.lend(false) || !is_observed;
         let inner = &mut self.connection.inner;
         let status = AnsiTransactionManager::transaction_manager_status_mut(inner);
         let depth = status.transaction_depth().ok();
@@ -110,7 +112,7 @@ impl Lent {
                 };
             }
         }
-        self.is_restored = true;
+        self.is_restored = is_observed;
         Ok(())
     }
 }

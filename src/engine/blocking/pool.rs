@@ -12,14 +12,13 @@ use diesel::connection::{
 };
 use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ManageConnection};
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::engine::lent_session::may_change_session;
 use crate::engine::libpq::{Connector, default_instrumentation, with_reason};
 use crate::engine::pool_context::{ConnectFailure, PoolContext};
 use crate::engine::tx_state::PROOF_OF_HEALTH;
 use crate::engine::usage::Use;
-use crate::error::{Failure, Stage, Verdict};
+use crate::error::{Failure, Stage};
 use crate::sql::timeline::{TIMELINE, TimelineRow};
 use crate::{Error, Result};
 
@@ -48,6 +47,10 @@ struct Observed {
     is_lent: AtomicBool,
     /// A statement of the caller may have changed the session.
     has_changed_session: AtomicBool,
+    /// The caller had access to the connection, and may have replaced the observer.
+    was_lent: AtomicBool,
+    /// The observer is asked whether it is there.
+    is_asked: AtomicBool,
 }
 
 /// Records what diesel reports, and passes the events on.
@@ -92,10 +95,9 @@ impl Observer {
             }
             InstrumentationEvent::FinishQuery { error, .. } => {
                 self.usage.answered();
-                if let Some(DieselError::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)) =
-                    error
-                {
-                    self.usage.heed(Verdict::RetireAll);
+                // The caller may keep the error to itself.
+                if let Some(error) = error {
+                    self.usage.heed(Failure::verdict_of(error));
                 }
             }
             _ => {}
@@ -105,6 +107,10 @@ impl Observer {
 
 impl Instrumentation for Observer {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if self.observed.is_asked.load(Ordering::Relaxed) {
+            self.observed.is_asked.store(false, Ordering::Relaxed);
+            return;
+        }
         if let InstrumentationEvent::CacheQuery { .. } = event {
             self.observed.prepared.fetch_add(1, Ordering::Relaxed);
         }
@@ -162,6 +168,7 @@ impl ManageConnection for Manager {
             Ok(connection) => {
                 // Asked of each connection that is given back.
                 !self.context.give_back(&connection.usage)
+                    || !connection.is_still_observed()
                     || std::thread::panicking()
                     || AnsiTransactionManager::is_broken_transaction_manager(&mut connection.inner)
             }
@@ -290,9 +297,27 @@ impl Connection {
     /// them may have changed the session.
     pub(super) fn lend(&self, is_lent: bool) -> bool {
         self.usage.answered();
+        self.expose();
         self.observed.is_lent.store(is_lent, Ordering::Relaxed);
         let changed = &self.observed.has_changed_session;
         changed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Records that the caller gets access to the connection.
+    pub(super) fn expose(&self) {
+        self.observed.was_lent.store(true, Ordering::Relaxed);
+    }
+
+    /// Checks whether the observer of this connection still receives its events. A caller that had
+    /// access may have replaced it, or the connection itself.
+    pub(super) fn is_still_observed(&mut self) -> bool {
+        if !self.observed.was_lent.swap(false, Ordering::Relaxed) {
+            return true;
+        }
+        self.observed.is_asked.store(true, Ordering::Relaxed);
+        let instrumentation = self.inner.instrumentation();
+        instrumentation.on_connection_event(InstrumentationEvent::cache_query(""));
+        !self.observed.is_asked.swap(false, Ordering::Relaxed)
     }
 
     /// Drops the prepared statements.

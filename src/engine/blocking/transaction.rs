@@ -197,7 +197,9 @@ impl Tx {
     /// types with their schemas, or set [`Config::search_path`](crate::Config::search_path).
     pub fn connection_mut(&mut self) -> &mut PgConnection {
         self.state.lend();
-        &mut self.connection().inner
+        let connection = self.connection();
+        connection.expose();
+        &mut connection.inner
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {

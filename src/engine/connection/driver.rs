@@ -7,7 +7,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
 
 use super::error::{before_sending, closed, from_driver};
 use super::locked;
-use super::read_ahead::PendingResults;
+use super::read_ahead::{Dropped, PendingResults};
 use super::response_timeout::ResponseTimeout;
 use super::waiters::{IoWaker, ResponseWaker, WaiterId, Waiters, Wire, poll_driving};
 
@@ -39,7 +39,13 @@ pub(super) struct Driver {
     is_unusable: AtomicBool,
     /// The server refused a statement because it writes.
     is_read_only: AtomicBool,
+    /// What owners of results have left behind: [`NOTHING`], [`ROWS`] or [`STATEMENT`].
+    dropped: AtomicU8,
 }
+
+const NOTHING: u8 = 0;
+const ROWS: u8 = 1;
+const STATEMENT: u8 = 2;
 
 /// An open connection.
 pub(super) struct Opened {
@@ -85,6 +91,7 @@ impl Driver {
             end: OnceLock::new(),
             is_unusable: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
+            dropped: AtomicU8::new(NOTHING),
         });
         if has_listener {
             // Notifications arrive with or without an operation.
@@ -179,8 +186,28 @@ impl Driver {
         self.is_unusable.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_read_only(&self) -> bool {
+    /// Checks whether the server has refused a write since the last call.
+    pub(super) fn take_read_only(&self) -> bool {
         self.is_read_only.load(Ordering::Relaxed)
+            && self.is_read_only.swap(false, Ordering::Relaxed)
+    }
+
+    /// Records that the owner of a result was dropped before the response was complete.
+    pub(super) fn record_dropped(&self, dropped: Dropped) {
+        let dropped = match dropped {
+            Dropped::Rows => ROWS,
+            Dropped::Statement => STATEMENT,
+        };
+        self.dropped.fetch_max(dropped, Ordering::Relaxed);
+    }
+
+    /// Returns what owners of results have left behind since the last call.
+    pub(super) fn take_dropped(&self) -> Option<Dropped> {
+        match self.dropped.swap(NOTHING, Ordering::Relaxed) {
+            NOTHING => None,
+            ROWS => Some(Dropped::Rows),
+            _ => Some(Dropped::Statement),
+        }
     }
 }
 

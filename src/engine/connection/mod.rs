@@ -50,7 +50,7 @@ mod waiters;
 pub(crate) use cancel::Cancellation;
 use cancel::Peer;
 use driver::{Driver, Operation};
-use read_ahead::{Outcome, ResultReader};
+use read_ahead::{Dropped, Outcome, ResultReader};
 pub use result_stream::{PgRow, ResultStream};
 pub(crate) use statement_cache::FixedKey;
 use statement_cache::{Bind, Prepared, StatementCache};
@@ -79,6 +79,7 @@ pub struct Connection {
     is_desynchronized: AtomicBool,
     /// A statement of the caller that the connection is lent to may have changed the session.
     has_changed_session: AtomicBool,
+    has_instrumentation_of_caller: bool,
     peer: Option<Peer>,
 }
 
@@ -112,6 +113,7 @@ impl Connection {
             driver: Driver::new(connection, listener),
             is_desynchronized: AtomicBool::new(false),
             has_changed_session: AtomicBool::new(false),
+            has_instrumentation_of_caller: false,
             peer: None,
         }
     }
@@ -202,6 +204,25 @@ impl Connection {
     /// Checks whether a statement of the caller may have changed the session since the last call.
     pub(crate) fn take_session_change(&mut self) -> bool {
         std::mem::take(self.has_changed_session.get_mut())
+    }
+
+    /// Checks whether the future or the stream of a statement was dropped before its end since the
+    /// last call. The server may still execute the statement.
+    pub(crate) fn take_dropped(&mut self) -> bool {
+        self.driver.take_dropped().is_some()
+    }
+
+    /// Checks whether the future of a statement was dropped since the last call, so that it is
+    /// unknown whether the statement was executed.
+    pub(crate) fn take_dropped_statement(&mut self) -> bool {
+        self.driver.take_dropped() == Some(Dropped::Statement)
+    }
+
+    /// Replaces an instrumentation that a caller has set.
+    pub(crate) fn restore_instrumentation(&mut self) {
+        if std::mem::take(&mut self.has_instrumentation_of_caller) {
+            self.instrumentation = Mutex::new(get_default_instrumentation());
+        }
     }
 
     /// As [`bind`](Self::bind), with the key of the query, if its text follows from one.
@@ -441,9 +462,9 @@ impl Drop for CopyInDoubt<'_> {
 }
 
 impl Connection {
-    /// Checks whether the server has refused a statement because it writes.
+    /// Checks whether the server has refused a statement because it writes, since the last call.
     pub(crate) fn has_been_refused_writes(&self) -> bool {
-        self.driver.is_read_only()
+        self.driver.take_read_only()
     }
 
     /// Sets the response timeout and the number of statements that are kept prepared.

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use diesel::QueryResult;
 use diesel::result::Error::NotFound;
@@ -36,6 +36,17 @@ pub(super) struct PendingResult {
     written: u64,
     /// The owner waited at its last poll.
     is_awaited: bool,
+    /// The owner waits for the whole response, not for single rows.
+    needs_outcome: bool,
+}
+
+/// What the owner of a result has left behind: it was dropped before the response was complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dropped {
+    /// Rows of a statement that the server executes.
+    Rows,
+    /// A statement that the server may have executed, or not.
+    Statement,
 }
 
 /// The result of a statement that has at most one row.
@@ -63,6 +74,7 @@ impl PendingResult {
             first: None,
             written: 0,
             is_awaited: false,
+            needs_outcome: false,
         }
     }
 
@@ -117,6 +129,7 @@ impl PendingResult {
         context: &mut Context<'_>,
         driver: &Driver,
     ) -> Poll<QueryResult<Outcome>> {
+        self.needs_outcome = true;
         let types = match ready!(self.poll_begun(context)) {
             Ok(types) => types,
             Err(error) => return Poll::Ready(Err(error)),
@@ -140,6 +153,20 @@ impl PendingResult {
     /// Checks whether the owner has yet to take a response that is complete.
     fn is_answered(&self) -> bool {
         self.is_awaited && matches!(self.phase, Phase::Failed(_) | Phase::Ended(_))
+    }
+
+    /// Returns what is left of the response when its owner is dropped.
+    fn dropped(&mut self) -> Option<Dropped> {
+        if let Phase::Streaming(_) = self.phase {
+            // The end may have arrived together with the rows that the owner has taken.
+            self.read_ahead(&mut Context::from_waker(Waker::noop()));
+        }
+        match self.phase {
+            Phase::Sending(_) => Some(Dropped::Statement),
+            Phase::Streaming(_) if self.needs_outcome => Some(Dropped::Statement),
+            Phase::Streaming(_) => Some(Dropped::Rows),
+            Phase::Failed(_) | Phase::Ended(_) => None,
+        }
     }
 
     /// Takes the rows that have arrived. Returns whether there were any.
@@ -261,5 +288,8 @@ impl ResultReader {
 impl Drop for ResultReader {
     fn drop(&mut self) {
         self.driver.unread.remove(&self.result);
+        if let Some(dropped) = locked(&self.result).dropped() {
+            self.driver.record_dropped(dropped);
+        }
     }
 }

@@ -113,7 +113,7 @@ pub(crate) struct BoundStatement {
 
 impl BoundStatement {
     /// Checks whether the statement may have an effect that outlasts it in the session.
-    pub(super) fn may_change_session(&self) -> bool {
+    pub(crate) fn may_change_session(&self) -> bool {
         match &self.statement {
             Lookup::Prepared(prepared) => prepared.may_change_session,
             Lookup::Unprepared(unprepared) => may_change_session(&unprepared.sql),

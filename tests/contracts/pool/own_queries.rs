@@ -14,7 +14,7 @@ struct Number {
 }
 
 #[both_engines]
-async fn database() -> (Db, Observer, TestDatabase) {
+pub(super) async fn database() -> (Db, Observer, TestDatabase) {
     let database = migrated_database().unwrap();
     let config = Config::new(&database.url()).unwrap().max_connections(1);
     let db = Db::connect(config).await.unwrap();
@@ -23,7 +23,7 @@ async fn database() -> (Db, Observer, TestDatabase) {
 
 /// Returns a number, by a statement with a value.
 #[both_engines]
-async fn number(db: &Db, number: i32) -> Result<i32> {
+pub(super) async fn number(db: &Db, number: i32) -> Result<i32> {
     db.run(async |connection| -> Result<i32> {
         let query = diesel::sql_query("SELECT $1 AS number").bind::<Integer, _>(number);
         let row: Number = query.get_result(connection).await?;
