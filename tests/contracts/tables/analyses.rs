@@ -139,13 +139,10 @@ async fn a_run_goes_from_pending_to_completed() {
         .await
         .unwrap();
     assert_eq!(
-        (
-            completed.status,
-            completed.progress,
-            completed.duration_seconds
-        ),
-        (AnalysisStatus::Completed, 100, Some(1))
+        (completed.status, completed.progress),
+        (AnalysisStatus::Completed, 100)
     );
+    assert!(completed.duration_seconds >= Some(1));
     assert!(completed.completed_at >= completed.started_at);
     assert_eq!(completed.started_at, started.started_at);
 }
@@ -225,7 +222,7 @@ async fn an_end_is_noted_where_there_was_a_start() {
         .started_at(Utc::now() - TimeDelta::seconds(90));
     let started = analyses.create(started).await.unwrap().id;
     let failed = analyses.fail(started, "no").await.unwrap();
-    assert!(matches!(failed.duration_seconds, Some(90 | 91)));
+    assert!((Some(90)..Some(900)).contains(&failed.duration_seconds));
     // The run's start lies ahead: another machine's clock said when, or this transaction began
     // before it.
     let ahead = new

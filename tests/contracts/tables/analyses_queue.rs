@@ -279,7 +279,7 @@ async fn a_worker_that_waits_for_the_next_one_is_shut_out_too() {
     let old = claimed(&db, "old").await.lease;
     execute(&db, EXPIRE).await;
     let in_transaction = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
-                          AND state = 'idle in transaction' AND query LIKE '%next%')";
+                          AND state = 'idle in transaction' AND backend_xid IS NOT NULL AND query LIKE '%next%')";
 
     let (given, ended) = concurrently!(
         async {

@@ -100,7 +100,7 @@ async fn an_analysis_is_completed_with_everything_that_it_found() {
         (analysis.status, analysis.progress),
         (AnalysisStatus::Completed, 100)
     );
-    assert_eq!(analysis.duration_seconds, Some(1));
+    assert!(analysis.duration_seconds >= Some(1));
     assert!(analysis.completed_at >= analysis.started_at && analysis.started_at.is_some());
     let summary = analysis.summary.unwrap().to_value().unwrap();
     let open = json!({"critical": 0, "high": 0, "medium": 0, "low": 3, "info": 0});

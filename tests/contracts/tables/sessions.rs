@@ -289,7 +289,7 @@ macro_rules! both_held_up {
         let calls = async || {
             let locked = "EXISTS (SELECT FROM pg_catalog.pg_stat_activity \
                  WHERE datname = pg_catalog.current_database() AND state = 'idle in transaction' \
-                 AND query LIKE 'SELECT FROM public.user_sessions FOR UPDATE%')";
+                 AND backend_xid IS NOT NULL AND query LIKE 'SELECT FROM public.user_sessions FOR UPDATE%')";
             until(&$database, locked).await;
             concurrently!($first, $second)
         };

@@ -59,9 +59,10 @@ async fn a_session_goes_as_its_steps_go() {
     steps.append_log(ids[0], "two\n").await.unwrap();
     let done = steps.complete(ids[0]).await.unwrap();
     assert_eq!(
-        (done.status, done.duration_seconds, done.logs.as_deref()),
-        (StepStatus::Completed, Some(1), Some("one\ntwo\n"))
+        (done.status, done.logs.as_deref()),
+        (StepStatus::Completed, Some("one\ntwo\n"))
     );
+    assert!(done.duration_seconds >= Some(1));
     assert_eq!(state(&now(&db, session).await), ("running", 33, Some("2")));
     steps.complete(ids[1]).await.unwrap();
     let skipped = steps.skip(ids[2]).await.unwrap();
@@ -72,7 +73,7 @@ async fn a_session_goes_as_its_steps_go() {
 
     let ended = now(&db, session).await;
     assert_eq!(state(&ended), ("completed", 100, None));
-    assert_eq!(ended.duration_seconds, Some(1));
+    assert!(ended.duration_seconds >= Some(1));
     assert!(ended.completed_at >= ended.started_at);
     let (empty, _) = session_of(&db, 0).await;
     let empty = db.setup_sessions().start(empty).await.unwrap();
@@ -103,7 +104,7 @@ async fn a_session_is_failed_while_a_step_is() {
     let row = now(&db, session).await;
     assert_eq!(state(&row), ("failed", 0, Some("1")));
     assert_eq!(row.error_message.as_deref(), Some("no space left"));
-    assert!(row.completed_at.is_some() && row.duration_seconds == Some(1));
+    assert!(row.completed_at.is_some() && row.duration_seconds >= Some(1));
     // What ran when it failed may end, nothing else may begin.
     let early = steps.start(ids[2]).await.unwrap_err();
     assert_eq!(
@@ -145,7 +146,7 @@ async fn a_cancelled_session_skips_what_is_left() {
 
     let cancelled = sessions.cancel(session).await.unwrap();
     assert_eq!(state(&cancelled), ("cancelled", 33, None));
-    assert_eq!(cancelled.duration_seconds, Some(1));
+    assert!(cancelled.duration_seconds >= Some(1));
     let left = steps.of_session(session).await.unwrap();
     let left: Vec<_> = left.iter().map(|step| step.status.as_str()).collect();
     assert_eq!(left, ["completed", "skipped", "skipped"]);
@@ -210,6 +211,8 @@ async fn what_the_states_do_not_allow_is_refused_by_their_names() {
 }
 
 /// The second statement begins before the first is committed, and waits for it.
+///
+/// A statement that is only prepared is shown as well; it has no transaction id yet.
 #[both_engines]
 #[case]
 async fn the_second_of_two_steps_that_end_concurrently_completes_the_session() {
@@ -219,7 +222,7 @@ async fn the_second_of_two_steps_that_end_concurrently_completes_the_session() {
         db.setup_steps().start(*id).await.unwrap();
     }
     let in_transaction = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() \
-                          AND state = 'idle in transaction' AND query LIKE '%taken%')";
+                          AND state = 'idle in transaction' AND backend_xid IS NOT NULL AND query LIKE '%taken%')";
 
     let (first, second) = concurrently!(
         async {
