@@ -168,10 +168,10 @@ impl Partitions<'_> {
             Ok(()) => self.make_each(log, months).await,
             Err(error) => Err(error),
         };
-        let ended = self.0.execute(sql_query(spared.end())).await;
-        let made = outcome?;
-        ended?;
-        Ok(made)
+        // Its error is not that of the call. The next call drops a CHECK that is left, which refuses
+        // no row that has a partition.
+        let _ = self.0.execute(sql_query(spared.end())).await;
+        outcome
     }
 
     /// Validates the CHECK, which reads the whole default partition.

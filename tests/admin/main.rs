@@ -39,6 +39,7 @@ mod asynchronous {
     mod default_partition;
     mod dropped;
     mod erasure;
+    mod faults;
     mod lean_indexes;
     mod log_archive;
     mod maintenance;
@@ -71,6 +72,7 @@ mod blocking {
     mod archiver;
     mod default_partition;
     mod erasure;
+    mod faults;
     mod lean_indexes;
     mod log_archive;
     mod maintenance;

@@ -32,12 +32,17 @@ pub fn database() -> TestDatabase {
             migrations::adopt(&Config::new(url)?)?;
             Ok(())
         }),
-        Some(_) => of_hostile("new", |url| {
-            plant(url)?;
-            migrations::up(&Config::new(url)?)?;
-            Ok(())
-        }),
+        Some(_) => planted(),
     }
+}
+
+/// A database of the test's own, in which another role has planted its code before the migrations.
+pub fn planted() -> TestDatabase {
+    of_hostile("new", |url| {
+        plant(url)?;
+        migrations::up(&Config::new(url)?)?;
+        Ok(())
+    })
 }
 
 /// The URL for the role that the contracts run as.

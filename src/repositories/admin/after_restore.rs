@@ -68,8 +68,6 @@ pub async fn after_restore(db: &Db, options: &AfterRestoreOptions) -> Result<Aft
     let mut done = tx.end(outcome).await?;
     done.partitions = partitions;
     done.cache = db.has_cache();
-    let unanalyzed: Vec<Name> = db.executor().load(sql_query(UNANALYZED)).await?;
-    done.unanalyzed = unanalyzed.into_iter().map(|table| table.name).collect();
     Ok(done)
 }
 
@@ -92,6 +90,7 @@ async fn prepare(tx: &Tx, options: &AfterRestoreOptions) -> Result<AfterRestore>
     let granted = grant(tx, options).await?;
     executor.execute(sql_query(SET_SEARCH_PATH)).await?;
     let search_path: Option<Name> = executor.first(sql_query(SEARCH_PATH)).await?;
+    let unanalyzed: Vec<Name> = executor.load(sql_query(UNANALYZED)).await?;
     // Last: the value of a sequence is not rolled back.
     let fences: Number = executor.one(sql_query(MOVE_FENCES)).await?;
     tx.record_write(&Everything);
@@ -104,7 +103,7 @@ async fn prepare(tx: &Tx, options: &AfterRestoreOptions) -> Result<AfterRestore>
         revoked: open.into_iter().map(|function| function.name).collect(),
         granted,
         cache: false,
-        unanalyzed: Vec::new(),
+        unanalyzed: unanalyzed.into_iter().map(|table| table.name).collect(),
     })
 }
 

@@ -4,8 +4,10 @@ use diesel::sql_query;
 
 use super::super::Executor;
 use super::{Db, Output, repository};
-use crate::sql::admin::export::{CLOSE, EXPORTS, FETCH, Line, ROWS_AT_ONCE, SET_UTC};
+use crate::sql::admin::digests::PIN;
+use crate::sql::admin::export::{CLOSE, EXPORTS, FETCH, Line, ROWS_AT_ONCE};
 use crate::sql::exists_by_id;
+use crate::sql::partitions::Number;
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result, User, UserId};
 
@@ -23,11 +25,13 @@ use crate::{Error, Result, User, UserId};
 /// were detached or archived are not reached.
 ///
 /// Needs `SELECT` on the tables, as [`Rights::Application`](crate::migrations::Rights::Application)
-/// has it.
+/// has it. Where organizations are isolated, needs the owner of the tables.
 ///
 /// # Errors
 /// - [`Error::NotFound`] if there is no such user
 /// - [`Error::InvalidInput`] if the output fails. The lines before are written.
+/// - [`Error::Other`] with SQLSTATE 42501 if row-level security would hide rows from the role. The
+///   lines before are written.
 ///
 /// # Cancel safety
 /// If the future is dropped, the lines that were written stay, and the transaction ends.
@@ -47,17 +51,19 @@ pub async fn export_user(db: &Db, user: UserId, mut output: Output<'_>) -> Resul
     let patient = super::patient(db)?;
     let tx = patient.begin(&TransactionOptions::of_a_snapshot()).await?;
     let outcome = write(&tx.executor(), user, &mut output).await;
-    let number = tx.end(outcome).await?;
+    // Nothing was written that would have to be committed.
+    tx.rollback().await;
+    let number = outcome?;
     output.close().await?;
     Ok(number)
 }
 
 #[repository]
 async fn write(executor: &Executor<'_>, user: UserId, output: &mut Output<'_>) -> Result<u64> {
+    let _: Number = executor.one(sql_query(PIN)).await?;
     if !executor.one(exists_by_id::<User>(user)).await? {
         return Err(Error::NotFound { what: "User" });
     }
-    let _: Line = executor.one(sql_query(SET_UTC)).await?;
     let mut number = 0;
     for export in EXPORTS {
         executor.execute(sql_query(export.open(user))).await?;

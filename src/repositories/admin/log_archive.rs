@@ -160,10 +160,9 @@ pub async fn restore_month(
     )
     .await;
     if let Some(spared) = &spared {
-        let ended = executor.execute(sql_query(spared.end())).await;
-        let restored = outcome?;
-        ended?;
-        return Ok(restored);
+        // Its error is not that of the call. The next call drops a CHECK that is left, which refuses
+        // no row that has a partition.
+        let _ = executor.execute(sql_query(spared.end())).await;
     }
     outcome
 }

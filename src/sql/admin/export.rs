@@ -33,9 +33,6 @@ pub(crate) const FETCH: &str = "FETCH FORWARD 100 FROM wundr_export";
 /// The statement that ends the cursor.
 pub(crate) const CLOSE: &str = "CLOSE wundr_export";
 
-/// The setting of a transaction whose times are in UTC.
-pub(crate) const SET_UTC: &str = "SELECT pg_catalog.set_config('TimeZone', 'UTC', true) AS line";
-
 const fn whole(
     table: &'static str,
     by: &'static str,

@@ -8,7 +8,7 @@ use wundr_db::testing::{TestDatabase, migrated_database};
 use wundr_db::{Follow, LiveEvent};
 
 /// Two organizations, with rows in every table of an archive. Ids end with the number.
-const ROWS: &str = "
+pub(super) const ROWS: &str = "
     CREATE FUNCTION pg_temp.id(number INTEGER) RETURNS UUID LANGUAGE sql
         RETURN ('0197a000-0000-7000-8000-' || pg_catalog.lpad(number::text, 12, '0'))::uuid;
     INSERT INTO public.users (id, email, name) SELECT pg_temp.id(n), 'user' || n || '@example.org', 'User ' || n
