@@ -152,6 +152,7 @@ pub use crypto::{
 };
 pub use error::{Advice, Constraint, Error, Fate, Problem, Result, SqlState, constraints};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
+pub use mapping::Optional;
 pub use models::*;
 pub use pagination::{Cursor, DEFAULT_LIMIT, ListQuery, MAX_LIMIT, Page, Paged};
 pub use tables::Table;
@@ -165,6 +166,7 @@ pub use types::{
 /// The items that the derives' code names. They are not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::pagination::from_query;
     pub mod mapping {
         pub use crate::mapping::{
             ChangedColumn, Changes, Column, NewRow, Replaced, RowSql, TableRow, bind_array, field,

@@ -4,6 +4,10 @@
 //! as at its beginning. A caller requests a page by a [`Page`] and receives a [`Paged`]. A
 //! [`Cursor`] marks where a page begins: it contains the sort key and the id of the adjacent row.
 
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::mapping::keyset::SortColumn;
@@ -14,7 +18,7 @@ mod list_query;
 
 pub use cursor::Cursor;
 pub(crate) use cursor::{Key, SortKey};
-pub use list_query::ListQuery;
+pub use list_query::{ListQuery, from_query};
 
 /// The default number of rows on a page.
 pub const DEFAULT_LIMIT: u32 = 20;
@@ -152,7 +156,7 @@ impl<O> Page<O> {
     pub(crate) fn answer<T>(
         &self,
         mut rows: Vec<T>,
-        total: Option<i64>,
+        total: Option<u64>,
         cursor_of: impl Fn(&T) -> Cursor,
     ) -> Paged<T> {
         let further = rows.len() > self.limit as usize;
@@ -237,6 +241,44 @@ impl<'de, O: Deserialize<'de> + Default> Deserialize<'de> for Page<O> {
     }
 }
 
+/// A page is parsed from a query string with the same fields.
+impl<O: DeserializeOwned + Default> FromStr for Page<O> {
+    type Err = Error;
+
+    /// # Errors
+    /// - [`Error::InvalidInput`] with the field, if a field is unknown, is given twice or has an
+    ///   invalid value
+    fn from_str(query: &str) -> Result<Self> {
+        from_query(query)
+    }
+}
+
+/// The query string from which the same page is parsed.
+///
+/// ```
+/// use wundr_db::{Page, UserOrder};
+///
+/// let page = Page::new().order(UserOrder::Name).limit(50).last();
+/// assert_eq!(page.to_string(), "limit=50&order=name&last=true");
+/// assert_eq!(page.to_string().parse::<Page<UserOrder>>()?, page);
+/// # Ok::<(), wundr_db::Error>(())
+/// ```
+impl<O: fmt::Display> fmt::Display for Page<O> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "limit={}&order={}", self.limit, self.order)?;
+        match &self.start {
+            Start::First => {}
+            Start::Last => formatter.write_str("&last=true")?,
+            Start::After(cursor) => write!(formatter, "&after={cursor}")?,
+            Start::Before(cursor) => write!(formatter, "&before={cursor}")?,
+        }
+        if self.with_total {
+            formatter.write_str("&total=true")?;
+        }
+        Ok(())
+    }
+}
+
 impl<T> Paged<T> {
     /// Returns the page with each row converted, for example into the form that a client receives.
     #[must_use]
@@ -260,7 +302,7 @@ pub struct Paged<T> {
     /// The cursor of the following page, for [`Page::after`], if there may be one.
     pub next: Option<Cursor>,
     /// The number of rows that the filter matches, if it was requested.
-    pub total: Option<i64>,
+    pub total: Option<u64>,
 }
 
 /// Returns the name of a variant in snake case: `created_at` of `CreatedAt`.

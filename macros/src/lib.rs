@@ -97,7 +97,8 @@ pub fn changes(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Derives `new` and a setter for each field of a filter: `Option<T>`, `Vec<T>` or `bool`.
+/// Derives `new`, a setter for each field of a filter (`Option<T>` or `bool`), and `FromStr` for a
+/// query string. The filter implements `Deserialize`.
 #[proc_macro_derive(Filter)]
 pub fn filter(input: TokenStream) -> TokenStream {
     rows::filter(parse_macro_input!(input as DeriveInput))

@@ -159,31 +159,24 @@ fn required<T>(option: Option<T>, name: &str) -> Result<T> {
 }
 
 /// Generates a setter with the field's documentation. Its argument is any type that converts into
-/// the field's.
+/// the field's, and for an `Option` also an `Option` of such a type.
 fn setter(field: &Field) -> TokenStream {
     let Field { name, ty, docs, .. } = field;
-    if let Some(value) = argument_of(ty, "Vec") {
+    if let Some(inner) = argument_of(ty, "Option") {
         return quote! {
             #(#docs)*
             #[must_use]
-            pub fn #name(mut self, #name: impl ::core::iter::IntoIterator<Item = #value>) -> Self {
-                self.#name = #name.into_iter().collect();
+            pub fn #name<Form>(mut self, #name: impl ::wundr_db::Optional<#inner, Form>) -> Self {
+                self.#name = #name.into_option();
                 self
             }
         };
     }
-    let (argument, value) = match argument_of(ty, "Option") {
-        Some(inner) => (
-            quote!(#inner),
-            quote!(::core::option::Option::Some(#name.into())),
-        ),
-        None => (quote!(#ty), quote!(#name.into())),
-    };
     quote! {
         #(#docs)*
         #[must_use]
-        pub fn #name(mut self, #name: impl ::core::convert::Into<#argument>) -> Self {
-            self.#name = #value;
+        pub fn #name(mut self, #name: impl ::core::convert::Into<#ty>) -> Self {
+            self.#name = #name.into();
             self
         }
     }
@@ -460,6 +453,15 @@ pub fn filter(input: DeriveInput) -> Result<TokenStream> {
             }
 
             #(#setters)*
+        }
+
+        /// A filter is parsed from a query string with its fields, such as `role=admin`.
+        impl ::core::str::FromStr for #name {
+            type Err = ::wundr_db::Error;
+
+            fn from_str(query: &str) -> ::wundr_db::Result<Self> {
+                ::wundr_db::__private::from_query(query)
+            }
         }
     })
 }

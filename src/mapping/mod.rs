@@ -6,6 +6,7 @@ pub(crate) mod expressions;
 pub(crate) mod keyset;
 mod membership;
 mod new_row;
+mod optional;
 mod table_row;
 
 pub use changes::{ChangedColumn, Changes};
@@ -13,4 +14,5 @@ pub use membership::Membership;
 pub use new_row::{
     Column, ColumnValues, NewRow, ROWS_PER_STATEMENT, Replaced, bind_array, columns,
 };
+pub use optional::Optional;
 pub use table_row::{Columns, RowSql, TableRow, columns_of, field};

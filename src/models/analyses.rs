@@ -101,6 +101,7 @@ impl AnalysisSummary {
 /// Fields of a run that has begun or ended are for importing history.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analyses, row = Analysis)]
+#[non_exhaustive]
 pub struct NewAnalysis {
     /// Primary key. Default: [`AnalysisId::new`].
     #[row(default = AnalysisId::new())]
@@ -162,6 +163,7 @@ impl NewAnalysis {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analyses, row = Analysis, id = AnalysisId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AnalysisChanges {
     /// New settings, which replace the old ones.
     pub configuration: Option<Document>,
@@ -176,6 +178,7 @@ pub struct AnalysisChanges {
 /// A filter for analyses. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AnalysisFilter {
     /// Only rows of this project.
     pub project_id: Option<ProjectId>,

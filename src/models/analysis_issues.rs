@@ -71,6 +71,7 @@ pub struct AnalysisIssue {
 /// An issue to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analysis_issues, row = AnalysisIssue)]
+#[non_exhaustive]
 pub struct NewAnalysisIssue {
     /// Primary key. Default: [`AnalysisIssueId::new`].
     #[row(default = AnalysisIssueId::new())]
@@ -125,6 +126,7 @@ pub struct NewAnalysisIssue {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analysis_issues, row = AnalysisIssue, id = AnalysisIssueId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AnalysisIssueChanges {
     /// New kind.
     pub r#type: Option<IssueType>,
@@ -157,6 +159,7 @@ pub struct AnalysisIssueChanges {
 /// A filter for issues. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AnalysisIssueFilter {
     /// Only issues of the analyses of this project, of all of them.
     ///

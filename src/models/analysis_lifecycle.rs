@@ -66,3 +66,25 @@ impl Step {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_step_leads_out_of_a_terminal_state() {
+        let summary = Json::Typed(AnalysisSummary::default());
+        let steps = [
+            Step::Start,
+            Step::Progress(1),
+            Step::Complete(summary),
+            Step::Fail(String::new()),
+            Step::Cancel,
+            Step::Release,
+        ];
+        for status in AnalysisStatus::ALL {
+            let leads_on = steps.iter().any(|step| step.from().contains(status));
+            assert_eq!(status.is_terminal(), !leads_on, "{status}");
+        }
+    }
+}

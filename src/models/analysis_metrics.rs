@@ -45,6 +45,7 @@ pub struct AnalysisMetric {
 /// A metric to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analysis_metrics, row = AnalysisMetric)]
+#[non_exhaustive]
 pub struct NewAnalysisMetric {
     /// Primary key. Default: [`AnalysisMetricId::new`].
     #[row(default = AnalysisMetricId::new())]
@@ -74,6 +75,7 @@ pub struct NewAnalysisMetric {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analysis_metrics, row = AnalysisMetric, id = AnalysisMetricId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AnalysisMetricChanges {
     /// New name.
     pub metric_name: Option<String>,
@@ -94,6 +96,7 @@ pub struct AnalysisMetricChanges {
 /// A filter for metrics. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AnalysisMetricFilter {
     /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,

@@ -41,6 +41,7 @@ pub struct AnalysisResult {
 /// A file's result to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analysis_results, row = AnalysisResult)]
+#[non_exhaustive]
 pub struct NewAnalysisResult {
     /// Primary key. Default: [`AnalysisResultId::new`].
     #[row(default = AnalysisResultId::new())]
@@ -70,6 +71,7 @@ pub struct NewAnalysisResult {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = analysis_results, row = AnalysisResult, id = AnalysisResultId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AnalysisResultChanges {
     /// New hash.
     pub file_hash: Change<String>,
@@ -84,6 +86,7 @@ pub struct AnalysisResultChanges {
 /// A filter for files' results. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AnalysisResultFilter {
     /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,

@@ -53,6 +53,7 @@ pub struct AuditLog {
 /// An entry to be written to the audit log.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = audit_logs, row = AuditLog)]
+#[non_exhaustive]
 pub struct NewAuditLog {
     /// Primary key. Default: [`AuditLogId::new`].
     #[row(default = AuditLogId::new())]
@@ -102,13 +103,14 @@ impl NewAuditLog {
 /// A filter for entries of the audit log. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AuditLogFilter {
     /// Only actions of this user.
     pub user_id: Option<UserId>,
     /// Only actions in this organization.
     pub organization_id: Option<OrganizationId>,
-    /// Only these actions. An empty list matches all.
-    pub actions: Vec<AuditAction>,
+    /// Only these actions. An empty list matches none.
+    pub actions: Option<Vec<AuditAction>>,
     /// Only actions on this kind of resource.
     pub resource_type: Option<String>,
     /// Only actions on this resource. The index is used if `resource_type` is set, too.
@@ -146,10 +148,10 @@ impl AuditLogFilter {
                 audit_logs::organization_id.eq(organization_id),
             ));
         }
-        if !self.actions.is_empty() {
+        if let Some(actions) = &self.actions {
             query = query.filter(condition(
                 audit_logs::table,
-                audit_logs::action.eq_any(&self.actions),
+                audit_logs::action.eq_any(actions),
             ));
         }
         if let Some(resource_type) = &self.resource_type {

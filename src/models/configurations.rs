@@ -201,6 +201,7 @@ pub struct Configuration {
     conflict = "(organization_id, project_id, category, name)",
     keep(id, created_by)
 )]
+#[non_exhaustive]
 pub struct NewConfiguration {
     pub(crate) id: ConfigurationId,
     pub(crate) organization_id: Option<OrganizationId>,
@@ -273,6 +274,7 @@ impl NewConfiguration {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = configurations, row = Configuration, id = ConfigurationId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ConfigurationChanges {
     /// New category.
     pub category: Option<ConfigCategory>,
@@ -294,6 +296,7 @@ pub struct ConfigurationChanges {
 /// A filter for settings. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ConfigurationFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

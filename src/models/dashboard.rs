@@ -27,7 +27,7 @@ pub struct Dashboard {
     pub latest_analyses: Vec<Analysis>,
     /// The number of open issues of each severity, worst first. It is the sum over the newest
     /// completed analysis of each type. All severities are listed.
-    pub open_issues: Vec<(IssueSeverity, i64)>,
+    pub open_issues: Vec<(IssueSeverity, u64)>,
     /// The metrics of the options, in their order.
     pub trends: Vec<MetricTrend>,
 }

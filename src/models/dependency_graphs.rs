@@ -37,6 +37,7 @@ pub struct DependencyGraph {
 /// A dependency graph to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = dependency_graphs, row = DependencyGraph)]
+#[non_exhaustive]
 pub struct NewDependencyGraph {
     /// Primary key. Default: [`DependencyGraphId::new`].
     #[row(default = DependencyGraphId::new())]
@@ -59,6 +60,7 @@ pub struct NewDependencyGraph {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = dependency_graphs, row = DependencyGraph, id = DependencyGraphId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DependencyGraphChanges {
     /// The analysis that created the graph. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -72,6 +74,7 @@ pub struct DependencyGraphChanges {
 /// A filter for dependency graphs. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DependencyGraphFilter {
     /// Only rows of this project.
     pub project_id: Option<ProjectId>,

@@ -88,6 +88,7 @@ impl DuplicateFile {
 /// A group of duplicates to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = duplicate_groups, row = DuplicateGroup)]
+#[non_exhaustive]
 pub struct NewDuplicateGroup {
     /// Primary key. Default: [`DuplicateGroupId::new`].
     #[row(default = DuplicateGroupId::new())]
@@ -113,6 +114,7 @@ pub struct NewDuplicateGroup {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = duplicate_groups, row = DuplicateGroup, id = DuplicateGroupId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DuplicateGroupChanges {
     /// New hash.
     pub hash: Option<String>,
@@ -129,6 +131,7 @@ pub struct DuplicateGroupChanges {
 /// A filter for groups of duplicates. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct DuplicateGroupFilter {
     /// Only rows of this analysis.
     pub analysis_id: Option<AnalysisId>,

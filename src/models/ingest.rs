@@ -13,21 +13,21 @@ use crate::{
 #[non_exhaustive]
 pub struct IngestCounts {
     /// Rows of `analysis_results`.
-    pub results: usize,
+    pub results: u64,
     /// Rows of `analysis_issues`.
-    pub issues: usize,
+    pub issues: u64,
     /// Rows of `analysis_metrics`.
-    pub metrics: usize,
+    pub metrics: u64,
     /// Rows of `duplicate_groups`.
-    pub duplicate_groups: usize,
+    pub duplicate_groups: u64,
     /// Rows of `dependency_graphs`.
-    pub dependency_graphs: usize,
+    pub dependency_graphs: u64,
 }
 
 impl IngestCounts {
     /// Returns the number of rows in all tables.
     #[must_use]
-    pub const fn total(&self) -> usize {
+    pub const fn total(&self) -> u64 {
         self.results + self.issues + self.metrics + self.duplicate_groups + self.dependency_graphs
     }
 }
@@ -85,7 +85,7 @@ pub(crate) trait Part: NewRow {
     const AT_ONCE: usize;
 
     /// Returns the counter for rows of this kind.
-    fn counted_in(counts: &mut IngestCounts) -> &mut usize;
+    fn counted_in(counts: &mut IngestCounts) -> &mut u64;
 
     /// Returns the analysis that the row names. If it names none, it is set to `this`.
     fn analysis_or(&mut self, this: AnalysisId) -> AnalysisId;
@@ -109,7 +109,7 @@ impl Part for NewAnalysisResult {
     const TABLE: &'static str = "analysis_results";
     const AT_ONCE: usize = 2_000;
 
-    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+    fn counted_in(counts: &mut IngestCounts) -> &mut u64 {
         &mut counts.results
     }
 
@@ -122,7 +122,7 @@ impl Part for NewAnalysisIssue {
     const TABLE: &'static str = "analysis_issues";
     const AT_ONCE: usize = ROWS_PER_STATEMENT;
 
-    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+    fn counted_in(counts: &mut IngestCounts) -> &mut u64 {
         &mut counts.issues
     }
 
@@ -142,7 +142,7 @@ impl Part for NewAnalysisMetric {
     const TABLE: &'static str = "analysis_metrics";
     const AT_ONCE: usize = ROWS_PER_STATEMENT;
 
-    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+    fn counted_in(counts: &mut IngestCounts) -> &mut u64 {
         &mut counts.metrics
     }
 
@@ -155,7 +155,7 @@ impl Part for NewDuplicateGroup {
     const TABLE: &'static str = "duplicate_groups";
     const AT_ONCE: usize = 2_000;
 
-    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+    fn counted_in(counts: &mut IngestCounts) -> &mut u64 {
         &mut counts.duplicate_groups
     }
 
@@ -169,7 +169,7 @@ impl Part for NewDependencyGraph {
     // A graph may take megabytes.
     const AT_ONCE: usize = 8;
 
-    fn counted_in(counts: &mut IngestCounts) -> &mut usize {
+    fn counted_in(counts: &mut IngestCounts) -> &mut u64 {
         &mut counts.dependency_graphs
     }
 

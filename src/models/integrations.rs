@@ -63,6 +63,7 @@ pub struct Integration {
 /// An integration to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = integrations, row = Integration)]
+#[non_exhaustive]
 pub struct NewIntegration {
     /// Primary key. Default: [`IntegrationId::new`].
     #[row(default = IntegrationId::new())]
@@ -104,6 +105,7 @@ pub struct NewIntegration {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = integrations, row = Integration, id = IntegrationId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct IntegrationChanges {
     /// New display name.
     pub name: Option<String>,
@@ -128,6 +130,7 @@ pub struct IntegrationChanges {
 /// A filter for integrations. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct IntegrationFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

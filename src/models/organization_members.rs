@@ -40,6 +40,7 @@ pub struct OrganizationMember {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = organization_members, row = OrganizationMember)]
 #[row(conflict = "(organization_id, user_id)", keep(id))]
+#[non_exhaustive]
 pub struct NewOrganizationMember {
     /// Primary key. Default: [`OrganizationMemberId::new`].
     #[row(default = OrganizationMemberId::new())]
@@ -69,6 +70,7 @@ impl Membership for NewOrganizationMember {
 /// because they decide access.
 #[derive(Debug, Clone, PartialEq, Default, Changes)]
 #[row(table = organization_members, row = OrganizationMember, id = OrganizationMemberId)]
+#[non_exhaustive]
 pub struct OrganizationMemberChanges {
     /// New role.
     pub role: Option<OrganizationRole>,
@@ -79,6 +81,7 @@ pub struct OrganizationMemberChanges {
 /// A filter for memberships. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct OrganizationMemberFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

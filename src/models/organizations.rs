@@ -42,6 +42,7 @@ pub struct Organization {
 /// An organization to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = organizations, row = Organization, conflict = "(slug)", keep(id))]
+#[non_exhaustive]
 pub struct NewOrganization {
     /// Primary key. Default: [`OrganizationId::new`].
     #[row(default = OrganizationId::new())]
@@ -67,6 +68,7 @@ pub struct NewOrganization {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = organizations, row = Organization, id = OrganizationId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct OrganizationChanges {
     /// New display name.
     pub name: Option<String>,
@@ -89,6 +91,7 @@ pub struct OrganizationChanges {
 /// A filter for organizations. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct OrganizationFilter {
     /// Only organizations with this subscription plan.
     pub subscription_plan: Option<SubscriptionPlan>,

@@ -4,6 +4,9 @@
 //! `audit.audit_logs_2024_01`. A row of a month without a partition goes to the default partition.
 //! When the month's partition is created, its rows are moved there from the default partition.
 
+use std::fmt;
+use std::str::FromStr;
+
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, Utc};
 
 use crate::{Error, Result};
@@ -161,6 +164,24 @@ fn months_from(first: NaiveDate) -> impl Iterator<Item = NaiveDate> {
     std::iter::successors(Some(first), |month| {
         month.checked_add_months(Months::new(1))
     })
+}
+
+impl fmt::Display for LogTable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl FromStr for LogTable {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let logs = [Self::AuditLogs, Self::SystemLogs];
+        let log = logs.into_iter().find(|log| log.as_str() == name);
+        log.ok_or_else(|| {
+            Error::invalid("log", "is neither audit.audit_logs nor audit.system_logs")
+        })
+    }
 }
 
 /// Returns the number, or 0 if it is negative.

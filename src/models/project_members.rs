@@ -38,6 +38,7 @@ pub struct ProjectMember {
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = project_members, row = ProjectMember)]
 #[row(conflict = "(project_id, user_id)", keep(id))]
+#[non_exhaustive]
 pub struct NewProjectMember {
     /// Primary key. Default: [`ProjectMemberId::new`].
     #[row(default = ProjectMemberId::new())]
@@ -67,6 +68,7 @@ impl Membership for NewProjectMember {
 /// because they decide access.
 #[derive(Debug, Clone, PartialEq, Default, Changes)]
 #[row(table = project_members, row = ProjectMember, id = ProjectMemberId)]
+#[non_exhaustive]
 pub struct ProjectMemberChanges {
     /// New role.
     pub role: Option<ProjectRole>,
@@ -77,6 +79,7 @@ pub struct ProjectMemberChanges {
 /// A filter for memberships. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ProjectMemberFilter {
     /// Only rows of this project.
     pub project_id: Option<ProjectId>,

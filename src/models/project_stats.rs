@@ -46,6 +46,7 @@ pub struct ProjectStats {
 /// A filter for projects. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ProjectStatsFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

@@ -60,6 +60,7 @@ pub struct Project {
 /// A project to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = projects, row = Project)]
+#[non_exhaustive]
 pub struct NewProject {
     /// Primary key. Default: [`ProjectId::new`].
     #[row(default = ProjectId::new())]
@@ -98,6 +99,7 @@ pub struct NewProject {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = projects, row = Project, id = ProjectId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ProjectChanges {
     /// New organization, or none. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -134,6 +136,7 @@ pub struct ProjectChanges {
 /// status `deleted`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ProjectFilter {
     /// Only rows of this organization.
     pub organization_id: Option<OrganizationId>,

@@ -44,10 +44,10 @@ impl Position {
 #[non_exhaustive]
 pub struct Resealed {
     /// The number of secrets that were sealed under the active key.
-    pub resealed: usize,
+    pub resealed: u64,
     /// The number of rows that another transaction changed or locked meanwhile. They were left as
     /// they are.
-    pub skipped: usize,
+    pub skipped: u64,
     /// The secrets that could not be sealed. They were left as they are.
     pub failures: Vec<ResealFailure>,
     /// The position for the next batch. `None` after the last row.

@@ -130,3 +130,32 @@ impl SessionAction {
         Some(Error::illegal_transition("SetupSession", from, to, name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_action_leads_out_of_a_terminal_state() {
+        let actions = [
+            StepAction::Start,
+            StepAction::Complete,
+            StepAction::Fail(String::new()),
+            StepAction::Skip,
+            StepAction::Retry,
+        ];
+        for status in StepStatus::ALL {
+            let leads_on = actions.iter().any(|action| action.from().contains(status));
+            assert_eq!(status.is_terminal(), !leads_on, "{status}");
+        }
+        for status in SessionStatus::ALL {
+            let of_steps = actions
+                .iter()
+                .any(|action| action.within().contains(status));
+            let of_session = [SessionAction::Start, SessionAction::Cancel]
+                .iter()
+                .any(|action| action.from().contains(status));
+            assert_eq!(status.is_terminal(), !of_steps && !of_session, "{status}");
+        }
+    }
+}

@@ -62,6 +62,7 @@ pub struct SetupProfile {
 /// A setup profile to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_profiles, row = SetupProfile)]
+#[non_exhaustive]
 pub struct NewSetupProfile {
     /// Primary key. Default: [`SetupProfileId::new`].
     #[row(default = SetupProfileId::new())]
@@ -102,6 +103,7 @@ pub struct NewSetupProfile {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_profiles, row = SetupProfile, id = SetupProfileId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SetupProfileChanges {
     /// New display name.
     pub name: Option<String>,
@@ -137,6 +139,7 @@ pub struct SetupProfileChanges {
 /// A filter for setup profiles. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SetupProfileFilter {
     /// Only profiles for this kind of machine.
     pub category: Option<SetupCategory>,

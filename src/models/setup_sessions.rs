@@ -58,6 +58,7 @@ pub struct SetupSession {
 /// an earlier `started_at`; otherwise `duration_seconds` must not be set.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_sessions, row = SetupSession)]
+#[non_exhaustive]
 pub struct NewSetupSession {
     /// Primary key. Default: [`SetupSessionId::new`].
     #[row(default = SetupSessionId::new())]
@@ -98,6 +99,7 @@ pub struct NewSetupSession {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_sessions, row = SetupSession, id = SetupSessionId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SetupSessionChanges {
     /// New status. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -124,6 +126,7 @@ pub struct SetupSessionChanges {
 /// A filter for setup sessions. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SetupSessionFilter {
     /// Only sessions of this profile.
     pub profile_id: Option<SetupProfileId>,

@@ -54,6 +54,7 @@ pub struct SetupStep {
 /// A setup step to be created. The database checks that `completed_at` is not before `started_at`.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_steps, row = SetupStep)]
+#[non_exhaustive]
 pub struct NewSetupStep {
     /// Primary key. Default: [`SetupStepId::new`].
     #[row(default = SetupStepId::new())]
@@ -93,6 +94,7 @@ pub struct NewSetupStep {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = setup_steps, row = SetupStep, id = SetupStepId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SetupStepChanges {
     /// New display name.
     pub name: Option<String>,
@@ -122,6 +124,7 @@ pub struct SetupStepChanges {
 /// A filter for setup steps. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SetupStepFilter {
     /// Only steps of this session.
     pub session_id: Option<SetupSessionId>,

@@ -47,6 +47,7 @@ pub struct SystemLog {
 /// A line to be written to the system log.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = system_logs, row = SystemLog)]
+#[non_exhaustive]
 pub struct NewSystemLog {
     /// Primary key. Default: [`SystemLogId::new`].
     #[row(default = SystemLogId::new())]
@@ -75,6 +76,7 @@ pub struct NewSystemLog {
 /// A filter for lines of the system log. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SystemLogFilter {
     /// Only lines of this level.
     pub level: Option<LogLevel>,

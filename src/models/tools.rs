@@ -58,6 +58,7 @@ pub struct Tool {
 /// A tool to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = tools, row = Tool)]
+#[non_exhaustive]
 pub struct NewTool {
     /// Primary key. Default: [`ToolId::new`].
     #[row(default = ToolId::new())]
@@ -93,6 +94,7 @@ pub struct NewTool {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = tools, row = Tool, id = ToolId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ToolChanges {
     /// New name.
     pub name: Option<String>,
@@ -126,6 +128,7 @@ pub struct ToolChanges {
 /// A filter for tools. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ToolFilter {
     /// Only rows with this name.
     pub name: Option<String>,

@@ -67,6 +67,7 @@ impl fmt::Debug for UserSession {
 /// A session to be created.
 #[derive(Clone, PartialEq, NewRow)]
 #[row(table = user_sessions, row = UserSession)]
+#[non_exhaustive]
 pub struct NewUserSession {
     /// Primary key. Default: [`UserSessionId::new`].
     #[row(default = UserSessionId::new())]
@@ -102,6 +103,7 @@ impl fmt::Debug for NewUserSession {
 /// never serialized.
 #[derive(Clone, PartialEq, Default, Changes)]
 #[row(table = user_sessions, row = UserSession, id = UserSessionId)]
+#[non_exhaustive]
 pub struct UserSessionChanges {
     /// Hash of a new token.
     pub token_hash: Option<String>,
@@ -133,6 +135,7 @@ impl fmt::Debug for UserSessionChanges {
 /// A filter for sessions. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct UserSessionFilter {
     /// Only rows of this user.
     pub user_id: Option<UserId>,

@@ -52,6 +52,7 @@ pub struct User {
 /// A user to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = users, row = User, conflict = "(pg_catalog.lower(email COLLATE pg_catalog.\"C\"))", keep(id))]
+#[non_exhaustive]
 pub struct NewUser {
     /// Primary key. Default: [`UserId::new`].
     #[row(default = UserId::new())]
@@ -95,6 +96,7 @@ pub struct NewUser {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[row(table = users, row = User, id = UserId)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct UserChanges {
     /// New email address. Not read from JSON, because `email_verified` keeps its value.
     #[serde(skip_deserializing)]
@@ -145,6 +147,7 @@ impl UserChanges {
 /// A filter for users. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct UserFilter {
     /// Only rows with this role.
     pub role: Option<UserRole>,

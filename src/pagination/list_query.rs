@@ -54,9 +54,7 @@ where
     /// - [`Error::InvalidInput`] with the field, if a field is unknown, is given twice or has an
     ///   invalid value
     fn from_str(query: &str) -> Result<Self> {
-        let pairs = query.split('&').filter(|pair| !pair.is_empty());
-        let pairs: Vec<(String, String)> = pairs.map(decoded).collect::<Result<_>>()?;
-        let (of_page, of_filter) = pairs
+        let (of_page, of_filter) = pairs_of(query)?
             .into_iter()
             .partition(|(field, _)| OF_PAGE.contains(&field.as_str()));
         Ok(Self {
@@ -64,6 +62,20 @@ where
             page: read(of_page)?,
         })
     }
+}
+
+/// Reads the fields of a query string.
+///
+/// # Errors
+/// - [`Error::InvalidInput`] with the field, if a field is unknown, is given twice or has an
+///   invalid value
+pub fn from_query<T: DeserializeOwned>(query: &str) -> Result<T> {
+    read(pairs_of(query)?)
+}
+
+fn pairs_of(query: &str) -> Result<Vec<(String, String)>> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(decoded).collect()
 }
 
 /// Decodes `field=value`, in which a space is written `+` or `%20`.
@@ -206,8 +218,8 @@ mod tests {
         let query: ListQuery<AuditLogFilter, AuditLogOrder> =
             "actions=create,delete".parse().unwrap();
         assert_eq!(
-            query.filter.actions,
-            [AuditAction::Create, AuditAction::Delete]
+            query.filter.actions.as_deref(),
+            Some([AuditAction::Create, AuditAction::Delete].as_slice())
         );
     }
 
@@ -228,6 +240,36 @@ mod tests {
         assert_eq!(refused("search=%ff"), "search");
         for query in ["limit=0", "limit=101", "last=true&after=x"] {
             assert!(users(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_filter_and_a_page_are_read_alone_too() {
+        let filter: UserFilter = "is_active=true".parse().unwrap();
+        assert_eq!(filter, UserFilter::new().is_active(true));
+        let page: Page<UserOrder> = "limit=7&total=true".parse().unwrap();
+        assert_eq!(page, Page::new().limit(7).with_total());
+        for refused in [
+            "limit=7".parse::<UserFilter>().map(drop),
+            "is_active=true".parse::<Page<UserOrder>>().map(drop),
+        ] {
+            assert!(matches!(refused, Err(Error::InvalidInput { .. })));
+        }
+        let filter: AuditLogFilter = "actions=".parse().unwrap();
+        assert_eq!(filter, AuditLogFilter::new().actions([]));
+    }
+
+    #[test]
+    fn a_page_is_read_from_what_it_displays() {
+        let cursor = crate::Cursor::new("users.name", &"Ada & Co".to_owned(), crate::UserId::new());
+        let page = Page::new().order(UserOrder::Name);
+        for page in [
+            page.clone(),
+            page.clone().last().with_total(),
+            page.clone().after(cursor.clone()).limit(100),
+            page.before(cursor),
+        ] {
+            assert_eq!(page.to_string().parse::<Page<UserOrder>>().unwrap(), page);
         }
     }
 

@@ -39,7 +39,7 @@ pub trait AnalysisRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewAnalysis]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewAnalysis]) -> Result<u64>;
 
     /// Returns the analysis with this id. Returns `None` if there is none.
     async fn find(&self, id: AnalysisId) -> Result<Option<Analysis>>;
@@ -101,7 +101,7 @@ pub trait AnalysisRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a AnalysisFilter) -> RowStream<'a, Analysis>;
 
     /// Counts the analyses that the filter matches.
-    async fn count(&self, filter: &AnalysisFilter) -> Result<i64>;
+    async fn count(&self, filter: &AnalysisFilter) -> Result<u64>;
 
     /// Updates an analysis and returns it. Changes without an assignment return it as it is.
     ///
@@ -264,7 +264,7 @@ pub trait AnalysisRepository: Send + Sync {
     async fn delete(&self, id: AnalysisId) -> Result<bool>;
 
     /// Deletes every analysis that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &AnalysisFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &AnalysisFilter) -> Result<u64>;
 }
 
 /// The [`AnalysisRepository`] on PostgreSQL.
@@ -300,7 +300,7 @@ impl AnalysisRepository for Analyses<'_> {
         write.finish(outcome).await
     }
 
-    async fn create_many(&self, new: &[NewAnalysis]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewAnalysis]) -> Result<u64> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -390,8 +390,8 @@ impl AnalysisRepository for Analyses<'_> {
             .stream(filter.query().select(columns_of::<Analysis>()))
     }
 
-    async fn count(&self, filter: &AnalysisFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &AnalysisFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(&self, id: AnalysisId, changes: AnalysisChanges) -> Result<Analysis> {
@@ -498,13 +498,13 @@ impl AnalysisRepository for Analyses<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &AnalysisFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &AnalysisFilter) -> Result<u64> {
         let ids = filter.query().select(analyses::id);
         let statement = delete_matching(analyses::table, ids).returning(LATEST);
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().load(statement).await;
         let deleted: Vec<Latest> = write.finish(outcome).await?;
-        Ok(deleted.len())
+        Ok(deleted.len() as u64)
     }
 }
 

@@ -9,6 +9,7 @@ use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
+use crate::models::partitions::unsigned;
 use crate::schema::analysis::analysis_issues;
 use crate::sql::analysis_issues::{ResolveMatching, in_order_of_index, page_of_analyses};
 use crate::sql::tracking::{Track, Tracked};
@@ -34,7 +35,7 @@ pub trait AnalysisIssueRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewAnalysisIssue]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewAnalysisIssue]) -> Result<u64>;
 
     /// Returns the issue with this id. Returns `None` if there is none.
     async fn find(&self, id: AnalysisIssueId) -> Result<Option<AnalysisIssue>>;
@@ -80,7 +81,7 @@ pub trait AnalysisIssueRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a AnalysisIssueFilter) -> RowStream<'a, AnalysisIssue>;
 
     /// Counts the issues that the filter matches.
-    async fn count(&self, filter: &AnalysisIssueFilter) -> Result<i64>;
+    async fn count(&self, filter: &AnalysisIssueFilter) -> Result<u64>;
 
     /// Updates an issue and returns it. Changes without an assignment return it as it is.
     ///
@@ -126,7 +127,7 @@ pub trait AnalysisIssueRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::MissingReference`] if there is no such user
-    async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<usize>;
+    async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<u64>;
 
     /// Compares the issues of the analysis `base` with those of `new`, a later analysis of the same
     /// project, and carries over the verdicts of users.
@@ -182,11 +183,11 @@ pub trait AnalysisIssueRepository: Send + Sync {
     async fn count_by_severity(
         &self,
         filter: &AnalysisIssueFilter,
-    ) -> Result<Vec<(IssueSeverity, i64)>>;
+    ) -> Result<Vec<(IssueSeverity, u64)>>;
 
     /// Counts the issues that the filter matches by type, in the order of [`IssueType::ALL`]. A
     /// type without an issue has the count 0.
-    async fn count_by_type(&self, filter: &AnalysisIssueFilter) -> Result<Vec<(IssueType, i64)>>;
+    async fn count_by_type(&self, filter: &AnalysisIssueFilter) -> Result<Vec<(IssueType, u64)>>;
 
     /// Counts the issues that the filter matches by rule, largest count first, up to `limit` rules.
     /// Issues without a rule do not count.
@@ -197,13 +198,13 @@ pub trait AnalysisIssueRepository: Send + Sync {
         &self,
         filter: &AnalysisIssueFilter,
         limit: u32,
-    ) -> Result<Vec<(String, i64)>>;
+    ) -> Result<Vec<(String, u64)>>;
 
     /// Deletes an issue, and returns whether it existed.
     async fn delete(&self, id: AnalysisIssueId) -> Result<bool>;
 
     /// Deletes every issue that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &AnalysisIssueFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &AnalysisIssueFilter) -> Result<u64>;
 }
 
 /// The [`AnalysisIssueRepository`] on PostgreSQL.
@@ -262,7 +263,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         self.0.insert(&new).await
     }
 
-    async fn create_many(&self, new: &[NewAnalysisIssue]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewAnalysisIssue]) -> Result<u64> {
         self.0.insert_all(new).await
     }
 
@@ -330,8 +331,8 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
             .stream(filter.query().select(columns_of::<AnalysisIssue>()))
     }
 
-    async fn count(&self, filter: &AnalysisIssueFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &AnalysisIssueFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -376,7 +377,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         }
     }
 
-    async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<usize> {
+    async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<u64> {
         let unresolved = filter
             .query()
             .filter(analysis_issues::status.ne(IssueStatus::Resolved))
@@ -393,13 +394,13 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     async fn count_by_severity(
         &self,
         filter: &AnalysisIssueFilter,
-    ) -> Result<Vec<(IssueSeverity, i64)>> {
+    ) -> Result<Vec<(IssueSeverity, u64)>> {
         let keys = filter.query().select(analysis_issues::severity);
         let counts: Vec<(IssueSeverity, i64)> = self.0.load(CountBy::new(keys)).await?;
         Ok(count_of_each(IssueSeverity::ALL, counts))
     }
 
-    async fn count_by_type(&self, filter: &AnalysisIssueFilter) -> Result<Vec<(IssueType, i64)>> {
+    async fn count_by_type(&self, filter: &AnalysisIssueFilter) -> Result<Vec<(IssueType, u64)>> {
         let keys = filter.query().select(analysis_issues::r#type);
         let counts: Vec<(IssueType, i64)> = self.0.load(CountBy::new(keys)).await?;
         Ok(count_of_each(IssueType::ALL, counts))
@@ -409,7 +410,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         &self,
         filter: &AnalysisIssueFilter,
         limit: u32,
-    ) -> Result<Vec<(String, i64)>> {
+    ) -> Result<Vec<(String, u64)>> {
         if limit == 0 {
             return Err(Error::invalid("limit", "is 0"));
         }
@@ -417,9 +418,12 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
             .query()
             .filter(analysis_issues::rule_id.is_not_null())
             .select(analysis_issues::rule_id.assume_not_null());
-        self.0
-            .load(CountBy::most_frequent(keys, limit.into()))
-            .await
+        let statement = CountBy::most_frequent(keys, limit.into());
+        let counts: Vec<(String, i64)> = self.0.load(statement).await?;
+        let counts = counts.into_iter();
+        Ok(counts
+            .map(|(rule, count)| (rule, unsigned(count)))
+            .collect())
     }
 
     async fn delete(&self, id: AnalysisIssueId) -> Result<bool> {
@@ -429,7 +433,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &AnalysisIssueFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &AnalysisIssueFilter) -> Result<u64> {
         let ids = filter.query().select(analysis_issues::id);
         self.0
             .execute(delete_matching(analysis_issues::table, ids))

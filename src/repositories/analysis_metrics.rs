@@ -28,7 +28,7 @@ pub trait AnalysisMetricRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewAnalysisMetric]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewAnalysisMetric]) -> Result<u64>;
 
     /// Returns the metric with this id. Returns `None` if there is none.
     async fn find(&self, id: AnalysisMetricId) -> Result<Option<AnalysisMetric>>;
@@ -84,7 +84,7 @@ pub trait AnalysisMetricRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a AnalysisMetricFilter) -> RowStream<'a, AnalysisMetric>;
 
     /// Counts the metrics that the filter matches.
-    async fn count(&self, filter: &AnalysisMetricFilter) -> Result<i64>;
+    async fn count(&self, filter: &AnalysisMetricFilter) -> Result<u64>;
 
     /// Updates a metric and returns it. Changes without an assignment return it as it is.
     ///
@@ -101,7 +101,7 @@ pub trait AnalysisMetricRepository: Send + Sync {
     async fn delete(&self, id: AnalysisMetricId) -> Result<bool>;
 
     /// Deletes every metric that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &AnalysisMetricFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &AnalysisMetricFilter) -> Result<u64>;
 }
 
 /// The [`AnalysisMetricRepository`] on PostgreSQL.
@@ -129,7 +129,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         self.0.insert(&new).await
     }
 
-    async fn create_many(&self, new: &[NewAnalysisMetric]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewAnalysisMetric]) -> Result<u64> {
         self.0.insert_all(new).await
     }
 
@@ -202,8 +202,8 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
             .stream(filter.query().select(columns_of::<AnalysisMetric>()))
     }
 
-    async fn count(&self, filter: &AnalysisMetricFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &AnalysisMetricFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -229,7 +229,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &AnalysisMetricFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &AnalysisMetricFilter) -> Result<u64> {
         let ids = filter.query().select(analysis_metrics::id);
         self.0
             .execute(delete_matching(analysis_metrics::table, ids))

@@ -27,7 +27,7 @@ pub trait AnalysisResultRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewAnalysisResult]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewAnalysisResult]) -> Result<u64>;
 
     /// Returns the file result with this id. Returns `None` if there is none.
     async fn find(&self, id: AnalysisResultId) -> Result<Option<AnalysisResult>>;
@@ -69,7 +69,7 @@ pub trait AnalysisResultRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a AnalysisResultFilter) -> RowStream<'a, AnalysisResult>;
 
     /// Counts the file results that the filter matches.
-    async fn count(&self, filter: &AnalysisResultFilter) -> Result<i64>;
+    async fn count(&self, filter: &AnalysisResultFilter) -> Result<u64>;
 
     /// Updates a file result and returns it. Changes without an assignment return it as it is.
     ///
@@ -86,7 +86,7 @@ pub trait AnalysisResultRepository: Send + Sync {
     async fn delete(&self, id: AnalysisResultId) -> Result<bool>;
 
     /// Deletes every file result that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &AnalysisResultFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &AnalysisResultFilter) -> Result<u64>;
 }
 
 /// The [`AnalysisResultRepository`] on PostgreSQL.
@@ -114,7 +114,7 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         self.0.insert(&new).await
     }
 
-    async fn create_many(&self, new: &[NewAnalysisResult]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewAnalysisResult]) -> Result<u64> {
         self.0.insert_all(new).await
     }
 
@@ -167,8 +167,8 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
             .stream(filter.query().select(columns_of::<AnalysisResult>()))
     }
 
-    async fn count(&self, filter: &AnalysisResultFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &AnalysisResultFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -194,7 +194,7 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &AnalysisResultFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &AnalysisResultFilter) -> Result<u64> {
         let ids = filter.query().select(analysis_results::id);
         self.0
             .execute(delete_matching(analysis_results::table, ids))

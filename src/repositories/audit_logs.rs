@@ -39,7 +39,7 @@ pub trait AuditLogRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewAuditLog]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewAuditLog]) -> Result<u64>;
 
     /// Returns the entry with this id. Returns `None` if there is none.
     ///
@@ -100,7 +100,7 @@ pub trait AuditLogRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a AuditLogFilter) -> RowStream<'a, AuditLog>;
 
     /// Counts the entries that the filter matches.
-    async fn count(&self, filter: &AuditLogFilter) -> Result<i64>;
+    async fn count(&self, filter: &AuditLogFilter) -> Result<u64>;
 
     /// Seals the month that contains `day`, and returns the seal.
     ///
@@ -156,7 +156,7 @@ impl AuditLogRepository for AuditLogs<'_> {
         self.0.insert(&new).await
     }
 
-    async fn create_many(&self, new: &[NewAuditLog]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewAuditLog]) -> Result<u64> {
         let Some(acting) = self.0.acting() else {
             return self.0.insert_all(new).await;
         };
@@ -268,8 +268,8 @@ impl AuditLogRepository for AuditLogs<'_> {
             .stream(filter.query().select(columns_of::<AuditLog>()))
     }
 
-    async fn count(&self, filter: &AuditLogFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &AuditLogFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn seal(&self, day: NaiveDate) -> Result<AuditSeal> {

@@ -38,7 +38,7 @@ pub trait ConfigurationRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewConfiguration]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewConfiguration]) -> Result<u64>;
 
     /// Creates a setting, or updates the one with the same scope, category and name.
     ///
@@ -133,7 +133,7 @@ pub trait ConfigurationRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a ConfigurationFilter) -> RowStream<'a, Configuration>;
 
     /// Counts the settings that the filter matches.
-    async fn count(&self, filter: &ConfigurationFilter) -> Result<i64>;
+    async fn count(&self, filter: &ConfigurationFilter) -> Result<u64>;
 
     /// Updates a setting and returns it. Changes without an assignment return it as it is.
     ///
@@ -166,7 +166,7 @@ pub trait ConfigurationRepository: Send + Sync {
     async fn delete(&self, id: ConfigurationId) -> Result<bool>;
 
     /// Deletes every setting that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<u64>;
 }
 
 /// The [`ConfigurationRepository`] on PostgreSQL.
@@ -208,7 +208,7 @@ impl ConfigurationRepository for Configurations<'_> {
         Ok(write.finish(outcome).await?.opened(&self.0))
     }
 
-    async fn create_many(&self, new: &[NewConfiguration]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewConfiguration]) -> Result<u64> {
         let stored;
         let new = if new.iter().any(has_secret) {
             let each = new.iter().map(|new| sealed(&self.0, new.clone()));
@@ -375,8 +375,8 @@ impl ConfigurationRepository for Configurations<'_> {
         rows.map_rows(move |row: Configuration| row.opened(&executor))
     }
 
-    async fn count(&self, filter: &ConfigurationFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &ConfigurationFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -421,13 +421,13 @@ impl ConfigurationRepository for Configurations<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<u64> {
         let ids = filter.query().select(configurations::id);
         let statement = delete_matching(configurations::table, ids).returning(OWNER);
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().load(statement).await;
         let deleted: Vec<Owner> = write.finish(outcome).await?;
-        Ok(deleted.len())
+        Ok(deleted.len() as u64)
     }
 }
 

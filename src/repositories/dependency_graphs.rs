@@ -27,7 +27,7 @@ pub trait DependencyGraphRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewDependencyGraph]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewDependencyGraph]) -> Result<u64>;
 
     /// Returns the dependency graph with this id. Returns `None` if there is none.
     async fn find(&self, id: DependencyGraphId) -> Result<Option<DependencyGraph>>;
@@ -89,7 +89,7 @@ pub trait DependencyGraphRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a DependencyGraphFilter) -> RowStream<'a, DependencyGraph>;
 
     /// Counts the dependency graphs that the filter matches.
-    async fn count(&self, filter: &DependencyGraphFilter) -> Result<i64>;
+    async fn count(&self, filter: &DependencyGraphFilter) -> Result<u64>;
 
     /// Updates a dependency graph and returns it. Changes without an assignment return it as it is.
     ///
@@ -107,7 +107,7 @@ pub trait DependencyGraphRepository: Send + Sync {
 
     /// Deletes every dependency graph that the filter matches, all or none, and returns their
     /// number.
-    async fn delete_many(&self, filter: &DependencyGraphFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &DependencyGraphFilter) -> Result<u64>;
 }
 
 /// The [`DependencyGraphRepository`] on PostgreSQL.
@@ -135,7 +135,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         self.0.insert(&new).await
     }
 
-    async fn create_many(&self, new: &[NewDependencyGraph]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewDependencyGraph]) -> Result<u64> {
         self.0.insert_all(new).await
     }
 
@@ -228,8 +228,8 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
             .stream(filter.query().select(columns_of::<DependencyGraph>()))
     }
 
-    async fn count(&self, filter: &DependencyGraphFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &DependencyGraphFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -255,7 +255,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &DependencyGraphFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &DependencyGraphFilter) -> Result<u64> {
         let ids = filter.query().select(dependency_graphs::id);
         self.0
             .execute(delete_matching(dependency_graphs::table, ids))

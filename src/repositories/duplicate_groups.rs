@@ -28,7 +28,7 @@ pub trait DuplicateGroupRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewDuplicateGroup]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewDuplicateGroup]) -> Result<u64>;
 
     /// Returns the group of duplicates with this id. Returns `None` if there is none.
     async fn find(&self, id: DuplicateGroupId) -> Result<Option<DuplicateGroup>>;
@@ -74,7 +74,7 @@ pub trait DuplicateGroupRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a DuplicateGroupFilter) -> RowStream<'a, DuplicateGroup>;
 
     /// Counts the groups of duplicates that the filter matches.
-    async fn count(&self, filter: &DuplicateGroupFilter) -> Result<i64>;
+    async fn count(&self, filter: &DuplicateGroupFilter) -> Result<u64>;
 
     /// Updates a group of duplicates and returns it. Changes without an assignment return it as it
     /// is.
@@ -93,7 +93,7 @@ pub trait DuplicateGroupRepository: Send + Sync {
 
     /// Deletes every group of duplicates that the filter matches, all or none, and returns their
     /// number.
-    async fn delete_many(&self, filter: &DuplicateGroupFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &DuplicateGroupFilter) -> Result<u64>;
 }
 
 /// The [`DuplicateGroupRepository`] on PostgreSQL.
@@ -121,7 +121,7 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
         self.0.insert(&new).await
     }
 
-    async fn create_many(&self, new: &[NewDuplicateGroup]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewDuplicateGroup]) -> Result<u64> {
         self.0.insert_all(new).await
     }
 
@@ -185,8 +185,8 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
             .stream(filter.query().select(columns_of::<DuplicateGroup>()))
     }
 
-    async fn count(&self, filter: &DuplicateGroupFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &DuplicateGroupFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -212,7 +212,7 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &DuplicateGroupFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &DuplicateGroupFilter) -> Result<u64> {
         let ids = filter.query().select(duplicate_groups::id);
         self.0
             .execute(delete_matching(duplicate_groups::table, ids))

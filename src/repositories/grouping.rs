@@ -5,6 +5,7 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
+use crate::models::partitions::unsigned;
 use crate::types::ids::uuids;
 
 // Loops where iterators would do: each adapter would be compiled for each type of rows.
@@ -96,9 +97,9 @@ where
 pub(super) fn count_of_each<K: Copy + Eq + Hash>(
     keys: &[K],
     counts: Vec<(K, i64)>,
-) -> Vec<(K, i64)> {
+) -> Vec<(K, u64)> {
     let counts: HashMap<K, i64> = counts.into_iter().collect();
-    let count_of = |key| counts.get(&key).copied().unwrap_or_default();
+    let count_of = |key| counts.get(&key).copied().map_or(0, unsigned);
     keys.iter().map(|&key| (key, count_of(key))).collect()
 }
 

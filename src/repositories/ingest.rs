@@ -336,7 +336,7 @@ where
         )
         .await;
         outcome?;
-        *N::counted_in(&mut writer.counts) += chunk.len();
+        *N::counted_in(&mut writer.counts) += chunk.len() as u64;
         (writer.on_progress)(&writer.counts);
         first = next;
         (chunk, written) = (read?, chunk);
@@ -380,7 +380,7 @@ where
     for<'r> InsertMany<'r, N>: Send,
 {
     let mut refusal = match unit.attempt(chunk).await {
-        Ok(written) if written == chunk.len() => return Ok(()),
+        Ok(written) if written == chunk.len() as u64 => return Ok(()),
         Ok(_) => return Err(suppressed::<N>()),
         Err(error) => error,
     };

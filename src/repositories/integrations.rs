@@ -30,7 +30,7 @@ pub trait IntegrationRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewIntegration]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewIntegration]) -> Result<u64>;
 
     /// Returns the integration with this id. Returns `None` if there is none.
     async fn find(&self, id: IntegrationId) -> Result<Option<Integration>>;
@@ -86,7 +86,7 @@ pub trait IntegrationRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a IntegrationFilter) -> RowStream<'a, Integration>;
 
     /// Counts the integrations that the filter matches.
-    async fn count(&self, filter: &IntegrationFilter) -> Result<i64>;
+    async fn count(&self, filter: &IntegrationFilter) -> Result<u64>;
 
     /// Updates an integration and returns it. Changes without an assignment return it as it is.
     ///
@@ -116,7 +116,7 @@ pub trait IntegrationRepository: Send + Sync {
     async fn delete(&self, id: IntegrationId) -> Result<bool>;
 
     /// Deletes every integration that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &IntegrationFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &IntegrationFilter) -> Result<u64>;
 }
 
 /// The [`IntegrationRepository`] on PostgreSQL.
@@ -145,7 +145,7 @@ impl IntegrationRepository for Integrations<'_> {
         Ok(self.0.insert(&new).await?.opened(&self.0))
     }
 
-    async fn create_many(&self, new: &[NewIntegration]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewIntegration]) -> Result<u64> {
         if self.0.secrets().is_none() && !new.iter().any(has_secret) {
             return self.0.insert_all(new).await;
         }
@@ -231,8 +231,8 @@ impl IntegrationRepository for Integrations<'_> {
         rows.map_rows(move |row: Integration| row.opened(&executor))
     }
 
-    async fn count(&self, filter: &IntegrationFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &IntegrationFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(&self, id: IntegrationId, changes: IntegrationChanges) -> Result<Integration> {
@@ -278,7 +278,7 @@ impl IntegrationRepository for Integrations<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &IntegrationFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &IntegrationFilter) -> Result<u64> {
         let ids = filter.query().select(integrations::id);
         self.0
             .execute(delete_matching(integrations::table, ids))

@@ -64,7 +64,7 @@ pub trait InvitationRepository: Send + Sync {
 
     /// Deletes at most `limit` invitations that have expired, and returns their number. It skips
     /// rows that another transaction has locked.
-    async fn delete_expired(&self, limit: u32) -> Result<usize>;
+    async fn delete_expired(&self, limit: u32) -> Result<u64>;
 }
 
 /// The [`InvitationRepository`] on PostgreSQL.
@@ -120,7 +120,7 @@ impl InvitationRepository for Invitations<'_> {
         self.0.load(Sql(query)).await
     }
 
-    async fn delete_expired(&self, limit: u32) -> Result<usize> {
+    async fn delete_expired(&self, limit: u32) -> Result<u64> {
         self.0.execute(Sql(PruneInvitations(limit.into()))).await
     }
 }

@@ -4,10 +4,11 @@ use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 
 use super::*;
+use crate::Result;
 use crate::mapping::Membership;
+use crate::models::partitions::unsigned;
 use crate::sql::{RemoveMembers, Removed, remove_members as statement};
 use crate::write_set::Touches;
-use crate::{Error, Result};
 
 /// Removes the members that `members` selects, all or none, and returns their number. `touched` is
 /// the cache entries that then become stale.
@@ -19,7 +20,7 @@ pub(super) async fn remove_members<M, Q, T>(
     executor: &Executor<'_>,
     members: impl Fn() -> Q + Send,
     touched: T,
-) -> Result<usize>
+) -> Result<u64>
 where
     M: Membership,
     Q: QueryFragment<Pg> + QueryId + Send,
@@ -39,5 +40,5 @@ where
     if ownerless > 0 {
         return Err(M::last_owner());
     }
-    usize::try_from(removed).map_err(|error| Error::invalid("removed", error))
+    Ok(unsigned(removed))
 }

@@ -37,7 +37,7 @@ pub trait OrganizationMemberRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<u64>;
 
     /// Adds a user as a member, or updates the membership. A column that is not given a value keeps
     /// its own.
@@ -121,7 +121,7 @@ pub trait OrganizationMemberRepository: Send + Sync {
     ) -> RowStream<'a, OrganizationMember>;
 
     /// Counts the memberships that the filter matches.
-    async fn count(&self, filter: &OrganizationMemberFilter) -> Result<i64>;
+    async fn count(&self, filter: &OrganizationMemberFilter) -> Result<u64>;
 
     /// Updates a membership and returns it. Changes without an assignment return it as it is.
     ///
@@ -164,7 +164,7 @@ pub trait OrganizationMemberRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::Check`] if an organization would be left without an owner
-    async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<u64>;
 }
 
 /// The [`OrganizationMemberRepository`] on PostgreSQL.
@@ -205,7 +205,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         write.finish(outcome).await
     }
 
-    async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<u64> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -334,8 +334,8 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .stream(filter.query().select(columns_of::<OrganizationMember>()))
     }
 
-    async fn count(&self, filter: &OrganizationMemberFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &OrganizationMemberFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -434,7 +434,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &OrganizationMemberFilter) -> Result<u64> {
         let members = || {
             filter
                 .query()

@@ -33,7 +33,7 @@ pub trait OrganizationRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewOrganization]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewOrganization]) -> Result<u64>;
 
     /// Creates an organization, or updates the one with the same slug. A column that is not given a
     /// value keeps its own.
@@ -75,7 +75,7 @@ pub trait OrganizationRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a OrganizationFilter) -> RowStream<'a, Organization>;
 
     /// Counts the organizations that the filter matches.
-    async fn count(&self, filter: &OrganizationFilter) -> Result<i64>;
+    async fn count(&self, filter: &OrganizationFilter) -> Result<u64>;
 
     /// Returns the access of a user to an organization. Returns `None` if the user has none.
     ///
@@ -125,7 +125,7 @@ pub trait OrganizationRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`delete`](Self::delete).
-    async fn delete_many(&self, filter: &OrganizationFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &OrganizationFilter) -> Result<u64>;
 }
 
 /// The [`OrganizationRepository`] on PostgreSQL.
@@ -155,7 +155,7 @@ impl OrganizationRepository for Organizations<'_> {
         write.finish(outcome).await
     }
 
-    async fn create_many(&self, new: &[NewOrganization]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewOrganization]) -> Result<u64> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -216,8 +216,8 @@ impl OrganizationRepository for Organizations<'_> {
             .stream(filter.query().select(columns_of::<Organization>()))
     }
 
-    async fn count(&self, filter: &OrganizationFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &OrganizationFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn access(
@@ -275,7 +275,7 @@ impl OrganizationRepository for Organizations<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &OrganizationFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &OrganizationFilter) -> Result<u64> {
         let ids = filter.query().select(organizations::id);
         let statement = delete_matching(organizations::table, ids);
         deleted_rows(&self.0, statement).await

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use uuid::Uuid;
 
 use super::*;
+use crate::models::partitions::unsigned;
 use crate::pagination::Order;
 use crate::sql::{
     AtMost, PagePerParent, PageWithTotal, PagesWithTotals, Rows, Sql, at_most, page_per_parent,
@@ -74,7 +75,7 @@ where
     let (rows, total) = if page.wants_total() {
         let statement = PageWithTotal::new(rows, total);
         let (Rows(rows), total) = statement.load_one(executor).await?;
-        (rows, Some(total))
+        (rows, Some(unsigned(total)))
     } else {
         (rows.load_all(executor).await?, None)
     };
@@ -119,7 +120,7 @@ where
     for &parent in parents {
         let parent = parent.into();
         let rows = rows_in(places.get(&parent), &rows);
-        let total_of = |totals: &HashMap<K, i64>| totals.get(&parent).copied().unwrap_or_default();
+        let total_of = |totals: &HashMap<K, i64>| totals.get(&parent).copied().map_or(0, unsigned);
         let total = totals.as_ref().map(total_of);
         pages.push(page.answer(rows, total, |row| page.sort().cursor(row)));
     }

@@ -42,7 +42,7 @@ pub trait PartitionRepository: Send + Sync {
     /// # Errors
     /// - [`Error::InvalidInput`] if `months_ahead` is greater than 120
     /// - The errors of [`create`](Self::create)
-    async fn ensure(&self, log: LogTable, months_ahead: u32) -> Result<usize>;
+    async fn ensure(&self, log: LogTable, months_ahead: u32) -> Result<u64>;
 
     /// Creates the partition of the month that contains `day`, and returns whether it was missing.
     ///
@@ -117,7 +117,7 @@ impl Partitions<'_> {
 impl Partitions<'_> {
     /// Creates the missing ones of a number of months and returns their number. On a pool, each is
     /// created by its own transaction.
-    async fn make(&self, log: LogTable, first: Option<NaiveDate>, more: i32) -> Result<usize> {
+    async fn make(&self, log: LogTable, first: Option<NaiveDate>, more: i32) -> Result<u64> {
         let question = sql_query(MISSING)
             .into_boxed()
             .bind::<Text, _>(log.as_str())
@@ -159,7 +159,7 @@ impl Partitions<'_> {
         log: LogTable,
         months: &[NaiveDate],
         spared: Option<Spared>,
-    ) -> Result<usize> {
+    ) -> Result<u64> {
         let Some(spared) = spared else {
             return self.make_each(log, months).await;
         };
@@ -186,7 +186,7 @@ impl Partitions<'_> {
         unit.end(outcome.map(drop)).await
     }
 
-    async fn make_each(&self, log: LogTable, months: &[NaiveDate]) -> Result<usize> {
+    async fn make_each(&self, log: LogTable, months: &[NaiveDate]) -> Result<u64> {
         for month in months {
             let statement = sql_query(MAKE)
                 .into_boxed()
@@ -195,7 +195,7 @@ impl Partitions<'_> {
                 .bind::<Nullable<Text>, _>(self.lock_timeout());
             self.0.one::<_, Number>(statement).await?;
         }
-        Ok(months.len())
+        Ok(months.len() as u64)
     }
 
     /// Runs a statement about a month's table and returns `true`, or returns `false` if there is no
@@ -223,7 +223,7 @@ impl Partitions<'_> {
 
 #[repository(observed)]
 impl PartitionRepository for Partitions<'_> {
-    async fn ensure(&self, log: LogTable, months_ahead: u32) -> Result<usize> {
+    async fn ensure(&self, log: LogTable, months_ahead: u32) -> Result<u64> {
         let more = i32::try_from(months_ahead)
             .ok()
             .filter(|&months| months <= MOST_MONTHS_AHEAD)

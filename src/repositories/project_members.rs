@@ -36,7 +36,7 @@ pub trait ProjectMemberRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewProjectMember]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewProjectMember]) -> Result<u64>;
 
     /// Adds a user as a member, or updates the membership. A column that is not given a value keeps
     /// its own.
@@ -107,7 +107,7 @@ pub trait ProjectMemberRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a ProjectMemberFilter) -> RowStream<'a, ProjectMember>;
 
     /// Counts the memberships that the filter matches.
-    async fn count(&self, filter: &ProjectMemberFilter) -> Result<i64>;
+    async fn count(&self, filter: &ProjectMemberFilter) -> Result<u64>;
 
     /// Updates a membership and returns it. Changes without an assignment return it as it is.
     ///
@@ -150,7 +150,7 @@ pub trait ProjectMemberRepository: Send + Sync {
     ///
     /// # Errors
     /// - [`Error::Check`] if a project would be left without an owner
-    async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<u64>;
 }
 
 /// The [`ProjectMemberRepository`] on PostgreSQL.
@@ -191,7 +191,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         write.finish(outcome).await
     }
 
-    async fn create_many(&self, new: &[NewProjectMember]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewProjectMember]) -> Result<u64> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -301,8 +301,8 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .stream(filter.query().select(columns_of::<ProjectMember>()))
     }
 
-    async fn count(&self, filter: &ProjectMemberFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &ProjectMemberFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -394,7 +394,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &ProjectMemberFilter) -> Result<u64> {
         let members = || filter.query().order(project_members::id).select(LEAVING);
         remove_members::<NewProjectMember, _, _>(&self.0, members, Everything).await
     }

@@ -29,7 +29,7 @@ pub trait ProjectStatsRepository: Send + Sync {
     ) -> Result<Paged<ProjectStats>>;
 
     /// Counts the projects that the filter matches.
-    async fn count(&self, filter: &ProjectStatsFilter) -> Result<i64>;
+    async fn count(&self, filter: &ProjectStatsFilter) -> Result<u64>;
 }
 
 /// From this number of projects on, planning takes a negligible part of the time.
@@ -82,7 +82,7 @@ impl ProjectStatsRepository for ProjectStatsView<'_> {
         .await
     }
 
-    async fn count(&self, filter: &ProjectStatsFilter) -> Result<i64> {
-        self.0.one(filter.projects().count()).await
+    async fn count(&self, filter: &ProjectStatsFilter) -> Result<u64> {
+        self.0.count(filter.projects().count()).await
     }
 }

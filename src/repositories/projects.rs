@@ -40,7 +40,7 @@ pub trait ProjectRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewProject]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewProject]) -> Result<u64>;
 
     /// Returns the project with this id. Returns `None` if there is none.
     async fn find(&self, id: ProjectId) -> Result<Option<Project>>;
@@ -168,7 +168,7 @@ pub trait ProjectRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a ProjectFilter) -> RowStream<'a, Project>;
 
     /// Counts the projects that the filter matches.
-    async fn count(&self, filter: &ProjectFilter) -> Result<i64>;
+    async fn count(&self, filter: &ProjectFilter) -> Result<u64>;
 
     /// Updates a project and returns it. Changes without an assignment return it as it is.
     ///
@@ -217,7 +217,7 @@ pub trait ProjectRepository: Send + Sync {
     async fn delete(&self, id: ProjectId) -> Result<bool>;
 
     /// Deletes every project that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &ProjectFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &ProjectFilter) -> Result<u64>;
 }
 
 /// The [`ProjectRepository`] on PostgreSQL.
@@ -255,7 +255,7 @@ impl ProjectRepository for Projects<'_> {
         write.finish(outcome).await
     }
 
-    async fn create_many(&self, new: &[NewProject]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewProject]) -> Result<u64> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -377,8 +377,8 @@ impl ProjectRepository for Projects<'_> {
             .stream(filter.query().select(columns_of::<Project>()))
     }
 
-    async fn count(&self, filter: &ProjectFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &ProjectFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(&self, id: ProjectId, changes: ProjectChanges) -> Result<Project> {
@@ -453,7 +453,7 @@ impl ProjectRepository for Projects<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &ProjectFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &ProjectFilter) -> Result<u64> {
         let ids = filter.query().select(projects::id);
         let statement = delete_matching(projects::table, ids);
         deleted_rows(&self.0, statement).await

@@ -153,7 +153,7 @@ impl Batch<'_> {
             let place = integrations::webhook_secret(id, organization, project);
             let webhook_secret =
                 self.resealed("webhook_secret", &place, row.4.as_ref(), integrations::MOST);
-            let number = usize::from(credentials.is_some()) + usize::from(webhook_secret.is_some());
+            let number = u64::from(credentials.is_some()) + u64::from(webhook_secret.is_some());
             if number > 0 {
                 secrets.insert(id, number);
                 let new = (
@@ -165,9 +165,9 @@ impl Batch<'_> {
         }
         if !secrets.is_empty() {
             let written: Vec<IntegrationId> = written_load(executor, Sql(statement)).await?;
-            self.outcome.skipped += secrets.len() - written.len();
+            self.outcome.skipped += (secrets.len() - written.len()) as u64;
             let numbers = written.iter().filter_map(|id| secrets.get(id));
-            self.outcome.resealed += numbers.sum::<usize>();
+            self.outcome.resealed += numbers.sum::<u64>();
         }
         Ok(())
     }
@@ -186,8 +186,8 @@ impl Batch<'_> {
             let statement = || Sql(statement.clone());
             let written: Vec<(Option<OrganizationId>, Option<ProjectId>)> =
                 steady_load(executor, statement).await?;
-            self.outcome.resealed += written.len();
-            self.outcome.skipped += number - written.len();
+            self.outcome.resealed += written.len() as u64;
+            self.outcome.skipped += (number - written.len()) as u64;
         }
         Ok(())
     }

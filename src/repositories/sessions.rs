@@ -372,12 +372,12 @@ impl Sessions {
     }
 
     /// Ends all sessions of the session's user but this one, and returns their number.
-    pub async fn revoke_others(&self, id: UserSessionId) -> Result<usize> {
+    pub async fn revoke_others(&self, id: UserSessionId) -> Result<u64> {
         self.end_by_request(Ended::OthersThan(id)).await
     }
 
     /// Ends all sessions of a user, and returns their number.
-    pub async fn revoke_user(&self, id: UserId) -> Result<usize> {
+    pub async fn revoke_user(&self, id: UserId) -> Result<u64> {
         self.end_by_request(Ended::OfUser(id)).await
     }
 
@@ -386,17 +386,17 @@ impl Sessions {
     ///
     /// Call it until it returns 0 to delete them all in short transactions. It skips rows that
     /// another transaction has locked, so that any number of callers may run at the same time.
-    pub async fn prune(&self, limit: u32) -> Result<usize> {
+    pub async fn prune(&self, limit: u32) -> Result<u64> {
         let sessions = self.1.db.user_sessions();
         let sessions = sessions.delete_expired(limit).await?;
         let tokens = self.0.execute(Sql(PruneRotated(limit.into()))).await?;
         Ok(sessions + tokens)
     }
 
-    async fn end_by_request(&self, ended: Ended) -> Result<usize> {
+    async fn end_by_request(&self, ended: Ended) -> Result<u64> {
         let record = self.1.policy.record_logins;
         let ended = self.end(ended, &SessionClient::new(), record).await?;
-        Ok(ended.len())
+        Ok(ended.len() as u64)
     }
 
     async fn end(

@@ -25,7 +25,7 @@ pub trait SetupProfileRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewSetupProfile]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewSetupProfile]) -> Result<u64>;
 
     /// Returns the setup profile with this id. Returns `None` if there is none.
     async fn find(&self, id: SetupProfileId) -> Result<Option<SetupProfile>>;
@@ -100,7 +100,7 @@ pub trait SetupProfileRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a SetupProfileFilter) -> RowStream<'a, SetupProfile>;
 
     /// Counts the setup profiles that the filter matches.
-    async fn count(&self, filter: &SetupProfileFilter) -> Result<i64>;
+    async fn count(&self, filter: &SetupProfileFilter) -> Result<u64>;
 
     /// Updates a setup profile and returns it. Changes without an assignment return it as it is.
     ///
@@ -124,7 +124,7 @@ pub trait SetupProfileRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`delete`](Self::delete).
-    async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<u64>;
 }
 
 /// The [`SetupProfileRepository`] on PostgreSQL.
@@ -154,7 +154,7 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         write.finish(outcome).await
     }
 
-    async fn create_many(&self, new: &[NewSetupProfile]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewSetupProfile]) -> Result<u64> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -245,8 +245,8 @@ impl SetupProfileRepository for SetupProfiles<'_> {
             .stream(filter.query().select(columns_of::<SetupProfile>()))
     }
 
-    async fn count(&self, filter: &SetupProfileFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &SetupProfileFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -279,12 +279,12 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<u64> {
         let ids = filter.query().select(setup_profiles::id);
         let statement = delete_matching(setup_profiles::table, ids).returning(setup_profiles::id);
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().load(statement).await;
         let deleted: Vec<SetupProfileId> = write.finish(outcome).await?;
-        Ok(deleted.len())
+        Ok(deleted.len() as u64)
     }
 }

@@ -31,7 +31,7 @@ pub trait SetupSessionRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewSetupSession]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewSetupSession]) -> Result<u64>;
 
     /// Returns the setup session with this id. Returns `None` if there is none.
     async fn find(&self, id: SetupSessionId) -> Result<Option<SetupSession>>;
@@ -87,7 +87,7 @@ pub trait SetupSessionRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a SetupSessionFilter) -> RowStream<'a, SetupSession>;
 
     /// Counts the setup sessions that the filter matches.
-    async fn count(&self, filter: &SetupSessionFilter) -> Result<i64>;
+    async fn count(&self, filter: &SetupSessionFilter) -> Result<u64>;
 
     /// Updates a setup session and returns it. Changes without an assignment return it as it is.
     ///
@@ -143,7 +143,7 @@ pub trait SetupSessionRepository: Send + Sync {
     async fn delete(&self, id: SetupSessionId) -> Result<bool>;
 
     /// Deletes every setup session that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &SetupSessionFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &SetupSessionFilter) -> Result<u64>;
 }
 
 /// The [`SetupSessionRepository`] on PostgreSQL.
@@ -202,7 +202,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
         self.0.insert(&new).await
     }
 
-    async fn create_many(&self, new: &[NewSetupSession]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewSetupSession]) -> Result<u64> {
         self.0.insert_all(new).await
     }
 
@@ -272,8 +272,8 @@ impl SetupSessionRepository for SetupSessions<'_> {
             .stream(filter.query().select(columns_of::<SetupSession>()))
     }
 
-    async fn count(&self, filter: &SetupSessionFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &SetupSessionFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(
@@ -317,7 +317,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &SetupSessionFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &SetupSessionFilter) -> Result<u64> {
         let ids = filter.query().select(setup_sessions::id);
         self.0
             .execute(delete_matching(setup_sessions::table, ids))

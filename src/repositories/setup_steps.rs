@@ -32,7 +32,7 @@ pub trait SetupStepRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewSetupStep]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewSetupStep]) -> Result<u64>;
 
     /// Returns the setup step with this id. Returns `None` if there is none.
     async fn find(&self, id: SetupStepId) -> Result<Option<SetupStep>>;
@@ -67,7 +67,7 @@ pub trait SetupStepRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a SetupStepFilter) -> RowStream<'a, SetupStep>;
 
     /// Counts the setup steps that the filter matches.
-    async fn count(&self, filter: &SetupStepFilter) -> Result<i64>;
+    async fn count(&self, filter: &SetupStepFilter) -> Result<u64>;
 
     /// Updates a setup step and returns it. Changes without an assignment return it as it is.
     ///
@@ -134,7 +134,7 @@ pub trait SetupStepRepository: Send + Sync {
     async fn delete(&self, id: SetupStepId) -> Result<bool>;
 
     /// Deletes every setup step that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &SetupStepFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &SetupStepFilter) -> Result<u64>;
 }
 
 /// The [`SetupStepRepository`] on PostgreSQL.
@@ -189,7 +189,7 @@ impl SetupStepRepository for SetupSteps<'_> {
         self.0.insert(&new).await
     }
 
-    async fn create_many(&self, new: &[NewSetupStep]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewSetupStep]) -> Result<u64> {
         self.0.insert_all(new).await
     }
 
@@ -246,8 +246,8 @@ impl SetupStepRepository for SetupSteps<'_> {
             .stream(filter.query().select(columns_of::<SetupStep>()))
     }
 
-    async fn count(&self, filter: &SetupStepFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &SetupStepFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep> {
@@ -297,7 +297,7 @@ impl SetupStepRepository for SetupSteps<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &SetupStepFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &SetupStepFilter) -> Result<u64> {
         let ids = filter.query().select(setup_steps::id);
         self.0
             .execute(delete_matching(setup_steps::table, ids))

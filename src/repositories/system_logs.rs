@@ -31,7 +31,7 @@ pub trait SystemLogRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewSystemLog]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewSystemLog]) -> Result<u64>;
 
     /// Returns the line with this id. Returns `None` if there is none.
     ///
@@ -78,7 +78,7 @@ pub trait SystemLogRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a SystemLogFilter) -> RowStream<'a, SystemLog>;
 
     /// Counts the lines that the filter matches.
-    async fn count(&self, filter: &SystemLogFilter) -> Result<i64>;
+    async fn count(&self, filter: &SystemLogFilter) -> Result<u64>;
 }
 
 /// The [`SystemLogRepository`] on PostgreSQL.
@@ -106,7 +106,7 @@ impl SystemLogRepository for SystemLogs<'_> {
         self.0.insert(&new).await
     }
 
-    async fn create_many(&self, new: &[NewSystemLog]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewSystemLog]) -> Result<u64> {
         self.0.insert_all(new).await
     }
 
@@ -191,7 +191,7 @@ impl SystemLogRepository for SystemLogs<'_> {
             .stream(filter.query().select(columns_of::<SystemLog>()))
     }
 
-    async fn count(&self, filter: &SystemLogFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &SystemLogFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 }

@@ -24,7 +24,7 @@ pub trait ToolRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewTool]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewTool]) -> Result<u64>;
 
     /// Returns the tool with this id. Returns `None` if there is none.
     async fn find(&self, id: ToolId) -> Result<Option<Tool>>;
@@ -69,7 +69,7 @@ pub trait ToolRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a ToolFilter) -> RowStream<'a, Tool>;
 
     /// Counts the tools that the filter matches.
-    async fn count(&self, filter: &ToolFilter) -> Result<i64>;
+    async fn count(&self, filter: &ToolFilter) -> Result<u64>;
 
     /// Updates a tool and returns it. Changes without an assignment return it as it is.
     ///
@@ -83,7 +83,7 @@ pub trait ToolRepository: Send + Sync {
     async fn delete(&self, id: ToolId) -> Result<bool>;
 
     /// Deletes every tool that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &ToolFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &ToolFilter) -> Result<u64>;
 }
 
 /// The [`ToolRepository`] on PostgreSQL.
@@ -113,7 +113,7 @@ impl ToolRepository for Tools<'_> {
         write.finish(outcome).await
     }
 
-    async fn create_many(&self, new: &[NewTool]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewTool]) -> Result<u64> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -175,8 +175,8 @@ impl ToolRepository for Tools<'_> {
         self.0.stream(filter.query().select(columns_of::<Tool>()))
     }
 
-    async fn count(&self, filter: &ToolFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &ToolFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(&self, id: ToolId, changes: ToolChanges) -> Result<Tool> {
@@ -200,12 +200,12 @@ impl ToolRepository for Tools<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &ToolFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &ToolFilter) -> Result<u64> {
         let ids = filter.query().select(tools::id);
         let statement = delete_matching(tools::table, ids).returning(tools::id);
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().load(statement).await;
         let deleted: Vec<ToolId> = write.finish(outcome).await?;
-        Ok(deleted.len())
+        Ok(deleted.len() as u64)
     }
 }

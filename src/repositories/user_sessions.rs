@@ -29,7 +29,7 @@ pub trait UserSessionRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewUserSession]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewUserSession]) -> Result<u64>;
 
     /// Returns the session with this id, expired or not. Returns `None` if there is none.
     async fn find(&self, id: UserSessionId) -> Result<Option<UserSession>>;
@@ -83,7 +83,7 @@ pub trait UserSessionRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a UserSessionFilter) -> RowStream<'a, UserSession>;
 
     /// Counts the sessions that the filter matches.
-    async fn count(&self, filter: &UserSessionFilter) -> Result<i64>;
+    async fn count(&self, filter: &UserSessionFilter) -> Result<u64>;
 
     /// Updates a session and returns it. Changes without an assignment return it as it is.
     ///
@@ -102,7 +102,7 @@ pub trait UserSessionRepository: Send + Sync {
     async fn delete(&self, id: UserSessionId) -> Result<bool>;
 
     /// Deletes every session of a user, and returns their number.
-    async fn delete_for_user(&self, user_id: UserId) -> Result<usize>;
+    async fn delete_for_user(&self, user_id: UserId) -> Result<u64>;
 
     /// Deletes at most `limit` sessions that have expired, by the server's clock, and returns their
     /// number.
@@ -112,10 +112,10 @@ pub trait UserSessionRepository: Send + Sync {
     ///
     /// It skips sessions that another transaction has locked, so that any number of callers may run
     /// at once.
-    async fn delete_expired(&self, limit: u32) -> Result<usize>;
+    async fn delete_expired(&self, limit: u32) -> Result<u64>;
 
     /// Deletes every session that the filter matches, all or none, and returns their number.
-    async fn delete_many(&self, filter: &UserSessionFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &UserSessionFilter) -> Result<u64>;
 }
 
 /// The [`UserSessionRepository`] on PostgreSQL.
@@ -145,7 +145,7 @@ impl UserSessionRepository for UserSessions<'_> {
         write.finish(outcome).await
     }
 
-    async fn create_many(&self, new: &[NewUserSession]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewUserSession]) -> Result<u64> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -232,8 +232,8 @@ impl UserSessionRepository for UserSessions<'_> {
             .stream(filter.query().select(columns_of::<UserSession>()))
     }
 
-    async fn count(&self, filter: &UserSessionFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &UserSessionFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession> {
@@ -268,7 +268,7 @@ impl UserSessionRepository for UserSessions<'_> {
         }
     }
 
-    async fn delete_for_user(&self, user_id: UserId) -> Result<usize> {
+    async fn delete_for_user(&self, user_id: UserId) -> Result<u64> {
         let of_user = user_sessions::table.filter(user_sessions::user_id.eq(user_id));
         let statement = diesel::delete(of_user).returning(user_sessions::token_hash);
         let write = Write::begin(&self.0).await?;
@@ -276,10 +276,10 @@ impl UserSessionRepository for UserSessions<'_> {
         let deleted = write
             .finish_touching(outcome, |hashes| keys_of(hashes))
             .await?;
-        Ok(deleted.len())
+        Ok(deleted.len() as u64)
     }
 
-    async fn delete_expired(&self, limit: u32) -> Result<usize> {
+    async fn delete_expired(&self, limit: u32) -> Result<u64> {
         let sessions = diesel::alias!(user_sessions as expired);
         let expires_at = sessions.field(user_sessions::expires_at);
         let expired = sessions
@@ -294,7 +294,7 @@ impl UserSessionRepository for UserSessions<'_> {
         self.0.execute(diesel::delete(among_them)).await
     }
 
-    async fn delete_many(&self, filter: &UserSessionFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &UserSessionFilter) -> Result<u64> {
         let ids = filter.query().select(user_sessions::id);
         let statement = delete_matching(user_sessions::table, ids);
         let statement = statement.returning(user_sessions::token_hash);
@@ -303,7 +303,7 @@ impl UserSessionRepository for UserSessions<'_> {
         let deleted = write
             .finish_touching(outcome, |hashes| keys_of(hashes))
             .await?;
-        Ok(deleted.len())
+        Ok(deleted.len() as u64)
     }
 }
 

@@ -34,7 +34,7 @@ pub trait UserRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`create`](Self::create).
-    async fn create_many(&self, new: &[NewUser]) -> Result<usize>;
+    async fn create_many(&self, new: &[NewUser]) -> Result<u64>;
 
     /// Creates a user, or updates the one with the same address. A column that is not given a value
     /// keeps its own.
@@ -72,7 +72,7 @@ pub trait UserRepository: Send + Sync {
     fn stream<'a>(&'a self, filter: &'a UserFilter) -> RowStream<'a, User>;
 
     /// Counts the users that the filter matches.
-    async fn count(&self, filter: &UserFilter) -> Result<i64>;
+    async fn count(&self, filter: &UserFilter) -> Result<u64>;
 
     /// Updates a user and returns it. Changes without an assignment return it as it is.
     ///
@@ -114,7 +114,7 @@ pub trait UserRepository: Send + Sync {
     ///
     /// # Errors
     /// The same as [`delete`](Self::delete).
-    async fn delete_many(&self, filter: &UserFilter) -> Result<usize>;
+    async fn delete_many(&self, filter: &UserFilter) -> Result<u64>;
 }
 
 /// The [`UserRepository`] on PostgreSQL.
@@ -154,7 +154,7 @@ impl UserRepository for Users<'_> {
         write.finish(outcome).await
     }
 
-    async fn create_many(&self, new: &[NewUser]) -> Result<usize> {
+    async fn create_many(&self, new: &[NewUser]) -> Result<u64> {
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         write.finish_touching(outcome, |_| new).await
@@ -217,8 +217,8 @@ impl UserRepository for Users<'_> {
         self.0.stream(filter.query().select(columns_of::<User>()))
     }
 
-    async fn count(&self, filter: &UserFilter) -> Result<i64> {
-        self.0.one(filter.query().count()).await
+    async fn count(&self, filter: &UserFilter) -> Result<u64> {
+        self.0.count(filter.query().count()).await
     }
 
     async fn update(&self, id: UserId, changes: UserChanges) -> Result<User> {
@@ -265,7 +265,7 @@ impl UserRepository for Users<'_> {
         }
     }
 
-    async fn delete_many(&self, filter: &UserFilter) -> Result<usize> {
+    async fn delete_many(&self, filter: &UserFilter) -> Result<u64> {
         let ids = filter.query().select(users::id);
         let statement = delete_matching(users::table, ids);
         deleted_rows(&self.0, statement).await

@@ -148,13 +148,10 @@ where
 /// Deletes the rows that a statement matches, of a table whose rows may be cached, and returns
 /// their number.
 #[repository]
-pub(super) async fn deleted_rows(
-    executor: &Executor<'_>,
-    statement: impl Runnable,
-) -> Result<usize> {
+pub(super) async fn deleted_rows(executor: &Executor<'_>, statement: impl Runnable) -> Result<u64> {
     let write = Write::begin(executor).await?;
     let outcome = write.executor().execute(statement).await;
-    let touched = |deleted: &usize| (*deleted > 0).then_some(Everything);
+    let touched = |deleted: &u64| (*deleted > 0).then_some(Everything);
     write.finish_touching(outcome, touched).await
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod lenient;
 pub(crate) mod protected;
 pub(crate) mod secret;
 pub(crate) mod storable;
+mod terminal;
 pub(crate) mod timestamp;
 
 pub use change::Change;

@@ -22,7 +22,7 @@ fn ingest(database: &TestDatabase, paths: &[&Path]) -> Output {
         .unwrap()
 }
 
-fn analyses_and_issues(database: &TestDatabase) -> (i64, i64) {
+fn analyses_and_issues(database: &TestDatabase) -> (u64, u64) {
     let db = Db::connect_to(&database.url()).unwrap();
     (
         db.analyses().count(&AnalysisFilter::new()).unwrap(),

@@ -269,7 +269,7 @@ impl World {
         let rows = self.db.analysis_issues().find_many(&ids).unwrap();
         let of_analysis = AnalysisIssueFilter::new().analysis_id(analysis);
         let count = self.db.analysis_issues().count(&of_analysis).unwrap();
-        assert_eq!(count, ids.len() as i64);
+        assert_eq!(count, ids.len() as u64);
         rows.into_iter().map(|row| row.unwrap().status).collect()
     }
 }

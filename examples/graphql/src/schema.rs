@@ -18,7 +18,7 @@ type List<Node> = Connection<String, Node, Total>;
 #[derive(SimpleObject)]
 pub struct Total {
     /// The number of items on all pages. Counted only if it is requested.
-    total_count: Option<i64>,
+    total_count: Option<u64>,
 }
 
 /// The part of a list that the arguments and the selection request.

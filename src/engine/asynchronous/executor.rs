@@ -8,6 +8,7 @@ use diesel::deserialize::FromSqlRow;
 use diesel::pg::Pg;
 use diesel::query_builder::{AsQuery, Query};
 use diesel::query_dsl::CompatibleType;
+use diesel::sql_types::BigInt;
 use futures_util::future;
 use futures_util::stream::TryStreamExt;
 
@@ -19,6 +20,7 @@ use crate::engine::connection::{BoundStatement, Connection, PgRow};
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
 use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
+use crate::models::partitions::unsigned;
 use crate::sql::acting::Acting;
 use crate::sql::decoding::{Tried, decoded_once, tried_once};
 use crate::sql::settings::Settings;
@@ -259,6 +261,16 @@ impl<'a> Executor<'a> {
         self.one_any(query.as_query().untyped(), decoded_once)
     }
 
+    /// Returns the number of rows that a query counts.
+    pub(crate) fn count<'f, Q>(&'f self, query: Q) -> BoxFuture<'f, Result<u64>>
+    where
+        Q: AsQuery<SqlType = BigInt, Query: Runnable>,
+        Q::Query: 'f,
+    {
+        let count: Decode<u64> = |row| decoded_once::<BigInt, i64>(row).map(unsigned);
+        self.one_any(query.as_query().untyped(), count)
+    }
+
     fn one_any<'f, R: Send + 'f>(
         &'f self,
         query: AnyQuery<'f>,
@@ -339,27 +351,24 @@ impl<'a> Executor<'a> {
     }
 
     /// Returns the number of rows that a statement has written.
-    pub(crate) fn execute<'f, Q>(&'f self, statement: Q) -> BoxFuture<'f, Result<usize>>
+    pub(crate) fn execute<'f, Q>(&'f self, statement: Q) -> BoxFuture<'f, Result<u64>>
     where
         Q: Runnable + 'f,
     {
         self.execute_any(statement.untyped())
     }
 
-    pub(super) fn execute_any<'f>(
-        &'f self,
-        statement: AnyQuery<'f>,
-    ) -> BoxFuture<'f, Result<usize>> {
+    pub(super) fn execute_any<'f>(&'f self, statement: AnyQuery<'f>) -> BoxFuture<'f, Result<u64>> {
         Box::pin(async move {
             let call = self.begin_call().await?;
             let bound = statement.bound_to(call.connection(), self.settings(true).as_ref());
             let outcome = call.connection().count(bound).await;
-            call.complete(outcome)
+            call.complete(outcome.map(|written| written as u64))
         })
     }
 
     /// Inserts any number of rows: all of them or none.
-    pub(crate) async fn insert_all<N>(&self, rows: &[N]) -> Result<usize>
+    pub(crate) async fn insert_all<N>(&self, rows: &[N]) -> Result<u64>
     where
         N: NewRow + Sync,
         for<'r> InsertMany<'r, N>: Send,
@@ -367,7 +376,7 @@ impl<'a> Executor<'a> {
         self.insert_any(&rows).await
     }
 
-    async fn insert_any(&self, rows: &dyn AnyNewRows) -> Result<usize> {
+    async fn insert_any(&self, rows: &dyn AnyNewRows) -> Result<u64> {
         rows.check()?;
         let count = rows.count();
         match self {

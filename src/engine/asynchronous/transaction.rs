@@ -220,13 +220,13 @@ impl Tx {
     /// Inserts any number of rows by the fastest statement. By `COPY` only where that can have the
     /// transaction to itself: nothing is sent beside it, and its rows are sent by its own future
     /// alone.
-    pub(super) async fn insert_bulk(&self, rows: &dyn AnyNewRows, copy: Hold) -> Result<usize> {
+    pub(super) async fn insert_bulk(&self, rows: &dyn AnyNewRows, copy: Hold) -> Result<u64> {
         if rows.is_worth_a_copy()
             && let Ok(guard) = StatementGuard::begin(self, copy, Trace::StatementAbandoned)
         {
             let copied = guard.complete(rows.copy(&self.connection.inner).await)?;
             if let Some(written) = copied {
-                return Ok(written);
+                return Ok(written as u64);
             }
         }
         // Held from the first chunk to the last: no unit may begin between two of them.
@@ -240,7 +240,7 @@ impl Tx {
         written
     }
 
-    async fn insert_chunks(&self, rows: &dyn AnyNewRows) -> Result<usize> {
+    async fn insert_chunks(&self, rows: &dyn AnyNewRows) -> Result<u64> {
         let executor = Executor::Part(self);
         let count = rows.count();
         let mut starts = (0..count).step_by(ROWS_PER_STATEMENT);

@@ -78,7 +78,7 @@ impl<'a> UnitOfWork<'a> {
     }
 
     /// Inserts rows; a failure leaves the unit as it was before.
-    pub(crate) async fn attempt<N>(&self, rows: &[N]) -> Result<usize>
+    pub(crate) async fn attempt<N>(&self, rows: &[N]) -> Result<u64>
     where
         N: NewRow + Sync,
         for<'r> crate::sql::InsertMany<'r, N>: Send,

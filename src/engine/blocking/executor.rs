@@ -8,12 +8,14 @@ use diesel::pg::{Pg, PgConnection};
 use diesel::query_builder::{AsQuery, Query, QueryFragment, QueryId};
 use diesel::query_dsl::CompatibleType;
 use diesel::query_dsl::methods::ExecuteDsl;
+use diesel::sql_types::BigInt;
 
 use super::pool::Pooled;
 use super::transaction::TxCall;
 use super::{Db, Tx, UnitOfWork};
 use crate::engine::occupancy::Hold;
 use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
+use crate::models::partitions::unsigned;
 use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
@@ -240,6 +242,14 @@ impl<'a> Executor<'a> {
         })
     }
 
+    /// Returns the number of rows that a query counts.
+    pub(crate) fn count<Q>(&self, query: Q) -> Result<u64>
+    where
+        Q: AsQuery<SqlType = BigInt, Query: QueryFragment<Pg> + QueryId>,
+    {
+        self.one::<_, i64>(query).map(unsigned)
+    }
+
     /// Returns the first row of a statement that writes, if there is one.
     fn only<S, Q, R>(&self, query: Q) -> Result<Option<R>>
     where
@@ -297,22 +307,23 @@ impl<'a> Executor<'a> {
     }
 
     /// Returns the number of rows that a statement has written.
-    pub(crate) fn execute<Q>(&self, statement: Q) -> Result<usize>
+    pub(crate) fn execute<Q>(&self, statement: Q) -> Result<u64>
     where
         Q: QueryFragment<Pg> + QueryId,
     {
         let settings = self.settings(true);
-        self.run(|connection| match &settings {
+        let written = self.run(|connection| match &settings {
             None => ExecuteDsl::execute(statement, connection),
             Some(settings) => {
                 let statement = WithSettings::<()>::new(&statement, settings);
                 ExecuteDsl::execute(statement, connection)
             }
-        })
+        })?;
+        Ok(written as u64)
     }
 
     /// Inserts any number of rows: all of them or none.
-    pub(crate) fn insert_all<N: NewRow + Sync>(&self, rows: &[N]) -> Result<usize> {
+    pub(crate) fn insert_all<N: NewRow + Sync>(&self, rows: &[N]) -> Result<u64> {
         for row in rows {
             row.check()?;
         }

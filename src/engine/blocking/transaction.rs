@@ -259,12 +259,12 @@ impl Tx {
     }
 
     /// Inserts any number of rows by the fastest statement. Nothing comes between its statements.
-    pub(super) fn insert_bulk<N: NewRow + Sync>(&self, rows: &[N], hold: Hold) -> Result<usize> {
+    pub(super) fn insert_bulk<N: NewRow + Sync>(&self, rows: &[N], hold: Hold) -> Result<u64> {
         let _held = Held::enter(self, hold)?;
         if is_worth_a_copy(rows)
             && let Some(written) = self.run(Hold::Within, |connection| copy(connection, rows))?
         {
-            return Ok(written);
+            return Ok(written as u64);
         }
         let mut written = 0;
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {

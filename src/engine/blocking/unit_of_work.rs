@@ -98,7 +98,7 @@ impl<'a> UnitOfWork<'a> {
     }
 
     /// Inserts rows; a failure leaves the unit as it was before.
-    pub(crate) fn attempt<N: NewRow + Sync>(&self, rows: &[N]) -> Result<usize> {
+    pub(crate) fn attempt<N: NewRow + Sync>(&self, rows: &[N]) -> Result<u64> {
         let tx = self.tx();
         tx.command("SAVEPOINT wundr_attempt")?;
         match tx.insert_bulk(rows, Hold::Within) {

@@ -56,7 +56,7 @@ pub struct AfterRestore {
     /// The number from which the fences of leases continue.
     pub fences_after: u64,
     /// The number of partitions that were created.
-    pub partitions: usize,
+    pub partitions: u64,
     /// The `search_path` of the database now. `None` if there is none, because only the owner of
     /// the database can set it.
     pub search_path: Option<String>,

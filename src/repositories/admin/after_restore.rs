@@ -95,8 +95,8 @@ async fn prepare(tx: &Tx, options: &AfterRestoreOptions) -> Result<AfterRestore>
     let fences: Number = executor.one(sql_query(MOVE_FENCES)).await?;
     tx.record_write(&Everything);
     Ok(AfterRestore {
-        requeued: requeued as u64,
-        leases: leases as u64,
+        requeued,
+        leases,
         fences_after: unsigned(fences.number),
         partitions: 0,
         search_path: search_path.map(|setting| setting.name),

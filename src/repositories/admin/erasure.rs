@@ -160,11 +160,9 @@ async fn erase(executor: &Executor<'_>, user: UserId, erasure: &UserErasure) -> 
         let found = match action {
             ErasureAction::Reassigned => {
                 let statement = statement.bind::<SqlUuid, _>(erasure.successor.unwrap_or(user));
-                executor.execute(statement).await? as u64
+                executor.execute(statement).await?
             }
-            ErasureAction::Deleted | ErasureAction::Cleared => {
-                executor.execute(statement).await? as u64
-            }
+            ErasureAction::Deleted | ErasureAction::Cleared => executor.execute(statement).await?,
             ErasureAction::Anonymized | ErasureAction::Kept => {
                 unsigned(executor.one::<_, Number>(statement).await?.number)
             }
@@ -196,7 +194,7 @@ async fn erase(executor: &Executor<'_>, user: UserId, erasure: &UserErasure) -> 
         .bind::<SqlUuid, _>(user)
         .bind::<Text, _>(patterns.text.as_str())
         .bind::<Text, _>(patterns.document.as_str());
-    let of_system = executor.execute(system_log).await? as u64;
+    let of_system = executor.execute(system_log).await?;
     let (of_user, action) = match erasure.successor {
         Some(_) => {
             let deleted = executor.execute(delete_by_id::<User>(user)).await?;
@@ -224,7 +222,7 @@ async fn erase(executor: &Executor<'_>, user: UserId, erasure: &UserErasure) -> 
             ErasureAction::Anonymized,
             of_system,
         ),
-        ("public.users", "id", action, of_user as u64),
+        ("public.users", "id", action, of_user),
     ] {
         rows.push(ErasedRows {
             table,
@@ -257,7 +255,7 @@ async fn erase_all_of(executor: &Executor<'_>, id: OrganizationId) -> Result<Era
     let sessions = sql_query(DELETE_SETUP_SESSIONS)
         .into_boxed()
         .bind::<SqlUuid, _>(id);
-    let sessions = executor.execute(sessions).await? as u64;
+    let sessions = executor.execute(sessions).await?;
     let profiles = keys(executor, DELETE_SETUP_PROFILES, id).await?;
     for &profile in &profiles {
         let profile = SetupProfileId::from(profile);

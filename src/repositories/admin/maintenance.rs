@@ -188,7 +188,7 @@ impl<'m> Maintenance<'m> {
                     .partitions()
                     .ensure(log, self.policy.months_ahead)
                     .await?;
-                progress.done = u64::try_from(made).unwrap_or(u64::MAX);
+                progress.done = made;
             }
             MaintenanceStep::DefaultPartition(log) => match drain_default(&db, log).await {
                 Ok(drained) => {
@@ -247,9 +247,9 @@ impl<'m> Maintenance<'m> {
                 progress.is_busy = true;
                 return Ok(());
             };
-            progress.done += u64::try_from(done).unwrap_or(u64::MAX);
+            progress.done += done;
             // All abandoned runs are queued at once: there are as many as workers that have died.
-            let limit = usize::try_from(self.policy.rows).unwrap_or(usize::MAX);
+            let limit = u64::from(self.policy.rows);
             if done < limit || step == MaintenanceStep::AbandonedRuns {
                 return Ok(());
             }
@@ -266,7 +266,7 @@ impl<'m> Maintenance<'m> {
         &mut self,
         unit: &UnitOfWork<'_>,
         step: MaintenanceStep,
-    ) -> Result<Option<usize>> {
+    ) -> Result<Option<u64>> {
         let executor = unit.executor();
         if !try_lock(&executor, step).await? {
             return Ok(None);
@@ -286,7 +286,7 @@ impl<'m> Maintenance<'m> {
                 executor.execute(statement).await?
             }
             MaintenanceStep::AbandonedRuns => match self.policy.attempts {
-                Some(attempts) => tx.analyses().requeue_abandoned(attempts).await?.len(),
+                Some(attempts) => tx.analyses().requeue_abandoned(attempts).await?.len() as u64,
                 None => 0,
             },
             _ => 0,

@@ -302,7 +302,7 @@ async fn import_table(
     imported.tables.push(ImportedTable {
         table: name.to_owned(),
         rows: copied,
-        inserted: inserted as u64,
+        inserted,
         conflicts: conflicts.first().map_or(0, |row| unsigned(row.number)),
     });
     let conflicts = conflicts.into_iter().map(|row| ImportConflict {

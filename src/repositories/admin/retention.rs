@@ -136,7 +136,7 @@ pub async fn remove_orphaned_graphs(db: &Db, limit: u32) -> Result<u64> {
     }
     let statement = sql_query(REMOVE_GRAPHS).bind::<BigInt, _>(i64::from(limit));
     let executor = db.executor();
-    Ok(executor.execute(cacheable(statement)).await? as u64)
+    executor.execute(cacheable(statement)).await
 }
 
 /// The position after a page.
@@ -302,9 +302,9 @@ impl Call<'_> {
             }
         }
         let issues = analysis_issues::table.filter(analysis_issues::analysis_id.eq_any(&doomed));
-        deleted.issues += executor.execute(diesel::delete(issues)).await? as u64;
+        deleted.issues += executor.execute(diesel::delete(issues)).await?;
         let results = analysis_results::table.filter(analysis_results::analysis_id.eq_any(&doomed));
-        deleted.results += executor.execute(diesel::delete(results)).await? as u64;
+        deleted.results += executor.execute(diesel::delete(results)).await?;
         let rows = analyses::table.filter(analyses::id.eq_any(&doomed));
         let latest: Vec<Latest> = executor
             .load(diesel::delete(rows).returning(LATEST))
@@ -326,5 +326,5 @@ async fn slice(
     let statement = sql_query(statement)
         .bind::<SqlUuid, _>(id)
         .bind::<BigInt, _>(i64::try_from(most).unwrap_or(i64::MAX));
-    Ok(executor.execute(cacheable(statement)).await? as u64)
+    executor.execute(cacheable(statement)).await
 }

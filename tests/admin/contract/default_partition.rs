@@ -32,7 +32,7 @@ async fn write(db: &Db, time: &str) -> wundr_db::Result<()> {
 }
 
 #[both_engines]
-async fn entries(db: &Db) -> i64 {
+async fn entries(db: &Db) -> u64 {
     db.audit_logs().count(&AuditLogFilter::new()).await.unwrap()
 }
 

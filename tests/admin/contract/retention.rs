@@ -99,16 +99,18 @@ async fn the_newest_of_each_project_and_type_are_kept_and_all_that_are_young() {
         ids.push(created(&scene, scene.completed(days)).await);
     }
     // Another type, and another project.
-    let security = NewAnalysis {
-        r#type: AnalysisType::Security,
-        ..scene.completed(200)
+    let security = {
+        let mut new = scene.completed(200);
+        new.r#type = AnalysisType::Security;
+        new
     };
     let security = created(&scene, security).await;
     let project = NewProject::new("Engine", scene.user);
     let project = scene.db.projects().create(project).await.unwrap().id;
-    let elsewhere = NewAnalysis {
-        project_id: project,
-        ..scene.completed(300)
+    let elsewhere = {
+        let mut new = scene.completed(300);
+        new.project_id = project;
+        new
     };
     let elsewhere = created(&scene, elsewhere).await;
     filled(&scene, ids[0], 3, 2).await;
@@ -144,9 +146,10 @@ async fn the_newest_completed_one_is_kept_before_newer_ones_that_failed() {
     let completed = created(&scene, scene.completed(110)).await;
     let mut failed = Vec::new();
     for days in [100, 90] {
-        let new = NewAnalysis {
-            status: Some(AnalysisStatus::Failed),
-            ..scene.completed(days)
+        let new = {
+            let mut new = scene.completed(days);
+            new.status = Some(AnalysisStatus::Failed);
+            new
         };
         failed.push(created(&scene, new).await);
     }

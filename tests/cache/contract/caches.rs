@@ -127,17 +127,19 @@ async fn analyses_and_setup_are_answered_without_the_database() {
         .completed(hour_ago - TimeDelta::minutes(1), hour_ago)
         .configuration(document())
         .results(document());
-    let typed = NewAnalysis {
-        summary: Some(Json::Typed(summary)),
-        ..typed
+    let typed = {
+        let mut new = typed;
+        new.summary = Some(Json::Typed(summary));
+        new
     };
-    let raw = NewAnalysis {
-        id: AnalysisId::new(),
-        r#type: AnalysisType::Security,
-        summary: Some(Json::Raw(
+    let raw = {
+        let mut new = typed.clone();
+        new.id = AnalysisId::new();
+        new.r#type = AnalysisType::Security;
+        new.summary = Some(Json::Raw(
             json!({ "overallScore": "high", "n": [1, 2.5] }).into(),
-        )),
-        ..typed.clone()
+        ));
+        new
     };
     let created = one.analyses().create(typed).await.unwrap();
     one.analyses().create(raw).await.unwrap();

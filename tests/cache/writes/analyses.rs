@@ -105,9 +105,10 @@ async fn of_ingests() {
         let (mut scene, new) = analysed(mode).await;
         let first = new(AnalysisType::Quality);
         wrote!(scene, "ingest", db => db.analyses().ingest(first.clone()).run());
-        let again = NewAnalysis {
-            r#type: AnalysisType::Security,
-            ..first.clone()
+        let again = {
+            let mut new = first.clone();
+            new.r#type = AnalysisType::Security;
+            new
         };
         // It was the latest of another type.
         wrote!(scene, "replacing", db => db.analyses().ingest(again.clone()).replacing().run());

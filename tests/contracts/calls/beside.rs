@@ -396,7 +396,7 @@ async fn a_stream_of_rows_is_not_polled_after_its_end() {
         };
         let ingest = db.analyses().ingest(new).issues(Rows::stream(issues()));
         let ingested = ingest.issues(Rows::stream(issues())).run().await.unwrap();
-        assert_eq!(ingested.counts.issues, 2 * rows);
+        assert_eq!(ingested.counts.issues, 2 * rows as u64);
         let stored = format!("analysis.analysis_issues WHERE analysis_id = '{id}'");
         assert_eq!(observer.count(&stored), 2 * rows);
     }

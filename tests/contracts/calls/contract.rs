@@ -115,7 +115,7 @@ async fn an_input_is_not_read_on_after_its_end() {
         let ingest = ingest.issues(Rows::fallible(fallible));
         let ingest = ingest.issues(that_goes_on(rows, make));
         let ingested = ingest.run().await.unwrap();
-        assert_eq!(ingested.counts.issues, 3 * rows);
+        assert_eq!(ingested.counts.issues, 3 * rows as u64);
         let stored = format!("analysis.analysis_issues WHERE analysis_id = '{id}'");
         assert_eq!(observer.count(&stored), 3 * rows);
     }

@@ -49,7 +49,7 @@ impl Random {
 /// are to be there.
 #[derive(Default)]
 struct Model {
-    expected: BTreeMap<String, usize>,
+    expected: BTreeMap<String, u64>,
     calls: u64,
 }
 
@@ -81,7 +81,7 @@ struct Run<'r> {
 }
 
 /// The rows that an acknowledged call has written.
-type Answer = Result<Option<(String, usize)>>;
+type Answer = Result<Option<(String, u64)>>;
 
 fn call<'t>(
     tx: &'t Tx,
@@ -256,7 +256,7 @@ async fn check(observer: &mut Observer, seed: u64, outcome: &Result<()>, model: 
         };
         *place += number;
     }
-    assert_eq!((users, analyses), expected, "seed {seed}");
+    assert_eq!((users as u64, analyses as u64), expected, "seed {seed}");
 }
 
 /// Runs every fourth seed. Returns how many transactions were committed.

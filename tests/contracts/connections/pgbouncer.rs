@@ -79,7 +79,7 @@ fn load_blocking(config: Config) -> Vec<Error> {
     })
 }
 
-fn count(database: &TestDatabase) -> i64 {
+fn count(database: &TestDatabase) -> u64 {
     use wundr_db::blocking::UserRepository;
     let db = blocking::Db::connect_to(&database.url()).unwrap();
     db.users().count(&UserFilter::new()).unwrap()
@@ -106,7 +106,7 @@ async fn fifty_tasks_work(bouncer: &PgBouncer, connections: u32) {
         errors.len(),
         errors[0]
     );
-    assert_eq!(count(&database), (TASKS * ROUNDS) as i64);
+    assert_eq!(count(&database), (TASKS * ROUNDS) as u64);
 
     let database = migrated_database().unwrap();
     let config = bouncer.config(&database).behind_pgbouncer();
@@ -119,7 +119,7 @@ async fn fifty_tasks_work(bouncer: &PgBouncer, connections: u32) {
         errors.len(),
         errors[0]
     );
-    assert_eq!(count(&database), (TASKS * ROUNDS) as i64);
+    assert_eq!(count(&database), (TASKS * ROUNDS) as u64);
 }
 
 #[tokio::test(flavor = "multi_thread")]

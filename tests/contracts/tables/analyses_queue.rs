@@ -50,9 +50,10 @@ async fn the_oldest_of_the_types_comes_first() {
     let analyses = db.analyses();
     let ids = pending(&db, 3).await;
     let security = new_analysis(&db, project(&db).await.id).await;
-    let security = NewAnalysis {
-        r#type: AnalysisType::Security,
-        ..security
+    let security = {
+        let mut new = security;
+        new.r#type = AnalysisType::Security;
+        new
     };
     let security = analyses.create(security).await.unwrap().id;
 

@@ -337,11 +337,12 @@ async fn issues_of_a_project_are_those_of_its_analyses_in_every_order() {
         (latest.project_id(project_id), &analyses[1..3]),
         (of_project.file_path_prefix("src/1/"), &analyses[..4]),
     ] {
-        let by_ids = AnalysisIssueFilter {
-            project_id: None,
-            latest_of_project: None,
-            analysis_ids: Some(analyses.to_vec()),
-            ..filter.clone()
+        let by_ids = {
+            let mut new = filter.clone();
+            new.project_id = None;
+            new.latest_of_project = None;
+            new.analysis_ids = Some(analyses.to_vec());
+            new
         };
         assert_eq!(
             issues.count(&filter).await.unwrap(),

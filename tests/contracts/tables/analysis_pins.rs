@@ -83,9 +83,10 @@ async fn an_analysis_whose_removal_has_begun_is_neither_pinned_nor_compared_with
     let project = project(&db).await.id;
     let new = new_analysis(&db, project).await;
     let base = db.analyses().create(new.clone()).await.unwrap().id;
-    let later = NewAnalysis {
-        id: AnalysisId::new(),
-        ..new
+    let later = {
+        let mut new = new;
+        new.id = AnalysisId::new();
+        new
     };
     let later = db.analyses().create(later).await.unwrap().id;
     let begin = format!("INSERT INTO analysis.analysis_removals (analysis_id) VALUES ('{base}')");
@@ -128,9 +129,10 @@ async fn the_base_of_a_gate_is_pinned_until_another_takes_its_place() {
     let new = new_analysis(&db, project).await;
     let mut ids = Vec::new();
     for _ in 0..2 {
-        let new = NewAnalysis {
-            id: AnalysisId::new(),
-            ..new.clone()
+        let new = {
+            let mut new = new.clone();
+            new.id = AnalysisId::new();
+            new
         };
         ids.push(db.analyses().create(new).await.unwrap().id);
     }
@@ -166,9 +168,10 @@ async fn of_concurrent_bases_of_a_gate_one_is_left() {
     let project = project(&db).await.id;
     let new = new_analysis(&db, project).await;
     let analyses: Vec<_> = (0..8)
-        .map(|_| NewAnalysis {
-            id: AnalysisId::new(),
-            ..new.clone()
+        .map(|_| {
+            let mut new = new.clone();
+            new.id = AnalysisId::new();
+            new
         })
         .collect();
     db.analyses().create_many(&analyses).await.unwrap();

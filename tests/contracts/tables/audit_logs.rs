@@ -202,6 +202,8 @@ async fn filters_are_shared_by_list_and_count() {
         (all.clone().user_id(UserId::new()), 0),
         (all.clone().organization_id(OrganizationId::new()), 0),
         (all.clone().actions([AuditAction::Update]), 2),
+        (all.clone().actions([]), 0),
+        (all.clone().actions(None::<Vec<AuditAction>>), 6),
         (
             all.clone()
                 .actions([AuditAction::Update, AuditAction::Delete]),

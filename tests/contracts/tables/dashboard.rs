@@ -113,7 +113,7 @@ async fn a_project_is_seen_at_a_glance() {
         let mut counts = dashboard.open_issues.iter();
         counts.find(|(found, _)| *found == severity).unwrap().1
     };
-    assert_eq!((of(high), of(low), open.iter().sum::<i64>()), (2, 1, 3));
+    assert_eq!((of(high), of(low), open.iter().sum::<u64>()), (2, 1, 3));
     let [none, bugs] = &dashboard.trends[..] else {
         panic!("{:?}", dashboard.trends);
     };

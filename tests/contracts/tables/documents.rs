@@ -252,7 +252,7 @@ async fn pages_hold_rows_with_any_document() {
         .list(&UserFilter::new(), &wundr_db::Page::new().with_total())
         .await
         .unwrap();
-    assert_eq!(page.items.len() as i64, page.total.unwrap());
+    assert_eq!(page.items.len() as u64, page.total.unwrap());
     let found = page.items.iter().find(|user| user.id == rows.user).unwrap();
     assert!(found.preferences.value().is_err());
     assert!(found.preferences == deep.parse::<Document>().unwrap());

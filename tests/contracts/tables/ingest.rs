@@ -44,7 +44,7 @@ fn row_of(error: Error) -> (&'static str, usize, Error) {
 
 /// Returns the number of rows that an analysis has in each table.
 #[both_engines]
-async fn stored(db: &Db, id: AnalysisId) -> [i64; 6] {
+async fn stored(db: &Db, id: AnalysisId) -> [u64; 6] {
     let analysis = db.analyses().exists(id).await.unwrap();
     let results = AnalysisResultFilter::new().analysis_id(id);
     let issues = AnalysisIssueFilter::new().analysis_id(id);
@@ -52,7 +52,7 @@ async fn stored(db: &Db, id: AnalysisId) -> [i64; 6] {
     let groups = DuplicateGroupFilter::new().analysis_id(id);
     let graphs = DependencyGraphFilter::new().analysis_id(id);
     [
-        i64::from(analysis),
+        u64::from(analysis),
         db.analysis_results().count(&results).await.unwrap(),
         db.analysis_issues().count(&issues).await.unwrap(),
         db.analysis_metrics().count(&metrics).await.unwrap(),
@@ -378,7 +378,7 @@ async fn no_more_than_two_chunks_are_read_ahead_and_progress_is_told() {
     let metric = NewAnalysisMetric::new(id, "lines", MetricCategory::Complexity);
     let mut reported = Vec::new();
     let report = |counts: &IngestCounts| {
-        written.store(counts.issues, Ordering::Relaxed);
+        written.store(counts.issues as usize, Ordering::Relaxed);
         reported.push(counts.total());
     };
 

@@ -36,7 +36,7 @@ async fn months_are_made_once_and_in_advance() {
         partitions.ensure(log, 0).await.unwrap();
         let before = partitions.health(log).await.unwrap();
         assert_eq!((before.gaps.len(), before.rows_in_default), (0, 0));
-        let missing = 12 - before.months_ahead as usize;
+        let missing = 12 - u64::from(before.months_ahead);
 
         assert_eq!(partitions.ensure(log, 12).await.unwrap(), missing);
         assert_eq!(partitions.ensure(log, 12).await.unwrap(), 0);

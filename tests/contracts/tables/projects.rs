@@ -37,9 +37,10 @@ async fn what_is_created_is_found() {
     let answers = projects.find_many(&[absent, flask.id]).await.unwrap();
     assert_eq!(answers, [None, Some(flask.clone())]);
 
-    let fork = NewProject {
-        id: ProjectId::new(),
-        ..new
+    let fork = {
+        let mut new = new;
+        new.id = ProjectId::new();
+        new
     };
     assert_eq!(
         projects
@@ -158,7 +159,7 @@ async fn a_user_sees_no_more_than_is_visible() {
             .unwrap();
         let names: Vec<_> = seen.items.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, expected);
-        assert_eq!(seen.total, Some(expected.len() as i64));
+        assert_eq!(seen.total, Some(expected.len() as u64));
     }
     let archived = ProjectFilter::new().status(ProjectStatus::Archived);
     let seen = projects

@@ -50,7 +50,7 @@ async fn all(db: &Db, limit: u32) -> Vec<Resealed> {
     }
 }
 
-fn resealed(batches: &[Resealed]) -> usize {
+fn resealed(batches: &[Resealed]) -> u64 {
     batches.iter().map(|batch| batch.resealed).sum()
 }
 

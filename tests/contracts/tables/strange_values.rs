@@ -564,7 +564,7 @@ async fn a_number_of_many_digits_costs_nothing() {
         let is_huge = number.fractional_digit_count() < 0;
         let filter = DuplicateGroupFilter::new().similarity_at_least(number.clone());
         let found = db.duplicate_groups().count(&filter).await.unwrap();
-        assert_eq!(found, i64::from(!(is_positive && is_huge)), "{number:?}");
+        assert_eq!(found, u64::from(!(is_positive && is_huge)), "{number:?}");
         let new = NewAnalysisMetric::new(rows.analysis, "m", MetricCategory::Quality);
         let refused = db.analysis_metrics().create(new.metric_value(number)).await;
         assert_eq!(field_of(refused.unwrap_err()), "metric_value");

@@ -201,7 +201,7 @@ async fn others_have_their_turns_while_an_iterator_is_read() {
     let ingested = ingest.await.unwrap();
 
     other.abort();
-    assert_eq!(ingested.counts.issues, ROWS);
+    assert_eq!(ingested.counts.issues, ROWS as u64);
     let between = passes_at[ROWS - 1] - passes_at[0];
     assert!(between >= ROWS / 200, "{between} passes");
 }
