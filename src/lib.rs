@@ -41,7 +41,7 @@
 //! - [`blocking`] has the same names without async.
 //! - With the feature `admin`, `admin` has the functions of operators: the proof of a restored
 //!   database, an organization that moves, retention, and what the server says about itself.
-//! - [`migrations`] brings the schema, [`testing`] private servers for tests.
+//! - [`migrations`] brings the schema, [`testing`] private servers, rows and seeds for tests.
 //!
 //! # What holds everywhere
 //!
@@ -175,10 +175,16 @@ pub mod __private {
     }
     #[cfg(feature = "admin")]
     pub mod names {
-        pub use crate::models::admin::statement_names::hashes;
+        pub use crate::models::statement_names::hashes;
     }
     pub mod sql {
         pub use crate::sql::cacheable;
+    }
+    #[cfg(all(feature = "testing", any(feature = "async", feature = "blocking")))]
+    pub mod testing {
+        pub use crate::testing::case::{Needs, argument, begin, begin_prepared};
+        #[cfg(feature = "async")]
+        pub use crate::testing::case::{block_on, run};
     }
     pub mod validation {
         pub use crate::validation::{Limit, Limited, Unlimited, check, check_number};
@@ -194,6 +200,8 @@ pub use engine::asynchronous::admin;
 pub use engine::blocking;
 #[cfg(feature = "async")]
 pub use engine::connection::Connection;
+#[cfg(all(feature = "testing", any(feature = "async", feature = "blocking")))]
+pub use wundr_db_macros::test;
 
 #[cfg(all(doc, not(doctest)))]
 pub mod recipe {

@@ -10,6 +10,7 @@
 mod repository;
 mod rows;
 mod table_row;
+mod test;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -39,6 +40,36 @@ pub fn asynchronous(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn blocking(options: TokenStream, item: TokenStream) -> TokenStream {
     repository::blocking(options.into(), item.into())
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Gives a test a database of its own, with every migration applied.
+///
+/// The test is an `async fn` or a plain `fn`. An `async fn` runs on a runtime of one thread. The
+/// types of its arguments decide what it gets:
+///
+/// | type | value |
+/// |---|---|
+/// | `Db` | a pool of the async engine, in an `async fn` |
+/// | `blocking::Db` | a pool of the blocking engine, in a plain `fn` |
+/// | `Config` | the settings for the database |
+/// | `TestDatabase` | the database, for its name and its URL |
+/// | `StatementRecorder` | a recorder, through which `Db` and `Config` connect |
+/// | `RedisServer` | a private Redis server |
+/// | any other | what its `testing::TestArgument` makes |
+///
+/// The database is dropped at the end of the test, even if the test panics. A test without
+/// arguments has no database. Needs the feature `testing`. If the machine has no PostgreSQL, the
+/// test fails with the command that installs it.
+///
+/// # Options
+/// - `prepare = FUNCTION`: a function that prepares the database after the migrations, for example
+///   by migrations of the application. It takes a `Config` and returns a `Result<(), E>`; it is
+///   async if the test is. It runs once for each server and module: the tests copy what it made.
+#[proc_macro_attribute]
+pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
+    test::test(options.into(), item.into())
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -36,6 +36,8 @@ pub(crate) mod setup_lifecycle;
 mod setup_profiles;
 mod setup_sessions;
 mod setup_steps;
+#[cfg(any(feature = "admin", feature = "testing"))]
+pub(crate) mod statement_names;
 mod system_logs;
 mod tools;
 pub(crate) mod tracking;

@@ -51,6 +51,8 @@ mod projects;
 mod quality_gates;
 #[cfg(feature = "crypto")]
 mod resealing;
+#[cfg(feature = "testing")]
+mod scenario;
 pub(crate) mod secrets;
 #[cfg(feature = "crypto")]
 mod sessions;

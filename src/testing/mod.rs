@@ -1,4 +1,12 @@
-//! Private PostgreSQL and Redis servers for tests.
+//! Private PostgreSQL and Redis servers for tests, and rows, seeds and recorders.
+//!
+//! - `#[wundr_db::test]` gives a test a database of its own. The types of its arguments choose what
+//!   it gets.
+//! - [`fixture`] and [`builder`] make rows without a database.
+//! - [`Scenario`] stores an organization with members, projects and analyses.
+//! - [`StatementRecorder`] records the statements that a database receives.
+//!
+//! # Servers
 //!
 //! They are real servers, started from the programs installed on the machine, and they end with the
 //! process that started them. Nothing is mocked, and nothing is shared with a server that is
@@ -54,19 +62,33 @@
 //!
 //! All functions of this module block the calling thread. Only Unix-like systems are supported.
 
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub(crate) mod case;
 mod directory;
+mod fixtures;
 mod pair;
 mod postgres;
 mod process;
 mod programs;
 mod proxy;
+mod recorder;
 mod redis;
+#[cfg(any(feature = "async", feature = "blocking"))]
+mod scenario;
 mod simple_query;
 
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub use case::{AsyncTest, BlockingTest, TestArgument, TestContext, TestError};
+pub use fixtures::{Fixture, RowBuilder, builder, fixture};
 pub use pair::Pair;
 pub use postgres::{Collation, PostgresServer, PostgresServerBuilder, ShutdownMode, TestDatabase};
 pub use proxy::{Proxy, ProxyMode, Upstream};
+pub use recorder::{RecordedStatement, StatementRecorder};
 pub use redis::{RedisServer, RedisServerBuilder};
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub(crate) use scenario::SeedRows;
+#[cfg(any(feature = "async", feature = "blocking"))]
+pub use scenario::{Scenario, Seeded};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@ mod forwarding;
 
 use super::ServerError;
 use super::postgres::{PostgresServer, TestDatabase, encode};
+use super::recorder::Recording;
 use super::redis::RedisServer;
 use forwarding::{Shared, accept_on};
 use std::io::{self, ErrorKind};
@@ -141,12 +142,28 @@ impl Proxy {
     /// # Errors
     /// [`ServerError::Io`] if the proxy cannot listen on any port.
     pub fn start(upstream: impl Into<Upstream>) -> Result<Self, ServerError> {
+        Self::start_with(upstream.into(), None)
+    }
+
+    /// Starts a proxy in front of a PostgreSQL server that records the statements of its clients.
+    pub(super) fn start_recording(
+        upstream: impl Into<Upstream>,
+        recording: Arc<Recording>,
+    ) -> Result<Self, ServerError> {
+        Self::start_with(upstream.into(), Some(recording))
+    }
+
+    fn start_with(
+        upstream: Upstream,
+        recording: Option<Arc<Recording>>,
+    ) -> Result<Self, ServerError> {
         let listener = listen_anywhere()?;
         let address = listener
             .local_addr()
             .map_err(listening(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))?;
         let shared = Arc::new(Shared {
-            state: Mutex::new((ProxyMode::Pass, upstream.into())),
+            state: Mutex::new((ProxyMode::Pass, upstream)),
+            recording,
             connections: Mutex::default(),
             accepted: AtomicU64::new(0),
             swallowed: AtomicU64::new(0),

@@ -1,5 +1,6 @@
 //! Bodies that an application reads from JSON cannot raise rights.
 
+use core::prelude::v1::test;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::marker::PhantomData;

@@ -1,6 +1,7 @@
 //! The migrated database is what the code takes it for, and everything that the design names is in
 //! it.
 
+use core::prelude::v1::test;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{DESIGN, assert_same, connect, lines, value};

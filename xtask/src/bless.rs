@@ -48,7 +48,7 @@ pub fn names(root: &Path) -> Result<(), String> {
     run(root, "BLESS_NAMES", &path, &arguments)?;
     let lines = fs::read_to_string(&recorded)
         .map_err(|error| format!("{}: {error}", recorded.display()))?;
-    let table = root.join("src/models/admin/statement_names.txt");
+    let table = root.join("src/models/statement_names.txt");
     fs::write(&table, table_of(&lines)).map_err(|error| format!("{}: {error}", table.display()))
 }
 

@@ -29,6 +29,13 @@ const FILES: [(&str, &str); 4] = [
 
 const UP: &str = include_str!("../templates/up.sql");
 const DOWN: &str = include_str!("../templates/down.sql");
+const FIXTURE: &str = "    __ROW__ {
+        id: __ROW__Id = __ROW__Id::new(),
+        name: String = \"name\".to_owned(),
+        created_at: DateTime<Utc> = created(),
+        updated_at: DateTime<Utc> = created(),
+    } nullable {}
+";
 const TABLE: &str = include_str!("../templates/schema.rs.txt");
 
 /// A list to which the table is added: a file, the beginning and end of its sorted lines, and what
@@ -58,6 +65,7 @@ pub fn run(root: &Path, table: &str, schema: &str, row: Option<&str>) -> Result<
     }
     edits.change("src/schema.rs", |text| with_table(text, &names))?;
     edits.change("src/tables.rs", |text| with_entry(text, &names))?;
+    edits.change("src/testing/fixtures.rs", |text| with_fixture(text, &names))?;
     for (path, begin, end) in LISTS {
         edits.change(path, |text| with_line(text, begin, table, end))?;
     }
@@ -164,6 +172,13 @@ fn with_entry(text: &str, names: &Names) -> Option<String> {
     let end = last + 1 + text[last + 1..].find('\n')? + 1;
     let entry = names
         .fill("            __SCHEMA__.__TABLE__: __ROWS__, __ROW__, New__ROW__, __ROW__Id, [];\n");
+    Some(format!("{}{entry}{}", &text[..end], &text[end..]))
+}
+
+/// Returns `src/testing/fixtures.rs` with the row after the last one.
+fn with_fixture(text: &str, names: &Names) -> Option<String> {
+    let end = text.rfind("\n}\n\nimpl RowBuilder<Analysis>")? + 1;
+    let entry = names.fill(FIXTURE);
     Some(format!("{}{entry}{}", &text[..end], &text[end..]))
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::monitoring::{PG_MONITOR, Thresholds, Warning, exceeds, seconds};
-use super::statement_names::statement_name;
+use crate::models::statement_names::statement_name;
 
 /// The sessions of the database, without the one that asks.
 ///

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::monitoring::{PG_MONITOR, Thresholds, Warning, exceeds, seconds};
-use super::statement_names::statement_name;
+use crate::models::statement_names::statement_name;
 
 /// The sessions that wait for locks in the database, and the sessions that block them.
 ///

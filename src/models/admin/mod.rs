@@ -16,10 +16,10 @@ mod organization_archive;
 mod readiness;
 mod replication;
 mod retention;
-pub(crate) mod statement_names;
 mod statements;
 mod tables;
 
+pub use super::statement_names::statement_name;
 pub use activity::{Activity, Backend, Horizon};
 pub use after_restore::{AfterRestore, AfterRestoreOptions};
 pub use archiver::Archiver;
@@ -48,7 +48,6 @@ pub use organization_archive::{
 pub use readiness::{Check, Readiness, Verdict};
 pub use replication::{Replication, SlotState, StandbyState};
 pub use retention::{AnalysisRetention, RetainedAnalyses};
-pub use statement_names::statement_name;
 pub use statements::{StatementState, Statements};
 pub use tables::{TableState, Tables};
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::monitoring::{PG_MONITOR, Warning};
-use super::statement_names::statement_name;
+use crate::models::statement_names::statement_name;
 
 /// The statements of a database that took most time, after `pg_stat_statements`.
 ///

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{POLL, ProxyMode, Upstream, lock, next_random};
 use crate::testing::ServerError;
+use crate::testing::recorder::{ClientMessages, Recording};
 
 /// The number of bytes that are read ahead on a silent connection, to detect that its other end was
 /// closed.
@@ -24,6 +25,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) state: Mutex<(ProxyMode, Upstream)>,
+    /// Receives the statements of all connections.
+    pub(super) recording: Option<Arc<Recording>>,
     pub(super) connections: Mutex<Vec<Weak<Connection>>>,
     pub(super) accepted: AtomicU64,
     pub(super) swallowed: AtomicU64,
@@ -95,7 +98,12 @@ impl Shared {
     fn up(&self, connection: &Connection, server: &Stream, mut held: Held) -> io::Result<()> {
         // The end of what was forwarded, for a text that arrives in two parts.
         let mut before = Vec::new();
+        let mut messages = self.recording.as_ref().map(ClientMessages::new);
         loop {
+            // Before the server has them, so that a statement with a response is recorded.
+            if let Some(messages) = &mut messages {
+                messages.take(&held.bytes);
+            }
             if !held.bytes.is_empty() {
                 let text = match &lock(&self.state).0 {
                     ProxyMode::SwallowAnswerTo(text) => text.clone().into_bytes(),

@@ -1,3 +1,5 @@
+use core::prelude::v1::test;
+
 use super::*;
 use std::collections::BTreeSet;
 

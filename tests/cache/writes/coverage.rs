@@ -1,3 +1,4 @@
+use core::prelude::v1::test;
 use std::fs;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Streams that are longer than what a connection holds in memory.
 
+use core::prelude::v1::test;
+
 use super::beside::user;
 use super::*;
 use std::sync::mpsc::channel;

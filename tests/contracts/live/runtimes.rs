@@ -1,5 +1,7 @@
 //! Runtimes that end.
 
+use core::prelude::v1::test;
+
 use super::*;
 use tokio::runtime::{Builder, Runtime};
 use wundr_db::testing::migrated_database;

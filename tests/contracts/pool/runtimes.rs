@@ -1,5 +1,6 @@
 //! Runtimes that end, and servers that say nothing.
 
+use core::prelude::v1::test;
 use std::future::Future;
 use std::time::Instant;
 

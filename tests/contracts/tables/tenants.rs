@@ -2,6 +2,8 @@
 //! of another one: every call returns the same, errors included, whether these rows exist or not.
 //! And no call changes them.
 
+use core::prelude::v1::test;
+
 use super::isolation::{Tenant, isolated, new_issue, owner, tenant};
 use super::*;
 use std::time::Duration;

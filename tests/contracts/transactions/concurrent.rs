@@ -1,5 +1,7 @@
 //! Concurrent statements of one transaction. Each waiter reads for all waiters.
 
+use core::prelude::v1::test;
+
 use super::dropped::polled;
 use super::*;
 use std::future::poll_fn;

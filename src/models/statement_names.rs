@@ -87,6 +87,7 @@ pub fn statement_name(text: &str) -> Option<&'static str> {
 }
 
 /// Returns the hash of a text's canonical form, and that of its outline.
+#[cfg(feature = "admin")]
 pub fn hashes(text: &str) -> (u64, u64) {
     let tokens = canonical(text);
     (hash(&tokens), hash(&outline(&tokens)))
