@@ -80,6 +80,33 @@
 //! # }
 //! ```
 //!
+//! A decorator that must see every call is `exhaustive`: it does not compile unless each method of
+//! the trait is written, or passed on by name. A method that a later version adds is then not passed
+//! on unnoticed.
+//!
+//! ```
+//! use wundr_db::{Result, repository};
+//!
+//! #[repository]
+//! trait Invoices: Send + Sync {
+//!     async fn total(&self) -> Result<u64>;
+//!     async fn cancel(&self, number: u64) -> Result<()>;
+//! }
+//!
+//! struct ReadOnly<I>(I);
+//!
+//! #[repository(exhaustive, pass(total))]
+//! impl<I: Invoices> Invoices for ReadOnly<I> {
+//!     async fn cancel(&self, _number: u64) -> Result<()> {
+//!         Err(wundr_db::Error::Unsupported { method: "cancel" })
+//!     }
+//!
+//!     fn inner(&self) -> Option<&dyn Invoices> {
+//!         Some(&self.0)
+//!     }
+//! }
+//! ```
+//!
 //! # Crates in the signatures
 //!
 //! Types of these crates appear in the public signatures: [`bigdecimal`], [`chrono`], [`diesel`],
@@ -176,6 +203,9 @@ pub mod __private {
     #[cfg(feature = "admin")]
     pub mod names {
         pub use crate::models::statement_names::hashes;
+    }
+    pub mod exhaustive {
+        pub use crate::mapping::exhaustive::check;
     }
     pub mod sql {
         pub use crate::sql::cacheable;

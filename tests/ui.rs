@@ -105,6 +105,12 @@ fn mistakes_do_not_compile() {
             .arg(format!("dependency={}", dependencies.display()))
             .arg("--out-dir")
             .arg(scratch.path())
+            .args(
+                fs::read_to_string(&program)
+                    .unwrap()
+                    .contains("::test]")
+                    .then_some("--test"),
+            )
             .arg(name)
             .output()
             .unwrap();

@@ -25,6 +25,13 @@ use syn::{DeriveInput, parse_macro_input};
 /// returns `Error::Unsupported`. So a decorator or a test double implements only the methods that
 /// it needs.
 ///
+/// # Options of an implementation
+/// - `exhaustive`: each method of the trait is written, or passed on by name. Otherwise the
+///   implementation does not compile. Use it for a decorator that must see every call, for example
+///   one that checks access: a method that a later version of the trait adds would otherwise pass
+///   by it.
+/// - `pass(find, list)`: the methods that an `exhaustive` implementation passes on to its `inner`.
+///
 /// `#[repository(observed)]` is for the crate's own repositories: with the feature `tracing` or
 /// `metrics`, each of their methods is observed as a call.
 #[proc_macro_attribute]

@@ -1,11 +1,12 @@
 //! Compiles the source of one repository for two engines.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::quote;
+use syn::parse::Parser as _;
 use syn::{
-    Attribute, Block, Error, Expr, FnArg, GenericArgument, ImplItem, ImplItemFn, Item, ItemTrait,
-    Lifetime, Pat, PathArguments, Result, ReturnType, Signature, Stmt, TraitItem, TraitItemFn,
-    Type, parse_quote, parse2,
+    Attribute, Block, Error, Expr, FnArg, GenericArgument, Ident, ImplItem, ImplItemFn, Item,
+    ItemImpl, ItemTrait, Lifetime, Pat, PathArguments, Result, ReturnType, Signature, Stmt,
+    TraitItem, TraitItemFn, Type, parenthesized, parse_quote, parse2,
 };
 
 /// The mark of a method that exists only in the async engine.
@@ -14,25 +15,131 @@ const ASYNCHRONOUS_ONLY: &str = "asynchronous_only";
 /// The mark of a method of an `impl` that stays an `async fn` in the async engine.
 const UNBOXED: &str = "unboxed";
 
-/// The option of an `impl` whose methods are observed.
-const OBSERVED: &str = "observed";
+/// The options of the attribute.
+#[derive(Default)]
+struct Options {
+    /// The methods of an `impl` are observed.
+    observed: bool,
+    /// Each method of the trait is written or passed on by name.
+    exhaustive: bool,
+    /// The methods that are passed on to the inner repository.
+    passed: Vec<Ident>,
+}
 
-/// Checks whether the methods of the item are observed.
-fn is_observed(options: TokenStream) -> Result<bool> {
-    if options.is_empty() {
-        return Ok(false);
+impl Options {
+    fn parse(options: TokenStream) -> Result<Self> {
+        let mut parsed = Self::default();
+        let parser = syn::meta::parser(|meta| {
+            if meta.path.is_ident("observed") {
+                parsed.observed = true;
+            } else if meta.path.is_ident("exhaustive") {
+                parsed.exhaustive = true;
+            } else if meta.path.is_ident("pass") {
+                let names;
+                parenthesized!(names in meta.input);
+                let names =
+                    names.parse_terminated(<Ident as syn::parse::Parse>::parse, syn::Token![,])?;
+                parsed.passed.extend(names);
+            } else {
+                let message = "the options are `exhaustive` and `pass(METHOD, ...)`";
+                return Err(meta.error(message));
+            }
+            Ok(())
+        });
+        parser.parse2(options)?;
+        if let (false, Some(name)) = (parsed.exhaustive, parsed.passed.first()) {
+            let message = "`pass` needs `exhaustive`: every other method is passed on anyway";
+            return Err(Error::new_spanned(name, message));
+        }
+        Ok(parsed)
     }
-    let option: syn::Ident = parse2(options)?;
-    if option != OBSERVED {
-        return Err(Error::new_spanned(option, "the only option is `observed`"));
+
+    /// Refuses options where they have no meaning.
+    fn expect_none(&self, item: &str) -> Result<()> {
+        if self.exhaustive {
+            let message = format!("`exhaustive` is an option of an implementation, not of {item}");
+            return Err(Error::new(Span::call_site(), message));
+        }
+        Ok(())
     }
-    Ok(true)
+}
+
+/// Returns a check that an implementation writes or passes on each method of its trait. `None` if
+/// it is not exhaustive.
+///
+/// The macro does not have the trait: the methods' names are a constant of the trait object's type.
+fn exhaustive(options: &Options, item: &ItemImpl) -> Result<Option<TokenStream>> {
+    if !options.exhaustive {
+        return Ok(None);
+    }
+    let Some((_, path, _)) = &item.trait_ else {
+        let message = "`exhaustive` is an option of an implementation of a trait";
+        return Err(Error::new_spanned(&item.self_ty, message));
+    };
+    let written: Vec<_> = item
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            ImplItem::Fn(method) => Some(method.sig.ident.to_string()),
+            _ => None,
+        })
+        .collect();
+    let has_inner = written.iter().any(|name| name == "inner");
+    if let (false, Some(name)) = (has_inner, options.passed.first()) {
+        let message = "a method that is passed on needs `fn inner`, which returns the repository";
+        return Err(Error::new_spanned(name, message));
+    }
+    let twice = options
+        .passed
+        .iter()
+        .find(|name| written.contains(&name.to_string()));
+    if let Some(name) = twice {
+        let message = "the method is written and also passed on";
+        return Err(Error::new_spanned(name, message));
+    }
+    let passed = options.passed.iter().map(Ident::to_string);
+    let ends = path
+        .segments
+        .last()
+        .map(|segment| segment.ident.to_string());
+    let name = ends.unwrap_or_default();
+    Ok(Some(quote! {
+        const _: () = ::wundr_db::__private::exhaustive::check(
+            #name,
+            <dyn #path>::METHODS,
+            <dyn #path>::METHODS_OF_THE_OTHER_ENGINE,
+            &[#(#written),*],
+            &[#(#passed),*],
+        );
+    }))
+}
+
+/// Returns the names of a trait's methods, as constants of the trait object's type.
+fn names_of_methods(item: &ItemTrait, others: &[String]) -> TokenStream {
+    let name = &item.ident;
+    let methods = item.items.iter().filter_map(|item| match item {
+        TraitItem::Fn(method) => Some(method.sig.ident.to_string()),
+        _ => None,
+    });
+    quote! {
+        #[doc(hidden)]
+        #[allow(dead_code)]
+        impl dyn #name {
+            #[doc(hidden)]
+            pub const METHODS: &'static [&'static str] = &[#(#methods),*];
+            #[doc(hidden)]
+            pub const METHODS_OF_THE_OTHER_ENGINE: &'static [&'static str] = &[#(#others),*];
+        }
+    }
 }
 
 pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let is_observed = is_observed(options)?;
+    let options = Options::parse(options)?;
+    let is_observed = options.observed;
     match parse2(item)? {
         Item::Trait(mut item) => {
+            options.expect_none("a trait")?;
+            let names = names_of_methods(&item, &[]);
             forward_to_inner(&mut item, Flavour::Asynchronous)?;
             for method in methods_of(&mut item) {
                 remove_marks(&mut method.attrs);
@@ -40,9 +147,10 @@ pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStre
                     box_future(&mut method.sig, body, None)?;
                 }
             }
-            Ok(quote!(#item))
+            Ok(quote!(#item #names))
         }
         Item::Impl(mut item) => {
+            let exhaustive = exhaustive(&options, &item)?;
             let own = lifetime_of(&item.self_ty);
             let collection = collection_of(&item.self_ty);
             let mut observed = Vec::new();
@@ -68,22 +176,34 @@ pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStre
                 }
             }
             item.items.extend(observed);
-            Ok(quote!(#item))
+            Ok(quote!(#item #exhaustive))
         }
-        other => Ok(quote!(#other)),
+        other => {
+            options.expect_none("this item")?;
+            Ok(quote!(#other))
+        }
     }
 }
 
 pub fn blocking(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
-    let is_observed = is_observed(options)?;
+    let options = Options::parse(options)?;
+    let is_observed = options.observed;
     match parse2(item)? {
         Item::Trait(mut item) => {
+            options.expect_none("a trait")?;
+            let asynchronous_only: Vec<_> = methods_of(&mut item)
+                .filter(|method| has_mark(&method.attrs, ASYNCHRONOUS_ONLY))
+                .map(|method| method.sig.ident.to_string())
+                .collect();
             item.items.retain(|method| !matches!(method, TraitItem::Fn(method) if has_mark(&method.attrs, ASYNCHRONOUS_ONLY)));
+            let names = names_of_methods(&item, &asynchronous_only);
             forward_to_inner(&mut item, Flavour::Blocking)?;
-            Ok(without_async(quote!(#item)))
+            let item = without_async(quote!(#item));
+            Ok(quote!(#item #names))
         }
         Item::Impl(mut item) => {
             item.items.retain(|method| !matches!(method, ImplItem::Fn(method) if has_mark(&method.attrs, ASYNCHRONOUS_ONLY)));
+            let exhaustive = exhaustive(&options, &item)?;
             let collection = collection_of(&item.self_ty);
             let mut observed = Vec::new();
             for method in item.items.iter_mut() {
@@ -107,9 +227,13 @@ pub fn blocking(options: TokenStream, item: TokenStream) -> Result<TokenStream> 
                 }
             }
             item.items.extend(observed);
-            Ok(without_async(quote!(#item)))
+            let item = without_async(quote!(#item));
+            Ok(quote!(#item #exhaustive))
         }
-        other => Ok(without_async(quote!(#other))),
+        other => {
+            options.expect_none("this item")?;
+            Ok(without_async(quote!(#other)))
+        }
     }
 }
 

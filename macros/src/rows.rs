@@ -1,6 +1,6 @@
 //! Generates constructors, setters and statements for a table's structs.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt as _;
 use syn::{
@@ -87,7 +87,9 @@ fn struct_options(input: &DeriveInput) -> Result<StructOptions> {
                     .into_iter()
                     .collect();
             } else {
-                return Err(meta.error("unknown option"));
+                let message =
+                    "the options of a struct are `table`, `row`, `id`, `conflict`, `keep` and `bare`";
+                return Err(meta.error(message));
             }
             Ok(())
         })?;
@@ -124,7 +126,9 @@ fn fields_of(input: &DeriveInput) -> Result<Vec<Field>> {
                     } else if meta.path.is_ident("scale") {
                         options.scale = Some(meta.value()?.parse()?);
                     } else {
-                        return Err(meta.error("unknown option"));
+                        let message = "the options of a field are `default`, `or`, `expected`, \
+                                       `precision` and `scale`";
+                        return Err(meta.error(message));
                     }
                     Ok(())
                 })?;
@@ -149,13 +153,25 @@ fn fields_of(input: &DeriveInput) -> Result<Vec<Field>> {
         .collect()
 }
 
-fn required<T>(option: Option<T>, name: &str) -> Result<T> {
+fn required<T>(option: Option<T>, name: &str, of: &Ident) -> Result<T> {
     option.ok_or_else(|| {
-        Error::new(
-            Span::call_site(),
-            format!("#[row({name} = ...)] is missing"),
-        )
+        let message = format!("`{of}` needs the option `{name}`: #[row({name} = ...)]");
+        Error::new_spanned(of, message)
     })
+}
+
+/// Refuses a field whose type is none of these wrappers.
+fn expect_wrapped(fields: &[Field], wrappers: &[&str], others: &[&str], hint: &str) -> Result<()> {
+    let is_plain =
+        |ty: &Type, name: &str| matches!(ty, Type::Path(path) if path.path.is_ident(name));
+    for field in fields {
+        let is_wrapped = wrappers.iter().any(|wrapper| field.is(wrapper));
+        if !is_wrapped && !others.iter().any(|other| is_plain(&field.ty, other)) {
+            let message = format!("the field `{}` must be {hint}", field.name);
+            return Err(Error::new_spanned(&field.ty, message));
+        }
+    }
+    Ok(())
 }
 
 /// Generates a setter with the field's documentation. Its argument is any type that converts into
@@ -210,8 +226,8 @@ fn checks(table: &Path, fields: &[&Field]) -> TokenStream {
 pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     let options = struct_options(&input)?;
     let (table, row) = (
-        required(options.table, "table")?,
-        required(options.row, "row")?,
+        required(options.table, "table", &input.ident)?,
+        required(options.row, "row", &input.ident)?,
     );
     let (name, fields) = (&input.ident, fields_of(&input)?);
 
@@ -352,10 +368,12 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
 
 pub fn changes(input: DeriveInput) -> Result<TokenStream> {
     let options = struct_options(&input)?;
-    let table = required(options.table, "table")?;
-    let row = required(options.row, "row")?;
-    let id = required(options.id, "id")?;
+    let table = required(options.table, "table", &input.ident)?;
+    let row = required(options.row, "row", &input.ident)?;
+    let id = required(options.id, "id", &input.ident)?;
     let (name, fields) = (&input.ident, fields_of(&input)?);
+    let hint = "an `Option` if its column is NOT NULL, or a `Change` if it is nullable";
+    expect_wrapped(&fields, &["Option", "Change"], &[], hint)?;
     let setters = fields.iter().map(setter);
     let expected = fields.iter().find(|field| field.options.expected);
     let changed = fields
@@ -443,6 +461,8 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
 
 pub fn filter(input: DeriveInput) -> Result<TokenStream> {
     let (name, fields) = (&input.ident, fields_of(&input)?);
+    let hint = "an `Option`, a `Vec` or a `bool`, which match every row by default";
+    expect_wrapped(&fields, &["Option", "Vec"], &["bool"], hint)?;
     let setters = fields.iter().map(setter);
     Ok(quote! {
         impl #name {

@@ -2,6 +2,7 @@
 
 mod changes;
 pub(crate) mod condition;
+pub(crate) mod exhaustive;
 pub(crate) mod expressions;
 pub(crate) mod keyset;
 mod membership;

@@ -34,6 +34,11 @@ pub(crate) enum Key {
 }
 
 /// A type of the columns that lists can be sorted by.
+#[diagnostic::on_unimplemented(
+    message = "a list cannot be sorted by a column of the type `{Self}`",
+    label = "not a type that a cursor can hold",
+    note = "an order sorts by a column that is NOT NULL: a text, a number, a time or a severity"
+)]
 pub(crate) trait SortKey: Sized {
     /// The type of the value that a query compares the column with.
     type Bound;

@@ -13,6 +13,11 @@ use diesel::sql_types::{self, Nullable};
 ///
 /// The values of an enum are sent as text and cast in the statement. So no connection has to look
 /// up the OID of the enum first.
+#[diagnostic::on_unimplemented(
+    message = "a column of the SQL type `{Self}` cannot be written by `NewRow` or `Changes`",
+    label = "the field's column has the SQL type `{Self}`",
+    note = "write such a column by an own statement"
+)]
 pub trait Encoding {
     /// The type that the value is sent as.
     type Sql: sql_types::SqlType;
