@@ -16,6 +16,7 @@ mod limits;
 #[cfg(all(feature = "admin", any(feature = "async", feature = "blocking")))]
 pub mod pgbouncer;
 mod session;
+pub(crate) mod settings;
 // Each engine uses a part of it.
 #[cfg_attr(
     not(all(feature = "async", feature = "blocking", feature = "tls")),
@@ -68,6 +69,9 @@ pub enum Recycling {
 /// # Ok(())
 /// # }
 /// ```
+///
+/// [`Config::from_env`] reads all settings from the environment, and `Deserialize` from a
+/// configuration file.
 ///
 /// A setting that is out of its range is rejected with [`Error::InvalidInput`] where the settings
 /// are used: in [`Db::lazy`](crate::Db::lazy), [`Db::connect`](crate::Db::connect),
@@ -248,16 +252,6 @@ impl Config {
         };
         config.check()?;
         Ok(config)
-    }
-
-    /// Creates settings from the URL in the environment variable `DATABASE_URL`.
-    ///
-    /// # Errors
-    /// [`Error::InvalidInput`] if the variable is not set, and as [`Config::new`].
-    pub fn from_env() -> Result<Self> {
-        let url = std::env::var("DATABASE_URL")
-            .map_err(|_| Error::invalid("DATABASE_URL", "is not set"))?;
-        Self::new(&url)
     }
 
     /// Sets the name that `pg_stat_activity` shows. Default: the URL's, or `wundr-db`.

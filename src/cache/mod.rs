@@ -140,6 +140,7 @@ pub(crate) mod mget;
 pub(crate) mod near;
 pub(crate) mod scripts;
 pub(crate) mod server_info;
+mod settings;
 pub(crate) mod slots;
 
 pub(crate) use config::Servers;
