@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 5] = [
     ],
     &["models"],
     &["sql"],
-    &["cache", "config", "engine", "live", "repositories"],
+    &["cache", "config", "engine", "live", "repositories", "web"],
 ];
 
 fn layer_of(module: &str) -> Option<usize> {

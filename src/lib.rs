@@ -39,6 +39,7 @@
 //! - [`Error`] is what goes wrong, the same for both engines.
 //! - [`Cached`] is a [`Db`] behind a Redis cache; [`cache`] says what that guarantees.
 //! - [`blocking`] has the same names without async.
+//! - With the feature `axum`, `web` has extractors and responses for a service.
 //! - With the feature `admin`, `admin` has the functions of operators: the proof of a restored
 //!   database, an organization that moves, retention, and what the server says about itself.
 //! - [`migrations`] brings the schema, [`testing`] private servers, rows and seeds for tests.
@@ -161,6 +162,8 @@ pub mod testing;
 mod transaction;
 mod types;
 mod validation;
+#[cfg(feature = "axum")]
+pub mod web;
 #[cfg_attr(
     not(feature = "redis"),
     allow(dead_code, reason = "only a cache reads the notes")

@@ -16,5 +16,6 @@ mod repositories;
 mod single_flight;
 mod transactions;
 mod waiters;
+mod web;
 
 use support::{hostile, measurements, observer, pgbouncer, subscriber};
