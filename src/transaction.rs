@@ -32,6 +32,7 @@ pub struct TransactionOptions {
     read_only: bool,
     deferrable: bool,
     may_pause: bool,
+    is_unit: bool,
 }
 
 /// Begins a unit of work within the caller's transaction.
@@ -47,6 +48,17 @@ pub(crate) const BEGIN_PART_THAT_MAY_PAUSE: &str = "SAVEPOINT wundr_unit; \
 pub(crate) const RESTORE_IDLE_LIMIT: &str = "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', \
     pg_catalog.current_setting('wundr.idle_limit'), true)";
 
+/// Marks a transaction whose connection may be lent, in the message that begins it. The mark ends
+/// with the transaction.
+pub(crate) const MARK: &str = "; SET LOCAL wundr.begun = 'yes'";
+
+/// Keeps the mark of a transaction, as a lock, while the settings of its session are reset.
+///
+/// Without the mark the lock is not taken: the caller has ended the transaction on the connection
+/// and begun another one, or has reset the settings.
+pub(crate) const KEEP_MARK: &str = "SELECT pg_catalog.pg_advisory_xact_lock_shared(2004184676, 1919181428) \
+     WHERE pg_catalog.current_setting('wundr.begun', true) = 'yes'; ";
+
 impl TransactionOptions {
     /// Creates options with the server's defaults.
     pub fn new() -> Self {
@@ -57,7 +69,10 @@ impl TransactionOptions {
     ///
     /// Their statements are written for this isolation level, whatever the server's default is.
     pub(crate) fn of_a_unit() -> Self {
-        Self::new().isolation(Isolation::ReadCommitted)
+        Self {
+            is_unit: true,
+            ..Self::new().isolation(Isolation::ReadCommitted)
+        }
     }
 
     /// Returns the options of a unit of work whose client may send nothing for any time.
@@ -104,6 +119,11 @@ impl TransactionOptions {
             deferrable: true,
             ..self
         }
+    }
+
+    /// Checks whether the connection may be lent to the caller, and the caller may write.
+    pub(crate) fn may_have_own_writes(&self) -> bool {
+        !self.is_unit && !self.read_only
     }
 
     pub(crate) fn is_read_only(&self) -> bool {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use crate::{AnalysisType, OrganizationId, ProjectId, SetupProfileId, ToolId, UserId};
+use crate::{AnalysisType, OrganizationId, ProjectId, SetupProfileId, Table, ToolId, UserId};
 
 /// The key of a cache entry that fences keep consistent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,6 +32,42 @@ pub(crate) enum Key {
     LatestAnalysis(ProjectId, AnalysisType),
 }
 
+/// The tables whose rows have cached forms that fences keep consistent.
+pub(crate) const CACHED_TABLES: [Table; 10] = [
+    Table::Users,
+    Table::UserSessions,
+    Table::Organizations,
+    Table::OrganizationMembers,
+    Table::Projects,
+    Table::ProjectMembers,
+    Table::Configurations,
+    Table::SetupProfiles,
+    Table::Tools,
+    Table::Analyses,
+];
+
+impl Key {
+    /// Returns the table whose rows the entry has. `None` for a standing, which has rows of several
+    /// tables and is derived from their keys.
+    fn table(&self) -> Option<Table> {
+        Some(match self {
+            Self::User(_) => Table::Users,
+            Self::UserSession(_) => Table::UserSessions,
+            Self::Standing(_) => return None,
+            Self::Organization(_) => Table::Organizations,
+            Self::OrganizationMember(..) => Table::OrganizationMembers,
+            Self::Project(_) => Table::Projects,
+            Self::ProjectMember(..) => Table::ProjectMembers,
+            Self::GlobalConfigurations
+            | Self::OrganizationConfigurations(_)
+            | Self::ProjectConfigurations(_) => Table::Configurations,
+            Self::SetupProfile(_) => Table::SetupProfiles,
+            Self::Tool(_) => Table::Tools,
+            Self::LatestAnalysis(..) => Table::Analyses,
+        })
+    }
+}
+
 /// The limit of recorded entries, beyond which the whole cache is invalidated.
 const MOST: usize = 1_000;
 
@@ -40,9 +76,51 @@ const MOST: usize = 1_000;
 pub(crate) struct WriteSet {
     keys: HashSet<Key>,
     everything: bool,
+    /// The connection was lent, so that statements of the caller may have written anything.
+    is_lent: bool,
+    /// The caller has named what its statements change.
+    is_named: bool,
 }
 
 impl WriteSet {
+    /// Creates the write set of a transaction that may have written anything.
+    pub(crate) fn of_everything() -> Self {
+        Self {
+            everything: true,
+            ..Self::default()
+        }
+    }
+
+    /// Records that the caller may run statements of its own. The tables that they write are found
+    /// before the commit.
+    fn lend(&mut self) {
+        self.is_lent = true;
+    }
+
+    /// Records that the caller has named what its statements change.
+    fn name(&mut self) {
+        self.is_named = true;
+    }
+
+    /// Checks whether the tables that the transaction has written must be compared with the
+    /// entries.
+    pub(crate) fn has_own_statements(&self) -> bool {
+        self.is_lent && !self.everything
+    }
+
+    /// Checks whether the entries are all that became old in a transaction that has written these
+    /// of the [`CACHED_TABLES`].
+    ///
+    /// Without the caller's names, any of these tables may have been written by a statement of the
+    /// caller. With them, only a table is suspicious of which no entry is named.
+    pub(crate) fn covers(&self, mut written: impl Iterator<Item = Table>) -> bool {
+        if !self.is_named {
+            return written.next().is_none();
+        }
+        let named: HashSet<Table> = self.keys.iter().filter_map(Key::table).collect();
+        written.all(|table| named.contains(&table))
+    }
+
     pub(crate) fn add(&mut self, key: Key) {
         if !self.everything {
             // Derived here, so that no write of a user or a member can omit it.
@@ -69,8 +147,13 @@ impl WriteSet {
         self.everything
     }
 
+    /// Checks whether nothing became old.
     pub(crate) fn is_empty(&self) -> bool {
         !self.everything && self.keys.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.is_empty() && !self.is_lent
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
@@ -92,18 +175,32 @@ impl WriteSetRecorder {
     }
 
     pub(crate) fn add(&self, what: &(impl Touches + ?Sized)) {
-        if let Some(write_set) = &self.0 {
-            what.touch(&mut write_set.lock().unwrap_or_else(PoisonError::into_inner));
-        }
+        self.change(|write_set| what.touch(write_set));
     }
 
-    /// Returns the recorded entries, if there are any.
+    /// Returns the recorded entries. `None` if there are none, and the connection was not lent.
     pub(crate) fn take(&mut self) -> Option<WriteSet> {
         let write_set = self.0.take()?;
         let write_set = write_set
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        (!write_set.is_empty()).then_some(write_set)
+        (!write_set.is_idle()).then_some(write_set)
+    }
+
+    /// Records that the connection is lent to the caller.
+    pub(crate) fn lend(&self) {
+        self.change(WriteSet::lend);
+    }
+
+    /// Records that the caller has named what its statements change.
+    pub(crate) fn name(&self) {
+        self.change(WriteSet::name);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut WriteSet)) {
+        if let Some(write_set) = &self.0 {
+            change(&mut write_set.lock().unwrap_or_else(PoisonError::into_inner));
+        }
     }
 }
 
@@ -182,8 +279,35 @@ pub(crate) use touches;
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, MOST, WriteSet};
-    use crate::{OrganizationId, ProjectId, UserId};
+    use super::{CACHED_TABLES, Key, MOST, WriteSet};
+    use crate::{OrganizationId, ProjectId, Table, UserId};
+
+    #[test]
+    fn without_names_every_written_table_is_suspicious() {
+        let mut write_set = WriteSet::default();
+        assert!(!write_set.has_own_statements());
+        write_set.lend();
+        write_set.add(Key::User(UserId::new()));
+        assert!(write_set.has_own_statements());
+        assert!(write_set.covers(std::iter::empty()));
+        for table in CACHED_TABLES {
+            assert!(!write_set.covers([table].into_iter()), "{table}");
+        }
+        write_set.everything();
+        assert!(!write_set.has_own_statements());
+    }
+
+    #[test]
+    fn with_names_a_table_without_one_is_suspicious() {
+        let mut write_set = WriteSet::default();
+        write_set.lend();
+        write_set.name();
+        write_set.add(Key::User(UserId::new()));
+        assert!(write_set.covers([Table::Users].into_iter()));
+        assert!(!write_set.covers([Table::Users, Table::Projects].into_iter()));
+        // A standing is derived from the user's key, and says nothing of the tables of members.
+        assert!(!write_set.covers([Table::OrganizationMembers].into_iter()));
+    }
 
     #[test]
     fn a_write_of_a_user_or_a_member_invalidates_the_standing_of_the_user() {

@@ -57,6 +57,15 @@
 //! - Redis is trusted like the database, unless there is a [key](CacheConfig::key).
 //! - The URL of the database leads to the primary.
 //!
+//! # Own statements
+//!
+//! Statements on [`Tx::connection_mut`](crate::Tx::connection_mut) and in
+//! [`Db::run`](crate::Db::run) may write anything. Before the commit, the locks of the transaction
+//! show the tables that it has written, by triggers, functions, cascades, `COPY` and `TRUNCATE`,
+//! too. If no cached table is among them, the cache is left alone. If one is, a new generation
+//! begins, unless [`Tx::touches`](crate::Tx::touches) names the rows. What a function does on
+//! another connection (`dblink`) is the write of another client.
+//!
 //! # Cost
 //!
 //! - A hit is one round trip to Redis, which concurrent readers share.

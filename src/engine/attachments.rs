@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::tx_state::TxState;
 use crate::sql::acting::Acting;
 use crate::sql::settings::Settings;
-use crate::transaction::TransactionOptions;
+use crate::transaction::{MARK, TransactionOptions};
 use crate::{Actor, Config, OrganizationId};
 
 /// The commit hook of the cache, the settings that are local to a transaction, and the keys of the
@@ -154,6 +154,9 @@ impl<H: ?Sized> Attachments<H> {
     /// read-only one has no actor.
     pub(crate) fn begin(&self, options: &TransactionOptions) -> String {
         let mut sql = options.begin();
+        if self.has_cache() && options.may_have_own_writes() {
+            sql.push_str(MARK);
+        }
         if let Some(acting) = self.acting().filter(|_| !options.is_read_only()) {
             sql.push_str(acting.sql());
         }

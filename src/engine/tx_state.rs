@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::occupancy::{Hold, Occupancy};
 use crate::error::Verdict;
-use crate::write_set::{Everything, Touches, WriteSet, WriteSetRecorder};
+use crate::transaction::KEEP_MARK;
+use crate::write_set::{Touches, WriteSet, WriteSetRecorder};
 use crate::{Error, SqlState};
 
 /// A flag that several calls of one transaction may set.
@@ -108,7 +109,14 @@ pub(crate) enum BeforeCommit {
 
 /// The beginning of the SQL that restores a lent connection before the commit. The server refuses
 /// it if the caller has ended the transaction: COMMIT would then succeed without an effect.
-pub(crate) const STILL_BEGUN: &str = "SAVEPOINT wundr_lent; RELEASE SAVEPOINT wundr_lent";
+const STILL_BEGUN: &str = "SAVEPOINT wundr_lent; RELEASE SAVEPOINT wundr_lent";
+
+/// Returns the SQL that restores a lent connection before the commit. Behind a cache, it keeps the
+/// mark of the transaction: the settings are reset.
+pub(crate) fn before_lent_commit(has_cache: bool, restoring: &str) -> String {
+    let keep = if has_cache { KEEP_MARK } else { "" };
+    format!("{STILL_BEGUN}; {keep}{restoring}")
+}
 
 /// A statement that fails on a dead connection, and in a transaction in which an error went
 /// unobserved.
@@ -205,7 +213,7 @@ impl TxState {
     pub(crate) fn lend(&mut self) {
         self.error_unobserved.put(true);
         self.is_lent = true;
-        self.write_set.add(&Everything);
+        self.write_set.lend();
     }
 
     /// Checks whether the connection was lent to the caller.
@@ -223,8 +231,13 @@ impl TxState {
         self.write_set.add(written);
     }
 
-    /// Returns the write set, if there is a cache and something was written. Nothing is recorded
-    /// from then on.
+    /// Records that the caller has named what its own statements change.
+    pub(crate) fn name_own_writes(&self) {
+        self.write_set.name();
+    }
+
+    /// Returns the write set, if there is a cache and something may have been written. Nothing is
+    /// recorded from then on.
     pub(crate) fn take_write_set(&mut self) -> Option<WriteSet> {
         self.write_set.take()
     }

@@ -218,18 +218,24 @@ pub async fn write(
                 }
             };
             intend(Kind::Project, 0);
-            let changes = ProjectChanges::new().description(text.clone());
-            tx.projects().update(object.project, changes).await?;
+            if plan.touches_everything {
+                // As the application's own statement: the cache has to find what it has written.
+                let (project, text) = (object.project, text.replace('\'', "''"));
+                let update = format!(
+                    "UPDATE public.projects SET description = '{text}' WHERE id = '{project}'"
+                );
+                own_statement(tx, &update).await?;
+            } else {
+                let changes = ProjectChanges::new().description(text.clone());
+                tx.projects().update(object.project, changes).await?;
+            }
             stay(plan.stays).await;
             for kind in &plan.kinds {
                 intend(*kind, class_of(*kind, next));
                 write_kind(tx, object, *kind, next, &text).await?;
             }
-            if plan.touches_everything {
-                let _ = tx.connection_mut();
-            }
             if plan.deallocates {
-                deallocate(tx).await?;
+                own_statement(tx, "DEALLOCATE ALL").await?;
             }
             if plan.is_poisoned {
                 return Err(Error::StaleWrite { what: "poison" });

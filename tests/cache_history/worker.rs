@@ -283,9 +283,8 @@ mod asynchronous {
         tokio::time::sleep(time).await;
     }
 
-    async fn deallocate(tx: &mut Tx) -> Result<()> {
-        let done = tx.connection_mut().batch_execute("DEALLOCATE ALL").await;
-        Ok(done?)
+    async fn own_statement(tx: &mut Tx, sql: &str) -> Result<()> {
+        Ok(tx.connection_mut().batch_execute(sql).await?)
     }
 
     /// A call that is not polled until a time comes, when it goes on or is dropped.
@@ -480,8 +479,8 @@ mod blocking {
         std::thread::sleep(time);
     }
 
-    fn deallocate(tx: &mut Tx) -> Result<()> {
-        Ok(tx.connection_mut().batch_execute("DEALLOCATE ALL")?)
+    fn own_statement(tx: &mut Tx, sql: &str) -> Result<()> {
+        Ok(tx.connection_mut().batch_execute(sql)?)
     }
 
     pub fn run(process: Process) {

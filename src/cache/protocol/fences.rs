@@ -47,8 +47,8 @@ use crate::cache::keys::EntryKey;
 use crate::cache::scripts::{BEGIN, END, Reply};
 use crate::cache::{Unfenced, count, events};
 use crate::sql::Sql;
-use crate::sql::cache::OwnTransaction;
-use crate::write_set::WriteSet;
+use crate::sql::cache::{OwnTransaction, OwnWrites};
+use crate::write_set::{CACHED_TABLES, WriteSet};
 use crate::{Error, Result};
 
 /// The fences of one transaction. If the writer dies, a reader removes them once PostgreSQL reports
@@ -212,6 +212,44 @@ fn proceed_unfenced(
     }
 }
 
+/// What is known of a transaction with statements of the caller.
+struct Inspected {
+    transaction: (Option<String>, Option<String>),
+    /// The write set in place of the recorded one, if that is not complete.
+    replacement: Option<WriteSet>,
+}
+
+/// Finds the cached tables that a transaction with statements of the caller has written. If the
+/// recorded write set does not cover them, everything is to be invalidated.
+#[repository]
+async fn inspect(own: &Executor<'_>, write_set: &WriteSet) -> Result<Inspected> {
+    type Found = (Option<String>, Option<String>, bool, Vec<String>);
+    let (id, timeline, is_known, written): Found = own.one(Sql(OwnWrites)).await?;
+    let table_of = |name: &String| {
+        CACHED_TABLES
+            .into_iter()
+            .find(|table| table.as_str() == name)
+    };
+    let is_covered = is_known && write_set.covers(written.iter().filter_map(table_of));
+    if is_covered {
+        return Ok(Inspected {
+            transaction: (id, timeline),
+            replacement: None,
+        });
+    }
+    // Without the mark, the caller may have committed another transaction, and this one may have
+    // written nothing. Its id is not used.
+    let id = if is_known {
+        id
+    } else {
+        id.or(Some(String::new()))
+    };
+    Ok(Inspected {
+        transaction: (id, timeline),
+        replacement: Some(WriteSet::of_everything()),
+    })
+}
+
 /// The cache as the hook of the engine's commits.
 pub(crate) struct FenceHook(pub(crate) Arc<CacheClient>);
 
@@ -224,12 +262,24 @@ impl CommitHook for FenceHook {
     ) -> Result<Option<Box<dyn CommitGuard>>> {
         let client = &self.0;
         let own = tx.executor();
-        let transaction: (Option<String>, Option<String>) = own.one(Sql(OwnTransaction)).await?;
+        let inspected;
+        let (transaction, write_set) = if write_set.has_own_statements() {
+            inspected = inspect(&own, write_set).await?;
+            (
+                inspected.transaction,
+                inspected.replacement.as_ref().unwrap_or(write_set),
+            )
+        } else {
+            (own.one(Sql(OwnTransaction)).await?, write_set)
+        };
         // A transaction without an id has written nothing.
         let (Some(id), Some(timeline)) = transaction else {
             return Ok(None);
         };
         client.observe_timeline(&timeline);
+        if write_set.is_empty() {
+            return Ok(None);
+        }
         let fences = fence(client, write_set, &id, &own).await?;
         let guard: Box<dyn CommitGuard> = Box::new(FenceGuard {
             client: Arc::clone(client),

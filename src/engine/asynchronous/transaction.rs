@@ -15,14 +15,14 @@ use crate::engine::attachments::Attachments;
 use crate::engine::connection::Connection;
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::{
-    BeforeCommit, PROOF_OF_HEALTH, STILL_BEGUN, Trace, TxState, is_first_failure,
+    BeforeCommit, PROOF_OF_HEALTH, Trace, TxState, before_lent_commit, is_first_failure,
     savepoint_abandoned,
 };
 use crate::error::{Stage, Verdict};
 use crate::mapping::ROWS_PER_STATEMENT;
 use crate::sql::acting::Acting;
 use crate::write_set::Touches;
-use crate::{Error, Result};
+use crate::{Error, Result, Touched};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
 ///
@@ -179,6 +179,48 @@ impl Tx {
         self.state.record_write(written);
     }
 
+    /// Names what the caller's own statements of this transaction change of the rows that a cache
+    /// holds. Without a cache it has no effect.
+    ///
+    /// Own statements are those on [`connection_mut`](Self::connection_mut). Without a call of
+    /// this method, the tables that the transaction has written are found before the commit, those
+    /// of triggers and cascades among them. If one of them has cached rows, everything that is
+    /// cached becomes invalid, in every process.
+    ///
+    /// With a call, only the named rows become invalid, and those that repositories wrote in the
+    /// transaction. It may be called before or after the statements, and several times. The calls
+    /// of a transaction must name all cached rows that its own statements change: a row that is
+    /// missing is read as it was until its entry expires. If a table was written of which no row
+    /// is named, everything becomes invalid, as without a call.
+    /// [`Touched::NOTHING`](crate::Touched::NOTHING) states that the own statements change no
+    /// cached rows.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(db: wundr_db::Cached, id: wundr_db::UserId) -> wundr_db::Result<()> {
+    /// use wundr_db::Touched;
+    /// use wundr_db::diesel::prelude::*;
+    /// use wundr_db::diesel_async::RunQueryDsl;
+    /// use wundr_db::schema::public::users;
+    ///
+    /// db.transaction(async |tx| -> wundr_db::Result<_> {
+    ///     tx.touches([Touched::User(id)]);
+    ///     let renamed = diesel::update(users::table.find(id)).set(users::name.eq("Ada"));
+    ///     Ok(renamed.execute(tx.connection_mut()).await?)
+    /// })
+    /// .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn touches(&self, touched: impl IntoIterator<Item = impl Into<Touched>>) {
+        if self.records_writes() {
+            self.state.name_own_writes();
+            for touched in touched {
+                self.record_write(&touched.into());
+            }
+        }
+    }
+
     /// Returns the connection, for statements that the repositories do not offer.
     ///
     /// Do not begin or end a transaction on it: the commit fails if a savepoint that was begun by
@@ -197,6 +239,10 @@ impl Tx {
     ///
     /// If the future of a statement is dropped before its end, the transaction cannot be committed,
     /// as for the statements of repositories.
+    ///
+    /// Behind a cache, the tables that the transaction has written are found before the commit. If
+    /// one of them is cached, everything that is cached becomes invalid, unless
+    /// [`touches`](Self::touches) names the rows.
     pub fn connection_mut(&mut self) -> &mut Connection {
         if !self.state.is_lent() {
             // What was dropped before has left its trace.
@@ -299,7 +345,7 @@ impl Tx {
             }
             BeforeCommit::RestoreSession => {
                 let restoring = self.connection.context.config.restoring();
-                let all = format!("{STILL_BEGUN}; {restoring}");
+                let all = before_lent_commit(self.records_writes(), &restoring);
                 let restored = self.connection.inner.batch_execute(&all);
                 match restored.await {
                     Ok(()) => None,

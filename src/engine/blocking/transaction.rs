@@ -16,7 +16,8 @@ use crate::engine::attachments::Attachments;
 use crate::engine::libpq::with_reason;
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::{
-    BeforeCommit, PROOF_OF_HEALTH, STILL_BEGUN, TxState, is_first_failure, savepoint_abandoned,
+    BeforeCommit, PROOF_OF_HEALTH, TxState, before_lent_commit, is_first_failure,
+    savepoint_abandoned,
 };
 use crate::engine::usage::Use;
 use crate::error::{Failure, Stage};
@@ -25,7 +26,7 @@ use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::insert_many;
 use crate::write_set::Touches;
-use crate::{Error, Result};
+use crate::{Error, Result, Touched};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
 ///
@@ -180,6 +181,46 @@ impl Tx {
         self.state.record_write(written);
     }
 
+    /// Names what the caller's own statements of this transaction change of the rows that a cache
+    /// holds. Without a cache it has no effect.
+    ///
+    /// Own statements are those on [`connection_mut`](Self::connection_mut). Without a call of
+    /// this method, the tables that the transaction has written are found before the commit, those
+    /// of triggers and cascades among them. If one of them has cached rows, everything that is
+    /// cached becomes invalid, in every process.
+    ///
+    /// With a call, only the named rows become invalid, and those that repositories wrote in the
+    /// transaction. It may be called before or after the statements, and several times. The calls
+    /// of a transaction must name all cached rows that its own statements change: a row that is
+    /// missing is read as it was until its entry expires. If a table was written of which no row
+    /// is named, everything becomes invalid, as without a call.
+    /// [`Touched::NOTHING`](crate::Touched::NOTHING) states that the own statements change no
+    /// cached rows.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example(db: wundr_db::blocking::Cached, id: wundr_db::UserId) -> wundr_db::Result<()> {
+    /// use wundr_db::Touched;
+    /// use wundr_db::diesel::prelude::*;
+    /// use wundr_db::schema::public::users;
+    ///
+    /// db.transaction(|tx| -> wundr_db::Result<_> {
+    ///     tx.touches([Touched::User(id)]);
+    ///     let renamed = diesel::update(users::table.find(id)).set(users::name.eq("Ada"));
+    ///     Ok(renamed.execute(tx.connection_mut())?)
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn touches(&self, touched: impl IntoIterator<Item = impl Into<Touched>>) {
+        if self.records_writes() {
+            self.state.name_own_writes();
+            for touched in touched {
+                self.record_write(&touched.into());
+            }
+        }
+    }
+
     /// Returns the connection, for statements that the repositories do not offer.
     ///
     /// Do not begin or end a transaction on it: the commit fails if a savepoint that was begun by
@@ -195,6 +236,10 @@ impl Tx {
     ///
     /// The `search_path` is `pg_catalog, pg_temp`. Qualify the application's tables, functions and
     /// types with their schemas, or set [`Config::search_path`](crate::Config::search_path).
+    ///
+    /// Behind a cache, the tables that the transaction has written are found before the commit. If
+    /// one of them is cached, everything that is cached becomes invalid, unless
+    /// [`touches`](Self::touches) names the rows.
     pub fn connection_mut(&mut self) -> &mut PgConnection {
         self.state.lend();
         let connection = self.connection();
@@ -290,6 +335,7 @@ impl Tx {
     /// Commits the transaction.
     pub(super) fn commit(mut self) -> Result<()> {
         let depth = self.depth();
+        let has_cache = self.records_writes();
         let refusal = match self.state.before_commit(depth) {
             BeforeCommit::Nothing => None,
             BeforeCommit::Refuse(error) => Some(error),
@@ -300,10 +346,8 @@ impl Tx {
             BeforeCommit::RestoreSession => {
                 let connection = self.connection();
                 let restoring = connection.context.config.restoring();
-                match connection
-                    .inner
-                    .batch_execute(&format!("{STILL_BEGUN}; {restoring}"))
-                {
+                let all = before_lent_commit(has_cache, &restoring);
+                match connection.inner.batch_execute(&all) {
                     Ok(()) => None,
                     Err(error) => {
                         let error = self.failed(error);

@@ -25,6 +25,7 @@ use crate::sql::analysis_metrics::LatestOfProject;
 use crate::sql::analysis_pins::{LockProject, Pin};
 use crate::sql::cache::{
     ClusterIdentity, DatabaseIdentity, EndedBefore, HasEnded, NextTransaction, OwnTransaction,
+    OwnWrites,
 };
 use crate::sql::dashboard::{NewestOfTypes, OpenIssues};
 use crate::sql::functions::merged;
@@ -459,6 +460,7 @@ fn add_listener(registry: &mut Registry) {
     registry.add("cache_cluster_identity", &Sql(ClusterIdentity));
     registry.add("cache_next_transaction", &Sql(NextTransaction));
     registry.add("cache_own_transaction", &Sql(OwnTransaction));
+    registry.add("cache_own_writes", &Sql(OwnWrites));
     registry.add("cache_ended_before", &Sql(EndedBefore("1")));
     registry.add("cache_has_ended", &Sql(HasEnded("1")));
     registry.add("needed_tools", &NeededTools::new(&["node"]));
