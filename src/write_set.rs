@@ -30,6 +30,8 @@ pub(crate) enum Key {
     Tool(ToolId),
     /// The newest analysis of a project and type, and the newest completed one.
     LatestAnalysis(ProjectId, AnalysisType),
+    /// A row of the application: its kind and its id.
+    Own(&'static str, String),
 }
 
 /// The tables whose rows have cached forms that fences keep consistent.
@@ -47,13 +49,13 @@ pub(crate) const CACHED_TABLES: [Table; 10] = [
 ];
 
 impl Key {
-    /// Returns the table whose rows the entry has. `None` for a standing, which has rows of several
-    /// tables and is derived from their keys.
+    /// Returns the table of the crate whose rows the entry has. `None` for a standing, which has
+    /// rows of several tables and is derived from their keys, and for rows of the application.
     fn table(&self) -> Option<Table> {
         Some(match self {
             Self::User(_) => Table::Users,
             Self::UserSession(_) => Table::UserSessions,
-            Self::Standing(_) => return None,
+            Self::Standing(_) | Self::Own(..) => return None,
             Self::Organization(_) => Table::Organizations,
             Self::OrganizationMember(..) => Table::OrganizationMembers,
             Self::Project(_) => Table::Projects,

@@ -310,8 +310,9 @@ mod tests {
                 CachedKind::LatestAnalysis => form::<Analysis>(),
                 CachedKind::ProjectStats => form::<ProjectStats>(),
                 CachedKind::Trend => form::<TrendPoint>(),
-                // No rows: bytes that are sealed, and roles.
+                // No rows of the crate: bytes that are sealed, roles, and rows of applications.
                 CachedKind::UserSession
+                | CachedKind::Own
                 | CachedKind::OrganizationMember
                 | CachedKind::ProjectMember => return None,
             })

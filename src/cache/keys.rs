@@ -131,6 +131,8 @@ impl From<&Key> for EntryKey {
             }
             Key::SetupProfile(id) => Self::of_row(CachedKind::SetupProfile, id.as_uuid()),
             Key::Tool(id) => Self::of_row(CachedKind::Tool, id.as_uuid()),
+            // The names of entries must not have spaces, and the application's ids may.
+            Key::Own(kind, id) => Self::new(CachedKind::Own, format_args!("{kind}:{}", digest(id))),
             Key::LatestAnalysis(id, r#type) => {
                 Self::new(CachedKind::LatestAnalysis, format_args!("{id}:{type}"))
             }

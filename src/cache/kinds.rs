@@ -32,11 +32,13 @@ pub enum CachedKind {
     ProjectStats,
     /// Trends of metrics, as old as their lifetime allows.
     Trend,
+    /// Rows of the application: see [`CachedRow`](super::CachedRow).
+    Own,
 }
 
 impl CachedKind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::User,
         Self::Standing,
         Self::UserSession,
@@ -50,6 +52,7 @@ impl CachedKind {
         Self::LatestAnalysis,
         Self::ProjectStats,
         Self::Trend,
+        Self::Own,
     ];
 
     /// Checks whether an entry may be as old as its lifetime, because it depends on too many rows
@@ -74,6 +77,7 @@ impl CachedKind {
             Self::LatestAnalysis => "latest_analysis",
             Self::ProjectStats => "project_stats",
             Self::Trend => "trend",
+            Self::Own => "own",
         }
     }
 

@@ -27,6 +27,9 @@
 //! of a scope are those of one moment. Of several rows that are found by their ids, each is current
 //! by itself.
 //!
+//! Rows of the application's tables are cached under the same guarantee, if each transaction that
+//! changes one names it: see [`CachedRow`].
+//!
 //! Project statistics and trends depend on too many rows to be fenced. They may be as old as their
 //! lifetime, and their types say so: [`AgingProjectStats`](crate::AgingProjectStats) and
 //! [`AgingTrends`](crate::AgingTrends). Lists are not cached.
@@ -147,6 +150,7 @@ mod latencies;
 mod metrics;
 pub(crate) mod mget;
 pub(crate) mod near;
+pub(crate) mod own_rows;
 pub(crate) mod scripts;
 pub(crate) mod server_info;
 mod settings;
@@ -160,3 +164,4 @@ pub use kinds::CachedKind;
 pub use latencies::Latencies;
 pub use metrics::CacheMetrics;
 pub(crate) use metrics::{Counters, count};
+pub use own_rows::{CachedRow, OwnKey};

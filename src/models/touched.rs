@@ -31,6 +31,13 @@ pub enum Touched {
     Tool(ToolId),
     /// Analyses of a project and type.
     Analyses(ProjectId, AnalysisType),
+    /// A row of the application, by its kind and id: see `cache::CachedRow`.
+    Own {
+        /// The kind.
+        kind: &'static str,
+        /// The id.
+        id: String,
+    },
     /// Any rows of a table. If the table has cached rows, everything that is cached becomes
     /// invalid.
     Table(Table),
@@ -54,6 +61,7 @@ impl Touches for Touched {
             Self::SetupProfile(id) => Key::SetupProfile(*id),
             Self::Tool(id) => Key::Tool(*id),
             Self::Analyses(id, r#type) => Key::LatestAnalysis(*id, *r#type),
+            Self::Own { kind, id } => Key::Own(kind, id.clone()),
             Self::Table(table) => {
                 if CACHED_TABLES.contains(table) {
                     write_set.everything();

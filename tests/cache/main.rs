@@ -25,6 +25,33 @@ mod asynchronous {
         tokio::time::sleep(time).await;
     }
 
+    /// The rows of the caller's own query in a transaction.
+    macro_rules! rows {
+        ($tx:ident, $query:expr) => {{
+            use diesel_async::RunQueryDsl as _;
+            $query.load($tx.connection_mut()).await?
+        }};
+    }
+
+    /// What loads a row of the application.
+    macro_rules! loads {
+        ($db:expr, $id:expr) => {
+            || load($db, $id)
+        };
+    }
+
+    /// What loads a row of the application while another process changes it.
+    macro_rules! loads_and_writes {
+        ($pair:ident, $id:expr) => {
+            || async {
+                let loaded = load(&$pair.other, $id).await;
+                let sql = "UPDATE app.notes SET text = 'second'";
+                write(&$pair.one, &[$id], sql).await;
+                loaded
+            }
+        };
+    }
+
     mod contract;
     #[allow(dead_code, reason = "it uses a part of the pair")]
     mod kept;
@@ -48,6 +75,29 @@ mod blocking {
 
     fn pause(time: Duration) {
         std::thread::sleep(time);
+    }
+
+    macro_rules! rows {
+        ($tx:ident, $query:expr) => {{
+            use diesel::RunQueryDsl as _;
+            $query.load($tx.connection_mut())?
+        }};
+    }
+
+    macro_rules! loads {
+        ($db:expr, $id:expr) => {
+            || load($db, $id)
+        };
+    }
+
+    macro_rules! loads_and_writes {
+        ($pair:ident, $id:expr) => {
+            || {
+                let loaded = load(&$pair.other, $id);
+                write(&$pair.one, &[$id], "UPDATE app.notes SET text = 'second'");
+                loaded
+            }
+        };
     }
 
     mod contract;

@@ -21,6 +21,8 @@ mod live;
 pub(crate) mod migrations;
 mod new_rows;
 mod own_queries;
+#[cfg(feature = "redis")]
+mod own_rows;
 mod pool;
 #[cfg(feature = "admin")]
 mod raw_copy;

@@ -19,6 +19,8 @@ mod live;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod own_queries;
+#[cfg(feature = "redis")]
+mod own_rows;
 mod pool;
 #[cfg(feature = "admin")]
 mod raw_copy;

@@ -25,6 +25,7 @@ mod hostile;
 mod isolation;
 mod logins;
 mod origin;
+mod own_rows;
 mod own_statements;
 mod reach;
 mod readers;
