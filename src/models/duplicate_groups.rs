@@ -138,6 +138,7 @@ pub struct DuplicateGroupFilter {
     /// Only groups with this hash.
     pub hash: Option<String>,
     /// Only groups of at least this similarity, in percent.
+    #[serde(deserialize_with = "crate::types::decimal::read")]
     pub similarity_at_least: Option<BigDecimal>,
 }
 

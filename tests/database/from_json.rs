@@ -197,3 +197,64 @@ fn a_body_may_name_the_listed_fields_and_no_other() {
         }
     }
 }
+
+/// The fields of structs and enums in `src` that hold a decimal and are deserialized by the crate
+/// that has it, not by this one.
+fn unbounded_decimals() -> Vec<String> {
+    let (mut folders, mut found) = (
+        vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")],
+        vec![],
+    );
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let (mut is_read, mut attributes) = (false, String::new());
+            for line in text.lines().map(str::trim) {
+                if line.starts_with("#[derive(") {
+                    is_read = line.contains("Deserialize");
+                    attributes.clear();
+                } else if line == "}" {
+                    is_read = false;
+                } else if line.starts_with("#[") {
+                    attributes.push_str(line);
+                } else if !line.starts_with("//") {
+                    let has_decimal = line.contains("BigDecimal") && line.ends_with(',');
+                    let is_bounded = [attributes.as_str(), line]
+                        .iter()
+                        .any(|text| text.contains("decimal::read"));
+                    if is_read && has_decimal && !is_bounded {
+                        found.push(format!("{}: {line}", path.display()));
+                    }
+                    attributes.clear();
+                }
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_decimal_is_read_exactly_and_within_bounds() {
+    assert_eq!(unbounded_decimals(), [""; 0]);
+    let read = |value: &str| {
+        let query = format!("similarity_at_least={value}");
+        let read = query.parse::<ListQuery<DuplicateGroupFilter, DuplicateGroupOrder>>();
+        read.map(|query| query.filter.similarity_at_least.unwrap().to_string())
+    };
+    assert_eq!(read("79.9").unwrap(), "79.9");
+    for endless in ["1e131000", "1e-131000", "1e2147483647", "NaN"] {
+        let refused = read(endless);
+        assert!(
+            matches!(refused, Err(Error::InvalidInput { .. })),
+            "{endless}"
+        );
+    }
+    let body = json!({"similarity_at_least": 79.9});
+    let filter: DuplicateGroupFilter = serde_json::from_value(body).unwrap();
+    assert_eq!(filter.similarity_at_least.unwrap().to_string(), "79.9");
+}
