@@ -325,6 +325,13 @@ impl Use {
         self.statement_began.store(now, Ordering::Relaxed);
     }
 
+    /// Records that the connection is being checked: no caller uses it. A server that does not
+    /// respond to the check is no sign of a busy pool.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn begin_check(&self) {
+        self.taken.store(0, Ordering::Relaxed);
+    }
+
     /// Records that the caller returns the connection.
     pub(crate) fn give_back(&self) {
         self.taken.store(0, Ordering::Relaxed);

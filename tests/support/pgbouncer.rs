@@ -166,9 +166,11 @@ impl PgBouncer {
     }
 
     pub fn config(&self, database: &TestDatabase) -> Config {
+        // A loaded machine takes its time.
         Config::new(&self.url(database))
             .unwrap()
             .acquire_timeout(Duration::from_secs(60))
+            .connect_timeout(Duration::from_secs(60))
     }
 }
 

@@ -29,7 +29,8 @@ const ROWS_AHEAD: usize = 128;
 /// Rows, one after the other, as the server sends them.
 ///
 /// A stream of a [`Db`](crate::Db) holds a connection until it ends or is dropped. Dropped early,
-/// its connection is closed and the query ended.
+/// its connection is closed and the query ended. It holds at most 256 rows, and what the driver has
+/// received of the next ones; the others wait in the server until they are taken.
 ///
 /// A stream of a [`Tx`](crate::Tx) may be kept while other calls use the transaction: their answers
 /// come after its rows, which are then read ahead and held in memory until they are taken. So that

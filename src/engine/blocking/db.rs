@@ -236,6 +236,7 @@ impl Db {
     fn probe(&self, patience: Duration) -> Result<Health> {
         let started = Instant::now();
         let mut connection = self.checkout_within(patience)?;
+        connection.usage.begin_check();
         let probe = connection.run(|connection| Sql(Probe).get_result(connection))?;
         drop(connection);
         Ok(Health::new(probe, &self.pool(), started.elapsed()))
@@ -394,8 +395,11 @@ impl Db {
                     if context.config.recycling == Recycling::Fast {
                         return Ok(Pooled(connection));
                     }
+                    found.usage.begin_check();
                     if let Some(connection) = proven(connection, patience) {
-                        return Ok(Pooled(connection));
+                        let connection = Pooled(connection);
+                        connection.usage.take();
+                        return Ok(connection);
                     }
                 }
                 Ok(_) => {}

@@ -4,8 +4,13 @@ use core::prelude::v1::test;
 
 use super::beside::user;
 use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
+
+use diesel::deserialize::{FromSql, FromSqlRow};
+use diesel::pg::{Pg, PgValue};
+use diesel::sql_types::{Integer, Text};
 
 use tokio::task::coop::consume_budget;
 
@@ -45,4 +50,70 @@ fn a_stream_goes_on_whenever_its_task_has_to_yield() {
     });
     let read = result.recv_timeout(Duration::from_secs(60));
     assert_eq!(read, Ok(ROWS));
+}
+
+/// The number of values that were decoded.
+static DECODED: AtomicUsize = AtomicUsize::new(0);
+
+#[derive(FromSqlRow)]
+struct Counted(usize);
+
+impl FromSql<Integer, Pg> for Counted {
+    fn from_sql(bytes: PgValue<'_>) -> diesel::deserialize::Result<Self> {
+        DECODED.fetch_add(1, Ordering::Relaxed);
+        let number: i32 = FromSql::<Integer, Pg>::from_sql(bytes)?;
+        Ok(Self(usize::try_from(number)?))
+    }
+}
+
+diesel::define_sql_function! {
+    #[sql_name = "pg_catalog.generate_series"]
+    fn generate_series(first: Integer, last: Integer) -> Integer;
+}
+
+diesel::define_sql_function! {
+    #[sql_name = "pg_catalog.repeat"]
+    fn repeat(text: Text, times: Integer) -> Text;
+}
+
+/// However fast the rows come and however slowly they are taken.
+#[case]
+async fn a_stream_of_a_million_rows_holds_few_of_them() {
+    const ROWS: usize = 1_000_000;
+    // A chunk that is being taken, and one that waits.
+    const MOST: usize = 2 * 128;
+    let (db, _observer, _database) = database().await;
+    let mut rows = db.stream::<_, Counted>(diesel::select(generate_series(1, 1_000_000)));
+    let (mut taken, mut held) = (0, 0);
+    while let Some(Counted(number)) = rows.next().await.transpose().unwrap() {
+        taken += 1;
+        assert_eq!(number, taken);
+        held = held.max(AtomicUsize::load(&DECODED, Ordering::Relaxed) - taken);
+        if taken % 100_000 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(taken, ROWS);
+    assert!(held <= MOST, "{held} were held");
+}
+
+/// Beyond what is held, the rows wait in the server, whatever else the runtime does.
+#[case]
+async fn the_server_waits_for_a_reader_that_pauses() {
+    const WAITS: &str = "EXISTS (SELECT FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event = 'ClientWrite')";
+    let (_, mut observer, database) = database().await;
+    let db = Db::connect_to(&database.url()).await.unwrap();
+    // A gigabyte.
+    let long = diesel::select((generate_series(1, 1_000_000), repeat("x", 1_000)));
+    let mut rows = db.stream::<_, (i32, String)>(long);
+    assert_eq!(rows.next().await.unwrap().unwrap().0, 1);
+    observer.eventually(WAITS).await;
+    for _ in 0..100 {
+        db.users().count(&UserFilter::new()).await.unwrap();
+    }
+    assert_eq!(observer.ask(WAITS), "true");
+    assert_eq!(rows.next().await.unwrap().unwrap().0, 2);
+    drop(rows);
+    observer.eventually(crate::observer::ALL_AT_REST).await;
 }

@@ -9,8 +9,8 @@ use diesel::QueryableByName;
 use diesel::sql_types::Text;
 use wundr_db::testing::PostgresServer;
 use wundr_db::{
-    Advice, Config, Error, Fate, NewUser, OrganizationFilter, Result, Retry, TransactionOptions,
-    UserChanges, UserFilter, UserId, UserRole,
+    Advice, Config, Error, Fate, NewUser, OrganizationFilter, Recycling, Result, Retry,
+    TransactionOptions, UserChanges, UserFilter, UserId, UserRole,
 };
 
 /// No connection fails more often than this after its statements, its types or its server have
@@ -425,6 +425,33 @@ async fn a_busy_pool_says_so_and_is_told_from_a_server_that_does_not_answer() {
     proxy.set(ProxyMode::Pass).unwrap();
 }
 
+/// The connection on which the server was asked is not in use by a caller, however the pool checks
+/// its connections.
+#[both_engines]
+#[case]
+async fn a_server_that_does_not_answer_is_no_busy_pool() {
+    let database = migrated_database().unwrap();
+    let proxy = Proxy::start(&database).unwrap();
+    for recycling in [Recycling::Fast, Recycling::Verified] {
+        let config = Config::new(&proxy.url_of(&database)).unwrap();
+        let config = config.max_connections(1).recycling(recycling);
+        let config = config.health_timeout(Duration::from_secs(1));
+        proxy.set(ProxyMode::Silent).unwrap();
+        let unopened = Db::lazy(config.clone()).unwrap().health().await;
+        proxy.set(ProxyMode::Pass).unwrap();
+        let db = Db::connect(config).await.unwrap();
+        proxy.set(ProxyMode::Silent).unwrap();
+        for outcome in [unopened, db.health().await, db.health().await] {
+            assert!(
+                matches!(outcome, Err(Error::Timeout(_) | Error::Connection { .. })),
+                "{recycling:?}: {outcome:?}"
+            );
+        }
+        assert!(!db.pool().is_busy());
+        proxy.set(ProxyMode::Pass).unwrap();
+    }
+}
+
 /// Changes of other columns for each number.
 fn changes(number: u32) -> UserChanges {
     let bit = |bit: u32| number & (1 << bit) != 0;
@@ -545,8 +572,40 @@ async fn a_transaction_goes_through_a_failover_if_that_is_asked_for() {
     assert_eq!(observer.count("public.users"), 2);
 }
 
+/// The error ends the connection although the server keeps it, as one behind a pooler that closes it
+/// later. An error that ends the statement alone keeps it.
+#[both_engines]
+#[case]
+async fn a_conflict_with_recovery_ends_a_connection_by_its_error() {
+    let (db, _observer, _database) = one_connection().await;
+    let options = TransactionOptions::new();
+    let process = "pg_catalog.pg_backend_pid()";
+    for (message, is_kept) in [
+        ("canceling statement due to conflict with recovery", true),
+        (
+            "terminating connection due to conflict with recovery",
+            false,
+        ),
+    ] {
+        let before = ask(&db, &options, process).await.unwrap();
+        let ended = db
+            .run(async |connection| -> Result<()> {
+                let raise = format!(
+                    "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = '{message}'; END $$"
+                );
+                Ok(connection.batch_execute(&raise).await?)
+            })
+            .await
+            .unwrap_err();
+        assert!(matches!(ended, Error::Serialization), "{ended:?}");
+        assert!(ended.is_retryable());
+        let after = ask(&db, &options, process).await.unwrap();
+        assert_eq!(after == before, is_kept, "{message}");
+    }
+}
+
 /// The server closes the connection after its error, which both drivers notice by themselves, too.
-/// What the crate makes of the error is in the unit tests of `error`.
+/// What the crate makes of the error is tested by `a_conflict_with_recovery_ends_a_connection_by_its_error`.
 #[both_engines]
 #[case]
 async fn a_conflict_with_recovery_ends_the_connection_that_it_ends() {
