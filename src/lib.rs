@@ -172,6 +172,8 @@ mod write_set;
 
 #[cfg(feature = "async")]
 pub use diesel_async;
+#[cfg(feature = "migrations")]
+pub use diesel_migrations;
 pub use {bigdecimal, chrono, diesel, ipnetwork, serde_json, uuid};
 
 pub use config::{Config, Keepalives, Recycling};

@@ -5,13 +5,15 @@
 //! through PgBouncer. A lock lets any number of processes start together: one migrates, and the
 //! others wait and then have nothing to do.
 
+mod plan;
 pub(crate) mod watching;
+mod way_back;
 
 use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use diesel::migration::{Migration, MigrationSource};
+use diesel::migration::Migration;
 use diesel::pg::Pg;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
@@ -19,12 +21,14 @@ use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 #[cfg(feature = "async")]
 pub use crate::engine::asynchronous::migrations::{
-    adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
+    Runner, adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
 };
 use crate::error::innermost;
 use crate::{Config, Error, Result};
 
 pub(crate) mod rights;
+pub(crate) use plan::Plan;
+use plan::Planned;
 pub use rights::{Rights, grant_sql, revoke_sql};
 
 /// All migrations, for tools that use diesel's migration harness.
@@ -112,6 +116,8 @@ pub struct MigrationStatus {
     pub name: String,
     /// True if it has been applied.
     pub is_applied: bool,
+    /// True if the application brings it, false if it is this crate's.
+    pub is_own: bool,
 }
 
 /// Returns a text that identifies the set of migrations.
@@ -119,12 +125,9 @@ pub struct MigrationStatus {
 /// The tests' template database is created again when a migration is added.
 #[cfg(feature = "testing")]
 pub(crate) fn fingerprint() -> String {
-    let names = all().map(|all| {
-        all.iter()
-            .map(|migration| migration.name().to_string())
-            .collect::<Vec<_>>()
-    });
-    names.unwrap_or_default().join(",")
+    let all = Plan::default().all().unwrap_or_default();
+    let names: Vec<_> = all.iter().map(Planned::name).collect();
+    names.join(",")
 }
 
 /// A connection that migrations can run on.
@@ -276,25 +279,28 @@ fn failed(
 ) -> Error {
     Error::Migration {
         version: version.to_string(),
-        message: innermost(error),
+        message: match details(error) {
+            Some(details) => format!("{}: {details}", innermost(error)),
+            None => innermost(error),
+        },
     }
+}
+
+/// Returns the server's details of an error, for example the objects that depend on another.
+fn details(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+    let error: &(dyn std::error::Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(error), |cause| cause.source());
+    causes.find_map(|cause| match cause.downcast_ref() {
+        Some(diesel::result::Error::DatabaseError(_, information)) => information
+            .details()
+            .map(|details| details.replace('\n', "; ")),
+        _ => None,
+    })
 }
 
 /// Checks whether [`up`] may succeed on another connection.
 pub(crate) const fn may_start_again(error: &Error) -> bool {
     matches!(error, Error::Connection { .. } | Error::ReadOnly)
-}
-
-fn all() -> Result<Vec<Box<dyn Migration<Pg>>>> {
-    let mut migrations = MIGRATIONS
-        .migrations()
-        .map_err(|error| failed(&"list", &*error))?;
-    migrations.sort_by(|one, other| one.name().version().cmp(&other.name().version()));
-    Ok(migrations)
-}
-
-fn version_of(migration: &dyn Migration<Pg>) -> String {
-    migration.name().version().to_string()
 }
 
 /// Returns the versions of the applied migrations.
@@ -328,24 +334,29 @@ fn applied(connection: &mut impl MigrationConnection) -> Result<Vec<String>> {
 /// Runs one migration and records that in the table, in the same transaction if it runs in one.
 fn run<C: MigrationConnection>(
     connection: &mut C,
-    migration: &dyn Migration<Pg>,
+    plan: &Plan,
+    planned: &Planned,
     work: impl Fn(&dyn Migration<Pg>, &mut C) -> diesel::migration::Result<()>,
     record: &str,
 ) -> Result<String> {
     let both = |connection: &mut C| {
-        work(migration, connection)?;
+        work(&*planned.migration, connection)?;
+        if planned.is_own {
+            connection.batch_execute(plan.restoring())?;
+        }
         sql_query(record)
-            .bind::<Text, _>(version_of(migration))
+            .bind::<Text, _>(planned.version())
             .execute(connection)?;
         Ok(())
     };
-    let outcome: diesel::migration::Result<()> = if migration.metadata().run_in_transaction() {
-        connection.transaction(both)
-    } else {
-        both(connection)
-    };
-    outcome.map_err(|error| failed(&migration.name(), &*error))?;
-    Ok(migration.name().to_string())
+    let outcome: diesel::migration::Result<()> =
+        if planned.migration.metadata().run_in_transaction() {
+            connection.transaction(both)
+        } else {
+            both(connection)
+        };
+    outcome.map_err(|error| failed(&planned.name(), &*error))?;
+    Ok(planned.name())
 }
 
 const RECORD_APPLIED: &str = "INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)";
@@ -358,8 +369,10 @@ pub(crate) type Before = Mutex<Option<Vec<String>>>;
 pub(crate) fn apply<C: MigrationConnection>(
     connection: &mut C,
     watch: Watch<'_>,
+    plan: &Plan,
     before: &Before,
 ) -> Result<Vec<String>> {
+    let all = plan.all()?;
     with_lock(connection, watch, |connection| {
         let now = applied(connection)?;
         let before = before
@@ -368,55 +381,87 @@ pub(crate) fn apply<C: MigrationConnection>(
             .get_or_insert_with(|| now.clone())
             .clone();
         let mut done = Vec::new();
-        for migration in all()? {
-            let version = version_of(&*migration);
+        for planned in all {
+            let version = planned.version();
             if !now.contains(&version) {
                 let up =
                     |migration: &dyn Migration<Pg>, connection: &mut C| migration.run(connection);
-                run(connection, &*migration, up, RECORD_APPLIED)?;
+                run(connection, plan, &planned, up, RECORD_APPLIED)?;
             }
             if !before.contains(&version) {
-                done.push(migration.name().to_string());
+                done.push(planned.name());
             }
         }
         Ok(done)
     })
 }
 
-/// Reverts at most `most` of the newest applied migrations.
+/// Reverts the applied migrations of a plan, or the newest one alone.
 pub(crate) fn revert<C: MigrationConnection>(
     connection: &mut C,
     watch: Watch<'_>,
-    most: usize,
+    plan: &Plan,
+    how_far: HowFar,
 ) -> Result<Vec<String>> {
+    let all = plan.all()?;
     with_lock(connection, watch, |connection| {
         let before = applied(connection)?;
-        let down = |migration: &dyn Migration<Pg>, connection: &mut C| migration.revert(connection);
-        all()?
+        let versions: Vec<_> = all.iter().map(Planned::version).collect();
+        let is_unknown = |version: &String| !versions.contains(version);
+        let unknown: Vec<_> = before
             .iter()
-            .rev()
-            .filter(|migration| before.contains(&version_of(&***migration)))
-            .take(most)
-            .map(|migration| run(connection, &**migration, down, RECORD_REVERTED))
-            .collect()
+            .filter(|&version| is_unknown(version))
+            .cloned()
+            .collect();
+        let newest_first = all.iter().zip(versions).rev();
+        let applied = newest_first.filter(|(_, version)| before.contains(version));
+        let mut rest: Vec<_> = applied.map(|(planned, _)| planned).collect();
+        if how_far == HowFar::One {
+            rest.truncate(1);
+        }
+        let down = |migration: &dyn Migration<Pg>, connection: &mut C| migration.revert(connection);
+        let mut is_checked = how_far == HowFar::One;
+        let mut done = Vec::new();
+        for (index, &planned) in rest.iter().enumerate() {
+            // Before the first, or before the first of this crate's if the others cannot be tried.
+            let own = rest[index..]
+                .iter()
+                .copied()
+                .take_while(|planned| planned.is_own);
+            let own: Vec<_> = own.collect();
+            let has_ours = own.len() < rest.len() - index;
+            if !is_checked && has_ours && own.iter().all(|own| way_back::can_be_tried(own)) {
+                way_back::check(connection, watch, plan, &own, &unknown)?;
+                is_checked = true;
+            }
+            done.push(run(connection, plan, planned, down, RECORD_REVERTED)?);
+        }
+        Ok(done)
     })
+}
+
+/// The number of migrations that are reverted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HowFar {
+    One,
+    All,
 }
 
 pub(crate) fn list<C: MigrationConnection>(
     connection: &mut C,
     watch: Watch<'_>,
+    plan: &Plan,
 ) -> Result<Vec<MigrationStatus>> {
+    let all = plan.all()?;
     watched(watch, || Ok(connection.batch_execute(SESSION)?))?;
     check_owners(connection, watch)?;
     let applied = applied(connection)?;
-    let status = |migration: &dyn Migration<Pg>| MigrationStatus {
-        name: migration.name().to_string(),
-        is_applied: applied.contains(&version_of(migration)),
+    let status = |planned: &Planned| MigrationStatus {
+        name: planned.name(),
+        is_applied: applied.contains(&planned.version()),
+        is_own: planned.is_own,
     };
-    Ok(all()?
-        .iter()
-        .map(|migration| status(&**migration))
-        .collect())
+    Ok(all.iter().map(status).collect())
 }
 
 pub(crate) fn take_over<C: MigrationConnection>(
@@ -435,19 +480,19 @@ pub(crate) fn take_over<C: MigrationConnection>(
                 .batch_execute(ADOPT)
                 .map_err(|error| failed(&"adopt", &error))?;
             let mut done = Vec::new();
-            for migration in all()? {
-                let version = version_of(&*migration);
+            for planned in Plan::default().all()? {
+                let version = planned.version();
                 if version.starts_with(FIRST_LAYER) {
                     sql_query(RECORD_APPLIED)
                         .bind::<Text, _>(version)
                         .execute(connection)?;
-                    done.push(migration.name().to_string());
+                    done.push(planned.name());
                 }
             }
             Ok(done)
         })
     })?;
-    let hardened = apply(connection, watch, &Before::default())?;
+    let hardened = apply(connection, watch, &Plan::default(), &Before::default())?;
     Ok(adopted.into_iter().chain(hardened).collect())
 }
 

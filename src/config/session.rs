@@ -62,6 +62,17 @@ impl Config {
         format!("{RESTORING}; SET application_name = E'{name}'; {settings}{messages}")
     }
 
+    /// Returns the SQL that restores a session after an application's migration. The lock of the
+    /// migrations is kept.
+    #[cfg(feature = "migrations")]
+    pub(crate) fn restoring_within_lock(&self) -> String {
+        format!(
+            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
+             SET client_encoding = 'UTF8'; SET TIME ZONE 'UTC'; {}; {UNDERSTOOD_MESSAGES}",
+            self.settings()
+        )
+    }
+
     /// Returns the SQL that gives a session the settings which libpq would take from the
     /// environment.
     ///

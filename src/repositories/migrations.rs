@@ -4,12 +4,161 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::migrations::{open, pause, watching};
+use diesel::migration::MigrationSource;
+use diesel::pg::Pg;
+
 use super::repository;
 use crate::migrations::{
-    Before, END_ISOLATION, FAILOVER, ISOLATE, LOCK_LIMIT, MigrationStatus, RETRY_PAUSE, Rights,
-    apply, execute, list, may_start_again, revert, rights, take_over,
+    Before, END_ISOLATION, FAILOVER, HowFar, ISOLATE, LOCK_LIMIT, MigrationStatus, Plan,
+    RETRY_PAUSE, Rights, apply, execute, list, may_start_again, revert, rights, take_over,
 };
 use crate::{Config, Result};
+
+/// Runs this crate's migrations and an application's own under one lock, with one table of applied
+/// migrations.
+///
+/// A process that migrates makes all others wait, whichever migrations they bring. The table is
+/// `public.__diesel_schema_migrations`; a version may be used once in it. Migrations of one source
+/// are applied in the order of their versions.
+///
+/// An application's migration runs with `search_path = pg_catalog, pg_temp` and without time
+/// limits, as this crate's do: it qualifies every name with its schema.
+///
+/// # Examples
+/// ```no_run
+/// # #[cfg(feature = "migrations")]
+/// # async fn example(config: wundr_db::Config) -> wundr_db::Result<()> {
+/// use wundr_db::diesel_migrations::EmbeddedMigrations;
+/// use wundr_db::migrations::Runner;
+///
+/// // By `diesel_migrations::embed_migrations!("migrations")`.
+/// # const OWN: EmbeddedMigrations = EmbeddedMigrations::new(&[]);
+/// let applied = Runner::new(&config).and(OWN).up().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Runner {
+    config: Config,
+    plan: Plan,
+}
+
+#[repository]
+impl Runner {
+    /// Creates a runner of this crate's migrations.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            config: config.clone(),
+            plan: Plan::new(config),
+        }
+    }
+
+    /// Adds an application's migrations, which are applied after this crate's and after those that
+    /// were added before. They are reverted first.
+    pub fn and(mut self, migrations: impl MigrationSource<Pg> + Send + Sync + 'static) -> Self {
+        self.plan.add_after(migrations);
+        self
+    }
+
+    /// Adds an application's migrations, which are applied before this crate's and are reverted
+    /// last.
+    pub fn and_before(
+        mut self,
+        migrations: impl MigrationSource<Pg> + Send + Sync + 'static,
+    ) -> Self {
+        self.plan.add_before(migrations);
+        self
+    }
+
+    /// Applies the migrations that the database does not have yet, and returns their names.
+    ///
+    /// If the connection is lost or leads to a read-only server, it starts again for up to 60 s.
+    ///
+    /// # Errors
+    /// - [`Error::Migration`](crate::Error::Migration) if a migration fails. The error names it;
+    ///   the migrations before it stay applied. The failed one leaves nothing behind, unless it
+    ///   does not run in a transaction.
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if two migrations have the same
+    ///   version, and as [`up`]. Nothing was applied then.
+    /// - [`Error::Connection`](crate::Error::Connection) as [`up`].
+    #[unboxed]
+    pub async fn up(&self) -> Result<Vec<String>> {
+        let before = Arc::new(Before::default());
+        let deadline = Instant::now() + FAILOVER;
+        let mut connection = open(&self.config).await?;
+        loop {
+            let (shared, plan) = (Arc::clone(&before), self.plan.clone());
+            let applied = watching(connection, move |connection, watch| {
+                apply(connection, watch, &plan, &shared)
+            })
+            .await;
+            match applied {
+                Err(error) if may_start_again(&error) && Instant::now() < deadline => {}
+                outcome => return outcome,
+            }
+            connection = loop {
+                pause(RETRY_PAUSE).await;
+                match open(&self.config).await {
+                    Err(error) if may_start_again(&error) && Instant::now() < deadline => {}
+                    outcome => break outcome?,
+                }
+            };
+        }
+    }
+
+    /// Reverts all migrations, the newest first, and returns their names.
+    ///
+    /// All data of this crate and of the application's migrations is deleted. Before the first
+    /// migration is reverted, this checks that the way back leads to its end: it reverts the
+    /// application's migrations on trial, in a transaction that is rolled back. If one of these
+    /// does not run in a transaction, the check follows when they have been reverted.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if an object that is not this crate's
+    ///   depends on one that is: a foreign key, a view, a function, a column of an enum's type, or
+    ///   an object in one of its schemas. The error names them. Nothing was reverted then.
+    /// - [`Error::Migration`](crate::Error::Migration) if a migration fails. The error names it.
+    /// - As [`up`](Self::up) otherwise. It does not start again.
+    #[unboxed]
+    pub async fn down(&self) -> Result<Vec<String>> {
+        self.revert(HowFar::All).await
+    }
+
+    /// Reverts the newest applied migration and returns its name. An application's migration that
+    /// was added by [`and`](Self::and) is newer than this crate's.
+    ///
+    /// # Errors
+    /// As [`down`](Self::down). What depends on a migration of this crate is named by the server's
+    /// error.
+    #[unboxed]
+    pub async fn down_by_one(&self) -> Result<Option<String>> {
+        Ok(self.revert(HowFar::One).await?.pop())
+    }
+
+    #[unboxed]
+    async fn revert(&self, how_far: HowFar) -> Result<Vec<String>> {
+        let (connection, plan) = (open(&self.config).await?, self.plan.clone());
+        let reverted = watching(connection, move |connection, watch| {
+            revert(connection, watch, &plan, how_far)
+        });
+        reverted.await
+    }
+
+    /// Returns every migration in the order in which they are applied, with its state in the
+    /// database.
+    ///
+    /// # Errors
+    /// As [`up`](Self::up), as far as it reads.
+    #[unboxed]
+    pub async fn status(&self) -> Result<Vec<MigrationStatus>> {
+        let (connection, plan) = (open(&self.config).await?, self.plan.clone());
+        let listed = watching(connection, move |connection, watch| {
+            list(connection, watch, &plan)
+        });
+        listed.await
+    }
+}
 
 /// Applies the migrations that the database does not have yet, and returns their names.
 ///
@@ -28,27 +177,7 @@ use crate::{Config, Result};
 ///   about the lock within 10 s.
 #[repository]
 pub async fn up(config: &Config) -> Result<Vec<String>> {
-    let before = Arc::new(Before::default());
-    let deadline = Instant::now() + FAILOVER;
-    let mut connection = open(config).await?;
-    loop {
-        let shared = Arc::clone(&before);
-        let applied = watching(connection, move |connection, watch| {
-            apply(connection, watch, &shared)
-        })
-        .await;
-        match applied {
-            Err(error) if may_start_again(&error) && Instant::now() < deadline => {}
-            outcome => return outcome,
-        }
-        connection = loop {
-            pause(RETRY_PAUSE).await;
-            match open(config).await {
-                Err(error) if may_start_again(&error) && Instant::now() < deadline => {}
-                outcome => break outcome?,
-            }
-        };
-    }
+    Runner::new(config).up().await
 }
 
 /// Reverts all migrations and returns their names.
@@ -56,25 +185,20 @@ pub async fn up(config: &Config) -> Result<Vec<String>> {
 /// All data is deleted. The database is then as it was before the first migration.
 ///
 /// # Errors
-/// As [`up`], but it does not start again.
+/// As [`Runner::down`]. Migrations that an application has applied by a [`Runner`] are reverted by
+/// that one.
 #[repository]
 pub async fn down(config: &Config) -> Result<Vec<String>> {
-    let connection = open(config).await?;
-    watching(connection, |connection, watch| {
-        revert(connection, watch, usize::MAX)
-    })
-    .await
+    Runner::new(config).down().await
 }
 
 /// Reverts the newest applied migration and returns its name.
 ///
 /// # Errors
-/// As [`down`].
+/// As [`Runner::down_by_one`].
 #[repository]
 pub async fn down_by_one(config: &Config) -> Result<Option<String>> {
-    let connection = open(config).await?;
-    let reverted = watching(connection, |connection, watch| revert(connection, watch, 1));
-    Ok(reverted.await?.pop())
+    Runner::new(config).down_by_one().await
 }
 
 /// Returns every migration in order, with its state in the database.
@@ -84,7 +208,7 @@ pub async fn down_by_one(config: &Config) -> Result<Option<String>> {
 /// [`Error::Migration`](crate::Error::Migration) if the embedded list cannot be read.
 #[repository]
 pub async fn status(config: &Config) -> Result<Vec<MigrationStatus>> {
-    watching(open(config).await?, list).await
+    Runner::new(config).status().await
 }
 
 /// Adopts a database that was built from the design's own SQL, with everything in the schema

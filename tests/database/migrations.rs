@@ -33,6 +33,7 @@ mod asynchronous {
         migrations, repository as both_engines,
     };
 
+    mod own;
     mod runner;
 }
 
@@ -46,6 +47,7 @@ mod blocking {
         repository as both_engines,
     };
 
+    mod own;
     mod runner;
 }
 

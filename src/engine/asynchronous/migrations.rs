@@ -6,7 +6,7 @@ use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
 use tokio::sync::mpsc::unbounded_channel;
 
 pub use super::repositories::migrations::{
-    adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
+    Runner, adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
 };
 use crate::engine::connection::Connection as Driven;
 use crate::engine::connection::connect::connect;

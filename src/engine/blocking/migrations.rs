@@ -6,7 +6,7 @@ pub(super) use std::thread::sleep as pause;
 use diesel::PgConnection;
 
 pub use super::repositories::migrations::{
-    adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
+    Runner, adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
 };
 use crate::engine::libpq::Connector;
 use crate::migrations::{
