@@ -186,7 +186,7 @@ pub use error::{Advice, Constraint, Error, Fate, Problem, Result, SqlState, cons
 pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use mapping::Optional;
 pub use models::*;
-pub use pagination::{Cursor, DEFAULT_LIMIT, ListQuery, MAX_LIMIT, Page, Paged};
+pub use pagination::{Cursor, DEFAULT_LIMIT, ListQuery, MAX_LIMIT, Page, PageOrder, Paged};
 pub use tables::Table;
 pub use transaction::{Isolation, Retry, Retryable, TransactionOptions};
 #[cfg(feature = "crypto")]
@@ -200,10 +200,14 @@ pub use types::{
 pub mod __private {
     pub use crate::pagination::from_query;
     pub mod mapping {
+        pub use crate::mapping::keyset::{KeyType, SortColumn};
         pub use crate::mapping::{
             ChangedColumn, Changes, Column, NewRow, Replaced, RowSql, TableRow, bind_array, field,
         };
         pub use crate::types::encoding::Encoding;
+    }
+    pub mod pagination {
+        pub use crate::pagination::{cursor_at, named, snake_case};
     }
     #[cfg(feature = "admin")]
     pub mod names {
@@ -222,9 +226,14 @@ pub mod __private {
         pub use crate::testing::case::{block_on, run};
     }
     pub mod validation {
+        pub use crate::types::storable::Storable;
         pub use crate::validation::{Limit, Limited, Unlimited, check, check_number};
     }
+    pub use crate::types::id_text::{parse_id, time_of};
+    pub use serde;
 }
+
+pub use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
 #[cfg(feature = "async")]
 pub use engine::asynchronous::*;

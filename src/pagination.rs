@@ -10,15 +10,17 @@ use std::str::FromStr;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::mapping::keyset::SortColumn;
 use crate::{Error, Result};
 
 mod cursor;
 mod list_query;
+mod order;
 
 pub use cursor::Cursor;
-pub(crate) use cursor::{Key, SortKey};
+pub use cursor::{Key, SortKey, cursor_at};
 pub use list_query::{ListQuery, from_query};
+pub(crate) use order::{Order, orders};
+pub use order::{PageOrder, named, snake_case};
 
 /// The default number of rows on a page.
 pub const DEFAULT_LIMIT: u32 = 20;
@@ -303,133 +305,4 @@ pub struct Paged<T> {
     pub next: Option<Cursor>,
     /// The number of rows that the filter matches, if it was requested.
     pub total: Option<u64>,
-}
-
-/// Returns the name of a variant in snake case: `created_at` of `CreatedAt`.
-pub(crate) fn snake_case(variant: &str) -> String {
-    let mut name = String::with_capacity(variant.len() + 4);
-    for character in variant.chars() {
-        if character.is_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.extend(character.to_lowercase());
-    }
-    name
-}
-
-/// Returns the order with this name in snake case.
-pub(crate) fn named<O: Copy>(all: &[(O, &str)], name: &str) -> Result<O> {
-    let found = all.iter().find(|(_, variant)| snake_case(variant) == name);
-    found.map(|&(order, _)| order).ok_or_else(|| {
-        let names: Vec<_> = all.iter().map(|(_, variant)| snake_case(variant)).collect();
-        Error::invalid("order", format_args!("must be one of {}", names.join(", ")))
-    })
-}
-
-/// Declares the orders in which a table's rows are listed.
-macro_rules! orders {
-    (
-        $(#[$doc:meta])*
-        $order:ident of $row:ident in $table:ident {
-            $($(#[$value_doc:meta])* $value:ident = $column:ident $direction:ident),* $(,)?
-        }
-    ) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-        #[non_exhaustive]
-        pub enum $order {
-            $($(#[$value_doc])* $value,)*
-        }
-
-        /// The name of the order in snake case, for a query string.
-        impl std::fmt::Display for $order {
-            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str(&$crate::pagination::snake_case(match self {
-                    $(Self::$value => stringify!($value),)*
-                }))
-            }
-        }
-
-        impl std::str::FromStr for $order {
-            type Err = $crate::Error;
-
-            fn from_str(name: &str) -> $crate::Result<Self> {
-                let all = [$((Self::$value, stringify!($value)),)*];
-                $crate::pagination::named(&all, name)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $order {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                name.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
-        impl $order {
-            /// Returns the position of a row in a list of this order, for
-            /// [`Page::after`](crate::Page::after) and [`Page::before`](crate::Page::before).
-            #[must_use]
-            pub fn cursor_of(self, row: &$row) -> $crate::Cursor {
-                match self {
-                    $(Self::$value => $crate::Cursor::new(stringify!($table.$column), &row.$column, row.id),)*
-                }
-            }
-        }
-
-        impl $crate::pagination::Order for $order {
-            type Row = $row;
-            type Query<'q> = $table::BoxedQuery<
-                'q, diesel::pg::Pg, $crate::mapping::RowSql<$row>,
-            >;
-
-            fn column(&self) -> $crate::mapping::keyset::SortColumn {
-                match self {
-                    $(Self::$value => $crate::mapping::keyset::SortColumn {
-                        name: stringify!($table.$column),
-                        table: &$table::table,
-                        column: &$table::$column,
-                        id: &$table::id,
-                        key: $crate::mapping::keyset::KeyType::of::<
-                            diesel::dsl::SqlTypeOf<$table::$column>, _, _,
-                        >(|row: &$row| &row.$column),
-                        is_ascending: stringify!($direction).eq_ignore_ascii_case("asc"),
-                    },)*
-                }
-            }
-
-            fn start<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
-                use diesel::QueryDsl;
-                Ok(Self::sort(page, rows)?.limit(page.rows_to_fetch()?))
-            }
-
-            fn sort<'q>(page: &$crate::Page<Self>, rows: Self::Query<'q>) -> $crate::Result<Self::Query<'q>> {
-                use diesel::QueryDsl;
-                let (condition, order) = page.sort().column().page(page.cursor(), page.is_backward())?;
-                Ok(match condition {
-                    Some(condition) => rows.filter(condition).order(order),
-                    None => rows.order(order),
-                })
-            }
-
-            fn cursor(&self, row: &$row) -> $crate::Cursor {
-                self.cursor_of(row)
-            }
-        }
-    };
-}
-pub(crate) use orders;
-
-/// An order of pages.
-pub(crate) trait Order: Sized {
-    type Row;
-    type Query<'q>;
-
-    /// Returns the column that it sorts by.
-    fn column(&self) -> SortColumn;
-    /// Sorts the rows and selects those after the page's cursor, up to the page's limit.
-    fn start<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
-    /// Sorts and selects the rows as [`start`](Self::start) does, without a limit.
-    fn sort<'q>(page: &Page<Self>, rows: Self::Query<'q>) -> Result<Self::Query<'q>>;
-    fn cursor(&self, row: &Self::Row) -> Cursor;
 }

@@ -1,6 +1,8 @@
 //! The tables, as declared for diesel. A test compares them with the migrated database.
 #![allow(missing_docs)]
 
+pub(crate) mod together;
+
 pub mod public {
     pub mod sql_types {
         use diesel::query_builder::QueryId;
@@ -193,7 +195,10 @@ pub mod public {
     diesel::allow_tables_to_appear_in_same_query!(
         users,
         user_sessions,
+        user_session_families,
+        rotated_refresh_tokens,
         organizations,
+        organization_invitations,
         organization_members,
         projects,
         project_members
@@ -713,16 +718,13 @@ pub mod audit {
         }
     }
 
-    diesel::allow_tables_to_appear_in_same_query!(audit_logs, system_logs);
-}
-
-/// The tables of different schemas that a query reads together.
-mod across_schemas {
-    use super::public::{organization_members, projects};
-    use super::setup::{configurations, setup_profiles};
-
-    diesel::allow_tables_to_appear_in_same_query!(organization_members, setup_profiles);
-    diesel::allow_tables_to_appear_in_same_query!(projects, configurations);
+    diesel::allow_tables_to_appear_in_same_query!(
+        audit_logs,
+        audit_log_anonymizations,
+        audit_log_seals,
+        audit_log_seal_pages,
+        system_logs
+    );
 }
 
 pub mod cache {
@@ -740,7 +742,4 @@ pub mod cache {
             member_count -> Int8,
         }
     }
-
-    use super::public::projects;
-    diesel::allow_tables_to_appear_in_same_query!(project_stats, projects);
 }

@@ -4,9 +4,10 @@ use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::quote;
 use syn::parse::Parser as _;
 use syn::{
-    Attribute, Block, Error, Expr, FnArg, GenericArgument, Ident, ImplItem, ImplItemFn, Item,
-    ItemImpl, ItemTrait, Lifetime, Pat, PathArguments, Result, ReturnType, Signature, Stmt,
-    TraitItem, TraitItemFn, Type, parenthesized, parse_quote, parse2,
+    Attribute, Block, Error, Expr, FnArg, GenericArgument, GenericParam, Ident, ImplItem,
+    ImplItemFn, Item, ItemImpl, ItemTrait, Lifetime, Pat, PathArguments, Result, ReturnType,
+    Signature, Stmt, TraitItem, TraitItemFn, Type, WherePredicate, parenthesized, parse_quote,
+    parse2,
 };
 
 /// The mark of a method that exists only in the async engine.
@@ -144,7 +145,7 @@ pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStre
             for method in methods_of(&mut item) {
                 remove_marks(&mut method.attrs);
                 if let Some(body) = &mut method.default {
-                    box_future(&mut method.sig, body, None)?;
+                    box_future(&mut method.sig, body, None, false)?;
                 }
             }
             Ok(quote!(#item #names))
@@ -152,6 +153,7 @@ pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStre
         Item::Impl(mut item) => {
             let exhaustive = exhaustive(&options, &item)?;
             let own = lifetime_of(&item.self_ty);
+            let is_generic = item.trait_.is_none();
             let collection = collection_of(&item.self_ty);
             let mut observed = Vec::new();
             for method in item.items.iter_mut() {
@@ -164,7 +166,7 @@ pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStre
                     continue;
                 }
                 let is_call = is_observed && method.sig.asyncness.is_some();
-                box_future(&mut method.sig, &mut method.block, own.as_ref())?;
+                box_future(&mut method.sig, &mut method.block, own.as_ref(), is_generic)?;
                 if is_call {
                     observed.push(observed_twin(method, &collection, |call, method| {
                         let future = &method.block;
@@ -378,16 +380,25 @@ fn lifetime_of(r#type: &Type) -> Option<Lifetime> {
 
 /// Turns `async fn f(&self, x: &T) -> R` into `fn f<'a>(&'a self, x: &'a T) -> BoxFuture<'a, R>`.
 ///
-/// The future of a method that takes `self` by value has the lifetime argument of `self`.
-fn box_future(signature: &mut Signature, body: &mut Block, own: Option<&Lifetime>) -> Result<()> {
+/// The future of a method that takes `self` by value has the lifetime argument of `self`. A generic
+/// method is not one of a trait, and everything that it names outlives the future.
+fn box_future(
+    signature: &mut Signature,
+    body: &mut Block,
+    own: Option<&Lifetime>,
+    is_generic: bool,
+) -> Result<()> {
     if signature.asyncness.take().is_none() {
         return Ok(());
     }
     if !signature.generics.params.is_empty() {
-        return Err(Error::new_spanned(
-            &signature.generics,
-            "a repository's methods cannot be generic",
-        ));
+        if !is_generic {
+            return Err(Error::new_spanned(
+                &signature.generics,
+                "a repository's methods cannot be generic",
+            ));
+        }
+        return box_generic_future(signature, body);
     }
     let inputs = &signature.inputs;
     let borrowed = count_references(quote!(#inputs));
@@ -412,6 +423,45 @@ fn box_future(signature: &mut Signature, body: &mut Block, own: Option<&Lifetime
         Some(future) => parse_quote!({ #future }),
         None => parse_quote!({ ::std::boxed::Box::pin(async move { #(#statements)* }) }),
     };
+    Ok(())
+}
+
+/// Turns `async fn f<Q>(&self, q: Q) -> R` into
+/// `fn f<'a, Q>(&'a self, q: Q) -> BoxFuture<'a, R> where Q: 'a`.
+fn box_generic_future(signature: &mut Signature, body: &mut Block) -> Result<()> {
+    let inputs = &signature.inputs;
+    let inputs = with_lifetime(quote!(#inputs));
+    let parsed: Signature = parse2(quote!(fn f(#inputs)))?;
+    signature.inputs = parsed.inputs;
+    let outliving: Vec<WherePredicate> = signature
+        .generics
+        .params
+        .iter()
+        .filter_map(|parameter| match parameter {
+            GenericParam::Lifetime(parameter) => {
+                let lifetime = &parameter.lifetime;
+                Some(parse_quote!(#lifetime: 'a))
+            }
+            GenericParam::Type(parameter) => {
+                let name = &parameter.ident;
+                Some(parse_quote!(#name: 'a))
+            }
+            GenericParam::Const(_) => None,
+        })
+        .collect();
+    signature.generics.params.insert(0, parse_quote!('a));
+    signature
+        .generics
+        .make_where_clause()
+        .predicates
+        .extend(outliving);
+    let output = match &signature.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, output) => quote!(#output),
+    };
+    signature.output = parse_quote!(-> ::wundr_db::BoxFuture<'a, #output>);
+    let statements = &body.stmts;
+    *body = parse_quote!({ ::std::boxed::Box::pin(async move { #(#statements)* }) });
     Ok(())
 }
 

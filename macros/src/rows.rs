@@ -261,9 +261,9 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             .iter()
             .map(|field| {
                 let name = &field.name;
-                let encoding = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::#sent);
+                let encoding = quote!(<::wundr_db::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::#sent);
                 match field.options.or {
-                    Some(_) => quote!(::diesel::sql_types::Nullable<#encoding>),
+                    Some(_) => quote!(::wundr_db::diesel::sql_types::Nullable<#encoding>),
                     None => encoding,
                 }
             })
@@ -286,10 +286,10 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
         quote! {
             ::wundr_db::__private::mapping::Column {
                 name: #column,
-                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::CAST,
+                cast: <::wundr_db::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::CAST,
                 default: #default,
                 replaced: ::wundr_db::__private::mapping::Replaced::#replaced,
-                copied: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::COPIED,
+                copied: <::wundr_db::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::COPIED,
                 bind_array: ::wundr_db::__private::mapping::bind_array::<#in_array>,
             }
         }
@@ -342,8 +342,8 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             fn bind<'b>(
                 &'b self,
                 index: usize,
-                out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
-            ) -> ::diesel::QueryResult<()> {
+                out: &mut ::wundr_db::diesel::query_builder::AstPass<'_, 'b, ::wundr_db::diesel::pg::Pg>,
+            ) -> ::wundr_db::diesel::QueryResult<()> {
                 match index {
                     #(#indices => out.push_bind_param::<#encoded, _>(&self.#names),)*
                     _ => ::core::result::Result::Ok(()),
@@ -353,11 +353,11 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             fn encode(
                 &self,
                 index: usize,
-                out: &mut ::diesel::serialize::Output<'_, '_, ::diesel::pg::Pg>,
-            ) -> ::diesel::serialize::Result {
+                out: &mut ::wundr_db::diesel::serialize::Output<'_, '_, ::wundr_db::diesel::pg::Pg>,
+            ) -> ::wundr_db::diesel::serialize::Result {
                 match index {
-                    #(#indices => ::diesel::serialize::ToSql::<#in_array, ::diesel::pg::Pg>::to_sql(&self.#names, &mut out.reborrow()),)*
-                    _ => ::core::result::Result::Ok(::diesel::serialize::IsNull::Yes),
+                    #(#indices => ::wundr_db::diesel::serialize::ToSql::<#in_array, ::wundr_db::diesel::pg::Pg>::to_sql(&self.#names, &mut out.reborrow()),)*
+                    _ => ::core::result::Result::Ok(::wundr_db::diesel::serialize::IsNull::Yes),
                 }
             }
 
@@ -386,7 +386,7 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
         quote! {
             ::wundr_db::__private::mapping::ChangedColumn {
                 name: #column,
-                cast: <::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::CAST,
+                cast: <::wundr_db::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::CAST,
             }
         }
     });
@@ -394,11 +394,11 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
     let names = changed.iter().map(|field| &field.name).collect::<Vec<_>>();
     let encoded = changed.iter().map(|field| {
         let name = &field.name;
-        let encoding = quote!(<::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::Sql);
+        let encoding = quote!(<::wundr_db::diesel::dsl::SqlTypeOf<#table::#name> as ::wundr_db::__private::mapping::Encoding>::Sql);
         if field.is("Change") {
             encoding
         } else {
-            quote!(::diesel::sql_types::Nullable<#encoding>)
+            quote!(::wundr_db::diesel::sql_types::Nullable<#encoding>)
         }
     });
     let expectation = match expected {
@@ -442,15 +442,15 @@ pub fn changes(input: DeriveInput) -> Result<TokenStream> {
             fn bind<'b>(
                 &'b self,
                 index: usize,
-                out: &mut ::diesel::query_builder::AstPass<'_, 'b, ::diesel::pg::Pg>,
-            ) -> ::diesel::QueryResult<()> {
+                out: &mut ::wundr_db::diesel::query_builder::AstPass<'_, 'b, ::wundr_db::diesel::pg::Pg>,
+            ) -> ::wundr_db::diesel::QueryResult<()> {
                 match index {
                     #(#indices => out.push_bind_param::<#encoded, _>(&self.#names),)*
                     _ => ::core::result::Result::Ok(()),
                 }
             }
 
-            fn expected(&self) -> ::core::option::Option<&::core::option::Option<::chrono::DateTime<::chrono::Utc>>> {
+            fn expected(&self) -> ::core::option::Option<&::core::option::Option<::wundr_db::chrono::DateTime<::wundr_db::chrono::Utc>>> {
                 #expectation
             }
 

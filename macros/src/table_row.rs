@@ -90,34 +90,38 @@ pub fn table_row(input: DeriveInput) -> Result<TokenStream> {
             type Id = #key;
             type Table = #table::table;
             const COLUMNS: &'static [&'static str] = &[#(#columns),*];
+
+            fn id(&self) -> Self::Id {
+                self.id
+            }
         }
 
-        impl ::diesel::deserialize::FromSqlRow<#row_sql, ::diesel::pg::Pg> for #name {
+        impl ::wundr_db::diesel::deserialize::FromSqlRow<#row_sql, ::wundr_db::diesel::pg::Pg> for #name {
             fn build_from_row<'a>(
-                row: &impl ::diesel::row::Row<'a, ::diesel::pg::Pg>,
-            ) -> ::diesel::deserialize::Result<Self> {
+                row: &impl ::wundr_db::diesel::row::Row<'a, ::wundr_db::diesel::pg::Pg>,
+            ) -> ::wundr_db::diesel::deserialize::Result<Self> {
                 ::core::result::Result::Ok(Self { #(#reads),* })
             }
         }
 
-        impl ::diesel::deserialize::StaticallySizedRow<#row_sql, ::diesel::pg::Pg> for #name {
+        impl ::wundr_db::diesel::deserialize::StaticallySizedRow<#row_sql, ::wundr_db::diesel::pg::Pg> for #name {
             const FIELD_COUNT: usize = #count;
         }
 
         // For an application's own queries, by `as_select` or of all columns.
-        impl ::diesel::deserialize::FromSqlRow<(#(#sql_types,)*), ::diesel::pg::Pg> for #name {
+        impl ::wundr_db::diesel::deserialize::FromSqlRow<(#(#sql_types,)*), ::wundr_db::diesel::pg::Pg> for #name {
             fn build_from_row<'a>(
-                row: &impl ::diesel::row::Row<'a, ::diesel::pg::Pg>,
-            ) -> ::diesel::deserialize::Result<Self> {
-                <Self as ::diesel::deserialize::FromSqlRow<#row_sql, ::diesel::pg::Pg>>::build_from_row(row)
+                row: &impl ::wundr_db::diesel::row::Row<'a, ::wundr_db::diesel::pg::Pg>,
+            ) -> ::wundr_db::diesel::deserialize::Result<Self> {
+                <Self as ::wundr_db::diesel::deserialize::FromSqlRow<#row_sql, ::wundr_db::diesel::pg::Pg>>::build_from_row(row)
             }
         }
 
-        impl ::diesel::deserialize::StaticallySizedRow<(#(#sql_types,)*), ::diesel::pg::Pg> for #name {
+        impl ::wundr_db::diesel::deserialize::StaticallySizedRow<(#(#sql_types,)*), ::wundr_db::diesel::pg::Pg> for #name {
             const FIELD_COUNT: usize = #count;
         }
 
-        impl ::diesel::Selectable<::diesel::pg::Pg> for #name {
+        impl ::wundr_db::diesel::Selectable<::wundr_db::diesel::pg::Pg> for #name {
             type SelectExpression = (#(#table::#names,)*);
 
             fn construct_selection() -> Self::SelectExpression {
@@ -129,5 +133,5 @@ pub fn table_row(input: DeriveInput) -> Result<TokenStream> {
 
 /// Returns the SQL type of a column.
 fn sql_type(table: &Path, column: &syn::Ident) -> TokenStream {
-    quote!(::diesel::dsl::SqlTypeOf<#table::#column>)
+    quote!(::wundr_db::diesel::dsl::SqlTypeOf<#table::#column>)
 }

@@ -27,7 +27,7 @@ pub trait Changes: 'static {
     /// The key.
     type Id: ToSql<sql_types::Uuid, Pg> + Copy;
     /// The table.
-    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg> + Send>;
+    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg> + Send> + 'static;
     /// The columns that can change.
     const COLUMNS: &'static [ChangedColumn];
 

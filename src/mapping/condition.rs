@@ -14,7 +14,7 @@ use diesel::{QueryResult, QuerySource};
 ///
 /// `dyn QueryFragment` would do as well. Its table of methods has four more for each type, which
 /// all walk the part.
-pub(crate) trait SqlPart {
+pub trait SqlPart {
     /// Writes the part's text and its binds.
     fn walk<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
 }
@@ -26,7 +26,7 @@ impl<E: QueryFragment<Pg>> SqlPart for E {
 }
 
 /// A condition of a boxed query.
-pub(crate) struct Condition<'a>(Box<dyn SqlPart + Send + 'a>);
+pub struct Condition<'a>(Box<dyn SqlPart + Send + 'a>);
 
 /// Returns the condition without its type. The compiler checks that its columns are of the table.
 pub(crate) fn condition<'a, T, E>(_: T, condition: E) -> Condition<'a>

@@ -20,28 +20,34 @@ use super::condition::{Condition, SqlPart};
 use crate::Result;
 use crate::pagination::{Cursor, Key, SortKey};
 
-type Part = &'static (dyn SqlPart + Sync);
+/// A part of a query, without its type.
+pub type Part = &'static (dyn SqlPart + Sync);
 
 /// The column that a list is sorted by. Rows with the same value are sorted by id.
-pub(crate) struct SortColumn {
+pub struct SortColumn {
     /// The table's and the column's name, as a cursor has it.
-    pub(crate) name: &'static str,
-    pub(crate) table: Part,
-    pub(crate) column: Part,
-    pub(crate) id: Part,
-    pub(crate) key: KeyType,
-    pub(crate) is_ascending: bool,
+    pub name: &'static str,
+    /// The table.
+    pub table: Part,
+    /// The column.
+    pub column: Part,
+    /// The key.
+    pub id: Part,
+    /// The type of the column.
+    pub key: KeyType,
+    /// True if the list ascends.
+    pub is_ascending: bool,
 }
 
 /// What depends on the type of a sort column.
-pub(crate) struct KeyType {
+pub struct KeyType {
     bind: fn(&Key) -> Option<Box<dyn SqlPart + Send>>,
     is_last: fn(&Key) -> bool,
 }
 
 impl KeyType {
     /// Returns the type of a row's field, whose column has the SQL type `S`.
-    pub(crate) fn of<S, R, K>(_: fn(&R) -> &K) -> Self
+    pub fn of<S, R, K>(_: fn(&R) -> &K) -> Self
     where
         S: 'static,
         Pg: HasSqlType<S>,
@@ -122,7 +128,7 @@ where
 }
 
 /// The order of the rows of a list.
-pub(crate) struct ListOrder {
+pub struct ListOrder {
     column: Part,
     id: Part,
     ascends: bool,

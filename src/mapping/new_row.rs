@@ -158,7 +158,7 @@ pub trait NewRow: Sized + Sync + 'static {
     /// The columns that the statement returns.
     type Row: TableRow;
     /// The table.
-    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg> + Send>;
+    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg> + Send> + 'static;
     /// The columns, in the order of the struct's fields.
     const COLUMNS: &'static [Column];
     /// The natural key that an upsert goes by, for example `(slug)`.

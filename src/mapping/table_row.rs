@@ -28,9 +28,12 @@ pub trait TableRow: FromSqlRow<RowSql<Self>, Pg> + 'static {
     /// The key.
     type Id: Copy + Into<Uuid>;
     /// The table.
-    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg> + Copy + Send>;
+    type Table: Table + Default + QuerySource<FromClause: QueryFragment<Pg> + Copy + Send> + 'static;
     /// The columns, in the order of the struct's fields.
     const COLUMNS: &'static [&'static str];
+
+    /// Returns the key of the row.
+    fn id(&self) -> Self::Id;
 }
 
 /// The columns of a row, as an expression.

@@ -27,9 +27,10 @@ pub struct Cursor {
 /// The value of a sort column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Key {
+pub enum Key {
     /// An integer, or a time in microseconds since 1970, which is PostgreSQL's resolution.
     Integer(i64),
+    /// A text, or a value that is written as one.
     Text(String),
 }
 
@@ -39,11 +40,13 @@ pub(crate) enum Key {
     label = "not a type that a cursor can hold",
     note = "an order sorts by a column that is NOT NULL: a text, a number, a time or a severity"
 )]
-pub(crate) trait SortKey: Sized {
+pub trait SortKey: Sized {
     /// The type of the value that a query compares the column with.
     type Bound;
 
+    /// Returns the value as a cursor has it.
     fn to_key(&self) -> Key;
+    /// Returns the value of a cursor, or `None` if it is of another type.
     fn from_key(key: &Key) -> Option<Self::Bound>;
 
     /// Checks whether the key also stands for greater keys, which a row of this crate cannot
@@ -143,6 +146,11 @@ sorted_by_text!(
     BigDecimal: crate::types::decimal::parse,
     IssueSeverity: IssueSeverity::read,
 );
+
+/// Returns the position of a row in a list that is sorted by a column.
+pub fn cursor_at(sort: &'static str, key: &impl SortKey, id: impl Into<Uuid>) -> Cursor {
+    Cursor::new(sort, key, id)
+}
 
 impl Cursor {
     pub(crate) fn new(sort: &str, key: &impl SortKey, id: impl Into<Uuid>) -> Self {

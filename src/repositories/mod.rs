@@ -24,6 +24,7 @@ const MOST_TRIES: usize = 16;
 
 #[cfg(feature = "admin")]
 pub mod admin;
+mod all;
 mod analyses;
 mod analysis_issues;
 mod analysis_metrics;
@@ -43,6 +44,7 @@ mod members;
 pub(crate) mod migrations;
 mod organization_members;
 mod organizations;
+mod own_tables;
 mod pages;
 mod partitions;
 mod project_members;
@@ -70,6 +72,9 @@ mod users;
 pub(crate) mod watched_tables;
 mod writing;
 
+pub use all::Repositories;
+#[cfg(feature = "redis")]
+pub(crate) use all::each_repository;
 pub use analyses::*;
 pub use analysis_issues::*;
 pub use analysis_metrics::*;
@@ -84,6 +89,7 @@ pub use integrations::*;
 pub use invitations::*;
 pub use organization_members::*;
 pub use organizations::*;
+pub use own_tables::OwnTables;
 pub use partitions::*;
 pub use project_members::*;
 pub use project_stats::*;

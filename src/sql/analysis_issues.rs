@@ -6,9 +6,9 @@ use diesel::sql_types::{BigInt, Uuid};
 use diesel::{QueryDsl, QueryResult};
 
 use super::{Identity, Sql, Statement};
+use crate::PageOrder as _;
 use crate::mapping::RowSql;
 use crate::mapping::condition::Condition;
-use crate::pagination::Order;
 use crate::schema::analysis::analysis_issues;
 use crate::{
     AnalysesOf, AnalysisIssue, AnalysisIssueFilter, AnalysisIssueOrder, Page, Result, UserId,

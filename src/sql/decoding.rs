@@ -191,7 +191,7 @@ where
 /// The rows of a query that another one returns as one value, by
 /// [`ArraySubquery`](super::ArraySubquery).
 #[derive(Debug, FromSqlRow)]
-pub(crate) struct Rows<T>(pub(crate) Vec<T>);
+pub struct Rows<T>(pub(crate) Vec<T>);
 
 impl<T, S> FromSql<Array<SqlRecord<S>>, Pg> for Rows<T>
 where

@@ -6,10 +6,10 @@ use diesel::sql_types::{Array, Integer, Uuid};
 use diesel::{QueryDsl, QueryResult};
 
 use super::Statement;
+use crate::PageOrder as _;
 use crate::mapping::condition::Condition;
 use crate::mapping::keyset::SortColumn;
 use crate::mapping::{RowSql, columns_of};
-use crate::pagination::Order;
 use crate::schema::cache::project_stats;
 use crate::schema::public::projects;
 use crate::{Page, ProjectId, ProjectStats, ProjectStatsFilter, ProjectStatsOrder, Result};

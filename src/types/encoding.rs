@@ -37,11 +37,17 @@ macro_rules! encoded_as_itself {
     };
 }
 encoded_as_itself!(
+    sql_types::BigInt,
+    sql_types::Binary,
     sql_types::Bool,
+    sql_types::Date,
+    sql_types::Double,
+    sql_types::Float,
     sql_types::Inet,
     sql_types::Integer,
     sql_types::Jsonb,
     sql_types::Numeric,
+    sql_types::SmallInt,
     sql_types::Text,
     sql_types::Uuid,
 );

@@ -217,6 +217,9 @@ macro_rules! enums {
             }
         }
 
+        // For `min` and `max`, by the order of the database.
+        impl diesel::sql_types::SqlOrd for schema::$schema::sql_types::$name {}
+
         impl Encoding for schema::$schema::sql_types::$name {
             type Sql = Unknown;
             type InArray = Text;

@@ -5,6 +5,7 @@ pub(crate) mod decimal;
 pub(crate) mod encoding;
 mod enum_order;
 pub(crate) mod enums;
+pub(crate) mod id_text;
 pub(crate) mod ids;
 pub(crate) mod json;
 pub(crate) mod lenient;

@@ -1,7 +1,7 @@
 //! The values that a column cannot store, as far as that does not depend on the column.
 
 use bigdecimal::BigDecimal;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use ipnetwork::IpNetwork;
 use uuid::Uuid;
 
@@ -58,4 +58,16 @@ macro_rules! always_storable {
     )*};
 }
 pub(super) use always_storable;
-always_storable!(bool, i32, DateTime<Utc>, IpNetwork, Uuid);
+always_storable!(
+    bool,
+    i16,
+    i32,
+    i64,
+    f32,
+    f64,
+    u8,
+    DateTime<Utc>,
+    NaiveDate,
+    IpNetwork,
+    Uuid
+);

@@ -64,6 +64,17 @@ pub fn run(root: &Path, table: &str, schema: &str, row: Option<&str>) -> Result<
         edits.create(&names.fill(path), names.fill(template))?;
     }
     edits.change("src/schema.rs", |text| with_table(text, &names))?;
+    edits.change("src/schema/together.rs", |text| {
+        with_appended(
+            text,
+            &format!("            ({schema} "),
+            &format!(" ({schema} {table})"),
+        )
+    })?;
+    edits.change("src/migrations/way_back.rs", |text| {
+        let list = "const RELATIONS: &[&str] = &[";
+        with_appended(text, list, &format!("\n    \"{schema}.{table}\","))
+    })?;
     edits.change("src/tables.rs", |text| with_entry(text, &names))?;
     edits.change("src/testing/fixtures.rs", |text| with_fixture(text, &names))?;
     for (path, begin, end) in LISTS {
@@ -143,6 +154,13 @@ fn next_migration(root: &Path) -> Result<u32, String> {
         .max()
         .ok_or("there are no migrations of 2025-01-02")?;
     Ok((last / 100 + 1) * 100)
+}
+
+/// Returns the text with `more` at the end of the first line that has this beginning.
+fn with_appended(text: &str, beginning: &str, more: &str) -> Option<String> {
+    let start = text.find(&format!("\n{beginning}"))? + 1;
+    let end = start + text[start..].find('\n')?;
+    Some(format!("{}{more}{}", &text[..end], &text[end..]))
 }
 
 /// Returns `src/schema.rs` with the table in its schema's module.

@@ -215,3 +215,44 @@ impl Cached {
         protocol::generation::forget_everything(&self.0.client).await
     }
 }
+
+macro_rules! behind_the_cache {
+    (
+        $($cached:ident: $cached_trait:ident as $cached_type:ident),*;
+        $($name:ident: $repository:ident as $type:ident),*
+    ) => {
+        /// The repositories without a cached form. They are those of the database.
+        impl Cached {
+            $(
+                #[doc = concat!("Returns the [`", stringify!($repository), "`], which is not cached.")]
+                pub fn $name(&self) -> $type<'static> {
+                    self.0.db.$name()
+                }
+            )*
+
+            /// Returns what reads and writes the tables of an application, which are not cached.
+            pub fn own_tables(&self) -> OwnTables<'static> {
+                self.0.db.own_tables()
+            }
+        }
+
+        impl Repositories for Cached {
+            $(fn $cached(&self) -> Box<dyn $cached_trait + '_> {
+                Box::new(Cached::$cached(self))
+            })*
+
+            $(fn $name(&self) -> Box<dyn $repository + '_> {
+                Box::new(Cached::$name(self))
+            })*
+
+            fn ingest(&self, new: crate::NewAnalysis) -> Result<Ingest<'_>> {
+                Ok(self.0.analyses.ingest(new))
+            }
+
+            fn own_tables(&self) -> Result<OwnTables<'_>> {
+                Ok(Cached::own_tables(self))
+            }
+        }
+    };
+}
+each_repository!(behind_the_cache!);

@@ -24,7 +24,7 @@ use crate::sql::{AnyStatement, Identity, Sql, Statement, Untyped};
 #[diagnostic::on_unimplemented(
     note = "call `into_boxed` on an `sql_query` before its binds, or pass it to `cacheable`"
 )]
-pub(crate) trait Runnable: Send {
+pub trait Runnable: Send {
     /// Returns the query without its type.
     fn untyped<'q>(self) -> AnyQuery<'q>
     where
@@ -32,7 +32,7 @@ pub(crate) trait Runnable: Send {
 }
 
 /// A query without its type.
-pub(crate) struct AnyQuery<'q> {
+pub struct AnyQuery<'q> {
     statement: Box<dyn AnyStatement + Send + 'q>,
     is_cacheable: bool,
     /// Set if its text follows from it.

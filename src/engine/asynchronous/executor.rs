@@ -30,7 +30,7 @@ use crate::{Error, OrganizationId, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
-pub(crate) enum Executor<'a> {
+pub enum Executor<'a> {
     Pool(Db),
     /// A transaction, beside other calls.
     Tx(&'a Tx),
@@ -397,7 +397,7 @@ impl<'a> Executor<'a> {
 ///
 /// It stands for the bounds of [`Executor::load`], so that a function that is generic over queries
 /// needs one.
-pub(crate) trait Loads<R>: Sized {
+pub trait Loads<R>: Sized {
     /// Returns every row, as [`Executor::load`] does.
     fn load_all<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<Vec<R>>>
     where

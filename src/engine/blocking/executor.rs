@@ -26,7 +26,7 @@ use crate::{Error, OrganizationId, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
-pub(crate) enum Executor<'a> {
+pub enum Executor<'a> {
     Pool(Db),
     /// A transaction, beside other calls.
     Tx(&'a Tx),
@@ -342,7 +342,7 @@ impl<'a> Executor<'a> {
 }
 
 /// A statement that the executor runs.
-pub(crate) trait Runnable: QueryFragment<Pg> + QueryId {}
+pub trait Runnable: QueryFragment<Pg> + QueryId {}
 
 impl<S: QueryFragment<Pg> + QueryId> Runnable for S {}
 
@@ -350,7 +350,7 @@ impl<S: QueryFragment<Pg> + QueryId> Runnable for S {}
 ///
 /// It stands for the bounds of [`Executor::load`], so that a function that is generic over queries
 /// needs one.
-pub(crate) trait Loads<R>: Sized {
+pub trait Loads<R>: Sized {
     /// Returns every row, as [`Executor::load`] does.
     fn load_all(self, executor: &Executor<'_>) -> Result<Vec<R>>;
 
