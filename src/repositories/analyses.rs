@@ -11,7 +11,9 @@ use crate::models::analysis_pins::check_reason;
 use crate::schema::analysis::{analyses, analysis_pins};
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Renew, RequeueAbandoned};
-use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id};
+use crate::sql::{
+    columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of, parent_id,
+};
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisPin,
     AnalysisStatus, AnalysisSummary, AnalysisType, Claim, Error, Lease, NewAnalysis, Page, Paged,
@@ -379,7 +381,7 @@ impl AnalysisRepository for Analyses<'_> {
             .select(columns_of::<Analysis>());
         let children = filter
             .query()
-            .filter(analyses::project_id.eq_any(ids))
+            .filter(is_one_of(analyses::project_id, ids))
             .select(analyses::project_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await
     }

@@ -13,7 +13,7 @@ use crate::models::partitions::unsigned;
 use crate::schema::analysis::analysis_issues;
 use crate::sql::analysis_issues::{ResolveMatching, in_order_of_index, page_of_analyses};
 use crate::sql::tracking::{Track, Tracked};
-use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, find_by_ids};
+use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, find_by_ids, is_one_of};
 use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
@@ -320,7 +320,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         }
         let children = filter
             .query_of_some_analyses()
-            .filter(analysis_issues::analysis_id.eq_any(ids))
+            .filter(is_one_of(analysis_issues::analysis_id, ids))
             .select(analysis_issues::analysis_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }

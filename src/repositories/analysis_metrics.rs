@@ -7,7 +7,8 @@ use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_metrics;
 use crate::sql::analysis_metrics::LatestOfProject;
 use crate::sql::{
-    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
+    parent_id,
 };
 use crate::{
     AnalysisId, AnalysisMetric, AnalysisMetricChanges, AnalysisMetricFilter, AnalysisMetricId,
@@ -148,7 +149,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
 
     async fn of_analyses(&self, ids: &[AnalysisId]) -> Result<Vec<Vec<AnalysisMetric>>> {
         let query = analysis_metrics::table
-            .filter(analysis_metrics::analysis_id.eq_any(ids))
+            .filter(is_one_of(analysis_metrics::analysis_id, ids))
             .order((analysis_metrics::metric_name, analysis_metrics::id))
             .select(columns_of::<AnalysisMetric>());
         let rows = self.0.load::<_, AnalysisMetric>(query).await?;
@@ -191,7 +192,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
             .select(columns_of::<AnalysisMetric>());
         let children = filter
             .query()
-            .filter(analysis_metrics::analysis_id.eq_any(ids))
+            .filter(is_one_of(analysis_metrics::analysis_id, ids))
             .select(analysis_metrics::analysis_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }

@@ -6,7 +6,8 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::analysis_results;
 use crate::sql::{
-    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
+    parent_id,
 };
 use crate::{
     AnalysisId, AnalysisResult, AnalysisResultChanges, AnalysisResultFilter, AnalysisResultId,
@@ -156,7 +157,7 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
             .select(columns_of::<AnalysisResult>());
         let children = filter
             .query_of_some_analyses()
-            .filter(analysis_results::analysis_id.eq_any(ids))
+            .filter(is_one_of(analysis_results::analysis_id, ids))
             .select(analysis_results::analysis_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }

@@ -8,7 +8,7 @@ use crate::mapping::NewRow as _;
 use crate::models::partitions::window;
 use crate::schema::audit::audit_logs;
 use crate::sql::partitions::{InMonths, when_run};
-use crate::sql::{columns_of, parent_id};
+use crate::sql::{columns_of, is_one_of, parent_id};
 use crate::{
     AuditLog, AuditLogFilter, AuditLogId, AuditLogOrder, AuditSeal, AuditVerdict, NewAuditLog,
     OrganizationId, Page, Paged, Result, UserId,
@@ -184,7 +184,7 @@ impl AuditLogRepository for AuditLogs<'_> {
         let mut entries: Vec<AuditLog> = Vec::new();
         if let Some((from, before)) = window(ids.iter().filter_map(AuditLogId::created_at)) {
             let query = audit_logs::table
-                .filter(audit_logs::id.eq_any(ids))
+                .filter(is_one_of(audit_logs::id, ids))
                 .filter(audit_logs::created_at.ge(when_run(from)))
                 .filter(audit_logs::created_at.lt(when_run(before)))
                 .select(columns_of::<AuditLog>());
@@ -193,7 +193,7 @@ impl AuditLogRepository for AuditLogs<'_> {
         let missing = missing_from(ids, &entries, |row| row.id);
         if !missing.is_empty() {
             let query = audit_logs::table
-                .filter(audit_logs::id.eq_any(missing))
+                .filter(is_one_of(audit_logs::id, &missing))
                 .select(columns_of::<AuditLog>());
             entries.extend(self.0.load::<_, AuditLog>(query).await?);
         }
@@ -237,7 +237,7 @@ impl AuditLogRepository for AuditLogs<'_> {
             .select(columns_of::<AuditLog>());
         let children = filter
             .query()
-            .filter(audit_logs::organization_id.eq_any(ids))
+            .filter(is_one_of(audit_logs::organization_id, ids))
             .select(audit_logs::organization_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| {
             row.organization_id
@@ -257,7 +257,7 @@ impl AuditLogRepository for AuditLogs<'_> {
             .select(columns_of::<AuditLog>());
         let children = filter
             .query()
-            .filter(audit_logs::user_id.eq_any(ids))
+            .filter(is_one_of(audit_logs::user_id, ids))
             .select(audit_logs::user_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }

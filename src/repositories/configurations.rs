@@ -8,7 +8,7 @@ use super::secrets::HasSecrets as _;
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::configurations;
-use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_ids, parent_id};
+use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_ids, is_one_of, parent_id};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
     ConfigurationOrder, ConfigurationScope, Document, Error, NewConfiguration, OrganizationId,
@@ -340,7 +340,7 @@ impl ConfigurationRepository for Configurations<'_> {
             .select(columns_of::<Configuration>());
         let children = filter
             .query()
-            .filter(configurations::organization_id.eq_any(ids))
+            .filter(is_one_of(configurations::organization_id, ids))
             .select(configurations::organization_id);
         let pages = pages_of_each(&self.0, ids, page, rows, children, |row| {
             row.organization_id
@@ -361,7 +361,7 @@ impl ConfigurationRepository for Configurations<'_> {
             .select(columns_of::<Configuration>());
         let children = filter
             .query()
-            .filter(configurations::project_id.eq_any(ids))
+            .filter(is_one_of(configurations::project_id, ids))
             .select(configurations::project_id);
         let pages = pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await?;
         Ok(pages.opened(&self.0))

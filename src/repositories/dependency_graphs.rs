@@ -6,7 +6,8 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::dependency_graphs;
 use crate::sql::{
-    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
+    parent_id,
 };
 use crate::{
     AnalysisId, DependencyGraph, DependencyGraphChanges, DependencyGraphFilter, DependencyGraphId,
@@ -200,7 +201,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
             .select(columns_of::<DependencyGraph>());
         let children = filter
             .query()
-            .filter(dependency_graphs::project_id.eq_any(ids))
+            .filter(is_one_of(dependency_graphs::project_id, ids))
             .select(dependency_graphs::project_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await
     }
@@ -217,7 +218,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
             .select(columns_of::<DependencyGraph>());
         let children = filter
             .query()
-            .filter(dependency_graphs::analysis_id.eq_any(ids))
+            .filter(is_one_of(dependency_graphs::analysis_id, ids))
             .select(dependency_graphs::analysis_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }

@@ -6,7 +6,8 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::analysis::duplicate_groups;
 use crate::sql::{
-    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
+    parent_id,
 };
 use crate::{
     AnalysisId, DuplicateGroup, DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId,
@@ -174,7 +175,7 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
             .select(columns_of::<DuplicateGroup>());
         let children = filter
             .query()
-            .filter(duplicate_groups::analysis_id.eq_any(ids))
+            .filter(is_one_of(duplicate_groups::analysis_id, ids))
             .select(duplicate_groups::analysis_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.analysis_id).await
     }

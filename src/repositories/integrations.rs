@@ -8,7 +8,8 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::integrations;
 use crate::sql::{
-    cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_ids, parent_id,
+    cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_ids, is_one_of,
+    parent_id,
 };
 use crate::types::protected::{KeyProvider, Place};
 use crate::{
@@ -195,7 +196,7 @@ impl IntegrationRepository for Integrations<'_> {
             .select(columns_of::<Integration>());
         let children = filter
             .query()
-            .filter(integrations::organization_id.eq_any(ids))
+            .filter(is_one_of(integrations::organization_id, ids))
             .select(integrations::organization_id);
         let pages = pages_of_each(&self.0, ids, page, rows, children, |row| {
             row.organization_id
@@ -216,7 +217,7 @@ impl IntegrationRepository for Integrations<'_> {
             .select(columns_of::<Integration>());
         let children = filter
             .query()
-            .filter(integrations::project_id.eq_any(ids))
+            .filter(is_one_of(integrations::project_id, ids))
             .select(integrations::project_id);
         let pages = pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await?;
         Ok(pages.opened(&self.0))

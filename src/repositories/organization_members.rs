@@ -6,7 +6,8 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::organization_members;
 use crate::sql::{
-    change_member, columns_of, exists_by_id, find_by_id, find_by_ids, parent_id, upsert_member,
+    change_member, columns_of, exists_by_id, find_by_id, find_by_ids, is_one_of, parent_id,
+    upsert_member,
 };
 use crate::write_set::{Everything, Key};
 use crate::{
@@ -262,7 +263,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         ids: &[OrganizationId],
     ) -> Result<Vec<Vec<OrganizationMember>>> {
         let query = organization_members::table
-            .filter(organization_members::organization_id.eq_any(ids))
+            .filter(is_one_of(organization_members::organization_id, ids))
             .order((organization_members::joined_at, organization_members::id))
             .select(columns_of::<OrganizationMember>());
         Ok(grouped_by(
@@ -300,7 +301,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .select(columns_of::<OrganizationMember>());
         let children = filter
             .query()
-            .filter(organization_members::organization_id.eq_any(ids))
+            .filter(is_one_of(organization_members::organization_id, ids))
             .select(organization_members::organization_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| {
             row.organization_id
@@ -320,7 +321,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
             .select(columns_of::<OrganizationMember>());
         let children = filter
             .query()
-            .filter(organization_members::user_id.eq_any(ids))
+            .filter(is_one_of(organization_members::user_id, ids))
             .select(organization_members::user_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }

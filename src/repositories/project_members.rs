@@ -6,7 +6,8 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::project_members;
 use crate::sql::{
-    change_member, columns_of, exists_by_id, find_by_id, find_by_ids, parent_id, upsert_member,
+    change_member, columns_of, exists_by_id, find_by_id, find_by_ids, is_one_of, parent_id,
+    upsert_member,
 };
 use crate::write_set::{Everything, Key};
 use crate::{
@@ -238,7 +239,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
 
     async fn of_projects(&self, ids: &[ProjectId]) -> Result<Vec<Vec<ProjectMember>>> {
         let query = project_members::table
-            .filter(project_members::project_id.eq_any(ids))
+            .filter(is_one_of(project_members::project_id, ids))
             .order((project_members::added_at, project_members::id))
             .select(columns_of::<ProjectMember>());
         Ok(grouped_by(
@@ -273,7 +274,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .select(columns_of::<ProjectMember>());
         let children = filter
             .query()
-            .filter(project_members::project_id.eq_any(ids))
+            .filter(is_one_of(project_members::project_id, ids))
             .select(project_members::project_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.project_id).await
     }
@@ -290,7 +291,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
             .select(columns_of::<ProjectMember>());
         let children = filter
             .query()
-            .filter(project_members::user_id.eq_any(ids))
+            .filter(is_one_of(project_members::user_id, ids))
             .select(project_members::user_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }

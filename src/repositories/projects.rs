@@ -12,7 +12,7 @@ use crate::sql::access::{FactsOfProjects, Visible};
 use crate::sql::functions::merged;
 use crate::sql::{
     cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
-    parent_id,
+    is_one_of, parent_id,
 };
 use crate::write_set::Key;
 use crate::{
@@ -284,7 +284,7 @@ impl ProjectRepository for Projects<'_> {
 
     async fn of_organizations(&self, ids: &[OrganizationId]) -> Result<Vec<Vec<Project>>> {
         let query = projects::table
-            .filter(projects::organization_id.eq_any(ids))
+            .filter(is_one_of(projects::organization_id, ids))
             .order((projects::created_at, projects::id))
             .select(columns_of::<Project>());
         Ok(grouped_by(
@@ -319,7 +319,7 @@ impl ProjectRepository for Projects<'_> {
             .select(columns_of::<Project>());
         let children = filter
             .query()
-            .filter(projects::organization_id.eq_any(ids))
+            .filter(is_one_of(projects::organization_id, ids))
             .select(projects::organization_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| {
             row.organization_id
@@ -339,7 +339,7 @@ impl ProjectRepository for Projects<'_> {
             .select(columns_of::<Project>());
         let children = filter
             .query()
-            .filter(projects::created_by.eq_any(ids))
+            .filter(is_one_of(projects::created_by, ids))
             .select(projects::created_by);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.created_by).await
     }

@@ -5,7 +5,9 @@ use diesel::prelude::{ExpressionMethods, QueryDsl};
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::setup_profiles;
-use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id};
+use crate::sql::{
+    columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of, parent_id,
+};
 use crate::{
     Error, NewSetupProfile, OrganizationId, Page, Paged, ProfileVisibility, Result, SetupProfile,
     SetupProfileChanges, SetupProfileFilter, SetupProfileId, SetupProfileOrder, UserId,
@@ -214,7 +216,7 @@ impl SetupProfileRepository for SetupProfiles<'_> {
             .select(columns_of::<SetupProfile>());
         let children = filter
             .query()
-            .filter(setup_profiles::organization_id.eq_any(ids))
+            .filter(is_one_of(setup_profiles::organization_id, ids))
             .select(setup_profiles::organization_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| {
             row.organization_id
@@ -234,7 +236,7 @@ impl SetupProfileRepository for SetupProfiles<'_> {
             .select(columns_of::<SetupProfile>());
         let children = filter
             .query()
-            .filter(setup_profiles::created_by.eq_any(ids))
+            .filter(is_one_of(setup_profiles::created_by, ids))
             .select(setup_profiles::created_by);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.created_by).await
     }

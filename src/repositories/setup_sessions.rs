@@ -9,7 +9,7 @@ use crate::schema::setup::setup_sessions;
 use crate::sql::setup_lifecycle::{AppendLog, TakeSession};
 use crate::sql::{
     Sql, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
-    parent_id,
+    is_one_of, parent_id,
 };
 use crate::{
     Document, Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession,
@@ -244,7 +244,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
             .select(columns_of::<SetupSession>());
         let children = filter
             .query()
-            .filter(setup_sessions::profile_id.eq_any(ids))
+            .filter(is_one_of(setup_sessions::profile_id, ids))
             .select(setup_sessions::profile_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.profile_id).await
     }
@@ -261,7 +261,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
             .select(columns_of::<SetupSession>());
         let children = filter
             .query()
-            .filter(setup_sessions::user_id.eq_any(ids))
+            .filter(is_one_of(setup_sessions::user_id, ids))
             .select(setup_sessions::user_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }

@@ -11,6 +11,7 @@ use crate::schema::setup::{setup_sessions, setup_steps};
 use crate::sql::setup_lifecycle::{AppendLog, TakeStep};
 use crate::sql::{
     Sql, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
+    is_one_of,
 };
 use crate::{
     Error, NewSetupStep, Page, Paged, Result, SetupSessionId, SetupStep, SetupStepChanges,
@@ -216,7 +217,7 @@ impl SetupStepRepository for SetupSteps<'_> {
 
     async fn of_sessions(&self, session_ids: &[SetupSessionId]) -> Result<Vec<Vec<SetupStep>>> {
         let query = setup_steps::table
-            .filter(setup_steps::session_id.eq_any(session_ids))
+            .filter(is_one_of(setup_steps::session_id, session_ids))
             .order((setup_steps::step_order, setup_steps::id))
             .select(columns_of::<SetupStep>());
         let mut steps: HashMap<SetupSessionId, Vec<SetupStep>> = HashMap::new();

@@ -8,7 +8,7 @@ use crate::mapping::NewRow as _;
 use crate::models::partitions::window;
 use crate::schema::audit::system_logs;
 use crate::sql::partitions::{InMonths, when_run};
-use crate::sql::{columns_of, parent_id};
+use crate::sql::{columns_of, is_one_of, parent_id};
 use crate::{
     NewSystemLog, Page, Paged, Result, SystemLog, SystemLogFilter, SystemLogId, SystemLogOrder,
     UserId,
@@ -127,7 +127,7 @@ impl SystemLogRepository for SystemLogs<'_> {
         let mut lines: Vec<SystemLog> = Vec::new();
         if let Some((from, before)) = window(ids.iter().filter_map(SystemLogId::created_at)) {
             let query = system_logs::table
-                .filter(system_logs::id.eq_any(ids))
+                .filter(is_one_of(system_logs::id, ids))
                 .filter(system_logs::created_at.ge(when_run(from)))
                 .filter(system_logs::created_at.lt(when_run(before)))
                 .select(columns_of::<SystemLog>());
@@ -136,7 +136,7 @@ impl SystemLogRepository for SystemLogs<'_> {
         let missing = missing_from(ids, &lines, |row| row.id);
         if !missing.is_empty() {
             let query = system_logs::table
-                .filter(system_logs::id.eq_any(missing))
+                .filter(is_one_of(system_logs::id, &missing))
                 .select(columns_of::<SystemLog>());
             lines.extend(self.0.load::<_, SystemLog>(query).await?);
         }
@@ -180,7 +180,7 @@ impl SystemLogRepository for SystemLogs<'_> {
             .select(columns_of::<SystemLog>());
         let children = filter
             .query()
-            .filter(system_logs::user_id.eq_any(ids))
+            .filter(is_one_of(system_logs::user_id, ids))
             .select(system_logs::user_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }

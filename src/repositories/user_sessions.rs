@@ -7,7 +7,8 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::user_sessions;
 use crate::sql::{
-    cacheable, columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, parent_id,
+    cacheable, columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
+    parent_id,
 };
 use crate::write_set::Key;
 use crate::{
@@ -186,7 +187,7 @@ impl UserSessionRepository for UserSessions<'_> {
 
     async fn of_users(&self, ids: &[UserId]) -> Result<Vec<Vec<UserSession>>> {
         let query = user_sessions::table
-            .filter(user_sessions::user_id.eq_any(ids))
+            .filter(is_one_of(user_sessions::user_id, ids))
             .order((user_sessions::created_at, user_sessions::id))
             .select(columns_of::<UserSession>());
         Ok(grouped_by(
@@ -221,7 +222,7 @@ impl UserSessionRepository for UserSessions<'_> {
             .select(columns_of::<UserSession>());
         let children = filter
             .query()
-            .filter(user_sessions::user_id.eq_any(ids))
+            .filter(is_one_of(user_sessions::user_id, ids))
             .select(user_sessions::user_id);
         pages_of_each(&self.0, ids, page, rows, children, |row| row.user_id).await
     }

@@ -6,6 +6,7 @@ use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{Array, Bool, Nullable, Uuid};
 use diesel::{Expression, QueryResult};
 
+use super::list::push_any_of;
 use super::{Sql, Statement};
 use crate::schema::public::projects;
 use crate::schema::public::sql_types::{
@@ -104,10 +105,10 @@ impl Statement for FactsOfProjects<'_> {
              ON organization.organization_id = projects.organization_id AND organization.user_id = reader.id \
              LEFT JOIN public.project_members AS project \
              ON project.project_id = projects.id AND project.user_id = reader.id \
-             WHERE projects.id = ANY (",
+             WHERE projects.id = ",
         );
-        out.push_bind_param::<Array<Uuid>, _>(&self.ids)?;
-        out.push_sql(") AND ");
+        push_any_of(&mut out, &self.ids)?;
+        out.push_sql(" AND ");
         self.reader.walk_ast(out)
     }
 }

@@ -5,6 +5,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, BigInt, Uuid};
 
+use super::list::push_list;
 use super::{Sql, Statement};
 use crate::mapping::{Columns, RowSql, columns_of};
 use crate::{Analysis, ProjectId};
@@ -36,14 +37,14 @@ impl Statement for NewestOfProjects<'_> {
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         // DISTINCT: otherwise a project that is listed twice would return its rows twice.
         out.push_sql("SELECT newest.* FROM (SELECT DISTINCT pg_catalog.unnest(");
-        out.push_bind_param::<Array<Uuid>, _>(&self.project_ids)?;
+        push_list::<Array<Uuid>, _>(&mut out, &self.project_ids)?;
         out.push_sql(")) AS project (id) CROSS JOIN LATERAL (SELECT ");
         self.columns.walk_ast(out.reborrow())?;
         out.push_sql(
             " FROM analysis.analyses WHERE analyses.project_id = project.id \
              ORDER BY analyses.created_at DESC, analyses.id DESC LIMIT ",
         );
-        out.push_bind_param::<BigInt, _>(&self.each)?;
+        push_list::<BigInt, _>(&mut out, &self.each)?;
         out.push_sql(") AS newest ORDER BY newest.created_at DESC, newest.id DESC");
         Ok(())
     }

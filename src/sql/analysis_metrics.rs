@@ -5,6 +5,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, Text, Uuid};
 
+use super::list::push_list;
 use super::{Sql, Statement};
 use crate::mapping::{Columns, RowSql, columns_of};
 use crate::{AnalysisMetric, ProjectId};
@@ -36,7 +37,7 @@ impl Statement for LatestOfProject<'_> {
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT latest.* FROM pg_catalog.unnest(");
-        out.push_bind_param::<Array<Text>, _>(&self.metric_names)?;
+        push_list::<Array<Text>, _>(&mut out, &self.metric_names)?;
         out.push_sql(") AS metric (name) CROSS JOIN LATERAL (SELECT ");
         self.columns.walk_ast(out.reborrow())?;
         out.push_sql(

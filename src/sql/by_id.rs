@@ -3,9 +3,10 @@
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::sql_types::{self, Array, Bool};
+use diesel::sql_types::{self, Bool};
 use uuid::Uuid;
 
+use super::list::push_any_of;
 use super::target::Target;
 use super::{Sql, Statement};
 use crate::mapping::{RowSql, TableRow};
@@ -94,10 +95,8 @@ impl<R: TableRow> Statement for FindByIds<R> {
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         self.target.push_select(&mut out)?;
-        out.push_sql(" WHERE \"id\" = ANY(");
-        out.push_bind_param::<Array<sql_types::Uuid>, _>(&self.ids)?;
-        out.push_sql(")");
-        Ok(())
+        out.push_sql(" WHERE \"id\" = ");
+        push_any_of(&mut out, &self.ids)
     }
 }
 

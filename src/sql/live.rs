@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::AstPass;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid};
 
 use super::Statement;
+use super::list::push_any_of;
 use super::timeline::timeline;
 use crate::schema::analysis::sql_types::{AnalysisStatus, AnalysisType};
 use crate::{AnalysisId, ProjectId};
@@ -60,10 +61,10 @@ impl Statement for StatesOf {
         out.push_sql(
             "SELECT a.id, a.project_id, a.type, a.status, a.progress, \
              (SELECT pg_catalog.count(*) FROM analysis.analysis_issues AS i WHERE i.analysis_id = a.id) \
-             FROM analysis.analyses AS a WHERE a.id = ANY (",
+             FROM analysis.analyses AS a WHERE a.id = ",
         );
-        out.push_bind_param::<Array<Uuid>, _>(&self.ids)?;
-        out.push_sql(") AND a.project_id = COALESCE(");
+        push_any_of(&mut out, &self.ids)?;
+        out.push_sql(" AND a.project_id = COALESCE(");
         out.push_bind_param::<Nullable<Uuid>, _>(&self.project_id)?;
         out.push_sql(", a.project_id)");
         Ok(())

@@ -7,6 +7,7 @@ use diesel::sql_types::{self, Array, SqlType};
 use diesel::{QueryResult, dsl};
 use uuid::Uuid;
 
+use super::list::push_list;
 use super::{Identity, Sql, Statement};
 use crate::types::ids::uuids;
 
@@ -41,7 +42,7 @@ impl<Q: QueryFragment<Pg> + Query> Statement for PagePerParent<Q> {
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT child.* FROM pg_catalog.unnest(");
-        out.push_bind_param::<Array<sql_types::Uuid>, _>(&self.parents)?;
+        push_list::<Array<sql_types::Uuid>, _>(&mut out, &self.parents)?;
         out.push_sql(") AS parent (id) CROSS JOIN LATERAL (");
         self.rows.walk_ast(out.reborrow())?;
         out.push_sql(") AS child");

@@ -5,6 +5,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::{Array, Text};
 
+use super::list::push_list;
 use super::{Sql, Statement};
 use crate::Tool;
 use crate::mapping::{Columns, RowSql, columns_of};
@@ -35,7 +36,7 @@ impl Statement for NeededTools<'_> {
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH RECURSIVE needed (name) AS (SELECT pg_catalog.unnest(");
-        out.push_bind_param::<Array<Text>, _>(&self.names)?;
+        push_list::<Array<Text>, _>(&mut out, &self.names)?;
         out.push_sql(
             ") UNION SELECT pg_catalog.unnest(tool.dependencies) FROM needed CROSS JOIN LATERAL (SELECT tools.dependencies",
         );

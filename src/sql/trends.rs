@@ -6,6 +6,7 @@ use diesel::query_builder::AstPass;
 use diesel::sql_types::{Array, BigInt, Date, Integer, Numeric, Text, Uuid};
 
 use super::Statement;
+use super::list::push_list;
 use crate::ProjectId;
 use crate::schema::analysis::sql_types::TrendDirection as TrendDirectionSql;
 
@@ -26,7 +27,7 @@ impl Statement for TrendsOf<'_> {
             "SELECT metric.position, trend.date, trend.avg_value, trend.trend::analysis.trend_direction \
              FROM pg_catalog.unnest(",
         );
-        out.push_bind_param::<Array<Text>, _>(&self.metric_names)?;
+        push_list::<Array<Text>, _>(&mut out, &self.metric_names)?;
         out.push_sql(
             ") WITH ORDINALITY AS metric (name, position) \
              CROSS JOIN LATERAL analysis.get_analysis_trends(",

@@ -7,7 +7,9 @@ LEFT JOIN public.organization_members AS organization ON organization.organizati
 AND organization.user_id = reader.id
 LEFT JOIN public.project_members AS project ON project.project_id = projects.id
 AND project.user_id = reader.id
-WHERE projects.id = ANY ($2)
+WHERE projects.id = ANY ((
+  SELECT $2
+)::pg_catalog.uuid[])
 AND ("public"."projects"."status" <> 'deleted'::public.project_status AND EXISTS (
   SELECT
   FROM public.users AS reader

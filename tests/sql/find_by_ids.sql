@@ -5,4 +5,6 @@ SELECT "public"."projects"."id", "public"."projects"."organization_id", "public"
     "public"."projects"."created_by", "public"."projects"."created_at", "public"."projects"."updated_at",
     "public"."projects"."last_analyzed_at"
 FROM "public"."projects"
-WHERE "id" = ANY($1)
+WHERE "id" = ANY ((
+  SELECT $1
+)::pg_catalog.uuid[])

@@ -1,6 +1,8 @@
 -- (text[], uuid)
 SELECT latest.*
-FROM pg_catalog.unnest($1) AS metric (name)
+FROM pg_catalog.unnest((
+  SELECT $1
+)) AS metric (name)
 CROSS JOIN LATERAL (
   SELECT "analysis"."analysis_metrics"."id", "analysis"."analysis_metrics"."analysis_id", "analysis"."analysis_metrics"."metric_name",
       "analysis"."analysis_metrics"."metric_value", "analysis"."analysis_metrics"."metric_unit", "analysis"."analysis_metrics"."category",

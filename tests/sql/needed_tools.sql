@@ -1,6 +1,8 @@
 -- (text[])
 WITH RECURSIVE needed (name) AS (
-  SELECT pg_catalog.unnest($1)
+  SELECT pg_catalog.unnest((
+    SELECT $1
+  ))
   UNION
   SELECT pg_catalog.unnest(tool.dependencies)
   FROM needed

@@ -1,7 +1,9 @@
 -- (uuid[], int8)
 SELECT newest.*
 FROM (
-  SELECT DISTINCT pg_catalog.unnest($1)
+  SELECT DISTINCT pg_catalog.unnest((
+    SELECT $1
+  ))
 ) AS project (id)
 CROSS JOIN LATERAL (
   SELECT "analysis"."analyses"."id", "analysis"."analyses"."project_id", "analysis"."analyses"."type",
@@ -12,6 +14,8 @@ CROSS JOIN LATERAL (
   FROM analysis.analyses
   WHERE analyses.project_id = project.id
   ORDER BY analyses.created_at DESC, analyses.id DESC
-  LIMIT $2
+  LIMIT (
+    SELECT $2
+  )
 ) AS newest
 ORDER BY newest.created_at DESC, newest.id DESC

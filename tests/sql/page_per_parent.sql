@@ -1,6 +1,8 @@
 -- (uuid[], int8)
 SELECT child.*
-FROM pg_catalog.unnest($1) AS parent (id)
+FROM pg_catalog.unnest((
+  SELECT $1
+)) AS parent (id)
 CROSS JOIN LATERAL (
   SELECT "public"."projects"."id", "public"."projects"."organization_id", "public"."projects"."name", "public"."projects"."description",
       "public"."projects"."repository_url", "public"."projects"."repository_provider", "public"."projects"."repository_data",

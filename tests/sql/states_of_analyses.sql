@@ -5,5 +5,7 @@ SELECT a.id, a.project_id, a.type, a.status, a.progress, (
   WHERE i.analysis_id = a.id
 )
 FROM analysis.analyses AS a
-WHERE a.id = ANY ($1)
+WHERE a.id = ANY ((
+  SELECT $1
+)::pg_catalog.uuid[])
 AND a.project_id = COALESCE($2, a.project_id)

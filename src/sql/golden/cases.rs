@@ -173,6 +173,14 @@ fn add_parts(registry: &mut Registry) {
         "find_by_ids",
         &statement::find_by_ids::<crate::Project>(&[id]),
     );
+    let organizations = [OrganizationId::new()];
+    let of_many = projects::table
+        .filter(statement::is_one_of(
+            projects::organization_id,
+            &organizations,
+        ))
+        .select(projects::id);
+    registry.add("is_one_of", &of_many);
     registry.add(
         "exists_by_id",
         &statement::exists_by_id::<crate::Project>(id),

@@ -1,0 +1,6 @@
+-- (uuid[])
+SELECT "public"."projects"."id"
+FROM "public"."projects"
+WHERE ("public"."projects"."organization_id" = ANY ((
+  SELECT $1
+)::pg_catalog.uuid[]))
