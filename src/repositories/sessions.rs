@@ -18,13 +18,17 @@ use crate::sql::sessions::{
 use crate::sql::{Sql, columns_of};
 use crate::write_set::Key;
 use crate::{
-    Authenticated, OpenSession, RefreshToken, Refreshed, Result, SessionClient, SessionKeys,
+    Authenticated, Error, OpenSession, RefreshToken, Refreshed, Result, SessionClient, SessionKeys,
     SessionPolicy, SessionToken, User, UserId, UserSession, UserSessionId,
 };
 
 /// The time without an update of `last_used_at` of any session after one has failed, and of the
 /// same session after one was tried.
 const TOUCH_PAUSE: Duration = Duration::from_secs(5);
+
+/// The time without an update after the server has refused one as a standby. Each refusal retires
+/// all connections of the pool, because the server may have been the primary.
+const STANDBY_PAUSE: Duration = Duration::from_secs(60);
 
 /// The number of sessions whose updates of `last_used_at` are remembered.
 const TOUCHED: usize = 256;
@@ -91,21 +95,30 @@ struct Shared {
 /// The updates of `last_used_at` that were tried lately. Each session has a slot, which it shares
 /// with others, so that the size is fixed.
 struct Touches {
-    failed_at: Option<Instant>,
+    paused_until: Option<Instant>,
     tried: Box<[Option<(UserSessionId, Instant)>]>,
 }
 
 impl Touches {
     fn new() -> Self {
         Self {
-            failed_at: None,
+            paused_until: None,
             tried: vec![None; TOUCHED].into(),
         }
     }
 
+    /// Tries no update for a while after this error.
+    fn pause(&mut self, error: &Error, now: Instant) {
+        let pause = match error {
+            Error::ReadOnly => STANDBY_PAUSE,
+            _ => TOUCH_PAUSE,
+        };
+        self.paused_until = now.checked_add(pause);
+    }
+
     /// Checks whether an update may be tried now, and records it if so.
     fn begin(&mut self, id: UserSessionId, every: Duration) -> bool {
-        if self.failed_at.is_some_and(|at| at.elapsed() < TOUCH_PAUSE) {
+        if self.paused_until.is_some_and(|end| Instant::now() < end) {
             return false;
         }
         // The last bytes of an id are random.
@@ -309,7 +322,7 @@ impl Sessions {
             match self.touch(session.id, every).await {
                 Ok(true) => session.last_used_at = now,
                 Ok(false) => {}
-                Err(_) => self.1.record_failed_touch(),
+                Err(error) => self.1.record_failed_touch(&error),
             }
         }
         Ok(Some(Authenticated { session, user }))
@@ -386,6 +399,9 @@ impl Sessions {
     ///
     /// Call it until it returns 0 to delete them all in short transactions. It skips rows that
     /// another transaction has locked, so that any number of callers may run at the same time.
+    ///
+    /// Sessions and hashes are deleted one after the other: after an error, the sessions may be
+    /// deleted.
     pub async fn prune(&self, limit: u32) -> Result<u64> {
         let sessions = self.1.db.user_sessions();
         let sessions = sessions.delete_expired(limit).await?;
@@ -429,11 +445,33 @@ impl Shared {
         is_due.then_some(every)
     }
 
-    fn record_failed_touch(&self) {
-        self.touches().failed_at = Some(Instant::now());
+    fn record_failed_touch(&self, error: &Error) {
+        self.touches().pause(error, Instant::now());
     }
 
     fn touches(&self) -> MutexGuard<'_, Touches> {
         self.touches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_is_asked_for_an_update_less_often_than_a_primary() {
+        let (now, id) = (Instant::now(), UserSessionId::new());
+        for (error, pause) in [
+            (Error::ReadOnly, STANDBY_PAUSE),
+            (Error::Serialization, TOUCH_PAUSE),
+        ] {
+            let mut touches = Touches::new();
+            assert!(touches.begin(id, Duration::ZERO));
+            touches.pause(&error, now);
+            assert_eq!(touches.paused_until, Some(now + pause));
+        }
+        let mut touches = Touches::new();
+        touches.pause(&Error::ReadOnly, now);
+        assert!(!touches.begin(id, Duration::ZERO));
     }
 }

@@ -32,6 +32,7 @@ mod asynchronous {
     mod contract;
     mod lent;
     mod lent_futures;
+    mod newer;
     mod own_queries;
     mod runtimes;
     mod sessions;
@@ -74,6 +75,7 @@ mod blocking {
 
     mod contract;
     mod lent;
+    mod newer;
     mod own_queries;
     mod sessions;
 }

@@ -66,7 +66,6 @@ pub(super) fn add_all(registry: &mut Registry) {
             "int8",
             maintenance::ABANDONED_RUNS,
         ),
-        ("export_user_time_zone", "", export::SET_UTC),
     ] {
         registry.add_text(name, types, sql);
     }

@@ -1,2 +1,0 @@
--- ()
-SELECT pg_catalog.set_config('TimeZone', 'UTC', true) AS line
