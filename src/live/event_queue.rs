@@ -1,10 +1,10 @@
 //! Events that wait for the reader: a bounded queue that coalesces the states of an analysis.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use super::{LiveAnalysis, LiveEvent, PAGE};
+use super::{Hub, LiveAnalysis, LiveEvent, PAGE};
 use crate::{AnalysisId, ProjectId};
 
 /// Events that the reader had not taken when its view became incomplete.
@@ -19,6 +19,8 @@ pub(crate) struct Undelivered {
 pub(crate) struct EventQueue {
     state: Mutex<State>,
     arrived: Condvar,
+    /// Takes every event in place of a reader.
+    hub: Option<Arc<Hub>>,
 }
 
 #[derive(Default)]
@@ -47,7 +49,10 @@ impl State {
                     None => continue,
                 },
                 Entry::Deleted(id, project_id) => LiveEvent::Deleted { id, project_id },
-                Entry::Missed(reason) => LiveEvent::Missed { reason },
+                Entry::Missed(reason) => LiveEvent::Missed {
+                    reason,
+                    discarded: 0,
+                },
                 Entry::Resumed => LiveEvent::Resumed,
             });
         }
@@ -55,21 +60,32 @@ impl State {
 }
 
 impl EventQueue {
+    /// Creates the queue of a hub, which takes every event at once.
+    pub(crate) fn of_hub(hub: Arc<Hub>) -> Self {
+        Self {
+            hub: Some(hub),
+            ..Self::default()
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state and wakes the reader.
     fn change(&self, write: impl FnOnce(&mut State)) {
-        let reader = {
+        let (reader, followers) = {
             let mut state = self.lock();
             write(&mut state);
-            state.reader.take()
+            let followers = match &self.hub {
+                // Under the lock, so that the events keep their order.
+                Some(hub) => hub.distribute(std::iter::from_fn(|| state.take())),
+                None => Vec::new(),
+            };
+            (state.reader.take(), followers)
         };
         self.arrived.notify_all();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        reader.into_iter().chain(followers).for_each(Waker::wake);
     }
 
     /// Adds the newest state of analyses, and the ids of deleted ones.
@@ -135,6 +151,8 @@ impl EventQueue {
     #[cfg(feature = "async")]
     pub(crate) fn wake(&self) {
         self.change(|_| {});
+        let followers = self.hub.iter().flat_map(|hub| hub.readers());
+        followers.for_each(Waker::wake);
     }
 
     #[cfg(feature = "async")]

@@ -7,10 +7,12 @@
 
 mod backlog;
 mod event_queue;
+mod hub;
 
 pub(crate) use crate::sql::live::{FollowedIds, Now, PAGE, StatesOf, Timeline};
 pub(crate) use backlog::Backlog;
 pub(crate) use event_queue::{EventQueue, Undelivered};
+pub(crate) use hub::{Follower, Hub};
 
 use std::time::Duration;
 
@@ -103,9 +105,17 @@ pub enum LiveEvent {
     },
     /// Changes may have been missed: the connection was lost, or more has changed than the queue
     /// holds for a slow reader. The followed analyses are read again, after a reconnect if need be.
+    ///
+    /// A follower of a hub receives the analyses that are pending or running, and then
+    /// [`Resumed`](Self::Resumed). If events were discarded, an analysis that it had as such and
+    /// that is not among them has ended or was deleted.
     Missed {
         /// The cause.
         reason: String,
+        /// The number of events that were discarded because the reader was too slow. Several
+        /// changes of an analysis count as one. Without a hub it is 0: what was discarded is read
+        /// again.
+        discarded: u64,
     },
     /// The view is complete. Since [`Missed`](Self::Missed), or since the beginning, events have
     /// been delivered for all analyses that are pending or running, all that were delivered as such

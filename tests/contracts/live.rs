@@ -15,12 +15,19 @@ mod asynchronous {
         next.await.expect("the stream ended").unwrap()
     }
 
+    /// The next event of a hub's follower, which is sure to come.
+    async fn next_of(follower: &mut LiveFollower) -> LiveEvent {
+        let next = tokio::time::timeout(Duration::from_secs(60), follower.next());
+        next.await.expect("no event came").unwrap()
+    }
+
     /// Waits until a condition on the server's state holds.
     async fn until(observer: &mut Observer, condition: &str) {
         observer.eventually(condition).await;
     }
 
     mod contract;
+    mod hub;
     mod runtimes;
 }
 
@@ -39,12 +46,19 @@ mod blocking {
         next.expect("the stream ended")
     }
 
+    /// The next event of a hub's follower, which is sure to come.
+    fn next_of(follower: &mut LiveFollower) -> LiveEvent {
+        let next = follower.next_within(Duration::from_secs(60));
+        next.expect("no event came")
+    }
+
     /// Waits until a condition on the server's state holds.
     fn until(observer: &mut Observer, condition: &str) {
         observer.until(condition);
     }
 
     mod contract;
+    mod hub;
 
     #[test]
     fn nothing_comes_within_a_time_in_which_nothing_happens() {

@@ -171,6 +171,15 @@ impl Live {
     /// - the error of the server if it refuses the subscription, as a standby does;
     /// - [`Error::InvalidInput`] if the settings lead to a PgBouncer or are wrong.
     pub async fn follow(config: &Config, follow: Follow) -> Result<Self> {
+        Self::follow_into(config, follow, Arc::default()).await
+    }
+
+    /// Does the same as [`follow`](Self::follow) with this queue.
+    pub(super) async fn follow_into(
+        config: &Config,
+        follow: Follow,
+        queue: Arc<EventQueue>,
+    ) -> Result<Self> {
         let config = direct_config(config)?;
         let connector = Connector::new(&config)?;
         let (connection, notifications) = connector.connect_to_listen().await?;
@@ -183,7 +192,6 @@ impl Live {
         // Before it returns: the caller's next change may end an analysis, and catching up reads
         // open ones only.
         connection.listen().await?;
-        let queue = Arc::<EventQueue>::default();
         let stranded = Arc::<Stranded>::default();
         let working = Working {
             listener: Some(Box::new(Listener {
@@ -201,7 +209,7 @@ impl Live {
     }
 
     /// Goes on in the current runtime, if that of the listener has ended.
-    fn go_on(&mut self) {
+    pub(super) fn go_on(&mut self) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };

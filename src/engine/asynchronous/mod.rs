@@ -17,6 +17,7 @@ mod commit_hook;
 mod db;
 mod executor;
 mod live;
+mod live_hub;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrations;
 mod new_rows;
@@ -47,6 +48,7 @@ pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::{BoxFuture, Db};
 pub(crate) use executor::{Executor, Loads, join};
 pub use live::Live;
+pub use live_hub::{LiveFollower, LiveHub};
 pub use repositories::*;
 pub use row_stream::RowStream;
 pub use rows::Rows;

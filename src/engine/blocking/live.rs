@@ -204,8 +204,16 @@ impl Live {
     /// - the error of the server if it refuses the subscription, as a standby does;
     /// - [`Error::InvalidInput`] if the settings lead to a PgBouncer or are wrong.
     pub fn follow(config: &Config, follow: Follow) -> Result<Self> {
+        Self::follow_into(config, follow, Arc::default())
+    }
+
+    /// Does the same as [`follow`](Self::follow) with this queue.
+    pub(super) fn follow_into(
+        config: &Config,
+        follow: Follow,
+        queue: Arc<EventQueue>,
+    ) -> Result<Self> {
         let config = direct_config(config)?;
-        let queue = Arc::<EventQueue>::default();
         let connector = Arc::new(Connector::new(&config)?);
         let connect_limit = connect_limit(&config);
         let mut connection = ListenerConnection {

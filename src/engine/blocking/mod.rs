@@ -16,6 +16,7 @@ mod copy;
 mod db;
 mod executor;
 mod live;
+mod live_hub;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod own_queries;
@@ -42,6 +43,7 @@ pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::Db;
 pub(crate) use executor::{Executor, Loads, Runnable, join};
 pub use live::Live;
+pub use live_hub::{LiveFollower, LiveHub};
 pub use repositories::*;
 pub use rows::Rows;
 pub use transaction::Tx;

@@ -40,7 +40,8 @@ fn a_stream_goes_on_in_the_next_runtime() {
             tokio::join!(waiting, ending).0
         };
         let event = second.block_on(ended);
-        let is_told = matches!(&event, LiveEvent::Missed { reason } if reason.contains("runtime"));
+        let is_told =
+            matches!(&event, LiveEvent::Missed { reason, .. } if reason.contains("runtime"));
         assert!(is_told, "{event:?}");
         second.block_on(async {
             assert_eq!(next(&mut live).await, LiveEvent::Resumed);
@@ -51,4 +52,42 @@ fn a_stream_goes_on_in_the_next_runtime() {
             assert!(is_it, "{event:?}");
         });
     }
+}
+
+/// The follower waits in the second runtime when the first one, with the listener, ends.
+#[test]
+fn a_hub_goes_on_in_the_runtime_of_a_follower() {
+    let database = migrated_database().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let (db, hub, mut follower) = first.block_on(async {
+        let db = Db::connect_to(&database.url()).await.unwrap();
+        let hub = db.live().await.unwrap();
+        let mut follower = hub.follow(Follow::All).await.unwrap();
+        assert_eq!(next_of(&mut follower).await, LiveEvent::Resumed);
+        (db, hub, follower)
+    });
+    // A stream that is kept without being polled delays no other.
+    let _kept = second.block_on(hub.follow(Follow::All)).unwrap();
+    let ended = async {
+        let ending = tokio::task::spawn_blocking(move || drop(first));
+        tokio::join!(next_of(&mut follower), ending).0
+    };
+    let event = second.block_on(ended);
+    let is_told = matches!(&event, LiveEvent::Missed { reason, .. } if reason.contains("runtime"));
+    assert!(is_told, "{event:?}");
+    second.block_on(async {
+        assert_eq!(next_of(&mut follower).await, LiveEvent::Resumed);
+        let ada = NewUser::new("ada@x", "a");
+        let ada = db.users().create(ada).await.unwrap().id;
+        let project = db
+            .projects()
+            .create(NewProject::new("p", ada))
+            .await
+            .unwrap();
+        let new = NewAnalysis::new(project.id, AnalysisType::Quality, ada);
+        let created = db.analyses().create(new).await.unwrap().id;
+        let event = next_of(&mut follower).await;
+        let is_it = matches!(&event, LiveEvent::Changed(analysis) if analysis.id == created);
+        assert!(is_it, "{event:?}");
+    });
 }
