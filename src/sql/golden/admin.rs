@@ -5,8 +5,8 @@ use crate::models::admin::{FreeRange, LogArchiveHeader};
 use crate::models::partitions::LogTable;
 use crate::sql::admin::organization::UserColumn;
 use crate::sql::admin::{
-    activity, after_restore, archiver, default_partition, digests, export, lean_indexes,
-    log_archive, maintenance, organization, readiness, relations, replication, statements,
+    activity, after_restore, archiver, default_partition, digests, lean_indexes, log_archive,
+    maintenance, organization, readiness, relations, replication, statements,
 };
 
 pub(super) fn add_all(registry: &mut Registry) {
