@@ -65,16 +65,16 @@ impl Default for CallObserver {
 /// that span, and otherwise to the current one.
 #[cfg(feature = "tracing")]
 macro_rules! span_at {
-    ($level:expr, ($($parent:tt)*), $method:expr, $namespace:expr) => {
+    ($level:expr, ($($parent:tt)*), $system:literal, $method:expr, $namespace:expr) => {
         match $level {
-            Level::ERROR => span_at!(@ ERROR, ($($parent)*), $method, $namespace),
-            Level::WARN => span_at!(@ WARN, ($($parent)*), $method, $namespace),
-            Level::INFO => span_at!(@ INFO, ($($parent)*), $method, $namespace),
-            Level::DEBUG => span_at!(@ DEBUG, ($($parent)*), $method, $namespace),
-            _ => span_at!(@ TRACE, ($($parent)*), $method, $namespace),
+            Level::ERROR => span_at!(@ ERROR, ($($parent)*), $system, $method, $namespace),
+            Level::WARN => span_at!(@ WARN, ($($parent)*), $system, $method, $namespace),
+            Level::INFO => span_at!(@ INFO, ($($parent)*), $system, $method, $namespace),
+            Level::DEBUG => span_at!(@ DEBUG, ($($parent)*), $system, $method, $namespace),
+            _ => span_at!(@ TRACE, ($($parent)*), $system, $method, $namespace),
         }
     };
-    (@ $level:ident, ($($parent:tt)*), $method:expr, $namespace:expr) => {
+    (@ $level:ident, ($($parent:tt)*), $system:literal, $method:expr, $namespace:expr) => {
         tracing::span!(
             target: TARGET,
             $($parent)*
@@ -82,12 +82,13 @@ macro_rules! span_at {
             "call",
             otel.name = $method.summary,
             otel.kind = "client",
-            db.system.name = "postgresql",
+            db.system.name = $system,
             db.namespace = $namespace,
             db.collection.name = $method.collection,
             db.operation.name = $method.name,
             db.query.summary = $method.summary,
             db.response.returned_rows = Empty,
+            wundr_db.cache.outcome = Empty,
             outcome = Empty,
             "error.type" = Empty,
         )
@@ -127,6 +128,7 @@ impl CallObserver {
             slow: self.slow,
             began: Instant::now(),
             has_ended: false,
+            is_measured: true,
             #[cfg(feature = "tracing")]
             span,
         })
@@ -136,8 +138,36 @@ impl CallObserver {
     fn span(&self, method: Method) -> Span {
         let namespace = &*self.namespace;
         match &self.parent {
-            Some(parent) => span_at!(self.level, (parent: parent,), method, namespace),
-            None => span_at!(self.level, (), method, namespace),
+            Some(parent) => {
+                span_at!(self.level, (parent: parent,), "postgresql", method, namespace)
+            }
+            None => span_at!(self.level, (), "postgresql", method, namespace),
+        }
+    }
+
+    /// Begins to observe a call of a cached repository. Returns `None` if nothing wants to have it.
+    ///
+    /// It has a span alone: the reads of the cache have a metric of their own, and those of the
+    /// database are calls within this one.
+    #[cfg(feature = "redis")]
+    pub(crate) fn begin_cached(&self, method: Method) -> Option<Call> {
+        #[cfg(not(feature = "tracing"))]
+        let _ = (self, method);
+        #[cfg(not(feature = "tracing"))]
+        return None;
+        #[cfg(feature = "tracing")]
+        {
+            let namespace = &*self.namespace;
+            let span = span_at!(self.level, (), "redis", method, namespace);
+            (!span.is_none()).then(|| Call {
+                method,
+                namespace: Arc::clone(&self.namespace),
+                slow: self.slow,
+                began: Instant::now(),
+                has_ended: false,
+                is_measured: false,
+                span,
+            })
         }
     }
 
@@ -176,6 +206,9 @@ pub(crate) struct Call {
     slow: Option<Duration>,
     began: Instant,
     has_ended: bool,
+    /// False if the call is a span alone.
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+    is_measured: bool,
     #[cfg(feature = "tracing")]
     span: Span,
 }
@@ -221,7 +254,9 @@ impl Call {
             }
         }
         #[cfg(feature = "metrics")]
-        self.measure(took, outcome, error);
+        if self.is_measured {
+            self.measure(took, outcome, error);
+        }
         #[cfg(not(all(feature = "metrics", feature = "tracing")))]
         let _ = (took, error);
     }
@@ -346,4 +381,28 @@ pub(crate) fn closed(reason: &'static str) {
     tracing::debug!(target: "wundr_db::pool", reason, "closed a connection");
     #[cfg(feature = "metrics")]
     metrics::counter!("wundr_db.connections.closed", "reason" => reason).increment(1);
+}
+
+/// Records how the cache has answered the current call.
+#[cfg(all(feature = "tracing", feature = "redis"))]
+pub(crate) fn cache_outcome(outcome: &str) {
+    if tracing::level_filters::LevelFilter::current() != tracing::level_filters::LevelFilter::OFF {
+        Span::current().record("wundr_db.cache.outcome", outcome);
+    }
+}
+
+/// Records that rows were written by `COPY`.
+pub(crate) fn copied(rows: u64, took: Duration) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(
+        target: TARGET,
+        rows,
+        elapsed_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "copied rows"
+    );
+    #[cfg(feature = "metrics")]
+    {
+        metrics::counter!("wundr_db.copy.rows").increment(rows);
+        metrics::histogram!("wundr_db.copy.duration").record(took.as_secs_f64());
+    }
 }

@@ -240,15 +240,25 @@ pub fn blocking(options: TokenStream, item: TokenStream) -> Result<TokenStream> 
 }
 
 /// Splits a method in two, of which one is compiled: as it is without observation, and with a body
-/// that observes it. `observe` returns that body.
+/// that observes it. `observe` returns that body. The calls of a cached repository have spans of
+/// their own, around those of the repository in the database.
 fn observed_twin(
     method: &mut ImplItemFn,
     collection: &str,
     observe: impl FnOnce(TokenStream, &ImplItemFn) -> Block,
 ) -> ImplItem {
     let name = method.sig.ident.to_string();
-    let summary = format!("{collection}.{name}");
-    let call = quote!(self.0.observer().begin(crate::observation::Method {
+    let cached = ["cached_", "aging_"];
+    let cached = cached.iter().find_map(|kind| collection.strip_prefix(kind));
+    let (collection, summary, begin) = match cached {
+        Some(collection) => (
+            collection,
+            format!("cached.{collection}.{name}"),
+            quote!(begin_cached),
+        ),
+        None => (collection, format!("{collection}.{name}"), quote!(begin)),
+    };
+    let call = quote!(self.0.observer().#begin(crate::observation::Method {
         collection: #collection,
         name: #name,
         summary: #summary,

@@ -23,6 +23,10 @@ macro_rules! event {
 /// Logs the outcome of a read, or of a fill.
 pub(crate) fn entry(kind: &str, outcome: &str) {
     event!(trace, kind = %kind, outcome = %outcome, "cache");
+    #[cfg(feature = "tracing")]
+    if !matches!(outcome, "filled" | "refused") {
+        crate::observation::cache_outcome(outcome);
+    }
     #[cfg(feature = "metrics")]
     metrics::counter!("wundr_db.cache.reads", "kind" => kind.to_owned(), "outcome" => outcome.to_owned())
         .increment(1);

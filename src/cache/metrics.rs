@@ -65,6 +65,39 @@ impl CacheMetrics {
         answered as f64 / reads as f64
     }
 
+    /// Sets the counters of the cache that are no reads: `wundr_db.cache.fences`,
+    /// `wundr_db.cache.unfenced`, `wundr_db.cache.generations`, `wundr_db.cache.errors`,
+    /// `wundr_db.cache.calls` and their like, and the gauge `wundr_db.cache.hit_rate`. `cache` is
+    /// the label `cache`.
+    ///
+    /// Call it whenever the metrics are read. Reads are counted by `wundr_db.cache.reads` as they
+    /// happen.
+    #[cfg(feature = "metrics")]
+    pub fn record_metrics(&self, cache: &str) {
+        use metrics::{counter, gauge};
+
+        macro_rules! set {
+            ($($name:ident),+) => {$(
+                counter!(concat!("wundr_db.cache.", stringify!($name)), "cache" => cache.to_owned())
+                    .absolute(self.$name);
+            )+};
+        }
+        set!(
+            fences,
+            fences_cleared,
+            unfenced,
+            generations,
+            errors,
+            calls,
+            fills,
+            fills_refused
+        );
+        set!(stale_prevented, too_large, undecodable, early_refreshes);
+        gauge!("wundr_db.cache.hit_rate", "cache" => cache.to_owned()).set(self.hit_rate());
+        gauge!("wundr_db.cache.mean_call", "cache" => cache.to_owned())
+            .set(self.mean_call().as_secs_f64());
+    }
+
     /// Returns the mean duration of a call to Redis. Zero before the first call.
     #[must_use]
     pub fn mean_call(&self) -> Duration {

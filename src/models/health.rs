@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Error;
+
 /// The result of [`Db::health`](crate::Db::health).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -33,6 +35,38 @@ impl Health {
             connections: pool.connections,
             idle_connections: pool.idle_connections(),
         }
+    }
+}
+
+/// The ability of an application to serve requests that need the database, returned by
+/// [`Db::readiness`](crate::Db::readiness).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Availability {
+    /// The server has responded.
+    Ready(Health),
+    /// No connection was free within [`Config::health_timeout`](crate::Config::health_timeout). The
+    /// server may be well: all connections of the pool are in use, or the server has as many
+    /// clients as it accepts.
+    Busy(PoolState),
+    /// The server cannot be reached, or does not respond, or the database is closed.
+    Broken(Error),
+}
+
+impl Availability {
+    /// Creates the result from that of a health check.
+    pub(crate) fn new(health: Result<Health, Error>, pool: PoolState, is_closed: bool) -> Self {
+        match health {
+            Ok(health) => Self::Ready(health),
+            Err(Error::Pool(_)) if !is_closed => Self::Busy(pool),
+            Err(error) => Self::Broken(error),
+        }
+    }
+
+    /// Checks whether the server has responded.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready(_))
     }
 }
 

@@ -28,6 +28,7 @@ mod project_members;
 mod project_stats;
 mod projects;
 pub(crate) mod quality_gates;
+pub(crate) mod queue_state;
 #[cfg(feature = "crypto")]
 pub(crate) mod resealing;
 #[cfg(feature = "crypto")]
@@ -60,7 +61,7 @@ pub use configurations::*;
 pub use dashboard::*;
 pub use dependency_graphs::*;
 pub use duplicate_groups::*;
-pub use health::{Health, PoolState};
+pub use health::{Availability, Health, PoolState};
 pub use ingest::{IngestCounts, Ingested};
 pub(crate) use ingest::{Part, Tally};
 pub use integrations::*;
@@ -75,6 +76,7 @@ pub use quality_gates::{
     Bound, ConditionVerdict, GateCondition, GateVerdict, Missing, QualityGate, Reference,
 };
 #[cfg(feature = "crypto")]
+pub use queue_state::QueueState;
 pub use resealing::{ResealCursor, ResealFailure, Resealed, SecretCounts};
 #[cfg(feature = "crypto")]
 pub use sessions::*;

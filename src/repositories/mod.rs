@@ -31,6 +31,7 @@ mod analysis_metrics;
 mod analysis_results;
 mod audit_logs;
 mod audit_seals;
+mod availability;
 mod configurations;
 mod dashboard;
 mod dependency_graphs;

@@ -49,6 +49,7 @@ mod page_with_total;
 pub(crate) mod partitions;
 pub(crate) mod project_stats;
 pub(crate) mod quality_gates;
+pub(crate) mod queue_state;
 #[cfg(feature = "crypto")]
 pub(crate) mod resealing;
 mod run_times;

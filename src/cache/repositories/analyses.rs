@@ -28,7 +28,7 @@ impl Deref for CachedAnalyses {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl AnalysisRepository for CachedAnalyses {
     fn inner(&self) -> Option<&dyn AnalysisRepository> {
         Some(&self.0.analyses)

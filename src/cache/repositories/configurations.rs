@@ -27,7 +27,7 @@ impl Cached {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl ConfigurationRepository for CachedConfigurations {
     fn inner(&self) -> Option<&dyn ConfigurationRepository> {
         Some(&self.0.configurations)

@@ -126,6 +126,14 @@ struct Inside {
     users: Users<'static>,
 }
 
+impl Inside {
+    /// Returns the observer of the calls.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    fn observer(&self) -> &crate::observation::CallObserver {
+        self.db.attachments.observer()
+    }
+}
+
 impl fmt::Debug for Cached {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

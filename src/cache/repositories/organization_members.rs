@@ -19,7 +19,7 @@ impl Cached {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl OrganizationMemberRepository for CachedOrganizationMembers {
     fn inner(&self) -> Option<&dyn OrganizationMemberRepository> {
         Some(&self.0.organization_members)

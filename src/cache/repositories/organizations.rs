@@ -23,7 +23,7 @@ impl Cached {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl OrganizationRepository for CachedOrganizations {
     fn inner(&self) -> Option<&dyn OrganizationRepository> {
         Some(&self.0.organizations)

@@ -19,7 +19,7 @@ impl Cached {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl ProjectMemberRepository for CachedProjectMembers {
     fn inner(&self) -> Option<&dyn ProjectMemberRepository> {
         Some(&self.0.project_members)

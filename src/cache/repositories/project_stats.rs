@@ -33,7 +33,7 @@ impl AgingProjectStats {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl ProjectStatsRepository for AgingProjectStats {
     fn inner(&self) -> Option<&dyn ProjectStatsRepository> {
         Some(&self.0.project_stats)

@@ -22,7 +22,7 @@ impl Cached {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl ProjectRepository for CachedProjects {
     fn inner(&self) -> Option<&dyn ProjectRepository> {
         Some(&self.0.projects)

@@ -19,7 +19,7 @@ impl Cached {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl SetupProfileRepository for CachedSetupProfiles {
     fn inner(&self) -> Option<&dyn SetupProfileRepository> {
         Some(&self.0.setup_profiles)

@@ -19,7 +19,7 @@ impl Cached {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl ToolRepository for CachedTools {
     fn inner(&self) -> Option<&dyn ToolRepository> {
         Some(&self.0.tools)

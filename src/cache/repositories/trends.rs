@@ -34,7 +34,7 @@ impl AgingTrends {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl TrendRepository for AgingTrends {
     fn inner(&self) -> Option<&dyn TrendRepository> {
         Some(&self.0.trends)

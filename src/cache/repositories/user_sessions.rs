@@ -29,7 +29,7 @@ impl Cached {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl UserSessionRepository for CachedUserSessions {
     fn inner(&self) -> Option<&dyn UserSessionRepository> {
         Some(&self.0.user_sessions)

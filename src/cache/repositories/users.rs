@@ -21,7 +21,7 @@ impl Cached {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl UserRepository for CachedUsers {
     fn inner(&self) -> Option<&dyn UserRepository> {
         Some(&self.0.users)

@@ -306,9 +306,13 @@ impl Tx {
     /// Inserts any number of rows by the fastest statement. Nothing comes between its statements.
     pub(super) fn insert_bulk<N: NewRow + Sync>(&self, rows: &[N], hold: Hold) -> Result<u64> {
         let _held = Held::enter(self, hold)?;
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        let began = std::time::Instant::now();
         if is_worth_a_copy(rows)
             && let Some(written) = self.run(Hold::Within, |connection| copy(connection, rows))?
         {
+            #[cfg(any(feature = "tracing", feature = "metrics"))]
+            crate::observation::copied(written as u64, began.elapsed());
             return Ok(written as u64);
         }
         let mut written = 0;

@@ -27,6 +27,25 @@ pub struct Statements {
     pub hidden: u64,
 }
 
+impl Statements {
+    /// Returns a table of the names of this crate's statements and of their query ids, one line for
+    /// each, by name: the number of `pg_stat_statements`, two spaces, the name.
+    ///
+    /// The names are those of spans and metrics. A statement of several roles has one line. Query
+    /// ids differ between servers and change with their major version.
+    #[must_use]
+    pub fn name_table(&self) -> String {
+        let named = self.statements.iter();
+        let named = named.filter_map(|state| Some((state.name?, state.query_id?)));
+        let mut lines: Vec<(&str, i64)> = named.collect();
+        lines.sort_unstable();
+        lines.dedup();
+        lines.iter().fold(String::new(), |table, (name, id)| {
+            format!("{table}{id:>20}  {name}\n")
+        })
+    }
+}
+
 /// A statement, as one role executed it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -35,6 +35,7 @@ use crate::sql::live::{FollowedIds, Now, StatesOf, Timeline};
 use crate::sql::partitions::{self, InMonths, Spared};
 use crate::sql::project_stats::StatsOf;
 use crate::sql::quality_gates::Measure;
+use crate::sql::queue_state::StateOfQueue;
 use crate::sql::setup_lifecycle::{AppendLog, TakeSession, TakeStep};
 use crate::sql::tools::NeededTools;
 use crate::sql::tracking::Track;
@@ -464,6 +465,7 @@ fn add_listener(registry: &mut Registry) {
     };
     registry.add("states_of_analyses", &Sql(states));
     registry.add("health", &Sql(Probe));
+    registry.add("state_of_queue", &Sql(StateOfQueue));
     registry.add("cache_database_identity", &Sql(DatabaseIdentity));
     registry.add("cache_cluster_identity", &Sql(ClusterIdentity));
     registry.add("cache_next_transaction", &Sql(NextTransaction));

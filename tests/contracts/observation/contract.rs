@@ -3,9 +3,10 @@ use std::time::Duration;
 use super::*;
 use crate::measurements::{self, measurements};
 use crate::subscriber::{self, RecordedSpan, events, spans};
-use wundr_db::testing::TestDatabase;
+use wundr_db::testing::{PostgresServer, TestDatabase};
 use wundr_db::{
-    Config, Error, NewUser, Page, Result, Retry, TransactionOptions, UserFilter, UserId,
+    AnalysisType, Availability, Config, Error, NewAnalysis, NewProject, NewUser, Page, Result,
+    Retry, TransactionOptions, UserFilter, UserId,
 };
 
 #[both_engines]
@@ -146,4 +147,84 @@ async fn a_repeated_transaction_is_counted() {
     let measured = measurements();
     let retries = ("wundr_db.retries reason=conflict".to_owned(), 1.0);
     assert!(measured.contains(&retries), "{measured:?}");
+}
+
+#[both_engines]
+#[case]
+async fn a_copy_is_measured() {
+    let (db, _database) = database(|config| config).await;
+    let new = |n: usize| NewUser::new(format!("{n}@example.org"), "a");
+    let new: Vec<_> = (0..2_000).map(new).collect();
+    db.users().create_many(&new).await.unwrap();
+    let measured = measurements();
+    let copied = measured
+        .iter()
+        .find(|(name, _)| name.trim() == "wundr_db.copy.rows");
+    assert_eq!(copied.unwrap_or_else(|| panic!("{measured:?}")).1, 2_000.0);
+    let logged = events();
+    assert!(
+        logged.iter().any(|event| event.contains("copied rows")),
+        "{logged:?}"
+    );
+}
+
+#[both_engines]
+#[case]
+async fn the_depth_of_the_queue_is_measured() {
+    let (db, _database) = database(|config| config).await;
+    let state = db.queue_state().await.unwrap();
+    assert_eq!((state.pending, state.running, state.abandoned), (0, 0, 0));
+    assert_eq!(state.longest_wait, None);
+    let user = db.users().create(ada()).await.unwrap().id;
+    let project = db
+        .projects()
+        .create(NewProject::new("p", user))
+        .await
+        .unwrap()
+        .id;
+    for _ in 0..3 {
+        let new = NewAnalysis::new(project, AnalysisType::Quality, user);
+        db.analyses().create(new).await.unwrap();
+    }
+    let types = [AnalysisType::Quality];
+    let lease = Duration::from_secs(60);
+    let claim = db.analyses().claim(&types, "worker", lease).await.unwrap();
+    assert!(claim.is_some());
+    let state = db.queue_state().await.unwrap();
+    assert_eq!((state.pending, state.running, state.abandoned), (2, 1, 0));
+    assert!(state.longest_wait.is_some());
+    state.record_metrics("analyses");
+    let measured = measurements();
+    let pending = "wundr_db.queue.analyses queue=analyses state=pending";
+    let pending = measured.iter().find(|(name, _)| name == pending);
+    assert_eq!(pending.unwrap_or_else(|| panic!("{measured:?}")).1, 2.0);
+}
+
+#[both_engines]
+#[case]
+async fn a_busy_pool_is_told_from_a_broken_server() {
+    let server = PostgresServer::start().unwrap();
+    let config = Config::new(&server.url("postgres"))
+        .unwrap()
+        .max_connections(1);
+    let config = config.health_timeout(Duration::from_millis(300));
+    let db = Db::connect(config).await.unwrap();
+    assert!(db.readiness().await.is_ready());
+    let outcome: Result<Availability> = db.transaction(async |_| Ok(db.readiness().await)).await;
+    let outcome = outcome.unwrap();
+    assert!(
+        matches!(&outcome, Availability::Busy(pool) if pool.is_busy()),
+        "{outcome:?}"
+    );
+    server.kill().unwrap();
+    let outcome = db.readiness().await;
+    assert!(matches!(outcome, Availability::Broken(_)), "{outcome:?}");
+    db.liveness().unwrap();
+    db.close().await;
+    assert!(matches!(db.liveness(), Err(Error::Pool(_))));
+    let outcome = db.readiness().await;
+    assert!(
+        matches!(outcome, Availability::Broken(Error::Pool(_))),
+        "{outcome:?}"
+    );
 }

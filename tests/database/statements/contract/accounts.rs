@@ -220,6 +220,7 @@ async fn a_transaction_takes_two_turns_more_than_its_statements() {
     let id = ledger.db.users().create(new_user()).await.unwrap().id;
     costs!(ledger, 5, transaction(&ledger.db, id));
     costs!(ledger, 1, ledger.db.health());
+    costs!(ledger, 1, ledger.db.queue_state());
     ledger.settle();
 }
 
