@@ -82,8 +82,8 @@
 //! ```
 //!
 //! A decorator that must see every call is `exhaustive`: it does not compile unless each method of
-//! the trait is written, or passed on by name. A method that a later version adds is then not passed
-//! on unnoticed.
+//! the trait is written, or passed on by name. A method that a later version adds is then not
+//! passed on unnoticed.
 //!
 //! ```
 //! use wundr_db::{Result, repository};
@@ -285,3 +285,27 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/failover.md")]
 struct Failover;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/worker.md")]
+struct GuideWorker;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/observability.md")]
+struct GuideObservability;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/cache.md")]
+struct GuideCache;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/upgrades.md")]
+struct GuideUpgrades;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/pgbouncer.md")]
+struct GuidePgbouncer;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/testing.md")]
+struct GuideTesting;

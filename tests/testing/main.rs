@@ -3,6 +3,7 @@
 #![cfg(feature = "testing")]
 
 mod fixtures;
+mod guide;
 
 use std::process::{Command, Stdio};
 
