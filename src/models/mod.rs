@@ -75,8 +75,8 @@ pub use projects::*;
 pub use quality_gates::{
     Bound, ConditionVerdict, GateCondition, GateVerdict, Missing, QualityGate, Reference,
 };
-#[cfg(feature = "crypto")]
 pub use queue_state::QueueState;
+#[cfg(feature = "crypto")]
 pub use resealing::{ResealCursor, ResealFailure, Resealed, SecretCounts};
 #[cfg(feature = "crypto")]
 pub use sessions::*;

@@ -3,7 +3,9 @@
 use diesel::expression::{AppearsOnTable, SelectableExpression, ValidGrouping, is_aggregate};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Array, Bool, Nullable, Uuid};
+#[cfg(feature = "redis")]
+use diesel::sql_types::Array;
+use diesel::sql_types::{Bool, Nullable, Uuid};
 use diesel::{Expression, QueryResult};
 
 use super::list::push_any_of;
