@@ -221,19 +221,20 @@ fn a_page_of_statistics_begins_with_its_ids() {
     }
 }
 
-/// 20 analyses of 1,000 issues in each, which VACUUM has not seen: the pages of the default order
-/// read the keys of a page from the index, and sort no analysis.
+/// 100 analyses of 1,000 issues in each, stored one after the other, which VACUUM has not seen: the
+/// pages of the default order read the keys of a page from the index, and sort no analysis.
 #[test]
 fn a_page_of_large_analyses_sorts_none_of_them() {
     let database = filled_database();
     connect(&database)
         .batch_execute(
             "SET session_replication_role = replica; \
-             CREATE TEMPORARY TABLE large AS SELECT id FROM analysis.analyses ORDER BY id LIMIT 20; \
+             CREATE TEMPORARY TABLE large AS SELECT id FROM analysis.analyses ORDER BY id LIMIT 100; \
              DELETE FROM analysis.analysis_issues; \
-             INSERT INTO analysis.analysis_issues (analysis_id, type, severity, title, file_path) \
-                 SELECT large.id, 'security', (enum_range(NULL::analysis.issue_severity))[1 + k % 4], 'Title', 'a.rs' \
-                 FROM large CROSS JOIN generate_series(1, 1000) AS k; \
+             INSERT INTO analysis.analysis_issues (analysis_id, type, severity, title, file_path, description) \
+                 SELECT large.id, 'security', (enum_range(NULL::analysis.issue_severity))[1 + k % 4], 'Title', 'a.rs', \
+                     repeat('x', 200) \
+                 FROM large CROSS JOIN generate_series(1, 1000) AS k ORDER BY large.id; \
              ANALYZE analysis.analysis_issues",
         )
         .unwrap();
