@@ -5,6 +5,7 @@ JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r'
 AND n.nspname IN ('public', 'analysis', 'setup', 'audit')
 AND pg_catalog.pg_relation_size(c.oid) > 0
+AND c.reltuples <> 0
 AND NOT EXISTS (
   SELECT
   FROM pg_catalog.pg_stats AS s

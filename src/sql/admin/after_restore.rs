@@ -56,12 +56,13 @@ pub(crate) const SEARCH_PATH: &str = "\
     WHERE s.setrole = 0 AND one LIKE 'search\\_path=%' \
         AND s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())";
 
-/// The query for the tables that have rows and no statistics.
+/// The query for the tables that have rows and no statistics. A table that ANALYZE has found empty
+/// has none either.
 pub(crate) const UNANALYZED: &str = "\
     SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name \
     FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
     WHERE c.relkind = 'r' AND n.nspname IN ('public', 'analysis', 'setup', 'audit') \
-        AND pg_catalog.pg_relation_size(c.oid) > 0 \
+        AND pg_catalog.pg_relation_size(c.oid) > 0 AND c.reltuples <> 0 \
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_stats AS s \
             WHERE s.schemaname = n.nspname AND s.tablename = c.relname) \
     ORDER BY name";

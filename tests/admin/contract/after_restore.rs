@@ -65,15 +65,19 @@ async fn what_a_restore_loses_is_there_again_and_a_second_call_finds_nothing_to_
          WHERE inhparent = 'audit.system_logs'::regclass AND pg_get_expr(relpartbound, inhrelid) <> 'DEFAULT' \
          ORDER BY relname DESC LIMIT 1",
     );
-    observer.run(&format!(
-        "CREATE ROLE {role}; ALTER DATABASE {name} RESET search_path; DROP TABLE {month}; \
-         GRANT EXECUTE ON FUNCTION audit.record_change(), analysis.end_lease() TO PUBLIC; \
-         INSERT INTO public.users (email, name) VALUES ('ada@example.org', 'Ada')"
-    ));
     let db = Db::connect_to(&database.url()).await.unwrap();
+    let left = pending(&db).await;
+    // A lease whose run has ended, as a trigger that was disabled leaves it.
+    observer.run(&format!(
+        "INSERT INTO analysis.analysis_leases (analysis_id, worker, expires_at) \
+             VALUES ('{left}', 'one', now() + INTERVAL '1 day'); \
+         CREATE ROLE {role}; ALTER DATABASE {name} RESET search_path; DROP TABLE {month}; \
+         GRANT EXECUTE ON FUNCTION audit.record_change(), analysis.end_lease() TO PUBLIC"
+    ));
     let options = AfterRestoreOptions::new().grant(&role, Rights::Application);
     let done = admin::after_restore(&db, &options).await.unwrap();
-    assert_eq!(done.partitions, 1);
+    assert_eq!((done.partitions, done.requeued, done.leases), (1, 0, 1));
+    assert_eq!(observer.count("analysis.analysis_leases"), 0);
     let search_path = "public, analysis, setup, audit, cache";
     assert_eq!(done.search_path.as_deref(), Some(search_path));
     assert_eq!(
@@ -97,6 +101,25 @@ async fn what_a_restore_loses_is_there_again_and_a_second_call_finds_nothing_to_
     );
     assert_eq!(again.search_path, done.search_path);
     observer.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+/// The role that is to get rights is not there. All else could have been done before.
+#[both_engines]
+#[case]
+async fn after_an_error_nothing_was_done_but_the_partitions() {
+    let database = migrated_database().unwrap();
+    let db = Db::connect_to(&database.url()).await.unwrap();
+    pending(&db).await;
+    let claim = db.analyses().claim(&TYPES, "one", HOUR).await;
+    let lease = claim.unwrap().unwrap().lease;
+    let mut observer = Observer::of(&database.url());
+    let fences = "pg_sequence_last_value('analysis.analysis_leases_fence_seq')";
+    let before = observer.ask(fences);
+    let options = AfterRestoreOptions::new().grant("nobody_of_this_name", Rights::Application);
+    let refused = admin::after_restore(&db, &options).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(observer.ask(fences), before);
+    db.analyses().renew(&lease, HOUR, None).await.unwrap();
 }
 
 #[both_engines]

@@ -281,13 +281,30 @@ async fn months_are_detached_or_dropped_and_a_policy_out_of_bounds_is_refused() 
 async fn many_processes_at_a_time_do_everything_once() {
     let (db, _database, mut observer) = neglected().await;
     let policy = Policy::new().keep_months(LogTable::AuditLogs, 12, OldMonths::Drop);
-    let reports = all_concurrently!(4, db.maintenance(&policy));
-    for report in reports {
-        let report = report.unwrap();
-        assert_eq!(report.errors().count(), 0, "{report:?}");
+    let mut reports = Vec::new();
+    for report in all_concurrently!(4, db.maintenance(&policy)) {
+        reports.push(report.unwrap());
     }
-    let report = db.maintenance(&policy).await.unwrap();
-    assert!(!report.is_unfinished(), "{report:?}");
+    let last = db.maintenance(&policy).await.unwrap();
+    assert!(!last.is_unfinished(), "{last:?}");
+    reports.push(last);
+    let (mut months, mut sessions) = (Vec::new(), 0);
+    for report in &reports {
+        assert_eq!(report.errors().count(), 0, "{report:?}");
+        for done in &report.steps {
+            match done.step {
+                MaintenanceStep::OldMonthsOf(_) => months.extend(&done.partitions),
+                MaintenanceStep::ExpiredSessions => sessions += done.done,
+                _ => {}
+            }
+        }
+    }
+    // Each was removed by one of them: the two months, and two that the default partition had.
+    assert_eq!(sessions, 25, "{reports:?}");
+    let number = months.len();
+    months.sort();
+    months.dedup();
+    assert_eq!((months.len(), number), (4, 4), "{reports:?}");
     assert_eq!(observer.count("audit.audit_logs"), 0);
     assert_eq!(observer.count("public.user_sessions"), 25);
 }

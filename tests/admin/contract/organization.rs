@@ -292,6 +292,14 @@ async fn a_damaged_archive_is_refused_and_nothing_is_written() {
         matches!(refused, Err(Error::InvalidInput { .. })),
         "{refused:?}"
     );
+    // A column of another type.
+    observer.run("ALTER TABLE analysis.analysis_issues ALTER COLUMN line_number TYPE BIGINT");
+    let refused = import(&other, &archive, ConflictPolicy::Keep).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("other columns in analysis.analysis_issues"),
+        "{refused}"
+    );
     observer.run("DELETE FROM public.__diesel_schema_migrations WHERE version = '20250102007400'");
     let refused = import(&other, &archive, ConflictPolicy::Keep)
         .await

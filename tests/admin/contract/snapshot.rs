@@ -234,6 +234,11 @@ async fn the_digests_are_those_of_the_snapshot_while_others_write() {
         .create(NewUser::new("later@example.org", "Later"))
         .await
         .unwrap();
+    // The tables are locked before any of them is read.
+    let refusal = copied
+        .original
+        .refusal("SET lock_timeout = '50ms'; TRUNCATE public.organizations CASCADE");
+    assert!(refusal.unwrap().contains("lock timeout"));
     let digests = snapshot.digests().await.unwrap();
     let comparison = admin::compare(&copied.copy, &digests).await.unwrap();
     assert!(comparison.is_equal(), "{comparison}");
@@ -243,10 +248,6 @@ async fn the_digests_are_those_of_the_snapshot_while_others_write() {
         snapshot.id()
     ));
     assert_eq!(observer.count("public.users"), 50);
-    let refusal = copied
-        .original
-        .refusal("SET lock_timeout = '50ms'; TRUNCATE public.organizations CASCADE");
-    assert!(refusal.unwrap().contains("lock timeout"));
 }
 
 const OPEN: &str = "(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
@@ -254,12 +255,17 @@ const OPEN: &str = "(SELECT count(*) FROM pg_stat_activity WHERE datname = curre
 
 #[both_engines]
 #[case]
-async fn a_dropped_snapshot_leaves_no_transaction_open() {
+async fn a_snapshot_that_ends_or_is_dropped_leaves_no_transaction_open() {
     let mut copied = copied().await;
-    let snapshot = admin::snapshot(&copied.db).await.unwrap();
-    assert_eq!(copied.original.ask(OPEN), "1");
-    drop(snapshot);
-    until(&copied._databases.0, &format!("{OPEN} = 0")).await;
+    for is_dropped in [true, false] {
+        let snapshot = admin::snapshot(&copied.db).await.unwrap();
+        assert_eq!(copied.original.ask(OPEN), "1");
+        match is_dropped {
+            true => drop(snapshot),
+            false => snapshot.end().await.unwrap(),
+        }
+        until(&copied._databases.0, &format!("{OPEN} = 0")).await;
+    }
     // The connections of the database itself are free.
     assert_eq!(
         copied.db.users().count(&Default::default()).await.unwrap(),
