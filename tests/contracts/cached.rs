@@ -22,9 +22,8 @@ mod asynchronous {
     /// A database of the test's own, behind the cache.
     async fn database() -> (Cached, TestDatabase) {
         let database = crate::hostile::database();
-        let db = Db::connect_to(&crate::hostile::url(&database))
-            .await
-            .unwrap();
+        let config = crate::hostile::config(&database);
+        let db = Db::connect(config).await.unwrap();
         (Cached::new(db, super::cache()).unwrap(), database)
     }
 
@@ -43,7 +42,8 @@ mod blocking {
     /// A database of the test's own, behind the cache.
     fn database() -> (Cached, TestDatabase) {
         let database = crate::hostile::database();
-        let db = Db::connect_to(&crate::hostile::url(&database)).unwrap();
+        let config = crate::hostile::config(&database);
+        let db = Db::connect(config).unwrap();
         (Cached::new(db, super::cache()).unwrap(), database)
     }
 

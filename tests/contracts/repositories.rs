@@ -11,12 +11,8 @@ mod asynchronous {
     /// A database of the test's own, with its pool.
     async fn database() -> (Db, TestDatabase) {
         let database = crate::hostile::database();
-        (
-            Db::connect_to(&crate::hostile::url(&database))
-                .await
-                .unwrap(),
-            database,
-        )
+        let config = crate::hostile::config(&database);
+        (Db::connect(config).await.unwrap(), database)
     }
 
     include!("../engines/asynchronous.rs");
@@ -35,10 +31,8 @@ mod blocking {
     /// A database of the test's own, with its pool.
     fn database() -> (Db, TestDatabase) {
         let database = crate::hostile::database();
-        (
-            Db::connect_to(&crate::hostile::url(&database)).unwrap(),
-            database,
-        )
+        let config = crate::hostile::config(&database);
+        (Db::connect(config).unwrap(), database)
     }
 
     include!("../engines/blocking.rs");

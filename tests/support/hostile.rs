@@ -53,6 +53,11 @@ pub fn url(database: &TestDatabase) -> String {
     }
 }
 
+/// The configuration that the contracts connect with.
+pub fn config(database: &TestDatabase) -> Config {
+    super::pgbouncer::config_of(database, &url(database))
+}
+
 /// The URL of a database for another role than the superuser.
 pub fn as_role(url: &str, role: &str) -> String {
     assert!(url.contains("//postgres@"), "{url}");

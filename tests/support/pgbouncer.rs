@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -132,10 +133,15 @@ impl PgBouncer {
     fn run(program: &Path, server: &PostgresServer, directory: TempDir, settings: &str) -> Self {
         let file = directory.path().join("pgbouncer.ini");
         fs::write(&file, settings).unwrap();
-        let mut command = Command::new(program);
+        // The shell ends it when its input ends: at the latest with this process, which does not
+        // drop what is static.
+        let mut command = Command::new("sh");
         command
-            .arg("--quiet")
+            .arg("-c")
+            .arg("\"$0\" --quiet \"$1\" & trap 'kill -KILL $!; wait' EXIT; cat")
+            .arg(program)
             .arg(&file)
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         // It refuses to run as root, as the server does.
@@ -174,9 +180,25 @@ impl PgBouncer {
     }
 }
 
+/// The environment variable under which the contracts of the repositories run behind a PgBouncer:
+/// its pool mode.
+pub const BEHIND: &str = "WUNDR_DB_TESTS_BEHIND";
+
+/// The configuration of the contracts for a database.
+pub fn config_of(database: &TestDatabase, url: &str) -> Config {
+    static SHARED: OnceLock<PgBouncer> = OnceLock::new();
+    match std::env::var(BEHIND) {
+        Err(_) => Config::new(url).unwrap(),
+        Ok(mode) => {
+            let bouncer = SHARED.get_or_init(|| PgBouncer::start(&mode));
+            bouncer.config(database).behind_pgbouncer()
+        }
+    }
+}
+
 impl Drop for PgBouncer {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
 }
