@@ -137,6 +137,8 @@ fn the_dashboard_shows_every_metric_and_no_other() {
     let sources = [
         include_str!("../../src/observation.rs"),
         include_str!("../../src/models/health.rs"),
+        include_str!("../../src/models/queue_state.rs"),
+        include_str!("../../src/cache/metrics.rs"),
         include_str!("../../src/cache/events.rs"),
     ];
     let metrics: Vec<_> = sources.into_iter().flat_map(names_of_metrics).collect();
