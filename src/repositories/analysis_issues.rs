@@ -11,10 +11,10 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::models::partitions::unsigned;
 use crate::schema::analysis::analysis_issues;
-use crate::sql::analysis_issues::{ResolveMatching, in_order_of_index, page_of_analyses};
+use crate::sql::analysis_issues::{SettleMatching, in_order_of_index, page_of_analyses};
 use crate::sql::tracking::{Track, Tracked};
 use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, find_by_ids, is_one_of};
-use crate::sql::{cacheable, columns_of, delete_matching, parent_id};
+use crate::sql::{cacheable, columns_of, delete_matching, parent_id, update_matching};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
     AnalysisIssueOrder, Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page,
@@ -128,6 +128,31 @@ pub trait AnalysisIssueRepository: Send + Sync {
     /// # Errors
     /// - [`Error::MissingReference`] if there is no such user
     async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<u64>;
+
+    /// Gives a status to every issue that the filter matches and that does not have it, all or
+    /// none, and returns their number. Records when and by which user, as
+    /// [`resolve`](Self::resolve) does; an issue that is opened again has neither.
+    ///
+    /// # Errors
+    /// - [`Error::MissingReference`] if there is no such user
+    /// - [`Error::InvalidInput`] if the status is one that this version of the crate does not have
+    async fn settle_many(
+        &self,
+        filter: &AnalysisIssueFilter,
+        status: IssueStatus,
+        by: UserId,
+    ) -> Result<u64>;
+
+    /// Updates every issue that the filter matches, all or none, and returns their number. Changes
+    /// without an assignment update none.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if a value cannot be stored
+    async fn update_many(
+        &self,
+        filter: &AnalysisIssueFilter,
+        changes: AnalysisIssueChanges,
+    ) -> Result<u64>;
 
     /// Compares the issues of the analysis `base` with those of `new`, a later analysis of the same
     /// project, and carries over the verdicts of users.
@@ -378,11 +403,37 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     }
 
     async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<u64> {
-        let unresolved = filter
+        self.settle_many(filter, IssueStatus::Resolved, by).await
+    }
+
+    async fn settle_many(
+        &self,
+        filter: &AnalysisIssueFilter,
+        status: IssueStatus,
+        by: UserId,
+    ) -> Result<u64> {
+        if let IssueStatus::Unknown(_) = status {
+            return Err(Error::invalid("status", "is unknown to this version"));
+        }
+        let others = filter
             .query()
-            .filter(analysis_issues::status.ne(IssueStatus::Resolved))
+            .filter(analysis_issues::status.ne(status))
             .select(analysis_issues::id);
-        self.0.execute(ResolveMatching::new(unresolved, by)).await
+        let statement = SettleMatching::new(others, status, by);
+        self.0.execute(statement).await
+    }
+
+    async fn update_many(
+        &self,
+        filter: &AnalysisIssueFilter,
+        changes: AnalysisIssueChanges,
+    ) -> Result<u64> {
+        changes.check()?;
+        if changes.is_empty() {
+            return Ok(0);
+        }
+        let ids = filter.query().select(analysis_issues::id);
+        self.0.execute(update_matching(&changes, ids)).await
     }
 
     async fn track(&self, base: AnalysisId, new: AnalysisId) -> Result<Tracking> {

@@ -171,7 +171,7 @@ pub trait ConfigurationRepository: Send + Sync {
 
 /// The [`ConfigurationRepository`] on PostgreSQL.
 #[derive(Clone)]
-pub struct Configurations<'a>(Executor<'a>);
+pub struct Configurations<'a>(pub(super) Executor<'a>);
 
 impl Db {
     /// Returns the repository of the settings.

@@ -10,7 +10,10 @@ use crate::schema::analysis::{analyses, analysis_pins};
 use crate::sql::Sql;
 use crate::sql::analysis_pins::LockProject;
 use crate::sql::quality_gates::{Measure, Measured};
-use crate::{AnalysisId, AnalysisPin, Error, GateVerdict, ProjectId, QualityGate, Result};
+use crate::{
+    AnalysisId, AnalysisPin, ConfigCategory, Configuration, ConfigurationScope, Document, Error,
+    GateVerdict, ProjectId, QualityGate, Result, SettingValue, UserId,
+};
 
 /// Evaluates quality gates, and keeps their bases.
 #[repository]
@@ -34,6 +37,31 @@ pub trait QualityGateRepository: Send + Sync {
         base: Option<AnalysisId>,
         new: AnalysisId,
     ) -> Result<GateVerdict>;
+
+    /// Stores a gate as a setting of the scope: of category `analysis`, with the name `gate: ` and
+    /// that of the gate. Replaces the gate that the scope has under this name.
+    ///
+    /// Returns the setting. The name is the application's; must have between 1 and 249 characters.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the name cannot be stored
+    /// - [`Error::MissingReference`](crate::Error::MissingReference) if there is no such
+    ///   organization, project or user
+    async fn save(
+        &self,
+        scope: ConfigurationScope,
+        name: &str,
+        gate: &QualityGate,
+        by: UserId,
+    ) -> Result<Configuration>;
+
+    /// Returns the gate of this name that applies in the scope: a project's own gate, or else its
+    /// organization's, or else the global one. Returns `None` if there is none.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the name cannot be stored
+    /// - [`Error::Decode`](crate::Error::Decode) if the setting with the gate's name is not a gate
+    async fn find(&self, scope: ConfigurationScope, name: &str) -> Result<Option<QualityGate>>;
 
     /// Makes an analysis the base of the gate with this name in its project, and pins it. The
     /// former base of the gate loses its pin.
@@ -81,6 +109,27 @@ impl QualityGateRepository for QualityGates<'_> {
         Measure::verdict(gate, base, measured)
     }
 
+    async fn save(
+        &self,
+        scope: ConfigurationScope,
+        name: &str,
+        gate: &QualityGate,
+        by: UserId,
+    ) -> Result<Configuration> {
+        let (name, value) = (reason(name)?, Document::of(gate)?);
+        let settings = Configurations(self.0.clone());
+        let category = ConfigCategory::Analysis;
+        settings.set(scope, category, &name, value, by).await
+    }
+
+    async fn find(&self, scope: ConfigurationScope, name: &str) -> Result<Option<QualityGate>> {
+        let name = reason(name)?;
+        let settings = Configurations(self.0.clone());
+        let category = ConfigCategory::Analysis;
+        let setting = settings.effective(scope, category, &name).await?;
+        setting.as_ref().map(gate_of).transpose()
+    }
+
     async fn set_base(&self, gate: &str, base: AnalysisId) -> Result<AnalysisPin> {
         let reason = reason(gate)?;
         let unit = UnitOfWork::begin(&self.0).await?;
@@ -103,7 +152,21 @@ impl QualityGateRepository for QualityGates<'_> {
     }
 }
 
-/// Returns the reason for which the base of a gate is pinned.
+/// Reads the gate in a setting.
+fn gate_of(setting: &Configuration) -> Result<QualityGate> {
+    let gate = match &setting.value {
+        SettingValue::Plain(document) => document.read(),
+        _ => Err(Error::invalid("value", "is encrypted")),
+    };
+    gate.map_err(|error| Error::Decode {
+        what: "setup.configurations".into(),
+        id: Some(setting.id.into()),
+        column: Some("value".to_owned()),
+        reason: error.to_string(),
+    })
+}
+
+/// Returns the reason for which the base of a gate is pinned, and the name of its setting.
 fn reason(gate: &str) -> Result<String> {
     let reason = match gate {
         "" => String::new(),

@@ -8,7 +8,7 @@ use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::user_sessions;
 use crate::sql::{
     cacheable, columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
-    parent_id,
+    parent_id, update_matching,
 };
 use crate::write_set::Key;
 use crate::{
@@ -92,6 +92,18 @@ pub trait UserSessionRepository: Send + Sync {
     /// - [`Error::NotFound`] if there is no such session
     /// - [`Error::InvalidInput`] as in [`create`](Self::create)
     async fn update(&self, id: UserSessionId, changes: UserSessionChanges) -> Result<UserSession>;
+
+    /// Updates every session that the filter matches, all or none, and returns their number. For
+    /// example, sessions of a user end earlier. Changes without an assignment update none.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidInput`] if a value cannot be stored, or the changes set the hash of a
+    ///   token, which one session has
+    async fn update_many(
+        &self,
+        filter: &UserSessionFilter,
+        changes: UserSessionChanges,
+    ) -> Result<u64>;
 
     /// Records that the session is used now.
     ///
@@ -241,6 +253,36 @@ impl UserSessionRepository for UserSessions<'_> {
         let write = Write::begin(&self.0).await?;
         let outcome = UserSessions(write.executor()).change(id, changes).await;
         write.finish(outcome).await
+    }
+
+    async fn update_many(
+        &self,
+        filter: &UserSessionFilter,
+        changes: UserSessionChanges,
+    ) -> Result<u64> {
+        for (column, is_set) in [
+            ("token_hash", changes.token_hash.is_some()),
+            (
+                "refresh_token_hash",
+                changes.refresh_token_hash.value().is_some(),
+            ),
+        ] {
+            if is_set {
+                return Err(Error::invalid(column, "belongs to one session"));
+            }
+        }
+        changes.check()?;
+        if changes.is_empty() {
+            return Ok(0);
+        }
+        let ids = filter.query().select(user_sessions::id);
+        let statement = update_matching(&changes, ids).returning(user_sessions::token_hash);
+        let write = Write::begin(&self.0).await?;
+        let outcome: Result<Vec<String>> = write.executor().load(statement).await;
+        let updated = write
+            .finish_touching(outcome, |hashes| keys_of(hashes))
+            .await?;
+        Ok(updated.len() as u64)
     }
 
     async fn touch(&self, id: UserSessionId) -> Result<UserSession> {

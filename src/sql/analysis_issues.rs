@@ -10,8 +10,11 @@ use crate::PageOrder as _;
 use crate::mapping::RowSql;
 use crate::mapping::condition::Condition;
 use crate::schema::analysis::analysis_issues;
+use crate::schema::analysis::sql_types::IssueStatus as IssueStatusSql;
+use crate::types::encoding::{Encoding, Unknown};
 use crate::{
-    AnalysesOf, AnalysisIssue, AnalysisIssueFilter, AnalysisIssueOrder, Page, Result, UserId,
+    AnalysesOf, AnalysisIssue, AnalysisIssueFilter, AnalysisIssueOrder, IssueStatus, Page, Result,
+    UserId,
 };
 
 /// The condition for issues of the analysis `parent`.
@@ -118,32 +121,43 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for MergedPage<Q> {
     }
 }
 
-/// The statement that resolves the issues whose ids a query selects.
-pub(crate) struct ResolveMatching<Q> {
+/// The statement that gives a status to the issues whose ids a query selects. An open issue has
+/// neither a time nor a user.
+pub(crate) struct SettleMatching<Q> {
     ids: Q,
-    by: UserId,
+    status: IssueStatus,
+    by: Option<UserId>,
 }
 
-impl<Q> ResolveMatching<Q> {
-    pub(crate) const fn new(ids: Q, by: UserId) -> Sql<Self> {
-        Sql(Self { ids, by })
+impl<Q> SettleMatching<Q> {
+    pub(crate) const fn new(ids: Q, status: IssueStatus, by: UserId) -> Sql<Self> {
+        let by = match status {
+            IssueStatus::Open => None,
+            _ => Some(by),
+        };
+        Sql(Self { ids, status, by })
     }
 }
 
-impl<Q: QueryFragment<Pg>> Statement for ResolveMatching<Q> {
+impl<Q: QueryFragment<Pg>> Statement for SettleMatching<Q> {
     type SqlType = ();
     type Id = ();
     const IDENTITY: Identity = Identity::Text;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "UPDATE analysis.analysis_issues \
-             SET status = 'resolved', resolved_at = pg_catalog.now(), resolved_by = ",
-        );
-        out.push_bind_param::<Uuid, _>(&self.by)?;
+        out.push_sql("UPDATE analysis.analysis_issues SET status = ");
+        out.push_bind_param::<Unknown, _>(&self.status)?;
+        out.push_sql(<IssueStatusSql as Encoding>::CAST);
+        match &self.by {
+            Some(by) => {
+                out.push_sql(", resolved_at = pg_catalog.now(), resolved_by = ");
+                out.push_bind_param::<Uuid, _>(by)?;
+            }
+            None => out.push_sql(", resolved_at = NULL, resolved_by = NULL"),
+        }
         out.push_sql(" WHERE id IN (");
         self.ids.walk_ast(out.reborrow())?;
-        out.push_sql(")");
+        out.push_sql(" FOR UPDATE)");
         Ok(())
     }
 }

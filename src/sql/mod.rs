@@ -68,6 +68,7 @@ pub(crate) mod trends;
 mod typed;
 pub(crate) mod unreadable;
 mod update;
+mod update_matching;
 mod upsert;
 pub(crate) use crate::mapping::columns_of;
 pub(crate) use by_id::ExistsById;
@@ -92,4 +93,5 @@ pub(crate) use subquery::{ArraySubquery, ScalarSubquery};
 #[cfg(feature = "blocking")]
 pub(crate) use typed::{KeyedInsert, keyed};
 pub use update::update;
+pub use update_matching::update_matching;
 pub use upsert::upsert;

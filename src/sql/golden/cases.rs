@@ -18,7 +18,7 @@ use crate::schema::public::{organization_members, projects, user_sessions, users
 use crate::sql::access::StandingOf;
 use crate::sql::access::{FactsOfOrganization, FactsOfProjects, Visible};
 use crate::sql::analyses::NewestOfProjects;
-use crate::sql::analysis_issues::ResolveMatching;
+use crate::sql::analysis_issues::SettleMatching;
 use crate::sql::analysis_leases::{ClaimNext, Holder, Renew, RequeueAbandoned};
 use crate::sql::analysis_lifecycle::{By, Transition};
 use crate::sql::analysis_metrics::LatestOfProject;
@@ -44,9 +44,9 @@ use crate::sql::{
     self as statement, Sql, cacheable, change_member, columns_of, delete_matching, insert,
     insert_many, page_per_parent, parent_id, remove_members, update, upsert, upsert_member,
 };
-use crate::sql::{CountBy, PageWithTotal, PagesWithTotals};
+use crate::sql::{CountBy, PageWithTotal, PagesWithTotals, update_matching};
 use crate::{
-    AnalysisId, AnalysisType, Document, GateCondition, Json, OrganizationId, OrganizationMemberId,
+    AnalysisId, AnalysisType, Document, GateCondition, IssueSeverity, IssueStatus, Json, OrganizationId, OrganizationMemberId,
     OrganizationRole, Page, ProjectId, QualityGate, SetupSessionId, SetupStepId, UserId,
 };
 
@@ -312,9 +312,21 @@ fn add_lifecycles(registry: &mut Registry) {
         .filter(analysis_issues::analysis_id.eq(id))
         .select(analysis_issues::id);
     registry.add(
-        "resolve_issues",
-        &ResolveMatching::new(unresolved, UserId::new()),
+        "settle_issues",
+        &SettleMatching::new(unresolved.clone(), IssueStatus::Ignored, UserId::new()),
     );
+    registry.add(
+        "reopen_issues",
+        &SettleMatching::new(unresolved.clone(), IssueStatus::Open, UserId::new()),
+    );
+    let changes = AnalysisIssueChanges::new().severity(IssueSeverity::Low);
+    registry.add("update_issues", &update_matching(&changes, unresolved));
+    let of_user = user_sessions::table
+        .filter(user_sessions::user_id.eq(UserId::new()))
+        .select(user_sessions::id);
+    let changes = UserSessionChanges::new().expires_at(chrono::DateTime::UNIX_EPOCH);
+    let update = update_matching(&changes, of_user).returning(user_sessions::token_hash);
+    registry.add("update_user_sessions", &update);
 
     for (name, held, step) in [
         ("start_analysis", "start_held_analysis", Step::Start),

@@ -121,6 +121,8 @@ async fn of_sessions() {
         wrote!(scene, user_sessions.update(ids[2], past.clone()));
         wrote!(scene, user_sessions.delete_expired(10));
         let others = UserSessionFilter::new().user_id(ada).other_than(ids[0]);
+        let renamed = UserSessionChanges::new().user_agent("y");
+        wrote!(scene, user_sessions.update_many(&others, renamed.clone()));
         wrote!(scene, user_sessions.delete_many(&others));
         wrote!(scene, user_sessions.delete_for_user(ada));
     }

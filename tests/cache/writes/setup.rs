@@ -32,6 +32,9 @@ async fn of_configurations() {
         wrote!(scene, configurations.upsert(upserted.clone()));
         let changes = ConfigurationChanges::new().name("b");
         wrote!(scene, configurations.update(ids[2], changes.clone()));
+        let gate = QualityGate::new([]);
+        wrote!(scene, quality_gates.save(of_flask, "main", &gate, ada));
+        wrote!(scene, quality_gates.save(of_flask, "main", &gate, ada));
         wrote!(
             scene,
             configurations.set(of_flask, category, "a", json!(8).into(), ada)

@@ -281,6 +281,68 @@ async fn many_are_resolved_and_counted() {
     );
 }
 
+#[both_engines]
+#[case]
+async fn many_are_settled_and_updated() {
+    let (db, _database) = database().await;
+    let (issues, analysis) = (db.analysis_issues(), analysis(&db).await);
+    let ada = user(&db).await.id;
+    let mut ids = Vec::new();
+    for severity in [IssueSeverity::High, IssueSeverity::High, IssueSeverity::Low] {
+        let new = issue(analysis.id, severity, "a.rs");
+        ids.push(issues.create(new).await.unwrap().id);
+    }
+    let all = AnalysisIssueFilter::new().analysis_id(analysis.id);
+    let severe = all.clone().severity(IssueSeverity::High);
+    let ignored = issues.settle_many(&severe, IssueStatus::Ignored, ada).await;
+    assert_eq!(ignored.unwrap(), 2);
+    let ignored = issues.settle_many(&severe, IssueStatus::Ignored, ada).await;
+    assert_eq!(ignored.unwrap(), 0);
+    let first = issues.find(ids[0]).await.unwrap().unwrap();
+    assert_eq!(
+        (first.status, first.resolved_by),
+        (IssueStatus::Ignored, Some(ada))
+    );
+    assert!(first.resolved_at.is_some());
+    let opened = issues.settle_many(&all, IssueStatus::Open, ada).await;
+    assert_eq!(opened.unwrap(), 2);
+    let first = issues.find(ids[0]).await.unwrap().unwrap();
+    assert_eq!(
+        (first.status, first.resolved_by, first.resolved_at),
+        (IssueStatus::Open, None, None)
+    );
+    let nobody = issues
+        .settle_many(&all, IssueStatus::Resolved, UserId::new())
+        .await;
+    assert!(
+        matches!(nobody, Err(Error::MissingReference(_))),
+        "{nobody:?}"
+    );
+    assert_eq!(
+        issues
+            .count(&all.clone().status(IssueStatus::Open))
+            .await
+            .unwrap(),
+        3
+    );
+
+    let changes = AnalysisIssueChanges::new()
+        .severity(IssueSeverity::Medium)
+        .rule_id(None);
+    assert_eq!(
+        issues.update_many(&severe, changes.clone()).await.unwrap(),
+        2
+    );
+    assert_eq!(issues.update_many(&severe, changes).await.unwrap(), 0);
+    let nothing = AnalysisIssueChanges::new();
+    assert_eq!(issues.update_many(&all, nothing).await.unwrap(), 0);
+    let refused = AnalysisIssueChanges::new().title("a".repeat(501));
+    let refused = issues.update_many(&all, refused).await;
+    assert_eq!(field_of(refused.unwrap_err()), "title");
+    let medium = all.severity(IssueSeverity::Medium);
+    assert_eq!(issues.count(&medium).await.unwrap(), 2);
+}
+
 /// A project with three completed analyses, of which the second is the newest of its type, and one
 /// pending analysis. Each has 25 issues; so has an analysis of another project.
 #[both_engines]

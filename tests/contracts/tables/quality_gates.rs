@@ -2,9 +2,9 @@ use super::*;
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, TimeDelta, Utc};
 use wundr_db::{
-    AnalysisId, AnalysisIssueId, AnalysisSummary, Bound, GateCondition, GateVerdict, IssueSeverity,
-    IssueType, Json, MetricCategory, Missing, NewAnalysisIssue, NewAnalysisMetric, QualityGate,
-    Reference, TransactionOptions,
+    AnalysisId, AnalysisIssueId, AnalysisSummary, Bound, ConfigCategory, ConfigurationScope,
+    GateCondition, GateVerdict, IssueSeverity, IssueType, Json, MetricCategory, Missing,
+    NewAnalysisIssue, NewAnalysisMetric, QualityGate, Reference, TransactionOptions,
 };
 
 /// An analysis that was completed then, with values of metrics.
@@ -374,5 +374,44 @@ async fn a_change_of_a_number_from_json_stores_what_was_written() {
         let changes = serde_json::from_str(changes).unwrap();
         let row = db.analysis_metrics().update(metric.id, changes).await;
         assert_eq!(row.unwrap().metric_value, stored.map(number));
+    }
+}
+
+#[both_engines]
+#[case]
+async fn a_gate_is_saved_and_the_closest_one_is_found() {
+    let (db, _database) = database().await;
+    let (gates, ada) = (db.quality_gates(), user(&db).await.id);
+    let project = ConfigurationScope::Project(project(&db).await.id);
+    let strict = QualityGate::new([open_issues(None, 0)]);
+    let lenient = QualityGate::new([open_issues(IssueSeverity::Critical, 5)]);
+
+    assert_eq!(gates.find(project, "main").await.unwrap(), None);
+    let global = ConfigurationScope::Global;
+    gates.save(global, "main", &lenient, ada).await.unwrap();
+    assert_eq!(
+        gates.find(project, "main").await.unwrap(),
+        Some(lenient.clone())
+    );
+    let saved = gates.save(project, "main", &lenient, ada).await.unwrap();
+    assert_eq!(
+        (&*saved.name, saved.category),
+        ("gate: main", ConfigCategory::Analysis)
+    );
+    let again = gates.save(project, "main", &strict, ada).await.unwrap();
+    assert_eq!(again.id, saved.id);
+    assert_eq!(gates.find(project, "main").await.unwrap(), Some(strict));
+    assert_eq!(gates.find(global, "main").await.unwrap(), Some(lenient));
+    assert_eq!(gates.find(project, "other").await.unwrap(), None);
+
+    let settings = db.configurations();
+    let value = serde_json::json!({"conditions": 5}).into();
+    let set = settings.set(global, ConfigCategory::Analysis, "gate: broken", value, ada);
+    set.await.unwrap();
+    let broken = gates.find(global, "broken").await;
+    assert!(matches!(broken, Err(Error::Decode { .. })), "{broken:?}");
+    for name in ["", &"a".repeat(250)] {
+        let refused = gates.save(global, name, &QualityGate::default(), ada).await;
+        assert_eq!(field_of(refused.unwrap_err()), "gate", "{name}");
     }
 }

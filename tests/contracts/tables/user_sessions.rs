@@ -208,3 +208,26 @@ async fn a_user_ends_the_own_sessions_alone() {
     assert!(db.users().delete(bob.id).await.unwrap());
     assert_eq!(sessions.count(&UserSessionFilter::new()).await.unwrap(), 0);
 }
+
+#[both_engines]
+#[case]
+async fn many_sessions_are_updated_and_keep_their_hashes() {
+    let (db, _database) = database().await;
+    let (ada, bob) = (user(&db).await.id, user(&db).await.id);
+    let sessions = db.user_sessions();
+    for (owner, hash) in [(ada, "a"), (ada, "b"), (bob, "c")] {
+        let new = NewUserSession::new(owner, hash, hours(1));
+        sessions.create(new).await.unwrap();
+    }
+    let of_ada = UserSessionFilter::new().user_id(ada);
+    let ended = UserSessionChanges::new().expires_at(hours(-1));
+    assert_eq!(sessions.update_many(&of_ada, ended).await.unwrap(), 2);
+    let expired = UserSessionFilter::new().is_expired(true);
+    assert_eq!(sessions.count(&expired).await.unwrap(), 2);
+    assert!(sessions.find_by_token_hash("b").await.unwrap().is_some());
+    let nothing = UserSessionChanges::new();
+    assert_eq!(sessions.update_many(&of_ada, nothing).await.unwrap(), 0);
+    let same = UserSessionChanges::new().token_hash("same");
+    let refused = sessions.update_many(&of_ada, same).await;
+    assert_eq!(field_of(refused.unwrap_err()), "token_hash");
+}

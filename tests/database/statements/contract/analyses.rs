@@ -111,6 +111,16 @@ async fn issues_of_analyses() {
     costs!(ledger, 1, issues.mark_false_positive(id, user));
     costs!(ledger, 1, issues.reopen(id));
     costs!(ledger, 1, issues.resolve_many(&nothing, user));
+    costs!(
+        ledger,
+        1,
+        issues.settle_many(&nothing, IssueStatus::Open, user)
+    );
+    costs!(
+        ledger,
+        1,
+        issues.update_many(&nothing, AnalysisIssueChanges::new().rule_id("lower"))
+    );
     costs!(ledger, 1, issues.count_by_severity(&nothing));
     costs!(ledger, 1, issues.count_by_type(&nothing));
     costs!(ledger, 1, issues.count_by_rule(&nothing, 5));

@@ -104,6 +104,9 @@ async fn ingest_tracking_and_gate() {
     let gates = ledger.db.quality_gates();
     costs!(ledger, 1, gates.evaluate(&gate, Some(base), later));
     costs!(ledger, 1, gates.evaluate(&gate, None, later));
+    let scope = wundr_db::ConfigurationScope::Global;
+    costs!(ledger, 1, gates.save(scope, "main", &gate, user));
+    costs!(ledger, 1, gates.find(scope, "main"));
     ledger.settle();
 }
 
