@@ -278,6 +278,10 @@ pub mod recipe {
     //! ```
 }
 
+#[cfg(all(doctest, feature = "axum", feature = "redis", feature = "utoipa"))]
+#[doc = include_str!("../docs/guide/web.md")]
+struct GuideToTheWeb;
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 mod cursor;
 mod list_query;
+#[cfg(feature = "utoipa")]
+mod openapi;
 mod order;
 
 pub use cursor::Cursor;
@@ -296,6 +298,7 @@ impl<T> Paged<T> {
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Paged<T> {
     /// The rows, in the list's order.
     pub items: Vec<T>,

@@ -105,6 +105,8 @@ pub fn table_row(input: TokenStream) -> TokenStream {
 /// - `conflict = "(slug)"`: the natural key of an upsert.
 /// - `keep(a, b)`: the columns that an upsert does not update, besides those of the key.
 /// - `bare`: no `new` and no setters, for a row whose columns cannot be set one by one.
+/// - `body(NAME: a, b)`: a struct of these fields, which implements `Deserialize` and becomes a new
+///   row by `into_new`.
 ///
 /// # Options of a field
 /// - `#[row(default = EXPR)]`: the client generates the value.

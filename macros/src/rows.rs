@@ -17,6 +17,13 @@ struct StructOptions {
     conflict: Option<LitStr>,
     keep: Vec<Ident>,
     bare: bool,
+    body: Option<Body>,
+}
+
+/// The struct of the fields that a body of a request may have.
+struct Body {
+    name: Ident,
+    fields: Vec<Ident>,
 }
 
 /// The options of `#[row(...)]` on a field.
@@ -86,9 +93,18 @@ fn struct_options(input: &DeriveInput) -> Result<StructOptions> {
                     .parse_terminated(Ident::parse_any, syn::Token![,])?
                     .into_iter()
                     .collect();
+            } else if meta.path.is_ident("body") {
+                let content;
+                parenthesized!(content in meta.input);
+                let name = content.parse()?;
+                content.parse::<syn::Token![:]>()?;
+                let fields = content.parse_terminated(Ident::parse_any, syn::Token![,])?;
+                options.body = Some(Body {
+                    name,
+                    fields: fields.into_iter().collect(),
+                });
             } else {
-                let message =
-                    "the options of a struct are `table`, `row`, `id`, `conflict`, `keep` and `bare`";
+                let message = "the options of a struct are `table`, `row`, `id`, `conflict`, `keep`, `bare` and `body`";
                 return Err(meta.error(message));
             }
             Ok(())
@@ -223,6 +239,82 @@ fn checks(table: &Path, fields: &[&Field]) -> TokenStream {
     }
 }
 
+/// Generates the struct of the fields that a body of a request may have, and its conversion into
+/// the new row. What the row needs besides is passed by code.
+fn body_of(new: &Ident, body: &Body, fields: &[Field]) -> Result<TokenStream> {
+    let is_named = |field: &&Field| {
+        body.fields
+            .iter()
+            .any(|named| named.unraw() == field.column())
+    };
+    if let Some(unknown) = body
+        .fields
+        .iter()
+        .find(|named| fields.iter().all(|field| named.unraw() != field.column()))
+    {
+        return Err(Error::new_spanned(unknown, "there is no such field"));
+    }
+    let is_required = |field: &&Field| !field.is("Option") && field.options.default.is_none();
+    let declared = fields.iter().filter(is_named).map(|field| {
+        let Field { name, ty, docs, .. } = field;
+        let schema = ["Document", "Secret"].into_iter().any(|opaque| {
+            let inner = argument_of(ty, "Option").unwrap_or(ty);
+            matches!(inner, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == opaque))
+        });
+        let schema = match (schema, field.is("Option")) {
+            (false, _) => TokenStream::new(),
+            (true, true) => quote!(#[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]),
+            (true, false) => quote!(#[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]),
+        };
+        quote!(#(#docs)* #schema pub #name: #ty)
+    });
+    let missing = fields
+        .iter()
+        .filter(is_required)
+        .filter(|field| !is_named(field));
+    let parameters =
+        missing.map(|Field { name, ty, .. }| quote!(#name: impl ::core::convert::Into<#ty>));
+    let arguments = fields.iter().filter(is_required).map(|field| {
+        let name = &field.name;
+        if is_named(&field) {
+            quote!(self.#name)
+        } else {
+            quote!(#name)
+        }
+    });
+    let optional = fields
+        .iter()
+        .filter(is_named)
+        .filter(|field| !is_required(field));
+    let optional = optional.map(|field| &field.name).collect::<Vec<_>>();
+    let body = &body.name;
+    let summary = format!(
+        "The fields of a [`{new}`] that a body of a request may have. It has none that raises rights, and refuses unknown ones."
+    );
+    let conversion =
+        format!("Creates the [`{new}`] from the fields, and from what a body does not decide.");
+    Ok(quote! {
+        #[doc = #summary]
+        #[derive(Debug, Clone, PartialEq, ::serde::Deserialize)]
+        #[cfg_attr(feature = "utoipa", derive(::utoipa::ToSchema))]
+        #[serde(deny_unknown_fields)]
+        #[non_exhaustive]
+        pub struct #body {
+            #(#declared,)*
+        }
+
+        impl #body {
+            #[doc = #conversion]
+            #[must_use]
+            pub fn into_new(self #(, #parameters)*) -> #new {
+                let mut new = #new::new(#(#arguments),*);
+                #(new.#optional = self.#optional;)*
+                new
+            }
+        }
+    })
+}
+
 pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
     let options = struct_options(&input)?;
     let (table, row) = (
@@ -322,8 +414,13 @@ pub fn new_row(input: DeriveInput) -> Result<TokenStream> {
             }
         }
     };
+    let body = match &options.body {
+        Some(body) => body_of(name, body, &fields)?,
+        None => TokenStream::new(),
+    };
     Ok(quote! {
         #constructors
+        #body
 
         impl ::wundr_db::__private::mapping::NewRow for #name {
             type Row = #row;

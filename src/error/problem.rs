@@ -12,22 +12,26 @@ use super::{Constraint, Error, constraints};
 /// It has nothing of the database: neither messages of the server nor values of rows, and names of
 /// columns only where the client may have sent them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Problem {
     /// The identifier of the kind of problem: `urn:wundr-db:error:` and the code.
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind of problem in words, the same for every error of a code.
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
     /// The [code](Error::code).
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub code: &'static str,
     /// What is wrong with the value, where the client can correct it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The field with the value, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub field: Option<Cow<'static, str>>,
     /// The index of the row among several, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -58,6 +58,7 @@ pub enum Follow {
 
 /// An analysis as it is followed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Queryable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct LiveAnalysis {
     /// Key.

@@ -21,6 +21,7 @@ use crate::{OrganizationRole, ProjectId, ProjectRole, ProjectVisibility, UserRol
 /// assert!(!may_change(Some(reader)) && !may_change(None));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Access<R> {
     /// The greatest role that a source grants.
@@ -31,6 +32,7 @@ pub struct Access<R> {
 
 /// The source of an [`Access`], the most specific first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AccessSource {

@@ -17,6 +17,7 @@ use crate::{
 
 /// A run that analyzes a project: a row of the design's `analyses`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = analyses)]
 #[diesel(belongs_to(Project, foreign_key = project_id))]
 #[diesel(belongs_to(User, foreign_key = created_by))]
@@ -33,10 +34,13 @@ pub struct Analysis {
     /// The progress in percent, 0 to 100. It is 100 if the run is completed.
     pub progress: i32,
     /// Settings of the run, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub configuration: Document,
     /// The results, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub results: Option<Document>,
     /// A summary of the results.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<AnalysisSummary>))]
     pub summary: Option<Json<AnalysisSummary>>,
     /// The reason of the failure.
     pub error_message: Option<String>,
@@ -61,6 +65,7 @@ pub struct Analysis {
 
 /// A summary of an analysis's results.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct AnalysisSummary {
     /// `overallScore`: the quality of the project, on the application's own scale. The mean of the
     /// scores of a project's completed analyses is its
@@ -69,6 +74,7 @@ pub struct AnalysisSummary {
     pub overall_score: Option<f64>,
     /// All other fields.
     #[serde(flatten)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = std::collections::HashMap<String, serde_json::Value>))]
     pub extra: Fields,
 }
 
@@ -101,6 +107,7 @@ impl AnalysisSummary {
 /// Fields of a run that has begun or ended are for importing history.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analyses, row = Analysis)]
+#[row(body(AnalysisBody: type, configuration))]
 #[non_exhaustive]
 pub struct NewAnalysis {
     /// Primary key. Default: [`AnalysisId::new`].
@@ -161,32 +168,43 @@ impl NewAnalysis {
 /// Status, progress and times are changed by [`start`](crate::AnalysisRepository::start) and the
 /// other methods for the states of a run.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = analyses, row = Analysis, id = AnalysisId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AnalysisChanges {
     /// New settings, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub configuration: Option<Document>,
     /// New results, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub results: Change<Document>,
     /// New summary, which replaces the old one.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<AnalysisSummary>))]
     pub summary: Change<Json<AnalysisSummary>>,
     /// New reason of the failure.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub error_message: Change<String>,
 }
 
 /// A filter for analyses. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AnalysisFilter {
     /// Only rows of this project.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub project_id: Option<ProjectId>,
     /// Only analyses of this type.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub r#type: Option<AnalysisType>,
     /// Only rows with this status.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub status: Option<AnalysisStatus>,
     /// Only analyses that this user requested.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub created_by: Option<UserId>,
     /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,

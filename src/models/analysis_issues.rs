@@ -20,6 +20,7 @@ use crate::{
 
 /// An issue that an analysis found: a row of the design's `analysis_issues`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = analysis_issues)]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
@@ -71,6 +72,7 @@ pub struct AnalysisIssue {
 /// An issue to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analysis_issues, row = AnalysisIssue)]
+#[row(body(AnalysisIssueBody: type, severity, rule_id, title, description, file_path, line_number, column_number, end_line_number, end_column_number, code_snippet, fix_suggestion, estimated_fix_time))]
 #[non_exhaustive]
 pub struct NewAnalysisIssue {
     /// Primary key. Default: [`AnalysisIssueId::new`].
@@ -124,6 +126,7 @@ pub struct NewAnalysisIssue {
 /// [`mark_false_positive`](crate::AnalysisIssueRepository::mark_false_positive) and
 /// [`reopen`](crate::AnalysisIssueRepository::reopen).
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = analysis_issues, row = AnalysisIssue, id = AnalysisIssueId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -133,31 +136,42 @@ pub struct AnalysisIssueChanges {
     /// New severity.
     pub severity: Option<IssueSeverity>,
     /// New rule.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub rule_id: Change<String>,
     /// New title.
     pub title: Option<String>,
     /// New description.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub description: Change<String>,
     /// New file.
     pub file_path: Option<String>,
     /// New first line.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i32>))]
     pub line_number: Change<i32>,
     /// New first column.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i32>))]
     pub column_number: Change<i32>,
     /// New last line.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i32>))]
     pub end_line_number: Change<i32>,
     /// New last column.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i32>))]
     pub end_column_number: Change<i32>,
     /// New code.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub code_snippet: Change<String>,
     /// New proposal.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub fix_suggestion: Change<String>,
     /// New estimate, in minutes.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i32>))]
     pub estimated_fix_time: Change<i32>,
 }
 
 /// A filter for issues. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AnalysisIssueFilter {
@@ -165,20 +179,28 @@ pub struct AnalysisIssueFilter {
     ///
     /// A problem that several analyses found is an issue of each of them. To get the issues that
     /// the project has now, use `latest_of_project`.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub project_id: Option<ProjectId>,
     /// Only issues of the newest completed analysis of each type of this project.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub latest_of_project: Option<ProjectId>,
     /// Only rows of this analysis.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub analysis_id: Option<AnalysisId>,
     /// Only issues of these analyses. An empty list matches none.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub analysis_ids: Option<Vec<AnalysisId>>,
     /// Only issues of this kind.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub r#type: Option<IssueType>,
     /// Only issues of exactly this severity.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub severity: Option<IssueSeverity>,
     /// Only issues of this severity or a worse one.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub severity_at_least: Option<IssueSeverity>,
     /// Only rows with this status.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub status: Option<IssueStatus>,
     /// Only issues that break this rule.
     pub rule_id: Option<String>,
@@ -187,6 +209,7 @@ pub struct AnalysisIssueFilter {
     /// Only issues in files whose path begins with this text, such as `src/`.
     pub file_path_prefix: Option<String>,
     /// Only issues that this user resolved, ignored or marked as a false positive.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub resolved_by: Option<UserId>,
 }
 

@@ -14,6 +14,7 @@ use crate::{Analysis, AnalysisId};
 /// [`requeue_abandoned`](crate::AnalysisRepository::requeue_abandoned) takes the analysis from the
 /// worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Queryable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Lease {
     /// The analysis.
@@ -31,6 +32,7 @@ pub struct Lease {
 
 /// An analysis that a worker has claimed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Queryable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Claim {
     /// The analysis. It is running if it was just claimed.

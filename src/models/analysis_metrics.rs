@@ -15,6 +15,7 @@ use crate::{Analysis, AnalysisId, AnalysisMetricId, Change, MetricCategory, Tren
 
 /// A measurement that an analysis made of a project: a row of the design's `analysis_metrics`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = analysis_metrics)]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
@@ -28,6 +29,7 @@ pub struct AnalysisMetric {
     /// The value, with 4 decimals. It is `None`, too, if another client has stored NaN.
     #[diesel(deserialize_as = crate::types::lenient::Finite)]
     #[serde(default, deserialize_with = "crate::types::decimal::read")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub metric_value: Option<BigDecimal>,
     /// The value's unit.
     pub metric_unit: Option<String>,
@@ -73,6 +75,7 @@ pub struct NewAnalysisMetric {
 
 /// Changes to a metric. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = analysis_metrics, row = AnalysisMetric, id = AnalysisMetricId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -82,27 +85,35 @@ pub struct AnalysisMetricChanges {
     /// New value, within the bounds of [`NewAnalysisMetric::metric_value`].
     #[row(precision = 12, scale = 4)]
     #[serde(default, deserialize_with = "crate::types::decimal::read")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub metric_value: Change<BigDecimal>,
     /// New unit.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub metric_unit: Change<String>,
     /// New category.
     pub category: Option<MetricCategory>,
     /// New description.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub description: Change<String>,
     /// New trend.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<TrendDirection>))]
     pub trend_direction: Change<TrendDirection>,
 }
 
 /// A filter for metrics. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AnalysisMetricFilter {
     /// Only rows of this analysis.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub analysis_id: Option<AnalysisId>,
     /// Only rows with this name.
     pub metric_name: Option<String>,
     /// Only metrics of this category.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub category: Option<MetricCategory>,
 }
 

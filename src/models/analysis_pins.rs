@@ -15,6 +15,7 @@ const LONGEST_REASON: usize = 255;
 /// An analysis can have several pins, one for each reason. Each of them keeps it. A pin goes with
 /// its analysis, if that is deleted by a repository, and with the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Queryable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct AnalysisPin {
     /// The analysis.

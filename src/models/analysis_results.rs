@@ -15,6 +15,7 @@ use crate::{Analysis, AnalysisId, AnalysisResultId, Change, Document, Fields, Js
 
 /// The result of an analysis for a file: a row of the design's `analysis_results`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = analysis_results)]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
@@ -28,10 +29,13 @@ pub struct AnalysisResult {
     /// Hash of the file's content.
     pub file_hash: Option<String>,
     /// Metrics of the file by name, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = std::collections::HashMap<String, serde_json::Value>))]
     pub metrics: Json<Fields>,
     /// The issues of the file, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Vec<serde_json::Value>))]
     pub issues: Json<Vec<Document>>,
     /// The file's dependencies.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Vec<String>))]
     pub dependencies: Json<Vec<String>>,
     /// The time at which the row was created.
     #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
@@ -69,26 +73,34 @@ pub struct NewAnalysisResult {
 
 /// Changes to a file's result. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = analysis_results, row = AnalysisResult, id = AnalysisResultId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AnalysisResultChanges {
     /// New hash.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub file_hash: Change<String>,
     /// New metrics, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<std::collections::HashMap<String, serde_json::Value>>))]
     pub metrics: Option<Json<Fields>>,
     /// New issues, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<Vec<serde_json::Value>>))]
     pub issues: Option<Json<Vec<Document>>>,
     /// New dependencies, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<Vec<String>>))]
     pub dependencies: Option<Json<Vec<String>>>,
 }
 
 /// A filter for files' results. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AnalysisResultFilter {
     /// Only rows of this analysis.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub analysis_id: Option<AnalysisId>,
     /// Only results of this file.
     pub file_path: Option<String>,

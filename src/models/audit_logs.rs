@@ -18,6 +18,7 @@ use crate::{AuditAction, AuditLogId, Document, Organization, OrganizationId, Use
 /// An entry of the audit log: a row of the design's `audit_logs`. It is written once. Only an
 /// erasure of a person or an organization changes it, and takes these away.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = audit_logs, primary_key(id, created_at))]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]
 #[diesel(belongs_to(User, foreign_key = user_id))]
@@ -36,12 +37,16 @@ pub struct AuditLog {
     /// The resource.
     pub resource_id: Option<Uuid>,
     /// The values of the changed fields before the action.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub old_values: Option<Document>,
     /// The values of the changed fields after the action.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub new_values: Option<Document>,
     /// Additional data of the application.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub metadata: Document,
     /// The address that the request came from.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub ip_address: Option<IpNetwork>,
     /// The client program of the request.
     pub user_agent: Option<String>,
@@ -102,14 +107,19 @@ impl NewAuditLog {
 
 /// A filter for entries of the audit log. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AuditLogFilter {
     /// Only actions of this user.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub user_id: Option<UserId>,
     /// Only actions in this organization.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub organization_id: Option<OrganizationId>,
     /// Only these actions. An empty list matches none.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub actions: Option<Vec<AuditAction>>,
     /// Only actions on this kind of resource.
     pub resource_type: Option<String>,

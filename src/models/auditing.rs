@@ -82,6 +82,7 @@ pub enum AuditVerdict {
 
 /// The entries of a sealed month of the audit log from which persons or organizations were erased.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct AnonymizedMonth {
     /// The first day of the month.

@@ -26,6 +26,7 @@ macro_rules! is_of_organization {
 
 /// The scope of a setting. Every value satisfies the design's `config_scope_check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConfigurationScope {
     /// The whole platform.
@@ -157,6 +158,7 @@ impl TryFrom<&Configuration> for ConfigurationScope {
 /// A setting: a row of the design's `configurations`. [`ConfigurationScope::try_from`] returns its
 /// scope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = configurations)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]
 #[diesel(belongs_to(Project, foreign_key = project_id))]
@@ -177,6 +179,7 @@ pub struct Configuration {
     /// The name, unique within scope and category.
     pub name: String,
     /// The value.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub value: SettingValue,
     /// A description of the setting.
     pub description: Option<String>,
@@ -272,6 +275,7 @@ impl NewConfiguration {
 
 /// Changes to a setting. A field that is not set keeps its value. The scope cannot change.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = configurations, row = Configuration, id = ConfigurationId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -281,8 +285,10 @@ pub struct ConfigurationChanges {
     /// New name.
     pub name: Option<String>,
     /// New value. That of an encrypted setting must come with `is_encrypted`.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub value: Option<Document>,
     /// New description.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub description: Change<String>,
     /// True if the new value is encrypted. Needs a value. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -295,22 +301,29 @@ pub struct ConfigurationChanges {
 
 /// A filter for settings. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ConfigurationFilter {
     /// Only rows of this organization.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub organization_id: Option<OrganizationId>,
     /// Only rows of this project.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub project_id: Option<ProjectId>,
     /// Only settings of this kind of scope.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub scope: Option<ConfigScope>,
     /// Only settings of this category.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub category: Option<ConfigCategory>,
     /// Only rows with this name.
     pub name: Option<String>,
     /// Only settings whose value is encrypted, or only those whose value is not.
     pub is_encrypted: Option<bool>,
     /// Only rows created by this user.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub created_by: Option<UserId>,
 }
 

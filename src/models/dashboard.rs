@@ -14,6 +14,7 @@ use crate::{
 /// It has rows of the design's tables `projects`, `project_members`, `users`, `analyses` and
 /// `analysis_issues`, of its view `project_stats` and of its function `get_analysis_trends`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Dashboard {
     /// The project, whatever its status.
@@ -34,6 +35,7 @@ pub struct Dashboard {
 
 /// A member of a project, with data of the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Queryable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(check_for_backend(Pg))]
 #[non_exhaustive]
 pub struct DashboardMember {
@@ -52,6 +54,7 @@ pub struct DashboardMember {
 
 /// The values of a project's metric from day to day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct MetricTrend {
     /// The name of the metric.

@@ -14,6 +14,7 @@ use crate::{Analysis, AnalysisId, Change, DependencyGraphId, Document, Project, 
 
 /// The dependencies between the parts of a project: a row of the design's `dependency_graphs`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = dependency_graphs)]
 #[diesel(belongs_to(Project, foreign_key = project_id))]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
@@ -26,8 +27,10 @@ pub struct DependencyGraph {
     /// The analysis that created the graph; `None` once that is deleted.
     pub analysis_id: Option<AnalysisId>,
     /// The graph, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub graph_data: Document,
     /// Additional data, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub metadata: Document,
     /// The time at which the row was created.
     #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
@@ -58,27 +61,35 @@ pub struct NewDependencyGraph {
 
 /// Changes to a dependency graph. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = dependency_graphs, row = DependencyGraph, id = DependencyGraphId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DependencyGraphChanges {
     /// The analysis that created the graph. Not read from JSON.
     #[serde(skip_deserializing)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<AnalysisId>))]
     pub analysis_id: Change<AnalysisId>,
     /// New graph, which replaces the old one.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub graph_data: Option<Document>,
     /// New metadata, which replaces the old.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub metadata: Option<Document>,
 }
 
 /// A filter for dependency graphs. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DependencyGraphFilter {
     /// Only rows of this project.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub project_id: Option<ProjectId>,
     /// Only graphs that this analysis created.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub analysis_id: Option<AnalysisId>,
     /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,

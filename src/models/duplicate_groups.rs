@@ -16,6 +16,7 @@ use crate::{Analysis, AnalysisId, DuplicateGroupId, Fields, Json};
 
 /// Code that occurs in more than one place: a row of the design's `duplicate_groups`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = duplicate_groups)]
 #[diesel(belongs_to(Analysis, foreign_key = analysis_id))]
 #[non_exhaustive]
@@ -28,10 +29,12 @@ pub struct DuplicateGroup {
     pub hash: String,
     /// The similarity of the places in percent, 0 to 100, with 2 decimals.
     #[serde(deserialize_with = "crate::types::decimal::read")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub similarity_percentage: BigDecimal,
     /// The number of duplicated lines.
     pub total_lines: i32,
     /// The places where the code occurs.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Vec<DuplicateFile>))]
     pub files: Json<Vec<DuplicateFile>>,
     /// The time at which the row was created.
     #[diesel(deserialize_as = crate::types::timestamp::AnyTime)]
@@ -40,6 +43,7 @@ pub struct DuplicateGroup {
 
 /// A place where duplicated code occurs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DuplicateFile {
     /// The file's path, relative to the project's root.
@@ -50,6 +54,7 @@ pub struct DuplicateFile {
     pub end_line: u32,
     /// All other fields.
     #[serde(flatten)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = std::collections::HashMap<String, serde_json::Value>))]
     pub extra: Fields,
 }
 
@@ -112,6 +117,7 @@ pub struct NewDuplicateGroup {
 
 /// Changes to a group of duplicates. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = duplicate_groups, row = DuplicateGroup, id = DuplicateGroupId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -121,24 +127,31 @@ pub struct DuplicateGroupChanges {
     /// New similarity, within the bounds of [`NewDuplicateGroup::similarity_percentage`].
     #[row(precision = 5, scale = 2)]
     #[serde(default, deserialize_with = "crate::types::decimal::read")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub similarity_percentage: Option<BigDecimal>,
     /// New number of lines.
     pub total_lines: Option<i32>,
     /// New places, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<Vec<DuplicateFile>>))]
     pub files: Option<Json<Vec<DuplicateFile>>>,
 }
 
 /// A filter for groups of duplicates. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DuplicateGroupFilter {
     /// Only rows of this analysis.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub analysis_id: Option<AnalysisId>,
     /// Only groups with this hash.
     pub hash: Option<String>,
     /// Only groups of at least this similarity, in percent.
     #[serde(deserialize_with = "crate::types::decimal::read")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "utoipa", param(value_type = Option<String>))]
     pub similarity_at_least: Option<BigDecimal>,
 }
 

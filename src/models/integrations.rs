@@ -17,6 +17,7 @@ use crate::{
 
 /// A connection to an external service: a row of the design's `integrations`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = integrations)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]
 #[diesel(belongs_to(Project, foreign_key = project_id))]
@@ -34,14 +35,17 @@ pub struct Integration {
     /// Display name.
     pub name: String,
     /// Settings without secrets, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub configuration: Document,
     /// The credentials for the service. They are left out of JSON.
     #[serde(skip)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub credentials: Option<Protected<Document>>,
     /// The URL to which the service sends its events.
     pub webhook_url: Option<String>,
     /// The secret with which the service signs its events. It is left out of JSON.
     #[serde(skip)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub webhook_secret: Option<Protected<String>>,
     /// True if it is in use.
     pub is_enabled: bool,
@@ -63,6 +67,7 @@ pub struct Integration {
 /// An integration to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = integrations, row = Integration)]
+#[row(body(IntegrationBody: type, name, configuration, credentials, webhook_url, webhook_secret, is_enabled))]
 #[non_exhaustive]
 pub struct NewIntegration {
     /// Primary key. Default: [`IntegrationId::new`].
@@ -103,6 +108,7 @@ pub struct NewIntegration {
 /// The outcome of a synchronization is recorded by
 /// [`record_sync`](crate::IntegrationRepository::record_sync).
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = integrations, row = Integration, id = IntegrationId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -110,14 +116,18 @@ pub struct IntegrationChanges {
     /// New display name.
     pub name: Option<String>,
     /// New settings, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub configuration: Option<Document>,
     /// New credentials. They are deserialized, but never serialized.
     #[serde(skip_serializing)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub credentials: Change<Secret<Document>>,
     /// New URL for events.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub webhook_url: Change<String>,
     /// New secret for events. It is deserialized, but never serialized.
     #[serde(skip_serializing)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub webhook_secret: Change<Secret<String>>,
     /// True if it is in use.
     pub is_enabled: Option<bool>,
@@ -129,20 +139,27 @@ pub struct IntegrationChanges {
 
 /// A filter for integrations. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct IntegrationFilter {
     /// Only rows of this organization.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub organization_id: Option<OrganizationId>,
     /// Only rows of this project.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub project_id: Option<ProjectId>,
     /// Only integrations with this service.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub r#type: Option<IntegrationType>,
     /// Only integrations that are in use, or only those that are not.
     pub is_enabled: Option<bool>,
     /// Only integrations whose last synchronization had this outcome.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub sync_status: Option<SyncStatus>,
     /// Only rows created by this user.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub created_by: Option<UserId>,
 }
 

@@ -14,6 +14,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// An invitation of a user to an organization. It grants nothing until it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Queryable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Invitation {
     /// Primary key.

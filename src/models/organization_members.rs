@@ -17,6 +17,7 @@ use crate::{
 
 /// A user's membership of an organization: a row of the design's `organization_members`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = organization_members)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id), belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
@@ -80,16 +81,22 @@ pub struct OrganizationMemberChanges {
 
 /// A filter for memberships. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OrganizationMemberFilter {
     /// Only rows of this organization.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub organization_id: Option<OrganizationId>,
     /// Only rows of this user.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub user_id: Option<UserId>,
     /// Only rows with this role.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub role: Option<OrganizationRole>,
     /// Only members that this user invited.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub invited_by: Option<UserId>,
     /// Only members since this time or later.
     pub joined_from: Option<DateTime<Utc>>,

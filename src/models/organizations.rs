@@ -14,6 +14,7 @@ use crate::{Change, Document, OrganizationId, SubscriptionPlan};
 
 /// An organization: a row of the design's `organizations`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = organizations)]
 #[non_exhaustive]
 pub struct Organization {
@@ -26,6 +27,7 @@ pub struct Organization {
     /// A description.
     pub description: Option<String>,
     /// Settings, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub settings: Document,
     /// The subscription plan.
     pub subscription_plan: SubscriptionPlan,
@@ -42,6 +44,7 @@ pub struct Organization {
 /// An organization to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = organizations, row = Organization, conflict = "(slug)", keep(id))]
+#[row(body(OrganizationBody: name, slug, description, settings))]
 #[non_exhaustive]
 pub struct NewOrganization {
     /// Primary key. Default: [`OrganizationId::new`].
@@ -66,6 +69,7 @@ pub struct NewOrganization {
 
 /// Changes to an organization. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = organizations, row = Organization, id = OrganizationId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -75,9 +79,11 @@ pub struct OrganizationChanges {
     /// New name in URLs.
     pub slug: Option<String>,
     /// New description.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub description: Change<String>,
     /// New settings, which replace the old ones.
     /// [`merge_settings`](crate::OrganizationRepository::merge_settings) changes a part of them.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub settings: Option<Document>,
     /// New subscription plan. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -90,10 +96,13 @@ pub struct OrganizationChanges {
 
 /// A filter for organizations. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct OrganizationFilter {
     /// Only organizations with this subscription plan.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub subscription_plan: Option<SubscriptionPlan>,
     /// Only organizations with this text in the name or the slug, ignoring case.
     pub search: Option<String>,

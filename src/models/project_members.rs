@@ -15,6 +15,7 @@ use crate::{Change, Project, ProjectId, ProjectMemberId, ProjectRole, User, User
 
 /// A user's membership of a project: a row of the design's `project_members`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = project_members)]
 #[diesel(belongs_to(Project, foreign_key = project_id), belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
@@ -78,16 +79,22 @@ pub struct ProjectMemberChanges {
 
 /// A filter for memberships. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ProjectMemberFilter {
     /// Only rows of this project.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub project_id: Option<ProjectId>,
     /// Only rows of this user.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub user_id: Option<UserId>,
     /// Only rows with this role.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub role: Option<ProjectRole>,
     /// Only members that this user added.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub added_by: Option<UserId>,
     /// Only members since this time or later.
     pub added_from: Option<DateTime<Utc>>,

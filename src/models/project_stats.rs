@@ -20,6 +20,7 @@ use crate::{OrganizationId, Project, ProjectId, ProjectStatus};
 /// The view is computed when it is read. The cost of a row depends on the number of the project's
 /// analyses and members.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = project_stats)]
 #[non_exhaustive]
 pub struct ProjectStats {
@@ -38,6 +39,7 @@ pub struct ProjectStats {
     /// The mean of `overallScore` in the summaries of completed analyses. A score that is not a
     /// number does not count.
     #[serde(default, deserialize_with = "crate::types::decimal::read")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub avg_quality_score: Option<BigDecimal>,
     /// The number of members.
     pub member_count: i64,
@@ -45,10 +47,13 @@ pub struct ProjectStats {
 
 /// A filter for projects. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ProjectStatsFilter {
     /// Only rows of this organization.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub organization_id: Option<OrganizationId>,
     /// Only rows with this text in the name, ignoring case.
     pub search: Option<String>,

@@ -17,6 +17,7 @@ use crate::{
 
 /// A project: a row of the design's `projects`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = projects)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id), belongs_to(User, foreign_key = created_by))]
 #[non_exhaustive]
@@ -34,8 +35,10 @@ pub struct Project {
     /// The provider that hosts the repository.
     pub repository_provider: Option<RepositoryProvider>,
     /// The provider's data about the repository.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub repository_data: Option<Document>,
     /// The configuration of its analyses, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub configuration: Document,
     /// The status.
     pub status: ProjectStatus,
@@ -60,6 +63,7 @@ pub struct Project {
 /// A project to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = projects, row = Project)]
+#[row(body(ProjectBody: name, description, repository_url, repository_provider, repository_data, configuration))]
 #[non_exhaustive]
 pub struct NewProject {
     /// Primary key. Default: [`ProjectId::new`].
@@ -97,25 +101,32 @@ pub struct NewProject {
 
 /// Changes to a project. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = projects, row = Project, id = ProjectId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ProjectChanges {
     /// New organization, or none. Not read from JSON.
     #[serde(skip_deserializing)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<OrganizationId>))]
     pub organization_id: Change<OrganizationId>,
     /// New display name.
     pub name: Option<String>,
     /// New description.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub description: Change<String>,
     /// New URL of the repository.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub repository_url: Change<String>,
     /// New provider of the repository.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<RepositoryProvider>))]
     pub repository_provider: Change<RepositoryProvider>,
     /// New data of the provider.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub repository_data: Change<Document>,
     /// New configuration, which replaces the old one.
     /// [`merge_configuration`](crate::ProjectRepository::merge_configuration) changes a part of it.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub configuration: Option<Document>,
     /// New status. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -125,6 +136,7 @@ pub struct ProjectChanges {
     pub visibility: Option<ProjectVisibility>,
     /// New time of the last analysis. Not read from JSON.
     #[serde(skip_deserializing)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<DateTime<Utc>>))]
     pub last_analyzed_at: Change<DateTime<Utc>>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
     /// still has this `updated_at`.
@@ -135,24 +147,33 @@ pub struct ProjectChanges {
 /// A filter for projects. A field that is not set matches every row, including projects with the
 /// status `deleted`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ProjectFilter {
     /// Only rows of this organization.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub organization_id: Option<OrganizationId>,
     /// Only projects that this user created.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub created_by: Option<UserId>,
     /// Only rows with this status.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub status: Option<ProjectStatus>,
     /// Only rows with this visibility.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub visibility: Option<ProjectVisibility>,
     /// Only projects with this repository URL.
     pub repository_url: Option<String>,
     /// Only projects with a repository at this provider.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub repository_provider: Option<RepositoryProvider>,
     /// Only rows with this text in the name or the description, ignoring case.
     pub search: Option<String>,
     /// Only projects whose configuration contains this one, by PostgreSQL's operator `@>`.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
+    #[cfg_attr(feature = "utoipa", param(value_type = Option<serde_json::Value>, inline))]
     pub configuration_contains: Option<Document>,
     /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,

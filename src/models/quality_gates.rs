@@ -7,9 +7,9 @@ use crate::{Error, IssueSeverity, Result};
 
 /// A list of conditions, all of which an analysis must satisfy.
 ///
-/// A gate can be stored as JSON in a row of `configurations`. Its numbers, JSON numbers or texts,
-/// are read exactly: 79.9 satisfies a bound of 79.9. Each may have up to 400 digits on either side
-/// of the point.
+/// [`save`](crate::QualityGateRepository::save) stores a gate as a setting. Its numbers, JSON
+/// numbers or texts, are read exactly: 79.9 satisfies a bound of 79.9. Each may have up to 400
+/// digits on either side of the point.
 ///
 /// ```
 /// # use wundr_db::{Bound, GateCondition, IssueSeverity, Missing, QualityGate, Reference};
@@ -37,6 +37,7 @@ use crate::{Error, IssueSeverity, Result};
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct QualityGate {
     /// The conditions. Every analysis passes a gate without conditions.
     pub conditions: Vec<GateCondition>,
@@ -54,6 +55,7 @@ impl QualityGate {
 
 /// A condition of a [`QualityGate`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GateCondition {
@@ -95,6 +97,7 @@ pub enum GateCondition {
     Score {
         /// The lowest score allowed.
         #[serde(deserialize_with = "crate::types::decimal::read")]
+        #[cfg_attr(feature = "utoipa", schema(value_type = String))]
         at_least: BigDecimal,
         /// The outcome of the condition if the score is missing.
         #[serde(default)]
@@ -125,6 +128,11 @@ pub enum Bound {
     AtMost(#[serde(deserialize_with = "crate::types::decimal::read")] BigDecimal),
 }
 
+crate::types::openapi::schema!(
+    Bound,
+    crate::types::openapi::either(["at_least", "at_most"])
+);
+
 impl Bound {
     /// Returns the number of the bound.
     fn value(&self) -> &BigDecimal {
@@ -144,6 +152,7 @@ impl Bound {
 
 /// The value that a metric is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reference {
     /// The base's value.
@@ -156,6 +165,7 @@ pub enum Reference {
 
 /// The outcome of a condition whose value is missing. A NaN counts as missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// The condition fails.
@@ -167,6 +177,7 @@ pub enum Missing {
 
 /// The verdict of a [`QualityGate`] on an analysis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct GateVerdict {
     /// True if every condition has passed.
@@ -177,6 +188,7 @@ pub struct GateVerdict {
 
 /// The verdict of a [`GateCondition`] on an analysis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct ConditionVerdict {
     /// The condition.
@@ -184,6 +196,7 @@ pub struct ConditionVerdict {
     /// The number of issues, the metric, the score or the percentage. It is `None` if it is
     /// missing.
     #[serde(default, deserialize_with = "crate::types::decimal::read")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub actual: Option<BigDecimal>,
     /// True if the condition is satisfied, or if its value is missing and [`Missing::Passes`]
     /// applies.

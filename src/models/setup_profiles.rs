@@ -18,6 +18,7 @@ use crate::{
 
 /// A recipe for setting up a machine: a row of the design's `setup_profiles`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = setup_profiles)]
 #[diesel(belongs_to(Organization, foreign_key = organization_id))]
 #[diesel(belongs_to(User, foreign_key = created_by))]
@@ -32,12 +33,16 @@ pub struct SetupProfile {
     /// The kind of machine.
     pub category: SetupCategory,
     /// Settings of the setup, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub configuration: Document,
     /// Array of the tools to install, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub tools: Document,
     /// Array of the templates to apply, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub templates: Document,
     /// Array of the prerequisites, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub prerequisites: Document,
     /// The estimated duration of the setup, in minutes.
     pub estimated_duration: Option<i32>,
@@ -62,6 +67,7 @@ pub struct SetupProfile {
 /// A setup profile to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_profiles, row = SetupProfile)]
+#[row(body(SetupProfileBody: name, description, category, configuration, tools, templates, prerequisites, estimated_duration))]
 #[non_exhaustive]
 pub struct NewSetupProfile {
     /// Primary key. Default: [`SetupProfileId::new`].
@@ -101,6 +107,7 @@ pub struct NewSetupProfile {
 
 /// Changes to a setup profile. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = setup_profiles, row = SetupProfile, id = SetupProfileId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -108,18 +115,24 @@ pub struct SetupProfileChanges {
     /// New display name.
     pub name: Option<String>,
     /// New description.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub description: Change<String>,
     /// New category.
     pub category: Option<SetupCategory>,
     /// New settings, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub configuration: Option<Document>,
     /// New tools, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub tools: Option<Document>,
     /// New templates, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub templates: Option<Document>,
     /// New prerequisites, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub prerequisites: Option<Document>,
     /// The estimated duration of the setup, in minutes.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i32>))]
     pub estimated_duration: Change<i32>,
     /// The visibility. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -129,6 +142,7 @@ pub struct SetupProfileChanges {
     pub is_featured: Option<bool>,
     /// The organization that the profile belongs to. Not read from JSON.
     #[serde(skip_deserializing)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<OrganizationId>))]
     pub organization_id: Change<OrganizationId>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
     /// still has this `updated_at`.
@@ -138,20 +152,27 @@ pub struct SetupProfileChanges {
 
 /// A filter for setup profiles. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SetupProfileFilter {
     /// Only profiles for this kind of machine.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub category: Option<SetupCategory>,
     /// Only rows with this visibility.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub visibility: Option<ProfileVisibility>,
     /// Only profiles that this user can see: its own, those of its organizations, and public ones.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub visible_to: Option<UserId>,
     /// Only profiles that are featured, or only those that are not.
     pub is_featured: Option<bool>,
     /// Only rows created by this user.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub created_by: Option<UserId>,
     /// Only profiles of this organization.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub organization_id: Option<OrganizationId>,
     /// Only rows with this text in the name or the description, ignoring case.
     pub search: Option<String>,

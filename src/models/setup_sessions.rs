@@ -16,6 +16,7 @@ use crate::{
 
 /// A run of a setup profile: a row of the design's `setup_sessions`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = setup_sessions)]
 #[diesel(belongs_to(SetupProfile, foreign_key = profile_id))]
 #[diesel(belongs_to(User))]
@@ -34,8 +35,10 @@ pub struct SetupSession {
     /// The name of the running step.
     pub current_step: Option<String>,
     /// Settings of this run, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub configuration: Document,
     /// Array of log entries, oldest first, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub logs: Document,
     /// The reason of the failure.
     pub error_message: Option<String>,
@@ -97,6 +100,7 @@ pub struct NewSetupSession {
 /// Changes to a setup session. A field that is not set keeps its value. The checks are those of
 /// [`NewSetupSession`].
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = setup_sessions, row = SetupSession, id = SetupSessionId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -107,32 +111,44 @@ pub struct SetupSessionChanges {
     /// New progress in percent, 0 to 100.
     pub progress: Option<i32>,
     /// The name of the running step.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub current_step: Change<String>,
     /// New settings, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub configuration: Option<Document>,
     /// New log, which replaces the old one.
     /// [`append_log`](crate::SetupSessionRepository::append_log) appends an entry.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub logs: Option<Document>,
     /// The reason of the failure.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub error_message: Change<String>,
     /// The time at which the run began.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<DateTime<Utc>>))]
     pub started_at: Change<DateTime<Utc>>,
     /// The time at which the run ended.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<DateTime<Utc>>))]
     pub completed_at: Change<DateTime<Utc>>,
     /// The duration of the run, in seconds.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i32>))]
     pub duration_seconds: Change<i32>,
 }
 
 /// A filter for setup sessions. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SetupSessionFilter {
     /// Only sessions of this profile.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub profile_id: Option<SetupProfileId>,
     /// Only rows of this user.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub user_id: Option<UserId>,
     /// Only rows with this status.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub status: Option<SessionStatus>,
     /// Only rows created at this time or later.
     pub created_from: Option<DateTime<Utc>>,

@@ -14,6 +14,7 @@ use crate::{Change, SetupSession, SetupSessionId, SetupStepId, StepStatus};
 
 /// A step of a setup session: a row of the design's `setup_steps`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = setup_steps)]
 #[diesel(belongs_to(SetupSession, foreign_key = session_id))]
 #[non_exhaustive]
@@ -92,6 +93,7 @@ pub struct NewSetupStep {
 /// Changes to a setup step. A field that is not set keeps its value. The check is that of
 /// [`NewSetupStep`].
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = setup_steps, row = SetupStep, id = SetupStepId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -99,36 +101,48 @@ pub struct SetupStepChanges {
     /// New display name.
     pub name: Option<String>,
     /// New description.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub description: Change<String>,
     /// New position in the session.
     pub step_order: Option<i32>,
     /// The name of the tool that the step installs.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub tool_name: Change<String>,
     /// The command that the step runs.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub command: Change<String>,
     /// New status. Not read from JSON.
     #[serde(skip_deserializing)]
     pub status: Option<StepStatus>,
     /// New output, which replaces the old.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub logs: Change<String>,
     /// The reason of the failure.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub error_message: Change<String>,
     /// The time at which the run began.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<DateTime<Utc>>))]
     pub started_at: Change<DateTime<Utc>>,
     /// The time at which the run ended.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<DateTime<Utc>>))]
     pub completed_at: Change<DateTime<Utc>>,
     /// The duration of the run, in seconds.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<i32>))]
     pub duration_seconds: Change<i32>,
 }
 
 /// A filter for setup steps. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SetupStepFilter {
     /// Only steps of this session.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub session_id: Option<SetupSessionId>,
     /// Only rows with this status.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub status: Option<StepStatus>,
     /// Only steps that install this tool.
     pub tool_name: Option<String>,

@@ -17,6 +17,7 @@ use crate::{Document, LogLevel, SystemLogId, UserId};
 /// A line of the system log: a row of the design's `system_logs`. It is written once and never
 /// changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = system_logs, primary_key(id, created_at))]
 #[diesel(belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
@@ -32,6 +33,7 @@ pub struct SystemLog {
     /// The message.
     pub message: String,
     /// Structured fields of the message.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub data: Option<Document>,
     /// The id that the lines of one operation share across services.
     pub correlation_id: Option<Uuid>,
@@ -75,12 +77,16 @@ pub struct NewSystemLog {
 
 /// A filter for lines of the system log. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SystemLogFilter {
     /// Only lines of this level.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub level: Option<LogLevel>,
     /// Only lines of this level or a more severe one.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub at_least: Option<LogLevel>,
     /// Only lines of this service.
     pub service: Option<String>,
@@ -91,6 +97,7 @@ pub struct SystemLogFilter {
     /// Only lines of this request.
     pub request_id: Option<Uuid>,
     /// Only lines about work for this user.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub user_id: Option<UserId>,
     /// Only lines with this text in the message, ignoring case. There is no index for it, so
     /// restrict the time, too.

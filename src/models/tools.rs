@@ -16,6 +16,7 @@ use crate::{Change, Document, Error, Platform, Result, ToolCategory, ToolId};
 
 /// A tool that can be installed: a row of the design's `tools`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = tools)]
 #[non_exhaustive]
 pub struct Tool {
@@ -34,6 +35,7 @@ pub struct Tool {
     /// The command that checks whether the tool is installed.
     pub verify_command: Option<String>,
     /// The schema of the tool's settings, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub configuration_schema: Option<Document>,
     /// The platforms on which the tool can be installed.
     #[diesel(deserialize_as = crate::types::lenient::Elements<Platform>)]
@@ -42,6 +44,7 @@ pub struct Tool {
     #[diesel(deserialize_as = crate::types::lenient::Elements<String>)]
     pub dependencies: Option<Vec<String>>,
     /// Additional data, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub metadata: Document,
     /// True if the tool is offered. An inactive tool keeps its row.
     pub is_active: bool,
@@ -58,6 +61,7 @@ pub struct Tool {
 /// A tool to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = tools, row = Tool)]
+#[row(body(ToolBody: name, version, category, description, install_command, verify_command, configuration_schema, supported_platforms, dependencies, metadata))]
 #[non_exhaustive]
 pub struct NewTool {
     /// Primary key. Default: [`ToolId::new`].
@@ -92,6 +96,7 @@ pub struct NewTool {
 
 /// Changes to a tool. A field that is not set keeps its value.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = tools, row = Tool, id = ToolId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -99,22 +104,29 @@ pub struct ToolChanges {
     /// New name.
     pub name: Option<String>,
     /// New version.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub version: Change<String>,
     /// New category.
     pub category: Option<ToolCategory>,
     /// New description.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub description: Change<String>,
     /// The command that installs the tool.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub install_command: Change<String>,
     /// The command that checks whether the tool is installed.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub verify_command: Change<String>,
     /// New schema of its settings.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub configuration_schema: Change<Document>,
     /// New platforms, which replace the old ones.
     pub supported_platforms: Option<Vec<Platform>>,
     /// New dependencies, which replace the old ones.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<Vec<String>>))]
     pub dependencies: Change<Vec<String>>,
     /// New metadata, which replaces the old.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub metadata: Option<Document>,
     /// True if the tool is offered. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -127,14 +139,18 @@ pub struct ToolChanges {
 
 /// A filter for tools. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ToolFilter {
     /// Only rows with this name.
     pub name: Option<String>,
     /// Only tools of this category.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub category: Option<ToolCategory>,
     /// Only tools that can be installed on this platform.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub platform: Option<Platform>,
     /// Only rows that are active, or only those that are not.
     pub is_active: Option<bool>,

@@ -15,6 +15,7 @@ use crate::{AnalysisIssueId, Error, ProjectId, Result};
 /// See [`track`](crate::AnalysisIssueRepository::track) for the rules by which two findings are the
 /// same.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Tracking {
     /// Findings that are in the same line of the same file in both analyses.
@@ -36,6 +37,7 @@ pub struct Tracking {
 
 /// A finding that is in both analyses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct TrackedIssue {
     /// The finding's row in the base.

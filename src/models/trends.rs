@@ -8,12 +8,14 @@ use crate::TrendDirection;
 
 /// A metric on one day: a row of the design's function `get_analysis_trends`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct TrendPoint {
     /// The day, in UTC.
     pub date: NaiveDate,
     /// The mean of the metric's values in the analyses that were completed on that day.
     #[serde(deserialize_with = "crate::types::decimal::read")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub average: BigDecimal,
     /// The comparison with the mean of the previous day that has one. Greater is `Improving` and
     /// smaller is `Declining`, whatever the metric means. The first day is `Stable`.

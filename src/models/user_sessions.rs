@@ -20,6 +20,7 @@ use crate::{Change, User, UserId, UserSessionId};
 
 /// A session of a user: a row of the design's `user_sessions`.
 #[derive(Clone, PartialEq, Serialize, TableRow, Identifiable, Associations)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = user_sessions, belongs_to(User, foreign_key = user_id))]
 #[non_exhaustive]
 pub struct UserSession {
@@ -46,6 +47,7 @@ pub struct UserSession {
     /// The name that the client gives itself.
     pub user_agent: Option<String>,
     /// The address of the client.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub ip_address: Option<IpNetwork>,
 }
 
@@ -134,13 +136,17 @@ impl fmt::Debug for UserSessionChanges {
 
 /// A filter for sessions. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct UserSessionFilter {
     /// Only rows of this user.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub user_id: Option<UserId>,
     /// Only sessions other than this one. This serves to end all sessions of a user but the current
     /// one.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub other_than: Option<UserSessionId>,
     /// Only sessions that have expired by the server's clock, or only those that have not.
     pub is_expired: Option<bool>,

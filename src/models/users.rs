@@ -14,6 +14,7 @@ use crate::{Change, Document, UserId, UserRole};
 
 /// A user of the platform: a row of the design's `users`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TableRow, Identifiable)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[diesel(table_name = users)]
 #[non_exhaustive]
 pub struct User {
@@ -30,6 +31,7 @@ pub struct User {
     /// Login name on GitHub.
     pub github_username: Option<String>,
     /// Settings of the user interface, in the application's own format.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
     pub preferences: Document,
     /// True if the user may log in. An inactive user keeps its rows.
     pub is_active: bool,
@@ -52,6 +54,7 @@ pub struct User {
 /// A user to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = users, row = User, conflict = "(pg_catalog.lower(email COLLATE pg_catalog.\"C\"))", keep(id))]
+#[row(body(UserBody: email, name, avatar_url, github_username, preferences))]
 #[non_exhaustive]
 pub struct NewUser {
     /// Primary key. Default: [`UserId::new`].
@@ -94,6 +97,7 @@ pub struct NewUser {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[row(table = users, row = User, id = UserId)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -107,11 +111,14 @@ pub struct UserChanges {
     #[serde(skip_deserializing)]
     pub role: Option<UserRole>,
     /// New URL of the picture.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub avatar_url: Change<String>,
     /// New login name on GitHub.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub github_username: Change<String>,
     /// New settings, which replace the old ones.
     /// [`merge_preferences`](crate::UserRepository::merge_preferences) changes a part of them.
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub preferences: Option<Document>,
     /// True if the user may log in. Not read from JSON.
     #[serde(skip_deserializing)]
@@ -121,6 +128,7 @@ pub struct UserChanges {
     pub email_verified: Option<bool>,
     /// New time of the last login. Not read from JSON.
     #[serde(skip_deserializing)]
+    #[cfg_attr(feature = "utoipa", schema(value_type = Option<DateTime<Utc>>))]
     pub last_login_at: Change<DateTime<Utc>>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row
     /// still has this `updated_at`.
@@ -146,10 +154,13 @@ impl UserChanges {
 
 /// A filter for users. A field that is not set matches every row.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Filter)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema, utoipa::IntoParams))]
+#[cfg_attr(feature = "utoipa", into_params(parameter_in = Query))]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct UserFilter {
     /// Only rows with this role.
+    #[cfg_attr(feature = "utoipa", param(inline))]
     pub role: Option<UserRole>,
     /// Only rows that are active, or only those that are not.
     pub is_active: Option<bool>,

@@ -117,6 +117,11 @@ macro_rules! orders {
         }
 
         impl $order {
+            /// The names of the variants.
+            #[allow(dead_code)]
+            #[doc(hidden)]
+            $visibility const VARIANTS: &'static [&'static str] = &[$(stringify!($value)),*];
+
             /// Returns the position of a row in a list of this order, for
             /// `Page::after` and `Page::before`.
             #[allow(dead_code)]
@@ -163,6 +168,10 @@ macro_rules! orders_of_table {
             $(#[$doc])*
             pub $order of $row in $table { $($values)* }
         }
+
+        $crate::types::openapi::schema!($order, $crate::types::openapi::one_of(
+            Self::VARIANTS.iter().map(|variant| $crate::pagination::snake_case(variant))
+        ));
 
         impl $crate::pagination::Order for $order {
             type Query<'q> = $table::BoxedQuery<

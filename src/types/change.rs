@@ -5,7 +5,7 @@ use std::fmt;
 use diesel::pg::Pg;
 use diesel::serialize::{IsNull, Output, Result, ToSql};
 use diesel::sql_types::{Nullable, SqlType, is_nullable::NotNull};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::storable::Storable;
 
@@ -81,6 +81,14 @@ where
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         Option::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// A value that is kept is null, like one that is cleared. Leave its field out:
+/// `#[serde(skip_serializing_if = "...")]`.
+impl<T: Serialize> Serialize for Change<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
     }
 }
 

@@ -153,6 +153,7 @@ macro_rules! enums {
         }
 
         super::storable::always_storable!($name);
+        super::openapi::schema!($name, crate::types::openapi::one_of(Self::ALL.iter().map(|value| value.as_str())));
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -432,6 +433,12 @@ enums! {
         InProgress = "in_progress",
     }
     /// An action that the audit log records.
+    ///
+    /// The design has no value for archiving, restoring, moving or the like. Such an action is an
+    /// `Update`, with the changed fields in `old_values` and `new_values`, and a word of the
+    /// application in `metadata`: `{"action": "archive"}`. So reads by `actions` find it, and the
+    /// triggers of watched tables record the same. An export is a `Read`, and a withdrawn
+    /// invitation a `Delete`.
     AuditAction in audit as "audit_action" {
         Create = "create",
         Read = "read",

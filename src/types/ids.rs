@@ -147,6 +147,7 @@ macro_rules! ids {
             /// Displayed, parsed and serialized as a hyphenated UUID.
             pub $name;
         )*}
+        $(super::openapi::schema!($name, crate::types::openapi::uuid());)*
     };
 }
 

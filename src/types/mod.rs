@@ -9,6 +9,7 @@ pub(crate) mod id_text;
 pub(crate) mod ids;
 pub(crate) mod json;
 pub(crate) mod lenient;
+pub(crate) mod openapi;
 pub(crate) mod protected;
 pub(crate) mod secret;
 pub(crate) mod storable;

@@ -92,6 +92,28 @@ fn readable() -> BTreeMap<&'static str, (Read, &'static [&'static str])> {
     }
 }
 
+/// The structs from which new rows are made, with the fields that a body may name.
+fn bodies() -> BTreeMap<&'static str, (Read, &'static [&'static str])> {
+    macro_rules! table {
+        ($($body:ident: $($field:ident)*;)*) => {
+            BTreeMap::from([$((
+                stringify!($body),
+                (read::<$body> as Read, &[$(stringify!($field)),*] as &[&str]),
+            )),*])
+        };
+    }
+    table! {
+        AnalysisBody: type configuration;
+        AnalysisIssueBody: type severity rule_id title description file_path line_number column_number end_line_number end_column_number code_snippet fix_suggestion estimated_fix_time;
+        IntegrationBody: type name configuration credentials webhook_url webhook_secret is_enabled;
+        OrganizationBody: name slug description settings;
+        ProjectBody: name description repository_url repository_provider repository_data configuration;
+        SetupProfileBody: name description category configuration tools templates prerequisites estimated_duration;
+        ToolBody: name version category description install_command verify_command configuration_schema supported_platforms dependencies metadata;
+        UserBody: email name avatar_url github_username preferences;
+    }
+}
+
 /// Checks whether a type implements `Deserialize`, by the preference of the compiler for inherent
 /// methods.
 struct Probe<T>(PhantomData<T>);
@@ -257,4 +279,40 @@ fn every_decimal_is_read_exactly_and_within_bounds() {
     let body = json!({"similarity_at_least": 79.9});
     let filter: DuplicateGroupFilter = serde_json::from_value(body).unwrap();
     assert_eq!(filter.similarity_at_least.unwrap().to_string(), "79.9");
+}
+
+#[test]
+fn a_body_of_a_new_row_has_no_privileged_field() {
+    for (name, (read, fields)) in bodies() {
+        for privileged in PRIVILEGED {
+            // A user registers with an address.
+            if (name, *privileged) == ("UserBody", "email") {
+                continue;
+            }
+            assert!(!fields.contains(privileged), "{name}.{privileged}");
+            let error = read(json!({ *privileged: "admin" })).unwrap_err();
+            let begin = format!("unknown field `{privileged}`");
+            assert!(error.starts_with(&begin), "{name}: {error}");
+        }
+        let error = read(json!({"no_such_field": 1})).unwrap_err();
+        let (_, expected) = error.split_once("expected ").unwrap();
+        let expected = expected.trim_start_matches("one of ").split(" or ");
+        let expected = expected.flat_map(|names| names.split(", "));
+        let expected: BTreeSet<&str> = expected.map(|name| name.trim_matches('`')).collect();
+        assert_eq!(expected, fields.iter().copied().collect(), "{name}");
+    }
+}
+
+#[test]
+fn a_body_becomes_a_new_row_with_what_code_decides() {
+    let body = json!({"name": "Flask", "repository_provider": "github"});
+    let body: ProjectBody = serde_json::from_value(body).unwrap();
+    let ada = UserId::new();
+    let new = body.into_new(ada);
+    assert_eq!((&*new.name, new.created_by), ("Flask", ada));
+    assert_eq!(new.repository_provider, Some(RepositoryProvider::Github));
+    assert_eq!(
+        (new.status, new.visibility, new.organization_id),
+        (None, None, None)
+    );
 }

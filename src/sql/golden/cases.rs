@@ -46,8 +46,9 @@ use crate::sql::{
 };
 use crate::sql::{CountBy, PageWithTotal, PagesWithTotals, update_matching};
 use crate::{
-    AnalysisId, AnalysisType, Document, GateCondition, IssueSeverity, IssueStatus, Json, OrganizationId, OrganizationMemberId,
-    OrganizationRole, Page, ProjectId, QualityGate, SetupSessionId, SetupStepId, UserId,
+    AnalysisId, AnalysisType, Document, GateCondition, IssueSeverity, IssueStatus, Json,
+    OrganizationId, OrganizationMemberId, OrganizationRole, Page, ProjectId, QualityGate,
+    SetupSessionId, SetupStepId, UserId,
 };
 
 pub(super) fn add_all(registry: &mut Registry) {
