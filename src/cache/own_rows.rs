@@ -75,7 +75,7 @@ const fn is_word(name: &str) -> bool {
         }
         index += 1;
     }
-    1 <= bytes.len() && bytes.len() <= 64
+    !bytes.is_empty() && bytes.len() <= 64
 }
 
 /// The key of a cached row of the application, made by [`CachedRow::key`].

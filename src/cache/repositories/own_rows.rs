@@ -11,6 +11,10 @@ use crate::cache::own_rows::Own;
 use crate::cache::{CachedRow, OwnKey};
 
 /// A row that was found in the cache, or is to be loaded.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once, where a box would cost each miss an allocation"
+)]
 pub(crate) enum OwnRow<'s, T> {
     Found(Option<T>),
     /// Loaded, it is passed to [`keep_own`].

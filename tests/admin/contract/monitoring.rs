@@ -129,6 +129,12 @@ async fn statements_have_the_names_of_their_methods() {
     }
     assert_eq!((report.hidden, report.needs()), (0, None));
     assert!(!report.version.is_empty());
+
+    let of_email = |one: &&admin::StatementState| one.name == Some("users.find_by_email");
+    let id = report.statements.iter().find(of_email).unwrap().query_id;
+    let table = report.name_table();
+    let line = format!("{:>20}  users.find_by_email", id.unwrap());
+    assert!(table.lines().any(|of_table| of_table == line), "{table}");
     let total = |one: &admin::StatementState| one.total_ms;
     assert!(
         report
