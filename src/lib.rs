@@ -117,6 +117,15 @@
 //! Derives of a re-exported crate (`diesel::Queryable`) need the crate itself as a dependency,
 //! because the code that they write names it.
 //!
+//! # Own queries and own tables
+//!
+//! [`Db::run`] and [`Db::own_tables`] execute an application's own queries, [`orders!`] and
+//! [`OwnTables::page`] read them page by page. An application's own tables have the derives
+//! [`TableRow`](macro@TableRow), [`NewRow`](macro@NewRow), [`Changes`](macro@Changes) and
+//! [`Filter`](macro@Filter), and migrations that run beside this crate's:
+//! `migrations::Runner`. [`Repositories`] is one trait for `Db`, `Tx` and `Cached`. The chapters
+//! `docs/guide/own-queries.md` and `docs/guide/own-tables.md` in the repository describe them.
+//!
 //! # How to add a table
 //!
 //! [`recipe`] shows the two files that make a table, as they are. `docs/adding-a-table.md` in the
@@ -313,3 +322,11 @@ struct GuidePgbouncer;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide/testing.md")]
 struct GuideTesting;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/own-queries.md")]
+struct GuideOwnQueries;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide/own-tables.md")]
+struct GuideOwnTables;

@@ -346,7 +346,7 @@ fn forward_to_inner(item: &mut ItemTrait, flavour: Flavour) -> Result<()> {
     }
     let doc = "Returns the inner repository of a decorator.\n\n\
          Methods that the decorator does not implement call it. Without an inner repository, such a method \
-         returns [`Error::Unsupported`](crate::Error::Unsupported) with the method's name. So a test double \
+         returns `Error::Unsupported` with the method's name. So a test double \
          implements only the methods that its test needs.";
     item.items.push(parse_quote! {
         #[doc = #doc]

@@ -90,7 +90,7 @@ macro_rules! __tables_together {
 macro_rules! allow_own_tables {
     ($($own:ident),+ $(,)?) => {
         $($crate::__with_each_table! { [$crate::__tables_together] $own: })+
-        $crate::diesel::allow_tables_to_appear_in_same_query!($($own),+);
+        $crate::diesel::allow_tables_to_appear_in_same_query!($($own,)+);
     };
 }
 

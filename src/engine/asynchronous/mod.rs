@@ -24,6 +24,7 @@ mod new_rows;
 mod own_queries;
 #[cfg(feature = "redis")]
 mod own_rows;
+mod owned_streams;
 mod pool;
 #[cfg(feature = "admin")]
 mod raw_copy;

@@ -72,6 +72,85 @@ impl<'a, T: Send + 'static> RowStream<'a, T> {
     }
 }
 
+impl<T: Send + 'static> RowStream<'static, T> {
+    /// Returns a stream that owns what it borrows from: a repository, and the filter of its rows.
+    ///
+    /// It can be the body of a response. `into_stream` of each repository of a `Db` is this with
+    /// the method `stream`. The query is sent when the stream is polled for the first time.
+    ///
+    /// # Cancel safety
+    /// As any other stream: dropped early, its connection is closed and the query ended.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # fn example(users: std::sync::Arc<dyn wundr_db::UserRepository>) {
+    /// use wundr_db::{RowStream, User, UserFilter};
+    ///
+    /// let filter = UserFilter::new().is_active(true);
+    /// let rows: RowStream<'static, User> =
+    ///     RowStream::owning(users, filter, |users, filter| users.stream(filter));
+    /// # }
+    /// ```
+    pub fn owning<R, F>(
+        repository: R,
+        filter: F,
+        open: impl for<'s> FnOnce(&'s R, &'s F) -> RowStream<'s, T> + Send + 'static,
+    ) -> Self
+    where
+        R: Send + Sync + 'static,
+        F: Send + Sync + 'static,
+    {
+        let slot = Arc::new(Mutex::new(None));
+        let next = Arc::clone(&slot);
+        let producer = async move {
+            let mut rows = open(&repository, &filter);
+            while let Some(row) = rows.next().await {
+                *locked(&next) = Some(row);
+                // The reader polls this future again after it has taken the row.
+                std::future::poll_fn(|_| match *locked(&next) {
+                    Some(_) => Poll::Pending,
+                    None => Poll::Ready(()),
+                })
+                .await;
+            }
+        };
+        Self(Box::pin(Owned {
+            slot,
+            producer: Some(Box::pin(producer)),
+        }))
+    }
+}
+
+/// The rows of a stream that borrows from what its future owns.
+struct Owned<T> {
+    /// The row that the future has read, until it is taken.
+    slot: Arc<Mutex<Option<Result<T>>>>,
+    /// `None` after the last row.
+    producer: Option<BoxFuture<'static, ()>>,
+}
+
+// Nothing in it is pinned in place.
+impl<T> Unpin for Owned<T> {}
+
+impl<T> Stream for Owned<T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        let Some(producer) = &mut self.producer else {
+            return Poll::Ready(None);
+        };
+        let has_ended = producer.as_mut().poll(context).is_ready();
+        if has_ended {
+            self.producer = None;
+        }
+        match locked(&self.slot).take() {
+            Some(row) => Poll::Ready(Some(row)),
+            None if has_ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
 impl<'a, T: Send + 'a> RowStream<'a, T> {
     /// Returns the stream with its rows changed by a function.
     pub(crate) fn map_rows(self, change: impl FnMut(T) -> T + Send + 'a) -> Self {
@@ -124,7 +203,7 @@ impl<T> Stream for Received<'_, T> {
     }
 }
 
-fn locked<T>(rows: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+fn locked<T>(rows: &Mutex<T>) -> MutexGuard<'_, T> {
     rows.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

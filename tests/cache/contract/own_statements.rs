@@ -2,7 +2,9 @@
 //! cached table is among it, and everything if one is and its rows are not named.
 
 use super::*;
-use wundr_db::{Table, Touched};
+use diesel::ExpressionMethods as _;
+use wundr_db::schema::public::users;
+use wundr_db::{Changes, NewRow, Table, TableRow, Touched};
 
 /// The tables of an application beside the crate's.
 const NOTES: &str = "\
@@ -292,4 +294,106 @@ async fn own_tables_and_repositories_in_one_transaction_invalidate_the_rows_of_t
     pair.other.users().find(bob.id).await.unwrap();
     assert_eq!(pair.other.metrics().hits, hits + 1);
     assert_eq!(name_of(&pair.other, ada.id).await, "Grace");
+}
+
+diesel::table! {
+    app.marks (id) {
+        id -> Uuid,
+        author -> Uuid,
+    }
+}
+
+wundr_db::own_ids! {
+    pub MarkId;
+}
+
+#[derive(Debug, Clone, PartialEq, TableRow)]
+#[diesel(table_name = marks)]
+struct Mark {
+    id: MarkId,
+    author: UserId,
+}
+
+#[derive(Debug, Clone, NewRow)]
+#[row(table = marks, row = Mark)]
+struct NewMark {
+    #[row(default = MarkId::new())]
+    id: MarkId,
+    author: UserId,
+}
+
+/// The name of a user, as an application may change it beside the repository.
+#[derive(Debug, Clone, PartialEq, TableRow)]
+#[diesel(table_name = users)]
+struct Name {
+    id: UserId,
+    name: String,
+}
+
+#[derive(Debug, Clone, Default, Changes)]
+#[row(table = users, row = Name, id = UserId)]
+struct Rename {
+    name: Option<String>,
+}
+
+#[both_engines]
+#[case]
+async fn writes_of_own_rows_leave_the_cache_alone() {
+    let pair = pair(shared()).await;
+    let marks = "CREATE SCHEMA app; \
+        CREATE TABLE app.marks (id UUID PRIMARY KEY, author UUID NOT NULL REFERENCES public.users)";
+    execute(&pair.plain, marks).await;
+    let ada = user(&pair.one).await;
+    until_cached(&pair.other, ada.id).await;
+    let (before, hits) = (pair.one.metrics(), pair.other.metrics().hits);
+    let own = pair.one.own_tables();
+    let mark = own.create(NewMark::new(ada.id)).await.unwrap();
+    own.create_many(&[NewMark::new(ada.id)]).await.unwrap();
+    let statement = diesel::update(marks::table).set(marks::author.eq(ada.id));
+    assert_eq!(own.execute(statement).await.unwrap(), 2);
+    assert!(own.delete::<Mark>(mark.id).await.unwrap());
+    pair.one
+        .transaction(async |tx| tx.own_tables().create(NewMark::new(ada.id)).await)
+        .await
+        .unwrap();
+    let found = pair.other.users().find(ada.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&ada));
+    assert_eq!(pair.other.metrics().hits, hits + 1);
+    let after = pair.one.metrics();
+    assert_eq!(
+        (after.generations, after.fences),
+        (before.generations, before.fences)
+    );
+}
+
+#[both_engines]
+#[case]
+async fn writes_of_the_crates_rows_as_own_ones_invalidate_everything() {
+    let pair = pair(shared()).await;
+    let ada = user(&pair.one).await;
+    let own = pair.one.own_tables();
+    for name in ["one", "two", "three"] {
+        until_cached(&pair.other, ada.id).await;
+        match name {
+            "one" => {
+                let renamed = own.update(ada.id, Rename::new().name(name)).await.unwrap();
+                assert_eq!(renamed.name, name);
+            }
+            "two" => {
+                let statement = diesel::update(users::table).set(users::name.eq(name));
+                assert_eq!(own.execute(statement).await.unwrap(), 1);
+            }
+            _ => {
+                let rename = Rename::new().name(name);
+                pair.one
+                    .transaction(async |tx| tx.own_tables().update(ada.id, rename).await)
+                    .await
+                    .unwrap();
+            }
+        }
+        assert_eq!(name_of(&pair.other, ada.id).await, name);
+    }
+    until_cached(&pair.other, ada.id).await;
+    assert!(own.delete::<Name>(ada.id).await.unwrap());
+    assert_eq!(pair.other.users().find(ada.id).await.unwrap(), None);
 }

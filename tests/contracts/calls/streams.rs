@@ -117,3 +117,61 @@ async fn the_server_waits_for_a_reader_that_pauses() {
     drop(rows);
     observer.eventually(crate::observer::ALL_AT_REST).await;
 }
+
+/// Takes what `axum` takes as the body of a response.
+async fn body(rows: RowStream<'static, User>) -> String {
+    let lines = rows.map(|row| row.map(|user| format!("{};", user.name)));
+    let body = axum::body::Body::from_stream(lines);
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[case]
+async fn a_stream_that_owns_its_filter_is_the_body_of_a_response() {
+    let (db, _observer, _database) = database().await;
+    let many: Vec<_> = (0..1_000).map(user).collect();
+    db.users().create_many(&many).await.unwrap();
+    let named = |word: &str| UserFilter::new().search(word);
+    let expected = db.users().count(&named("1")).await.unwrap();
+    let sent = tokio::spawn(body(db.users().into_stream(named("1"))));
+    let sent = sent.await.unwrap();
+    assert_eq!(sent.matches(';').count() as u64, expected);
+    let shared: std::sync::Arc<dyn UserRepository> = std::sync::Arc::new(db.users());
+    let rows = RowStream::owning(shared, named("1"), |users, filter| users.stream(filter));
+    assert_eq!(body(rows).await, sent);
+    let own = diesel::QueryDsl::filter(
+        schema::public::users::table,
+        diesel::ExpressionMethods::eq(schema::public::users::is_active, true),
+    );
+    let own = diesel::QueryDsl::select(own, diesel::SelectableHelper::as_select());
+    let sent = body(db.own_tables().stream(own)).await;
+    assert_eq!(sent.matches(';').count(), 1_000);
+    assert_eq!(db.pool().in_use, 0);
+}
+
+#[case]
+async fn a_stream_that_owns_its_filter_is_dropped_and_kept_as_any_other() {
+    let (db, _observer, _database) = database().await;
+    let many: Vec<_> = (0..5_000).map(user).collect();
+    db.users().create_many(&many).await.unwrap();
+    let all = UserFilter::new();
+    // Kept without being polled it has no connection, of which the pool has one.
+    let kept = db.users().into_stream(all.clone());
+    assert_eq!(db.users().count(&all).await.unwrap(), 5_000);
+    drop(kept);
+    let mut dropped = db.users().into_stream(all.clone());
+    dropped.next().await.unwrap().unwrap();
+    assert_eq!(db.pool().in_use, 1);
+    drop(dropped);
+    assert_eq!(db.users().count(&all).await.unwrap(), 5_000);
+    // After the end it is at its end again and again.
+    let mut rows = db.users().into_stream(all.search("no one"));
+    for _ in 0..3 {
+        assert!(rows.next().await.is_none());
+    }
+    let failed = RowStream::owning((), (), |(), ()| {
+        RowStream::<User>::failed(Error::StaleWrite { what: "test" })
+    });
+    let rows: Vec<_> = failed.collect().await;
+    assert!(matches!(*rows, [Err(Error::StaleWrite { .. })]), "{rows:?}");
+}

@@ -1,0 +1,2 @@
+DROP TABLE app.issue_notes;
+DROP SCHEMA app;
