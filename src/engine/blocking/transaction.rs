@@ -125,8 +125,9 @@ impl Tx {
         F: FnOnce(&mut Tx) -> Result<R, E>,
     {
         let savepoint = self.state.begin_savepoint()?;
-        if let Err(error) = AnsiTransactionManager::begin_transaction(&mut self.connection().inner)
-        {
+        let connection = &mut self.connection().inner;
+        if let Err(error) = AnsiTransactionManager::begin_transaction(connection) {
+            let error = with_reason(connection, error);
             self.state.savepoint_refused(&savepoint);
             return Err(self.failed(error).into());
         }
@@ -377,8 +378,11 @@ impl Tx {
                 return Err(error);
             }
         };
-        let outcome = AnsiTransactionManager::commit_transaction(&mut self.connection().inner);
-        let outcome = outcome.map_err(|error| Failure::of(error, Stage::Commit));
+        let connection = &mut self.connection().inner;
+        let outcome = AnsiTransactionManager::commit_transaction(connection).map_err(|error| {
+            let error = with_reason(connection, error);
+            Failure::of(error, Stage::Commit)
+        });
         self.state
             .commit_ended(outcome.as_ref().err().map(|failure| failure.verdict));
         let outcome = outcome.map_err(|failure| {

@@ -118,7 +118,10 @@ async fn a_written_configuration_serves_an_application() {
         (PoolMode::Session, "session"),
     ] {
         let bouncer = configured(&server, mode, name, 60);
-        let db = Db::connect(behind(&bouncer, ROLE, "right")).await.unwrap();
+        // In session mode a client keeps its server connection, of which there are two. PgBouncer
+        // needs one to look up the other roles.
+        let config = behind(&bouncer, ROLE, "right").max_connections(1);
+        let db = Db::connect(config.min_idle(0)).await.unwrap();
         let address = format!("{name}@example.org");
         let ada = db.users().create(NewUser::new(&address, "Ada")).await;
         let ada = ada.unwrap().id;
@@ -177,7 +180,7 @@ async fn a_schema_of_another_role_is_not_used_for_the_lookup() {
 #[both_engines]
 async fn waiting_client(bouncer: &PgBouncer) -> Db {
     let config = behind(bouncer, ROLE, "right").max_connections(1);
-    let db = Db::connect(config).await.unwrap();
+    let db = Db::connect(config.min_idle(0)).await.unwrap();
     assert_eq!(db.users().count(&UserFilter::new()).await.unwrap(), 0);
     db
 }
