@@ -118,14 +118,14 @@ macro_rules! fixtures {
 
         impl RowBuilder<$row> {
             $(
-                #[doc = concat!("Sets [`", stringify!($field), "`](field@crate::", stringify!($row), "::", stringify!($field), ").")]
+                #[doc = concat!("Sets the field `", stringify!($field), "`.")]
                 pub fn $field(mut self, $field: impl Into<$type>) -> Self {
                     self.0.$field = $field.into();
                     self
                 }
             )*
             $(
-                #[doc = concat!("Sets [`", stringify!($nullable), "`](field@crate::", stringify!($row), "::", stringify!($nullable), "), or clears it.")]
+                #[doc = concat!("Sets the field `", stringify!($nullable), "`, or clears it.")]
                 pub fn $nullable(mut self, $nullable: impl Into<Change<$inner>>) -> Self {
                     match $nullable.into() {
                         Change::Keep => {}

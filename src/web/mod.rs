@@ -1,10 +1,10 @@
 //! The types of this crate in an axum service.
 //!
-//! - [`ListQuery`](crate::ListQuery) and [`Page`](crate::Page) are extractors: a handler takes the
+//! - [`ListQuery`] and [`Page`] are extractors: a handler takes the
 //!   filter and the page from the query string.
-//! - [`Error`](crate::Error) is a response: a problem document (RFC 9457) with the
+//! - [`Error`] is a response: a problem document (RFC 9457) with the
 //!   [status](crate::Error::http_status) of the error.
-//! - [`Paged`](crate::Paged) is a response: its rows and cursors as JSON. [`Links`] adds a header
+//! - [`Paged`] is a response: its rows and cursors as JSON. [`Links`] adds a header
 //!   `Link` (RFC 8288) to it.
 //! - [`Events`] is a response: live progress as server-sent events. A client that connects again
 //!   gets what it has missed.

@@ -10,7 +10,7 @@ use crate::models::analysis_lifecycle::Step;
 use crate::models::partitions::LogTable;
 use crate::models::setup_lifecycle::{SessionAction, StepAction};
 use crate::models::*;
-use crate::pagination::{Cursor, Order};
+use crate::pagination::{Cursor, Order, PageOrder as _};
 use crate::schema::analysis::analysis_issues;
 use crate::schema::audit::audit_logs;
 use crate::schema::public::{organization_members, projects, user_sessions, users};
