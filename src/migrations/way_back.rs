@@ -61,7 +61,7 @@ const FUNCTIONS: &[&str] = &[
 const SCHEMAS: &[&str] = &["analysis", "setup", "audit", "cache"];
 
 /// Selects the objects of others that depend on an object of this crate: relations `$1`, types
-/// `$2`, functions `$3`, schemas `$4`.
+/// `$2`, functions `$3` and those of watched tables, schemas `$4`.
 ///
 /// An index, a trigger or a policy of a table goes with the table. It depends on it in another way
 /// (`deptype`), and is not selected.
@@ -88,6 +88,7 @@ const DEPENDENTS: &str = "WITH RECURSIVE relations AS ( \
         UNION ALL SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid FROM pg_catalog.pg_proc AS p \
             JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
             WHERE n.nspname || '.' || p.proname = ANY($3) \
+                OR n.nspname = 'audit' AND p.proname LIKE 'record\\_update\\_of\\_%' \
         UNION ALL SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, oid FROM pg_catalog.pg_namespace \
             WHERE nspname = ANY($4) \
     ), dependents AS ( \

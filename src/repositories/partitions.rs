@@ -168,8 +168,8 @@ impl Partitions<'_> {
             Ok(()) => self.make_each(log, months).await,
             Err(error) => Err(error),
         };
-        // Its error is not that of the call. The next call drops a CHECK that is left, which refuses
-        // no row that has a partition.
+        // Its error is not that of the call. The next call drops a CHECK that is left, which
+        // refuses no row that has a partition.
         let _ = self.0.execute(sql_query(spared.end())).await;
         outcome
     }

@@ -29,7 +29,7 @@ mod asynchronous {
     use super::*;
     use tokio::test as case;
     use wundr_db::{
-        AnalysisRepository as _, Db, Error, ProjectRepository as _, UserRepository as _,
+        AnalysisRepository as _, Db, Error, ProjectRepository as _, UserRepository as _, audit,
         migrations, repository as both_engines,
     };
 
@@ -43,8 +43,8 @@ mod blocking {
     use core::prelude::v1::test as case;
     use wundr_db::Error;
     use wundr_db::blocking::{
-        AnalysisRepository as _, Db, ProjectRepository as _, UserRepository as _, migrations,
-        repository as both_engines,
+        AnalysisRepository as _, Db, ProjectRepository as _, UserRepository as _, audit,
+        migrations, repository as both_engines,
     };
 
     mod own;
@@ -239,12 +239,7 @@ fn a_database_built_from_the_design_is_adopted_with_its_rows() {
     // The design's example month is all that a new database has not.
     let fresh = migrated_database().unwrap();
     connect(&fresh)
-        // A month that is adopted keeps its storage settings.
-        .batch_execute(
-            "SELECT audit.create_monthly_partition('audit_logs', '2024-01-01'); \
-             ALTER TABLE audit.audit_logs_2024_01 RESET \
-                 (autovacuum_vacuum_insert_scale_factor, autovacuum_analyze_scale_factor)",
-        )
+        .batch_execute("SELECT audit.create_monthly_partition('audit_logs', '2024-01-01')")
         .unwrap();
     assert_same(
         "adopted (+) and made new (-)",

@@ -39,8 +39,8 @@ impl Db {
     /// # Errors
     /// - the error of `work`
     /// - [`Error::Other`] with SQLSTATE 25001 if `work` returned `Ok` and left a transaction open,
-    ///   which is rolled back; also if it may have left one open, because it has changed the session
-    ///   and dropped a statement
+    ///   which is rolled back; also if it may have left one open, because it has changed the
+    ///   session and dropped a statement
     ///
     /// # Examples
     /// ```no_run
@@ -85,8 +85,8 @@ impl Db {
     /// Returns the rows of the caller's own query as they come.
     ///
     /// The stream owns its connection, so that it can be the body of a response. As in
-    /// [`run`](Self::run), the query is committed by itself. If it may have changed the session, the
-    /// connection does not return to the pool.
+    /// [`run`](Self::run), the query is committed by itself. If it may have changed the session,
+    /// the connection does not return to the pool.
     ///
     /// Behind a cache, the query runs in a read-only transaction: a write would not be fenced. Use
     /// [`run`](Self::run) for one.

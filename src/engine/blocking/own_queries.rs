@@ -14,8 +14,8 @@ use crate::{Error, Result};
 impl Db {
     /// Runs the caller's own statements on a connection of the pool, outside a transaction.
     ///
-    /// Each statement is committed by itself. If `work` panics, or sets another instrumentation, the
-    /// connection does not return to the pool.
+    /// Each statement is committed by itself. If `work` panics, or sets another instrumentation,
+    /// the connection does not return to the pool.
     ///
     /// A `Db` with a cache, an actor or an organization runs `work` in a transaction, as
     /// [`Tx::connection_mut`](super::Tx::connection_mut) describes.

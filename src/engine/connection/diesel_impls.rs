@@ -115,8 +115,8 @@ impl AsyncConnection for Connection {
         instrumentation.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Receives events of transactions and queries, until the connection goes back to its pool. Bind
-    /// values are never passed on.
+    /// Receives events of transactions and queries, until the connection goes back to its pool.
+    /// Bind values are never passed on.
     fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
         self.instrumentation = Mutex::new(Some(Box::new(instrumentation)));
         self.has_instrumentation_of_caller = true;

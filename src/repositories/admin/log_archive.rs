@@ -160,8 +160,8 @@ pub async fn restore_month(
     )
     .await;
     if let Some(spared) = &spared {
-        // Its error is not that of the call. The next call drops a CHECK that is left, which refuses
-        // no row that has a partition.
+        // Its error is not that of the call. The next call drops a CHECK that is left, which
+        // refuses no row that has a partition.
         let _ = executor.execute(sql_query(spared.end())).await;
     }
     outcome

@@ -33,9 +33,13 @@ pub(crate) const KEPT_FUNCTIONS: &[&str] = &[
     "setup.refuse_unsealed_value()",
 ];
 
-/// The query for those among `$1` that every role can execute. An older database lacks some.
+/// The query for those among `$1`, and among the functions of watched tables, that every role can
+/// execute. An older database lacks some.
 pub(crate) const OPEN_FUNCTIONS: &str = "\
-    SELECT kept.name FROM pg_catalog.unnest($1) AS kept (name) \
+    SELECT kept.name FROM (SELECT pg_catalog.unnest($1) \
+        UNION ALL SELECT pg_catalog.format('audit.%I()', p.proname) FROM pg_catalog.pg_proc AS p \
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace \
+        WHERE n.nspname = 'audit' AND p.proname LIKE 'record\\_update\\_of\\_%') AS kept (name) \
     WHERE pg_catalog.has_function_privilege('public', pg_catalog.to_regprocedure(kept.name), 'EXECUTE') ORDER BY kept.name";
 
 /// The statement that sets the `search_path` of the database if there is none and the role may.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wundr_db::admin::AfterRestoreOptions;
 use wundr_db::migrations::Rights;
 use wundr_db::testing::migrated_database;
-use wundr_db::{AnalysisType, NewAnalysis, NewProject, NewUser};
+use wundr_db::{AnalysisType, Config, NewAnalysis, NewProject, NewUser, Table};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const TYPES: [AnalysisType; 1] = [AnalysisType::Quality];
@@ -65,6 +65,8 @@ async fn what_a_restore_loses_is_there_again_and_a_second_call_finds_nothing_to_
          WHERE inhparent = 'audit.system_logs'::regclass AND pg_get_expr(relpartbound, inhrelid) <> 'DEFAULT' \
          ORDER BY relname DESC LIMIT 1",
     );
+    let owner = Config::new(&database.url()).unwrap();
+    audit::watch(&owner, Table::Users, &["name"]).await.unwrap();
     let db = Db::connect_to(&database.url()).await.unwrap();
     let left = pending(&db).await;
     // A lease whose run has ended, as a trigger that was disabled leaves it.
@@ -72,7 +74,8 @@ async fn what_a_restore_loses_is_there_again_and_a_second_call_finds_nothing_to_
         "INSERT INTO analysis.analysis_leases (analysis_id, worker, expires_at) \
              VALUES ('{left}', 'one', now() + INTERVAL '1 day'); \
          CREATE ROLE {role}; ALTER DATABASE {name} RESET search_path; DROP TABLE {month}; \
-         GRANT EXECUTE ON FUNCTION audit.record_change(), analysis.end_lease() TO PUBLIC"
+         GRANT EXECUTE ON FUNCTION audit.record_change(), analysis.end_lease(), \
+             audit.record_update_of_public_users() TO PUBLIC"
     ));
     let options = AfterRestoreOptions::new().grant(&role, Rights::Application);
     let done = admin::after_restore(&db, &options).await.unwrap();
@@ -82,7 +85,11 @@ async fn what_a_restore_loses_is_there_again_and_a_second_call_finds_nothing_to_
     assert_eq!(done.search_path.as_deref(), Some(search_path));
     assert_eq!(
         done.revoked,
-        ["analysis.end_lease()", "audit.record_change()"]
+        [
+            "analysis.end_lease()",
+            "audit.record_change()",
+            "audit.record_update_of_public_users()"
+        ]
     );
     assert_eq!(done.granted, std::slice::from_ref(&role));
     assert!(!done.cache);

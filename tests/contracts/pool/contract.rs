@@ -572,8 +572,8 @@ async fn a_transaction_goes_through_a_failover_if_that_is_asked_for() {
     assert_eq!(observer.count("public.users"), 2);
 }
 
-/// The error ends the connection although the server keeps it, as one behind a pooler that closes it
-/// later. An error that ends the statement alone keeps it.
+/// The error ends the connection although the server keeps it, as one behind a pooler that closes
+/// it later. An error that ends the statement alone keeps it.
 #[both_engines]
 #[case]
 async fn a_conflict_with_recovery_ends_a_connection_by_its_error() {
@@ -605,7 +605,8 @@ async fn a_conflict_with_recovery_ends_a_connection_by_its_error() {
 }
 
 /// The server closes the connection after its error, which both drivers notice by themselves, too.
-/// What the crate makes of the error is tested by `a_conflict_with_recovery_ends_a_connection_by_its_error`.
+/// What the crate makes of the error is tested by
+/// `a_conflict_with_recovery_ends_a_connection_by_its_error`.
 #[both_engines]
 #[case]
 async fn a_conflict_with_recovery_ends_the_connection_that_it_ends() {

@@ -376,6 +376,17 @@ async fn a_table_is_watched_until_it_is_not() {
     user(&db).await;
     assert_eq!(entries(&db).await.len(), 1);
     assert_eq!(audit::watched(&owner).await.unwrap().len(), 1);
+    let functions = "string_agg(proname, ' ') FROM pg_proc WHERE proname ~ '^record_update_of'";
+    let name = "record_update_of_public_projects";
+    assert_eq!(database_value(&database, functions), name);
+    let is_public = format!("has_function_privilege('public', 'audit.{name}()', 'EXECUTE')");
+    assert_eq!(database_value(&database, &is_public), "false");
+    let elsewhere = format!(
+        "CREATE TRIGGER elsewhere AFTER UPDATE ON public.users FOR EACH ROW \
+             EXECUTE FUNCTION audit.{name}(); UPDATE public.users SET name = 'Eve'"
+    );
+    let refused = refusal(&database, &elsewhere);
+    assert!(refused.contains("of public.projects alone"), "{refused}");
 
     for (table, columns, field) in [
         (

@@ -10,6 +10,7 @@ use diesel::pg::Pg;
 
 use super::*;
 use migrations::Runner;
+use wundr_db::Table;
 use wundr_db::migrations::MigrationStatus;
 
 /// A migration by its name, its SQL and that of the way back.
@@ -312,6 +313,9 @@ async fn what_goes_with_a_table_does_not_stand_in_the_way() {
         SELECT audit.create_monthly_partition('audit_logs', '2031-01-01'); \
         ALTER TABLE public.users ADD COLUMN own INT DEFAULT 1 CHECK (own > 0)";
     connect(&database).batch_execute(sql).unwrap();
+    audit::watch(&config, Table::Users, &["name"])
+        .await
+        .unwrap();
     assert!(migrations::down(&config).await.unwrap().len() > 6);
     let alone = "SELECT count(*)::text AS line FROM public.alone";
     assert_eq!(value(&mut connect(&database), alone), "0");
