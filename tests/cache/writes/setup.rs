@@ -1,5 +1,6 @@
 use super::*;
 use serde_json::json;
+use wundr_db::QualityGate;
 
 #[both_engines]
 #[case]
