@@ -5,6 +5,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use super::Registry;
+use crate::PageOrder as _;
 use crate::mapping::condition::Condition;
 use crate::models::analysis_lifecycle::Step;
 use crate::models::partitions::LogTable;
