@@ -93,9 +93,8 @@ mod tests {
                         crate::$row::COLUMNS.iter().copied().filter(is_shown).collect();
                     let schema = schema_of::<crate::$row>();
                     assert_eq!(properties(&schema), columns, "{}", stringify!($row));
-                    assert_eq!(schema["properties"]["id"], json!({
-                        "$ref": concat!("#/components/schemas/", stringify!($id))
-                    }));
+                    let id = concat!("#/components/schemas/", stringify!($id));
+                    assert!(schema["properties"]["id"].to_string().contains(id), "{schema}");
                 })*
             }
         };
