@@ -139,10 +139,10 @@ impl Runner {
     #[unboxed]
     async fn revert(&self, how_far: HowFar) -> Result<Vec<String>> {
         let (connection, plan) = (open(&self.config).await?, self.plan.clone());
-        let reverted = watching(connection, move |connection, watch| {
+        watching(connection, move |connection, watch| {
             revert(connection, watch, &plan, how_far)
-        });
-        reverted.await
+        })
+        .await
     }
 
     /// Returns every migration in the order in which they are applied, with its state in the
@@ -153,10 +153,10 @@ impl Runner {
     #[unboxed]
     pub async fn status(&self) -> Result<Vec<MigrationStatus>> {
         let (connection, plan) = (open(&self.config).await?, self.plan.clone());
-        let listed = watching(connection, move |connection, watch| {
+        watching(connection, move |connection, watch| {
             list(connection, watch, &plan)
-        });
-        listed.await
+        })
+        .await
     }
 }
 
