@@ -128,9 +128,13 @@ async fn changed_or_resumed(
 #[both_engines]
 #[case]
 async fn an_analysis_that_has_ended_is_delivered_to_the_follower_that_asks_for_it() {
-    let (db, hub, _observer, _database) = database().await;
+    let (db, _, _observer, database) = database().await;
     let (_, ids) = pending(&db, 1).await;
     db.analyses().cancel(ids[0]).await.unwrap();
+    // The hub knows open analyses alone, and no notification is under way.
+    let hub = hub_of(&database).await;
+    let mut all = hub.follow(Follow::All).await.unwrap();
+    assert_eq!(next_of(&mut all).await, LiveEvent::Resumed);
     let mut follower = hub.follow(Follow::Analysis(ids[0])).await.unwrap();
     let ended = (ids[0], AnalysisStatus::Cancelled, 0);
     while changed_or_resumed(&mut follower).await != Some(ended) {}

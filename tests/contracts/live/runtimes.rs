@@ -69,7 +69,11 @@ fn a_hub_goes_on_in_the_runtime_of_a_follower() {
     // A stream that is kept without being polled delays no other.
     let _kept = second.block_on(hub.follow(Follow::All)).unwrap();
     let ended = async {
-        let ending = tokio::task::spawn_blocking(move || drop(first));
+        // After the follower has begun to wait: nothing else wakes it.
+        let ending = async {
+            tokio::task::yield_now().await;
+            std::thread::spawn(move || drop(first));
+        };
         tokio::join!(next_of(&mut follower), ending).0
     };
     let event = second.block_on(ended);
