@@ -5,7 +5,6 @@ use std::time::Duration;
 use diesel::prelude::*;
 
 use super::Registry;
-use crate::PageOrder as _;
 use crate::mapping::condition::Condition;
 use crate::models::analysis_lifecycle::Step;
 use crate::models::partitions::LogTable;
@@ -315,11 +314,11 @@ fn add_lifecycles(registry: &mut Registry) {
         .select(analysis_issues::id);
     registry.add(
         "settle_issues",
-        &SettleMatching::new(unresolved.clone(), IssueStatus::Ignored, UserId::new()),
+        &SettleMatching::new(unresolved, IssueStatus::Ignored, UserId::new()),
     );
     registry.add(
         "reopen_issues",
-        &SettleMatching::new(unresolved.clone(), IssueStatus::Open, UserId::new()),
+        &SettleMatching::new(unresolved, IssueStatus::Open, UserId::new()),
     );
     let changes = AnalysisIssueChanges::new().severity(IssueSeverity::Low);
     registry.add("update_issues", &update_matching(&changes, unresolved));
