@@ -17,10 +17,13 @@ pub fn ui(root: &Path) -> Result<(), String> {
 
 /// The methods whose text varies with their arguments. Of several with one outline, the first
 /// counts.
-const VARYING: [&str; 10] = [
+const VARYING: [&str; 13] = [
     "list",
     "count",
     "delete_many",
+    "update_many",
+    "resolve_many",
+    "settle_many",
     "update",
     "upsert",
     "create",

@@ -224,6 +224,9 @@ async fn many_sessions_are_updated_and_keep_their_hashes() {
     assert_eq!(sessions.update_many(&of_ada, ended).await.unwrap(), 2);
     let expired = UserSessionFilter::new().is_expired(true);
     assert_eq!(sessions.count(&expired).await.unwrap(), 2);
+    // An expired session is not found by its hash.
+    let renewed = UserSessionChanges::new().expires_at(hours(1));
+    assert_eq!(sessions.update_many(&of_ada, renewed).await.unwrap(), 2);
     assert!(sessions.find_by_token_hash("b").await.unwrap().is_some());
     let nothing = UserSessionChanges::new();
     assert_eq!(sessions.update_many(&of_ada, nothing).await.unwrap(), 0);

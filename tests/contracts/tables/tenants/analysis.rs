@@ -1,6 +1,7 @@
 //! Analyses and what they found.
 
 use super::*;
+use wundr_db::{ConfigurationScope, IssueStatus};
 
 #[both_engines]
 pub(super) async fn analysis(
@@ -126,6 +127,14 @@ pub(super) async fn analysis(
         out,
         db.analysis_issues().resolve_many(&of_theirs, mine.user)
     );
+    let opened = IssueStatus::Open;
+    outcome!(
+        out,
+        db.analysis_issues()
+            .settle_many(&of_theirs, opened, mine.user)
+    );
+    let changes = AnalysisIssueChanges::new().title("x");
+    outcome!(out, db.analysis_issues().update_many(&of_theirs, changes));
     outcome!(out, db.analysis_issues().track(analysis, mine.analysis));
     outcome!(out, db.analysis_issues().track(mine.analysis, analysis));
     outcome!(out, db.analysis_issues().count_by_severity(&filter));
@@ -137,6 +146,12 @@ pub(super) async fn analysis(
         severity: None,
         at_most: 0,
     }]);
+    let scope = ConfigurationScope::Project(project);
+    outcome!(
+        out,
+        db.quality_gates().save(scope, "merge", &gate, mine.user)
+    );
+    outcome!(out, db.quality_gates().find(scope, "merge"));
     outcome!(out, db.quality_gates().evaluate(&gate, None, analysis));
     outcome!(
         out,
