@@ -154,7 +154,8 @@ impl Error {
             },
             field: error.field(),
             index,
-            retryable: self.is_retryable(),
+            // Nothing was done without a connection, and the next request may get one.
+            retryable: self.is_retryable() || matches!(self, Self::Pool(_)),
         }
     }
 

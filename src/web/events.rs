@@ -169,7 +169,7 @@ impl Events {
             }
             _ => None,
         };
-        // One that has ended is not among the first events of the stream.
+        // The stream begins with its state, unless it was deleted.
         if let Follow::Analysis(id) = follow {
             stream.open.insert(id);
         }
@@ -222,6 +222,7 @@ async fn catch_up(
     };
     for (id, found) in ids.iter().zip(states) {
         match found {
+            Some(_) if matches!(follow, Follow::Analysis(followed) if followed == *id) => {}
             Some(analysis) if is_followed(&analysis, follow) => ended.push(analysis),
             _ => {
                 let project = match follow {

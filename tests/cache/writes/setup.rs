@@ -1,6 +1,6 @@
 use super::*;
 use serde_json::json;
-use wundr_db::QualityGate;
+use wundr_db::{GateCondition, QualityGate};
 
 #[both_engines]
 #[case]
@@ -35,6 +35,10 @@ async fn of_configurations() {
         wrote!(scene, configurations.update(ids[2], changes.clone()));
         let gate = QualityGate::new([]);
         wrote!(scene, quality_gates.save(of_flask, "main", &gate, ada));
+        let gate = QualityGate::new([GateCondition::OpenIssues {
+            severity: None,
+            at_most: 0,
+        }]);
         wrote!(scene, quality_gates.save(of_flask, "main", &gate, ada));
         wrote!(
             scene,

@@ -379,7 +379,9 @@ async fn a_deadlock_is_tried_again_in_spawned_tasks_and_both_succeed() {
         task.await.unwrap().unwrap();
     }
 
-    assert_eq!(AtomicU32::load(&tries, Ordering::Relaxed), 3);
+    // The one that tries again may lock its first row before the other one is woken, and so meet
+    // another deadlock.
+    assert!(AtomicU32::load(&tries, Ordering::Relaxed) >= 3);
     assert_eq!(observer.count("public.users WHERE name = 'y'"), 2);
 }
 
