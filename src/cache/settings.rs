@@ -234,8 +234,8 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_is_refused_with_its_name_and_without_its_value() {
-        let refused = read(json!({"url": URL, "pasword": "secret"})).unwrap_err();
-        assert_eq!(refused, "pasword: is not a setting");
+        let refused = read(json!({"url": URL, "passphrase": "secret"})).unwrap_err();
+        assert_eq!(refused, "passphrase: is not a setting");
         for settings in [
             json!({}),
             json!({"prefix": "secret"}),

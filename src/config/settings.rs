@@ -373,8 +373,8 @@ impl<'de> Deserialize<'de> for Given {
 ///     r#"{"url": "postgres://app@db.example/wundr", "max_connections": 20, "statement_timeout": "5s"}"#,
 /// )?;
 ///
-/// let refused = serde_json::from_str::<Config>(r#"{"url": "postgres://h/d", "max_conections": 20}"#);
-/// assert!(refused.unwrap_err().to_string().starts_with("max_conections: is not a setting"));
+/// let refused = serde_json::from_str::<Config>(r#"{"url": "postgres://h/d", "max_pool": 20}"#);
+/// assert!(refused.unwrap_err().to_string().starts_with("max_pool: is not a setting"));
 /// # Ok(())
 /// # }
 /// ```
@@ -502,10 +502,10 @@ mod tests {
 
     #[test]
     fn an_unknown_setting_is_refused_with_its_name_and_without_its_value() {
-        let refused = read(json!({"url": URL, "pasword": "secret"})).unwrap_err();
-        assert_eq!(refused, "pasword: is not a setting");
-        let refused = from_variables("max_conections", "secret").unwrap_err();
-        let expected = "WUNDR_DATABASE_MAX_CONECTIONS: is not a setting";
+        let refused = read(json!({"url": URL, "passphrase": "secret"})).unwrap_err();
+        assert_eq!(refused, "passphrase: is not a setting");
+        let refused = from_variables("max_pool", "secret").unwrap_err();
+        let expected = "WUNDR_DATABASE_MAX_POOL: is not a setting";
         assert_eq!(refused.to_string(), expected);
         for settings in [
             json!({"max_connections": 1}),
