@@ -11,7 +11,7 @@ diesel::table! {
 }
 
 pub struct Note {
-    pub id: uuid::Uuid,
+    pub id: wundr_db::uuid::Uuid,
     pub audience: UserRole,
 }
 

@@ -12,5 +12,5 @@ diesel::table! {
 fn main() {
     let mut connection = PgConnection::establish("").unwrap();
     let joined = orders::table.inner_join(users::table.on(orders::user_id.eq(users::id)));
-    let _ = joined.select((orders::id, users::name)).load::<(uuid::Uuid, String)>(&mut connection);
+    let _ = joined.select((orders::id, users::name)).load::<(wundr_db::uuid::Uuid, String)>(&mut connection);
 }
