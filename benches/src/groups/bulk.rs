@@ -116,7 +116,7 @@ pub fn bulk_100k_issues(world: &mut World) -> Outcome<Group> {
         "wundr_async",
         (to.wundr_async()?, new.clone()),
         |(db, new), _| async move {
-            assert_eq!(db.analysis_issues().create_many(&new).await?, ROWS);
+            assert_eq!(db.analysis_issues().create_many(&new).await?, ROWS as u64);
             Ok(())
         },
     );
@@ -129,7 +129,7 @@ pub fn bulk_100k_issues(world: &mut World) -> Outcome<Group> {
                 async move { db.analysis_issues().create_many(&new[..ROWS / 2]).await }
             });
             let one = db.analysis_issues().create_many(&new[ROWS / 2..]).await?;
-            assert_eq!(one + other.await??, ROWS);
+            assert_eq!(one + other.await??, ROWS as u64);
             Ok(())
         },
     );
@@ -140,7 +140,7 @@ pub fn bulk_100k_issues(world: &mut World) -> Outcome<Group> {
             move || {
                 let written =
                     blocking::AnalysisIssueRepository::create_many(&db.analysis_issues(), &new)?;
-                assert_eq!(written, ROWS);
+                assert_eq!(written, ROWS as u64);
                 Ok(())
             }
         },
