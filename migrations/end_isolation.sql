@@ -41,3 +41,4 @@ DROP POLICY IF EXISTS by_organization ON setup.integrations;
 DROP POLICY IF EXISTS of_the_platform ON setup.setup_profiles;
 DROP POLICY IF EXISTS of_the_platform ON setup.configurations;
 DROP POLICY IF EXISTS by_organization ON audit.audit_logs;
+DROP POLICY IF EXISTS of_logins ON audit.audit_logs;
