@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
+use super::way_back;
 use crate::{Error, Result, Table};
+
+/// The list of the applied migrations.
+const LIST: &str = "public.__diesel_schema_migrations";
 
 /// The work that a role of the database is for, and so the rights that it needs.
 ///
@@ -222,7 +226,7 @@ pub(crate) fn block(role: &str, rights: Option<Rights>) -> Result<String> {
     };
     let usage = rights.map_or("", schemas);
     let role = literal(role);
-    let all_functions = FUNCTIONS.join(", ");
+    let all_functions = way_back::FUNCTIONS.join(", ");
     Ok(format!(
         "DO $wundr$\n\
          DECLARE\n  \
@@ -260,6 +264,19 @@ pub(crate) fn block(role: &str, rights: Option<Rights>) -> Result<String> {
                  THEN pg_catalog.format('GRANT %s ON %s TO %I', entry.privileges, entry.relation, role_name)\n        \
                  ELSE pg_catalog.format('GRANT SELECT (%s) ON %s TO %I', named, entry.relation, role_name) END;\n    \
              END IF;\n    \
+             -- Access to a partition is checked there if a statement names it, without the policies\n    \
+             -- of its table. A role that sets a sequence makes fences of its own.\n    \
+             FOR named IN\n      \
+               SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::pg_catalog.regclass\n      \
+               FROM pg_catalog.pg_class AS c\n      \
+               WHERE c.relkind = 'S' AND EXISTS (SELECT FROM pg_catalog.pg_depend AS d\n          \
+                   WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid\n            \
+                     AND d.refclassid = d.classid AND d.refobjid = entry.relation::pg_catalog.regclass)\n        \
+                 OR c.relispartition AND c.oid IN (\n          \
+                   SELECT relid FROM pg_catalog.pg_partition_tree(entry.relation::pg_catalog.regclass))\n    \
+             LOOP\n      \
+               EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %I', named, role_name);\n    \
+             END LOOP;\n    \
              IF (SELECT pg_catalog.count(*) > 0 FROM pg_catalog.pg_class AS c,\n          \
                    LATERAL pg_catalog.aclexplode(c.relacl) AS a, pg_catalog.pg_roles AS r\n        \
                  WHERE c.oid = entry.relation::pg_catalog.regclass AND r.rolname = role_name AND a.grantee = r.oid)\n        \
@@ -269,8 +286,33 @@ pub(crate) fn block(role: &str, rights: Option<Rights>) -> Result<String> {
              END IF;\n  \
            END LOOP;\n  \
            EXECUTE pg_catalog.format(\n    \
-             'REVOKE ALL ON SCHEMA public, analysis, setup, audit, cache FROM %1$I; '\n    \
-             'REVOKE ALL ON FUNCTION {all_functions} FROM %1$I', role_name);\n  \
+             'REVOKE ALL ON SCHEMA public, analysis, setup, audit, cache FROM %I', role_name);\n  \
+           FOR named IN\n    \
+             SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc AS p\n    \
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace\n    \
+             WHERE n.nspname || '.' || p.proname = ANY ('{{{all_functions}}}'::pg_catalog.text[])\n      \
+               OR n.nspname = 'audit' AND pg_catalog.starts_with(p.proname, 'record_update_of_')\n  \
+           LOOP\n    \
+             EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM %I', named, role_name);\n  \
+           END LOOP;\n  \
+           IF EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass('{LIST}')\n      \
+               AND pg_catalog.pg_has_role(relowner, 'USAGE')) THEN\n    \
+             EXECUTE pg_catalog.format('REVOKE ALL ON {LIST} FROM %I', role_name);\n  \
+           END IF;\n  \
+           -- Partitions are created later, and would have these.\n  \
+           FOR entry IN\n    \
+             SELECT d.defaclrole, n.nspname, d.defaclobjtype FROM pg_catalog.pg_default_acl AS d\n    \
+             JOIN pg_catalog.pg_namespace AS n ON n.oid = d.defaclnamespace,\n    \
+             LATERAL pg_catalog.aclexplode(d.defaclacl) AS a, pg_catalog.pg_roles AS r\n    \
+             WHERE n.nspname IN ('analysis', 'setup', 'audit', 'cache') AND d.defaclobjtype IN ('r', 'S', 'f')\n      \
+               AND r.rolname = role_name AND a.grantee = r.oid\n      \
+               AND pg_catalog.pg_has_role(d.defaclrole, 'USAGE')\n  \
+           LOOP\n    \
+             EXECUTE pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I REVOKE ALL ON %s FROM %I',\n      \
+               pg_catalog.pg_get_userbyid(entry.defaclrole), entry.nspname,\n      \
+               CASE entry.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' ELSE 'FUNCTIONS' END,\n      \
+               role_name);\n  \
+           END LOOP;\n  \
            IF usage <> '' THEN\n    \
              EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %s TO %I', usage, role_name);\n  \
            END IF;\n  \

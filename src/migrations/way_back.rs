@@ -47,7 +47,7 @@ const TYPES: &[&str] = &[
 
 /// The functions of this crate.
 #[rustfmt::skip]
-const FUNCTIONS: &[&str] = &[
+pub(super) const FUNCTIONS: &[&str] = &[
     "public.set_updated_at", "public.end_user_sessions",
     "analysis.end_lease", "analysis.get_analysis_trends", "analysis.notify_analysis",
     "analysis.raise_fence", "analysis.refuse_pin_of_removed",

@@ -225,8 +225,10 @@ pub async fn adopt(config: &Config) -> Result<Vec<String>> {
     watching(open(config).await?, take_over).await
 }
 
-/// Gives a role of the database the rights for its work, and takes all others on this crate's
-/// tables from it.
+/// Gives a role of the database the rights for its work, and takes all others from it: on this
+/// crate's tables, their partitions and sequences, its functions, and the list of applied
+/// migrations. Default privileges of the role in the schemas `analysis`, `setup`, `audit` and
+/// `cache` are taken, too: a new partition would have them. Those without a schema stay.
 ///
 /// The role must exist. The owner of the tables calls this, again after each [`up`] that has
 /// applied something. [`grant_sql`](crate::migrations::grant_sql) returns what is executed.
