@@ -39,6 +39,11 @@ use crate::{Error, Page, PageOrder, Paged, Result};
 /// trigger of an application that writes a cached table is not found. A transaction that changes
 /// rows which `Cached::of` caches names them, by `Tx::touches`.
 ///
+/// # Secrets
+/// A row of this crate is neither sealed on its way in nor opened on its way out. A database with
+/// keys refuses new rows and changes of the tables with secrets, which are `setup.integrations` and
+/// `setup.configurations`: their repositories write them.
+///
 /// # Errors
 /// Each method returns the errors that every call may return, see [`Error`], and those of the
 /// table's constraints.
@@ -94,6 +99,23 @@ fn name_of<T>() -> &'static str {
     name.rsplit("::").next().unwrap_or(name)
 }
 
+/// Refuses rows whose secrets would be stored in the clear although the database has keys: only the
+/// table's repository seals them.
+///
+/// # Errors
+/// - [`Error::InvalidInput`] if the table has sealed columns and the database has keys
+fn check_secrets<T: 'static>(executor: &Executor<'_>) -> Result<()> {
+    let sealed = [
+        TypeId::of::<crate::schema::setup::integrations::table>(),
+        TypeId::of::<crate::schema::setup::configurations::table>(),
+    ];
+    if executor.secrets().is_some() && sealed.contains(&TypeId::of::<T>()) {
+        let reason = "has secrets, which its repository seals";
+        return Err(Error::invalid("table", reason));
+    }
+    Ok(())
+}
+
 /// Begins a write of a table. That of an application's runs as it is.
 #[repository]
 async fn begin_write<'e, T: 'static>(executor: &Executor<'e>) -> Result<Write<'e>> {
@@ -126,6 +148,7 @@ impl OwnTables<'_> {
         N: NewRow<Row: Send> + Send,
     {
         new.check()?;
+        check_secrets::<N::Table>(&self.0)?;
         let write = begin_write::<N::Table>(&self.0).await?;
         let outcome = write.executor().insert(&new).await;
         end_write::<N::Table, _>(write, outcome).await
@@ -140,6 +163,7 @@ impl OwnTables<'_> {
     where
         N: NewRow,
     {
+        check_secrets::<N::Table>(&self.0)?;
         let write = begin_write::<N::Table>(&self.0).await?;
         let outcome = write.executor().insert_all(new).await;
         end_write::<N::Table, _>(write, outcome).await
@@ -157,6 +181,7 @@ impl OwnTables<'_> {
     {
         const { assert!(N::CONFLICT.is_some(), "#[row(conflict = ...)] is missing") };
         new.check()?;
+        check_secrets::<N::Table>(&self.0)?;
         let write = begin_write::<N::Table>(&self.0).await?;
         let outcome = write.executor().upsert(&new).await;
         end_write::<N::Table, _>(write, outcome).await
@@ -200,6 +225,7 @@ impl OwnTables<'_> {
         C: Changes<Id: Send, Row: TableRow<Id = C::Id> + Send> + Send + Sync,
     {
         changes.check()?;
+        check_secrets::<C::Table>(&self.0)?;
         let write = begin_write::<C::Table>(&self.0).await?;
         let outcome = write.executor().update(id, &changes).await;
         match end_write::<C::Table, _>(write, outcome).await? {

@@ -211,9 +211,13 @@ impl MaySeal for String {
 
 impl MaySeal for Document {
     fn sealed(&self) -> Option<Sealed> {
-        // The text of a sealed value needs no escapes in JSON.
         let text = self.text().trim();
-        Sealed::parse(text.strip_prefix('"')?.strip_suffix('"')?)
+        let between = text.strip_prefix('"')?.strip_suffix('"')?;
+        if between.contains('\\') {
+            // PostgreSQL stores the string without escapes, and so returns a sealed value.
+            return Sealed::parse(&serde_json::from_str::<String>(text).ok()?);
+        }
+        Sealed::parse(between)
     }
 
     fn of_sealed(text: String) -> Result<Self> {
