@@ -19,7 +19,7 @@ use axum_core::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use futures_util::stream::{Stream, StreamExt as _};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -69,7 +69,10 @@ impl FromStr for LastEventId {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| damaged())?;
         let (time, ids) = bytes.split_first_chunk::<9>().ok_or_else(damaged)?;
         let [is_complete, time @ ..] = *time;
-        let at = DateTime::from_timestamp_micros(i64::from_be_bytes(time)).ok_or_else(damaged)?;
+        // No id that was sent has another time, and the database has not all times of `chrono`.
+        let at = DateTime::from_timestamp_micros(i64::from_be_bytes(time))
+            .filter(|at| (1_970..10_000).contains(&at.year()))
+            .ok_or_else(damaged)?;
         let open = ids
             .chunks(16)
             .map(|id| Uuid::from_slice(id).map(Into::into));
@@ -384,6 +387,22 @@ mod tests {
             many.to_string().parse::<LastEventId>().unwrap().0,
             Some(many)
         );
+    }
+
+    /// A handler must not panic because of it, nor the database refuse it.
+    #[test]
+    fn an_id_with_a_time_that_was_never_sent_is_refused() {
+        let (first, last) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+        for at in [
+            first,
+            first + TimeDelta::minutes(4),
+            last,
+            DateTime::UNIX_EPOCH - LEEWAY,
+        ] {
+            let open = Some(BTreeSet::new());
+            let text = Seen { at, open }.to_string();
+            assert!(text.parse::<LastEventId>().is_err(), "{at}");
+        }
     }
 
     #[test]
