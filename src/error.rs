@@ -11,6 +11,7 @@ mod classification;
 mod connection_end;
 pub mod constraints;
 mod problem;
+mod reason;
 mod server_message;
 mod sqlstate;
 #[cfg(feature = "blocking")]
@@ -27,6 +28,7 @@ use connection_end::is_lasting_refusal;
 #[cfg(feature = "blocking")]
 pub(crate) use connection_end::recorded_reason;
 pub use problem::Problem;
+pub use reason::Reason;
 pub use sqlstate::SqlState;
 #[cfg(feature = "async")]
 pub(crate) use sqlstate::report_sqlstate;
@@ -99,7 +101,7 @@ pub enum Error {
         /// The column, the constraint or the argument.
         field: Cow<'static, str>,
         /// The reason.
-        reason: String,
+        reason: Reason,
     },
     /// One of several rows cannot be stored.
     #[error("{table}[{index}]: {source}")]
@@ -315,7 +317,15 @@ impl Error {
     pub fn invalid(field: impl Into<Cow<'static, str>>, reason: impl fmt::Display) -> Self {
         Self::InvalidInput {
             field: field.into(),
-            reason: reason.to_string(),
+            reason: Reason::of_crate(reason.to_string()),
+        }
+    }
+
+    /// Creates the error of a value that the server refused, with its message.
+    fn refused_by_server(field: impl Into<Cow<'static, str>>, message: &str) -> Self {
+        Self::InvalidInput {
+            field: field.into(),
+            reason: Reason::of_server(message.to_owned()),
         }
     }
 

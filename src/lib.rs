@@ -191,7 +191,7 @@ pub use crypto::{
     Keyring, RefreshToken, SessionKeys, SessionToken, WebhookError, WebhookRequest, WebhookScheme,
     verify_webhook,
 };
-pub use error::{Advice, Constraint, Error, Fate, Problem, Result, SqlState, constraints};
+pub use error::{Advice, Constraint, Error, Fate, Problem, Reason, Result, SqlState, constraints};
 pub use live::{Follow, LiveAnalysis, LiveEvent};
 pub use mapping::Optional;
 pub use models::*;

@@ -253,7 +253,7 @@ impl<O: DeserializeOwned + Default> FromStr for Page<O> {
     /// - [`Error::InvalidInput`] with the field, if a field is unknown, is given twice or has an
     ///   invalid value
     fn from_str(query: &str) -> Result<Self> {
-        from_query(query)
+        from_query::<PageFields<O>>(query)?.try_into()
     }
 }
 

@@ -139,7 +139,7 @@ fn from_database(
             Error::Check(constraint())
         }
         DatabaseErrorKind::CheckViolation => {
-            Error::invalid(owned(information.table_name()), message)
+            Error::refused_by_server(owned(information.table_name()), message)
         }
         DatabaseErrorKind::NotNullViolation if information.column_name().is_some() => {
             Error::NotNull {
@@ -152,7 +152,7 @@ fn from_database(
             let domain = message.split(' ').nth(1).unwrap_or_default();
             // The server qualifies a name that is not on the search_path.
             let domain = domain.rsplit('.').next().unwrap_or_default().to_owned();
-            Error::invalid(domain, message)
+            Error::refused_by_server(domain, message)
         }
         DatabaseErrorKind::SerializationFailure
             if reported.is_some() || fate_by_message(message).is_none() =>
@@ -238,9 +238,9 @@ fn from_code(code: Option<SqlState>, message: &str) -> Error {
         Some("40P01") => Error::Deadlock,
         Some("57014" | "55P03") => Error::Timeout(message.to_owned()),
         Some("22001" | "22003" | "22007" | "22008" | "22021" | "22P02" | "22P05") => {
-            Error::invalid("value", message)
+            Error::refused_by_server("value", message)
         }
-        Some("54000") => Error::invalid(
+        Some("54000") => Error::refused_by_server(
             quoted(message).unwrap_or_else(|| "index".to_owned()),
             message,
         ),

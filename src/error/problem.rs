@@ -149,7 +149,9 @@ impl Error {
             status,
             code,
             detail: match error {
-                Self::InvalidInput { reason, .. } => Some(reason.clone()),
+                Self::InvalidInput { reason, .. } if !reason.is_of_server() => {
+                    Some(reason.as_str().to_owned())
+                }
                 _ => None,
             },
             field: error.field(),
@@ -166,6 +168,8 @@ impl Error {
             | Self::MissingReference(constraint)
             | Self::Check(constraint) => constraint.field(),
             Self::NotNull { column, .. } => Some(column.clone().into()),
+            // The server names an index or a table, if anything.
+            Self::InvalidInput { reason, .. } if reason.is_of_server() => None,
             Self::InvalidInput { field, .. } => Some(field.clone()),
             Self::Row { source, .. } => source.field(),
             _ => None,
@@ -230,6 +234,8 @@ mod tests {
             Error::broken_connection(secret),
             Error::Pool(secret.to_owned()),
             Error::Timeout(secret.to_owned()),
+            Error::refused_by_server("idx_password", secret),
+            Error::refused_by_server("value", secret).in_row("users", 3),
             Error::Other {
                 sqlstate: None,
                 message: secret.to_owned(),

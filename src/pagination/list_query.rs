@@ -8,7 +8,7 @@ use serde::de::value::{Error as ValueError, MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::Page;
+use super::{Page, PageFields};
 use crate::{Error, Result};
 
 /// The fields of a [`Page`].
@@ -59,7 +59,7 @@ where
             .partition(|(field, _)| OF_PAGE.contains(&field.as_str()));
         Ok(Self {
             filter: read(of_filter)?,
-            page: read(of_page)?,
+            page: read::<PageFields<O>>(of_page)?.try_into()?,
         })
     }
 }
@@ -84,8 +84,15 @@ fn decoded(pair: &str) -> Result<(String, String)> {
     let decode = |text: &str| {
         let text = text.replace('+', " ");
         let text = percent_decode_str(&text).decode_utf8();
-        text.map(|text| text.into_owned())
-            .map_err(|error| Error::invalid(field.to_owned(), error))
+        let text = text.map_err(|error| Error::invalid(field.to_owned(), error))?;
+        match text.contains('\0') {
+            // The server's error would not name the field.
+            true => Err(Error::invalid(
+                field.to_owned(),
+                "contains the character U+0000",
+            )),
+            false => Ok(text.into_owned()),
+        }
     };
     Ok((decode(field)?, decode(value)?))
 }
@@ -238,8 +245,22 @@ mod tests {
         assert_eq!(refused("limit=ten"), "limit");
         assert_eq!(refused("is_active=true&is_active=false"), "is_active");
         assert_eq!(refused("search=%ff"), "search");
-        for query in ["limit=0", "limit=101", "last=true&after=x"] {
-            assert!(users(query).is_err(), "{query}");
+        assert_eq!(refused("search=a%00"), "search");
+        for limit in [
+            "limit=0",
+            "limit=101&total=true",
+            "order=name&limit=0&last=true",
+        ] {
+            assert_eq!(refused(limit), "limit");
+            let alone = limit.parse::<Page<UserOrder>>();
+            assert!(matches!(alone, Err(Error::InvalidInput { field, .. }) if field == "limit"));
+        }
+        let cursor = crate::Cursor::new("users.name", &"Ada".to_owned(), crate::UserId::new());
+        for twice in [
+            format!("after={cursor}&before={cursor}&limit=7"),
+            format!("last=true&after={cursor}&order=name"),
+        ] {
+            assert_eq!(refused(&twice), "after");
         }
     }
 

@@ -4,7 +4,7 @@ use wundr_db::{Config, Error};
 
 fn refusal(url: &str) -> (String, String) {
     match Config::new(url) {
-        Err(Error::InvalidInput { field, reason }) => (field.into_owned(), reason),
+        Err(Error::InvalidInput { field, reason }) => (field.into_owned(), reason.to_string()),
         other => panic!("{url}: {other:?}"),
     }
 }
