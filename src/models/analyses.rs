@@ -10,6 +10,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::analyses;
+use crate::types::timestamp::AnyTime;
 use crate::{
     AnalysisId, AnalysisStatus, AnalysisType, Change, Document, Fields, Json, Project, ProjectId,
     User, UserId,
@@ -240,18 +241,27 @@ impl AnalysisFilter {
             ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(condition(analyses::table, analyses::created_at.ge(from)));
+            query = query.filter(condition(
+                analyses::table,
+                analyses::created_at.ge(AnyTime::of_filter(from)),
+            ));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(condition(analyses::table, analyses::created_at.lt(before)));
+            query = query.filter(condition(
+                analyses::table,
+                analyses::created_at.lt(AnyTime::of_filter(before)),
+            ));
         }
         if let Some(from) = self.completed_from {
-            query = query.filter(condition(analyses::table, analyses::completed_at.ge(from)));
+            query = query.filter(condition(
+                analyses::table,
+                analyses::completed_at.ge(AnyTime::of_filter(from)),
+            ));
         }
         if let Some(before) = self.completed_before {
             query = query.filter(condition(
                 analyses::table,
-                analyses::completed_at.lt(before),
+                analyses::completed_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

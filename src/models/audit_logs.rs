@@ -13,6 +13,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::audit::audit_logs;
+use crate::types::timestamp::AnyTime;
 use crate::{AuditAction, AuditLogId, Document, Organization, OrganizationId, UserId};
 
 /// An entry of the audit log: a row of the design's `audit_logs`. It is written once. Only an
@@ -179,13 +180,13 @@ impl AuditLogFilter {
         if let Some(from) = self.created_from {
             query = query.filter(condition(
                 audit_logs::table,
-                audit_logs::created_at.ge(from),
+                audit_logs::created_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.created_before {
             query = query.filter(condition(
                 audit_logs::table,
-                audit_logs::created_at.lt(before),
+                audit_logs::created_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

@@ -10,6 +10,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::dependency_graphs;
+use crate::types::timestamp::AnyTime;
 use crate::{Analysis, AnalysisId, Change, DependencyGraphId, Document, Project, ProjectId};
 
 /// The dependencies between the parts of a project: a row of the design's `dependency_graphs`.
@@ -117,13 +118,13 @@ impl DependencyGraphFilter {
         if let Some(from) = self.created_from {
             query = query.filter(condition(
                 dependency_graphs::table,
-                dependency_graphs::created_at.ge(from),
+                dependency_graphs::created_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.created_before {
             query = query.filter(condition(
                 dependency_graphs::table,
-                dependency_graphs::created_at.lt(before),
+                dependency_graphs::created_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

@@ -11,6 +11,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::organization_members;
+use crate::types::timestamp::AnyTime;
 use crate::{
     Change, Organization, OrganizationId, OrganizationMemberId, OrganizationRole, User, UserId,
 };
@@ -138,13 +139,13 @@ impl OrganizationMemberFilter {
         if let Some(from) = self.joined_from {
             query = query.filter(condition(
                 organization_members::table,
-                organization_members::joined_at.ge(from),
+                organization_members::joined_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.joined_before {
             query = query.filter(condition(
                 organization_members::table,
-                organization_members::joined_at.lt(before),
+                organization_members::joined_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

@@ -10,6 +10,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::organizations;
+use crate::types::timestamp::AnyTime;
 use crate::{Change, Document, OrganizationId, SubscriptionPlan};
 
 /// An organization: a row of the design's `organizations`.
@@ -135,13 +136,13 @@ impl OrganizationFilter {
         if let Some(from) = self.created_from {
             query = query.filter(condition(
                 organizations::table,
-                organizations::created_at.ge(from),
+                organizations::created_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.created_before {
             query = query.filter(condition(
                 organizations::table,
-                organizations::created_at.lt(before),
+                organizations::created_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

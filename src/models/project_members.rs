@@ -11,6 +11,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::project_members;
+use crate::types::timestamp::AnyTime;
 use crate::{Change, Project, ProjectId, ProjectMemberId, ProjectRole, User, UserId};
 
 /// A user's membership of a project: a row of the design's `project_members`.
@@ -134,13 +135,13 @@ impl ProjectMemberFilter {
         if let Some(from) = self.added_from {
             query = query.filter(condition(
                 project_members::table,
-                project_members::added_at.ge(from),
+                project_members::added_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.added_before {
             query = query.filter(condition(
                 project_members::table,
-                project_members::added_at.lt(before),
+                project_members::added_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

@@ -10,6 +10,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::projects;
+use crate::types::timestamp::AnyTime;
 use crate::{
     Change, Document, Organization, OrganizationId, ProjectId, ProjectStatus, ProjectVisibility,
     RepositoryProvider, User, UserId,
@@ -234,16 +235,28 @@ impl ProjectFilter {
             ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(condition(projects::table, projects::created_at.ge(from)));
+            query = query.filter(condition(
+                projects::table,
+                projects::created_at.ge(AnyTime::of_filter(from)),
+            ));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(condition(projects::table, projects::created_at.lt(before)));
+            query = query.filter(condition(
+                projects::table,
+                projects::created_at.lt(AnyTime::of_filter(before)),
+            ));
         }
         if let Some(from) = self.updated_from {
-            query = query.filter(condition(projects::table, projects::updated_at.ge(from)));
+            query = query.filter(condition(
+                projects::table,
+                projects::updated_at.ge(AnyTime::of_filter(from)),
+            ));
         }
         if let Some(before) = self.updated_before {
-            query = query.filter(condition(projects::table, projects::updated_at.lt(before)));
+            query = query.filter(condition(
+                projects::table,
+                projects::updated_at.lt(AnyTime::of_filter(before)),
+            ));
         }
         query
     }

@@ -11,6 +11,7 @@ use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::organization_members;
 use crate::schema::setup::setup_profiles;
+use crate::types::timestamp::AnyTime;
 use crate::{
     Change, Document, Organization, OrganizationId, ProfileVisibility, SetupCategory,
     SetupProfileId, User, UserId,
@@ -248,13 +249,13 @@ impl SetupProfileFilter {
         if let Some(from) = self.created_from {
             query = query.filter(condition(
                 setup_profiles::table,
-                setup_profiles::created_at.ge(from),
+                setup_profiles::created_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.created_before {
             query = query.filter(condition(
                 setup_profiles::table,
-                setup_profiles::created_at.lt(before),
+                setup_profiles::created_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

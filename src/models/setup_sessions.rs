@@ -10,6 +10,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::setup::setup_sessions;
+use crate::types::timestamp::AnyTime;
 use crate::{
     Change, Document, SessionStatus, SetupProfile, SetupProfileId, SetupSessionId, User, UserId,
 };
@@ -182,13 +183,13 @@ impl SetupSessionFilter {
         if let Some(from) = self.created_from {
             query = query.filter(condition(
                 setup_sessions::table,
-                setup_sessions::created_at.ge(from),
+                setup_sessions::created_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.created_before {
             query = query.filter(condition(
                 setup_sessions::table,
-                setup_sessions::created_at.lt(before),
+                setup_sessions::created_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

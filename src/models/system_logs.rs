@@ -12,6 +12,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::audit::system_logs;
+use crate::types::timestamp::AnyTime;
 use crate::{Document, LogLevel, SystemLogId, UserId};
 
 /// A line of the system log: a row of the design's `system_logs`. It is written once and never
@@ -172,13 +173,13 @@ impl SystemLogFilter {
         if let Some(from) = self.created_from {
             query = query.filter(condition(
                 system_logs::table,
-                system_logs::created_at.ge(from),
+                system_logs::created_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.created_before {
             query = query.filter(condition(
                 system_logs::table,
-                system_logs::created_at.lt(before),
+                system_logs::created_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

@@ -16,6 +16,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::user_sessions;
+use crate::types::timestamp::AnyTime;
 use crate::{Change, User, UserId, UserSessionId};
 
 /// A session of a user: a row of the design's `user_sessions`.
@@ -196,25 +197,25 @@ impl UserSessionFilter {
         if let Some(from) = self.expires_from {
             query = query.filter(condition(
                 user_sessions::table,
-                user_sessions::expires_at.ge(from),
+                user_sessions::expires_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.expires_before {
             query = query.filter(condition(
                 user_sessions::table,
-                user_sessions::expires_at.lt(before),
+                user_sessions::expires_at.lt(AnyTime::of_filter(before)),
             ));
         }
         if let Some(from) = self.used_from {
             query = query.filter(condition(
                 user_sessions::table,
-                user_sessions::last_used_at.ge(from),
+                user_sessions::last_used_at.ge(AnyTime::of_filter(from)),
             ));
         }
         if let Some(before) = self.used_before {
             query = query.filter(condition(
                 user_sessions::table,
-                user_sessions::last_used_at.lt(before),
+                user_sessions::last_used_at.lt(AnyTime::of_filter(before)),
             ));
         }
         query

@@ -10,6 +10,7 @@ use crate::mapping::condition::condition;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::public::users;
+use crate::types::timestamp::AnyTime;
 use crate::{Change, Document, UserId, UserRole};
 
 /// A user of the platform: a row of the design's `users`.
@@ -202,10 +203,16 @@ impl UserFilter {
             ));
         }
         if let Some(from) = self.created_from {
-            query = query.filter(condition(users::table, users::created_at.ge(from)));
+            query = query.filter(condition(
+                users::table,
+                users::created_at.ge(AnyTime::of_filter(from)),
+            ));
         }
         if let Some(before) = self.created_before {
-            query = query.filter(condition(users::table, users::created_at.lt(before)));
+            query = query.filter(condition(
+                users::table,
+                users::created_at.lt(AnyTime::of_filter(before)),
+            ));
         }
         query
     }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::types::timestamp::{AnyTime, from_micros};
+use crate::types::timestamp::{AnyTime, from_micros, is_too_early};
 use crate::{Error, IssueSeverity, Result};
 
 /// The longest text that is parsed as a cursor, in bytes.
@@ -65,7 +65,9 @@ impl SortKey for DateTime<Utc> {
 
     fn from_key(key: &Key) -> Option<Self::Bound> {
         match key {
-            Key::Integer(microseconds) => from_micros(*microseconds).map(AnyTime),
+            Key::Integer(microseconds) => from_micros(*microseconds)
+                .filter(|time| !is_too_early(time))
+                .map(AnyTime),
             Key::Text(_) => None,
         }
     }
@@ -84,6 +86,8 @@ impl SortKey for String {
 
     fn from_key(key: &Key) -> Option<Self::Bound> {
         match key {
+            // No text of a row has it, and the server's error would not name the cursor.
+            Key::Text(text) if text.contains('\0') => None,
             Key::Text(text) => Some(text.clone()),
             Key::Integer(_) => None,
         }

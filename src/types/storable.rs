@@ -6,6 +6,7 @@ use ipnetwork::IpNetwork;
 use uuid::Uuid;
 
 use super::decimal::{DIGITS, is_bounded};
+use super::timestamp::is_too_early;
 
 /// A value that a column may refuse.
 pub trait Storable {
@@ -48,6 +49,13 @@ impl Storable for BigDecimal {
     }
 }
 
+impl Storable for DateTime<Utc> {
+    fn objection(&self, _: Option<usize>) -> Option<String> {
+        let reason = "is before 4713 BC, which PostgreSQL cannot store";
+        is_too_early(self).then(|| reason.to_owned())
+    }
+}
+
 macro_rules! always_storable {
     ($($type:ty),* $(,)?) => {$(
         impl crate::types::storable::Storable for $type {
@@ -59,15 +67,5 @@ macro_rules! always_storable {
 }
 pub(super) use always_storable;
 always_storable!(
-    bool,
-    i16,
-    i32,
-    i64,
-    f32,
-    f64,
-    u8,
-    DateTime<Utc>,
-    NaiveDate,
-    IpNetwork,
-    Uuid
+    bool, i16, i32, i64, f32, f64, u8, NaiveDate, IpNetwork, Uuid
 );

@@ -16,6 +16,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// PostgreSQL's epoch, 2000-01-01, in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
+/// The earliest time that PostgreSQL stores besides `-infinity`, 4713 BC, in microseconds since
+/// 1970. It stores all later times of `chrono`.
+const FIRST: i64 = EPOCH - 211_813_488_000_000_000;
+
+/// Checks whether PostgreSQL cannot store a time because it is too early.
+pub(crate) fn is_too_early(time: &DateTime<Utc>) -> bool {
+    time.timestamp_micros() < FIRST && *time != DateTime::<Utc>::MIN_UTC
+}
+
 /// A `timestamptz` of any value.
 ///
 /// `infinity` and times later than those of `chrono` are [`DateTime::<Utc>::MAX_UTC`]. `-infinity`
@@ -23,6 +32,17 @@ const EPOCH: i64 = 946_684_800_000_000;
 #[derive(Debug, Clone, Copy, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Timestamptz)]
 pub struct AnyTime(pub(crate) DateTime<Utc>);
+
+impl AnyTime {
+    /// Returns the bound of a filter. One that is too early for PostgreSQL is `-infinity`: no row
+    /// has a time between the two.
+    pub(crate) fn of_filter(bound: DateTime<Utc>) -> Self {
+        Self(match is_too_early(&bound) {
+            true => DateTime::<Utc>::MIN_UTC,
+            false => bound,
+        })
+    }
+}
 
 impl From<AnyTime> for DateTime<Utc> {
     fn from(time: AnyTime) -> Self {
