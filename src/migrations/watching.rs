@@ -5,7 +5,7 @@
 //! changes, has a function of its own, which is made of the same columns in the same transaction.
 
 use diesel::QueryableByName;
-use diesel::sql_types::{Array, Text};
+use diesel::sql_types::{Array, Bool, Text};
 
 use super::*;
 use crate::{Table, WatchedTable};
@@ -22,9 +22,25 @@ const UNKNOWN: &str = "SELECT name AS line FROM pg_catalog.unnest($2) AS name WH
     SELECT FROM pg_catalog.pg_attribute WHERE attrelid = $1::pg_catalog.regclass \
         AND attname = name AND attnum > 0 AND NOT attisdropped)";
 
-/// Selects the watched tables, and the arguments of their triggers but the first.
+/// Selects the names of `$2` whose columns in the table `$1` have a type without equality: that an
+/// update has changed them cannot be found.
+const INCOMPARABLE: &str = "SELECT attname::pg_catalog.text AS line FROM pg_catalog.pg_attribute \
+    WHERE attrelid = $1::pg_catalog.regclass AND attname = ANY ($2) \
+        AND atttypid = ANY ('{json, xml, point, polygon, txid_snapshot, pg_snapshot}'::pg_catalog.regtype[])";
+
+/// Selects the watched tables, the arguments of their triggers but the first, and whether each of
+/// the four triggers is there and enabled.
+///
+/// The arguments are bytes, which end with zero. Their text has bytes beyond ASCII as numbers.
 const WATCHED: &str = "SELECT n.nspname || '.' || c.relname AS \"table\", \
-        (pg_catalog.string_to_array(pg_catalog.encode(t.tgargs, 'escape'), '\\000'))[2:t.tgnargs] AS columns \
+        ARRAY(SELECT pg_catalog.convert_from(pg_catalog.decode(part, 'escape'), \
+                pg_catalog.getdatabaseencoding()) \
+            FROM pg_catalog.unnest((pg_catalog.string_to_array( \
+                pg_catalog.encode(t.tgargs, 'escape'), '\\000'))[2:t.tgnargs]) \
+            WITH ORDINALITY AS parts (part, place) ORDER BY place) AS columns, \
+        (SELECT pg_catalog.count(*) = 4 FROM pg_catalog.pg_trigger AS o \
+            WHERE o.tgrelid = t.tgrelid AND o.tgenabled IN ('O', 'A') \
+                AND pg_catalog.starts_with(o.tgname, 'wundr_audit_')) AS is_complete \
     FROM pg_catalog.pg_trigger AS t \
     JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid \
     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
@@ -36,6 +52,8 @@ struct Watched {
     table: String,
     #[diesel(sql_type = Array<Text>)]
     columns: Vec<String>,
+    #[diesel(sql_type = Bool)]
+    is_complete: bool,
 }
 
 /// Checks the table and the columns, as far as that needs no database.
@@ -46,6 +64,9 @@ pub(crate) fn check(table: Table, columns: &[String]) -> Result<()> {
     }
     if columns.is_empty() {
         return Err(Error::invalid("columns", "must name at least one column"));
+    }
+    if columns.iter().any(|column| column.contains('\0')) {
+        return Err(Error::invalid("columns", "contains the character U+0000"));
     }
     match columns.iter().find(|column| table.is_secret(column)) {
         Some(column) => Err(Error::invalid(
@@ -173,6 +194,14 @@ pub(crate) fn replace<C: MigrationConnection>(
             let reason = format_args!("{table} has no column {line}");
             return Err(Error::invalid("columns", reason));
         }
+        let incomparable = sql_query(INCOMPARABLE)
+            .bind::<Text, _>(table.as_str())
+            .bind::<Array<Text>, _>(columns);
+        let incomparable: Vec<Line> = incomparable.load(connection)?;
+        if let Some(Line { line }) = incomparable.first() {
+            let reason = format_args!("{table}.{line} is of a type whose values are not compared");
+            return Err(Error::invalid("columns", reason));
+        }
     }
     connection.transaction(|connection| {
         connection.batch_execute(LOCK_TIMEOUT)?;
@@ -193,8 +222,16 @@ pub(crate) fn list<C: MigrationConnection>(
     let mut found: Vec<Watched> = sql_query(WATCHED).load(connection)?;
     let watched_of = |&table: &Table| {
         let position = found.iter().position(|row| row.table == table.as_str())?;
-        let columns = found.swap_remove(position).columns;
-        Some(WatchedTable { table, columns })
+        let Watched {
+            columns,
+            is_complete,
+            ..
+        } = found.swap_remove(position);
+        Some(WatchedTable {
+            table,
+            columns,
+            is_complete,
+        })
     };
     Ok(Table::ALL.iter().filter_map(watched_of).collect())
 }

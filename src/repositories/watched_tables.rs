@@ -14,7 +14,8 @@ use crate::{Config, Result, Table, WatchedTable};
 /// entry of an update has the changed columns only. Rows that `ON DELETE CASCADE` deletes are
 /// recorded, and so is `TRUNCATE`, by one entry without an id.
 ///
-/// A table that is watched already gets the new columns. The role must be that of the migrations.
+/// A table that is watched already gets the new columns. Call it again after a listed column was
+/// renamed: until then, updates of the listed columns fail. The role must be that of the migrations.
 /// Writers of the table wait until the triggers are created, and those are waited for at most 5 s.
 ///
 /// A `COPY` of many rows takes longer into a watched table, because each row gets an entry. A user
