@@ -51,6 +51,14 @@ impl QualityGate {
             conditions: conditions.into_iter().collect(),
         }
     }
+
+    /// Checks whether every condition can be measured.
+    ///
+    /// # Errors
+    /// - The error of the first condition that cannot
+    pub(crate) fn check(&self) -> Result<()> {
+        self.conditions.iter().try_for_each(GateCondition::check)
+    }
 }
 
 /// A condition of a [`QualityGate`].

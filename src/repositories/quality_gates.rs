@@ -44,7 +44,8 @@ pub trait QualityGateRepository: Send + Sync {
     /// Returns the setting. The name is the application's; must have between 1 and 249 characters.
     ///
     /// # Errors
-    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the name cannot be stored
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the name cannot be stored, or if
+    ///   [`evaluate`](Self::evaluate) would refuse the gate
     /// - [`Error::MissingReference`](crate::Error::MissingReference) if there is no such
     ///   organization, project or user
     async fn save(
@@ -116,7 +117,9 @@ impl QualityGateRepository for QualityGates<'_> {
         gate: &QualityGate,
         by: UserId,
     ) -> Result<Configuration> {
-        let (name, value) = (reason(name)?, Document::of(gate)?);
+        let name = reason(name)?;
+        gate.check()?;
+        let value = Document::of(gate)?;
         let settings = Configurations(self.0.clone());
         let category = ConfigCategory::Analysis;
         settings.set(scope, category, &name, value, by).await
