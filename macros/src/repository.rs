@@ -77,12 +77,26 @@ fn exhaustive(options: &Options, item: &ItemImpl) -> Result<Option<TokenStream>>
         let message = "`exhaustive` is an option of an implementation of a trait";
         return Err(Error::new_spanned(&item.self_ty, message));
     };
-    let written: Vec<_> = item
-        .items
-        .iter()
-        .filter_map(|item| match item {
-            ImplItem::Fn(method) => Some(method.sig.ident.to_string()),
-            _ => None,
+    let methods = item.items.iter().filter_map(|item| match item {
+        ImplItem::Fn(method) => Some(method),
+        _ => None,
+    });
+    let written: Vec<_> = methods
+        .clone()
+        .map(|method| method.sig.ident.to_string())
+        .collect();
+    // A method that is compiled under a condition is written under the same condition: otherwise
+    // the trait's own, which passes on, would silently take its place.
+    let written_if_compiled: Vec<_> = methods
+        .map(|method| {
+            let name = method.sig.ident.to_string();
+            let is_condition = |attribute: &&Attribute| {
+                ["cfg", "cfg_attr"]
+                    .iter()
+                    .any(|mark| attribute.path().is_ident(mark))
+            };
+            let conditions = method.attrs.iter().filter(is_condition);
+            quote!(#(#conditions)* #name)
         })
         .collect();
     let has_inner = written.iter().any(|name| name == "inner");
@@ -109,7 +123,7 @@ fn exhaustive(options: &Options, item: &ItemImpl) -> Result<Option<TokenStream>>
             #name,
             <dyn #path>::METHODS,
             <dyn #path>::METHODS_OF_THE_OTHER_ENGINE,
-            &[#(#written),*],
+            &[#(#written_if_compiled),*],
             &[#(#passed),*],
         );
     }))
