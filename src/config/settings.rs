@@ -3,6 +3,7 @@
 //! Both give names and values. `Config::set` and the cache's are the only places that have the
 //! names.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
@@ -267,15 +268,31 @@ impl Config {
 
 /// Returns the variables with a prefix, by the names of their settings.
 pub(crate) fn variables(prefix: &str) -> Result<Vec<(String, Given)>> {
-    let mut found = Vec::new();
-    for (name, value) in std::env::vars_os() {
+    variables_among(prefix, std::env::vars_os())
+}
+
+fn variables_among(
+    prefix: &str,
+    all: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, Given)>> {
+    let mut found: Vec<(String, Given)> = Vec::new();
+    for (name, value) in all {
         let Some(setting) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else {
             continue;
         };
         let Ok(value) = value.into_string() else {
             return Err(refused(&format!("{prefix}{setting}"), "is not UTF-8"));
         };
-        found.push((setting.to_ascii_lowercase(), Given::Text(value)));
+        let name = setting.to_ascii_lowercase();
+        if found.iter().any(|(known, _)| *known == name) {
+            // The environment has no order that could decide.
+            let name = format!("{prefix}{}", name.to_ascii_uppercase());
+            return Err(refused(
+                &name,
+                "is set twice, in capital and in small letters",
+            ));
+        }
+        found.push((name, Given::Text(value)));
     }
     Ok(found)
 }
@@ -306,7 +323,10 @@ pub(crate) fn from_map<'de, D: Deserializer<'de>>(
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut given: Vec<(String, Given)> = Vec::new();
-            while let Some((name, value)) = map.next_entry::<String, Given>()? {
+            while let Some(name) = map.next_key::<String>()? {
+                let value = map.next_value::<Given>();
+                let value =
+                    value.map_err(|error| de::Error::custom(format_args!("{name}: {error}")))?;
                 if given.iter().any(|(known, _)| *known == name) {
                     return Err(de::Error::custom(format_args!("{name}: is set twice")));
                 }
@@ -343,6 +363,11 @@ impl<'de> Deserialize<'de> for Given {
                 number
                     .map(Given::Number)
                     .map_err(|_| E::custom("a number is negative"))
+            }
+
+            // Otherwise the error would repeat the value.
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Given, E> {
+                Err(E::custom("a number is not whole"))
             }
 
             fn visit_bool<E: de::Error>(self, is_on: bool) -> Result<Given, E> {
@@ -526,9 +551,30 @@ mod tests {
             let refused = read(settings.clone()).unwrap_err();
             assert!(!refused.contains("secret"), "{settings}: {refused}");
         }
+        for (value, reason) in [
+            ("-1", "a number is negative"),
+            ("1.5", "a number is not whole"),
+        ] {
+            let settings = format!(r#"{{"url": "{URL}", "max_connections": {value}}}"#);
+            let refused = serde_json::from_str::<Config>(&settings).unwrap_err();
+            let expected = format!("max_connections: {reason}");
+            assert!(refused.to_string().starts_with(&expected), "{refused}");
+        }
         let twice = format!(r#"{{"url": "{URL}", "min_idle": 1, "min_idle": 2}}"#);
         let refused = serde_json::from_str::<Config>(&twice).unwrap_err();
         assert!(refused.to_string().contains("min_idle: is set twice"));
+    }
+
+    #[test]
+    fn a_variable_in_capital_and_in_small_letters_is_refused() {
+        let given = |names: &[&str]| {
+            let name = |name: &&str| (format!("{PREFIX}{name}").into(), "7".into());
+            variables_among(PREFIX, names.iter().map(name)).map(drop)
+        };
+        assert!(given(&["MIN_IDLE", "MAX_CONNECTIONS"]).is_ok());
+        let refused = given(&["MIN_IDLE", "MAX_CONNECTIONS", "min_idle"]).unwrap_err();
+        let expected = "WUNDR_DATABASE_MIN_IDLE: is set twice, in capital and in small letters";
+        assert_eq!(refused.to_string(), expected);
     }
 
     #[test]
