@@ -8,17 +8,19 @@ use axum_core::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::LINK;
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use crate::{Cursor, Paged};
 
 /// An extractor that makes the links to the neighbors of a page from the request's URL.
 ///
-/// A link keeps every field of the query string but the position, so that filter, order and limit
-/// stay.
+/// A link is relative: it consists of a query string, and the client takes the path of its request.
+/// So it leads to the same place from a nested router, and from behind a proxy that changes the
+/// path. It keeps every field but the position, so that filter, order and limit stay.
 #[derive(Debug, Clone)]
 pub struct Links {
-    /// The path, and the query string without the position.
+    /// A question mark, and the query string without the position.
     base: String,
 }
 
@@ -39,7 +41,7 @@ impl Links {
 
     fn header<T>(&self, page: &Paged<T>) -> String {
         let mut header = format!("<{}>; rel=\"first\"", self.base);
-        let joint = if self.base.contains('?') { '&' } else { '?' };
+        let joint = if self.base == "?" { "" } else { "&" };
         let mut add = |field: &str, cursor: &Option<Cursor>, relation: &str| {
             if let Some(cursor) = cursor {
                 // Writing to a string cannot fail.
@@ -60,17 +62,15 @@ impl<S: Sync> FromRequestParts<S> for Links {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let mut base = parts.uri.path().to_owned();
         let is_position = |pair: &&str| {
             let field = pair.split_once('=').map_or(*pair, |(field, _)| field);
-            matches!(field, "after" | "before" | "last")
+            let field = percent_decode_str(field).decode_utf8_lossy();
+            matches!(&*field, "after" | "before" | "last")
         };
         let query = parts.uri.query().unwrap_or_default();
         let kept = query.split('&').filter(|pair| !pair.is_empty());
-        for (index, pair) in kept.filter(|pair| !is_position(pair)).enumerate() {
-            base.push(if index == 0 { '?' } else { '&' });
-            base.push_str(pair);
-        }
+        let kept: Vec<&str> = kept.filter(|pair| !is_position(pair)).collect();
+        let base = format!("?{}", kept.join("&"));
         Ok(Self { base })
     }
 }
@@ -79,7 +79,7 @@ impl<T: Serialize> IntoResponse for Linked<T> {
     fn into_response(self) -> Response {
         let header = self.links.header(&self.page);
         let mut response = self.page.into_response();
-        // A path and a query have only characters that a header may have.
+        // A query has only characters that a header may have.
         if let Ok(header) = HeaderValue::try_from(header) {
             response.headers_mut().insert(LINK, header);
         }
