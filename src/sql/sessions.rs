@@ -208,7 +208,11 @@ impl<'a, const OF_PREDECESSOR: bool> Rotate<'a, OF_PREDECESSOR> {
                 out.push_bind_param::<Text, _>(&self.presented)?;
                 out.push_sql(" AND f.predecessor_hash = ");
                 out.push_bind_param::<Text, _>(&self.presented)?;
-                out.push_sql(" AND f.predecessor_until > pg_catalog.statement_timestamp()");
+                // An application may have removed the present token, so that no refresh is granted.
+                out.push_sql(
+                    " AND f.predecessor_until > pg_catalog.statement_timestamp() \
+                     AND s.refresh_token_hash IS NOT NULL",
+                );
             }
         }
         out.push_sql(" AND s.expires_at > pg_catalog.statement_timestamp() AND u.is_active");

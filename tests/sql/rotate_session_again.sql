@@ -8,6 +8,7 @@ WITH held AS MATERIALIZED (
   WHERE r.token_hash = $1
   AND f.predecessor_hash = $2
   AND f.predecessor_until > pg_catalog.statement_timestamp()
+  AND s.refresh_token_hash IS NOT NULL
   AND s.expires_at > pg_catalog.statement_timestamp()
   AND u.is_active
   FOR UPDATE OF s, f
@@ -42,6 +43,7 @@ SELECT CASE WHEN held.id IS NOT NULL THEN 1 ELSE (
     WHERE r.token_hash = $8
     AND f.predecessor_hash = $9
     AND f.predecessor_until > pg_catalog.statement_timestamp()
+    AND s.refresh_token_hash IS NOT NULL
     AND s.expires_at > pg_catalog.statement_timestamp()
     AND u.is_active
   ) AS seen
