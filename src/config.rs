@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::{Error, Result};
 
 mod files;
+pub(crate) mod given;
 #[cfg_attr(
     not(all(feature = "async", feature = "blocking", feature = "tls")),
     allow(dead_code)
@@ -16,7 +17,7 @@ mod limits;
 #[cfg(all(feature = "admin", any(feature = "async", feature = "blocking")))]
 pub mod pgbouncer;
 mod session;
-pub(crate) mod settings;
+mod settings;
 // Each engine uses a part of it.
 #[cfg_attr(
     not(all(feature = "async", feature = "blocking", feature = "tls")),
@@ -158,8 +159,8 @@ impl Config {
     /// socket in `/var/run/postgresql` is used, or in `/tmp` if there is no such directory.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the text is not such a URL, or has an unknown parameter or an
-    /// invalid value. The message repeats nothing that may be a part of a password.
+    /// - [`Error::InvalidInput`] if the text is not such a URL, or has an unknown parameter or an
+    ///   invalid value. The message repeats nothing that may be a part of a password.
     pub fn new(url: &str) -> Result<Self> {
         let mut given = url::parse(url)?;
         if given.get("service").is_none()
@@ -191,7 +192,7 @@ impl Config {
     /// the server rejects, the blocking engine cannot connect.
     ///
     /// # Errors
-    /// As [`Config::new`].
+    /// The same as [`Config::new`].
     pub fn without_environment(url: &str) -> Result<Self> {
         let mut given = url::parse(url)?;
         files::read_service(&mut given)?;

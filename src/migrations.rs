@@ -1,21 +1,22 @@
 //! The embedded migrations and the functions that run them.
 //!
-//! They come in two layers: the original design, and then its hardening, one migration for each row
-//! of the README's table of departures. They run on a connection of their own, which must not lead
+//! They come in two layers: the original design, and then its hardening, one migration for each
+//! departure that `docs/schema.md` lists. They run on a connection of their own, which must not lead
 //! through PgBouncer. A lock lets any number of processes start together: one migrates, and the
 //! others wait and then have nothing to do.
 
+mod applied;
+mod exclusively;
 mod plan;
 pub(crate) mod watching;
 mod way_back;
 
 use std::sync::{Mutex, PoisonError};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use diesel::migration::Migration;
 use diesel::pg::Pg;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
@@ -27,6 +28,8 @@ use crate::error::innermost;
 use crate::{Config, Error, Result};
 
 pub(crate) mod rights;
+use applied::{RECORD_APPLIED, RECORD_REVERTED, applied, run};
+use exclusively::{SESSION, check_owners, with_lock};
 pub(crate) use plan::Plan;
 use plan::Planned;
 pub use rights::{Rights, grant_sql, revoke_sql};
@@ -50,12 +53,6 @@ pub(crate) const LOCK_LIMIT: &str = "SET LOCAL lock_timeout = '5s';\n";
 /// The beginning of the versions of the first layer, the original design.
 const FIRST_LAYER: &str = "20250101";
 
-/// The key of the advisory lock, from the crate's name.
-const LOCK: i64 = 0x7775_6e64_725f_6462;
-
-/// The time to wait for another process that migrates.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
-
 /// The time limit for a query that the server can execute immediately.
 pub(crate) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -65,49 +62,6 @@ pub(crate) const FAILOVER: Duration = Duration::from_secs(60);
 
 /// The pause before [`up`] starts again.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(500);
-
-/// The session settings of a migration, whatever the URL, the role and the database set.
-///
-/// The time limits of a request do not apply, and no name is resolved in a schema in which another
-/// role may create objects.
-const SESSION: &str = "SET search_path = pg_catalog, pg_temp; \
-    SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-    SET default_transaction_isolation = 'read committed'; \
-    SET quote_all_identifiers = off; \
-    SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
-
-/// Selects the trusted objects that belong to an untrusted role.
-///
-/// Trusted roles are the migrating role, the roles that it is a member of, the owner of the
-/// database, and superusers.
-const FOREIGN: &str = "WITH RECURSIVE own AS ( \
-        SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user \
-        UNION \
-        SELECT m.roleid FROM own JOIN pg_catalog.pg_auth_members AS m ON m.member = own.oid \
-    ), found AS ( \
-        SELECT pg_catalog.format('schema %I', nspname) AS what, nspowner AS owner \
-        FROM pg_catalog.pg_namespace WHERE nspname IN ('public', 'analysis', 'setup', 'audit', 'cache') \
-        UNION ALL \
-        SELECT pg_catalog.format('relation public.%I', c.relname), c.relowner FROM pg_catalog.pg_class AS c \
-        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
-        WHERE n.nspname = 'public' AND c.relname = '__diesel_schema_migrations' \
-    ) \
-    SELECT pg_catalog.format('%s belongs to %I', what, r.rolname) AS line \
-    FROM found JOIN pg_catalog.pg_roles AS r ON r.oid = owner \
-    WHERE NOT r.rolsuper AND r.rolname <> 'pg_database_owner' AND r.oid NOT IN (SELECT oid FROM own) \
-        AND r.oid <> (SELECT datdba FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
-    ORDER BY line";
-
-/// Selects the schemas that have a table with the name of the table of applied migrations.
-const TABLE_SCHEMAS: &str = "SELECT n.nspname::TEXT AS line FROM pg_catalog.pg_class AS c \
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
-    WHERE c.relname = '__diesel_schema_migrations' AND c.relkind = 'r' ORDER BY line";
-
-/// Creates the table of applied migrations as diesel does.
-const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS public.__diesel_schema_migrations (\
-    version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
-
-const APPLIED: &str = "SELECT version::TEXT AS line FROM public.__diesel_schema_migrations";
 
 /// A migration and its state in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,12 +101,6 @@ pub(crate) fn without_limits(config: &Config) -> Config {
         .statement_timeout(None)
         .idle_in_transaction_timeout(None)
         .application_name("wundr-db migrations")
-}
-
-#[derive(QueryableByName)]
-struct Flag {
-    #[diesel(sql_type = Bool)]
-    is_true: bool,
 }
 
 #[derive(QueryableByName)]
@@ -206,73 +154,6 @@ pub(crate) fn query_timed_out() -> Error {
     ))
 }
 
-/// Runs a query that takes the lock's key and returns one boolean.
-fn query_lock(connection: &mut impl MigrationConnection, query: &str) -> Result<bool> {
-    Ok(sql_query(query)
-        .bind::<BigInt, _>(LOCK)
-        .get_result::<Flag>(connection)?
-        .is_true)
-}
-
-/// Runs `work` while no other process migrates.
-///
-/// The lock is polled, because a session that waits for it in the server would block `CREATE INDEX
-/// CONCURRENTLY`.
-fn with_lock<C: MigrationConnection, T>(
-    connection: &mut C,
-    watch: Watch<'_>,
-    work: impl FnOnce(&mut C) -> Result<T>,
-) -> Result<T> {
-    watched(watch, || Ok(connection.batch_execute(SESSION)?))?;
-    let deadline = Instant::now() + LOCK_TIMEOUT;
-    let mut wait = Duration::from_millis(10);
-    while !watched(watch, || {
-        query_lock(
-            connection,
-            "SELECT pg_catalog.pg_try_advisory_lock($1) AS is_true",
-        )
-    })? {
-        if Instant::now() > deadline {
-            return Err(Error::Timeout(
-                "another process is still migrating".to_owned(),
-            ));
-        }
-        sleep(wait);
-        wait = (wait * 2).min(Duration::from_millis(500));
-    }
-    let outcome = check_owners(connection, watch).and_then(|()| work(connection));
-    let still_writable = watched(watch, || query_lock(connection, UNLOCK));
-    match (outcome, still_writable) {
-        (Ok(value), Ok(_)) => Ok(value),
-        (Ok(_), Err(error)) => Err(error),
-        // The migration's own error does not show whether the server is still available.
-        (Err(error @ Error::Migration { .. }), Err(Error::Connection { .. })) => {
-            Err(Error::broken_connection(&error.to_string()))
-        }
-        (Err(Error::Migration { .. }), Ok(false)) => Err(Error::ReadOnly),
-        (Err(error), _) => Err(error),
-    }
-}
-
-/// Releases the lock, and returns true if the server still accepts writes.
-const UNLOCK: &str = "SELECT pg_catalog.pg_advisory_unlock($1) \
-    AND pg_catalog.current_setting('transaction_read_only') = 'off' AS is_true";
-
-/// Rejects a database in which an untrusted role owns a trusted object.
-fn check_owners(connection: &mut impl MigrationConnection, watch: Watch<'_>) -> Result<()> {
-    let foreign = watched(watch, || lines(connection, FOREIGN))?;
-    if foreign.is_empty() {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        "database",
-        format_args!(
-            "{}: migrate as a member of that role, or change the owner",
-            foreign.join(", ")
-        ),
-    ))
-}
-
 fn failed(
     version: &dyn std::fmt::Display,
     error: &(dyn std::error::Error + Send + Sync + 'static),
@@ -302,66 +183,6 @@ fn details(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<St
 pub(crate) const fn may_start_again(error: &Error) -> bool {
     matches!(error, Error::Connection { .. } | Error::ReadOnly)
 }
-
-/// Returns the versions of the applied migrations.
-///
-/// The table is found by its schema and name alone. It is created if it does not exist.
-fn applied(connection: &mut impl MigrationConnection) -> Result<Vec<String>> {
-    let listed_in = lines(connection, TABLE_SCHEMAS)?;
-    if !listed_in.iter().any(|schema| schema == "public") {
-        // diesel's own runner has created the table where its search_path led.
-        for schema in &listed_in {
-            let schema = schema.replace('"', "\"\"");
-            let ours = format!(
-                "SELECT version::TEXT AS line FROM \"{schema}\".__diesel_schema_migrations \
-                 WHERE version LIKE '{FIRST_LAYER}%'"
-            );
-            if !lines(connection, &ours).unwrap_or_default().is_empty() {
-                return Err(Error::invalid(
-                    "database",
-                    format_args!(
-                        "the table of applied migrations is in another schema: \
-                         ALTER TABLE \"{schema}\".__diesel_schema_migrations SET SCHEMA public"
-                    ),
-                ));
-            }
-        }
-        connection.batch_execute(CREATE_TABLE)?;
-    }
-    lines(connection, APPLIED)
-}
-
-/// Runs one migration and records that in the table, in the same transaction if it runs in one.
-fn run<C: MigrationConnection>(
-    connection: &mut C,
-    plan: &Plan,
-    planned: &Planned,
-    work: impl Fn(&dyn Migration<Pg>, &mut C) -> diesel::migration::Result<()>,
-    record: &str,
-) -> Result<String> {
-    let both = |connection: &mut C| {
-        work(&*planned.migration, connection)?;
-        if planned.is_own {
-            connection.batch_execute(plan.restoring())?;
-        }
-        sql_query(record)
-            .bind::<Text, _>(planned.version())
-            .execute(connection)?;
-        Ok(())
-    };
-    let outcome: diesel::migration::Result<()> =
-        if planned.migration.metadata().run_in_transaction() {
-            connection.transaction(both)
-        } else {
-            both(connection)
-        };
-    outcome.map_err(|error| failed(&planned.name(), &*error))?;
-    Ok(planned.name())
-}
-
-const RECORD_APPLIED: &str = "INSERT INTO public.__diesel_schema_migrations (version) VALUES ($1)";
-const RECORD_REVERTED: &str =
-    "DELETE FROM public.__diesel_schema_migrations WHERE version = $1::VARCHAR";
 
 /// The versions that were applied before [`up`] started for the first time.
 pub(crate) type Before = Mutex<Option<Vec<String>>>;

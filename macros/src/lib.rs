@@ -7,8 +7,14 @@
 //!   of fixed shape, which a connection prepares once.
 //! - [`macro@TableRow`] generates what reads a table's rows.
 
+mod body;
+mod boxing;
+mod changes;
+mod filter;
+mod new_row;
 mod repository;
-mod rows;
+mod row_options;
+mod setters;
 mod table_row;
 mod test;
 
@@ -114,7 +120,7 @@ pub fn table_row(input: TokenStream) -> TokenStream {
 /// - `#[row(precision = 12, scale = 4)]`: the bounds of a number in a `NUMERIC(12, 4)`.
 #[proc_macro_derive(NewRow, attributes(row))]
 pub fn new_row(input: TokenStream) -> TokenStream {
-    rows::new_row(parse_macro_input!(input as DeriveInput))
+    new_row::new_row(parse_macro_input!(input as DeriveInput))
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }
@@ -132,7 +138,7 @@ pub fn new_row(input: TokenStream) -> TokenStream {
 /// - `#[row(precision = 12, scale = 4)]`: as for a new row.
 #[proc_macro_derive(Changes, attributes(row))]
 pub fn changes(input: TokenStream) -> TokenStream {
-    rows::changes(parse_macro_input!(input as DeriveInput))
+    changes::changes(parse_macro_input!(input as DeriveInput))
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }
@@ -141,7 +147,7 @@ pub fn changes(input: TokenStream) -> TokenStream {
 /// query string. The filter implements `Deserialize`.
 #[proc_macro_derive(Filter)]
 pub fn filter(input: TokenStream) -> TokenStream {
-    rows::filter(parse_macro_input!(input as DeriveInput))
+    filter::filter(parse_macro_input!(input as DeriveInput))
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -4,7 +4,7 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use super::config::{CacheConfig, Unfenced};
 use super::kinds::CachedKind;
-use crate::config::settings::{Given, from_map, of_environment, refused, variables};
+use crate::config::given::{Given, from_map, of_environment, refused, variables};
 use crate::{Error, Result};
 
 /// The prefix of the variables that [`CacheConfig::from_env`] reads.
