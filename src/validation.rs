@@ -45,7 +45,7 @@ impl<C> Unlimited for &Limit<C> {}
 /// Refuses a value that the column cannot hold.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] with the column's name.
+/// - [`Error::InvalidInput`] with the column's name
 pub fn check(value: &impl Storable, column: &'static str, characters: Option<usize>) -> Result<()> {
     match value.objection(characters) {
         Some(objection) => Err(Error::invalid(column, objection)),
@@ -88,7 +88,7 @@ impl Number for Change<BigDecimal> {
 /// holds once it is rounded, as PostgreSQL does it: half away from zero.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] with the column's name.
+/// - [`Error::InvalidInput`] with the column's name
 pub fn check_number(
     value: &impl Number,
     column: &'static str,

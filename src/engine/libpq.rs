@@ -24,7 +24,7 @@ pub(crate) struct Connector {
 
 impl Connector {
     /// # Errors
-    /// [`Error::InvalidInput`] if a setting is out of its range.
+    /// - [`Error::InvalidInput`] if a setting is out of its range
     pub(crate) fn new(config: &Config) -> Result<Self> {
         config.check()?;
         config.target.check()?;

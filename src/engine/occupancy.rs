@@ -46,8 +46,8 @@ impl Occupancy {
     /// Begins a call.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another call has exclusive use, or if this call needs exclusive use and
-    /// there is another.
+    /// - [`Error::InUse`] if another call has exclusive use, or if this call needs exclusive use
+    ///   and there is another
     pub(crate) fn enter(&self, hold: Hold) -> Result<(), Error> {
         let admitted =
             self.0

@@ -40,7 +40,7 @@ pub trait Changes: 'static {
     /// Refuses what the database could only refuse without naming the column.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) with the column.
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) with the column
     fn check(&self) -> Result<()>;
 
     /// Checks whether there is nothing to set.

@@ -177,6 +177,6 @@ pub trait NewRow: Sized + Sync + 'static {
     /// Refuses what the database could only refuse without naming the column.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`](crate::Error::InvalidInput) with the column.
+    /// - [`Error::InvalidInput`](crate::Error::InvalidInput) with the column
     fn check(&self) -> Result<()>;
 }

@@ -67,9 +67,9 @@ pub struct NewTool {
     /// Primary key. Default: [`ToolId::new`].
     #[row(default = ToolId::new())]
     pub id: ToolId,
-    /// At most 255 characters.
+    /// The name, at most 255 characters.
     pub name: String,
-    /// At most 100 characters.
+    /// The version, at most 100 characters.
     pub version: Option<String>,
     /// The category.
     pub category: ToolCategory,
@@ -81,7 +81,7 @@ pub struct NewTool {
     pub verify_command: Option<String>,
     /// The schema of the tool's settings.
     pub configuration_schema: Option<Document>,
-    /// Default: none.
+    /// The platforms on which the tool can be installed. Default: none.
     #[row(or = "'{}'")]
     pub supported_platforms: Option<Vec<Platform>>,
     /// The names of the tools that must be installed first.
@@ -111,10 +111,10 @@ pub struct ToolChanges {
     /// New description.
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub description: Change<String>,
-    /// The command that installs the tool.
+    /// New command that installs the tool.
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub install_command: Change<String>,
-    /// The command that checks whether the tool is installed.
+    /// New command that checks whether the tool is installed.
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<String>))]
     pub verify_command: Change<String>,
     /// New schema of its settings.
@@ -128,7 +128,7 @@ pub struct ToolChanges {
     /// New metadata, which replaces the old.
     #[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]
     pub metadata: Option<Document>,
-    /// True if the tool is offered. Not read from JSON.
+    /// New value of whether the tool is offered. Not read from JSON.
     #[serde(skip_deserializing)]
     pub is_active: Option<bool>,
     /// If set, the update fails with [`Error::StaleWrite`](crate::Error::StaleWrite) unless the row

@@ -21,7 +21,7 @@ pub fn snake_case(variant: &str) -> String {
 /// Returns the order with this name in snake case.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] if there is none.
+/// - [`Error::InvalidInput`] if there is none
 pub fn named<O: Copy>(all: &[(O, &str)], name: &str) -> Result<O> {
     let found = all.iter().find(|(_, variant)| snake_case(variant) == name);
     found.map(|&(order, _)| order).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Stores an analysis with all its findings by one call.
+//! The ingest, which stores an analysis with all its findings by one call.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::{
     NewDuplicateGroup, Part, Result, Tally,
 };
 
-/// An analysis to be stored with all its findings: all of it or nothing.
+/// An analysis to be stored with all its findings, or not at all.
 ///
 /// [`Analyses::ingest`], `ingest_into` and `ingest_claimed` create one. [`run`](Ingest::run) stores
 /// it. The methods in between take the rows: iterators of any length, which are read as the rows
@@ -178,7 +178,7 @@ impl<'a> Ingest<'a> {
 
 #[repository]
 impl<'a> Ingest<'a> {
-    /// Stores all of it, or nothing.
+    /// Stores the analysis with all of its rows, or nothing.
     ///
     /// It runs in its own transaction, or in a savepoint of the caller's, which can continue after
     /// an error. It needs the caller's transaction exclusively: a concurrent call of that

@@ -129,8 +129,7 @@ impl Runner {
     /// was added by [`and`](Self::and) is newer than this crate's.
     ///
     /// # Errors
-    /// As [`down`](Self::down). What depends on a migration of this crate is named by the server's
-    /// error.
+    /// The same as [`down`](Self::down). The server's error names what depends on the migration.
     #[unboxed]
     pub async fn down_by_one(&self) -> Result<Option<String>> {
         Ok(self.revert(HowFar::One).await?.pop())
@@ -149,7 +148,7 @@ impl Runner {
     /// database.
     ///
     /// # Errors
-    /// As [`up`](Self::up), as far as it reads.
+    /// The same as [`up`](Self::up), except for the errors of writes.
     #[unboxed]
     pub async fn status(&self) -> Result<Vec<MigrationStatus>> {
         let (connection, plan) = (open(&self.config).await?, self.plan.clone());
@@ -185,8 +184,7 @@ pub async fn up(config: &Config) -> Result<Vec<String>> {
 /// All data is deleted. The database is then as it was before the first migration.
 ///
 /// # Errors
-/// As [`Runner::down`]. Migrations that an application has applied by a [`Runner`] are reverted by
-/// that one.
+/// The same as [`Runner::down`]. A [`Runner`] with the application's migrations reverts those.
 #[repository]
 pub async fn down(config: &Config) -> Result<Vec<String>> {
     Runner::new(config).down().await
@@ -195,7 +193,7 @@ pub async fn down(config: &Config) -> Result<Vec<String>> {
 /// Reverts the newest applied migration and returns its name.
 ///
 /// # Errors
-/// As [`Runner::down_by_one`].
+/// The same as [`Runner::down_by_one`].
 #[repository]
 pub async fn down_by_one(config: &Config) -> Result<Option<String>> {
     Runner::new(config).down_by_one().await
@@ -204,8 +202,8 @@ pub async fn down_by_one(config: &Config) -> Result<Option<String>> {
 /// Returns every migration in order, with its state in the database.
 ///
 /// # Errors
-/// [`Error::InvalidInput`](crate::Error::InvalidInput) as [`up`], and
-/// [`Error::Migration`](crate::Error::Migration) if the embedded list cannot be read.
+/// - [`Error::InvalidInput`](crate::Error::InvalidInput) as [`up`]
+/// - [`Error::Migration`](crate::Error::Migration) if the embedded list cannot be read
 #[repository]
 pub async fn status(config: &Config) -> Result<Vec<MigrationStatus>> {
     Runner::new(config).status().await
@@ -218,8 +216,8 @@ pub async fn status(config: &Config) -> Result<Vec<MigrationStatus>> {
 /// names of all.
 ///
 /// # Errors
-/// As [`up`], and [`Error::InvalidInput`](crate::Error::InvalidInput) if the migrations have
-/// already been run.
+/// - The errors of [`up`]
+/// - [`Error::InvalidInput`](crate::Error::InvalidInput) if the migrations have already been run
 #[repository]
 pub async fn adopt(config: &Config) -> Result<Vec<String>> {
     watching(open(config).await?, take_over).await
@@ -253,7 +251,7 @@ pub async fn grant(config: &Config, role: &str, rights: Rights) -> Result<()> {
 /// all roles have.
 ///
 /// # Errors
-/// As [`grant`].
+/// The same as [`grant`].
 #[repository]
 pub async fn revoke(config: &Config, role: &str) -> Result<()> {
     let block = rights::block(role, None)?;
@@ -298,7 +296,7 @@ pub async fn isolate(config: &Config) -> Result<()> {
 /// Reverts [`isolate`].
 ///
 /// # Errors
-/// As [`isolate`].
+/// The same as [`isolate`].
 #[repository]
 pub async fn end_isolation(config: &Config) -> Result<()> {
     let connection = open(config).await?;

@@ -41,7 +41,7 @@ pub async fn watch(config: &Config, table: Table, columns: &[&str]) -> Result<()
 /// table is not watched.
 ///
 /// # Errors
-/// As [`watch`].
+/// The same as [`watch`].
 #[repository]
 pub async fn unwatch(config: &Config, table: Table) -> Result<()> {
     let connection = open(config).await?;

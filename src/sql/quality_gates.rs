@@ -73,7 +73,7 @@ impl<'a> Measure<'a> {
     /// Returns the verdict on the measured values.
     ///
     /// # Errors
-    /// The errors of [`check_projects`].
+    /// The same as [`check_projects`].
     pub(crate) fn verdict(
         gate: &QualityGate,
         base: Option<AnalysisId>,

@@ -98,7 +98,7 @@ impl Tracking {
     /// Decodes the row.
     ///
     /// # Errors
-    /// The errors of [`check_projects`].
+    /// The same as [`check_projects`].
     pub(crate) fn read(row: Tracked) -> Result<Self> {
         let (base, later, unchanged, moved, new, fixed, reopened, carried_over) = row;
         check_projects(base, later)?;

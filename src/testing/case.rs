@@ -104,7 +104,7 @@ impl TestContext {
     /// Returns the settings for the test's database, through the recorder if there is one.
     ///
     /// # Errors
-    /// The error of [`Config::new`].
+    /// The same as [`Config::new`].
     pub fn config(&self) -> Result<Config, TestError> {
         Ok(Config::new(&self.url)?)
     }

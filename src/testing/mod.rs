@@ -100,7 +100,7 @@ use std::path::{Path, PathBuf};
 /// some 20 ms.
 ///
 /// # Errors
-/// [`ServerError`] if the server cannot be started or a migration fails.
+/// - [`ServerError`] if the server cannot be started or a migration fails
 #[cfg(any(feature = "async", feature = "blocking"))]
 pub fn migrated_database() -> Result<TestDatabase, ServerError> {
     migrated_database_of(PostgresServer::shared()?)
@@ -112,8 +112,8 @@ pub fn migrated_database() -> Result<TestDatabase, ServerError> {
 /// Each call runs the migrations, which takes some seconds.
 ///
 /// # Errors
-/// [`ServerError`] if the server cannot be started or has no such locale.
-/// [`ServerError::Prepare`] if a migration fails.
+/// - [`ServerError`] if the server cannot be started or has no such locale
+/// - [`ServerError::Prepare`] if a migration fails
 #[cfg(any(feature = "async", feature = "blocking"))]
 pub fn migrated_database_with_collation(
     collation: &Collation,

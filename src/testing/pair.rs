@@ -57,8 +57,8 @@ impl Pair {
     /// Starts a primary and a standby.
     ///
     /// # Errors
-    /// See [`PostgresServerBuilder::start`]. [`ServerError::Start`] if the copy of the primary
-    /// fails.
+    /// - The errors of [`PostgresServerBuilder::start`]
+    /// - [`ServerError::Start`] if the copy of the primary fails
     pub fn start() -> Result<Self, ServerError> {
         Self::start_with(PostgresServer::builder(), PostgresServer::builder())
     }
@@ -174,8 +174,8 @@ impl Pair {
     /// Changes that the standby has not received are lost to it. The old primary continues to run.
     ///
     /// # Errors
-    /// [`ServerError::Statement`] if the server is no longer a standby, [`ServerError::Io`] if it
-    /// takes longer than 60 seconds.
+    /// - [`ServerError::Statement`] if the server is no longer a standby
+    /// - [`ServerError::Io`] if it takes longer than 60 seconds
     pub fn promote(&self) -> Result<(), ServerError> {
         self.standby
             .run(&format!("SELECT pg_promote(true, {})", TIMEOUT.as_secs()))?;
@@ -189,8 +189,8 @@ impl Pair {
     /// see old data.
     ///
     /// # Errors
-    /// [`ServerError::Statement`] if the server is no longer a standby, [`ServerError::Io`] if it
-    /// does not respond.
+    /// - [`ServerError::Statement`] if the server is no longer a standby
+    /// - [`ServerError::Io`] if it does not respond
     pub fn pause_replay(&self) -> Result<(), ServerError> {
         self.standby.run("SELECT pg_wal_replay_pause()")?;
         self.wait("the pause of the standby's replay", || {
@@ -212,7 +212,7 @@ impl Pair {
     /// With [`synchronous`](Self::synchronous), the primary's later commits wait.
     ///
     /// # Errors
-    /// [`ServerError::Io`] if the standby does not detect it within 60 seconds.
+    /// - [`ServerError::Io`] if the standby does not detect it within 60 seconds
     pub fn cut_replication(&self) -> Result<(), ServerError> {
         self.replication.set(ProxyMode::Refuse)?;
         self.replication.cut();
@@ -226,7 +226,7 @@ impl Pair {
     /// reconnects every second.
     ///
     /// # Errors
-    /// See [`Proxy::set`].
+    /// The same as [`Proxy::set`].
     pub fn mend_replication(&self) -> Result<(), ServerError> {
         self.replication.set(ProxyMode::Pass)
     }
@@ -260,8 +260,8 @@ impl Pair {
     /// call.
     ///
     /// # Errors
-    /// [`ServerError::Io`] if that takes longer than 60 seconds, for example because the
-    /// replication is cut or paused.
+    /// - [`ServerError::Io`] if that takes longer than 60 seconds, for example because the
+    ///   replication is cut or paused
     pub fn wait_for_catch_up(&self) -> Result<(), ServerError> {
         let position = self.primary.run("SELECT pg_current_wal_insert_lsn()")?;
         let caught_up = format!(

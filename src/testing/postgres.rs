@@ -66,7 +66,7 @@ impl PostgresServer {
     /// Starts a server for tests. Its data is not kept and not forced to disk.
     ///
     /// # Errors
-    /// See [`PostgresServerBuilder::start`].
+    /// The same as [`PostgresServerBuilder::start`].
     pub fn start() -> Result<PostgresServer, ServerError> {
         Self::builder().start()
     }
@@ -77,7 +77,7 @@ impl PostgresServer {
     /// cargo-nextest starts of one program share a server, which ends with the last of them.
     ///
     /// # Errors
-    /// See [`PostgresServerBuilder::start`]. After an error the next call tries again.
+    /// The same as [`PostgresServerBuilder::start`]. After an error the next call tries again.
     pub fn shared() -> Result<&'static PostgresServer, ServerError> {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = *shared {
@@ -180,7 +180,7 @@ impl PostgresServer {
     /// and URLs stay the same after [`restart`](Self::restart).
     ///
     /// # Errors
-    /// [`ServerError::Borrowed`] for a server of another process.
+    /// - [`ServerError::Borrowed`] for a server of another process
     pub fn kill(&self) -> Result<(), ServerError> {
         self.cluster.process()?.stop(CRASH);
         Ok(())
@@ -189,8 +189,8 @@ impl PostgresServer {
     /// Starts the server again on the same data and socket, after a clean stop if it runs.
     ///
     /// # Errors
-    /// [`ServerError::Borrowed`] for a server of another process, [`ServerError::Start`] if it does
-    /// not start.
+    /// - [`ServerError::Borrowed`] for a server of another process
+    /// - [`ServerError::Start`] if it does not start
     pub fn restart(&self) -> Result<(), ServerError> {
         let mut process = self.cluster.process()?;
         process.stop(CLEAN);
@@ -203,7 +203,7 @@ impl PostgresServer {
     /// if its data is kept.
     ///
     /// # Errors
-    /// [`ServerError::Borrowed`] for a server of another process, which continues.
+    /// - [`ServerError::Borrowed`] for a server of another process, which continues
     pub fn stop(self, mode: ShutdownMode) -> Result<(), ServerError> {
         let ending = match mode {
             ShutdownMode::Fast => CLEAN,

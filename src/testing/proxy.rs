@@ -140,7 +140,7 @@ impl Proxy {
     /// Starts a proxy in front of a server, which need not run yet.
     ///
     /// # Errors
-    /// [`ServerError::Io`] if the proxy cannot listen on any port.
+    /// - [`ServerError::Io`] if the proxy cannot listen on any port
     pub fn start(upstream: impl Into<Upstream>) -> Result<Self, ServerError> {
         Self::start_with(upstream.into(), None)
     }
@@ -183,8 +183,8 @@ impl Proxy {
     /// call returns, the new mode applies to every byte that is read and to every new connection.
     ///
     /// # Errors
-    /// [`ServerError::Io`] if another program has taken the port while the proxy rejected
-    /// connections.
+    /// - [`ServerError::Io`] if another program has taken the port while the proxy rejected
+    ///   connections
     pub fn set(&self, mode: ProxyMode) -> Result<(), ServerError> {
         let mut acceptor = lock(&self.acceptor);
         if mode == ProxyMode::Refuse {

@@ -170,7 +170,7 @@ impl RedisServer {
     /// Starts an empty server without a password.
     ///
     /// # Errors
-    /// See [`RedisServerBuilder::start`].
+    /// The same as [`RedisServerBuilder::start`].
     pub fn start() -> Result<RedisServer, ServerError> {
         Self::builder().start()
     }
@@ -245,7 +245,8 @@ impl RedisServer {
     /// `dump.rdb`.
     ///
     /// # Errors
-    /// [`ServerError::Start`] if it does not start, and [`ServerError::Io`].
+    /// - [`ServerError::Start`] if it does not start
+    /// - [`ServerError::Io`] if the system refuses a file or a process
     pub fn restart(&self) -> Result<(), ServerError> {
         let mut process = self.process();
         process.stop(Ending::KILL);
@@ -257,7 +258,7 @@ impl RedisServer {
     /// Connections are accepted, but no command gets a response.
     ///
     /// # Errors
-    /// [`ServerError::Io`] if the signal cannot be sent.
+    /// - [`ServerError::Io`] if the signal cannot be sent
     pub fn pause(&self) -> Result<(), ServerError> {
         self.process().signal("STOP")
     }
@@ -265,7 +266,7 @@ impl RedisServer {
     /// Continues a stopped server.
     ///
     /// # Errors
-    /// [`ServerError::Io`] if the signal cannot be sent.
+    /// - [`ServerError::Io`] if the signal cannot be sent
     pub fn resume(&self) -> Result<(), ServerError> {
         self.process().signal("CONT")
     }

@@ -17,7 +17,7 @@ pub fn time_of(uuid: Uuid) -> Option<DateTime<Utc>> {
 /// Parses the text of a key of the type `name`.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] if it is not a UUID.
+/// - [`Error::InvalidInput`] if it is not a UUID
 pub fn parse_id(text: &str, name: &'static str) -> Result<Uuid> {
     Uuid::parse_str(text).map_err(|error| Error::invalid(name, error))
 }

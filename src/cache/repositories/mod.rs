@@ -216,9 +216,9 @@ impl Cached {
     /// crate.
     ///
     /// # Errors
-    /// [`Error::Cache`](crate::Error::Cache) if a server could not be reached, and
-    /// [`Error::Connection`](crate::Error::Connection) and its like of the database: then some of
-    /// it may still be read. It can be called again.
+    /// After an error, some entries may still be read. The call can be repeated.
+    ///
+    /// - [`Error::Cache`](crate::Error::Cache) if a server of the cache could not be reached
     pub async fn forget_everything(&self) -> Result<()> {
         protocol::generation::forget_everything(&self.0.client).await
     }

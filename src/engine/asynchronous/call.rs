@@ -28,7 +28,7 @@ impl<'t> StatementGuard<'t> {
     /// Begins a call, which leaves this trace unless it is [completed](Self::complete).
     ///
     /// # Errors
-    /// [`Error::InUse`] if the transaction cannot be used in that way now.
+    /// - [`Error::InUse`] if the transaction cannot be used in that way now
     pub(super) fn begin(tx: &'t Tx, hold: Hold, trace: Trace) -> Result<Self> {
         tx.state.enter(hold)?;
         Ok(Self {

@@ -122,7 +122,7 @@ impl CheckedOut {
     /// Takes back a connection that was lent, and restores its session if that may have changed.
     ///
     /// # Errors
-    /// [`Error::Other`] if a transaction was left open after success
+    /// - [`Error::Other`] if a transaction was left open after success
     async fn take_back(mut self, succeeded: bool) -> Result<()> {
         let connection = &mut self.connection.inner;
         let has_changed = connection.take_session_change();

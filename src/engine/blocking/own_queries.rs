@@ -86,7 +86,7 @@ impl Lent {
     /// Takes the connection back, and restores its session if that may have changed.
     ///
     /// # Errors
-    /// [`Error::Other`] if a transaction was left open after success
+    /// - [`Error::Other`] if a transaction was left open after success
     fn take_back(mut self, succeeded: bool) -> Result<()> {
         // Without the observer, the statements are unknown.
         let is_observed = self.connection.is_still_observed();

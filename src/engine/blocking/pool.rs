@@ -49,8 +49,8 @@ struct Observed {
     has_changed_session: AtomicBool,
     /// The caller had access to the connection, and may have replaced the observer.
     was_lent: AtomicBool,
-    /// The observer is asked whether it is there.
-    is_asked: AtomicBool,
+    /// A trial event was sent, to find out whether the observer receives events.
+    is_tried: AtomicBool,
 }
 
 /// Records what diesel reports, and passes the events on.
@@ -107,8 +107,8 @@ impl Observer {
 
 impl Instrumentation for Observer {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        if self.observed.is_asked.load(Ordering::Relaxed) {
-            self.observed.is_asked.store(false, Ordering::Relaxed);
+        if self.observed.is_tried.load(Ordering::Relaxed) {
+            self.observed.is_tried.store(false, Ordering::Relaxed);
             return;
         }
         if let InstrumentationEvent::CacheQuery { .. } = event {
@@ -166,7 +166,7 @@ impl ManageConnection for Manager {
     fn has_broken(&self, connection: &mut Self::Connection) -> bool {
         match connection {
             Ok(connection) => {
-                // Asked of each connection that is given back.
+                // Called for each connection that is given back.
                 !self.context.give_back(&connection.usage)
                     || !connection.is_still_observed()
                     || std::thread::panicking()
@@ -200,26 +200,26 @@ impl std::ops::DerefMut for Pooled {
     }
 }
 
-/// Returns a connection that has answered within this time.
+/// Returns the connection if the server responds on it within this time.
 ///
-/// A thread of its own asks. It goes on to wait for a server that does not answer, and has the
-/// connection then.
+/// A separate thread sends the query. If the server does not respond, the thread keeps the
+/// connection and continues to wait.
 pub(super) fn proven(mut connection: Found, patience: Duration) -> Option<Found> {
     let (sender, receiver) = mpsc::channel();
-    let asking = std::thread::Builder::new().name("wundr-db check".to_owned());
-    let asked = asking.spawn(move || {
+    let checking = std::thread::Builder::new().name("wundr-db check".to_owned());
+    let started = checking.spawn(move || {
         let Ok(found) = &mut *connection else {
             return;
         };
         match found.inner.batch_execute(PROOF_OF_HEALTH) {
-            // Given back to the pool if it is not waited for any more.
+            // Without a receiver, the connection returns to the pool.
             Ok(()) => drop(sender.send(connection)),
             Err(_) => {
                 found.usage.lose();
             }
         }
     });
-    asked.ok()?;
+    started.ok()?;
     receiver.recv_timeout(patience).ok()
 }
 
@@ -227,8 +227,8 @@ pub(super) type Found = r2d2::PooledConnection<Manager>;
 
 /// The pool.
 ///
-/// Nothing ends the wait of a thread for a server that says nothing. Its connection is lost, and so
-/// is its place in the pool. Then another pool is put in its place.
+/// Nothing ends the wait of a thread for a server that does not respond. Its connection is lost, and
+/// so is its place in the pool. Another pool then replaces this one.
 pub(super) struct ReplaceablePool {
     manager: Manager,
     current: RwLock<r2d2::Pool<Manager>>,
@@ -276,15 +276,15 @@ impl ReplaceablePool {
 }
 
 impl Connection {
-    /// Lets go what is prepared if that is too much. To be called between statements.
+    /// Closes the prepared statements if there are too many. Must be called between statements.
     pub(super) fn trim(&mut self) -> Result<()> {
         if self.observed.prepared.load(Ordering::Relaxed) < self.context.config.prepared_statements
         {
             return Ok(());
         }
         if self.context.config.behind_pgbouncer {
-            // PgBouncer has names of its own for what its clients prepare, and gives them up with
-            // the client.
+            // PgBouncer has its own names for the statements of its clients, and frees them when the
+            // client disconnects.
             self.usage.retire();
             return Ok(());
         }
@@ -314,15 +314,15 @@ impl Connection {
         if !self.observed.was_lent.swap(false, Ordering::Relaxed) {
             return true;
         }
-        self.observed.is_asked.store(true, Ordering::Relaxed);
+        self.observed.is_tried.store(true, Ordering::Relaxed);
         let instrumentation = self.inner.instrumentation();
         instrumentation.on_connection_event(InstrumentationEvent::cache_query(""));
-        !self.observed.is_asked.swap(false, Ordering::Relaxed)
+        !self.observed.is_tried.swap(false, Ordering::Relaxed)
     }
 
     /// Drops the prepared statements.
     pub(super) fn forget_statements(&mut self) {
-        // diesel makes another cache for another size.
+        // diesel creates an empty cache if the size changes.
         for size in [CacheSize::Disabled, CacheSize::Unbounded] {
             self.inner.set_prepared_statement_cache_size(size);
         }
@@ -336,7 +336,7 @@ impl Connection {
         statement(&mut self.inner).map_err(|error| self.failed(error))
     }
 
-    /// Notes the error of a statement outside a transaction.
+    /// Records the error of a statement outside a transaction, and converts it.
     pub(super) fn failed(&mut self, error: diesel::result::Error) -> Error {
         let error = with_reason(&mut self.inner, error);
         let failure = Failure::of(error, Stage::Alone);

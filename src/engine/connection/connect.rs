@@ -51,7 +51,7 @@ type Listener = Option<UnboundedSender<Notification>>;
 
 impl Connector {
     /// # Errors
-    /// [`Error::InvalidInput`] if a setting is out of its range or a certificate cannot be read.
+    /// - [`Error::InvalidInput`] if a setting is out of its range or a certificate cannot be read
     pub(crate) fn new(config: &Config) -> Result<Self> {
         config.check()?;
         config.target.check()?;

@@ -111,7 +111,7 @@ pub async fn replication(db: &Db) -> Result<Replication> {
 /// texts of other roles' statements.
 ///
 /// # Errors
-/// As [`statements_of`].
+/// The same as [`statements_of`].
 ///
 /// # Examples
 ///
@@ -167,7 +167,7 @@ pub async fn statements_of(db: &Db, database: &str, top: u32) -> Result<Statemen
 /// An empty result means that all that the role sees is within the thresholds.
 ///
 /// # Errors
-/// As [`tables`] and [`indexes`].
+/// The same as [`tables`] and [`indexes`].
 #[repository]
 pub async fn warnings(db: &Db, thresholds: &Thresholds) -> Result<Vec<Warning>> {
     let mut warnings = activity(db).await?.warnings(thresholds);

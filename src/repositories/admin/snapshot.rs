@@ -119,8 +119,8 @@ impl Snapshot {
     /// It reads every row once. 100 MB take some 2 s.
     ///
     /// # Errors
-    /// [`Error::Other`](crate::Error::Other) with the SQLSTATE 42501 if the role may not read a
-    /// table, or a policy of row-level security would hide rows from it.
+    /// - [`Error::Other`](crate::Error::Other) with the SQLSTATE 42501 if the role may not read a
+    ///   table, or a policy of row-level security would hide rows from it
     pub async fn digests(&self) -> Result<Digests> {
         let executor = self.tx.executor();
         let moment: MomentRow = executor.one(sql_query(MOMENT)).await?;
@@ -183,7 +183,7 @@ impl Snapshot {
 /// Compare before [`after_restore`](super::after_restore) and before an application writes.
 ///
 /// # Errors
-/// Those of [`snapshot`] and [`Snapshot::digests`].
+/// The same as [`snapshot`] and [`Snapshot::digests`].
 #[repository]
 pub async fn compare(db: &Db, original: &Digests) -> Result<Comparison> {
     let snapshot = snapshot(db).await?;

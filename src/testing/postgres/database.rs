@@ -46,8 +46,8 @@ impl PostgresServer {
     /// Creates an empty database with a unique name.
     ///
     /// # Errors
-    /// [`ServerError::Statement`] if PostgreSQL rejects the statement, [`ServerError::Io`] if it
-    /// does not respond.
+    /// - [`ServerError::Statement`] if PostgreSQL rejects the statement
+    /// - [`ServerError::Io`] if it does not respond
     pub fn create_database(&self) -> Result<TestDatabase, ServerError> {
         self.copy_database("template0", "", &mut self.cluster.session()?)
     }
@@ -55,8 +55,9 @@ impl PostgresServer {
     /// Creates an empty database with a unique name and this collation.
     ///
     /// # Errors
-    /// [`ServerError::Statement`] if PostgreSQL has no such locale or rejects the statement for
-    /// another reason, [`ServerError::Io`] if it does not respond.
+    /// - [`ServerError::Statement`] if PostgreSQL has no such locale or rejects the statement for
+    ///   another reason
+    /// - [`ServerError::Io`] if it does not respond
     pub fn create_database_with_collation(
         &self,
         collation: &Collation,
@@ -77,8 +78,9 @@ impl PostgresServer {
     /// runs inside one. Its connections are closed when it returns.
     ///
     /// # Errors
-    /// [`ServerError::Prepare`] with the error of `prepare`; the next call for that key then starts
-    /// over. Otherwise as [`create_database`](Self::create_database).
+    /// - [`ServerError::Prepare`] with the error of `prepare`. The next call for that key starts
+    ///   again.
+    /// - The errors of [`create_database`](Self::create_database)
     ///
     /// # Panics
     /// If `prepare` panics.

@@ -67,8 +67,8 @@ impl Document {
     /// Creates the document of a value.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the value has no JSON form: it contains a number that is not
-    /// finite, a field twice, or a map whose keys are not strings.
+    /// - [`Error::InvalidInput`] if the value has no JSON form: it contains a number that is not
+    ///   finite, a field twice, or a map whose keys are not strings
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
         text::of(value)
             .and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string()))
@@ -85,7 +85,7 @@ impl Document {
     /// Deserializes the document as a value of type `T`.
     ///
     /// # Errors
-    /// [`Error::Decode`] if the document has another shape, or `T` cannot hold one of its numbers.
+    /// - [`Error::Decode`] if the document has another shape, or `T` cannot hold one of its numbers
     pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(self.text()).map_err(|error| Error::Decode {
             what: std::any::type_name::<T>().into(),
@@ -98,8 +98,8 @@ impl Document {
     /// Parses the document as a tree. Numbers beyond 64-bit integers become the nearest `f64`.
     ///
     /// # Errors
-    /// [`Error::Decode`] if the document nests deeper than 127 levels or contains a number beyond
-    /// `f64`.
+    /// - [`Error::Decode`] if the document nests deeper than 127 levels or contains a number beyond
+    ///   `f64`
     pub fn value(&self) -> Result<Value> {
         self.read()
     }
@@ -116,7 +116,7 @@ impl Document {
     /// null.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// The same as [`read`](Self::read).
     pub fn field<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         match self.get(name) {
             Some(field) => field.read(),
@@ -343,7 +343,7 @@ impl<T: Serialize> Json<T> {
     /// Returns the document, whatever its shape.
     ///
     /// # Errors
-    /// As [`Document::of`].
+    /// The same as [`Document::of`].
     pub fn to_document(&self) -> Result<Document> {
         match self {
             Self::Typed(document) => Document::of(document),
@@ -354,7 +354,7 @@ impl<T: Serialize> Json<T> {
     /// Parses the document as a tree, whatever its shape.
     ///
     /// # Errors
-    /// As [`Document::of`] and [`Document::value`].
+    /// The same as [`Document::of`] and [`Document::value`].
     pub fn to_value(&self) -> Result<Value> {
         self.to_document()?.value()
     }
