@@ -1,10 +1,12 @@
 //! Events that wait for the reader: a bounded queue that coalesces the states of an analysis.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::Waker;
 
-use super::{Hub, LiveAnalysis, LiveEvent, PAGE};
+use super::entries::{Entries, Entry};
+#[cfg(feature = "blocking")]
+use super::wait_for;
+use super::{Hub, LiveAnalysis, LiveEvent, PAGE, locked};
 use crate::{AnalysisId, ProjectId};
 
 /// Events that the reader had not taken when its view became incomplete.
@@ -25,38 +27,9 @@ pub(crate) struct EventQueue {
 
 #[derive(Default)]
 struct State {
-    entries: VecDeque<Entry>,
-    /// The newest state of each analysis among the entries.
-    states: HashMap<AnalysisId, LiveAnalysis>,
+    entries: Entries,
     reader: Option<Waker>,
     is_closed: bool,
-}
-
-enum Entry {
-    /// The state is in `states`. It has none if the analysis was deleted meanwhile.
-    Changed(AnalysisId),
-    Deleted(AnalysisId, ProjectId),
-    Missed(String),
-    Resumed,
-}
-
-impl State {
-    fn take(&mut self) -> Option<LiveEvent> {
-        loop {
-            return Some(match self.entries.pop_front()? {
-                Entry::Changed(id) => match self.states.remove(&id) {
-                    Some(analysis) => LiveEvent::Changed(analysis),
-                    None => continue,
-                },
-                Entry::Deleted(id, project_id) => LiveEvent::Deleted { id, project_id },
-                Entry::Missed(reason) => LiveEvent::Missed {
-                    reason,
-                    discarded: 0,
-                },
-                Entry::Resumed => LiveEvent::Resumed,
-            });
-        }
-    }
 }
 
 impl EventQueue {
@@ -69,7 +42,7 @@ impl EventQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 
     /// Changes the state and wakes the reader.
@@ -79,7 +52,7 @@ impl EventQueue {
             write(&mut state);
             let followers = match &self.hub {
                 // Under the lock, so that the events keep their order.
-                Some(hub) => hub.distribute(std::iter::from_fn(|| state.take())),
+                Some(hub) => hub.distribute(std::iter::from_fn(|| state.entries.take())),
                 None => Vec::new(),
             };
             (state.reader.take(), followers)
@@ -95,36 +68,32 @@ impl EventQueue {
         }
         self.change(|state| {
             for row in found {
-                let id = row.id;
-                if state.states.insert(id, row).is_none() {
-                    state.entries.push_back(Entry::Changed(id));
-                }
+                state.entries.changed(row);
             }
             for (id, project_id) in deleted {
-                state.states.remove(&id);
-                state.entries.push_back(Entry::Deleted(id, project_id));
+                state.entries.deleted(id, project_id);
             }
         });
     }
 
     /// Adds [`LiveEvent::Resumed`].
     pub(crate) fn resumed(&self) {
-        self.change(|state| state.entries.push_back(Entry::Resumed));
+        self.change(|state| state.entries.push(Entry::Resumed));
     }
 
     /// Replaces the events that wait by [`LiveEvent::Missed`], and returns them.
     pub(crate) fn missed(&self, reason: String) -> Undelivered {
         let mut undelivered = Undelivered::default();
         self.change(|state| {
-            state.states.clear();
-            for entry in state.entries.drain(..) {
+            for entry in state.entries.drain() {
                 match entry {
                     Entry::Changed(id) => undelivered.changed.push(id),
                     Entry::Deleted(id, project_id) => undelivered.deleted.push((id, project_id)),
-                    Entry::Missed(_) | Entry::Resumed => {}
+                    Entry::Missed { .. } | Entry::Resumed => {}
                 }
             }
-            state.entries.push_back(Entry::Missed(reason));
+            let discarded = 0;
+            state.entries.push(Entry::Missed { reason, discarded });
         });
         undelivered
     }
@@ -160,7 +129,7 @@ impl EventQueue {
         use std::task::Poll;
 
         let mut state = self.lock();
-        match state.take() {
+        match state.entries.take() {
             Some(event) => Poll::Ready(event),
             None => {
                 state.reader = Some(context.waker().clone());
@@ -173,22 +142,12 @@ impl EventQueue {
     /// never.
     #[cfg(feature = "blocking")]
     pub(crate) fn wait(&self, deadline: Option<std::time::Instant>) -> Option<LiveEvent> {
-        use std::time::{Duration, Instant};
-
         let mut state = self.lock();
         loop {
-            if let Some(event) = state.take() {
+            if let Some(event) = state.entries.take() {
                 return Some(event);
             }
-            let remaining = match deadline {
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => Duration::from_secs(3600),
-            };
-            if remaining.is_zero() {
-                return None;
-            }
-            let waited = self.arrived.wait_timeout(state, remaining);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = wait_for(&self.arrived, state, deadline)?;
         }
     }
 }

@@ -8,25 +8,18 @@
 //! from whose queue events were discarded, reads these states page by page as it takes them:
 //! neither needs the database, and neither needs memory for them.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
 
-use super::{Follow, LiveAnalysis, LiveEvent};
+use super::entries::Entry;
+use super::follower::Follower;
+use super::{Follow, LiveAnalysis, LiveEvent, locked};
 use crate::{AnalysisId, ProjectId};
-
-/// The number of events that wait for one follower at most.
-pub(crate) const FOLLOWER_CAPACITY: usize = 1_000;
 
 /// The number of states that a follower takes from the hub at a time.
 const SYNC_PAGE: usize = 100;
-
-const TOO_SLOW: &str = "more has changed than is kept for a slow reader";
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The followers, and the states that they begin with.
 #[derive(Default)]
@@ -41,102 +34,10 @@ struct State {
     followers: Vec<Weak<Follower>>,
 }
 
-/// The queue of one follower.
-pub(crate) struct Follower {
-    follow: Follow,
-    queue: Mutex<Queue>,
-    arrived: Condvar,
-}
-
-#[derive(Default)]
-struct Queue {
-    entries: VecDeque<Entry>,
-    /// The newest state of each analysis among the entries.
-    states: HashMap<AnalysisId, LiveAnalysis>,
-    /// Open analyses after this one are yet to be read from the hub.
-    sync: Option<Bound<AnalysisId>>,
-    /// The only analysis that is followed has ended.
-    has_ended: bool,
-    reader: Option<Waker>,
-}
-
-enum Entry {
-    /// The state is in `states`. It has none if the analysis was deleted meanwhile.
-    Changed(AnalysisId),
-    Deleted(AnalysisId, ProjectId),
-    Missed {
-        reason: String,
-        discarded: u64,
-    },
-    Resumed,
-}
-
-impl Queue {
-    fn take(&mut self) -> Option<LiveEvent> {
-        loop {
-            return Some(match self.entries.pop_front()? {
-                Entry::Changed(id) => match self.states.remove(&id) {
-                    Some(analysis) => LiveEvent::Changed(analysis),
-                    None => continue,
-                },
-                Entry::Deleted(id, project_id) => LiveEvent::Deleted { id, project_id },
-                Entry::Missed { reason, discarded } => LiveEvent::Missed { reason, discarded },
-                Entry::Resumed => LiveEvent::Resumed,
-            });
-        }
-    }
-
-    /// Checks whether the state of an open analysis is yet to be read from the hub.
-    fn is_yet_to_read(&self, id: AnalysisId) -> bool {
-        match self.sync {
-            Some(Bound::Unbounded) => true,
-            Some(Bound::Excluded(after)) => id > after,
-            Some(Bound::Included(_)) | None => false,
-        }
-    }
-
-    fn changed(&mut self, row: LiveAnalysis) {
-        let id = row.id;
-        if self.states.insert(id, row).is_none() {
-            self.push(Entry::Changed(id));
-        }
-    }
-
-    fn deleted(&mut self, id: AnalysisId, project_id: ProjectId) {
-        self.states.remove(&id);
-        self.push(Entry::Deleted(id, project_id));
-    }
-
-    /// Adds an entry. Without room, discards what waits: the follower then begins anew.
-    fn push(&mut self, entry: Entry) {
-        self.entries.push_back(entry);
-        if self.entries.len() <= FOLLOWER_CAPACITY {
-            return;
-        }
-        self.states.clear();
-        let discarded = self.entries.drain(..).map(|entry| match entry {
-            Entry::Changed(_) | Entry::Deleted(..) => 1,
-            Entry::Missed { discarded, .. } => discarded,
-            Entry::Resumed => 0,
-        });
-        let discarded = discarded.sum();
-        let reason = TOO_SLOW.to_owned();
-        self.entries.push_back(Entry::Missed { reason, discarded });
-        self.sync = Some(Bound::Unbounded);
-    }
-}
-
 impl Hub {
     /// Adds a follower, which begins with the states of the open analyses.
     pub(crate) fn join(&self, follow: Follow) -> Arc<Follower> {
-        let follower = Arc::new(Follower {
-            follow,
-            queue: Mutex::new(Queue {
-                sync: Some(Bound::Unbounded),
-                ..Queue::default()
-            }),
-            arrived: Condvar::new(),
-        });
+        let follower = Arc::new(Follower::new(follow));
         let mut state = locked(&self.0);
         state.followers.retain(|other| other.strong_count() > 0);
         state.followers.push(Arc::downgrade(&follower));
@@ -165,8 +66,8 @@ impl Hub {
         readers
     }
 
-    /// Delivers the state of the only analysis that is followed, if it has ended: the hub has the
-    /// states of open analyses alone. An older state that the listener has read is not delivered
+    /// Delivers the state of the only analysis that is followed, if it has ended: the hub has only
+    /// the states of open analyses. An older state that the listener has read is not delivered
     /// after it.
     pub(crate) fn deliver_ended(&self, follower: &Follower, row: LiveAnalysis) {
         if !row.is_open() {
@@ -198,7 +99,7 @@ impl Hub {
     }
 
     /// Moves the next states that a follower has to read into its queue.
-    fn sync(&self, follower: &Follower) {
+    pub(super) fn sync(&self, follower: &Follower) {
         let state = locked(&self.0);
         let mut queue = locked(&follower.queue);
         let Some(after) = queue.sync else {
@@ -247,135 +148,11 @@ impl State {
     }
 }
 
-impl Follower {
-    fn follows(&self, row: &LiveAnalysis) -> bool {
-        self.follows_one(row.id, row.project_id)
-    }
-
-    fn follows_one(&self, id: AnalysisId, project_id: ProjectId) -> bool {
-        match self.follow {
-            Follow::All => true,
-            Follow::Project(followed) => followed == project_id,
-            Follow::Analysis(followed) => followed == id,
-        }
-    }
-
-    /// Adds an event to the queue, if it concerns the follower. Returns the reader to wake.
-    fn receive(&self, event: &LiveEvent, before: Option<ProjectId>) -> Option<Waker> {
-        match event {
-            LiveEvent::Changed(row) if self.follows(row) => self.change(|queue| {
-                if matches!(self.follow, Follow::Analysis(_)) && !row.is_open() {
-                    queue.has_ended = true;
-                }
-                if !(row.is_open() && (queue.has_ended || queue.is_yet_to_read(row.id))) {
-                    queue.changed(row.clone());
-                }
-            }),
-            LiveEvent::Changed(row) => {
-                let before = before.filter(|before| self.follows_one(row.id, *before))?;
-                self.change(|queue| queue.deleted(row.id, before))
-            }
-            LiveEvent::Deleted { id, project_id } => {
-                if !self.follows_one(*id, *project_id) {
-                    return None;
-                }
-                self.change(|queue| queue.deleted(*id, *project_id))
-            }
-            LiveEvent::Missed { reason, discarded } => self.change(|queue| {
-                // A failover may have lost the end.
-                queue.has_ended = false;
-                let (reason, discarded) = (reason.clone(), *discarded);
-                queue.push(Entry::Missed { reason, discarded });
-            }),
-            LiveEvent::Resumed => self.change(|queue| {
-                // One that still reads the states is up to date at the end of them.
-                if queue.sync.is_none() {
-                    queue.push(Entry::Resumed);
-                }
-            }),
-        }
-    }
-
-    /// Changes the queue. Returns the reader to wake.
-    #[must_use]
-    fn change(&self, write: impl FnOnce(&mut Queue)) -> Option<Waker> {
-        let reader = {
-            let mut queue = locked(&self.queue);
-            write(&mut queue);
-            queue.reader.take()
-        };
-        self.arrived.notify_all();
-        reader
-    }
-
-    /// Returns the number of events that wait to be taken, without the states that are yet to be
-    /// read from the hub.
-    pub(crate) fn waiting(&self) -> usize {
-        locked(&self.queue).entries.len()
-    }
-
-    #[cfg(feature = "async")]
-    pub(crate) fn poll(
-        &self,
-        hub: &Hub,
-        context: &std::task::Context<'_>,
-    ) -> std::task::Poll<LiveEvent> {
-        use std::task::Poll;
-
-        loop {
-            let mut queue = locked(&self.queue);
-            if let Some(event) = queue.take() {
-                return Poll::Ready(event);
-            }
-            if queue.sync.is_none() {
-                queue.reader = Some(context.waker().clone());
-                return Poll::Pending;
-            }
-            // Locked after the hub.
-            drop(queue);
-            hub.sync(self);
-        }
-    }
-
-    /// Waits for the next event. Returns `None` once the deadline has passed; without a deadline,
-    /// never.
-    #[cfg(feature = "blocking")]
-    pub(crate) fn wait(
-        &self,
-        hub: &Hub,
-        deadline: Option<std::time::Instant>,
-    ) -> Option<LiveEvent> {
-        use std::time::{Duration, Instant};
-
-        let mut queue = locked(&self.queue);
-        loop {
-            if let Some(event) = queue.take() {
-                return Some(event);
-            }
-            if queue.sync.is_some() {
-                // Locked after the hub.
-                drop(queue);
-                hub.sync(self);
-                queue = locked(&self.queue);
-                continue;
-            }
-            let remaining = match deadline {
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => Duration::from_secs(3600),
-            };
-            if remaining.is_zero() {
-                return None;
-            }
-            let waited = self.arrived.wait_timeout(queue, remaining);
-            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
 #[cfg(all(test, feature = "blocking"))]
 mod tests {
     use std::time::Instant;
 
+    use super::super::follower::FOLLOWER_CAPACITY;
     use super::*;
     use crate::{AnalysisStatus, AnalysisType};
 

@@ -1,4 +1,4 @@
-//! The listener of live progress. Compiled for each engine.
+//! The listener of live progress.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// Listens until the reader is dropped. Connects again as often as the connection is lost, and at
 /// first if it is lost already.
 #[repository]
-pub(super) async fn listen(
+pub(in super::super) async fn listen(
     connection: &mut ListenerConnection,
     backlog: &mut Backlog,
     queue: &EventQueue,

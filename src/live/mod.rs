@@ -6,15 +6,23 @@
 //! brings the view up to date after a lost connection.
 
 mod backlog;
+mod entries;
 mod event_queue;
+mod follower;
 mod hub;
 
 pub(crate) use crate::sql::live::{FollowedIds, Now, PAGE, StatesOf, Timeline};
 pub(crate) use backlog::Backlog;
 pub(crate) use event_queue::{EventQueue, Undelivered};
-pub(crate) use hub::{Follower, Hub};
+pub(crate) use follower::Follower;
+pub(crate) use hub::Hub;
 
+#[cfg(feature = "blocking")]
+use std::sync::Condvar;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+#[cfg(feature = "blocking")]
+use std::time::Instant;
 
 use diesel::prelude::Queryable;
 use serde::{Deserialize, Serialize};
@@ -123,6 +131,29 @@ pub enum LiveEvent {
     /// before, and all that were created meanwhile. If the server has another timeline than before,
     /// as after a failover, also for all that were delivered within the last hour.
     Resumed,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for an arrival in a queue; the caller checks whether there was one. Returns `None` once
+/// the deadline has passed, without a deadline never.
+#[cfg(feature = "blocking")]
+fn wait_for<'q, T>(
+    arrived: &Condvar,
+    queue: MutexGuard<'q, T>,
+    deadline: Option<Instant>,
+) -> Option<MutexGuard<'q, T>> {
+    let remaining = match deadline {
+        Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+        None => Duration::from_secs(3600),
+    };
+    if remaining.is_zero() {
+        return None;
+    }
+    let waited = arrived.wait_timeout(queue, remaining);
+    Some(waited.unwrap_or_else(PoisonError::into_inner).0)
 }
 
 pub(crate) fn no_response(limit: Duration) -> Error {

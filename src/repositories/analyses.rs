@@ -5,24 +5,23 @@ use std::time::Duration;
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
 use crate::models::analysis_lifecycle::Step;
 use crate::models::analysis_pins::check_reason;
 use crate::schema::analysis::{analyses, analysis_pins};
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Renew, RequeueAbandoned};
-use crate::sql::{
-    columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of, parent_id,
-};
+use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id};
 use crate::{
     Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisPin,
-    AnalysisStatus, AnalysisSummary, AnalysisType, Claim, Error, Lease, NewAnalysis, Page, Paged,
+    AnalysisStatus, AnalysisSummary, AnalysisType, Claim, Lease, NewAnalysis, Page, Paged,
     ProjectId, Result,
 };
 
+mod newest;
 mod pins;
 mod transitions;
 
+use newest::newest;
 pub(super) use pins::pin;
 use pins::{check_limit, pins_of_project};
 
@@ -296,10 +295,7 @@ impl<'a> Analyses<'a> {
 #[repository(observed)]
 impl AnalysisRepository for Analyses<'_> {
     async fn create(&self, new: NewAnalysis) -> Result<Analysis> {
-        new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        created_row(&self.0, &new).await
     }
 
     async fn create_many(&self, new: &[NewAnalysis]) -> Result<u64> {
@@ -313,12 +309,7 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn find_many(&self, ids: &[AnalysisId]) -> Result<Vec<Option<Analysis>>> {
-        let query = find_by_ids::<Analysis>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, Analysis>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn latest(
@@ -326,10 +317,7 @@ impl AnalysisRepository for Analyses<'_> {
         project_id: ProjectId,
         r#type: AnalysisType,
     ) -> Result<Option<Analysis>> {
-        let query = analyses::table
-            .filter(analyses::project_id.eq(project_id))
-            .filter(analyses::r#type.eq(r#type))
-            .order((analyses::created_at.desc(), analyses::id.desc()))
+        let query = newest(project_id, r#type)
             .limit(1)
             .select(columns_of::<Analysis>());
         self.0.first(query).await
@@ -340,11 +328,8 @@ impl AnalysisRepository for Analyses<'_> {
         project_id: ProjectId,
         r#type: AnalysisType,
     ) -> Result<Option<Analysis>> {
-        let query = analyses::table
-            .filter(analyses::project_id.eq(project_id))
-            .filter(analyses::r#type.eq(r#type))
+        let query = newest(project_id, r#type)
             .filter(analyses::status.eq(AnalysisStatus::Completed))
-            .order((analyses::created_at.desc(), analyses::id.desc()))
             .limit(1)
             .select(columns_of::<Analysis>());
         self.0.first(query).await
@@ -397,17 +382,7 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn update(&self, id: AnalysisId, changes: AnalysisChanges) -> Result<Analysis> {
-        changes.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().update(id, &changes).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "Analysis",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row(&self.0, "Analysis", id, &changes).await
     }
 
     async fn start(&self, id: AnalysisId) -> Result<Analysis> {
@@ -491,22 +466,16 @@ impl AnalysisRepository for Analyses<'_> {
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {
         let statement = diesel::delete(analyses::table.find(id)).returning(LATEST);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(statement).await;
-        let deleted: Option<Latest> = write.finish(outcome).await?;
-        match deleted {
-            Some(_) => Ok(true),
-            None => not_deleted("Analysis", self.exists(id).await?),
+        match deleted_row::<Latest, _>(&self.0, statement).await? {
+            true => Ok(true),
+            false => not_deleted("Analysis", self.exists(id).await?),
         }
     }
 
     async fn delete_many(&self, filter: &AnalysisFilter) -> Result<u64> {
         let ids = filter.query().select(analyses::id);
         let statement = delete_matching(analyses::table, ids).returning(LATEST);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().load(statement).await;
-        let deleted: Vec<Latest> = write.finish(outcome).await?;
-        Ok(deleted.len() as u64)
+        deleted_each::<Latest, _>(&self.0, statement).await
     }
 }
 

@@ -13,7 +13,7 @@ use crate::models::partitions::unsigned;
 use crate::schema::analysis::analysis_issues;
 use crate::sql::analysis_issues::{SettleMatching, in_order_of_index, page_of_analyses};
 use crate::sql::tracking::{Track, Tracked};
-use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, find_by_ids, is_one_of};
+use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, is_one_of};
 use crate::sql::{cacheable, columns_of, delete_matching, parent_id, update_matching};
 use crate::{
     AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
@@ -297,12 +297,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     }
 
     async fn find_many(&self, ids: &[AnalysisIssueId]) -> Result<Vec<Option<AnalysisIssue>>> {
-        let query = find_by_ids::<AnalysisIssue>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, AnalysisIssue>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn exists(&self, id: AnalysisIssueId) -> Result<bool> {
@@ -365,15 +360,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
         id: AnalysisIssueId,
         changes: AnalysisIssueChanges,
     ) -> Result<AnalysisIssue> {
-        changes.check()?;
-        match self.0.update(id, &changes).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "AnalysisIssue",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row_uncached(&self.0, "AnalysisIssue", id, &changes).await
     }
 
     async fn resolve(&self, id: AnalysisIssueId, by: UserId) -> Result<AnalysisIssue> {

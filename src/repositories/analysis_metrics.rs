@@ -3,16 +3,15 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::NewRow as _;
 use crate::schema::analysis::analysis_metrics;
 use crate::sql::analysis_metrics::LatestOfProject;
 use crate::sql::{
-    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
-    parent_id,
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id,
 };
 use crate::{
     AnalysisId, AnalysisMetric, AnalysisMetricChanges, AnalysisMetricFilter, AnalysisMetricId,
-    AnalysisMetricOrder, Error, NewAnalysisMetric, Page, Paged, ProjectId, Result,
+    AnalysisMetricOrder, NewAnalysisMetric, Page, Paged, ProjectId, Result,
 };
 
 /// Stores and finds the metrics that analyses measure.
@@ -139,12 +138,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
     }
 
     async fn find_many(&self, ids: &[AnalysisMetricId]) -> Result<Vec<Option<AnalysisMetric>>> {
-        let query = find_by_ids::<AnalysisMetric>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, AnalysisMetric>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn of_analyses(&self, ids: &[AnalysisId]) -> Result<Vec<Vec<AnalysisMetric>>> {
@@ -212,15 +206,7 @@ impl AnalysisMetricRepository for AnalysisMetrics<'_> {
         id: AnalysisMetricId,
         changes: AnalysisMetricChanges,
     ) -> Result<AnalysisMetric> {
-        changes.check()?;
-        match self.0.update(id, &changes).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "AnalysisMetric",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row_uncached(&self.0, "AnalysisMetric", id, &changes).await
     }
 
     async fn delete(&self, id: AnalysisMetricId) -> Result<bool> {

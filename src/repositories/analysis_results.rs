@@ -3,15 +3,14 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::NewRow as _;
 use crate::schema::analysis::analysis_results;
 use crate::sql::{
-    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
-    parent_id,
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id,
 };
 use crate::{
     AnalysisId, AnalysisResult, AnalysisResultChanges, AnalysisResultFilter, AnalysisResultId,
-    AnalysisResultOrder, Error, NewAnalysisResult, Page, Paged, Result,
+    AnalysisResultOrder, NewAnalysisResult, Page, Paged, Result,
 };
 
 /// Stores and finds the results of analyses for single files.
@@ -124,12 +123,7 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
     }
 
     async fn find_many(&self, ids: &[AnalysisResultId]) -> Result<Vec<Option<AnalysisResult>>> {
-        let query = find_by_ids::<AnalysisResult>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, AnalysisResult>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn exists(&self, id: AnalysisResultId) -> Result<bool> {
@@ -177,15 +171,7 @@ impl AnalysisResultRepository for AnalysisResults<'_> {
         id: AnalysisResultId,
         changes: AnalysisResultChanges,
     ) -> Result<AnalysisResult> {
-        changes.check()?;
-        match self.0.update(id, &changes).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "AnalysisResult",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row_uncached(&self.0, "AnalysisResult", id, &changes).await
     }
 
     async fn delete(&self, id: AnalysisResultId) -> Result<bool> {

@@ -1,6 +1,7 @@
 //! `audit.audit_logs`.
 
 use chrono::{NaiveDate, Utc};
+use diesel::dsl::{exists, select};
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
@@ -8,7 +9,7 @@ use crate::mapping::NewRow as _;
 use crate::models::partitions::window;
 use crate::schema::audit::audit_logs;
 use crate::sql::partitions::{InMonths, when_run};
-use crate::sql::{columns_of, is_one_of, parent_id};
+use crate::sql::{columns_of, is_one_of, is_one_of_owned, parent_id};
 use crate::{
     AuditLog, AuditLogFilter, AuditLogId, AuditLogOrder, AuditSeal, AuditVerdict, NewAuditLog,
     OrganizationId, Page, Paged, Result, UserId,
@@ -171,48 +172,31 @@ impl AuditLogRepository for AuditLogs<'_> {
         let query = audit_logs::table
             .filter(audit_logs::id.eq(id))
             .select(columns_of::<AuditLog>());
-        if let Some(months) = InMonths::of(audit_logs::created_at, id.created_at(), Utc::now()) {
-            let (query, shape) = (query.filter(months), months.shape());
-            if let Some(entry) = self.0.first_shaped(query, shape).await? {
-                return Ok(Some(entry));
-            }
-        }
-        self.0.first(query).await
+        let months = InMonths::of(audit_logs::created_at, id.created_at(), Utc::now());
+        let in_months = months.map(|months| (query.filter(months), months.shape()));
+        find_in_log(&self.0, in_months, query).await
     }
 
     async fn find_many(&self, ids: &[AuditLogId]) -> Result<Vec<Option<AuditLog>>> {
-        let mut entries: Vec<AuditLog> = Vec::new();
-        if let Some((from, before)) = window(ids.iter().filter_map(AuditLogId::created_at)) {
-            let query = audit_logs::table
-                .filter(is_one_of(audit_logs::id, ids))
+        let with_ids = |ids| {
+            audit_logs::table
+                .filter(is_one_of_owned(audit_logs::id, ids))
+                .select(columns_of::<AuditLog>())
+        };
+        let window = window(ids.iter().filter_map(AuditLogId::created_at));
+        let in_window = window.map(|(from, before)| {
+            with_ids(ids.to_vec())
                 .filter(audit_logs::created_at.ge(when_run(from)))
                 .filter(audit_logs::created_at.lt(when_run(before)))
-                .select(columns_of::<AuditLog>());
-            entries = self.0.load(query).await?;
-        }
-        let missing = missing_from(ids, &entries, |row| row.id);
-        if !missing.is_empty() {
-            let query = audit_logs::table
-                .filter(is_one_of(audit_logs::id, &missing))
-                .select(columns_of::<AuditLog>());
-            entries.extend(self.0.load::<_, AuditLog>(query).await?);
-        }
-        Ok(in_order_of(ids, entries, |row| row.id))
+        });
+        find_many_in_log(&self.0, ids, in_window, with_ids).await
     }
 
     async fn exists(&self, id: AuditLogId) -> Result<bool> {
         let query = audit_logs::table.filter(audit_logs::id.eq(id));
-        if let Some(months) = InMonths::of(audit_logs::created_at, id.created_at(), Utc::now()) {
-            let query = query.filter(months);
-            if self
-                .0
-                .one(diesel::select(diesel::dsl::exists(query)))
-                .await?
-            {
-                return Ok(true);
-            }
-        }
-        self.0.one(diesel::select(diesel::dsl::exists(query))).await
+        let months = InMonths::of(audit_logs::created_at, id.created_at(), Utc::now());
+        let in_months = months.map(|months| select(exists(query.filter(months))));
+        exists_in_log(&self.0, in_months, select(exists(query))).await
     }
 
     async fn list(

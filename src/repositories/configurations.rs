@@ -11,8 +11,8 @@ use crate::schema::setup::configurations;
 use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_ids, is_one_of, parent_id};
 use crate::{
     ConfigCategory, Configuration, ConfigurationChanges, ConfigurationFilter, ConfigurationId,
-    ConfigurationOrder, ConfigurationScope, Document, Error, NewConfiguration, OrganizationId,
-    Page, Paged, ProjectId, Result, UserId,
+    ConfigurationOrder, ConfigurationScope, Document, NewConfiguration, OrganizationId, Page,
+    Paged, ProjectId, Result, UserId,
 };
 
 mod encryption;
@@ -388,14 +388,9 @@ impl ConfigurationRepository for Configurations<'_> {
         let changes = self.sealed_changes(id, changes).await?;
         let write = Write::begin(&self.0).await?;
         let outcome = write.executor().update(id, &changes).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row.opened(&self.0)),
-            None => Err(Error::not_updated(
-                "Configuration",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        let row = write.finish(outcome).await?;
+        let row = updated_or_reason(&self.0, "Configuration", id, &changes, row).await?;
+        Ok(row.opened(&self.0))
     }
 
     async fn set(
@@ -412,22 +407,16 @@ impl ConfigurationRepository for Configurations<'_> {
 
     async fn delete(&self, id: ConfigurationId) -> Result<bool> {
         let statement = diesel::delete(configurations::table.find(id)).returning(OWNER);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(statement).await;
-        let deleted: Option<Owner> = write.finish(outcome).await?;
-        match deleted {
-            Some(_) => Ok(true),
-            None => not_deleted("Configuration", self.exists(id).await?),
+        match deleted_row::<Owner, _>(&self.0, statement).await? {
+            true => Ok(true),
+            false => not_deleted("Configuration", self.exists(id).await?),
         }
     }
 
     async fn delete_many(&self, filter: &ConfigurationFilter) -> Result<u64> {
         let ids = filter.query().select(configurations::id);
         let statement = delete_matching(configurations::table, ids).returning(OWNER);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().load(statement).await;
-        let deleted: Vec<Owner> = write.finish(outcome).await?;
-        Ok(deleted.len() as u64)
+        deleted_each::<Owner, _>(&self.0, statement).await
     }
 }
 

@@ -3,15 +3,14 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::NewRow as _;
 use crate::schema::analysis::dependency_graphs;
 use crate::sql::{
-    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
-    parent_id,
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id,
 };
 use crate::{
     AnalysisId, DependencyGraph, DependencyGraphChanges, DependencyGraphFilter, DependencyGraphId,
-    DependencyGraphOrder, Error, NewDependencyGraph, Page, Paged, ProjectId, Result,
+    DependencyGraphOrder, NewDependencyGraph, Page, Paged, ProjectId, Result,
 };
 
 /// Stores and finds dependency graphs.
@@ -145,12 +144,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
     }
 
     async fn find_many(&self, ids: &[DependencyGraphId]) -> Result<Vec<Option<DependencyGraph>>> {
-        let query = find_by_ids::<DependencyGraph>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, DependencyGraph>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn latest(&self, project_id: ProjectId) -> Result<Option<DependencyGraph>> {
@@ -238,15 +232,7 @@ impl DependencyGraphRepository for DependencyGraphs<'_> {
         id: DependencyGraphId,
         changes: DependencyGraphChanges,
     ) -> Result<DependencyGraph> {
-        changes.check()?;
-        match self.0.update(id, &changes).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "DependencyGraph",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row_uncached(&self.0, "DependencyGraph", id, &changes).await
     }
 
     async fn delete(&self, id: DependencyGraphId) -> Result<bool> {

@@ -3,15 +3,14 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::NewRow as _;
 use crate::schema::analysis::duplicate_groups;
 use crate::sql::{
-    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
-    parent_id,
+    columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id,
 };
 use crate::{
     AnalysisId, DuplicateGroup, DuplicateGroupChanges, DuplicateGroupFilter, DuplicateGroupId,
-    DuplicateGroupOrder, Error, NewDuplicateGroup, Page, Paged, Result,
+    DuplicateGroupOrder, NewDuplicateGroup, Page, Paged, Result,
 };
 
 /// Stores and finds groups of duplicated code.
@@ -131,12 +130,7 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
     }
 
     async fn find_many(&self, ids: &[DuplicateGroupId]) -> Result<Vec<Option<DuplicateGroup>>> {
-        let query = find_by_ids::<DuplicateGroup>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, DuplicateGroup>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn find_by_hash(&self, hash: &str) -> Result<Vec<DuplicateGroup>> {
@@ -195,15 +189,7 @@ impl DuplicateGroupRepository for DuplicateGroups<'_> {
         id: DuplicateGroupId,
         changes: DuplicateGroupChanges,
     ) -> Result<DuplicateGroup> {
-        changes.check()?;
-        match self.0.update(id, &changes).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "DuplicateGroup",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row_uncached(&self.0, "DuplicateGroup", id, &changes).await
     }
 
     async fn delete(&self, id: DuplicateGroupId) -> Result<bool> {

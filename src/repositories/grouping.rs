@@ -5,8 +5,22 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
+use super::*;
+use crate::Result;
+use crate::mapping::TableRow;
 use crate::models::partitions::unsigned;
+use crate::sql::find_by_ids;
 use crate::types::ids::uuids;
+
+/// Returns the rows with these keys, in the order of `ids`, and `None` for a key without a row.
+#[repository]
+pub(super) async fn rows_by_ids<R>(executor: &Executor<'_>, ids: &[R::Id]) -> Result<Vec<Option<R>>>
+where
+    R: TableRow<Id: Send + Sync> + Clone + Send,
+{
+    let rows = executor.load::<_, R>(find_by_ids::<R>(ids)).await?;
+    Ok(in_order_of(ids, rows, R::id))
+}
 
 // Loops where iterators would do: each adapter would be compiled for each type of rows.
 

@@ -5,7 +5,7 @@ use diesel::sql_types::{Bool, Timestamptz};
 
 use super::secrets::{HasSecrets, seal};
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::NewRow as _;
 use crate::schema::setup::integrations;
 use crate::sql::{
     cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_ids, is_one_of,
@@ -13,8 +13,8 @@ use crate::sql::{
 };
 use crate::types::protected::{KeyProvider, Place};
 use crate::{
-    Change, Error, Integration, IntegrationChanges, IntegrationFilter, IntegrationId,
-    IntegrationOrder, NewIntegration, OrganizationId, Page, Paged, ProjectId, Result, SyncStatus,
+    Change, Integration, IntegrationChanges, IntegrationFilter, IntegrationId, IntegrationOrder,
+    NewIntegration, OrganizationId, Page, Paged, ProjectId, Result, SyncStatus,
 };
 
 /// Stores and finds integrations.
@@ -238,15 +238,8 @@ impl IntegrationRepository for Integrations<'_> {
 
     async fn update(&self, id: IntegrationId, changes: IntegrationChanges) -> Result<Integration> {
         let changes = self.sealed_changes(id, changes).await?;
-        changes.check()?;
-        match self.0.update(id, &changes).await? {
-            Some(row) => Ok(row.opened(&self.0)),
-            None => Err(Error::not_updated(
-                "Integration",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        let row = updated_row_uncached(&self.0, "Integration", id, &changes).await?;
+        Ok(row.opened(&self.0))
     }
 
     async fn set_enabled(&self, id: IntegrationId, is_enabled: bool) -> Result<Integration> {

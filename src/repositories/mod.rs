@@ -5,7 +5,13 @@
 //! difference.
 
 use super::*;
-use grouping::{count_of_each, grouped_by, in_order_of, missing_from, places_by, rows_in};
+// For the links in the documentation of the repositories.
+#[cfg(doc)]
+use crate::Error;
+use grouping::{
+    count_of_each, grouped_by, in_order_of, missing_from, places_by, rows_by_ids, rows_in,
+};
+use logs::{exists_in_log, find_in_log, find_many_in_log};
 use members::remove_members;
 use pages::{page_of, page_of_log, pages_of_each, read_page};
 #[cfg(feature = "crypto")]
@@ -15,7 +21,8 @@ use steady::{
     written_first,
 };
 use writing::{
-    Write, changed_row, check_merged, deleted_rows, not_changed, not_deleted, not_written,
+    Write, changed_row, check_merged, created_row, deleted_each, deleted_row, deleted_rows,
+    not_changed, not_deleted, not_written, updated_or_reason, updated_row, updated_row_uncached,
 };
 
 /// The number of tries of a conditional transition whose condition holds when it is checked
@@ -29,6 +36,7 @@ mod analyses;
 mod analysis_issues;
 mod analysis_metrics;
 mod analysis_results;
+mod attached;
 mod audit_logs;
 mod audit_seals;
 mod availability;
@@ -40,6 +48,7 @@ mod grouping;
 mod ingest;
 mod integrations;
 mod invitations;
+mod logs;
 mod members;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrations;

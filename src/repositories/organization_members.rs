@@ -6,8 +6,7 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::organization_members;
 use crate::sql::{
-    change_member, columns_of, exists_by_id, find_by_id, find_by_ids, is_one_of, parent_id,
-    upsert_member,
+    change_member, columns_of, exists_by_id, find_by_id, is_one_of, parent_id, upsert_member,
 };
 use crate::write_set::{Everything, Key};
 use crate::{
@@ -200,10 +199,7 @@ const LEAVING: (
 #[repository(observed)]
 impl OrganizationMemberRepository for OrganizationMembers<'_> {
     async fn create(&self, new: NewOrganizationMember) -> Result<OrganizationMember> {
-        new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        created_row(&self.0, &new).await
     }
 
     async fn create_many(&self, new: &[NewOrganizationMember]) -> Result<u64> {
@@ -238,12 +234,7 @@ impl OrganizationMemberRepository for OrganizationMembers<'_> {
         &self,
         ids: &[OrganizationMemberId],
     ) -> Result<Vec<Option<OrganizationMember>>> {
-        let query = find_by_ids::<OrganizationMember>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, OrganizationMember>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn role_of(

@@ -3,20 +3,19 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::NewRow as _;
 use crate::models::access::organization_access;
 use crate::schema::public::{organization_members, organizations, projects};
 use crate::sql::access::FactsOfOrganization;
 use crate::sql::functions::merged;
 use crate::sql::{
     Sql, cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id,
-    find_by_ids,
 };
 use crate::write_set::Key;
 use crate::{
-    Access, Document, Error, NewOrganization, Organization, OrganizationChanges,
-    OrganizationFilter, OrganizationId, OrganizationOrder, OrganizationRole, Page, Paged,
-    ProjectId, Result, SubscriptionPlan, UserId, UserRole,
+    Access, Document, NewOrganization, Organization, OrganizationChanges, OrganizationFilter,
+    OrganizationId, OrganizationOrder, OrganizationRole, Page, Paged, ProjectId, Result,
+    SubscriptionPlan, UserId, UserRole,
 };
 
 /// Stores and finds organizations.
@@ -149,10 +148,7 @@ impl Tx {
 #[repository(observed)]
 impl OrganizationRepository for Organizations<'_> {
     async fn create(&self, new: NewOrganization) -> Result<Organization> {
-        new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        created_row(&self.0, &new).await
     }
 
     async fn create_many(&self, new: &[NewOrganization]) -> Result<u64> {
@@ -173,12 +169,7 @@ impl OrganizationRepository for Organizations<'_> {
     }
 
     async fn find_many(&self, ids: &[OrganizationId]) -> Result<Vec<Option<Organization>>> {
-        let query = find_by_ids::<Organization>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, Organization>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn find_by_slug(&self, slug: &str) -> Result<Option<Organization>> {
@@ -235,17 +226,7 @@ impl OrganizationRepository for Organizations<'_> {
         id: OrganizationId,
         changes: OrganizationChanges,
     ) -> Result<Organization> {
-        changes.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().update(id, &changes).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "Organization",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row(&self.0, "Organization", id, &changes).await
     }
 
     async fn change_plan(

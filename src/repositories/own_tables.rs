@@ -17,7 +17,7 @@ use crate::models::partitions::unsigned;
 use crate::schema::together::is_of_this_crate;
 use crate::sql::{
     OwnPage, OwnPageWithTotal, Rows as Records, Sql, delete_by_id, exists_by_id, find_by_id,
-    find_by_ids, own_page,
+    own_page,
 };
 use crate::write_set::Everything;
 use crate::{Error, Page, PageOrder, Paged, Result};
@@ -201,8 +201,7 @@ impl OwnTables<'_> {
     where
         R: TableRow<Id: Send + Sync> + Clone + Send,
     {
-        let rows = self.0.load::<_, R>(find_by_ids::<R>(ids)).await?;
-        Ok(in_order_of(ids, rows, TableRow::id))
+        rows_by_ids(&self.0, ids).await
     }
 
     /// Checks whether there is a row with this key.
@@ -228,13 +227,8 @@ impl OwnTables<'_> {
         check_secrets::<C::Table>(&self.0)?;
         let write = begin_write::<C::Table>(&self.0).await?;
         let outcome = write.executor().update(id, &changes).await;
-        match end_write::<C::Table, _>(write, outcome).await? {
-            Some(row) => Ok(row),
-            None => {
-                let exists = self.0.one(exists_by_id::<C::Row>(id)).await?;
-                Err(Error::not_updated(name_of::<C::Row>(), &changes, exists))
-            }
-        }
+        let row = end_write::<C::Table, _>(write, outcome).await?;
+        updated_or_reason(&self.0, name_of::<C::Row>(), id, &changes, row).await
     }
 
     /// Deletes the row with this key, and returns whether it existed.

@@ -115,15 +115,15 @@ impl Partitions<'_> {
 
 #[repository]
 impl Partitions<'_> {
-    /// Creates the missing ones of a number of months and returns their number. On a pool, each is
-    /// created by its own transaction.
+    /// Creates those of a number of months that are missing, and returns their number. On a pool,
+    /// each is created by its own transaction.
     async fn make(&self, log: LogTable, first: Option<NaiveDate>, more: i32) -> Result<u64> {
-        let question = sql_query(MISSING)
+        let query = sql_query(MISSING)
             .into_boxed()
             .bind::<Text, _>(log.as_str())
             .bind::<Nullable<Date>, _>(first)
             .bind::<Integer, _>(more);
-        let mut missing = self.0.load::<_, MissingMonth>(question).await?;
+        let mut missing = self.0.load::<_, MissingMonth>(query).await?;
         if missing.is_empty() {
             return Ok(0);
         }
@@ -207,12 +207,7 @@ impl Partitions<'_> {
         is_attached: bool,
         statement: &str,
     ) -> Result<bool> {
-        let query = sql_query(IS_THERE)
-            .into_boxed()
-            .bind::<Text, _>(log.as_str())
-            .bind::<Text, _>(name)
-            .bind::<Bool, _>(is_attached);
-        let is_there = self.0.one::<_, Exists>(query).await?.yes;
+        let is_there = is_table_of(&self.0, log, name, is_attached).await?;
         if is_there {
             let statement = with_lock_timeout(statement, self.lock_timeout());
             self.0.execute(sql_query(statement)).await?;
@@ -269,4 +264,21 @@ impl PartitionRepository for Partitions<'_> {
         let statement = format!("DROP TABLE {name}");
         self.change(log, &name, false, &statement).await
     }
+}
+
+/// Checks whether there is a table of a log with this name: a partition, or if it need not be
+/// attached, also a detached one.
+#[repository]
+pub(super) async fn is_table_of(
+    executor: &Executor<'_>,
+    log: LogTable,
+    name: &str,
+    is_attached: bool,
+) -> Result<bool> {
+    let query = sql_query(IS_THERE)
+        .into_boxed()
+        .bind::<Text, _>(log.as_str())
+        .bind::<Text, _>(name)
+        .bind::<Bool, _>(is_attached);
+    Ok(executor.one::<_, Exists>(query).await?.yes)
 }

@@ -6,8 +6,7 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::public::project_members;
 use crate::sql::{
-    change_member, columns_of, exists_by_id, find_by_id, find_by_ids, is_one_of, parent_id,
-    upsert_member,
+    change_member, columns_of, exists_by_id, find_by_id, is_one_of, parent_id, upsert_member,
 };
 use crate::write_set::{Everything, Key};
 use crate::{
@@ -186,10 +185,7 @@ const LEAVING: (
 #[repository(observed)]
 impl ProjectMemberRepository for ProjectMembers<'_> {
     async fn create(&self, new: NewProjectMember) -> Result<ProjectMember> {
-        new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        created_row(&self.0, &new).await
     }
 
     async fn create_many(&self, new: &[NewProjectMember]) -> Result<u64> {
@@ -221,12 +217,7 @@ impl ProjectMemberRepository for ProjectMembers<'_> {
     }
 
     async fn find_many(&self, ids: &[ProjectMemberId]) -> Result<Vec<Option<ProjectMember>>> {
-        let query = find_by_ids::<ProjectMember>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, ProjectMember>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn role_of(&self, project_id: ProjectId, user_id: UserId) -> Result<Option<ProjectRole>> {

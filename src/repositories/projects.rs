@@ -5,14 +5,14 @@ use diesel::prelude::{ExpressionMethods, IntoSql, NullableExpressionMethods, Que
 use diesel::sql_types::Timestamptz;
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _, RowSql};
+use crate::mapping::RowSql;
 use crate::models::access::ProjectFacts;
 use crate::schema::public::{project_members, projects};
 use crate::sql::access::{FactsOfProjects, Visible};
 use crate::sql::functions::merged;
 use crate::sql::{
-    cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
-    is_one_of, parent_id,
+    cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, is_one_of,
+    parent_id,
 };
 use crate::write_set::Key;
 use crate::{
@@ -249,10 +249,7 @@ fn visible(
 #[repository(observed)]
 impl ProjectRepository for Projects<'_> {
     async fn create(&self, new: NewProject) -> Result<Project> {
-        new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        created_row(&self.0, &new).await
     }
 
     async fn create_many(&self, new: &[NewProject]) -> Result<u64> {
@@ -266,12 +263,7 @@ impl ProjectRepository for Projects<'_> {
     }
 
     async fn find_many(&self, ids: &[ProjectId]) -> Result<Vec<Option<Project>>> {
-        let query = find_by_ids::<Project>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, Project>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn find_by_repository_url(&self, url: &str) -> Result<Vec<Project>> {
@@ -382,17 +374,7 @@ impl ProjectRepository for Projects<'_> {
     }
 
     async fn update(&self, id: ProjectId, changes: ProjectChanges) -> Result<Project> {
-        changes.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().update(id, &changes).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "Project",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row(&self.0, "Project", id, &changes).await
     }
 
     async fn archive(&self, id: ProjectId) -> Result<Project> {

@@ -3,13 +3,10 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::setup_profiles;
-use crate::sql::{
-    columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of, parent_id,
-};
+use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id};
 use crate::{
-    Error, NewSetupProfile, OrganizationId, Page, Paged, ProfileVisibility, Result, SetupProfile,
+    NewSetupProfile, OrganizationId, Page, Paged, ProfileVisibility, Result, SetupProfile,
     SetupProfileChanges, SetupProfileFilter, SetupProfileId, SetupProfileOrder, UserId,
 };
 
@@ -150,10 +147,7 @@ impl Tx {
 #[repository(observed)]
 impl SetupProfileRepository for SetupProfiles<'_> {
     async fn create(&self, new: NewSetupProfile) -> Result<SetupProfile> {
-        new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        created_row(&self.0, &new).await
     }
 
     async fn create_many(&self, new: &[NewSetupProfile]) -> Result<u64> {
@@ -167,12 +161,7 @@ impl SetupProfileRepository for SetupProfiles<'_> {
     }
 
     async fn find_many(&self, ids: &[SetupProfileId]) -> Result<Vec<Option<SetupProfile>>> {
-        let query = find_by_ids::<SetupProfile>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, SetupProfile>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn visible_to(
@@ -256,37 +245,21 @@ impl SetupProfileRepository for SetupProfiles<'_> {
         id: SetupProfileId,
         changes: SetupProfileChanges,
     ) -> Result<SetupProfile> {
-        changes.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().update(id, &changes).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "SetupProfile",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row(&self.0, "SetupProfile", id, &changes).await
     }
 
     async fn delete(&self, id: SetupProfileId) -> Result<bool> {
         let statement =
             diesel::delete(setup_profiles::table.find(id)).returning(setup_profiles::id);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(statement).await;
-        let deleted: Option<SetupProfileId> = write.finish(outcome).await?;
-        match deleted {
-            Some(_) => Ok(true),
-            None => not_deleted("SetupProfile", self.exists(id).await?),
+        match deleted_row::<SetupProfileId, _>(&self.0, statement).await? {
+            true => Ok(true),
+            false => not_deleted("SetupProfile", self.exists(id).await?),
         }
     }
 
     async fn delete_many(&self, filter: &SetupProfileFilter) -> Result<u64> {
         let ids = filter.query().select(setup_profiles::id);
         let statement = delete_matching(setup_profiles::table, ids).returning(setup_profiles::id);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().load(statement).await;
-        let deleted: Vec<SetupProfileId> = write.finish(outcome).await?;
-        Ok(deleted.len() as u64)
+        deleted_each::<SetupProfileId, _>(&self.0, statement).await
     }
 }

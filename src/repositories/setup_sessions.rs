@@ -3,13 +3,12 @@
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::NewRow as _;
 use crate::models::setup_lifecycle::SessionAction;
 use crate::schema::setup::setup_sessions;
 use crate::sql::setup_lifecycle::{AppendLog, TakeSession};
 use crate::sql::{
-    Sql, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
-    is_one_of, parent_id,
+    Sql, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id,
 };
 use crate::{
     Document, Error, NewSetupSession, Page, Paged, Result, SetupProfileId, SetupSession,
@@ -211,12 +210,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
     }
 
     async fn find_many(&self, ids: &[SetupSessionId]) -> Result<Vec<Option<SetupSession>>> {
-        let query = find_by_ids::<SetupSession>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, SetupSession>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn exists(&self, id: SetupSessionId) -> Result<bool> {
@@ -281,15 +275,7 @@ impl SetupSessionRepository for SetupSessions<'_> {
         id: SetupSessionId,
         changes: SetupSessionChanges,
     ) -> Result<SetupSession> {
-        changes.check()?;
-        match self.0.update(id, &changes).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "SetupSession",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row_uncached(&self.0, "SetupSession", id, &changes).await
     }
 
     async fn start(&self, id: SetupSessionId) -> Result<SetupSession> {

@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::NewRow as _;
 use crate::models::setup_lifecycle::StepAction;
 use crate::schema::setup::{setup_sessions, setup_steps};
 use crate::sql::setup_lifecycle::{AppendLog, TakeStep};
 use crate::sql::{
-    Sql, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
-    is_one_of,
+    Sql, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, is_one_of,
 };
 use crate::{
     Error, NewSetupStep, Page, Paged, Result, SetupSessionId, SetupStep, SetupStepChanges,
@@ -199,12 +198,7 @@ impl SetupStepRepository for SetupSteps<'_> {
     }
 
     async fn find_many(&self, ids: &[SetupStepId]) -> Result<Vec<Option<SetupStep>>> {
-        let query = find_by_ids::<SetupStep>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, SetupStep>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn of_session(&self, session_id: SetupSessionId) -> Result<Vec<SetupStep>> {
@@ -252,15 +246,7 @@ impl SetupStepRepository for SetupSteps<'_> {
     }
 
     async fn update(&self, id: SetupStepId, changes: SetupStepChanges) -> Result<SetupStep> {
-        changes.check()?;
-        match self.0.update(id, &changes).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "SetupStep",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row_uncached(&self.0, "SetupStep", id, &changes).await
     }
 
     async fn start(&self, id: SetupStepId) -> Result<SetupStep> {

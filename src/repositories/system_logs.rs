@@ -1,6 +1,7 @@
 //! `audit.system_logs`.
 
 use chrono::Utc;
+use diesel::dsl::{exists, select};
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
@@ -8,7 +9,7 @@ use crate::mapping::NewRow as _;
 use crate::models::partitions::window;
 use crate::schema::audit::system_logs;
 use crate::sql::partitions::{InMonths, when_run};
-use crate::sql::{columns_of, is_one_of, parent_id};
+use crate::sql::{columns_of, is_one_of, is_one_of_owned, parent_id};
 use crate::{
     NewSystemLog, Page, Paged, Result, SystemLog, SystemLogFilter, SystemLogId, SystemLogOrder,
     UserId,
@@ -114,48 +115,31 @@ impl SystemLogRepository for SystemLogs<'_> {
         let query = system_logs::table
             .filter(system_logs::id.eq(id))
             .select(columns_of::<SystemLog>());
-        if let Some(months) = InMonths::of(system_logs::created_at, id.created_at(), Utc::now()) {
-            let (query, shape) = (query.filter(months), months.shape());
-            if let Some(line) = self.0.first_shaped(query, shape).await? {
-                return Ok(Some(line));
-            }
-        }
-        self.0.first(query).await
+        let months = InMonths::of(system_logs::created_at, id.created_at(), Utc::now());
+        let in_months = months.map(|months| (query.filter(months), months.shape()));
+        find_in_log(&self.0, in_months, query).await
     }
 
     async fn find_many(&self, ids: &[SystemLogId]) -> Result<Vec<Option<SystemLog>>> {
-        let mut lines: Vec<SystemLog> = Vec::new();
-        if let Some((from, before)) = window(ids.iter().filter_map(SystemLogId::created_at)) {
-            let query = system_logs::table
-                .filter(is_one_of(system_logs::id, ids))
+        let with_ids = |ids| {
+            system_logs::table
+                .filter(is_one_of_owned(system_logs::id, ids))
+                .select(columns_of::<SystemLog>())
+        };
+        let window = window(ids.iter().filter_map(SystemLogId::created_at));
+        let in_window = window.map(|(from, before)| {
+            with_ids(ids.to_vec())
                 .filter(system_logs::created_at.ge(when_run(from)))
                 .filter(system_logs::created_at.lt(when_run(before)))
-                .select(columns_of::<SystemLog>());
-            lines = self.0.load(query).await?;
-        }
-        let missing = missing_from(ids, &lines, |row| row.id);
-        if !missing.is_empty() {
-            let query = system_logs::table
-                .filter(is_one_of(system_logs::id, &missing))
-                .select(columns_of::<SystemLog>());
-            lines.extend(self.0.load::<_, SystemLog>(query).await?);
-        }
-        Ok(in_order_of(ids, lines, |row| row.id))
+        });
+        find_many_in_log(&self.0, ids, in_window, with_ids).await
     }
 
     async fn exists(&self, id: SystemLogId) -> Result<bool> {
         let query = system_logs::table.filter(system_logs::id.eq(id));
-        if let Some(months) = InMonths::of(system_logs::created_at, id.created_at(), Utc::now()) {
-            let query = query.filter(months);
-            if self
-                .0
-                .one(diesel::select(diesel::dsl::exists(query)))
-                .await?
-            {
-                return Ok(true);
-            }
-        }
-        self.0.one(diesel::select(diesel::dsl::exists(query))).await
+        let months = InMonths::of(system_logs::created_at, id.created_at(), Utc::now());
+        let in_months = months.map(|months| select(exists(query.filter(months))));
+        exists_in_log(&self.0, in_months, select(exists(query))).await
     }
 
     async fn list(

@@ -3,13 +3,10 @@
 use diesel::prelude::{ExpressionMethods, PgExpressionMethods, QueryDsl};
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
 use crate::schema::setup::tools;
 use crate::sql::tools::NeededTools;
-use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids};
-use crate::{
-    Error, NewTool, Page, Paged, Result, Tool, ToolChanges, ToolFilter, ToolId, ToolOrder,
-};
+use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id};
+use crate::{NewTool, Page, Paged, Result, Tool, ToolChanges, ToolFilter, ToolId, ToolOrder};
 
 /// Stores and finds tools.
 #[repository]
@@ -107,10 +104,7 @@ impl Tx {
 #[repository(observed)]
 impl ToolRepository for Tools<'_> {
     async fn create(&self, new: NewTool) -> Result<Tool> {
-        new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        created_row(&self.0, &new).await
     }
 
     async fn create_many(&self, new: &[NewTool]) -> Result<u64> {
@@ -124,12 +118,7 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn find_many(&self, ids: &[ToolId]) -> Result<Vec<Option<Tool>>> {
-        let query = find_by_ids::<Tool>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, Tool>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn find_by_name_and_version(
@@ -180,32 +169,20 @@ impl ToolRepository for Tools<'_> {
     }
 
     async fn update(&self, id: ToolId, changes: ToolChanges) -> Result<Tool> {
-        changes.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().update(id, &changes).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated("Tool", &changes, self.exists(id).await?)),
-        }
+        updated_row(&self.0, "Tool", id, &changes).await
     }
 
     async fn delete(&self, id: ToolId) -> Result<bool> {
         let statement = diesel::delete(tools::table.find(id)).returning(tools::id);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(statement).await;
-        let deleted: Option<ToolId> = write.finish(outcome).await?;
-        match deleted {
-            Some(_) => Ok(true),
-            None => not_deleted("Tool", self.exists(id).await?),
+        match deleted_row::<ToolId, _>(&self.0, statement).await? {
+            true => Ok(true),
+            false => not_deleted("Tool", self.exists(id).await?),
         }
     }
 
     async fn delete_many(&self, filter: &ToolFilter) -> Result<u64> {
         let ids = filter.query().select(tools::id);
         let statement = delete_matching(tools::table, ids).returning(tools::id);
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().load(statement).await;
-        let deleted: Vec<ToolId> = write.finish(outcome).await?;
-        Ok(deleted.len() as u64)
+        deleted_each::<ToolId, _>(&self.0, statement).await
     }
 }

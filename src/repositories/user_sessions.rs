@@ -4,11 +4,11 @@ use diesel::prelude::{ExpressionMethods, IntoSql, QueryDsl};
 use diesel::sql_types::Timestamptz;
 
 use super::*;
-use crate::mapping::{Changes as _, NewRow as _};
+use crate::mapping::Changes as _;
 use crate::schema::public::user_sessions;
 use crate::sql::{
-    cacheable, columns_of, delete_matching, exists_by_id, find_by_id, find_by_ids, is_one_of,
-    parent_id, update_matching,
+    cacheable, columns_of, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id,
+    update_matching,
 };
 use crate::write_set::Key;
 use crate::{
@@ -152,10 +152,7 @@ impl Tx {
 #[repository(observed)]
 impl UserSessionRepository for UserSessions<'_> {
     async fn create(&self, new: NewUserSession) -> Result<UserSession> {
-        new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        created_row(&self.0, &new).await
     }
 
     async fn create_many(&self, new: &[NewUserSession]) -> Result<u64> {
@@ -169,12 +166,7 @@ impl UserSessionRepository for UserSessions<'_> {
     }
 
     async fn find_many(&self, ids: &[UserSessionId]) -> Result<Vec<Option<UserSession>>> {
-        let query = find_by_ids::<UserSession>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, UserSession>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn find_by_token_hash(&self, token_hash: &str) -> Result<Option<UserSession>> {
@@ -277,12 +269,7 @@ impl UserSessionRepository for UserSessions<'_> {
         }
         let ids = filter.query().select(user_sessions::id);
         let statement = update_matching(&changes, ids).returning(user_sessions::token_hash);
-        let write = Write::begin(&self.0).await?;
-        let outcome: Result<Vec<String>> = write.executor().load(statement).await;
-        let updated = write
-            .finish_touching(outcome, |hashes| keys_of(hashes))
-            .await?;
-        Ok(updated.len() as u64)
+        written_sessions(&self.0, statement).await
     }
 
     async fn touch(&self, id: UserSessionId) -> Result<UserSession> {
@@ -290,12 +277,7 @@ impl UserSessionRepository for UserSessions<'_> {
         let statement = diesel::update(user_sessions::table.find(id))
             .set(now)
             .returning(columns_of::<UserSession>());
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().first(cacheable(statement)).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(not_written("UserSession", self.exists(id).await?)),
-        }
+        changed_row(&self.0, cacheable(statement), "UserSession", id).await
     }
 
     async fn delete(&self, id: UserSessionId) -> Result<bool> {
@@ -314,12 +296,7 @@ impl UserSessionRepository for UserSessions<'_> {
     async fn delete_for_user(&self, user_id: UserId) -> Result<u64> {
         let of_user = user_sessions::table.filter(user_sessions::user_id.eq(user_id));
         let statement = diesel::delete(of_user).returning(user_sessions::token_hash);
-        let write = Write::begin(&self.0).await?;
-        let outcome: Result<Vec<String>> = write.executor().load(statement).await;
-        let deleted = write
-            .finish_touching(outcome, |hashes| keys_of(hashes))
-            .await?;
-        Ok(deleted.len() as u64)
+        written_sessions(&self.0, statement).await
     }
 
     async fn delete_expired(&self, limit: u32) -> Result<u64> {
@@ -341,12 +318,7 @@ impl UserSessionRepository for UserSessions<'_> {
         let ids = filter.query().select(user_sessions::id);
         let statement = delete_matching(user_sessions::table, ids);
         let statement = statement.returning(user_sessions::token_hash);
-        let write = Write::begin(&self.0).await?;
-        let outcome: Result<Vec<String>> = write.executor().load(statement).await;
-        let deleted = write
-            .finish_touching(outcome, |hashes| keys_of(hashes))
-            .await?;
-        Ok(deleted.len() as u64)
+        written_sessions(&self.0, statement).await
     }
 }
 
@@ -362,18 +334,23 @@ impl UserSessions<'_> {
             let token_hash: Option<String> = self.0.first(session).await?;
             self.0.record_write(&token_hash.map(Key::UserSession));
         }
-        changes.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().update(id, &changes).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated(
-                "UserSession",
-                &changes,
-                self.exists(id).await?,
-            )),
-        }
+        updated_row(&self.0, "UserSession", id, &changes).await
     }
+}
+
+/// Runs a statement that returns the token hash of each session that it writes, records their cache
+/// entries, and returns their number.
+#[repository]
+async fn written_sessions<Q>(executor: &Executor<'_>, statement: Q) -> Result<u64>
+where
+    Q: Loads<String> + Send,
+{
+    let write = Write::begin(executor).await?;
+    let outcome = statement.load_all(&write.executor()).await;
+    let written = write
+        .finish_touching(outcome, |hashes| keys_of(hashes))
+        .await?;
+    Ok(written.len() as u64)
 }
 
 fn keys_of(token_hashes: &[String]) -> Vec<Key> {

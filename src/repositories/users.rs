@@ -11,12 +11,10 @@ use crate::schema::public::{organization_members, project_members, user_sessions
 use crate::sql::functions::{folded, merged};
 #[cfg(feature = "redis")]
 use crate::sql::{Sql, access::StandingOf};
-use crate::sql::{
-    cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id, find_by_ids,
-};
+use crate::sql::{cacheable, columns_of, delete_by_id, delete_matching, exists_by_id, find_by_id};
 use crate::write_set::{Everything, Key};
 use crate::{
-    Document, Error, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges,
+    Document, NewUser, OrganizationId, Page, Paged, ProjectId, Result, User, UserChanges,
     UserFilter, UserId, UserOrder,
 };
 
@@ -148,10 +146,7 @@ impl Users<'_> {
 #[repository(observed)]
 impl UserRepository for Users<'_> {
     async fn create(&self, new: NewUser) -> Result<User> {
-        new.check()?;
-        let write = Write::begin(&self.0).await?;
-        let outcome = write.executor().insert(&new).await;
-        write.finish(outcome).await
+        created_row(&self.0, &new).await
     }
 
     async fn create_many(&self, new: &[NewUser]) -> Result<u64> {
@@ -180,12 +175,7 @@ impl UserRepository for Users<'_> {
     }
 
     async fn find_many(&self, ids: &[UserId]) -> Result<Vec<Option<User>>> {
-        let query = find_by_ids::<User>(ids);
-        Ok(in_order_of(
-            ids,
-            self.0.load::<_, User>(query).await?,
-            |row| row.id,
-        ))
+        rows_by_ids(&self.0, ids).await
     }
 
     async fn find_by_email(&self, email: &str) -> Result<Option<User>> {
@@ -228,10 +218,8 @@ impl UserRepository for Users<'_> {
             record_sessions(&write.executor(), id).await?;
         }
         let outcome = write.executor().update(id, &changes).await;
-        match write.finish(outcome).await? {
-            Some(row) => Ok(row),
-            None => Err(Error::not_updated("User", &changes, self.exists(id).await?)),
-        }
+        let row = write.finish(outcome).await?;
+        updated_or_reason(&self.0, "User", id, &changes, row).await
     }
 
     async fn set_active(&self, id: UserId, is_active: bool) -> Result<User> {

@@ -1,7 +1,7 @@
 //! Writes of tables whose rows may be cached.
 
 use super::*;
-use crate::mapping::{Membership, TableRow};
+use crate::mapping::{Changes, Membership, NewRow, TableRow};
 use crate::sql::{ExistsById, Sql, exists_by_id};
 use crate::write_set::{Everything, Touches};
 use crate::{Document, Error, Result};
@@ -117,6 +117,90 @@ impl<'a> Write<'a> {
     }
 }
 
+/// Inserts a row of a table whose rows may be cached, and returns it.
+///
+/// # Errors
+/// - [`Error::InvalidInput`] if a value cannot be stored
+#[repository]
+pub(super) async fn created_row<N>(executor: &Executor<'_>, new: &N) -> Result<N::Row>
+where
+    N: NewRow<Row: Touches + Send> + Sync,
+{
+    new.check()?;
+    let write = Write::begin(executor).await?;
+    let outcome = write.executor().insert(new).await;
+    write.finish(outcome).await
+}
+
+/// Updates a row of a table whose rows may be cached, and returns it.
+///
+/// # Errors
+/// - [`Error::NotFound`] if there is no such row
+/// - [`Error::StaleWrite`] if it was changed after the time that the changes expect
+/// - [`Error::Suppressed`] if nothing was changed although the row is there
+/// - [`Error::InvalidInput`] if a value cannot be stored
+#[repository]
+pub(super) async fn updated_row<C>(
+    executor: &Executor<'_>,
+    what: &'static str,
+    id: C::Id,
+    changes: &C,
+) -> Result<C::Row>
+where
+    C: Changes<Id: Send, Row: TableRow<Id = C::Id> + Touches + Send> + Sync,
+{
+    changes.check()?;
+    let write = Write::begin(executor).await?;
+    let outcome = write.executor().update(id, changes).await;
+    let row = write.finish(outcome).await?;
+    updated_or_reason(executor, what, id, changes, row).await
+}
+
+/// Updates a row of a table that is never cached, and returns it.
+///
+/// # Errors
+/// The same as [`updated_row`].
+#[repository]
+pub(super) async fn updated_row_uncached<C>(
+    executor: &Executor<'_>,
+    what: &'static str,
+    id: C::Id,
+    changes: &C,
+) -> Result<C::Row>
+where
+    C: Changes<Id: Send, Row: TableRow<Id = C::Id> + Send> + Sync,
+{
+    changes.check()?;
+    let row = executor.update(id, changes).await?;
+    updated_or_reason(executor, what, id, changes, row).await
+}
+
+/// Returns the row of an update, or the reason why the update has changed none.
+///
+/// # Errors
+/// - [`Error::NotFound`] if there is no such row
+/// - [`Error::StaleWrite`] if it was changed after the time that the changes expect
+/// - [`Error::Suppressed`] if it is there nevertheless
+#[repository]
+pub(super) async fn updated_or_reason<C>(
+    executor: &Executor<'_>,
+    what: &'static str,
+    id: C::Id,
+    changes: &C,
+    row: Option<C::Row>,
+) -> Result<C::Row>
+where
+    C: Changes<Id: Send, Row: TableRow<Id = C::Id> + Send> + Sync,
+{
+    match row {
+        Some(row) => Ok(row),
+        None => {
+            let exists = executor.one(exists_by_id::<C::Row>(id)).await?;
+            Err(Error::not_updated(what, changes, exists))
+        }
+    }
+}
+
 /// Runs a statement that changes a row of a table whose rows may be cached, and returns the row.
 ///
 /// # Errors
@@ -153,6 +237,32 @@ pub(super) async fn deleted_rows(executor: &Executor<'_>, statement: impl Runnab
     let outcome = write.executor().execute(statement).await;
     let touched = |deleted: &u64| (*deleted > 0).then_some(Everything);
     write.finish_touching(outcome, touched).await
+}
+
+/// Runs a statement that deletes at most one row of a table whose rows may be cached, and returns
+/// whether it did. It returns what names the row's cache entries.
+#[repository]
+pub(super) async fn deleted_row<T, Q>(executor: &Executor<'_>, statement: Q) -> Result<bool>
+where
+    T: Touches + Send,
+    Q: Loads<T> + Send,
+{
+    let write = Write::begin(executor).await?;
+    let outcome = statement.load_first(&write.executor()).await;
+    Ok(write.finish(outcome).await?.is_some())
+}
+
+/// Runs a statement that deletes rows of a table whose rows may be cached, and returns their number.
+/// It returns what names the cache entries of each row.
+#[repository]
+pub(super) async fn deleted_each<T, Q>(executor: &Executor<'_>, statement: Q) -> Result<u64>
+where
+    T: Touches + Send,
+    Q: Loads<T> + Send,
+{
+    let write = Write::begin(executor).await?;
+    let outcome = statement.load_all(&write.executor()).await;
+    Ok(write.finish(outcome).await?.len() as u64)
 }
 
 /// Refuses what cannot be merged into a column with a JSON object.

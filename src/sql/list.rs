@@ -41,6 +41,11 @@ pub(crate) fn is_one_of<C, T>(column: C, ids: &[T]) -> IsOneOf<C, &[T]> {
     IsOneOf { column, ids }
 }
 
+/// As [`is_one_of`], for a query that outlives the ids of the caller.
+pub(crate) fn is_one_of_owned<C, T>(column: C, ids: Vec<T>) -> IsOneOf<C, Vec<T>> {
+    IsOneOf { column, ids }
+}
+
 /// The condition for rows whose column is one of the ids.
 #[derive(Debug, Clone, Copy)]
 pub struct IsOneOf<C, L> {

@@ -52,6 +52,7 @@ pub(crate) mod quality_gates;
 pub(crate) mod queue_state;
 #[cfg(feature = "crypto")]
 pub(crate) mod resealing;
+mod returning;
 mod run_times;
 #[cfg(feature = "crypto")]
 pub(crate) mod sessions;
@@ -79,7 +80,7 @@ pub use decoding::Rows;
 pub use delete::delete_matching;
 pub(crate) use insert::suppressed;
 pub use insert::{InsertMany, insert, insert_many};
-pub(crate) use list::is_one_of;
+pub(crate) use list::{is_one_of, is_one_of_owned};
 pub(crate) use literal_limit::{AtMost, at_most};
 pub use membership::{RemoveMembers, Removed, change_member, remove_members, upsert_member};
 pub(crate) use own_page::own_page;

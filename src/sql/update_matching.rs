@@ -1,8 +1,8 @@
 //! `UPDATE` of what a filter matches.
 
+use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
-use diesel::{Expression, QueryResult};
 
 use super::target::Target;
 use super::update::push_update;
@@ -40,38 +40,5 @@ impl<C: Changes, Q: QueryFragment<Pg>> Statement for UpdateMatching<'_, C, Q> {
         self.ids.walk_ast(out.reborrow())?;
         out.push_sql(" FOR UPDATE)");
         Ok(())
-    }
-}
-
-/// [`UpdateMatching`] that returns columns of each row that it has updated.
-pub struct UpdateReturning<'a, C: Changes, Q, R> {
-    update: UpdateMatching<'a, C, Q>,
-    returning: R,
-}
-
-impl<'a, C: Changes, Q> Sql<UpdateMatching<'a, C, Q>> {
-    /// Returns these columns of each row that is updated.
-    pub fn returning<R>(self, returning: R) -> Sql<UpdateReturning<'a, C, Q, R>> {
-        Sql(UpdateReturning {
-            update: self.0,
-            returning,
-        })
-    }
-}
-
-impl<C, Q, R> Statement for UpdateReturning<'_, C, Q, R>
-where
-    C: Changes,
-    Q: QueryFragment<Pg>,
-    R: QueryFragment<Pg> + Expression,
-{
-    type SqlType = R::SqlType;
-    type Id = ();
-    const IDENTITY: Identity = Identity::Text;
-
-    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.update.push(out.reborrow())?;
-        out.push_sql(" RETURNING ");
-        self.returning.walk_ast(out)
     }
 }

@@ -21,12 +21,10 @@ use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::Trace;
 use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::models::partitions::unsigned;
-use crate::sql::acting::Acting;
 use crate::sql::decoding::{Tried, decoded_once, tried_once};
-use crate::sql::settings::Settings;
 use crate::sql::{InsertMany, insert, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
-use crate::{Error, OrganizationId, Result};
+use crate::{Error, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
@@ -39,61 +37,6 @@ pub enum Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
-    /// Returns the observer of the calls.
-    #[cfg(any(feature = "tracing", feature = "metrics"))]
-    pub(crate) fn observer(&self) -> &crate::observation::CallObserver {
-        match self {
-            Executor::Pool(db) => db.attachments.observer(),
-            Executor::Tx(tx) | Executor::Part(tx) => tx.attachments.observer(),
-        }
-    }
-
-    /// Returns the organization whose rows are seen.
-    pub(crate) fn organization(&self) -> Option<OrganizationId> {
-        match self {
-            Executor::Pool(db) => db.attachments.organization(),
-            Executor::Tx(tx) | Executor::Part(tx) => tx.attachments.organization(),
-        }
-    }
-
-    /// Returns the settings that a statement makes. A transaction has made them when it began.
-    pub(super) fn settings(&self, writes: bool) -> Option<Settings<'_>> {
-        match self {
-            Executor::Pool(db) => db.attachments.settings(writes),
-            Executor::Tx(_) | Executor::Part(_) => None,
-        }
-    }
-
-    /// Returns the executor for statements that write: on behalf of the actor, whatever call runs
-    /// them.
-    pub(crate) fn writing(&self) -> Self {
-        match self {
-            Executor::Pool(db) if db.acting().is_some() => Executor::Pool(db.writing()),
-            executor => executor.clone(),
-        }
-    }
-
-    pub(crate) fn tx(&self) -> Option<&'a Tx> {
-        match *self {
-            Executor::Pool(_) => None,
-            Executor::Tx(tx) | Executor::Part(tx) => Some(tx),
-        }
-    }
-
-    /// Returns the actor of the writes.
-    pub(crate) fn acting(&self) -> Option<&Acting> {
-        match self {
-            Executor::Pool(db) => db.acting(),
-            Executor::Tx(tx) | Executor::Part(tx) => tx.acting(),
-        }
-    }
-
-    /// Checks whether a write is to decode its row before the commit, in a transaction of its own:
-    /// a row was found that cannot be decoded.
-    pub(crate) fn decodes_first(&self) -> bool {
-        matches!(self, Executor::Pool(db) if db.has_unreadable())
-    }
-
     /// Returns the way in which a statement uses the transaction.
     pub(super) fn hold(&self) -> Hold {
         match self {
@@ -203,16 +146,24 @@ impl<'a> Executor<'a> {
         writes: bool,
         decode: Decode<R>,
     ) -> BoxFuture<'f, Result<Option<R>>> {
-        Box::pin(async move {
-            let mut found = None;
-            let mut take = |row: &PgRow| {
-                found = Some(decode(row)?);
-                Ok(())
-            };
-            self.only_row(query, writes, Absent::Accepted, &mut take)
-                .await?;
-            Ok(found)
-        })
+        Box::pin(self.decoded_row(query, writes, Absent::Accepted, decode))
+    }
+
+    /// Returns the only row of a query, decoded.
+    async fn decoded_row<R: Send>(
+        &self,
+        query: AnyQuery<'_>,
+        writes: bool,
+        absent: Absent,
+        decode: Decode<R>,
+    ) -> Result<Option<R>> {
+        let mut found = None;
+        let mut take = |row: &PgRow| {
+            found = Some(decode(row)?);
+            Ok(())
+        };
+        self.only_row(query, writes, absent, &mut take).await?;
+        Ok(found)
     }
 
     /// Passes the only row of a query to `take`. The statement `writes` on behalf of the actor.
@@ -277,14 +228,10 @@ impl<'a> Executor<'a> {
         decode: Decode<R>,
     ) -> BoxFuture<'f, Result<R>> {
         Box::pin(async move {
-            let mut found = None;
-            let mut take = |row: &PgRow| {
-                found = Some(decode(row)?);
-                Ok(())
-            };
-            self.only_row(query, false, Absent::NotFound, &mut take)
-                .await?;
-            found.ok_or_else(|| diesel::result::Error::NotFound.into())
+            let found = self.decoded_row(query, false, Absent::NotFound, decode);
+            found
+                .await?
+                .ok_or_else(|| diesel::result::Error::NotFound.into())
         })
     }
 
@@ -311,14 +258,8 @@ impl<'a> Executor<'a> {
         suppressed: fn() -> Error,
     ) -> BoxFuture<'f, Result<R>> {
         Box::pin(async move {
-            let mut found = None;
-            let mut take = |row: &PgRow| {
-                found = Some(decode(row)?);
-                Ok(())
-            };
-            self.only_row(statement, true, Absent::Accepted, &mut take)
-                .await?;
-            found.ok_or_else(suppressed)
+            let found = self.decoded_row(statement, true, Absent::Accepted, decode);
+            found.await?.ok_or_else(suppressed)
         })
     }
 
@@ -408,6 +349,15 @@ pub trait Loads<R>: Sized {
     where
         Self: 'f;
 
+    /// Returns the only row, if there is one, as [`Executor::first_shaped`] does.
+    fn load_first_shaped<'f>(
+        self,
+        executor: &'f Executor<'_>,
+        shape: u64,
+    ) -> BoxFuture<'f, Result<Option<R>>>
+    where
+        Self: 'static;
+
     /// Returns the only row, as [`Executor::one`] does.
     fn load_one<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<R>>
     where
@@ -431,6 +381,17 @@ where
         Self: 'f,
     {
         executor.first(self)
+    }
+
+    fn load_first_shaped<'f>(
+        self,
+        executor: &'f Executor<'_>,
+        shape: u64,
+    ) -> BoxFuture<'f, Result<Option<R>>>
+    where
+        Self: 'static,
+    {
+        executor.first_shaped(self, shape)
     }
 
     fn load_one<'f>(self, executor: &'f Executor<'_>) -> BoxFuture<'f, Result<R>>

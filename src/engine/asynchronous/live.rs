@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_postgres::Notification;
 
-use super::{Db, listener, repository};
+use super::{Db, following, repository};
 use crate::engine::connection::Connection;
 use crate::engine::connection::connect::Connector;
 use crate::live::{
@@ -138,7 +138,7 @@ impl Working {
             backlog,
         }) = self.listener.as_deref_mut()
         {
-            listener::listen(connection, backlog, &self.queue, is_lost).await;
+            following::listener::listen(connection, backlog, &self.queue, is_lost).await;
         }
         self.listener = None;
     }
@@ -270,7 +270,7 @@ impl Db {
     /// `docs/operations.md` says how to switch it off.
     ///
     /// # Errors
-    /// As [`Live::follow`].
+    /// The same as [`Live::follow`].
     pub async fn follow(&self, follow: Follow) -> Result<Live> {
         Live::follow(self.config(), follow).await
     }

@@ -4,8 +4,8 @@
 #[cfg(feature = "redis")]
 #[path = "../../cache/each_engine.rs"]
 mod cached;
-#[path = "../../live/listener.rs"]
-mod listener;
+#[path = "../../live/each_engine.rs"]
+mod following;
 #[path = "../../repositories/mod.rs"]
 mod repositories;
 
@@ -17,7 +17,7 @@ mod commit_hook;
 mod db;
 mod executor;
 mod live;
-mod live_hub;
+mod live_follower;
 #[cfg(feature = "migrations")]
 pub(crate) mod migrations;
 mod new_rows;
@@ -48,8 +48,9 @@ pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::{BoxFuture, Db};
 pub(crate) use executor::{Executor, Loads, join};
+pub use following::LiveHub;
 pub use live::Live;
-pub use live_hub::{LiveFollower, LiveHub};
+pub use live_follower::LiveFollower;
 pub use repositories::*;
 pub use row_stream::RowStream;
 pub use rows::Rows;

@@ -32,9 +32,9 @@ const ROWS_AHEAD: usize = 128;
 /// its connection is closed and the query ended. It holds at most 256 rows, and what the driver has
 /// received of the next ones; the others wait in the server until they are taken.
 ///
-/// A stream of a [`Tx`](crate::Tx) may be kept while other calls use the transaction: their answers
-/// come after its rows, which are then read ahead and held in memory until they are taken. So that
-/// a transaction works on a large result row by row in little memory, read it page by page.
+/// A stream of a [`Tx`](crate::Tx) may be kept while other calls use the transaction: their responses
+/// come after its rows, which are then read ahead and held in memory until they are taken. To
+/// process a large result in a transaction with little memory, read it page by page.
 pub struct RowStream<'a, T>(BoxStream<'a, Result<T>>);
 
 impl<'a, T: Send + 'static> RowStream<'a, T> {
@@ -248,7 +248,7 @@ impl<'a> Chunks<'a> {
             let Some(producer) = &mut self.producer else {
                 return Poll::Pending;
             };
-            // The next turn receives what it sends.
+            // The next iteration receives what it sends.
             if producer.as_mut().poll(context).is_ready() {
                 self.producer = None;
             } else if self.receiver.is_empty() {
@@ -288,7 +288,7 @@ struct ChunkSender<'a> {
 }
 
 impl<'a> Executor<'a> {
-    /// Returns the rows of a query as they come.
+    /// Returns the rows of a query as they arrive.
     pub(crate) fn stream<'q, Q, R>(&self, query: Q) -> RowStream<'q, R>
     where
         'a: 'q,
@@ -335,7 +335,7 @@ impl<'a> Executor<'a> {
     }
 }
 
-/// Sends the rows of a query as they come, and informs the guard when the server has begun to
+/// Sends the rows of a query as they arrive, and informs the guard when the server has begun to
 /// respond.
 async fn send_rows(
     bound: QueryResult<BoundStatement>,

@@ -20,9 +20,7 @@ use crate::engine::tx_state::{
 };
 use crate::error::{Stage, Verdict};
 use crate::mapping::ROWS_PER_STATEMENT;
-use crate::sql::acting::Acting;
-use crate::write_set::Touches;
-use crate::{Error, Result, Touched};
+use crate::{Error, Result};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
 ///
@@ -155,69 +153,6 @@ impl Tx {
         match ended {
             Ok(()) => outcome,
             Err(error) => outcome.and(Err(self.failed(error).into())),
-        }
-    }
-
-    /// Returns the actor of the writes.
-    pub(crate) fn acting(&self) -> Option<&Acting> {
-        self.attachments.acting()
-    }
-
-    /// Checks whether the write set is recorded.
-    pub(crate) fn records_writes(&self) -> bool {
-        self.state.records_writes()
-    }
-
-    /// Returns the keys of the database's secrets.
-    #[cfg(feature = "crypto")]
-    pub(crate) fn secrets(&self) -> Option<&dyn crate::KeyProvider> {
-        self.attachments.secrets()
-    }
-
-    /// Adds the cache entries that a write makes old to the write set.
-    pub(crate) fn record_write(&self, written: &(impl Touches + ?Sized)) {
-        self.state.record_write(written);
-    }
-
-    /// Names what the caller's own statements of this transaction change of the rows that a cache
-    /// holds. Without a cache it has no effect.
-    ///
-    /// Own statements are those on [`connection_mut`](Self::connection_mut). Without a call of
-    /// this method, the tables that the transaction has written are found before the commit, those
-    /// of triggers and cascades among them. If one of them has cached rows, everything that is
-    /// cached becomes invalid, in every process.
-    ///
-    /// With a call, only the named rows become invalid, and those that repositories wrote in the
-    /// transaction. It may be called before or after the statements, and several times. The calls
-    /// of a transaction must name all cached rows that its own statements change: a row that is
-    /// missing is read as it was until its entry expires. If a table was written of which no row
-    /// is named, everything becomes invalid, as without a call.
-    /// [`Touched::NOTHING`](crate::Touched::NOTHING) states that the own statements change no
-    /// cached rows.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// # async fn example(db: wundr_db::Cached, id: wundr_db::UserId) -> wundr_db::Result<()> {
-    /// use wundr_db::Touched;
-    /// use wundr_db::diesel::prelude::*;
-    /// use wundr_db::diesel_async::RunQueryDsl;
-    /// use wundr_db::schema::public::users;
-    ///
-    /// db.transaction(async |tx| -> wundr_db::Result<_> {
-    ///     tx.touches([Touched::User(id)]);
-    ///     let renamed = diesel::update(users::table.find(id)).set(users::name.eq("Ada"));
-    ///     Ok(renamed.execute(tx.connection_mut()).await?)
-    /// })
-    /// .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn touches(&self, touched: impl IntoIterator<Item = impl Into<Touched>>) {
-        if self.records_writes() {
-            self.state.name_own_writes();
-            for touched in touched {
-                self.record_write(&touched.into());
-            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! The blocking engine: diesel on libpq, connections kept by r2d2. No runtime is needed.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,6 @@ use diesel::RunQueryDsl as _;
 use diesel::connection::AnsiTransactionManager;
 
 use super::commit_hook::CommitHook;
-use super::executor::Executor;
 use super::pool::{Manager, Pooled, ReplaceablePool, proven};
 use super::transaction::Tx;
 use crate::config::Recycling;
@@ -16,12 +14,11 @@ use crate::engine::attachments::Attachments;
 use crate::engine::libpq::Connector;
 use crate::engine::libpq::with_reason;
 use crate::engine::pool_context::PoolContext;
-use crate::models::health::{Health, PoolState};
+use crate::models::health::Health;
 use crate::sql::Sql;
-use crate::sql::acting::Acting;
 use crate::sql::health::Probe;
 use crate::transaction::{Retry, Retryable, TransactionOptions, Tries, with_advice};
-use crate::{Actor, Advice, Config, Error, OrganizationId, Result};
+use crate::{Advice, Config, Error, Result};
 
 /// A database: a pool of connections, shared by its clones.
 ///
@@ -32,16 +29,6 @@ pub struct Db {
     pub(super) attachments: Attachments<dyn CommitHook>,
 }
 
-impl fmt::Debug for Db {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Db")
-            .field("config", self.config())
-            .field("pool", &self.pool())
-            .finish()
-    }
-}
-
 /// The interval at which waiting callers check whether the database was closed.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -49,8 +36,8 @@ impl Db {
     /// Creates a pool that opens its connections as they are needed.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or
-    /// name a root certificate that is not there.
+    /// - [`Error::InvalidInput`] if the settings contradict each other, are out of their ranges, or
+    ///   name a root certificate that is not there
     pub fn lazy(config: Config) -> Result<Self> {
         let attachments = Attachments::new(&config);
         let manager = Manager {
@@ -66,7 +53,8 @@ impl Db {
     /// Connects, and checks that the server responds.
     ///
     /// # Errors
-    /// [`Error::Connection`] if it does not, [`Error::InvalidInput`] if the settings are wrong.
+    /// - [`Error::Connection`] if it does not
+    /// - [`Error::InvalidInput`] as [`Db::lazy`]
     pub fn connect(config: Config) -> Result<Self> {
         let db = Self::lazy(config)?;
         db.probe(db.config().acquire_timeout)?;
@@ -76,131 +64,13 @@ impl Db {
     /// Connects with default settings. Each call creates a new pool.
     ///
     /// # Errors
-    /// As [`Db::connect`].
+    /// The same as [`Db::connect`].
     pub fn connect_to(url: &str) -> Result<Self> {
         Self::connect(Config::new(url)?)
     }
 
-    /// Returns the same database for one organization.
-    ///
-    /// Where organizations are isolated (`migrations::isolate`) and the role is not the owner of
-    /// the tables, every call of it and of its transactions sees and writes only rows of this
-    /// organization. A row of another one is not found; to write one fails with [`Error::Other`]
-    /// and the SQLSTATE 42501. A `Db` without an organization sees no rows at all. Without
-    /// isolation it has no effect.
-    ///
-    /// The organization is set by the message that begins a transaction, or by a bind of a
-    /// statement outside one, and ends with the transaction. So it does not reach the next user of
-    /// the connection, also behind PgBouncer, and takes no round trip. Rows are not copied by
-    /// `COPY`, which PostgreSQL does not support here.
-    ///
-    /// Behind a cache, reads do not use the cache and writes are fenced.
-    ///
-    /// ```no_run
-    /// # fn example(db: wundr_db::blocking::Db, lab: wundr_db::OrganizationId) -> wundr_db::Result<()> {
-    /// use wundr_db::ProjectFilter;
-    /// use wundr_db::blocking::ProjectRepository;
-    ///
-    /// let projects_of_lab = db.for_organization(lab).projects().count(&ProjectFilter::new())?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn for_organization(&self, id: OrganizationId) -> Self {
-        Self {
-            pool: Arc::clone(&self.pool),
-            attachments: self.attachments.for_organization(id),
-        }
-    }
-
-    /// Returns the same database with the keys of its secrets.
-    ///
-    /// The credentials and webhook secrets of integrations, and the values of encrypted settings,
-    /// are then sealed when they are written and opened when they are read, with
-    /// XChaCha20-Poly1305. A secret is bound to its table, column, row and owner: moved to another
-    /// one, it does not open. Secrets that were stored in the clear are read, and are sealed when
-    /// they are written next.
-    ///
-    /// Without keys, secrets of integrations are stored in the clear, an encrypted setting is
-    /// refused, and sealed values are [`Protected::Sealed`](crate::Protected::Sealed). With a
-    /// cache, only sealed values are in it.
-    #[cfg(feature = "crypto")]
-    #[must_use]
-    pub fn with_secrets(&self, keys: impl crate::KeyProvider + 'static) -> Self {
-        Self {
-            pool: Arc::clone(&self.pool),
-            attachments: self.attachments.with_secrets(keys),
-        }
-    }
-
-    #[cfg(feature = "crypto")]
-    pub(crate) fn secrets(&self) -> Option<&dyn crate::KeyProvider> {
-        self.attachments.secrets()
-    }
-
-    /// Returns the same database for an actor: the user and the request on whose behalf it is used.
-    ///
-    /// The changes of watched tables are recorded in the audit log by triggers, for every client of
-    /// the database. The entries of changes that this `Db` and its transactions make have the
-    /// actor, its address and its request. They are written in the transaction of the change, so
-    /// that neither is stored without the other. `wundr_db::audit::watch` selects the tables and
-    /// the columns whose values are recorded; before that, nothing is.
-    ///
-    /// The actor is set by the message that begins a transaction, or by a bind of a write outside
-    /// one, and takes no round trip. Reads are not affected. In a transaction at `REPEATABLE READ`
-    /// or `SERIALIZABLE`, the snapshot is taken when it begins.
-    ///
-    /// The actor ends with the transaction: it does not reach the next user of the connection, also
-    /// behind PgBouncer.
-    ///
-    /// # Examples
-    /// ```no_run
-    /// # fn example(db: wundr_db::blocking::Db, admin: wundr_db::UserId, id: wundr_db::UserId) -> wundr_db::Result<()> {
-    /// use wundr_db::blocking::UserRepository;
-    /// use wundr_db::{Actor, UserChanges, uuid};
-    ///
-    /// let acting = db.acting_as(Actor {
-    ///     user: Some(admin),
-    ///     request: Some(uuid::Uuid::now_v7()),
-    ///     ..Actor::default()
-    /// });
-    /// acting.users().update(id, UserChanges::new().name("Grace"))?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn acting_as(&self, actor: Actor) -> Self {
-        Self {
-            attachments: self.attachments.acting_as(actor),
-            ..self.clone()
-        }
-    }
-
-    /// Returns the same database for statements that write.
-    pub(crate) fn writing(&self) -> Self {
-        Self {
-            pool: Arc::clone(&self.pool),
-            attachments: self.attachments.writing(),
-        }
-    }
-
-    /// Returns the actor of the writes.
-    pub(crate) fn acting(&self) -> Option<&Acting> {
-        self.attachments.acting()
-    }
-
-    /// Returns the settings.
-    pub fn config(&self) -> &Config {
-        &self.context().config
-    }
-
-    fn context(&self) -> &PoolContext {
+    pub(super) fn context(&self) -> &PoolContext {
         self.pool.context()
-    }
-
-    /// Returns the state of the pool, without asking the server.
-    pub fn pool(&self) -> PoolState {
-        self.context().state()
     }
 
     /// Checks that the server responds, on a connection of the pool. Takes little longer than
@@ -293,8 +163,8 @@ impl Db {
     /// Runs [`Db::transaction`] with an isolation level, read-only or deferrable.
     ///
     /// # Errors
-    /// As [`Db::transaction`]; [`Error::Serialization`] and [`Error::ReadOnly`] where the options
-    /// bring them.
+    /// - The errors of [`Db::transaction`]
+    /// - [`Error::Serialization`] and [`Error::ReadOnly`] if the options cause them
     pub fn transaction_with<R, E, F>(&self, options: &TransactionOptions, work: F) -> Result<R, E>
     where
         E: From<Error>,
@@ -305,12 +175,13 @@ impl Db {
         tx.end(outcome)
     }
 
-    /// [`Db::transaction_with`], done again while it fails to serialize or is ended to break a
+    /// Runs [`Db::transaction_with`] again while it fails to serialize or is ended to break a
     /// deadlock, after a wait with jitter. `work` may run several times: what it does outside the
     /// database must allow that.
     ///
     /// # Errors
-    /// As [`Db::transaction_with`]; the last try's error if none succeeded.
+    /// The same as [`Db::transaction_with`]. If no attempt succeeds, returns the error of the last
+    /// one.
     pub fn transaction_retrying<R, E, F>(
         &self,
         options: &TransactionOptions,
@@ -351,20 +222,6 @@ impl Db {
                 Err((error, advice))
             }
         }
-    }
-
-    /// Checks whether the writes of this clone are fenced in a cache.
-    pub(crate) fn has_cache(&self) -> bool {
-        self.attachments.has_cache()
-    }
-
-    /// Checks whether the pool has found a row that cannot be decoded.
-    pub(crate) fn has_unreadable(&self) -> bool {
-        self.context().usage.has_unreadable()
-    }
-
-    pub(crate) fn executor(&self) -> Executor<'static> {
-        Executor::Pool(self.clone())
     }
 
     pub(super) fn checkout(&self) -> Result<Pooled> {

@@ -16,13 +16,12 @@ use super::{Db, Tx, UnitOfWork};
 use crate::engine::occupancy::Hold;
 use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::models::partitions::unsigned;
-use crate::sql::acting::Acting;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
 use crate::sql::settings::{Settings, WithSettings};
 use crate::sql::{KeyedInsert, insert, insert_many, keyed, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
-use crate::{Error, OrganizationId, Result};
+use crate::{Error, Result};
 
 /// The connection, pool or transaction on which a repository runs its statements.
 #[derive(Clone)]
@@ -108,61 +107,6 @@ pub(crate) fn join<A, B>(first: A, second: B) -> (A, B) {
 }
 
 impl<'a> Executor<'a> {
-    /// Returns the observer of the calls.
-    #[cfg(any(feature = "tracing", feature = "metrics"))]
-    pub(crate) fn observer(&self) -> &crate::observation::CallObserver {
-        match self {
-            Executor::Pool(db) => db.attachments.observer(),
-            Executor::Tx(tx) | Executor::Part(tx) => tx.attachments.observer(),
-        }
-    }
-
-    /// Returns the organization whose rows are seen.
-    pub(crate) fn organization(&self) -> Option<OrganizationId> {
-        match self {
-            Executor::Pool(db) => db.attachments.organization(),
-            Executor::Tx(tx) | Executor::Part(tx) => tx.attachments.organization(),
-        }
-    }
-
-    /// Returns the settings that a statement makes. A transaction has made them when it began.
-    fn settings(&self, writes: bool) -> Option<Settings<'_>> {
-        match self {
-            Executor::Pool(db) => db.attachments.settings(writes),
-            Executor::Tx(_) | Executor::Part(_) => None,
-        }
-    }
-
-    /// Returns the executor for statements that write: on behalf of the actor, whatever call runs
-    /// them.
-    pub(crate) fn writing(&self) -> Self {
-        match self {
-            Executor::Pool(db) if db.acting().is_some() => Executor::Pool(db.writing()),
-            executor => executor.clone(),
-        }
-    }
-
-    pub(crate) fn tx(&self) -> Option<&'a Tx> {
-        match *self {
-            Executor::Pool(_) => None,
-            Executor::Tx(tx) | Executor::Part(tx) => Some(tx),
-        }
-    }
-
-    /// Returns the actor of the writes.
-    pub(crate) fn acting(&self) -> Option<&Acting> {
-        match self {
-            Executor::Pool(db) => db.acting(),
-            Executor::Tx(tx) | Executor::Part(tx) => tx.acting(),
-        }
-    }
-
-    /// Checks whether a write is to decode its row before the commit, in a transaction of its own:
-    /// a row was found that cannot be decoded.
-    pub(crate) fn decodes_first(&self) -> bool {
-        matches!(self, Executor::Pool(db) if db.has_unreadable())
-    }
-
     /// Begins a call: waits for a connection of the pool, or enters the transaction.
     fn begin_call(&self) -> Result<Call<'_>> {
         match self {
@@ -357,6 +301,11 @@ pub trait Loads<R>: Sized {
     /// Returns the only row, if there is one, as [`Executor::first`] does.
     fn load_first(self, executor: &Executor<'_>) -> Result<Option<R>>;
 
+    /// Returns the only row, if there is one, as [`Executor::first_shaped`] does.
+    fn load_first_shaped(self, executor: &Executor<'_>, shape: u64) -> Result<Option<R>>
+    where
+        Self: 'static;
+
     /// Returns the only row, as [`Executor::one`] does.
     fn load_one(self, executor: &Executor<'_>) -> Result<R>;
 }
@@ -373,6 +322,13 @@ where
 
     fn load_first(self, executor: &Executor<'_>) -> Result<Option<R>> {
         executor.first(self)
+    }
+
+    fn load_first_shaped(self, executor: &Executor<'_>, shape: u64) -> Result<Option<R>>
+    where
+        Self: 'static,
+    {
+        executor.first_shaped(self, shape)
     }
 
     fn load_one(self, executor: &Executor<'_>) -> Result<R> {

@@ -10,7 +10,7 @@ use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 
-use super::{Db, listener};
+use super::{Db, following};
 use crate::engine::libpq::Connector;
 use crate::live::{
     Backlog, EventQueue, Follow, FollowedIds, LISTEN, LiveAnalysis, LiveEvent, Now, StatesOf,
@@ -231,7 +231,7 @@ impl Live {
             .name("wundr-db listener".to_owned())
             .spawn(move || {
                 let mut backlog = Backlog::new(follow);
-                listener::listen(&mut connection, &mut backlog, &listening, None);
+                following::listener::listen(&mut connection, &mut backlog, &listening, None);
             })
             .map_err(Error::connection)?;
         Ok(Self { queue })
@@ -280,7 +280,7 @@ impl Db {
     /// `docs/operations.md` says how to switch it off.
     ///
     /// # Errors
-    /// As [`Live::follow`].
+    /// The same as [`Live::follow`].
     pub fn follow(&self, follow: Follow) -> Result<Live> {
         Live::follow(self.config(), follow)
     }

@@ -4,8 +4,8 @@
 #[cfg(feature = "redis")]
 #[path = "../../cache/each_engine.rs"]
 mod cached;
-#[path = "../../live/listener.rs"]
-mod listener;
+#[path = "../../live/each_engine.rs"]
+mod following;
 #[path = "../../repositories/mod.rs"]
 mod repositories;
 
@@ -16,7 +16,7 @@ mod copy;
 mod db;
 mod executor;
 mod live;
-mod live_hub;
+mod live_follower;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod own_queries;
@@ -42,8 +42,9 @@ pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::Db;
 pub(crate) use executor::{Executor, Loads, Runnable, join};
+pub use following::LiveHub;
 pub use live::Live;
-pub use live_hub::{LiveFollower, LiveHub};
+pub use live_follower::LiveFollower;
 pub use repositories::*;
 pub use rows::Rows;
 pub use transaction::Tx;

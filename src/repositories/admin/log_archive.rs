@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Months, NaiveDate, NaiveTime, Utc};
 use diesel::sql_query;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::Text;
 
+use super::super::partitions::is_table_of;
 use super::super::{Executor, PartitionRepository as _, UnitOfWork};
 use super::{
     ArchiveReader, ArchivedMonth, CopyTally, Db, Input, LogArchiveHeader, MissingReferences,
@@ -15,7 +16,7 @@ use crate::sql::admin::log_archive::{
     CLEARED, COLUMNS, Count, PREPARE, TableColumns, attach, clear_references, copy_in, copy_out,
     count, create, detach, drop, lock,
 };
-use crate::sql::partitions::{Exists, IS_THERE, Spared};
+use crate::sql::partitions::Spared;
 use crate::{Error, LogTable, Result};
 
 /// A table of a log: a partition, or one that was detached.
@@ -266,7 +267,7 @@ async fn part_of(db: &Db, log: LogTable, day: NaiveDate) -> Result<Option<LogPar
 /// Checks whether there is a table of this name.
 #[repository]
 async fn is_there(executor: &Executor<'_>, log: LogTable, name: &str) -> Result<bool> {
-    check_table(executor, log, name, false).await
+    is_table_of(executor, log, name, false).await
 }
 
 /// Checks whether there is a partition of this name.
@@ -276,22 +277,7 @@ pub(super) async fn is_attached(
     log: LogTable,
     name: &str,
 ) -> Result<bool> {
-    check_table(executor, log, name, true).await
-}
-
-#[repository]
-async fn check_table(
-    executor: &Executor<'_>,
-    log: LogTable,
-    name: &str,
-    is_attached: bool,
-) -> Result<bool> {
-    let query = sql_query(IS_THERE)
-        .into_boxed()
-        .bind::<Text, _>(log.as_str())
-        .bind::<Text, _>(name)
-        .bind::<Bool, _>(is_attached);
-    Ok(executor.one::<_, Exists>(query).await?.yes)
+    is_table_of(executor, log, name, true).await
 }
 
 /// Locks a table against writers, and pins the form of its rows.

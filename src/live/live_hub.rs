@@ -1,14 +1,10 @@
-//! Live progress in the async engine: one connection for many followers.
+//! Live progress: one connection for many followers.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex};
 
-use futures_util::stream::Stream;
-
-use super::{Db, Live};
-use crate::live::{EventQueue, Follow, Follower, Hub, LiveAnalysis, LiveEvent, StatesOf};
+use super::*;
+use crate::live::{EventQueue, Follow, Hub, LiveAnalysis, StatesOf};
 use crate::sql::Sql;
 use crate::{AnalysisId, Result};
 
@@ -38,12 +34,16 @@ use crate::{AnalysisId, Result};
 #[derive(Clone)]
 pub struct LiveHub(Arc<Inside>);
 
-struct Inside {
-    hub: Arc<Hub>,
-    live: Mutex<Live>,
+/// What the clones of a hub and its followers share.
+pub struct Inside {
+    pub(in super::super) hub: Arc<Hub>,
+    /// The listener, which ends when this is dropped.
+    #[allow(dead_code, reason = "the blocking engine only drops it")]
+    pub(in super::super) live: Mutex<Live>,
     db: Db,
 }
 
+#[repository]
 impl Db {
     /// Opens a connection to the same server by which any number of followers follow analyses: see
     /// [`LiveHub`].
@@ -51,7 +51,8 @@ impl Db {
     /// [`follow`](Self::follow) describes the connection, and what notifications cost.
     ///
     /// # Errors
-    /// As [`Live::follow`].
+    /// The same as [`Live::follow`].
+    #[unboxed]
     pub async fn live(&self) -> Result<LiveHub> {
         let hub = Arc::<Hub>::default();
         let queue = Arc::new(EventQueue::of_hub(Arc::clone(&hub)));
@@ -63,6 +64,7 @@ impl Db {
         })))
     }
 
+    #[unboxed]
     async fn live_state(&self, id: AnalysisId) -> Result<Option<LiveAnalysis>> {
         let states = StatesOf {
             ids: vec![id],
@@ -72,17 +74,19 @@ impl Db {
     }
 }
 
+#[repository]
 impl LiveHub {
     /// Begins to follow. No connection is opened.
     ///
     /// The follower begins with one [`Changed`](LiveEvent::Changed) for each followed analysis that
     /// is pending or running, as the hub has it, and then [`Resumed`](LiveEvent::Resumed). A change
-    /// of the last moment may come after that. To follow one analysis, its
-    /// state is read on a connection of the pool, so that it is delivered also if the analysis has
-    /// ended. Every change that begins after this returns is delivered.
+    /// of the last moment may arrive after that. To follow one analysis, its state is read on a
+    /// connection of the pool, so that it is delivered also if the analysis has ended. Every change
+    /// that begins after this returns is delivered.
     ///
     /// # Errors
     /// - the errors of a read, for [`Follow::Analysis`] only
+    #[unboxed]
     pub async fn follow(&self, follow: Follow) -> Result<LiveFollower> {
         let follower = self.0.hub.join(follow);
         if let Follow::Analysis(id) = follow
@@ -108,20 +112,6 @@ impl fmt::Debug for LiveHub {
     }
 }
 
-/// A stream of the changes that one follower of a [`LiveHub`] receives. It does not end.
-///
-/// Events are those of [`Live`](super::Live), with two differences. At most 1,000 wait for a slow
-/// reader: then they are discarded, [`LiveEvent::Missed`] has their number, and the follower begins
-/// anew. And an analysis that was created and has ended before the follower began is not delivered,
-/// but its deletion may be.
-///
-/// No follower waits for another. A stream that is kept without being polled does not delay the
-/// others.
-pub struct LiveFollower {
-    follower: Arc<Follower>,
-    inside: Arc<Inside>,
-}
-
 impl LiveFollower {
     /// Returns the number of events that wait to be taken, without the states with which the
     /// follower begins.
@@ -135,19 +125,5 @@ impl fmt::Debug for LiveFollower {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut follower = formatter.debug_struct("LiveFollower");
         follower.field("waiting", &self.waiting()).finish()
-    }
-}
-
-impl Stream for LiveFollower {
-    type Item = LiveEvent;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<LiveEvent>> {
-        let next = self.follower.poll(&self.inside.hub, context);
-        if next.is_pending() {
-            // The waker is registered: a listener whose runtime ends from here on calls it.
-            let live = self.inside.live.lock();
-            live.unwrap_or_else(PoisonError::into_inner).go_on();
-        }
-        next.map(Some)
     }
 }
