@@ -22,27 +22,27 @@
 //!
 //! # Map
 //!
-//! - [`Db`] is a pool of connections. [`Db::transaction`] gives a [`Tx`]. Both have every
-//!   repository: `db.users()`, `tx.users()`, and so on through the twenty tables, the statistics,
-//!   the trends, the partitions and the [`Dashboard`].
-//! - A table's name leads to all of it. For `users`: the row [`User`], to be created [`NewUser`],
-//!   changed [`UserChanges`], selected [`UserFilter`], ordered [`UserOrder`]; the trait
-//!   [`UserRepository`] and what implements it on PostgreSQL, [`Users`].
-//! - Beyond rows: [`Analyses::ingest`] stores an analysis with all it found,
+//! - [`Db`] is a pool of connections. [`Db::transaction`] runs a transaction, a [`Tx`]. Both have
+//!   every repository: `db.users()`, `tx.users()`, and so on through the twenty tables, the
+//!   statistics, the trends, the partitions and the [`Dashboard`].
+//! - A table's name leads to all of its types. For `users`: the row [`User`], the new row
+//!   [`NewUser`], the changes [`UserChanges`], the filter [`UserFilter`], the order [`UserOrder`],
+//!   the trait [`UserRepository`], and its implementation on PostgreSQL, [`Users`].
+//! - Beyond rows: [`Analyses::ingest`] stores an analysis with all of its findings,
 //!   [`AnalysisRepository::claim`] makes the table a queue, [`AnalysisIssueRepository::track`]
-//!   follows findings from one analysis to the next, [`QualityGate`] judges them, [`Dashboard`]
-//!   shows a project at a glance, [`Db::follow`] reports what changes.
+//!   matches the findings of two analyses, [`QualityGate`] judges them, [`Dashboard`] summarizes a
+//!   project, [`Db::follow`] streams the changes of analyses.
 //! - [`Sessions`] opens, authenticates and ends logins. [`Db::with_secrets`] seals the secrets of a
 //!   database.
-//! - [`Page`], [`Paged`] and [`Cursor`] are keyset pagination, [`Change`] is what happens to a
-//!   nullable column, [`Json`] a document whose shape the design gives.
-//! - [`Error`] is what goes wrong, the same for both engines.
-//! - [`Cached`] is a [`Db`] behind a Redis cache; [`cache`] says what that guarantees.
+//! - [`Page`], [`Paged`] and [`Cursor`] are keyset pagination. [`Change`] is an assignment to a
+//!   nullable column, [`Json`] a document whose shape the design defines.
+//! - [`Error`] is the error type of both engines.
+//! - [`Cached`] is a [`Db`] behind a Redis cache. The module [`cache`] states its guarantee.
 //! - [`blocking`] has the same names without async.
 //! - With the feature `axum`, `web` has extractors and responses for a service.
 //! - With the feature `admin`, `admin` has the functions of operators: the proof of a restored
-//!   database, an organization that moves, retention, and what the server says about itself.
-//! - [`migrations`] brings the schema, [`testing`] private servers, rows and seeds for tests.
+//!   database, the move of an organization, retention, and reports about the server.
+//! - [`migrations`] creates the schema. [`testing`] has private servers, rows and seeds for tests.
 //!
 //! # What holds everywhere
 //!
@@ -58,8 +58,8 @@
 //! # Decorators and test doubles
 //!
 //! Repositories are traits that can be used as `dyn`. The attribute [`macro@repository`] lets an
-//! application write its own in plain `async fn`. What it leaves out is passed on to `inner`, or
-//! refused with [`Error::Unsupported`]:
+//! application write its own in plain `async fn`. A method that it omits calls `inner`, or without
+//! one returns [`Error::Unsupported`]:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -128,13 +128,13 @@
 //!
 //! # How to add a table
 //!
-//! [`recipe`] shows the two files that make a table, as they are. `docs/adding-a-table.md` in the
+//! [`recipe`] shows the two main files of a table. `docs/adding-a-table.md` in the
 //! repository lists each step, and the test or compiler error that reports its omission.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
-// Without an engine there are only the plain data; much of what serves the engines is idle then.
+// Without an engine there are only plain data, and much of what the engines use is unused.
 #![cfg_attr(
     not(any(feature = "async", feature = "blocking")),
     allow(dead_code, unused_imports)
@@ -175,7 +175,7 @@ mod validation;
 pub mod web;
 #[cfg_attr(
     not(feature = "redis"),
-    allow(dead_code, reason = "only a cache reads the notes")
+    allow(dead_code, reason = "only a cache reads the write set")
 )]
 mod write_set;
 

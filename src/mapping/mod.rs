@@ -1,5 +1,6 @@
 //! The traits that the derives of the models implement, and the expressions of the models' queries.
 
+pub(crate) mod analyses_of;
 mod changes;
 pub(crate) mod condition;
 pub(crate) mod exhaustive;

@@ -8,13 +8,13 @@ use diesel::{QueryDsl, QueryResult};
 use super::{Identity, Sql, Statement};
 use crate::PageOrder as _;
 use crate::mapping::RowSql;
+use crate::mapping::analyses_of::AnalysesOf;
 use crate::mapping::condition::Condition;
 use crate::schema::analysis::analysis_issues;
 use crate::schema::analysis::sql_types::IssueStatus as IssueStatusSql;
 use crate::types::encoding::{Encoding, Unknown};
 use crate::{
-    AnalysesOf, AnalysisIssue, AnalysisIssueFilter, AnalysisIssueOrder, IssueStatus, Page, Result,
-    UserId,
+    AnalysisIssue, AnalysisIssueFilter, AnalysisIssueOrder, IssueStatus, Page, Result, UserId,
 };
 
 /// The condition for issues of the analysis `parent`.

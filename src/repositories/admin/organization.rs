@@ -12,8 +12,8 @@ use crate::models::partitions::unsigned;
 use crate::sql::admin::binary_rows::{BinaryRows, Section};
 use crate::sql::admin::digests::{MIGRATIONS, MOMENT, MomentRow, Name, PIN};
 use crate::sql::admin::organization::{
-    COLUMNS, ColumnRow, ConflictRow, PREPARE_IMPORT, STAGING, USER_COLUMNS, UserColumn, condition,
-    conflicts, create_staging, insert, tables,
+    COLUMNS, ColumnRow, ConflictRow, DROP_STAGING, ORGANIZATION_NAME, PREPARE_IMPORT, STAGING,
+    USER_COLUMNS, UserColumn, condition, conflicts, create_staging, insert, tables,
 };
 use crate::sql::partitions::Number;
 use crate::transaction::TransactionOptions;
@@ -93,7 +93,7 @@ async fn export(
     let executor = tx.executor();
     let _: Number = executor.one(sql_query(PIN)).await?;
     let moment: MomentRow = executor.one(sql_query(MOMENT)).await?;
-    let organization = sql_query("SELECT name::text FROM public.organizations WHERE id = $1")
+    let organization = sql_query(ORGANIZATION_NAME)
         .into_boxed()
         .bind::<diesel::sql_types::Uuid, _>(id);
     let organization: Option<Name> = executor.first(organization).await?;
@@ -297,8 +297,7 @@ async fn import_table(
     let inserted = executor.execute(sql_query(insert(name, &list))).await?;
     let conflicts = sql_query(conflicts(name, &columns, &table.keys));
     let conflicts: Vec<ConflictRow> = executor.load(conflicts).await?;
-    let drop = format!("DROP TABLE {STAGING}");
-    executor.execute(sql_query(drop)).await?;
+    executor.execute(sql_query(DROP_STAGING)).await?;
     imported.tables.push(ImportedTable {
         table: name.to_owned(),
         rows: copied,

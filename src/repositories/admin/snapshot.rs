@@ -9,8 +9,8 @@ use super::{Aspect, Comparison, Db, Digests, TableDigest, Tx, repository};
 use crate::Result;
 use crate::models::partitions::unsigned;
 use crate::sql::admin::digests::{
-    DEFINITIONS, HashRow, MIGRATIONS, MIGRATIONS_TABLE, MOMENT, MomentRow, Name, ObjectRow, PIN,
-    SEQUENCES, SequenceRow, TABLES, hash, lock,
+    DEFINITIONS, EXPORT_SNAPSHOT, HashRow, MIGRATIONS, MIGRATIONS_TABLE, MOMENT, MomentRow, Name,
+    ObjectRow, PIN, SEQUENCES, SequenceRow, TABLES, hash, lock,
 };
 use crate::sql::partitions::Number;
 use crate::transaction::TransactionOptions;
@@ -101,8 +101,7 @@ async fn begin(tx: &mut Tx, tables: &[String]) -> Result<String> {
         executor.execute(sql_query(lock(table))).await?;
     }
     let _: Number = executor.one(sql_query(PIN)).await?;
-    let exported = sql_query("SELECT pg_catalog.pg_export_snapshot() AS name");
-    let exported: Name = executor.one(exported).await?;
+    let exported: Name = executor.one(sql_query(EXPORT_SNAPSHOT)).await?;
     Ok(exported.name)
 }
 

@@ -56,6 +56,9 @@ pub(crate) const MOMENT: &str = "\
     SELECT pg_catalog.now() AS taken_at, pg_catalog.current_database()::text AS database, \
         pg_catalog.current_setting('server_version_num')::integer AS server_version";
 
+/// Exports the snapshot of the transaction, and returns its id.
+pub(crate) const EXPORT_SNAPSHOT: &str = "SELECT pg_catalog.pg_export_snapshot()::text AS name";
+
 /// The query for the versions of the applied migrations. Their table may be missing.
 pub(crate) const MIGRATIONS: &str =
     "SELECT version::text AS name FROM public.__diesel_schema_migrations";

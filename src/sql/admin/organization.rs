@@ -139,6 +139,12 @@ pub(crate) const PREPARE_IMPORT: &str = "\
 /// The table that the rows are copied into first.
 pub(crate) const STAGING: &str = "pg_temp.wundr_import";
 
+pub(crate) const DROP_STAGING: &str = "DROP TABLE pg_temp.wundr_import";
+
+/// The query for the name of an organization.
+pub(crate) const ORGANIZATION_NAME: &str =
+    "SELECT name::text FROM public.organizations WHERE id = $1";
+
 /// Returns the statement that creates [`STAGING`].
 pub(crate) fn create_staging(table: &str, columns: &str) -> String {
     format!(

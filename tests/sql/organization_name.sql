@@ -1,0 +1,4 @@
+-- (uuid)
+SELECT name::text
+FROM public.organizations
+WHERE id = $1

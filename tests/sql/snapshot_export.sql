@@ -1,0 +1,2 @@
+-- ()
+SELECT pg_catalog.pg_export_snapshot()::text AS name
