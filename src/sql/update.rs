@@ -10,7 +10,7 @@ use super::{Identity, Sql, Statement};
 #[cfg(any(feature = "async", feature = "blocking"))]
 use crate::Error;
 use crate::mapping::{Changes, RowSql};
-use crate::types::timestamp::Moment;
+use crate::types::timestamp::ComparedTime;
 
 /// `UPDATE ... WHERE id = ... RETURNING`, of one row. It names only the columns that are set. So it
 /// needs no right to change the others, fires no trigger on them, and the server sees which indexes
@@ -70,7 +70,7 @@ impl<C: Changes> Statement for Update<'_, C> {
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
         if let Some(Some(expected)) = self.changes.expected() {
             out.push_sql(" AND \"updated_at\" = ");
-            out.push_bind_param::<Moment, _>(expected)?;
+            out.push_bind_param::<ComparedTime, _>(expected)?;
         }
         if !is_empty {
             out.push_sql(" RETURNING ");
@@ -86,7 +86,7 @@ impl<C: Changes> Statement for Update<'_, C> {
         }
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
         if let Some(Some(expected)) = self.changes.expected() {
-            out.push_bind_param::<Moment, _>(expected)?;
+            out.push_bind_param::<ComparedTime, _>(expected)?;
         }
         Ok(())
     }

@@ -102,6 +102,18 @@ impl ToSql<Moment, Pg> for DateTime<Utc> {
     }
 }
 
+/// The SQL type of a bound time that rows are compared with. One that is too early for PostgreSQL is
+/// `-infinity`, which matches no row that has a time.
+#[derive(Debug, Clone, Copy, QueryId, SqlType)]
+#[diesel(postgres_type(oid = 1184, array_oid = 1185))]
+pub struct ComparedTime;
+
+impl ToSql<ComparedTime, Pg> for DateTime<Utc> {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        write(AnyTime::of_filter(*self).0, out)
+    }
+}
+
 fn write(time: DateTime<Utc>, out: &mut Output<'_, '_, Pg>) -> serialize::Result {
     let since = if time == DateTime::<Utc>::MAX_UTC {
         i64::MAX
