@@ -359,3 +359,57 @@ fn every_table_has_its_rights() {
     );
     assert_eq!(lines(&mut connection, &unlisted), Vec::<String>::new());
 }
+
+/// A role that was given everything by hand, as scripts do it, and by default privileges.
+#[test]
+fn nothing_is_left_to_a_role_that_had_more() {
+    let database = migrated_database().unwrap();
+    let mut connection = connect(&database);
+    let config = Config::new(&database.url()).unwrap();
+    let role = format!("had_more_in_{}", database.name());
+    let mut given = format!("CREATE ROLE {role};");
+    for schema in ["public", "analysis", "setup", "audit", "cache"] {
+        for kind in ["TABLES", "SEQUENCES", "FUNCTIONS"] {
+            given.push_str(&format!(
+                "GRANT ALL ON ALL {kind} IN SCHEMA {schema} TO {role};"
+            ));
+            if schema != "public" {
+                given.push_str(&format!(
+                    "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT ALL ON {kind} TO {role};"
+                ));
+            }
+        }
+    }
+    connection.batch_execute(&given).unwrap();
+    migrations::grant(&config, &role, Rights::ReadOnly).unwrap();
+    connection
+        .batch_execute("SELECT audit.create_monthly_partition('audit.audit_logs', '2031-05-01')")
+        .unwrap();
+    for refused in [
+        "SELECT * FROM audit.audit_logs_2031_05",
+        "SELECT * FROM audit.audit_logs_default",
+        "INSERT INTO audit.system_logs_default (level, service, message) VALUES ('info', 'a', 'b')",
+        "SELECT setval(pg_get_serial_sequence('analysis.analysis_leases', 'fence'), 9)",
+        "SELECT analysis.raise_fence()",
+        "DELETE FROM public.__diesel_schema_migrations",
+    ] {
+        let outcome = tried(&mut connection, &role, refused);
+        let message = outcome.expect_err(refused);
+        assert!(message.contains("permission denied for"), "{message}");
+    }
+    let read = "SELECT name FROM public.users";
+    assert_eq!(tried(&mut connection, &role, read), Ok(()));
+    let left = format!(
+        "SELECT c.oid::REGCLASS || ': ' || a.privilege_type AS line \
+         FROM pg_class c, aclexplode(c.relacl) a \
+         WHERE a.grantee = '{role}'::REGROLE AND (a.privilege_type <> 'SELECT' OR c.relispartition) \
+         UNION ALL SELECT p.oid::REGPROCEDURE::TEXT FROM pg_proc p, aclexplode(p.proacl) a \
+         WHERE a.grantee = '{role}'::REGROLE AND NOT p.proname IN ('get_analysis_trends', 'project_stats_of')"
+    );
+    assert_eq!(lines(&mut connection, &left), Vec::<String>::new());
+    migrations::revoke(&config, &role).unwrap();
+    // PostgreSQL refuses to drop a role that has rights left.
+    connection
+        .batch_execute(&format!("DROP ROLE {role}"))
+        .unwrap();
+}

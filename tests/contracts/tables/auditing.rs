@@ -841,3 +841,33 @@ async fn a_role_that_sees_a_part_of_the_log_seals_nothing() {
         }
     }
 }
+
+#[both_engines]
+#[case]
+async fn what_is_not_recorded_any_more_is_listed() {
+    let (_, database) = database().await;
+    let config = owner(&database);
+    let mut observer = Observer::of(&database.url());
+    observer.run(
+        "ALTER TABLE public.users ADD COLUMN \"größe \"\"x\\y\" TEXT, ADD COLUMN body JSON, ADD COLUMN gone TEXT",
+    );
+    let names = ["größe \"x\\y", "gone", "name"];
+    watch(&database, Table::Users, &names).await;
+    let watched = audit::watched(&config).await.unwrap().remove(0);
+    assert_eq!(watched.columns, names);
+    assert!(watched.is_complete);
+    for unwatchable in ["body", "a\0"] {
+        let refused = audit::watch(&config, Table::Users, &[unwatchable]).await;
+        assert_eq!(field_of(refused.unwrap_err()), "columns", "{unwatchable}");
+    }
+    // The trigger of updates depends on the column.
+    observer.run("ALTER TABLE public.users DROP COLUMN gone CASCADE");
+    let is_complete = audit::watched(&config).await.unwrap().remove(0).is_complete;
+    assert!(!is_complete);
+    watch(&database, Table::Users, &["name"]).await;
+    let is_complete = audit::watched(&config).await.unwrap().remove(0).is_complete;
+    assert!(is_complete);
+    observer.run("ALTER TABLE public.users DISABLE TRIGGER wundr_audit_delete");
+    let is_complete = audit::watched(&config).await.unwrap().remove(0).is_complete;
+    assert!(!is_complete);
+}

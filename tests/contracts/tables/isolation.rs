@@ -481,3 +481,46 @@ async fn every_table_that_belongs_to_an_organization_is_isolated() {
     )
     .await;
 }
+
+/// A login belongs to no organization, but its entry is in a table that is isolated.
+#[both_engines]
+#[case]
+async fn users_log_in_and_reuse_is_caught_where_organizations_are_isolated() {
+    use wundr_db::{Refreshed, SessionClient, SessionKeys, SessionPolicy};
+    let (_, database) = database().await;
+    let owner = owner(&database).await;
+    let (lab, ada) = (tenant(&owner, "lab").await, super::user(&owner).await.id);
+    let plain = isolated(&database, &owner).await;
+    let policy = SessionPolicy::new().grace(std::time::Duration::ZERO);
+    let client = SessionClient::new();
+    for db in [plain.clone(), plain.for_organization(lab.organization)] {
+        let keys = SessionKeys::new(1, [7; 32]);
+        let sessions = Sessions::new(&db, keys, policy.clone()).unwrap();
+        let opened = sessions.open(ada, &client).await.unwrap().unwrap();
+        let (token, first) = (opened.token.expose(), opened.refresh_token.expose());
+        assert!(sessions.authenticate(token).await.unwrap().is_some());
+        let renewed = sessions.refresh(first, &client).await.unwrap();
+        let Refreshed::Granted(renewed) = renewed else {
+            panic!("{renewed:?}");
+        };
+        let reused = sessions.refresh(first, &client).await.unwrap();
+        assert!(matches!(reused, Refreshed::Reused { .. }), "{reused:?}");
+        let found = sessions.authenticate(renewed.token.expose()).await.unwrap();
+        assert_eq!(found, None);
+        for _ in 0..3 {
+            sessions.open(ada, &client).await.unwrap().unwrap();
+        }
+        let last = sessions.open(ada, &client).await.unwrap().unwrap();
+        assert!(sessions.revoke(last.session.id).await.unwrap());
+        assert_eq!(sessions.revoke_user(ada).await.unwrap(), 3);
+        // The entries are written, and read by the owner alone.
+        let of_ada = AuditLogFilter::new().user_id(ada);
+        assert_eq!(db.audit_logs().count(&of_ada).await.unwrap(), 0);
+        // Others without an organization are still refused.
+        let other = [NewAuditLog::new(AuditAction::Delete, "project")];
+        assert_eq!(sqlstate(db.audit_logs().create_many(&other).await), "42501");
+    }
+    let of_ada = AuditLogFilter::new().user_id(ada);
+    // Twice five logins, a refused refresh, and two logouts.
+    assert_eq!(owner.audit_logs().count(&of_ada).await.unwrap(), 16);
+}

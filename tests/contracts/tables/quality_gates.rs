@@ -415,3 +415,43 @@ async fn a_gate_is_saved_and_the_closest_one_is_found() {
         assert_eq!(field_of(refused.unwrap_err()), "gate", "{name}");
     }
 }
+
+#[both_engines]
+#[case]
+async fn a_gate_that_cannot_be_evaluated_is_not_saved() {
+    let (db, _database) = database().await;
+    let (gates, ada) = (db.quality_gates(), user(&db).await.id);
+    let huge: BigDecimal = "1e500".parse().unwrap();
+    let since = |days| GateCondition::Drift {
+        name: "coverage".to_owned(),
+        since: Reference::Days(days),
+        bound: Bound::AtMost(1.into()),
+        missing: Missing::Fails,
+    };
+    let of = |name: &str, bound: &BigDecimal| GateCondition::Metric {
+        name: name.to_owned(),
+        bound: Bound::AtMost(bound.clone()),
+        missing: Missing::Fails,
+    };
+    let score = GateCondition::Score {
+        at_least: huge.clone(),
+        missing: Missing::Fails,
+    };
+    for (condition, field) in [
+        (score, "at_least"),
+        (of("coverage", &huge), "bound"),
+        (of("\0", &1.into()), "name"),
+        (since(0), "days"),
+    ] {
+        let gate = QualityGate::new([since(1), condition]);
+        let refused = gates
+            .save(ConfigurationScope::Global, "main", &gate, ada)
+            .await;
+        assert_eq!(field_of(refused.unwrap_err()), field);
+    }
+    let found = gates
+        .find(ConfigurationScope::Global, "main")
+        .await
+        .unwrap();
+    assert_eq!(found, None);
+}

@@ -476,3 +476,76 @@ async fn an_event_is_verified_with_the_secret_of_its_integration() {
         "{refused:?}"
     );
 }
+
+/// JSON has several texts for one string. PostgreSQL stores the string.
+#[both_engines]
+#[case]
+async fn the_form_of_a_sealed_value_is_refused_in_any_notation() {
+    let (plain, _database) = database().await;
+    let ada = user(&plain).await.id;
+    let sealed = format!("v1|1|{}|{}", "A".repeat(32), "A".repeat(22));
+    let forms = [
+        format!("\"{sealed}\""),
+        format!(" \"\\u0076{}\"\n", &sealed[1..]),
+        format!("\"{}\"", sealed.replace('|', "\\u007c")),
+    ];
+    for form in forms {
+        let document: Document = form.parse().unwrap();
+        let scope = ConfigurationScope::Global;
+        let new =
+            || NewConfiguration::new(scope, ConfigCategory::General, "a", document.clone(), ada);
+        let integration = || {
+            let new = NewIntegration::new(IntegrationType::Github, "Code", ada);
+            new.credentials(Secret::new(document.clone()))
+        };
+        macro_rules! is_refused {
+            ($db:expr) => {{
+                let settings = $db.configurations();
+                for refused in [
+                    settings.create(new()).await.map(drop),
+                    settings.create_many(&[new()]).await.map(drop),
+                    settings.upsert(new()).await.map(drop),
+                    settings.create(new().is_encrypted(true)).await.map(drop),
+                ] {
+                    let field = field_of(refused.unwrap_err());
+                    assert!(
+                        matches!(&*field, "value" | "is_encrypted"),
+                        "{form}: {field}"
+                    );
+                }
+                let integrations = $db.integrations();
+                for refused in [
+                    integrations.create(integration()).await.map(drop),
+                    integrations.create_many(&[integration()]).await.map(drop),
+                ] {
+                    assert_eq!(field_of(refused.unwrap_err()), "credentials", "{form}");
+                }
+            }};
+        }
+        is_refused!(plain);
+        is_refused!(plain.with_secrets(keyring()));
+    }
+}
+
+/// The tables of an application include those of this crate.
+#[both_engines]
+#[case]
+async fn no_secret_is_stored_in_the_clear_by_another_way_than_its_repository() {
+    let (plain, _database) = database().await;
+    let db = plain.with_secrets(keyring());
+    let (ada, lab) = (user(&plain).await.id, organization(&plain).await.id);
+    let stored = db.integrations().create(new(ada, lab)).await.unwrap();
+    let own = db.own_tables();
+    let changes = IntegrationChanges::new().webhook_secret(Secret::new("hunter3".to_owned()));
+    for refused in [
+        own.create(new(ada, lab)).await.map(drop),
+        own.create_many(&[new(ada, lab)]).await.map(drop),
+        own.update(stored.id, changes).await.map(drop),
+    ] {
+        assert_eq!(field_of(refused.unwrap_err()), "table");
+    }
+    let all = IntegrationFilter::new();
+    assert_eq!(db.integrations().count(&all).await.unwrap(), 1);
+    let found = db.integrations().find(stored.id).await.unwrap().unwrap();
+    assert!(are_open(&found));
+}

@@ -653,3 +653,20 @@ async fn what_has_expired_is_pruned_and_nothing_else() {
         1
     );
 }
+
+/// An application removes a refresh token so that the session is not refreshed.
+#[both_engines]
+#[case]
+async fn a_removed_refresh_token_has_no_predecessor() {
+    let (db, _database) = database().await;
+    let ada = user(&db).await;
+    let sessions = sessions_of!(db);
+    let first = opened(&sessions, ada.id).await;
+    refreshed(&sessions, &first).await;
+    let changes = wundr_db::UserSessionChanges::new().refresh_token_hash(wundr_db::Change::Clear);
+    let id = first.session.id;
+    db.user_sessions().update(id, changes).await.unwrap();
+    let again = refresh(&sessions, &first).await;
+    assert!(matches!(again, Refreshed::Reused { .. }), "{again:?}");
+    assert!(!db.user_sessions().exists(id).await.unwrap());
+}

@@ -580,3 +580,65 @@ async fn a_number_of_many_digits_costs_nothing() {
     assert_eq!(found.items.len(), 1);
     assert!(began.elapsed() < std::time::Duration::from_secs(20));
 }
+
+/// A cursor comes from outside: what no row has is refused before the server sees it.
+#[both_engines]
+#[case]
+async fn a_cursor_with_a_value_that_no_row_has_is_refused() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let (db, _database) = database().await;
+    let ada = user(&db).await.id;
+    let too_early = chrono::DateTime::<chrono::Utc>::MIN_UTC + chrono::TimeDelta::days(1);
+    for (order, column, key) in [
+        (UserOrder::Name, "name", r#""a\u0000b""#.to_owned()),
+        (
+            UserOrder::Newest,
+            "created_at",
+            too_early.timestamp_micros().to_string(),
+        ),
+        (UserOrder::Newest, "created_at", i64::MIN.to_string()),
+        (UserOrder::Newest, "created_at", i64::MAX.to_string()),
+    ] {
+        let json = format!(r#"["users.{column}",{key},"{ada}"]"#);
+        let cursor: Cursor = URL_SAFE_NO_PAD.encode(json).parse().unwrap();
+        for page in [
+            Page::new().after(cursor.clone()),
+            Page::new().before(cursor),
+        ] {
+            let refused = db
+                .users()
+                .list(&UserFilter::new(), &page.order(order))
+                .await;
+            assert_eq!(field_of(refused.unwrap_err()), "cursor", "{key}");
+        }
+    }
+}
+
+/// PostgreSQL has no time between `-infinity` and 4713 BC.
+#[both_engines]
+#[case]
+async fn a_time_that_the_server_does_not_have_is_named_or_no_bound() {
+    let (db, _database) = database().await;
+    let ada = user(&db).await.id;
+    let first = DateTime::<Utc>::MIN_UTC;
+    for time in [first, first + chrono::TimeDelta::days(1)] {
+        let filter = UserFilter::new().created_from(time);
+        assert_eq!(db.users().count(&filter).await.unwrap(), 1);
+        let filter = UserFilter::new().created_before(time);
+        assert_eq!(db.users().count(&filter).await.unwrap(), 0);
+    }
+    let too_early = first + chrono::TimeDelta::days(1);
+    let changes = UserChanges::new().last_login_at(too_early);
+    let refused = db.users().update(ada, changes).await;
+    assert_eq!(field_of(refused.unwrap_err()), "last_login_at");
+    let changes = UserChanges::new().name("a").unchanged_since(too_early);
+    let refused = db.users().update(ada, changes).await;
+    assert!(
+        matches!(refused, Err(Error::StaleWrite { .. })),
+        "{refused:?}"
+    );
+    let new = NewUserSession::new(ada, "a", too_early);
+    let refused = db.user_sessions().create(new).await;
+    assert_eq!(field_of(refused.unwrap_err()), "expires_at");
+}
