@@ -88,7 +88,8 @@ CREATE POLICY of_the_platform ON setup.configurations FOR SELECT
 
 CREATE POLICY by_organization ON audit.audit_logs
   USING (organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
--- A login belongs to a user and to no organization. Every organization records it, and none reads it.
+-- A login belongs to a user and to no organization. Every organization records it, and none reads
+-- it.
 CREATE POLICY of_logins ON audit.audit_logs FOR INSERT
   WITH CHECK (organization_id IS NULL AND resource_type IN ('user', 'user_session')
     AND action IN ('login'::audit.audit_action, 'logout'::audit.audit_action, 'reject'::audit.audit_action));

@@ -35,8 +35,8 @@ pub struct WatchedTable {
     pub table: Table,
     /// The columns whose values are recorded.
     pub columns: Vec<String>,
-    /// False if a trigger was disabled, or was dropped together with a column: then some changes are
-    /// not recorded. Watch the table again.
+    /// False if a trigger was disabled, or was dropped together with a column: then some changes
+    /// are not recorded. Watch the table again.
     pub is_complete: bool,
 }
 

@@ -15,8 +15,9 @@ use crate::{Config, Result, Table, WatchedTable};
 /// recorded, and so is `TRUNCATE`, by one entry without an id.
 ///
 /// A table that is watched already gets the new columns. Call it again after a listed column was
-/// renamed: until then, updates of the listed columns fail. The role must be that of the migrations.
-/// Writers of the table wait until the triggers are created, and those are waited for at most 5 s.
+/// renamed: until then, updates of the listed columns fail. The role must be that of the
+/// migrations. Writers of the table wait until the triggers are created, and those are waited for
+/// at most 5 s.
 ///
 /// A `COPY` of many rows takes longer into a watched table, because each row gets an entry. A user
 /// or an organization that entries name cannot be deleted.

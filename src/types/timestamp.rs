@@ -102,8 +102,8 @@ impl ToSql<Moment, Pg> for DateTime<Utc> {
     }
 }
 
-/// The SQL type of a bound time that rows are compared with. One that is too early for PostgreSQL is
-/// `-infinity`, which matches no row that has a time.
+/// The SQL type of a bound time that rows are compared with. One that is too early for PostgreSQL
+/// is `-infinity`, which matches no row that has a time.
 #[derive(Debug, Clone, Copy, QueryId, SqlType)]
 #[diesel(postgres_type(oid = 1184, array_oid = 1185))]
 pub struct ComparedTime;
