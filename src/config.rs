@@ -30,6 +30,8 @@ mod url;
 pub(crate) use hosts::Host;
 pub use keepalives::Keepalives;
 pub(crate) use limits::LONGEST;
+#[cfg(any(feature = "async", feature = "migrations"))]
+pub(crate) use limits::PROBES;
 #[cfg(feature = "redis")]
 pub(crate) use limits::in_range;
 pub(crate) use session::UNDERSTOOD_MESSAGES;
@@ -94,6 +96,10 @@ pub struct Config {
     pub(crate) behind_pgbouncer: bool,
     /// `None` if it is derived from the statement timeout.
     response_timeout: Option<Option<Duration>>,
+    /// The time for which the server is silent before it is asked on another connection whether it
+    /// responds. Only of connections whose statements have no time limit.
+    #[allow(dead_code, reason = "some builds have no such connections")]
+    pub(crate) patience: Option<Duration>,
     pub(crate) health_timeout: Duration,
     pub(crate) prepared_statements: u32,
     pub(crate) keepalives: Option<Keepalives>,
@@ -237,6 +243,7 @@ impl Config {
             recycling: Recycling::Fast,
             behind_pgbouncer: false,
             response_timeout: None,
+            patience: None,
             health_timeout: Duration::from_secs(2),
             prepared_statements: 256,
             keepalives,

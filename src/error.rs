@@ -25,6 +25,8 @@ pub(crate) use connection_end::Verdict;
 pub(crate) use connection_end::fate_by_code;
 pub(crate) use connection_end::is_full_pool;
 use connection_end::is_lasting_refusal;
+#[cfg(any(feature = "async", feature = "migrations"))]
+use connection_end::is_of_server;
 #[cfg(feature = "blocking")]
 pub(crate) use connection_end::recorded_reason;
 pub use problem::Problem;
@@ -197,8 +199,9 @@ pub enum Error {
     },
     /// A write was attempted in a read-only transaction or on a standby (25006).
     ///
-    /// Unless the caller requested a read-only transaction, the pool closes this connection and all
-    /// that it opened before it: they lead to a server that accepts no writes.
+    /// Unless the caller requested a read-only transaction, by its options or by statements of its
+    /// own, the pool closes this connection and all that it opened before it: they lead to a server
+    /// that accepts no writes.
     #[error("the transaction is read-only")]
     ReadOnly,
     /// A stored value cannot be decoded by this version of the crate.
@@ -375,6 +378,23 @@ impl Error {
             message: with_advice(&message),
             fate: Fate::NotSent,
             source: Some(Box::new(source)),
+        }
+    }
+
+    /// Checks whether a server has sent this error of a connection that could not be opened, so that
+    /// it responds.
+    #[cfg(any(feature = "async", feature = "migrations"))]
+    pub(crate) fn is_of_server(&self) -> bool {
+        match self {
+            // The pool of a PgBouncer is full.
+            Self::Pool(_) => true,
+            Self::Connection {
+                message,
+                is_lasting,
+                source,
+                ..
+            } => *is_lasting || is_of_server(source.as_deref(), message),
+            _ => false,
         }
     }
 

@@ -97,9 +97,7 @@ impl<C> MigrationConnection for C where
 /// Returns the settings without the time limits of requests: a migration may take any time.
 pub(crate) fn without_limits(config: &Config) -> Config {
     config
-        .clone()
-        .statement_timeout(None)
-        .idle_in_transaction_timeout(None)
+        .without_limits()
         .application_name("wundr-db migrations")
 }
 
@@ -152,6 +150,12 @@ pub(crate) fn query_timed_out() -> Error {
     Error::broken_connection(&format!(
         "the server did not respond to a query about the migrations within {QUERY_TIMEOUT:?}"
     ))
+}
+
+/// Returns the error of a migration whose server neither responds to it nor to another connection.
+#[cfg(feature = "blocking")]
+pub(crate) fn silent(limit: Duration) -> Error {
+    Error::broken_connection(&format!("no response from the server for {limit:?}"))
 }
 
 fn failed(

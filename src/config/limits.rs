@@ -8,6 +8,16 @@ use crate::{Error, Result};
 /// The upper bound of every time setting. PostgreSQL stores timeouts as milliseconds in 31 bits.
 pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 24 * 3600);
 
+/// The number of times in succession that a silent server does not respond before its connection is
+/// closed: a server under load may not respond within the limit of one.
+#[cfg(any(feature = "async", feature = "migrations"))]
+pub(crate) const PROBES: u32 = 5;
+
+/// The time for which a server is silent before it is asked whether it responds, if the settings
+/// have no limit: the default of the limit.
+#[cfg(any(feature = "admin", feature = "migrations"))]
+const PATIENCE: Duration = Duration::from_secs(35);
+
 impl Config {
     /// Checks the ranges of all settings.
     pub(crate) fn check(&self) -> Result<()> {
@@ -64,6 +74,23 @@ impl Config {
             None => self
                 .effective_statement_timeout()
                 .map(|timeout| timeout.saturating_add(Duration::from_secs(5)).min(LONGEST)),
+        }
+    }
+
+    /// Returns the settings of a connection whose statements may take any time.
+    ///
+    /// When the server is silent for the limit that these settings have, it is asked on another
+    /// connection whether it responds.
+    #[cfg(any(feature = "admin", feature = "migrations"))]
+    pub(crate) fn without_limits(&self) -> Self {
+        let patience = self.response_limit().unwrap_or(PATIENCE);
+        Self {
+            patience: Some(patience),
+            ..self
+                .clone()
+                .statement_timeout(None)
+                .idle_in_transaction_timeout(None)
+                .response_timeout(None)
         }
     }
 

@@ -65,6 +65,11 @@ impl Config {
     /// A longer limit is needed for a transaction that raises its own `statement_timeout`, and for
     /// a role behind PgBouncer that has a longer one.
     ///
+    /// The crate's calls that may take any time, such as those of `admin`, are not ended by this
+    /// limit. In the async engine the server is then asked on another connection, within
+    /// [`health_timeout`](Self::health_timeout). The connection is closed only if five such probes
+    /// in succession are not answered. Migrations do the same in both engines.
+    ///
     /// In the blocking engine, only the network's own limits can end the wait of a thread. The pool
     /// counts a connection whose statement has taken longer than this as lost. If no other
     /// connection is free, the pool opens new ones in its place, so that other calls can continue.

@@ -28,6 +28,18 @@ pub(crate) fn restoring(config: &Config, has_succeeded: bool) -> String {
     )
 }
 
+/// A statement that the server refuses with SQLSTATE 25006 if it accepts no writes once the session
+/// is restored.
+///
+/// The read-only state of the present transaction says nothing: it was set when the transaction
+/// began, by what the caller had requested.
+pub(crate) const ACCEPTS_WRITES: &str = "DO LANGUAGE plpgsql $$ BEGIN \
+     IF pg_catalog.pg_is_in_recovery() \
+         OR pg_catalog.current_setting('default_transaction_read_only')::pg_catalog.bool THEN \
+         RAISE EXCEPTION USING ERRCODE = '25006', MESSAGE = 'the server accepts no writes'; \
+     END IF; \
+ END $$";
+
 /// Returns the error of work that succeeded and left a transaction open.
 pub(crate) fn left_open() -> Error {
     Error::Other {

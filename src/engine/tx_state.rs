@@ -336,10 +336,13 @@ impl TxState {
     /// Otherwise closing the connection rolls back: an abandoned statement would have to be waited
     /// for, and a lent session is unknown.
     pub(crate) fn can_roll_back(&mut self) -> bool {
-        self.savepoints == 0
-            && !self.statement_abandoned.is_set()
-            && !self.error_unobserved.is_set()
-            && !self.occupancy.is_held()
+        self.savepoints == 0 && self.knows_what_was_sent() && !self.error_unobserved.is_set()
+    }
+
+    /// Checks whether the server has nothing to respond to any more, so that a ROLLBACK does not
+    /// wait for an abandoned statement.
+    pub(crate) fn knows_what_was_sent(&mut self) -> bool {
+        !self.statement_abandoned.is_set() && !self.occupancy.is_held()
     }
 
     /// Records whether a ROLLBACK has ended the transaction.

@@ -49,6 +49,10 @@ pub(crate) struct Use {
     is_read_only: AtomicBool,
     /// The settings request read-only transactions.
     is_always_read_only: AtomicBool,
+    /// The connection is lent to a caller, whose statements may request read-only transactions.
+    is_lent: AtomicBool,
+    /// A write was refused meanwhile. It is unknown whether the server or the caller is the reason.
+    is_doubtful: AtomicBool,
 }
 
 impl fmt::Debug for Use {
@@ -288,6 +292,8 @@ impl Opening {
             is_retired: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
             is_always_read_only: AtomicBool::new(false),
+            is_lent: AtomicBool::new(false),
+            is_doubtful: AtomicBool::new(false),
         });
         let mut connections = locked(&self.pool.connections);
         connections.retain(|one| one.strong_count() > 0);
@@ -336,8 +342,33 @@ impl Use {
     pub(crate) fn give_back(&self) {
         self.taken.store(0, Ordering::Relaxed);
         self.statement_began.store(0, Ordering::Relaxed);
+        if self.is_doubtful() {
+            self.settle(false);
+        }
+        self.is_lent.store(false, Ordering::Relaxed);
         self.is_read_only.store(false, Ordering::Relaxed);
         self.was_idle.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that the connection is lent to a caller, until it is given back. From now on a
+    /// refused write is doubtful: the caller's statements may have requested read-only
+    /// transactions.
+    pub(crate) fn lend(&self) {
+        self.is_lent.store(true, Ordering::Relaxed);
+    }
+
+    /// Checks whether a write was refused while the connection was lent.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.is_doubtful.load(Ordering::Relaxed)
+    }
+
+    /// Decides about a write that was refused while the connection was lent. If the server accepts
+    /// writes after the session was restored, the caller had requested a read-only transaction.
+    pub(crate) fn settle(&self, accepts_writes: bool) {
+        self.is_lent.store(false, Ordering::Relaxed);
+        if self.is_doubtful.swap(false, Ordering::Relaxed) && !accepts_writes {
+            self.heed(Verdict::RetireAll);
+        }
     }
 
     /// Checks whether an error of `BEGIN` can be one of the time in which the connection was idle.
@@ -406,6 +437,9 @@ impl Use {
                 self.lose();
             }
             Verdict::RetireAll if self.is_read_only() => {}
+            Verdict::RetireAll if self.is_lent.load(Ordering::Relaxed) => {
+                self.is_doubtful.store(true, Ordering::Relaxed);
+            }
             Verdict::RetireAll => {
                 self.lose();
                 let (from, to) = (self.epoch, self.epoch + 1);

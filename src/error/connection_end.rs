@@ -144,15 +144,10 @@ const LASTING_MESSAGES: &[(&str, &str)] = &[
 /// Checks whether an error of opening a connection would recur, by its code if there is one.
 pub(super) fn is_lasting_refusal(error: &(dyn StdError + 'static), message: &str) -> bool {
     #[cfg(feature = "async")]
-    {
-        let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
-        let database_error =
-            causes.find_map(|cause| cause.downcast_ref::<tokio_postgres::error::DbError>());
-        if let Some(database_error) = database_error {
-            let code = database_error.code().code();
-            let is_lasting = LASTING.iter().any(|class| code.starts_with(class));
-            return is_lasting || is_lasting_message(database_error.message());
-        }
+    if let Some(database_error) = database_error(error) {
+        let code = database_error.code().code();
+        let is_lasting = LASTING.iter().any(|class| code.starts_with(class));
+        return is_lasting || is_lasting_message(database_error.message());
     }
     #[cfg(not(feature = "async"))]
     let _ = error;
@@ -162,6 +157,31 @@ pub(super) fn is_lasting_refusal(error: &(dyn StdError + 'static), message: &str
         let text = line.split_once(":  ").map_or(line, |(_, text)| text);
         is_lasting_message(text.trim_start())
     })
+}
+
+/// Returns the error that the server has sent, among the causes of an error.
+#[cfg(feature = "async")]
+fn database_error<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> Option<&'e tokio_postgres::error::DbError> {
+    let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
+    causes.find_map(|cause| cause.downcast_ref())
+}
+
+/// Checks whether a server has sent the error of a connection that could not be opened.
+#[cfg(any(feature = "async", feature = "migrations"))]
+pub(super) fn is_of_server(
+    source: Option<&(dyn StdError + Send + Sync + 'static)>,
+    message: &str,
+) -> bool {
+    #[cfg(feature = "async")]
+    if source.is_some_and(|source| database_error(source).is_some()) {
+        return true;
+    }
+    #[cfg(not(feature = "async"))]
+    let _ = source;
+    // After the severity of a server's message, libpq writes two spaces.
+    message.contains(":  ")
 }
 
 fn is_lasting_message(message: &str) -> bool {

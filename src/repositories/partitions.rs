@@ -178,9 +178,8 @@ impl Partitions<'_> {
     async fn validate(&self, spared: &Spared) -> Result<()> {
         let unit = UnitOfWork::begin(&self.0).await?;
         let executor = unit.executor();
-        let unlimited = sql_query("SET LOCAL statement_timeout = 0");
-        let outcome = match executor.execute(unlimited).await {
-            Ok(_) => executor.execute(sql_query(spared.validate())).await,
+        let outcome = match executor.end_time_limits().await {
+            Ok(()) => executor.execute(sql_query(spared.validate())).await,
             Err(error) => Err(error),
         };
         unit.end(outcome.map(drop)).await

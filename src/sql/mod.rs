@@ -54,6 +54,8 @@ pub(crate) mod queue_state;
 pub(crate) mod resealing;
 mod returning;
 mod run_times;
+#[cfg(any(feature = "async", feature = "migrations"))]
+pub(crate) mod session_identity;
 #[cfg(feature = "crypto")]
 pub(crate) mod sessions;
 pub(crate) mod settings;

@@ -22,6 +22,9 @@ use diesel::{QueryResult, serialize};
 
 use crate::OrganizationId;
 
+/// Ends the time limit of statements until the end of the transaction.
+pub(crate) const WITHOUT_TIME_LIMIT: &str = "SET LOCAL statement_timeout = 0";
+
 #[derive(SqlType, QueryId)]
 #[diesel(postgres_type(name = "for_organization", schema = "public"))]
 struct ForOrganization;

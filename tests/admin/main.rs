@@ -86,6 +86,7 @@ mod blocking {
 mod dropped_maintenance;
 mod pgbadger;
 mod servers;
+mod silence;
 mod tools;
 
 use support::{hostile, observer, pgbouncer};

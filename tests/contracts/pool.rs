@@ -30,9 +30,11 @@ mod asynchronous {
 
     mod cancellations;
     mod contract;
+    mod last_words;
     mod lent;
     mod lent_futures;
     mod newer;
+    mod newer_lost;
     mod own_queries;
     mod runtimes;
     mod sessions;
@@ -74,8 +76,10 @@ mod blocking {
     }
 
     mod contract;
+    mod last_words;
     mod lent;
     mod newer;
+    mod newer_lost;
     mod own_queries;
     mod sessions;
 }

@@ -22,6 +22,7 @@ use crate::engine::tx_state::Trace;
 use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::models::partitions::unsigned;
 use crate::sql::decoding::{Tried, decoded_once, tried_once};
+use crate::sql::settings::WITHOUT_TIME_LIMIT;
 use crate::sql::{InsertMany, insert, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
@@ -37,6 +38,15 @@ pub enum Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
+    /// Ends the time limits of statements until the end of the transaction.
+    pub(crate) async fn end_time_limits(&self) -> Result<()> {
+        self.execute(diesel::sql_query(WITHOUT_TIME_LIMIT)).await?;
+        if let Executor::Tx(tx) | Executor::Part(tx) = self {
+            tx.connection.be_patient().await;
+        }
+        Ok(())
+    }
+
     /// Returns the way in which a statement uses the transaction.
     pub(super) fn hold(&self) -> Hold {
         match self {

@@ -1,5 +1,6 @@
 //! The functions that run migrations, for async code. The migrating thread has the connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel_async::async_connection_wrapper::AsyncConnectionWrapper;
@@ -9,7 +10,7 @@ pub use super::repositories::migrations::{
     Runner, adopt, down, down_by_one, end_isolation, grant, isolate, revoke, status, up,
 };
 use crate::engine::connection::Connection as Driven;
-use crate::engine::connection::connect::connect;
+use crate::engine::connection::connect::Connector;
 use crate::migrations::{
     QUERY_TIMEOUT, Report, Watch, ended, query_timed_out, start, without_limits,
 };
@@ -18,7 +19,11 @@ use crate::{Config, Result};
 type Connection = AsyncConnectionWrapper<Driven>;
 
 pub(super) async fn open(config: &Config) -> Result<Driven> {
-    connect(&without_limits(config)).await
+    let config = without_limits(config);
+    let connector = Arc::new(Connector::new(&config)?);
+    let connection = connector.connect().await?;
+    connection.be_patient(&connector, &config).await;
+    Ok(connection)
 }
 
 pub(super) async fn pause(time: Duration) {

@@ -10,8 +10,10 @@ use super::any_query::of_diesel;
 use super::pool::CheckedOut;
 use super::{Db, RowStream, TxFnOnce};
 use crate::engine::connection::Connection;
-use crate::engine::lent_session::{is_left_open, left_open, may_be_left_open, restoring};
-use crate::error::Stage;
+use crate::engine::lent_session::{
+    ACCEPTS_WRITES, is_left_open, left_open, may_be_left_open, restoring,
+};
+use crate::error::{Stage, Verdict};
 use crate::sql::decoding::decoded_once;
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
@@ -72,6 +74,7 @@ impl Db {
             return tx.end(outcome).await;
         }
         let mut lent = self.checked_out().await?;
+        lent.connection.usage.lend();
         let connection = &mut lent.connection.inner;
         connection.take_session_change();
         connection.take_dropped();
@@ -139,10 +142,22 @@ impl CheckedOut {
                 false => Ok(()),
             };
         }
-        if has_changed || !succeeded {
-            let all = restoring(&self.connection.context.config, succeeded);
+        if self.connection.inner.has_been_refused_writes() {
+            self.connection.usage.heed(Verdict::RetireAll);
+        }
+        let is_doubtful = self.connection.usage.is_doubtful();
+        if has_changed || !succeeded || is_doubtful {
+            let mut all = restoring(&self.connection.context.config, succeeded);
+            if is_doubtful {
+                all = format!("{all}; {ACCEPTS_WRITES}");
+            }
             if let Err(error) = self.connection.inner.batch_execute(&all).await {
                 let error = self.connection.failed(error, Stage::Alone).error;
+                if is_doubtful {
+                    let asking = format!("ROLLBACK; {ACCEPTS_WRITES}");
+                    let asked = self.connection.inner.batch_execute(&asking).await;
+                    self.connection.usage.settle(asked.is_ok());
+                }
                 let is_left_open = succeeded && is_left_open(&error);
                 return if is_left_open {
                     Err(left_open())
@@ -151,6 +166,7 @@ impl CheckedOut {
                 };
             }
         }
+        self.connection.usage.settle(true);
         self.mark_completed();
         Ok(())
     }

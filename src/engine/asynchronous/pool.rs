@@ -1,6 +1,7 @@
 //! The connections, kept by bb8.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ pub(super) struct Manager {
 /// A connection of the pool.
 pub(super) struct Connection {
     pub(super) inner: crate::engine::connection::Connection,
-    pub(super) tls: Tls,
+    connector: Arc<Connector>,
+    is_patient: AtomicBool,
     pub(super) usage: Arc<Use>,
     pub(super) context: Arc<PoolContext>,
     /// The runtime that reads it.
@@ -85,7 +87,7 @@ impl Connection {
     /// being used again.
     pub(super) fn abandon(&mut self) {
         self.usage.retire();
-        let request = CancelRequest(Some((self.tls.clone(), self.inner.abandon())));
+        let request = CancelRequest(Some((self.connector.tls(), self.inner.abandon())));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(request.send());
         }
@@ -107,6 +109,14 @@ impl Connection {
         let failure = Failure::of(error, stage);
         self.usage.note(&failure);
         failure
+    }
+
+    /// Has the server asked before the connection is closed because it is silent, until the
+    /// connection is given back.
+    pub(super) async fn be_patient(&self) {
+        self.is_patient.store(true, Ordering::Relaxed);
+        let config = &self.context.config;
+        self.inner.be_patient(&self.connector, config).await;
     }
 
     /// Ends what a server may still do that has said nothing for too long.
@@ -251,12 +261,16 @@ impl bb8::ManageConnection for Manager {
                     context.config.response_limit(),
                     statements.unwrap_or(usize::MAX),
                 );
+                if context.config.patience.is_some() {
+                    inner.be_patient(&self.connector, &context.config).await;
+                }
                 if context.usage.is_observed() {
                     opening.is_on(inner.timeline().await.as_deref());
                 }
                 Ok(Box::new(Connection {
                     inner,
-                    tls: self.connector.tls(),
+                    connector: Arc::clone(&self.connector),
+                    is_patient: AtomicBool::new(false),
                     usage: context.opened(&opening),
                     context: Arc::clone(context),
                     runtime: tokio::runtime::Handle::current(),
@@ -293,6 +307,10 @@ impl bb8::ManageConnection for Manager {
                     connection.usage.heed(Verdict::RetireAll);
                 }
                 connection.inner.restore_instrumentation();
+                let was_patient = std::mem::take(connection.is_patient.get_mut());
+                if was_patient && self.context.config.patience.is_none() {
+                    connection.inner.be_impatient();
+                }
                 !self.context.give_back(&connection.usage) || connection.inner.is_broken()
             }
             Err(_) => true,

@@ -13,6 +13,7 @@ use super::pool::Pooled;
 use super::{CommitGuard, CommitHook};
 use crate::engine::attachments::Attachments;
 use crate::engine::connection::Connection;
+use crate::engine::lent_session::ACCEPTS_WRITES;
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::{
     BeforeCommit, PROOF_OF_HEALTH, Trace, TxState, before_lent_commit, is_first_failure,
@@ -179,6 +180,7 @@ impl Tx {
     /// one of them is cached, everything that is cached becomes invalid, unless
     /// [`touches`](Self::touches) names the rows.
     pub fn connection_mut(&mut self) -> &mut Connection {
+        self.connection.usage.lend();
         if !self.state.is_lent() {
             // What was dropped before has left its trace.
             self.connection.inner.take_dropped();
@@ -350,6 +352,22 @@ impl Tx {
             let connection = &mut self.connection.inner;
             let outcome = AnsiTransactionManager::rollback_transaction(connection).await;
             self.state.rollback_ended(outcome.is_ok());
+        } else if self.state.is_lent() {
+            self.settle_doubt().await;
+        }
+    }
+
+    /// Decides whether the server or the caller is the reason for a write that was refused. The
+    /// connection is closed in both cases, but others only if it is the server.
+    async fn settle_doubt(&mut self) {
+        if self.connection.inner.has_been_refused_writes() {
+            self.connection.usage.heed(Verdict::RetireAll);
+        }
+        self.note_dropped();
+        if self.connection.usage.is_doubtful() && self.state.knows_what_was_sent() {
+            let asking = format!("ROLLBACK; {ACCEPTS_WRITES}");
+            let asked = self.connection.inner.batch_execute(&asking).await;
+            self.connection.usage.settle(asked.is_ok());
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::mapping::{Changes, NewRow, ROWS_PER_STATEMENT};
 use crate::models::partitions::unsigned;
 use crate::sql::copy::is_worth_a_copy;
 use crate::sql::decoding::{Tried, decoded, tried};
-use crate::sql::settings::{Settings, WithSettings};
+use crate::sql::settings::{Settings, WITHOUT_TIME_LIMIT, WithSettings};
 use crate::sql::{KeyedInsert, insert, insert_many, keyed, suppressed, update, upsert};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
@@ -107,6 +107,12 @@ pub(crate) fn join<A, B>(first: A, second: B) -> (A, B) {
 }
 
 impl<'a> Executor<'a> {
+    /// Ends the time limits of statements until the end of the transaction.
+    pub(crate) fn end_time_limits(&self) -> Result<()> {
+        self.execute(diesel::sql_query(WITHOUT_TIME_LIMIT))
+            .map(drop)
+    }
+
     /// Begins a call: waits for a connection of the pool, or enters the transaction.
     fn begin_call(&self) -> Result<Call<'_>> {
         match self {

@@ -7,7 +7,7 @@ use diesel::pg::PgConnection;
 
 use super::Db;
 use super::pool::Pooled;
-use crate::engine::lent_session::{is_left_open, left_open, restoring};
+use crate::engine::lent_session::{ACCEPTS_WRITES, is_left_open, left_open, restoring};
 use crate::transaction::TransactionOptions;
 use crate::{Error, Result};
 
@@ -77,6 +77,7 @@ struct Lent {
 impl Lent {
     fn of(connection: Pooled) -> Self {
         connection.lend(true);
+        connection.usage.lend();
         Self {
             connection,
             is_restored: false,
@@ -98,12 +99,21 @@ impl Lent {
         if depth.map(|depth| depth.map_or(0, NonZeroU32::get)) != Some(0) {
             return if succeeded { Err(left_open()) } else { Ok(()) };
         }
-        if has_changed || !succeeded {
-            let all = restoring(&self.connection.context.config, succeeded);
+        let is_doubtful = self.connection.usage.is_doubtful();
+        if has_changed || !succeeded || is_doubtful {
+            let mut all = restoring(&self.connection.context.config, succeeded);
+            if is_doubtful {
+                all = format!("{all}; {ACCEPTS_WRITES}");
+            }
             let restored = self
                 .connection
                 .run(|connection| connection.batch_execute(&all));
             if let Err(error) = restored {
+                if is_doubtful {
+                    let asking = format!("ROLLBACK; {ACCEPTS_WRITES}");
+                    let asked = self.connection.inner.batch_execute(&asking);
+                    self.connection.usage.settle(asked.is_ok());
+                }
                 let is_left_open = succeeded && is_left_open(&error);
                 return if is_left_open {
                     Err(left_open())
@@ -112,6 +122,7 @@ impl Lent {
                 };
             }
         }
+        self.connection.usage.settle(true);
         self.is_restored = is_observed;
         Ok(())
     }

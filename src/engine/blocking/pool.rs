@@ -116,6 +116,13 @@ impl Instrumentation for Observer {
         }
         if self.observed.is_lent.load(Ordering::Relaxed) {
             self.observe_caller(&event);
+        } else if self.observed.was_lent.load(Ordering::Relaxed)
+            && let InstrumentationEvent::FinishQuery {
+                error: Some(error), ..
+            } = &event
+        {
+            // A statement of the caller in a transaction.
+            self.usage.heed(Failure::verdict_of(error));
         }
         if let Some(other) = &mut self.other {
             other.on_connection_event(event);

@@ -13,6 +13,7 @@ use super::copy::copy;
 use super::pool::{Connection, Pooled};
 use super::{CommitGuard, CommitHook};
 use crate::engine::attachments::Attachments;
+use crate::engine::lent_session::ACCEPTS_WRITES;
 use crate::engine::libpq::with_reason;
 use crate::engine::occupancy::Hold;
 use crate::engine::tx_state::{
@@ -180,6 +181,7 @@ impl Tx {
     /// [`touches`](Self::touches) names the rows.
     pub fn connection_mut(&mut self) -> &mut PgConnection {
         self.state.lend();
+        self.usage.lend();
         let connection = self.connection();
         connection.expose();
         &mut connection.inner
@@ -361,6 +363,18 @@ impl Tx {
             let connection = &mut self.connection().inner;
             let outcome = AnsiTransactionManager::rollback_transaction(connection);
             self.state.rollback_ended(outcome.is_ok());
+        } else if self.state.is_lent() {
+            self.settle_doubt();
+        }
+    }
+
+    /// Decides whether the server or the caller is the reason for a write that was refused. The
+    /// connection is closed in both cases, but others only if it is the server.
+    fn settle_doubt(&mut self) {
+        if self.usage.is_doubtful() && self.state.knows_what_was_sent() {
+            let asking = format!("ROLLBACK; {ACCEPTS_WRITES}");
+            let asked = self.connection().inner.batch_execute(&asking);
+            self.usage.settle(asked.is_ok());
         }
     }
 }

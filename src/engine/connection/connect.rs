@@ -13,10 +13,12 @@ use std::time::Duration;
 use diesel_async::SimpleAsyncConnection as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_postgres::config::{ChannelBinding as DriverBinding, SslMode};
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{NoTls, Notification, Socket};
+use tokio_postgres::tls::TlsConnect;
+use tokio_postgres::{NoTls, Notification};
 
 use super::cancel::Peer;
+use super::patience::Origin;
+use super::socket::Socket;
 use crate::config::{ChannelBinding, Host, Session, Target, TlsMode, UNDERSTOOD_MESSAGES};
 use crate::engine::connection::Connection;
 use crate::engine::host_order::{HostOrder, fits, refused, rounds};
@@ -177,7 +179,7 @@ impl Connector {
     }
 
     /// Connects to an address, or to a socket of this machine where there is none.
-    async fn address(
+    pub(super) async fn address(
         &self,
         host: &Host,
         address: Option<IpAddr>,
@@ -196,27 +198,29 @@ impl Connector {
                     Some(name) => format!("\0{name}"),
                     None => host.name.clone(),
                 };
-                let socket = Path::new(&path).join(format!(".s.PGSQL.{}", host.port));
-                driver.host_path(path).ssl_mode(SslMode::Disable);
-                let opened = open_with(&driver, NoTls, listener).await;
+                let path = Path::new(&path).join(format!(".s.PGSQL.{}", host.port));
+                driver.ssl_mode(SslMode::Disable);
+                let socket = Socket::local(&path).await.map_err(Error::connection)?;
+                let opened = open_with(&driver, socket, NoTls, listener).await;
                 let mut connection = opened.map_err(Error::connection)?;
-                connection.set_peer(Peer::Local(socket));
+                connection.set_peer(Peer::Local(path));
                 connection
             }
             Some(address) => {
-                driver.hostaddr(address);
                 let name = match &self.tls {
                     Tls::Off => String::new(),
                     #[cfg(feature = "tls")]
                     Tls::On(tls) => tls.name_for(host, address)?,
                 };
                 let peer = SocketAddr::new(address, host.port);
-                let opening = self.over_tcp(driver, &name, address, listener);
+                let opening = self.over_tcp(driver, &name, peer, listener);
                 let mut connection = opening.await?;
                 connection.set_peer(Peer::Tcp(peer, name));
                 connection
             }
         };
+        let host = host.clone();
+        connection.origin = Some(Origin { host, address });
         let settings = &*self.settings;
         if session == Session::Any {
             connection
@@ -237,22 +241,20 @@ impl Connector {
         &self,
         mut driver: tokio_postgres::Config,
         name: &str,
-        address: IpAddr,
+        peer: SocketAddr,
         listener: Listener,
     ) -> Result<Connection> {
         match &self.tls {
             Tls::Off => {
                 #[cfg(not(feature = "tls"))]
                 let _ = name;
-                driver.host(address.to_string()).ssl_mode(SslMode::Disable);
-                let opened = open_with(&driver, NoTls, listener).await;
+                driver.ssl_mode(SslMode::Disable);
+                let socket = tcp(peer, &driver).await?;
+                let opened = open_with(&driver, socket, NoTls, listener).await;
                 opened.map_err(Error::connection)
             }
             #[cfg(feature = "tls")]
-            Tls::On(tls) => {
-                driver.host(name);
-                self.over_tls(driver, tls, listener).await
-            }
+            Tls::On(tls) => self.over_tls(driver, tls, name, peer, listener).await,
         }
     }
 
@@ -262,13 +264,16 @@ impl Connector {
         &self,
         mut driver: tokio_postgres::Config,
         tls: &super::tls::Connector,
+        name: &str,
+        peer: SocketAddr,
         listener: Listener,
     ) -> Result<Connection> {
         let mode = self.target.tls.mode;
         let mut plain = driver.clone();
         plain.ssl_mode(SslMode::Disable);
         if mode == TlsMode::Allow {
-            match open_with(&plain, NoTls, listener.clone()).await {
+            let socket = tcp(peer, &plain).await?;
+            match open_with(&plain, socket, NoTls, listener.clone()).await {
                 Err(error) if is_refusal(&error) => {}
                 opened => return opened.map_err(Error::connection),
             }
@@ -278,7 +283,9 @@ impl Connector {
             _ => SslMode::Require,
         });
         let attempt = tls.attempt();
-        let error = match open_with(&driver, attempt.clone(), listener.clone()).await {
+        let socket = tcp(peer, &driver).await?;
+        let handshake = attempt.handshake(name);
+        let error = match open_with(&driver, socket, handshake, listener.clone()).await {
             Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
@@ -287,11 +294,15 @@ impl Connector {
         if mode != TlsMode::Prefer || !may_be_plain {
             return Err(error);
         }
-        let opened = open_with(&plain, NoTls, listener).await;
-        opened.map_err(|other| {
+        let opening = async {
+            let socket = tcp(peer, &plain).await?;
+            let opened = open_with(&plain, socket, NoTls, listener).await;
+            opened.map_err(Error::connection)
+        };
+        opening.await.map_err(|other| {
             refused(vec![
                 ("with TLS".to_owned(), error),
-                ("without".to_owned(), Error::connection(other)),
+                ("without".to_owned(), other),
             ])
         })
     }
@@ -416,16 +427,21 @@ async fn ended(running: &mut Vec<(usize, Attempt<'_>)>) -> Option<(usize, Result
     .await
 }
 
+/// Connects to an address.
+async fn tcp(peer: SocketAddr, driver: &tokio_postgres::Config) -> Result<Socket> {
+    Socket::tcp(peer, driver).await.map_err(Error::connection)
+}
+
 async fn open_with<T>(
     driver: &tokio_postgres::Config,
+    socket: Socket,
     tls: T,
     listener: Listener,
 ) -> Result<Connection, tokio_postgres::Error>
 where
-    T: MakeTlsConnect<Socket, TlsConnect: Send, Stream: Send + 'static> + Send,
-    <T::TlsConnect as tokio_postgres::tls::TlsConnect<Socket>>::Future: Send,
+    T: TlsConnect<Socket, Stream: Send + 'static, Future: Send> + Send,
 {
-    let (client, connection) = driver.connect(tls).await?;
+    let (client, connection) = driver.connect_raw(socket, tls).await?;
     Ok(Connection::new(client, connection, listener))
 }
 
@@ -435,10 +451,4 @@ fn is_refusal(error: &tokio_postgres::Error) -> bool {
     error
         .code()
         .is_some_and(|code| code.code().starts_with("28"))
-}
-
-/// Opens a connection outside any pool.
-#[cfg(feature = "migrations")]
-pub(crate) async fn connect(config: &Config) -> Result<Connection> {
-    Connector::new(config)?.connect().await
 }

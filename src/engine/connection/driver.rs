@@ -17,12 +17,13 @@ use diesel::result::Error::DatabaseError;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::coop::has_budget_remaining;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{AsyncMessage, Error, Notification, Socket};
+use tokio_postgres::{AsyncMessage, Error, Notification};
 
 use super::error::{before_sending, closed, from_driver};
 use super::locked;
 use super::read_ahead::{Dropped, PendingResults};
-use super::response_timeout::ResponseTimeout;
+use super::response_timeout::{Probe, ResponseTimeout};
+use super::socket::Socket;
 use super::waiters::{IoWaker, ResponseWaker, WaiterId, Waiters, Wire, poll_driving};
 
 /// The I/O of a connection, and its state.
@@ -123,6 +124,11 @@ impl Driver {
     /// Sets the time that the server may be silent while a response is due.
     pub(super) fn set_response_timeout(&self, limit: Duration) {
         self.response_timeout.limit(limit);
+    }
+
+    /// Sets the probe that is asked before a silent connection is closed.
+    pub(super) fn set_probe(&self, probe: Option<Probe>) {
+        self.response_timeout.set_probe(probe);
     }
 
     /// Returns the number of events so far, and whether the I/O can make progress and has not been

@@ -24,7 +24,7 @@ use diesel_async::AnsiTransactionManager;
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::tls::TlsStream;
-use tokio_postgres::{Client, CopyInSink, Notification, SimpleQueryMessage, Socket};
+use tokio_postgres::{Client, CopyInSink, Notification, SimpleQueryMessage};
 
 use crate::mapping::{Column, NewRow};
 use crate::sql::copy::{CopiedRows, CopyEncoder, Defaults, copy_from, copy_probe, table};
@@ -37,11 +37,13 @@ pub(crate) mod connect;
 mod diesel_impls;
 mod driver;
 mod error;
+mod patience;
 #[cfg(feature = "admin")]
 pub(crate) mod raw_copy;
 mod read_ahead;
 mod response_timeout;
 mod result_stream;
+mod socket;
 mod statement_cache;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
@@ -50,8 +52,10 @@ mod waiters;
 pub(crate) use cancel::Cancellation;
 use cancel::Peer;
 use driver::{Driver, Operation};
+use patience::Origin;
 use read_ahead::{Dropped, Outcome, ResultReader};
 pub use result_stream::{PgRow, ResultStream};
+use socket::Socket;
 pub(crate) use statement_cache::FixedKey;
 use statement_cache::{Bind, Prepared, StatementCache};
 pub(crate) use statement_cache::{BoundStatement, key_of};
@@ -81,6 +85,7 @@ pub struct Connection {
     has_changed_session: AtomicBool,
     has_instrumentation_of_caller: bool,
     peer: Option<Peer>,
+    origin: Option<Origin>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -115,6 +120,7 @@ impl Connection {
             has_changed_session: AtomicBool::new(false),
             has_instrumentation_of_caller: false,
             peer: None,
+            origin: None,
         }
     }
 
@@ -157,18 +163,19 @@ impl Connection {
 
     /// Returns the timeline of the server; `None` if it is a standby or does not respond.
     pub(crate) async fn timeline(&self) -> Option<String> {
-        let sending = pin!(
-            self.client()
-                .ok()?
-                .simple_query(crate::sql::timeline::TIMELINE)
-        );
+        self.text(crate::sql::timeline::TIMELINE).await
+    }
+
+    /// Returns the first value of a query as text; `None` if there is none or the query fails.
+    async fn text(&self, query: &str) -> Option<String> {
+        let sending = pin!(self.client().ok()?.simple_query(query));
         let outcome = Operation::on(&self.driver).drive(sending).await;
         let rows = outcome.ok()?.into_iter();
-        let mut timelines = rows.filter_map(|message| match message {
+        let mut texts = rows.filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.try_get(0).ok()?.map(str::to_owned),
             _ => None,
         });
-        timelines.next()
+        texts.next()
     }
 
     fn client(&self) -> QueryResult<&Client> {

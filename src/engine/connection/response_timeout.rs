@@ -10,14 +10,26 @@
 //! The server is not silent while bytes arrive or are taken: a row may take longer than the limit
 //! to arrive. It is not silent either if the client has something to read or to send, but no
 //! operation is polled that would do so.
+//!
+//! A statement without a time limit may be silent for hours, such as a `VACUUM`. For such a
+//! statement the connection has a [`Probe`]: after the limit, the server is asked on another
+//! connection. Only if it does not respond there either, the connection is closed.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use super::driver::Driver;
+use super::locked;
+use crate::config::PROBES;
+
+/// Asks the server on another connection, within a limit. Returns whether it responds and still has
+/// the session of this connection.
+pub(super) type Probe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// The number of comparisons within the limit.
 const CHECKS: u32 = 8;
@@ -31,12 +43,19 @@ pub(super) struct ResponseTimeout {
     begun: AtomicU64,
     is_watched: AtomicBool,
     has_ended: AtomicBool,
+    /// Set while statements have no time limit.
+    probe: Mutex<Option<Probe>>,
 }
 
 impl ResponseTimeout {
     /// Sets the time that the server may be silent while a response is due.
     pub(super) fn limit(&self, limit: Duration) {
         let _ = self.limit.set(limit);
+    }
+
+    /// Sets the probe that is asked after the limit, before the connection is closed.
+    pub(super) fn set_probe(&self, probe: Option<Probe>) {
+        *locked(&self.probe) = probe;
     }
 
     /// Returns the limit if it has closed the connection.
@@ -125,9 +144,19 @@ impl Watch {
                 let has_to_send;
                 (now, has_to_send) = counts(&driver);
                 if timeout.waiters.load(Ordering::SeqCst) > answered && !has_to_send {
-                    timeout.has_ended.store(true, Ordering::Relaxed);
-                    driver.close();
-                    return;
+                    let probe = locked(&timeout.probe).clone();
+                    let Some(probe) = probe else {
+                        return self.close(&driver);
+                    };
+                    // The connection may be dropped meanwhile.
+                    drop(driver);
+                    let responds = responds(&probe).await;
+                    let Some(driver) = self.driver.upgrade() else {
+                        return;
+                    };
+                    if !responds && counts(&driver) == (now, false) {
+                        return self.close(&driver);
+                    }
                 }
                 silent_for = Duration::ZERO;
             }
@@ -135,7 +164,23 @@ impl Watch {
         }
     }
 
+    fn close(&self, driver: &Driver) {
+        self.response_timeout
+            .has_ended
+            .store(true, Ordering::Relaxed);
+        driver.close();
+    }
+
     fn leave(mut self) {
         self.response_timeout = Arc::default();
     }
+}
+
+async fn responds(probe: &Probe) -> bool {
+    for _ in 0..PROBES {
+        if probe().await {
+            return true;
+        }
+    }
+    false
 }

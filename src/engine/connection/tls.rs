@@ -12,11 +12,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use tokio_postgres::Socket;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::certificate::Certificate;
+use super::socket::Socket;
 use crate::config::{Host, TlsMode, TlsSettings, TlsVersion};
 use crate::{Error, Result};
 
@@ -78,7 +78,7 @@ impl Connector {
         })
     }
 
-    /// Returns the handshake of a connection that is not used for statements.
+    /// Returns the handshake with a server of this name.
     pub(super) fn handshake(&self, name: &str) -> Inner {
         let made = MakeTlsConnect::<Socket>::make_tls_connect(&mut self.make.clone(), name);
         match made {

@@ -124,11 +124,8 @@ async fn validate(executor: &Executor<'_>, adoption: &Adoption) -> Result<()> {
     let unit = UnitOfWork::begin(executor).await?;
     let outcome = {
         let executor = unit.executor();
-        match executor
-            .execute(sql_query("SET LOCAL statement_timeout = 0"))
-            .await
-        {
-            Ok(_) => executor.execute(sql_query(adoption.validate())).await,
+        match executor.end_time_limits().await {
+            Ok(()) => executor.execute(sql_query(adoption.validate())).await,
             Err(error) => Err(error),
         }
     };

@@ -40,15 +40,15 @@ use crate::models::admin::{
 };
 
 /// Returns the same database with a connection of its own, which has no time limits of requests.
+///
+/// In the async engine, a server that is silent for longer than a request may take is asked on
+/// another connection whether it responds. If it does not, the call ends.
 fn patient(db: &Db) -> Result<Db> {
     let config = db
         .config()
-        .clone()
+        .without_limits()
         .max_connections(1)
         .min_idle(0)
-        .statement_timeout(None)
-        .idle_in_transaction_timeout(None)
-        .response_timeout(None)
         .application_name("wundr-db admin");
     let mut patient = Db::lazy(config)?;
     patient.attachments = db.attachments.clone();

@@ -97,21 +97,45 @@ async fn a_stream_of_a_million_rows_holds_few_of_them() {
     assert!(held <= MOST, "{held} were held");
 }
 
+diesel::define_sql_function! {
+    #[sql_name = "pg_catalog.nextval"]
+    fn nextval(sequence: Text) -> diesel::sql_types::BigInt;
+}
+
 /// Beyond what is held, the rows wait in the server, whatever else the runtime does.
 #[case]
 async fn the_server_waits_for_a_reader_that_pauses() {
     const WAITS: &str = "EXISTS (SELECT FROM pg_stat_activity \
          WHERE datname = current_database() AND wait_event = 'ClientWrite')";
+    const ROWS: i64 = 200_000;
     let (_, mut observer, database) = database().await;
     let db = Db::connect_to(&database.url()).await.unwrap();
-    // A gigabyte.
-    let long = diesel::select((generate_series(1, 1_000_000), repeat("x", 1_000)));
-    let mut rows = db.stream::<_, (i32, String)>(long);
+    // The number of rows that the server has sent, of 200 MB.
+    observer.run("CREATE SEQUENCE public.sent");
+    let sent = |observer: &mut Observer| -> i64 {
+        let sent = observer.ask("SELECT last_value FROM public.sent");
+        sent.parse().unwrap()
+    };
+    let long = diesel::select((
+        generate_series(1, 200_000),
+        nextval("public.sent"),
+        repeat("x", 1_000),
+    ));
+    let mut rows = db.stream::<_, (i32, i64, String)>(long);
     assert_eq!(rows.next().await.unwrap().unwrap().0, 1);
     observer.eventually(WAITS).await;
-    for _ in 0..100 {
-        db.users().count(&UserFilter::new()).await.unwrap();
+    // What is read ahead is read while others work, until nothing is sent any more.
+    let mut before = 0;
+    loop {
+        for _ in 0..100 {
+            db.users().count(&UserFilter::new()).await.unwrap();
+        }
+        match sent(&mut observer) {
+            now if now == before => break,
+            now => before = now,
+        }
     }
+    assert!(before < ROWS / 2, "{before} rows were sent");
     assert_eq!(observer.ask(WAITS), "true");
     assert_eq!(rows.next().await.unwrap().unwrap().0, 2);
     drop(rows);

@@ -312,3 +312,38 @@ async fn a_server_that_starts_again_is_found_by_the_hub() {
     server.restart().unwrap();
     assert!(resumed(&mut follower).await.contains_key(&ids[0]));
 }
+
+/// The connection stays open, and nothing comes on it.
+#[both_engines]
+#[case]
+async fn a_server_that_is_silent_is_reported_to_every_follower() {
+    let (db, _, _observer, database) = database().await;
+    let (_, ids) = pending(&db, 1).await;
+    db.analyses().start(ids[0]).await.unwrap();
+    let proxy = Proxy::start(&database).unwrap();
+    let config = Config::new(&proxy.url_of(&database)).unwrap();
+    let config = config.heartbeat(Duration::from_millis(500));
+    let hub = Db::lazy(config).unwrap().live().await.unwrap();
+    let mut followers = [
+        hub.follow(Follow::All).await.unwrap(),
+        hub.follow(Follow::All).await.unwrap(),
+    ];
+    for follower in &mut followers {
+        resumed(follower).await;
+    }
+    proxy.set(ProxyMode::Silent).unwrap();
+    for follower in &mut followers {
+        while !matches!(next_of(follower).await, LiveEvent::Missed { .. }) {}
+    }
+    db.analyses().progress(ids[0], 50).await.unwrap();
+    proxy.set(ProxyMode::Pass).unwrap();
+    for follower in &mut followers {
+        let mut view = resumed(follower).await;
+        // The hub may have begun again just before.
+        while view.get(&ids[0]).is_none_or(|row| row.progress != 50) {
+            if let LiveEvent::Changed(row) = next_of(follower).await {
+                view.insert(row.id, row);
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::own_queries::{database, number};
-use super::sessions::{GUEST, PROCESS, STATE, ask};
+use super::sessions::{Answer, GUEST, PROCESS, STATE, ask};
 use super::*;
 use crate::pgbouncer::PgBouncer;
 use diesel::connection::{Instrumentation, InstrumentationEvent};
@@ -266,5 +266,146 @@ async fn a_write_in_a_read_only_transaction_keeps_its_connection_for_good() {
     for _ in 0..3 {
         db.users().count(&UserFilter::new()).await.unwrap();
         assert_eq!(ask(&db, PROCESS).await, process);
+    }
+}
+
+/// The processes of both connections of a pool.
+#[both_engines]
+async fn processes(db: &Db) -> Vec<String> {
+    let mut both = db
+        .transaction(async |tx| -> Result<_> {
+            let one: Answer = diesel::sql_query(PROCESS)
+                .get_result(tx.connection_mut())
+                .await?;
+            Ok(vec![one.answer, ask(db, PROCESS).await])
+        })
+        .await
+        .unwrap();
+    both.sort();
+    both
+}
+
+const WRITE: &str = "UPDATE public.users SET name = name";
+
+/// The server accepts writes: neither the connection nor the others lead to a standby.
+#[both_engines]
+#[case]
+async fn a_caller_that_requests_read_only_transactions_retires_nothing() {
+    let database = migrated_database().unwrap();
+    let config = Config::new(&database.url()).unwrap().max_connections(2);
+    let db = Db::connect(config).await.unwrap();
+    let mut both = processes(&db).await;
+    for request in [
+        "BEGIN READ ONLY",
+        "BEGIN; SET TRANSACTION READ ONLY",
+        "BEGIN; SET LOCAL transaction_read_only = on",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET default_transaction_read_only = on",
+        "SELECT pg_catalog.set_config('default_transaction_read_only', 'on', false)",
+    ] {
+        let refused = db
+            .run(async |connection| -> Result<()> {
+                connection.batch_execute(request).await?;
+                Ok(connection.batch_execute(WRITE).await?)
+            })
+            .await;
+        assert!(matches!(refused, Err(Error::ReadOnly)), "{refused:?}");
+        assert_eq!(processes(&db).await, both, "{request}");
+        let is_of_the_session = !request.starts_with("BEGIN");
+        // The caller may keep the error to itself.
+        let kept = db
+            .run(async |connection| -> Result<()> {
+                connection.batch_execute(request).await?;
+                let refused = connection.batch_execute(WRITE).await;
+                assert!(refused.is_err());
+                Ok(())
+            })
+            .await;
+        assert_eq!(kept.is_ok(), is_of_the_session, "{kept:?}");
+        let now = processes(&db).await;
+        if is_of_the_session {
+            assert_eq!(now, both, "{request}");
+        } else {
+            // A connection with a transaction that was left open is closed.
+            let kept = both.iter().filter(|process| now.contains(process));
+            assert_eq!(kept.count(), 1, "{request}: {both:?}, {now:?}");
+            both = now;
+        }
+        let user = NewUser::new(format!("{}@x", wundr_db::UserId::new()), "x");
+        db.users().create(user).await.unwrap();
+    }
+}
+
+/// The connection of a transaction that was lent and rolled back is closed. The others are not.
+#[both_engines]
+#[case]
+async fn a_transaction_that_its_caller_makes_read_only_retires_no_other_connection() {
+    let database = migrated_database().unwrap();
+    let config = Config::new(&database.url()).unwrap().max_connections(2);
+    let db = Db::connect(config).await.unwrap();
+    for is_of_the_caller in [false, true] {
+        let mut others = processes(&db).await;
+        let mut used = String::new();
+        let refused = db
+            .transaction(async |tx| -> Result<()> {
+                let one = diesel::sql_query(PROCESS);
+                let one: Answer = one.get_result(tx.connection_mut()).await?;
+                used = one.answer;
+                let connection = tx.connection_mut();
+                connection
+                    .batch_execute("SET TRANSACTION READ ONLY")
+                    .await?;
+                if is_of_the_caller {
+                    return Ok(tx.connection_mut().batch_execute(WRITE).await?);
+                }
+                tx.users().create(NewUser::new("a@x", "a")).await.map(drop)
+            })
+            .await;
+        assert!(matches!(refused, Err(Error::ReadOnly)), "{refused:?}");
+        others.retain(|process| *process != used);
+        let now = processes(&db).await;
+        assert!(now.contains(&others[0]), "{others:?} in {now:?}");
+    }
+    let acting = db.acting_as(wundr_db::Actor::default());
+    let before = processes(&db).await;
+    let refused = acting
+        .run(async |connection| -> Result<()> {
+            connection
+                .batch_execute("SET TRANSACTION READ ONLY")
+                .await?;
+            Ok(connection.batch_execute(WRITE).await?)
+        })
+        .await;
+    assert!(matches!(refused, Err(Error::ReadOnly)), "{refused:?}");
+    let now = processes(&db).await;
+    let kept = before.iter().filter(|process| now.contains(process));
+    assert_eq!(kept.count(), 1, "{before:?}, {now:?}");
+}
+
+/// On a standby, a write of the caller in a transaction retires the connections to it, as one of a
+/// repository does.
+#[both_engines]
+#[case]
+async fn a_write_of_the_caller_on_a_standby_retires_all_connections_to_it() {
+    let pair = Pair::start().unwrap();
+    let database = pair.migrated_database().unwrap();
+    pair.wait_for_catch_up().unwrap();
+    let config = Config::new(&pair.standby_url(&database)).unwrap();
+    let db = Db::connect(config.max_connections(2)).await.unwrap();
+    for is_in_transaction in [false, true] {
+        let before = processes(&db).await;
+        let refused = match is_in_transaction {
+            false => execute(&db, WRITE).await,
+            true => {
+                db.transaction(async |tx| -> Result<()> {
+                    Ok(tx.connection_mut().batch_execute(WRITE).await?)
+                })
+                .await
+            }
+        };
+        assert!(matches!(refused, Err(Error::ReadOnly)), "{refused:?}");
+        let now = processes(&db).await;
+        let kept = before.iter().filter(|process| now.contains(process));
+        assert_eq!(kept.count(), 0, "{before:?}, {now:?}");
     }
 }

@@ -8,9 +8,9 @@ use diesel::sql_types::Text;
 use wundr_db::{Config, Error, Result};
 
 #[derive(QueryableByName)]
-struct Answer {
+pub(super) struct Answer {
     #[diesel(sql_type = Text)]
-    answer: String,
+    pub(super) answer: String,
 }
 
 /// The state of the session, in words.

@@ -432,3 +432,54 @@ async fn one_of_several_processes_applies_own_migrations() {
     let busy = applied.iter().filter(|&&number| number > 0);
     assert_eq!(busy.count(), 1, "{applied:?}");
 }
+
+/// A migration may take any time, but not for ever: the server is asked on another connection
+/// whether it responds.
+#[both_engines]
+#[case]
+async fn a_migration_ends_when_its_server_is_silent_and_not_while_it_works() {
+    use crate::observer::{Observer, SOMEBODY_WAITS};
+    const WAITS: Own = Own {
+        name: "2026-01-01-000000_waits",
+        up: "SELECT 1",
+        down: "SELECT pg_catalog.pg_advisory_xact_lock(42)",
+        in_transaction: true,
+    };
+    for is_silent in [false, true] {
+        let database = migrated_database().unwrap();
+        let proxy = Proxy::start(&database).unwrap();
+        let limit = std::time::Duration::from_millis(500);
+        let config = Config::new(&proxy.url_of(&database)).unwrap();
+        let config = config.response_timeout(limit).health_timeout(limit);
+        let runner = Runner::new(&config).and(one(WAITS));
+        runner.up().await.unwrap();
+        let (url, started) = (database.url(), std::time::Instant::now());
+        let mut holder = Observer::of(&url);
+        holder.run("SELECT pg_advisory_lock(42)");
+        let helper = std::thread::spawn(move || {
+            Observer::of(&url).until(SOMEBODY_WAITS);
+            if is_silent {
+                proxy.set(ProxyMode::Silent).unwrap();
+                return proxy;
+            }
+            let before = proxy.accepted();
+            while proxy.accepted() < before + 3 {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            holder.run("SELECT pg_advisory_unlock(42)");
+            proxy
+        });
+        let reverted = runner.down_by_one().await;
+        drop(helper.join().unwrap());
+        match is_silent {
+            false => assert!(reverted.unwrap().is_some()),
+            true => {
+                assert!(
+                    matches!(reverted, Err(Error::Connection { .. })),
+                    "{reverted:?}"
+                );
+                assert!(started.elapsed() < std::time::Duration::from_secs(60));
+            }
+        }
+    }
+}

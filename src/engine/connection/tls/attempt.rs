@@ -5,10 +5,10 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio_postgres::Socket;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::super::socket::Socket;
 use crate::Error;
 use crate::error::innermost;
 
@@ -40,6 +40,17 @@ impl Attempt {
             make,
             progress: Arc::default(),
         }
+    }
+
+    /// Returns the handshake with a server of this name.
+    pub(crate) fn handshake(&self, name: &str) -> Handshake {
+        let made = MakeTlsConnect::<Socket>::make_tls_connect(&mut self.make.clone(), name);
+        let inner = match made {
+            Ok(inner) => inner,
+            Err(never) => match never {},
+        };
+        let progress = Arc::clone(&self.progress);
+        Handshake { inner, progress }
     }
 
     fn is(&self, wanted: fn(&Progress) -> bool) -> bool {
@@ -97,19 +108,6 @@ fn advice(error: &io::Error) -> Option<&'static str> {
 
 pub(in super::super) type Inner = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
-
-impl MakeTlsConnect<Socket> for Attempt {
-    type Stream = Stream;
-    type TlsConnect = Handshake;
-    type Error = std::convert::Infallible;
-
-    fn make_tls_connect(&mut self, name: &str) -> std::result::Result<Handshake, Self::Error> {
-        Ok(Handshake {
-            inner: MakeTlsConnect::<Socket>::make_tls_connect(&mut self.make, name)?,
-            progress: Arc::clone(&self.progress),
-        })
-    }
-}
 
 pub(crate) struct Handshake {
     inner: Inner,

@@ -1,0 +1,13 @@
+//! The identity of a session of the server.
+
+/// Selects what identifies the session of a connection.
+pub(crate) const SESSION: &str = "SELECT pg_catalog.concat_ws(' ', pid, backend_start) AS session \
+     FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
+
+/// Returns the query that has a row if the server has the session.
+pub(crate) fn has_session(session: &str) -> String {
+    format!(
+        "SELECT 1 AS one FROM pg_catalog.pg_stat_activity \
+         WHERE pg_catalog.concat_ws(' ', pid, backend_start) OPERATOR(pg_catalog.=) '{session}'"
+    )
+}
