@@ -26,7 +26,19 @@ impl<E: QueryFragment<Pg>> SqlPart for E {
 }
 
 /// A condition of a boxed query.
-pub struct Condition<'a>(Box<dyn SqlPart + Send + 'a>);
+pub struct Condition<'a> {
+    part: Box<dyn SqlPart + Send + 'a>,
+    by: By,
+}
+
+/// The way to find the rows that meet a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Any index that serves it.
+    Index,
+    /// The other conditions of the query, which select few rows.
+    OtherConditions,
+}
 
 /// Returns the condition without its type. The compiler checks that its columns are of the table.
 pub(crate) fn condition<'a, T, E>(_: T, condition: E) -> Condition<'a>
@@ -40,13 +52,33 @@ where
 impl<'a> Condition<'a> {
     /// Returns a condition that is in place in any query that it is used in.
     pub(crate) fn new(part: impl SqlPart + Send + 'a) -> Self {
-        Self(Box::new(part))
+        Self {
+            part: Box::new(part),
+            by: By::Index,
+        }
+    }
+
+    /// Returns the condition for a query that finds its rows in this way.
+    ///
+    /// With [`By::OtherConditions`] it is `(... IS TRUE)`, which no index serves, and which
+    /// PostgreSQL expects to be met as often. Otherwise PostgreSQL may read all entries that an
+    /// index has of a value, of which the other conditions leave few.
+    pub(crate) fn found(self, by: By) -> Self {
+        Self { by, ..self }
     }
 }
 
 impl QueryFragment<Pg> for Condition<'_> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.0.walk(out)
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        match self.by {
+            By::Index => self.part.walk(out),
+            By::OtherConditions => {
+                out.push_sql("((");
+                self.part.walk(out.reborrow())?;
+                out.push_sql(") IS TRUE)");
+                Ok(())
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::sql_types::Text;
 
-use super::condition::Condition;
+use super::condition::{By, Condition};
 
 /// All types of analysis with their position. A lateral query for each type uses an index, however
 /// many analyses the project has.
@@ -37,15 +37,6 @@ pub(crate) use matches_text;
 /// Returns a LIKE pattern for values that contain the text. Wildcards in the text are escaped.
 pub(crate) fn containing(text: &str) -> String {
     format!("%{}%", escaped(text))
-}
-
-/// The way to find rows by a prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    /// An index on the column.
-    Index,
-    /// The other conditions of the query, which select few rows.
-    OtherConditions,
 }
 
 /// Returns the condition for rows whose column begins with the text.

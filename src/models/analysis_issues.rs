@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
 use crate::mapping::analyses_of::{AnalysesOf, OfAnalyses};
-use crate::mapping::condition::{Condition, condition};
-use crate::mapping::expressions::{By, begins_with};
+use crate::mapping::condition::{By, Condition, condition};
+use crate::mapping::expressions::begins_with;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::analysis_issues;
@@ -220,27 +220,24 @@ impl AnalysisIssueFilter {
         newest.or(self.project_id.map(AnalysesOf::Project))
     }
 
-    /// Checks whether every issue of the analyses that the filter names matches it.
-    pub(crate) fn matches_whole_analyses(&self) -> bool {
+    /// Checks whether many issues of an analysis match the filter, as far as its conditions show.
+    pub(crate) fn matches_many_of_an_analysis(&self) -> bool {
         let Self {
             project_id: _,
             latest_of_project: _,
             analysis_id: _,
             analysis_ids: _,
-            r#type,
-            severity,
-            severity_at_least,
-            status,
+            // These have a few values each.
+            r#type: _,
+            severity: _,
+            severity_at_least: _,
+            status: _,
             rule_id,
             file_path,
             file_path_prefix,
             resolved_by,
         } = self;
-        r#type.is_none()
-            && severity.is_none()
-            && severity_at_least.is_none()
-            && status.is_none()
-            && rule_id.is_none()
+        rule_id.is_none()
             && file_path.is_none()
             && file_path_prefix.is_none()
             && resolved_by.is_none()
@@ -302,10 +299,8 @@ impl AnalysisIssueFilter {
             ));
         }
         if let Some(r#type) = self.r#type {
-            query = query.filter(condition(
-                analysis_issues::table,
-                analysis_issues::r#type.eq(r#type),
-            ));
+            let is_same = analysis_issues::r#type.eq(r#type);
+            query = query.filter(condition(analysis_issues::table, is_same).found(by));
         }
         if let Some(severity) = self.severity {
             query = query.filter(condition(
@@ -321,31 +316,23 @@ impl AnalysisIssueFilter {
             ));
         }
         if let Some(status) = self.status {
-            query = query.filter(condition(
-                analysis_issues::table,
-                analysis_issues::status.eq(status),
-            ));
+            let is_same = analysis_issues::status.eq(status);
+            query = query.filter(condition(analysis_issues::table, is_same).found(by));
         }
         if let Some(rule_id) = &self.rule_id {
-            query = query.filter(condition(
-                analysis_issues::table,
-                analysis_issues::rule_id.eq(rule_id),
-            ));
+            let is_same = analysis_issues::rule_id.eq(rule_id);
+            query = query.filter(condition(analysis_issues::table, is_same).found(by));
         }
         if let Some(file_path) = &self.file_path {
-            query = query.filter(condition(
-                analysis_issues::table,
-                analysis_issues::file_path.eq(file_path),
-            ));
+            let is_same = analysis_issues::file_path.eq(file_path);
+            query = query.filter(condition(analysis_issues::table, is_same).found(by));
         }
         if let Some(prefix) = &self.file_path_prefix {
-            query = query.filter(begins_with(analysis_issues::file_path, prefix, by));
+            query = query.filter(begins_with(analysis_issues::file_path, prefix, by).found(by));
         }
         if let Some(resolved_by) = self.resolved_by {
-            query = query.filter(condition(
-                analysis_issues::table,
-                analysis_issues::resolved_by.eq(resolved_by),
-            ));
+            let is_same = analysis_issues::resolved_by.eq(resolved_by);
+            query = query.filter(condition(analysis_issues::table, is_same).found(by));
         }
         query
     }

@@ -6,8 +6,8 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
-use crate::mapping::condition::condition;
-use crate::mapping::expressions::{By, begins_with};
+use crate::mapping::condition::{By, condition};
+use crate::mapping::expressions::begins_with;
 use crate::mapping::{RowSql, columns_of};
 use crate::pagination::orders;
 use crate::schema::analysis::analysis_results;
@@ -136,19 +136,15 @@ impl AnalysisResultFilter {
             ));
         }
         if let Some(file_path) = &self.file_path {
-            query = query.filter(condition(
-                analysis_results::table,
-                analysis_results::file_path.eq(file_path),
-            ));
+            let is_same = analysis_results::file_path.eq(file_path);
+            query = query.filter(condition(analysis_results::table, is_same).found(by));
         }
         if let Some(prefix) = &self.file_path_prefix {
-            query = query.filter(begins_with(analysis_results::file_path, prefix, by));
+            query = query.filter(begins_with(analysis_results::file_path, prefix, by).found(by));
         }
         if let Some(file_hash) = &self.file_hash {
-            query = query.filter(condition(
-                analysis_results::table,
-                analysis_results::file_hash.eq(file_hash),
-            ));
+            let is_same = analysis_results::file_hash.eq(file_hash);
+            query = query.filter(condition(analysis_results::table, is_same).found(by));
         }
         query
     }

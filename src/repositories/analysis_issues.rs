@@ -49,9 +49,10 @@ pub trait AnalysisIssueRepository: Send + Sync {
 
     /// Returns one page of the issues that the filter matches.
     ///
-    /// In the default order, a page reads at most its own number of rows of each analysis that the
-    /// filter names, unless another condition excludes rows. In another order, it reads all issues
-    /// of the analysis or the project.
+    /// If the filter names analyses or a project, a page reads issues of these alone. In the default
+    /// order it reads them worst first until it has its rows of each analysis: without a condition
+    /// beside those on the severity, at most its own number. In another order, or with a condition
+    /// on the rule, the path or the user, it may read all of them.
     ///
     /// # Errors
     /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another

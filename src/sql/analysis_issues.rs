@@ -47,14 +47,19 @@ impl QueryFragment<Pg> for AnyId {
 }
 
 /// Returns the condition with which the first page of an analysis's issues is read from the index,
-/// if that has the page's order. With a condition that few rows may meet, PostgreSQL decides.
+/// if that has the page's order.
+///
+/// With a condition that few rows may meet, PostgreSQL decides whether to read an analysis in this
+/// order or to sort it. Both read the analysis alone: see [`By::OtherConditions`].
+///
+/// [`By::OtherConditions`]: crate::mapping::condition::By::OtherConditions
 pub(crate) fn in_order_of_index(
     filter: &AnalysisIssueFilter,
     page: &Page<AnalysisIssueOrder>,
 ) -> Option<Condition<'static>> {
     let is_first = page.cursor().is_none() && *page.sort() == AnalysisIssueOrder::Severity;
     let condition = AnyId(uuid::Uuid::nil());
-    (is_first && filter.matches_whole_analyses()).then(|| Condition::new(condition))
+    (is_first && filter.matches_many_of_an_analysis()).then(|| Condition::new(condition))
 }
 
 /// Returns the query for a page of the issues of several analyses, and of one row more.

@@ -4,6 +4,7 @@
 //! A method is called in a transaction on a new connection. What it prepared there is explained
 //! with its generic plan, which is the same for all values.
 
+mod bounds;
 mod cases;
 
 use std::fmt::Write as _;
@@ -16,8 +17,8 @@ use wundr_db::testing::{
     Collation, TestDatabase, migrated_database, migrated_database_with_collation,
 };
 use wundr_db::{
-    AnalysisId, AnalysisIssueFilter, Config, Error, Page, ProjectId, ProjectStatsFilter,
-    ProjectStatsOrder, Result,
+    AnalysisId, AnalysisIssueFilter, Config, Error, IssueSeverity, IssueStatus, IssueType, Page,
+    ProjectId, ProjectStatsFilter, ProjectStatsOrder, Result,
 };
 
 use self::cases::{CASES, Call};
@@ -129,7 +130,9 @@ fn the_main_statements_use_their_indexes() {
 #[test]
 fn the_main_statements_use_their_indexes_in_a_collation_of_icu() {
     let collation = Collation::Icu("en-US".to_owned());
-    check_plans(&grown_database(&collation).expect("a server with ICU"));
+    let database = grown_database(&collation).expect("a server with ICU");
+    check_plans(&database);
+    bounds::check(&database);
 }
 
 #[test]
@@ -137,7 +140,9 @@ fn the_main_statements_use_their_indexes_in_a_collation_of_the_system() {
     let names = ["en_US.UTF-8", "C.UTF-8", "C.utf8"].into_iter();
     let mut collations = names.map(|name| Collation::Libc(name.to_owned()));
     let database = collations.find_map(|collation| grown_database(&collation));
-    check_plans(&database.expect("a locale of UTF-8"));
+    let database = database.expect("a locale of UTF-8");
+    check_plans(&database);
+    bounds::check(&database);
 }
 
 /// An index that is named as lean can go: each statement still has an index.
@@ -262,14 +267,24 @@ fn a_page_of_large_analyses_sorts_none_of_them() {
         let filter = AnalysisIssueFilter::new().latest_of_project(ProjectId::new());
         tx.analysis_issues().list(&filter, &Page::new()).map(drop)
     };
+    let with_conditions: [Call; 4] = [
+        |tx| of_one(tx, |filter| filter.severity(IssueSeverity::High)),
+        |tx| of_one(tx, |filter| filter.severity_at_least(IssueSeverity::High)),
+        |tx| of_one(tx, |filter| filter.status(IssueStatus::Open)),
+        |tx| of_one(tx, |filter| filter.r#type(IssueType::Security)),
+    ];
     // The merged page is sorted, and the rows that it selects.
-    for (call, sorts) in [
+    let calls = [
         (of_analysis, 0),
         (backward, 0),
         (of_each, 0),
         (of_project, 2),
         (of_latest, 2),
-    ] {
+    ];
+    for (call, sorts) in calls
+        .into_iter()
+        .chain(with_conditions.map(|call| (call, 0)))
+    {
         let plan = explained(&database, call);
         assert!(
             plan.contains("idx_analysis_issues_analysis_severity_id"),
@@ -280,6 +295,12 @@ fn a_page_of_large_analyses_sorts_none_of_them() {
             .filter(|line| line.trim_start().trim_start_matches("->").trim() == "Sort");
         assert_eq!(found.count(), sorts, "{plan}");
     }
+}
+
+/// Reads the first page of an analysis with a condition.
+fn of_one(tx: &Tx, with: fn(AnalysisIssueFilter) -> AnalysisIssueFilter) -> Result<()> {
+    let filter = with(AnalysisIssueFilter::new().analysis_id(AnalysisId::new()));
+    tx.analysis_issues().list(&filter, &Page::new()).map(drop)
 }
 
 fn check_plans(database: &TestDatabase) {

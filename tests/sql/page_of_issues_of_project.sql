@@ -17,8 +17,8 @@ WHERE (analysis.analysis_issues.id = ANY (ARRAY(
   CROSS JOIN LATERAL (
     SELECT "analysis"."analysis_issues"."severity" AS key, "analysis"."analysis_issues"."id"
     FROM "analysis"."analysis_issues"
-    WHERE (("analysis"."analysis_issues"."file_path" LIKE $2) AND (analysis.analysis_issues.analysis_id =
-        parent.id))
+    WHERE (((("analysis"."analysis_issues"."file_path" LIKE $2)) IS TRUE) AND (analysis.analysis_issues.analysis_id
+        = parent.id))
     ORDER BY "analysis"."analysis_issues"."severity" ASC, "analysis"."analysis_issues"."id" ASC
     LIMIT $3
   ) AS child

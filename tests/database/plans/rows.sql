@@ -47,20 +47,25 @@ INSERT INTO analysis.analysis_leases (analysis_id, worker, expires_at)
 CREATE TEMPORARY TABLE an_analysis AS
   SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM analysis.analyses WHERE status = 'completed';
 
--- The foreign keys are not checked row by row.
+-- One path and one user have many of the issues, of all analyses, and the others have few: a plan
+-- for any values takes both for rare. The foreign keys are not checked row by row.
 SET session_replication_role = replica;
 INSERT INTO analysis.analysis_issues
     (analysis_id, type, severity, status, rule_id, title, file_path, line_number, resolved_at, resolved_by)
   SELECT a.id, (enum_range(NULL::analysis.issue_type))[1 + k % 4],
     (enum_range(NULL::analysis.issue_severity))[1 + k % 4],
     (CASE WHEN k % 20 = 0 THEN 'resolved' ELSE 'open' END)::analysis.issue_status,
-    'rule-' || k % 9, 'Title ' || k, 'src/' || k % 5 || '/' || (a.n * 7 + k) % 1000 || '.rs', k,
+    'rule-' || k % 9, 'Title ' || k,
+    CASE WHEN k % 5 = 0 THEN 'src/0/lib.rs' ELSE 'src/' || k % 5 || '/' || (a.n * 7 + k) % 1000 || '.rs' END, k,
     CASE WHEN k % 20 = 0 THEN NOW() END, CASE WHEN k % 20 = 0 THEN u.id END
-  FROM an_analysis a CROSS JOIN generate_series(1, {issues}) AS k JOIN a_user u ON u.n = a.n
+  FROM an_analysis a CROSS JOIN generate_series(1, {issues}) AS k
+    JOIN a_user u ON u.n = CASE WHEN k % 40 = 0 THEN 0 ELSE a.n END
   WHERE a.n < 500;
 SET session_replication_role = origin;
-INSERT INTO analysis.analysis_results (analysis_id, file_path)
-  SELECT a.id, 'src/' || k || '.rs' FROM an_analysis a CROSS JOIN generate_series(1, 5) AS k WHERE a.n < 500;
+INSERT INTO analysis.analysis_results (analysis_id, file_path, file_hash)
+  SELECT a.id, CASE k WHEN 1 THEN 'src/lib.rs' ELSE 'src/' || k || '/' || a.n || '.rs' END,
+    CASE k WHEN 1 THEN 'same' ELSE md5(a.n || ' ' || k) END
+  FROM an_analysis a CROSS JOIN generate_series(1, 5) AS k WHERE a.n < 500;
 INSERT INTO analysis.analysis_metrics (analysis_id, metric_name, metric_value, category)
   SELECT a.id, 'metric-' || k, k, (enum_range(NULL::analysis.metric_category))[1]
   FROM an_analysis a CROSS JOIN generate_series(1, 3) AS k;
