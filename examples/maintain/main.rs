@@ -182,7 +182,10 @@ fn print_report(report: &MaintenanceReport) {
     for done in &report.steps {
         let outcome = match &done.outcome {
             StepOutcome::Complete => "complete".to_owned(),
-            StepOutcome::Unfinished => "to be continued".to_owned(),
+            StepOutcome::Unfinished => match done.left.as_ref().and_then(|left| left.amount) {
+                Some(left) => format!("to be continued, {left} left"),
+                None => "to be continued".to_owned(),
+            },
             StepOutcome::Busy => "another process runs it".to_owned(),
             StepOutcome::Failed(error) => error.to_string(),
             _ => String::new(),

@@ -151,6 +151,13 @@ impl Policy {
         }
     }
 
+    /// Returns the retention of analyses, bounded by the time of a step.
+    pub(crate) fn bounded_retention(&self) -> Option<AnalysisRetention> {
+        let retention = self.analyses.clone()?;
+        let within = retention.within.unwrap_or(self.step_time);
+        Some(retention.within(within.min(self.step_time)))
+    }
+
     /// Checks the bounds.
     pub(crate) fn check(&self) -> Result<()> {
         let is_within = |name: &'static str, value: u32, least: u32, most: u32| match value {
@@ -311,6 +318,9 @@ pub struct StepReport {
     pub done: u64,
     /// The partitions that were created, adopted, archived, detached or dropped.
     pub partitions: Vec<String>,
+    /// What is left for the next call, as [`PlannedStep`] counts it. `None` if the outcome is not
+    /// [`StepOutcome::Unfinished`], or if the count failed.
+    pub left: Option<PlannedStep>,
     /// The time that it took.
     pub took: Duration,
 }
@@ -347,6 +357,7 @@ pub(crate) struct Progress {
     pub(crate) partitions: Vec<String>,
     pub(crate) is_busy: bool,
     pub(crate) is_unfinished: bool,
+    pub(crate) left: Option<PlannedStep>,
 }
 
 impl Progress {
@@ -366,6 +377,7 @@ impl Progress {
             },
             done: self.done,
             partitions: self.partitions,
+            left: self.left,
             took,
         }
     }

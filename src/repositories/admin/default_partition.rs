@@ -1,5 +1,7 @@
 //! Emptying the default partition of a log.
 
+use std::time::Instant;
+
 use chrono::Utc;
 use diesel::sql_query;
 
@@ -42,6 +44,17 @@ const MOST_MONTHS: usize = 60;
 ///   the same time
 #[repository]
 pub async fn drain_default(db: &Db, log: LogTable) -> Result<DrainedDefault> {
+    drain_default_until(db, log, None).await
+}
+
+/// Empties the default partition as [`drain_default`] does. After a time it creates no further
+/// partition, but it creates one in any case.
+#[repository]
+pub(super) async fn drain_default_until(
+    db: &Db,
+    log: LogTable,
+    end: Option<Instant>,
+) -> Result<DrainedDefault> {
     // A month with many rows takes longer than a request may.
     let db = patient(db)?;
     let executor = db.executor();
@@ -56,6 +69,10 @@ pub async fn drain_default(db: &Db, log: LogTable) -> Result<DrainedDefault> {
         let range = adoptable(&executor, default, &all).await?;
         let query = sql_query(outside(&default.name, range.as_ref()));
         let found: Outside = executor.one(query).await?;
+        let is_over = end.is_some_and(|end| Instant::now() >= end) && !drained.months.is_empty();
+        if is_over && (found.any || range.is_some()) {
+            break;
+        }
         if let Some(day) = found.month {
             let month = crate::models::partitions::month_of(day);
             // Another process may have created it since.

@@ -19,8 +19,8 @@ use super::super::{
 use super::log_archive::{LogPart, detach_part, drop_part, hold, is_attached, write_archive};
 use super::{
     ArchivedMonth, Db, MaintenanceReport, MaintenanceStep, OldMonths, Output, PlannedStep, Policy,
-    Progress, StepReport, drain_default, patient, plan_retained_analyses, remove_orphaned_graphs,
-    repository, retain_analyses,
+    Progress, StepReport, drain_default_until, patient, plan_retained_analyses,
+    remove_orphaned_graphs, repository, retain_analyses,
 };
 use crate::models::partitions::{month_of, unsigned};
 use crate::sql::admin::log_archive::Count;
@@ -123,7 +123,8 @@ impl Db {
 
     /// Returns what [`maintenance`](Self::maintenance) would do, and changes nothing.
     ///
-    /// At most 100,000 rows of a kind are counted.
+    /// At most 100,000 rows of a kind are counted. Analyses are counted for at most
+    /// [`step_time`](Policy::step_time).
     ///
     /// # Errors
     /// - [`Error::InvalidInput`] if a setting of the policy is out of its bounds
@@ -167,6 +168,9 @@ impl<'m> Maintenance<'m> {
                 }
                 outcome => outcome,
             };
+            if outcome.is_ok() && !progress.is_busy {
+                count_left(&self.db, &self.policy, step, &mut progress).await;
+            }
             let done = progress.report(step, outcome, began.elapsed());
             emit(&done);
             (self.on_step)(&done, number + 1, steps.len());
@@ -190,17 +194,21 @@ impl<'m> Maintenance<'m> {
                     .await?;
                 progress.done = made;
             }
-            MaintenanceStep::DefaultPartition(log) => match drain_default(&db, log).await {
-                Ok(drained) => {
-                    let months = drained.months.iter();
-                    let months = months.filter_map(|&month| log.partition(month).ok());
-                    progress.partitions = months.chain(drained.adopted_as).collect();
-                    progress.done = u64::try_from(progress.partitions.len()).unwrap_or(u64::MAX);
-                    progress.is_unfinished = !drained.is_empty;
+            MaintenanceStep::DefaultPartition(log) => {
+                let end = began.checked_add(self.policy.step_time);
+                match drain_default_until(&db, log, end).await {
+                    Ok(drained) => {
+                        let months = drained.months.iter();
+                        let months = months.filter_map(|&month| log.partition(month).ok());
+                        progress.partitions = months.chain(drained.adopted_as).collect();
+                        progress.done =
+                            u64::try_from(progress.partitions.len()).unwrap_or(u64::MAX);
+                        progress.is_unfinished = !drained.is_empty;
+                    }
+                    Err(error) if is_of_another_session(&error) => progress.is_busy = true,
+                    Err(error) => return Err(error),
                 }
-                Err(error) if is_of_another_session(&error) => progress.is_busy = true,
-                Err(error) => return Err(error),
-            },
+            }
             MaintenanceStep::OldMonthsOf(log) => {
                 self.remove_old_months(log, began, progress).await?;
             }
@@ -210,12 +218,10 @@ impl<'m> Maintenance<'m> {
                 self.run_batches(step, began, progress).await?;
             }
             MaintenanceStep::OldAnalyses => {
-                if let Some(retention) = self.policy.analyses.clone() {
-                    let within = retention.within.unwrap_or(self.policy.step_time);
-                    let within = within.min(self.policy.step_time);
-                    let retained = retain_analyses(&db, &retention.within(within)).await?;
+                if let Some(retention) = self.policy.bounded_retention() {
+                    let retained = retain_analyses(&db, &retention).await?;
                     progress.done = retained.analyses;
-                    progress.is_unfinished = !retained.is_complete;
+                    progress.is_unfinished = !retained.is_complete || retained.skipped > 0;
                 }
             }
             MaintenanceStep::OrphanedGraphs => loop {
@@ -448,8 +454,8 @@ async fn plan_step(db: &Db, policy: &Policy, step: MaintenanceStep) -> Result<Pl
             return Ok(planned);
         }
         MaintenanceStep::OldAnalyses => {
-            if let Some(retention) = &policy.analyses {
-                let retained = plan_retained_analyses(db, retention).await?;
+            if let Some(retention) = policy.bounded_retention() {
+                let retained = plan_retained_analyses(db, &retention).await?;
                 planned.amount = Some(retained.analyses);
                 planned.is_exact = retained.is_complete;
             }
@@ -464,6 +470,29 @@ async fn plan_step(db: &Db, policy: &Policy, step: MaintenanceStep) -> Result<Pl
     planned.amount = Some(unsigned(number));
     planned.is_exact = number < MOST_PLANNED;
     Ok(planned)
+}
+
+/// Counts what a step has left for the next call.
+///
+/// A step that deletes rows passes over those that other transactions have locked. So these are
+/// counted in any case; the other steps report by themselves whether something is left.
+#[repository]
+async fn count_left(db: &Db, policy: &Policy, step: MaintenanceStep, progress: &mut Progress) {
+    let is_counted = matches!(
+        step,
+        MaintenanceStep::ExpiredSessions
+            | MaintenanceStep::ExchangedTokens
+            | MaintenanceStep::AbandonedRuns
+    );
+    if !progress.is_unfinished && !is_counted {
+        return;
+    }
+    // The work is committed. That it cannot be counted is no error of the step.
+    let Ok(left) = plan_step(db, policy, step).await else {
+        return;
+    };
+    progress.is_unfinished |= left.amount.is_some_and(|amount| amount > 0);
+    progress.left = progress.is_unfinished.then_some(left);
 }
 
 /// Checks whether another session did the same at the same time.

@@ -20,6 +20,7 @@ pub use crate::models::admin::*;
 pub use after_restore::after_restore;
 pub use archiver::archiver;
 pub use default_partition::drain_default;
+use default_partition::drain_default_until;
 pub use erasure::{erase_organization, erase_user};
 pub use export::export_user;
 pub use lean_indexes::lean_indexes;

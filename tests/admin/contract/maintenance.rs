@@ -3,6 +3,7 @@ use super::*;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use admin::{
     ArchivedMonth, LogArchive, Maintenance, MaintenanceStep, OldMonths, Output, Policy, StepOutcome,
@@ -49,7 +50,7 @@ async fn neglected() -> (Db, TestDatabase, Observer) {
 }
 
 fn policy() -> Policy {
-    let old = std::time::Duration::from_secs(24 * 60 * 60);
+    let old = Duration::from_secs(24 * 60 * 60);
     Policy::new()
         .months_ahead(4)
         .analyses(admin::AnalysisRetention::new(1, old).tracked_within(old))
@@ -307,4 +308,148 @@ async fn many_processes_at_a_time_do_everything_once() {
     assert_eq!((months.len(), number), (4, 4), "{reports:?}");
     assert_eq!(observer.count("audit.audit_logs"), 0);
     assert_eq!(observer.count("public.user_sessions"), 25);
+}
+
+/// The names of the steps that are not complete, each with what is left.
+fn unfinished(report: &admin::MaintenanceReport) -> BTreeMap<MaintenanceStep, Option<u64>> {
+    let unfinished = report
+        .steps
+        .iter()
+        .filter(|done| matches!(done.outcome, StepOutcome::Unfinished));
+    let left = unfinished.map(|done| {
+        let left = done.left.as_ref().unwrap();
+        assert_eq!(left.step, done.step);
+        (done.step, left.amount)
+    });
+    left.collect()
+}
+
+/// Each step begins one transaction, or none, and says what it has left.
+#[both_engines]
+#[case]
+async fn a_step_whose_time_is_over_says_what_is_left_and_the_next_call_continues() {
+    let (db, _database, mut observer) = neglected().await;
+    let policy = policy().keep_months(LogTable::AuditLogs, 12, OldMonths::Drop);
+    let short = policy.clone().step_time(Duration::ZERO);
+    let report = db.maintenance(&short).await.unwrap();
+    assert_eq!(report.errors().count(), 0, "{report:?}");
+    let log = LogTable::AuditLogs;
+    assert_eq!(
+        unfinished(&report),
+        BTreeMap::from([
+            // Two rows of two months, and three months with a partition.
+            (MaintenanceStep::DefaultPartition(log), Some(1)),
+            (MaintenanceStep::OldMonthsOf(log), Some(3)),
+            (MaintenanceStep::ExpiredSessions, Some(15)),
+            (MaintenanceStep::OldAnalyses, Some(29)),
+            // Only the deletion finds them.
+            (MaintenanceStep::OrphanedGraphs, None),
+        ]),
+        "{report:?}"
+    );
+    assert_eq!(observer.count("public.user_sessions"), 40);
+    assert_eq!(observer.count("audit.audit_logs_default"), 1);
+
+    let report = db.maintenance(&policy).await.unwrap();
+    assert_eq!(unfinished(&report), BTreeMap::new(), "{report:?}");
+    assert!(report.steps.iter().all(|done| done.left.is_none()));
+    assert_eq!(observer.count("public.user_sessions"), 25);
+    assert_eq!(observer.count("audit.audit_logs"), 0);
+}
+
+/// The plan examines the analyses by pages, and ends with the page in which its time was over.
+#[both_engines]
+#[case]
+async fn a_plan_counts_analyses_for_the_time_of_a_step() {
+    let (db, _database, mut observer) = neglected().await;
+    observer.run(
+        "INSERT INTO analysis.analyses (project_id, type, status, progress, created_by, started_at, completed_at, created_at) \
+             SELECT '00000000-0000-7000-8000-000000000002', 'quality', 'completed', 100, '00000000-0000-7000-8000-000000000001', \
+                 t, t, t FROM generate_series(1, 1000) AS n, \
+                 LATERAL (SELECT now() - INTERVAL '2 years' - n * INTERVAL '1 hour' AS t) AS times",
+    );
+    let analyses = async |policy: &Policy| {
+        let plan = db.plan(policy).await.unwrap();
+        let step = |planned: &&admin::PlannedStep| planned.step == MaintenanceStep::OldAnalyses;
+        let planned = plan.iter().find(step).unwrap();
+        (planned.amount.unwrap(), planned.is_exact)
+    };
+    assert_eq!(analyses(&policy()).await, (1_029, true));
+    let (amount, is_exact) = analyses(&policy().step_time(Duration::ZERO)).await;
+    assert!(amount < 1_029 && !is_exact, "{amount}");
+}
+
+#[both_engines]
+#[case]
+async fn rows_that_another_transaction_has_locked_are_left_and_counted() {
+    let (db, database, mut observer) = neglected().await;
+    let mut other = Observer::of(&database.url());
+    other.run(
+        "BEGIN; SELECT FROM public.user_sessions WHERE token_hash = 't7' FOR UPDATE; \
+         SELECT FROM analysis.analyses WHERE status = 'completed' ORDER BY created_at LIMIT 1 FOR UPDATE",
+    );
+    let policy = policy().keep_months(LogTable::AuditLogs, 12, OldMonths::Drop);
+    let report = db.maintenance(&policy).await.unwrap();
+    assert_eq!(
+        unfinished(&report),
+        BTreeMap::from([
+            (MaintenanceStep::ExpiredSessions, Some(1)),
+            (MaintenanceStep::OldAnalyses, Some(1)),
+        ]),
+        "{report:?}"
+    );
+    other.run("ROLLBACK");
+    let report = db.maintenance(&policy).await.unwrap();
+    assert!(!report.is_unfinished(), "{report:?}");
+    assert_eq!(observer.count("public.user_sessions"), 25);
+}
+
+/// A deadlock with a session that is not of the maintenance: the step is undone, and is not failed.
+/// The other session never ends the deadlock, so that the maintenance does.
+#[both_engines]
+#[case]
+async fn a_step_that_a_deadlock_ended_is_left_to_the_next_call() {
+    let (db, database, mut observer) = neglected().await;
+    observer.run(
+        "CREATE FUNCTION public.wait_for_others() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM pg_advisory_xact_lock(1); PERFORM pg_advisory_xact_lock(2); RETURN OLD; END $$; \
+         CREATE TRIGGER wait_for_others BEFORE DELETE ON public.user_sessions \
+             FOR EACH ROW EXECUTE FUNCTION public.wait_for_others()",
+    );
+    let mut gate = Observer::of(&database.url());
+    gate.run("SELECT pg_advisory_lock(1)");
+    let url = database.url();
+    let others = std::thread::spawn(move || {
+        // The step holds its own lock, and waits in the trigger.
+        gate.until(&waiting(1));
+        let mut other = Observer::of(&url);
+        let other = std::thread::spawn(move || {
+            other.run(
+                "SET deadlock_timeout = '1h'; BEGIN; SELECT pg_advisory_xact_lock(2); \
+                 SELECT pg_advisory_xact_lock(hashtext('wundr_db.maintenance'), hashtext('expired sessions')); \
+                 COMMIT",
+            );
+        });
+        gate.until(&waiting(2));
+        gate.run("SELECT pg_advisory_unlock(1)");
+        other.join().unwrap();
+    });
+    let policy = Policy::new();
+    let report = db.maintenance(&policy).await.unwrap();
+    others.join().unwrap();
+    assert_eq!(report.errors().count(), 0, "{report:?}");
+    let left = BTreeMap::from([(MaintenanceStep::ExpiredSessions, Some(25))]);
+    assert_eq!(unfinished(&report), left, "{report:?}");
+    assert_eq!(observer.ask(RUN), "pending");
+    let report = db.maintenance(&policy).await.unwrap();
+    assert!(!report.is_unfinished(), "{report:?}");
+    assert_eq!(observer.count("public.user_sessions"), 25);
+}
+
+/// The condition that so many sessions of the database wait for a lock.
+fn waiting(sessions: u32) -> String {
+    format!(
+        "(SELECT count(*) = {sessions} FROM pg_stat_activity \
+          WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    )
 }
