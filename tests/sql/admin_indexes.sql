@@ -21,7 +21,9 @@ WITH indexes AS (
 ), columns AS (
   SELECT x.indexrelid, place, place <= x.indnkeyatts AS is_key, pg_catalog.concat_ws(' ', pg_catalog.pg_get_indexdef(x.indexrelid,
       place, false), CASE WHEN place <= x.indnkeyatts THEN pg_catalog.concat_ws(' ', x.indclass[place - 1], x.indcollation[place
-      - 1], x.indoption[place - 1]) END) AS column_of_index, (
+      - 1], x.indoption[place - 1]) END) AS column_of_index, x.amname = 'btree'
+  AND (NOT pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT') OR pg_catalog.row_security_active(x.indrelid))
+      AS is_hidden, (
     SELECT st.avg_width * (1 - st.null_frac)
     FROM pg_catalog.pg_stats AS st
     WHERE st.schemaname = x.nspname
@@ -57,4 +59,8 @@ SELECT pg_catalog.jsonb_build_object('indexes', COALESCE((
   SELECT stats_reset
   FROM pg_catalog.pg_stat_database
   WHERE datname = pg_catalog.current_database()
+), 'hidden', (
+  SELECT pg_catalog.count(DISTINCT indexrelid)
+  FROM columns
+  WHERE is_hidden
 ))::pg_catalog.text AS document

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::monitoring::{Thresholds, Warning, bytes};
+use super::monitoring::{PG_READ_ALL_DATA, Thresholds, Warning, bytes};
 
 /// The indexes of the database, the largest first, without those of the system.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -13,6 +13,9 @@ pub struct Indexes {
     pub indexes: Vec<IndexState>,
     /// The time since which the server counts the use of indexes; `None` if it always did.
     pub counted_since: Option<DateTime<Utc>>,
+    /// The number of B-trees without an estimate of their size, because the role cannot read a
+    /// column.
+    pub hidden: u64,
 }
 
 /// An index and its use.
@@ -60,6 +63,7 @@ pub struct IndexState {
 pub(crate) struct Unrelated {
     indexes: Vec<IndexState>,
     counted_since: Option<DateTime<Utc>>,
+    hidden: u64,
 }
 
 impl From<Unrelated> for Indexes {
@@ -76,6 +80,7 @@ impl From<Unrelated> for Indexes {
         Self {
             indexes,
             counted_since: unrelated.counted_since,
+            hidden: unrelated.hidden,
         }
     }
 }
@@ -121,6 +126,15 @@ impl IndexState {
 }
 
 impl Indexes {
+    /// Returns the role that is needed to estimate the size of all B-trees. `None` if it was
+    /// estimated.
+    ///
+    /// Where row-level security applies to the role, the owner of the tables is needed.
+    #[must_use]
+    pub fn needs(&self) -> Option<&'static str> {
+        (self.hidden > 0).then_some(PG_READ_ALL_DATA)
+    }
+
     /// Returns what exceeds the thresholds: `index_invalid`, `index_unused`, `index_duplicate`,
     /// `index_prefix` and `index_bloat`. An invalid index is reported whatever its size.
     #[must_use]
@@ -189,10 +203,10 @@ mod tests {
     }
 
     fn kinds(indexes: Vec<IndexState>) -> Vec<(String, &'static str)> {
-        let counted_since = None;
         let indexes = Indexes::from(Unrelated {
             indexes,
-            counted_since,
+            counted_since: None,
+            hidden: 0,
         });
         let warnings = indexes.warnings(&Thresholds::default());
         warnings

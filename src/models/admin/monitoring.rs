@@ -8,6 +8,9 @@ use serde::Serialize;
 /// The role that a report needs in order to see everything.
 pub(crate) const PG_MONITOR: &str = "pg_monitor";
 
+/// The role that a report about the columns of tables needs in order to see everything.
+pub(crate) const PG_READ_ALL_DATA: &str = "pg_read_all_data";
+
 const MEBIBYTE: u64 = 1 << 20;
 
 /// The limits beyond which a report warns.

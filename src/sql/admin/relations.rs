@@ -51,7 +51,8 @@ pub(crate) const TABLES: &str = "\
 ///
 /// The expected size is the number of rows times the mean width of an entry: a header of 8 bytes, a
 /// line pointer of 4, and the columns, in pages that are nine tenths full. The statistics of an
-/// expression are those of the index.
+/// expression are those of the index. `is_hidden` repeats the condition under which `pg_stats` has
+/// no statistics of a column for the role.
 pub(crate) const INDEXES: &str = "\
     WITH indexes AS (\
         SELECT x.indexrelid, x.indrelid, n.nspname, t.relname AS table_name, i.relname AS index_name, i.reltuples, \
@@ -74,6 +75,8 @@ pub(crate) const INDEXES: &str = "\
                 CASE WHEN place <= x.indnkeyatts THEN \
                     pg_catalog.concat_ws(' ', x.indclass[place - 1], x.indcollation[place - 1], x.indoption[place - 1]) \
                 END) AS column_of_index, \
+            x.amname = 'btree' AND (NOT pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT') \
+                OR pg_catalog.row_security_active(x.indrelid)) AS is_hidden, \
             (SELECT st.avg_width * (1 - st.null_frac) FROM pg_catalog.pg_stats AS st \
                 WHERE st.schemaname = x.nspname AND NOT st.inherited \
                     AND st.tablename = CASE x.indkey[place - 1] WHEN 0 THEN x.index_name ELSE x.table_name END \
@@ -100,5 +103,6 @@ pub(crate) const INDEXES: &str = "\
             FROM indexes JOIN of_each USING (indexrelid), \
                 (SELECT pg_catalog.current_setting('block_size')::pg_catalog.float8 AS block) AS b), '[]'), \
         'counted_since', (SELECT stats_reset FROM pg_catalog.pg_stat_database \
-            WHERE datname = pg_catalog.current_database())\
+            WHERE datname = pg_catalog.current_database()), \
+        'hidden', (SELECT pg_catalog.count(DISTINCT indexrelid) FROM columns WHERE is_hidden)\
     )::pg_catalog.text AS document";

@@ -176,6 +176,16 @@ async fn one_copy_of_the_extension_serves_all_databases() {
         queries.filter(|query| query.contains(text)).count() > 0
     };
     assert!(is_there("SELECT $1, $2"), "{report:#?}");
+    // In a database that this crate has no tables in, as the documentation says.
+    let postgres = database
+        .url()
+        .replace(&format!("/{}", database.name()), "/postgres");
+    Observer::of(&postgres).run(
+        "BEGIN; SELECT pg_advisory_xact_lock(17); CREATE EXTENSION IF NOT EXISTS pg_stat_statements; COMMIT",
+    );
+    let db = Db::connect_to(&postgres).await.unwrap();
+    let there = admin::statements_of(&db, other.name(), 1_000).await;
+    assert!(there.unwrap().statements.len() >= report.statements.len());
     let refused = admin::statements_of(&db, "a\0b", 1).await.unwrap_err();
     assert!(matches!(refused, Error::InvalidInput { .. }), "{refused:?}");
 
@@ -353,6 +363,34 @@ async fn indexes_that_bring_nothing_are_named() {
     let rebuilt = admin::indexes(&db).await.unwrap();
     let rebuilt = rebuilt.indexes.iter().find(|index| index.name == "with_b");
     assert!(rebuilt.unwrap().bloat().unwrap() < 0.2);
+}
+
+#[both_engines]
+#[case]
+async fn an_index_without_an_estimate_is_counted_with_the_role_that_it_needs() {
+    let database = measured();
+    Observer::of(&database.url()).run("ANALYZE public.users");
+    let estimated = |report: &admin::Indexes, name: &str| {
+        let found = report.indexes.iter().find(|index| index.name == name);
+        found.unwrap().expected_bytes.is_some()
+    };
+    // It may read the users, and neither other tables nor the index of an expression.
+    let ordinary = Db::connect_to(&role_of(&database, "")).await.unwrap();
+    let report = admin::indexes(&ordinary).await.unwrap();
+    let trees = report.indexes.iter();
+    let trees = trees.filter(|index| index.definition.contains("USING btree"));
+    let trees = trees.count() as u64;
+    assert!(
+        0 < report.hidden && report.hidden < trees,
+        "{} of {trees}",
+        report.hidden
+    );
+    assert_eq!(report.needs(), Some("pg_read_all_data"));
+    assert!(!estimated(&report, "idx_users_email_lower"));
+    let reader = role_of(&database, "pg_read_all_data");
+    let reader = Db::connect_to(&reader).await.unwrap();
+    let report = admin::indexes(&reader).await.unwrap();
+    assert_eq!((report.hidden, report.needs()), (0, None));
 }
 
 #[both_engines]
