@@ -136,10 +136,14 @@ fn clients_behind_pgbouncer_wait_and_none_fails() {
     let number = "SELECT count(*) FROM public.users";
     let place = Place::new();
     let _old = Named(server, format!("{}_old", live.name()));
-    let mut holder = Observer::of(&live.url());
-    holder.run("SELECT pg_advisory_lock(7)");
-    let busy = client("SELECT 'done' FROM (SELECT pg_advisory_lock(7)) AS locked");
-    holder.until(SOMEBODY_WAITS);
+    // The lock is one of the whole server, and its session is in another database: the swap ends the
+    // sessions of this one, in some order, and the client must not go on because of that.
+    let mut holder = Observer::of(&server.url("postgres"));
+    holder.run("BEGIN; LOCK TABLE pg_catalog.pg_replication_origin IN ACCESS EXCLUSIVE MODE");
+    let busy = client(
+        "SELECT 'done' FROM (SELECT count(*) FROM pg_catalog.pg_replication_origin) AS counted",
+    );
+    Observer::of(&live.url()).until(SOMEBODY_WAITS);
 
     let mut swap = command(server, "sh");
     let mut swap = swap
@@ -154,8 +158,7 @@ fn clients_behind_pgbouncer_wait_and_none_fails() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let late = client(number);
-    // If the swap has not waited, it has ended this session.
-    let _ = holder.refusal("SELECT pg_advisory_unlock(7)");
+    holder.run("ROLLBACK");
     let of_busy = busy.wait_with_output().unwrap();
     assert!(of_busy.status.success(), "{}", text(&of_busy));
     assert_eq!(text(&of_busy).trim(), "done");
