@@ -49,10 +49,10 @@ pub trait AnalysisIssueRepository: Send + Sync {
 
     /// Returns one page of the issues that the filter matches.
     ///
-    /// If the filter names analyses or a project, a page reads issues of these alone. In the default
-    /// order it reads them worst first until it has its rows of each analysis: without a condition
-    /// beside those on the severity, at most its own number. In another order, or with a condition
-    /// on the rule, the path or the user, it may read all of them.
+    /// If the filter names analyses or a project, a page reads issues of these alone. In the
+    /// default order it reads them worst first until it has its rows of each analysis: without a
+    /// condition beside those on the severity, at most its own number. In another order, or with a
+    /// condition on the rule, the path or the user, it may read all of them.
     ///
     /// # Errors
     /// - [`Error::InvalidInput`] if the limit is not within 1 and 100, or the cursor is of another

@@ -136,8 +136,8 @@ fn clients_behind_pgbouncer_wait_and_none_fails() {
     let number = "SELECT count(*) FROM public.users";
     let place = Place::new();
     let _old = Named(server, format!("{}_old", live.name()));
-    // The lock is one of the whole server, and its session is in another database: the swap ends the
-    // sessions of this one, in some order, and the client must not go on because of that.
+    // The lock is one of the whole server, and its session is in another database: the swap ends
+    // the sessions of this one, in some order, and the client must not go on because of that.
     let mut holder = Observer::of(&server.url("postgres"));
     holder.run("BEGIN; LOCK TABLE pg_catalog.pg_replication_origin IN ACCESS EXCLUSIVE MODE");
     let busy = client(

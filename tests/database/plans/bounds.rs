@@ -1,5 +1,5 @@
-//! A statement about analyses or a project reads issues of these alone, whatever its filter says, and
-//! however it is planned. What it reads is counted by the server.
+//! A statement about analyses or a project reads issues of these alone, whatever its filter says,
+//! and however it is planned. What it reads is counted by the server.
 
 use std::fmt::Write as _;
 
