@@ -23,13 +23,16 @@ pub fn body_of(new: &Ident, body: &Body, fields: &[Field]) -> Result<TokenStream
         return Err(Error::new_spanned(unknown, "there is no such field"));
     }
     let is_required = |field: &&Field| !field.is("Option") && field.options.default.is_none();
+    // `cfg` is that of the crate with the struct: another crate has no such feature, or one of its
+    // own with another meaning.
+    let has_schema = std::env::var("CARGO_PKG_NAME").is_ok_and(|package| package == "wundr-db");
     let declared = fields.iter().filter(is_named).map(|field| {
         let Field { name, ty, docs, .. } = field;
         let schema = ["Document", "Secret"].into_iter().any(|opaque| {
             let inner = argument_of(ty, "Option").unwrap_or(ty);
             matches!(inner, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == opaque))
         });
-        let schema = match (schema, field.is("Option")) {
+        let schema = match (schema && has_schema, field.is("Option")) {
             (false, _) => TokenStream::new(),
             (true, true) => quote!(#[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]),
             (true, false) => quote!(#[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]),
@@ -56,6 +59,8 @@ pub fn body_of(new: &Ident, body: &Body, fields: &[Field]) -> Result<TokenStream
         .filter(|field| !is_required(field));
     let optional = optional.map(|field| &field.name).collect::<Vec<_>>();
     let body = &body.name;
+    let schema =
+        has_schema.then(|| quote!(#[cfg_attr(feature = "utoipa", derive(::utoipa::ToSchema))]));
     let summary = format!(
         "The fields of a [`{new}`] that a body of a request may have. It has none that raises rights, and refuses unknown ones."
     );
@@ -64,7 +69,7 @@ pub fn body_of(new: &Ident, body: &Body, fields: &[Field]) -> Result<TokenStream
     Ok(quote! {
         #[doc = #summary]
         #[derive(Debug, Clone, PartialEq, ::serde::Deserialize)]
-        #[cfg_attr(feature = "utoipa", derive(::utoipa::ToSchema))]
+        #schema
         #[serde(deny_unknown_fields)]
         #[non_exhaustive]
         pub struct #body {

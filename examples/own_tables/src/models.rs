@@ -35,7 +35,7 @@ pub struct IssueNote {
 
 /// A note to be created.
 #[derive(Debug, Clone, NewRow)]
-#[row(table = issue_notes, row = IssueNote)]
+#[row(table = issue_notes, row = IssueNote, body(IssueNoteBody: body))]
 pub struct NewIssueNote {
     /// Primary key. Default: [`IssueNoteId::new`].
     #[row(default = IssueNoteId::new())]
