@@ -1,6 +1,7 @@
 //! The keys of secrets, and how a secret is sealed.
 
 use std::fmt;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,6 +9,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use uuid::Uuid;
 
+use super::key_text;
 use super::tokens::fill_random;
 use crate::types::protected::{KeyProvider, MaySeal, NONCE, Place, Sealed, VERSION};
 use crate::{Error, Result, Secret};
@@ -67,6 +69,28 @@ impl Keyring {
         keys.into_iter()
             .find(|(known, _)| *known == id)
             .map(|(_, key)| key)
+    }
+}
+
+/// Reads keys from text, for example from a variable of the environment: entries `NUMBER:KEY` that
+/// are separated by commas. The first key is active, the others are accepted. A key is 32 bytes in
+/// base 64, as `openssl rand -base64 32` prints them.
+///
+/// ```
+/// use wundr_db::Keyring;
+///
+/// # fn main() -> wundr_db::Result<()> {
+/// # let [new, old] = ["A", "B"].map(|letter| letter.repeat(42) + "E=");
+/// let keys: Keyring = format!("2:{new},1:{old}").parse()?;
+/// assert_eq!(format!("{keys:?}"), "Keyring { active: 2, accepted: [1] }");
+/// # Ok(())
+/// # }
+/// ```
+impl FromStr for Keyring {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        key_text::read(text, Self::new, Self::accept)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tokens and keys: what the feature `crypto` adds to the plain data.
 
+mod key_text;
 pub(crate) mod keyring;
 pub(crate) mod session_keys;
 pub(crate) mod tokens;

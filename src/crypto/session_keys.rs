@@ -1,6 +1,7 @@
 //! The keys under which the tokens of sessions are stored.
 
 use std::fmt;
+use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,6 +9,7 @@ use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::key_text;
 use super::tokens::{self, Parts, Purpose};
 use crate::{Error, Result, UserId};
 
@@ -131,6 +133,28 @@ fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
         *to = *from;
     }
     Hmac::new(&block.into())
+}
+
+/// Reads keys from text, for example from a variable of the environment: entries `NUMBER:KEY` that
+/// are separated by commas. The first key is active, the others are accepted. A key is 32 bytes in
+/// base 64, as `openssl rand -base64 32` prints them.
+///
+/// ```
+/// use wundr_db::SessionKeys;
+///
+/// # fn main() -> wundr_db::Result<()> {
+/// # let [new, old] = ["A", "B"].map(|letter| letter.repeat(42) + "E=");
+/// let keys: SessionKeys = format!("2:{new},1:{old}").parse()?;
+/// assert_eq!(format!("{keys:?}"), "SessionKeys { active: 2, accepted: [1] }");
+/// # Ok(())
+/// # }
+/// ```
+impl FromStr for SessionKeys {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        key_text::read(text, Self::new, Self::accept)
+    }
 }
 
 impl fmt::Debug for SessionKeys {

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `DATABASE_URL` | the database |
 //! | `LISTEN` | the address of the service; default: `127.0.0.1:8080` |
-//! | `SESSION_KEY` | 64 hexadecimal digits: the key under which tokens are hashed |
+//! | `SESSION_KEYS` | the keys under which tokens are hashed: `1:` and what `openssl rand -base64 32` prints |
 //! | `LOGIN_CODE` | the code that proves a user's identity; a real service asks its identity provider |
 //!
 //! `cargo run --manifest-path examples/service/Cargo.toml -- migrate` migrates the database and
-//! begins to record changes. Without an argument the service starts.
+//! begins to record changes. Without an argument the service starts. `/openapi.json` describes it.
+//! With the feature `swagger-ui`, `/docs` is a page that shows and calls it.
 
 use std::error::Error;
 
@@ -30,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Without buckets the exporter makes quantiles, which cannot be summed over processes.
     let metrics = PrometheusBuilder::new().set_buckets(&BUCKETS)?;
     let metrics = metrics.install_recorder()?;
-    let keys = SessionKeys::new(1, session_key(&std::env::var("SESSION_KEY")?)?);
+    let keys: SessionKeys = std::env::var("SESSION_KEYS")?.parse()?;
     let code = std::env::var("LOGIN_CODE")?;
     let db = Db::connect(config).await?;
     let service = Service::new(db, keys, move |_, given| given == code)?.metrics(metrics);
@@ -55,17 +56,4 @@ async fn migrate(config: &Config) -> wundr_db::Result<()> {
         audit::watch(config, table, columns).await?;
     }
     Ok(())
-}
-
-/// Reads a key of 32 bytes.
-fn session_key(hexadecimal: &str) -> Result<[u8; 32], Box<dyn Error>> {
-    let mut key = [0; 32];
-    if hexadecimal.len() != 2 * key.len() || !hexadecimal.is_ascii() {
-        return Err("SESSION_KEY has other than 64 hexadecimal digits".into());
-    }
-    for (index, byte) in key.iter_mut().enumerate() {
-        let digits = hexadecimal.get(2 * index..2 * index + 2);
-        *byte = u8::from_str_radix(digits.unwrap_or_default(), 16)?;
-    }
-    Ok(key)
 }
