@@ -15,7 +15,7 @@ use super::{Constraint, Error, constraints};
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct Problem {
-    /// The identifier of the kind of problem: `urn:wundr-db:error:` and the code.
+    /// The identifier of the kind of problem: `urn:wundr-db:error:` and the code for an [`Error`].
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind of problem in words, the same for every error of a code.
@@ -38,6 +38,42 @@ pub struct Problem {
     pub index: Option<usize>,
     /// True if the same request may succeed when it is sent again.
     pub retryable: bool,
+}
+
+impl Problem {
+    /// Creates the problem document about an error of the application, of type `about:blank`:
+    /// clients distinguish it by its code. With the feature `axum` it is a response, as [`Error`]
+    /// is.
+    ///
+    /// # Examples
+    /// ```
+    /// use wundr_db::Problem;
+    ///
+    /// let problem = Problem::new(401, "unauthenticated", "Sign in first");
+    /// let problem = serde_json::to_value(&problem).unwrap();
+    /// assert_eq!(problem["code"], "unauthenticated");
+    /// assert_eq!(problem["type"], "about:blank");
+    /// ```
+    #[must_use]
+    pub fn new(status: u16, code: &'static str, title: &'static str) -> Self {
+        Self {
+            kind: "about:blank".to_owned(),
+            title,
+            status,
+            code,
+            detail: None,
+            field: None,
+            index: None,
+            retryable: false,
+        }
+    }
+
+    /// Sets what is wrong with this request.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
 }
 
 /// What is the same for every error of a variant.

@@ -3,7 +3,8 @@
 //! - [`ListQuery`] and [`Page`] are extractors: a handler takes the
 //!   filter and the page from the query string.
 //! - [`Error`] is a response: a problem document (RFC 9457) with the
-//!   [status](crate::Error::http_status) of the error.
+//!   [status](crate::Error::http_status) of the error. [`Problem::new`] makes the same response for
+//!   an error of the application.
 //! - [`Paged`] is a response: its rows and cursors as JSON. [`Links`] adds a header
 //!   `Link` (RFC 8288) to it.
 //! - [`Events`] is a response: live progress as server-sent events. A client that connects again
@@ -51,7 +52,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, ListQuery, Page, Paged, Result};
+use crate::{Error, ListQuery, Page, Paged, Problem, Result};
 
 pub use events::{Events, LastEventId};
 pub use links::{Linked, Links};
@@ -92,15 +93,23 @@ where
 /// log it.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let problem = self.problem();
-        let mut response = json(&problem, "application/problem+json");
-        let status = StatusCode::from_u16(problem.status);
-        *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = self.problem().into_response();
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response.extensions_mut().insert(std::sync::Arc::new(self));
+        response
+    }
+}
+
+/// The document with its status, and the media type `application/problem+json`. A status that HTTP
+/// does not have becomes 500.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = json(&self, "application/problem+json");
+        let status = StatusCode::from_u16(self.status);
+        *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response
     }
 }

@@ -1,10 +1,7 @@
 //! The failures of requests.
 
-use axum::Json;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use wundr_db::Error;
+use wundr_db::{Error, Problem};
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
@@ -24,34 +21,15 @@ impl From<Error> for Failure {
     }
 }
 
-/// A problem document (RFC 9457), in the form of the database's errors.
-#[derive(Serialize)]
-struct Problem {
-    status: u16,
-    title: &'static str,
-    detail: String,
-}
-
+/// Every failure is a problem document (RFC 9457), in the form of the database's errors.
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let (status, title, detail) = match self {
-            Self::Database(error) => return error.into_response(),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", String::new()),
-            Self::Forbidden { needs } => (
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                format!("needs the role {needs}"),
-            ),
-        };
-        let status_number = status.as_u16();
-        (
-            status,
-            Json(Problem {
-                status: status_number,
-                title,
-                detail,
-            }),
-        )
-            .into_response()
+        match self {
+            Self::Database(error) => error.into_response(),
+            Self::Unauthorized => Problem::new(401, "unauthorized", "Log in first").into_response(),
+            Self::Forbidden { needs } => Problem::new(403, "forbidden", "The role is too low")
+                .detail(format!("needs the role {needs}"))
+                .into_response(),
+        }
     }
 }
