@@ -287,7 +287,14 @@ pub mod recipe {
     //! ```
 }
 
-#[cfg(all(doctest, feature = "axum", feature = "redis", feature = "utoipa"))]
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "crypto",
+    feature = "migrations",
+    feature = "redis",
+    feature = "utoipa"
+))]
 #[doc = include_str!("../docs/guide/web.md")]
 struct GuideToTheWeb;
 
