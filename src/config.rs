@@ -300,12 +300,14 @@ impl Config {
         }
     }
 
-    /// Sets the level of the spans of calls and transactions.
+    /// Sets the level of the spans of calls, transactions, checkouts and `COPY`.
     ///
-    /// A span has the target `wundr_db::calls` and the fields that OpenTelemetry names:
+    /// A span of a call has the target `wundr_db::calls` and the fields that OpenTelemetry names:
     /// `db.system.name`, `db.namespace`, `db.collection.name`, `db.operation.name`,
     /// `db.query.summary` and `db.response.returned_rows`; then `outcome` and, after an error,
-    /// `error.type` with the [code](Error::code). No value of a row is in it.
+    /// `error.type` with the [code](Error::code). No value of a row is in it. The span of a
+    /// checkout has the target `wundr_db::pool`, and the time that the caller waited in
+    /// `wundr_db.wait_us`.
     ///
     /// Default: DEBUG.
     #[cfg(feature = "tracing")]
@@ -317,8 +319,10 @@ impl Config {
     }
 
     /// Returns the observer of the calls of a database with these settings.
-    #[cfg(any(feature = "tracing", feature = "metrics"))]
     pub(crate) fn observer(&self) -> crate::observation::CallObserver {
+        #[cfg(not(any(feature = "tracing", feature = "metrics")))]
+        return crate::observation::CallObserver;
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
         crate::observation::CallObserver::new(
             &self.target.database,
             #[cfg(feature = "tracing")]

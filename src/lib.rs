@@ -170,6 +170,8 @@ mod tables;
 pub mod testing;
 mod transaction;
 mod types;
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+mod unobserved;
 mod validation;
 #[cfg(feature = "axum")]
 pub mod web;
@@ -222,6 +224,14 @@ pub mod __private {
     pub mod names {
         pub use crate::models::statement_names::hashes;
     }
+    #[cfg(any(feature = "async", feature = "blocking"))]
+    pub mod observation {
+        #[cfg(feature = "async")]
+        pub use crate::observation::observed;
+        #[cfg(feature = "blocking")]
+        pub use crate::observation::observed_now;
+        pub use crate::observation::{Call, CallObserver, Method};
+    }
     pub mod exhaustive {
         pub use crate::mapping::exhaustive::check;
     }
@@ -238,11 +248,15 @@ pub mod __private {
         pub use crate::types::storable::Storable;
         pub use crate::validation::{Limit, Limited, Unlimited, check, check_number};
     }
+    pub use crate::types::decimal::read as read_decimal;
     pub use crate::types::id_text::{parse_id, time_of};
     pub use serde;
 }
 
 pub use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
+
+#[cfg(not(any(feature = "tracing", feature = "metrics")))]
+use unobserved as observation;
 
 #[cfg(feature = "async")]
 pub use engine::asynchronous::*;

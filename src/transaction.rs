@@ -275,6 +275,12 @@ impl Tries {
             elsewhere: 0,
         }
     }
+
+    /// Returns the number of the attempt that begins now, from 1.
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    pub(crate) fn attempt(&self) -> u32 {
+        self.again.saturating_add(self.elsewhere).saturating_add(1)
+    }
 }
 
 /// Converts the error of an attempt, and returns the advice about the database error that it was

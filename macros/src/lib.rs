@@ -38,8 +38,11 @@ use syn::{DeriveInput, parse_macro_input};
 ///   by it.
 /// - `pass(find, list)`: the methods that an `exhaustive` implementation passes on to its `inner`.
 ///
-/// `#[repository(observed)]` is for the crate's own repositories: with the feature `tracing` or
-/// `metrics`, each of their methods is observed as a call.
+/// - `observed`: with the feature `tracing` or `metrics` of wundr-db, each method is a call that
+///   has a span and a duration, as those of the crate's repositories. Its name is that of the type
+///   and that of the method: `issue_notes.find` for `IssueNotes`. `observed = "notes"` gives
+///   another first part. The type is a tuple struct whose first field is an `OwnTables`, and each
+///   method returns a `wundr_db::Result` or a `RowStream`.
 #[proc_macro_attribute]
 pub fn asynchronous(options: TokenStream, item: TokenStream) -> TokenStream {
     repository::asynchronous(options.into(), item.into())

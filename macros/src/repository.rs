@@ -4,8 +4,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::parse::Parser as _;
 use syn::{
-    Attribute, Block, Error, FnArg, Ident, ImplItem, ImplItemFn, Item, ItemImpl, ItemTrait, Pat,
-    Result, ReturnType, Signature, TraitItem, TraitItemFn, Type, parenthesized, parse_quote,
+    Attribute, Block, Error, FnArg, Ident, ImplItem, ImplItemFn, Item, ItemImpl, ItemTrait, LitStr,
+    Pat, Result, ReturnType, Signature, TraitItem, TraitItemFn, Type, parenthesized, parse_quote,
     parse2,
 };
 
@@ -22,6 +22,8 @@ const UNBOXED: &str = "unboxed";
 struct Options {
     /// The methods of an `impl` are observed.
     observed: bool,
+    /// The first part of the names of observed calls, if it is not that of the type.
+    observed_as: Option<LitStr>,
     /// Each method of the trait is written or passed on by name.
     exhaustive: bool,
     /// The methods that are passed on to the inner repository.
@@ -34,6 +36,13 @@ impl Options {
         let parser = syn::meta::parser(|meta| {
             if meta.path.is_ident("observed") {
                 parsed.observed = true;
+                if meta.input.peek(syn::Token![=]) {
+                    let name: LitStr = meta.value()?.parse()?;
+                    if name.value().is_empty() {
+                        return Err(Error::new_spanned(name, "the name is empty"));
+                    }
+                    parsed.observed_as = Some(name);
+                }
             } else if meta.path.is_ident("exhaustive") {
                 parsed.exhaustive = true;
             } else if meta.path.is_ident("pass") {
@@ -43,7 +52,7 @@ impl Options {
                     names.parse_terminated(<Ident as syn::parse::Parse>::parse, syn::Token![,])?;
                 parsed.passed.extend(names);
             } else {
-                let message = "the options are `exhaustive` and `pass(METHOD, ...)`";
+                let message = "the options are `exhaustive`, `pass(METHOD, ...)` and `observed`";
                 return Err(meta.error(message));
             }
             Ok(())
@@ -58,11 +67,19 @@ impl Options {
 
     /// Refuses options where they have no meaning.
     fn expect_none(&self, item: &str) -> Result<()> {
-        if self.exhaustive {
-            let message = format!("`exhaustive` is an option of an implementation, not of {item}");
+        let given = [("exhaustive", self.exhaustive), ("observed", self.observed)];
+        if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) {
+            let message = format!("`{option}` is an option of an implementation, not of {item}");
             return Err(Error::new(Span::call_site(), message));
         }
         Ok(())
+    }
+
+    /// Returns the first part of the names of the calls, if they are observed.
+    fn collection_of(&self, r#type: &Type) -> Option<String> {
+        let named = self.observed_as.as_ref().map(LitStr::value);
+        self.observed
+            .then(|| named.unwrap_or_else(|| collection_of(r#type)))
     }
 }
 
@@ -151,7 +168,6 @@ fn names_of_methods(item: &ItemTrait, others: &[String]) -> TokenStream {
 
 pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let options = Options::parse(options)?;
-    let is_observed = options.observed;
     match parse2(item)? {
         Item::Trait(mut item) => {
             options.expect_none("a trait")?;
@@ -169,8 +185,7 @@ pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStre
             let exhaustive = exhaustive(&options, &item)?;
             let own = lifetime_of(&item.self_ty);
             let is_generic = item.trait_.is_none();
-            let collection = collection_of(&item.self_ty);
-            let mut observed = Vec::new();
+            let collection = options.collection_of(&item.self_ty);
             for method in item.items.iter_mut() {
                 let ImplItem::Fn(method) = method else {
                     continue;
@@ -180,19 +195,24 @@ pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStre
                 if is_unboxed {
                     continue;
                 }
-                let is_call = is_observed && method.sig.asyncness.is_some();
+                let is_call = method.sig.asyncness.is_some();
+                let is_stream = returns_stream(&method.sig);
                 box_future(&mut method.sig, &mut method.block, own.as_ref(), is_generic)?;
-                if is_call {
-                    observed.push(observed_twin(method, &collection, |call, method| {
-                        let future = &method.block;
-                        parse_quote!({
-                            let call = #call;
-                            crate::observation::observed(call, #future)
-                        })
-                    }));
-                }
+                let Some(collection) = collection.as_ref().filter(|_| is_call || is_stream) else {
+                    continue;
+                };
+                let (call, body) = (call_of(method, collection), &method.block);
+                method.block = match is_call {
+                    true => parse_quote!({
+                        let call = #call;
+                        ::wundr_db::__private::observation::observed(call, #body)
+                    }),
+                    false => parse_quote!({
+                        let call = #call;
+                        ::wundr_db::RowStream::observed(#body, call)
+                    }),
+                };
             }
-            item.items.extend(observed);
             Ok(quote!(#item #exhaustive))
         }
         other => {
@@ -204,7 +224,6 @@ pub fn asynchronous(options: TokenStream, item: TokenStream) -> Result<TokenStre
 
 pub fn blocking(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let options = Options::parse(options)?;
-    let is_observed = options.observed;
     match parse2(item)? {
         Item::Trait(mut item) => {
             options.expect_none("a trait")?;
@@ -221,29 +240,27 @@ pub fn blocking(options: TokenStream, item: TokenStream) -> Result<TokenStream> 
         Item::Impl(mut item) => {
             item.items.retain(|method| !matches!(method, ImplItem::Fn(method) if has_mark(&method.attrs, ASYNCHRONOUS_ONLY)));
             let exhaustive = exhaustive(&options, &item)?;
-            let collection = collection_of(&item.self_ty);
-            let mut observed = Vec::new();
+            let collection = options.collection_of(&item.self_ty);
             for method in item.items.iter_mut() {
                 let ImplItem::Fn(method) = method else {
                     continue;
                 };
                 remove_marks(&mut method.attrs);
-                if is_observed && method.sig.asyncness.is_some() {
-                    observed.push(observed_twin(method, &collection, |call, method| {
-                        let body = &method.block;
-                        let output = match &method.sig.output {
-                            ReturnType::Default => quote!(()),
-                            ReturnType::Type(_, output) => quote!(#output),
-                        };
-                        parse_quote!({
-                            let call = #call;
-                            let work = move || -> #output { #body };
-                            crate::observation::observed_now(call, work)
-                        })
-                    }));
+                if let Some(collection) = collection.as_ref()
+                    && method.sig.asyncness.is_some()
+                {
+                    let (call, body) = (call_of(method, collection), &method.block);
+                    let output = match &method.sig.output {
+                        ReturnType::Default => quote!(()),
+                        ReturnType::Type(_, output) => quote!(#output),
+                    };
+                    method.block = parse_quote!({
+                        let call = #call;
+                        let work = move || -> #output { #body };
+                        ::wundr_db::__private::observation::observed_now(call, work)
+                    });
                 }
             }
-            item.items.extend(observed);
             let item = without_async(quote!(#item));
             Ok(quote!(#item #exhaustive))
         }
@@ -254,14 +271,9 @@ pub fn blocking(options: TokenStream, item: TokenStream) -> Result<TokenStream> 
     }
 }
 
-/// Splits a method in two, of which one is compiled: as it is without observation, and with a body
-/// that observes it. `observe` returns that body. The calls of a cached repository have spans of
-/// their own, around those of the repository in the database.
-fn observed_twin(
-    method: &mut ImplItemFn,
-    collection: &str,
-    observe: impl FnOnce(TokenStream, &ImplItemFn) -> Block,
-) -> ImplItem {
+/// Returns the call that observes a method. The calls of a cached repository have spans of their
+/// own, around those of the repository in the database.
+fn call_of(method: &ImplItemFn, collection: &str) -> TokenStream {
     let name = method.sig.ident.to_string();
     let cached = ["cached_", "aging_"];
     let cached = cached.iter().find_map(|kind| collection.strip_prefix(kind));
@@ -273,19 +285,23 @@ fn observed_twin(
         ),
         None => (collection, format!("{collection}.{name}"), quote!(begin)),
     };
-    let call = quote!(self.0.observer().#begin(crate::observation::Method {
+    quote!(self.0.observer().#begin(::wundr_db::__private::observation::Method {
         collection: #collection,
         name: #name,
         summary: #summary,
-    }));
-    let mut twin = method.clone();
-    twin.block = observe(call, method);
-    let with: Attribute = parse_quote!(#[cfg(any(feature = "tracing", feature = "metrics"))]);
-    let without: Attribute =
-        parse_quote!(#[cfg(not(any(feature = "tracing", feature = "metrics")))]);
-    twin.attrs.push(with);
-    method.attrs.push(without);
-    ImplItem::Fn(twin)
+    }))
+}
+
+/// Checks whether a method returns a `RowStream`.
+fn returns_stream(signature: &Signature) -> bool {
+    let ReturnType::Type(_, output) = &signature.output else {
+        return false;
+    };
+    let Type::Path(path) = &**output else {
+        return false;
+    };
+    let last = path.path.segments.last();
+    last.is_some_and(|segment| segment.ident == "RowStream")
 }
 
 /// Returns the name of the table or view of a repository: `analysis_issues` of

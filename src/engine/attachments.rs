@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::tx_state::TxState;
+use crate::observation::CallObserver;
 use crate::sql::acting::Acting;
 use crate::sql::settings::Settings;
 use crate::transaction::{MARK, TransactionOptions};
@@ -24,8 +25,7 @@ pub(crate) struct Attachments<H: ?Sized> {
     organization: Option<OrganizationId>,
     #[cfg(feature = "crypto")]
     secrets: Option<Arc<dyn crate::KeyProvider>>,
-    #[cfg(any(feature = "tracing", feature = "metrics"))]
-    observer: crate::observation::CallObserver,
+    observer: CallObserver,
 }
 
 impl<H: ?Sized> Default for Attachments<H> {
@@ -37,8 +37,7 @@ impl<H: ?Sized> Default for Attachments<H> {
             organization: None,
             #[cfg(feature = "crypto")]
             secrets: None,
-            #[cfg(any(feature = "tracing", feature = "metrics"))]
-            observer: crate::observation::CallObserver::default(),
+            observer: CallObserver::default(),
         }
     }
 }
@@ -52,7 +51,6 @@ impl<H: ?Sized> Clone for Attachments<H> {
             organization: self.organization,
             #[cfg(feature = "crypto")]
             secrets: self.secrets.clone(),
-            #[cfg(any(feature = "tracing", feature = "metrics"))]
             observer: self.observer.clone(),
         }
     }
@@ -66,10 +64,7 @@ impl<H: ?Sized> Attachments<H> {
 
     /// Creates the attachments of a `Db` with these settings.
     pub(crate) fn new(config: &Config) -> Self {
-        #[cfg(not(any(feature = "tracing", feature = "metrics")))]
-        let _ = config;
         Self {
-            #[cfg(any(feature = "tracing", feature = "metrics"))]
             observer: config.observer(),
             ..Self::default()
         }
@@ -100,8 +95,7 @@ impl<H: ?Sized> Attachments<H> {
     }
 
     /// Returns the observer of the calls.
-    #[cfg(any(feature = "tracing", feature = "metrics"))]
-    pub(crate) fn observer(&self) -> &crate::observation::CallObserver {
+    pub(crate) fn observer(&self) -> &CallObserver {
         &self.observer
     }
 

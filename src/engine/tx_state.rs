@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::occupancy::{Hold, Occupancy};
 use crate::error::Verdict;
-use crate::transaction::KEEP_MARK;
+use crate::transaction::{KEEP_MARK, Tries};
 use crate::write_set::{Touches, WriteSet, WriteSetRecorder};
 use crate::{Error, SqlState};
 
@@ -147,6 +147,16 @@ impl TxState {
     #[cfg(any(feature = "tracing", feature = "metrics"))]
     pub(crate) fn observe(&mut self, call: Option<crate::observation::Call>) {
         self.observed = call;
+    }
+
+    /// Records the number of the attempt that the transaction is.
+    pub(crate) fn begin_attempt(&self, tries: &Tries) {
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        if let Some(call) = &self.observed {
+            call.record_attempt(tries.attempt());
+        }
+        #[cfg(not(any(feature = "tracing", feature = "metrics")))]
+        let _ = tries;
     }
 
     #[cfg(any(feature = "tracing", feature = "metrics"))]

@@ -221,7 +221,6 @@ impl Tx {
 
 impl<'a> Executor<'a> {
     /// Returns the observer of the calls.
-    #[cfg(any(feature = "tracing", feature = "metrics"))]
     pub(crate) fn observer(&self) -> &crate::observation::CallObserver {
         match self {
             Executor::Pool(db) => db.attachments.observer(),

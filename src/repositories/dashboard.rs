@@ -61,7 +61,7 @@ impl Tx {
     }
 }
 
-#[repository(observed)]
+#[repository(observed = "dashboard")]
 impl DashboardRepository for Dashboards<'_> {
     async fn of_project(
         &self,

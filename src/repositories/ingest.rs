@@ -205,8 +205,18 @@ impl<'a> Ingest<'a> {
     /// - [`Error::LeaseLost`] if the analysis is claimed and the lease is lost
     /// - [`Error::Suppressed`] if a trigger keeps a row from being stored
     pub async fn run(self) -> Result<Ingested> {
-        let unit = UnitOfWork::begin_that_may_pause(&self.executor).await?;
-        let outcome = write(self, &unit).await;
+        Running(self.executor.clone(), self).ingest().await
+    }
+}
+
+/// An ingest, and the executor by which it is observed.
+struct Running<'a>(Executor<'a>, Ingest<'a>);
+
+#[repository(observed = "analyses")]
+impl<'a> Running<'a> {
+    async fn ingest(self) -> Result<Ingested> {
+        let unit = UnitOfWork::begin_that_may_pause(&self.0).await?;
+        let outcome = write(self.1, &unit).await;
         if let Ok(ingested) = &outcome {
             unit.executor().record_write(&ingested.analysis);
         }

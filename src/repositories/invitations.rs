@@ -85,7 +85,7 @@ impl Tx {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl InvitationRepository for Invitations<'_> {
     async fn invite(&self, new: NewInvitation) -> Result<Option<Invitation>> {
         let statement = Invite::new(&new)?;

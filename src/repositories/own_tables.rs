@@ -33,6 +33,10 @@ use crate::{Error, Page, PageOrder, Paged, Result};
 /// connection, calls at the same time in a transaction, futures that may be dropped, the
 /// organization and the actor of the `Db`.
 ///
+/// # Observation
+/// A repository of the application has spans and metrics by `#[repository(observed)]`. What is
+/// called without one has those of its checkouts and transactions alone.
+///
 /// # The cache
 /// A write of an application's table does not touch the cache. If the table is one of this crate,
 /// the whole cache is invalidated: its repository invalidates only the rows that it writes. A
@@ -75,6 +79,15 @@ impl Tx {
     /// Returns what reads and writes the tables of an application within this transaction.
     pub fn own_tables(&self) -> OwnTables<'_> {
         OwnTables(self.executor())
+    }
+}
+
+impl OwnTables<'_> {
+    /// Returns the observer of the calls, for the code of `#[repository(observed)]`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn observer(&self) -> &crate::observation::CallObserver {
+        self.0.observer()
     }
 }
 

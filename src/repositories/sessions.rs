@@ -272,7 +272,7 @@ impl Pair {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl Sessions {
     /// Opens a session for a user whose identity the application has checked. Returns `None` if
     /// there is no such user, or the user is inactive.
@@ -408,7 +408,10 @@ impl Sessions {
         let tokens = self.0.execute(Sql(PruneRotated(limit.into()))).await?;
         Ok(sessions + tokens)
     }
+}
 
+#[repository]
+impl Sessions {
     async fn end_by_request(&self, ended: Ended) -> Result<u64> {
         let record = self.1.policy.record_logins;
         let ended = self.end(ended, &SessionClient::new(), record).await?;

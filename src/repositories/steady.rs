@@ -10,7 +10,13 @@ use crate::{Error, Result};
 
 /// Checks whether a statement on this executor is to be run again after this outcome.
 pub(super) fn runs_again<T>(executor: &Executor<'_>, outcome: &Result<T>) -> bool {
-    matches!(executor, Executor::Pool(_)) && matches!(outcome, Err(Error::Serialization))
+    let runs_again =
+        matches!(executor, Executor::Pool(_)) && matches!(outcome, Err(Error::Serialization));
+    #[cfg(any(feature = "tracing", feature = "metrics"))]
+    if runs_again {
+        crate::observation::statement_runs_again();
+    }
+    runs_again
 }
 
 /// Runs a statement of a table whose rows may be cached, and returns its only row, if there is one.

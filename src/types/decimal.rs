@@ -135,7 +135,7 @@ impl<'de, T: FromNumber> Visitor<'de> for NumberVisitor<T> {
 }
 
 /// A type of the fields that hold a number or may hold one.
-pub(crate) trait NumberField: Sized {
+pub trait NumberField: Sized {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 }
 
@@ -173,9 +173,7 @@ impl<T: NumberField> NumberField for Change<T> {
 /// Deserializes a decimal, or an integer in a tagged enum, for `#[serde(deserialize_with)]`.
 ///
 /// An `Option` or a [`Change`] that may be missing also needs `default`.
-pub(crate) fn read<'de, D: Deserializer<'de>, T: NumberField>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+pub fn read<'de, D: Deserializer<'de>, T: NumberField>(deserializer: D) -> Result<T, D::Error> {
     T::read(deserializer)
 }
 

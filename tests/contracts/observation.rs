@@ -7,6 +7,7 @@ mod asynchronous {
     use wundr_db::{repository as both_engines, *};
 
     mod contract;
+    mod streams;
 }
 
 #[path = "observation"]

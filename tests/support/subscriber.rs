@@ -42,10 +42,11 @@ impl Visit for Text {
 
 impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        matches!(
-            metadata.target(),
-            "wundr_db" | "wundr_db::cache" | "wundr_db::calls"
-        )
+        match metadata.target() {
+            "wundr_db" | "wundr_db::cache" | "wundr_db::calls" => true,
+            "wundr_db::pool" => metadata.is_span(),
+            _ => false,
+        }
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {

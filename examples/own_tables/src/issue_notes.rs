@@ -68,7 +68,7 @@ impl<'a> IssueNotes<'a> {
     }
 }
 
-#[repository]
+#[repository(observed)]
 impl IssueNoteRepository for IssueNotes<'_> {
     async fn create(&self, new: NewIssueNote) -> Result<IssueNote> {
         self.0.create(new).await

@@ -128,7 +128,6 @@ struct Inside {
 
 impl Inside {
     /// Returns the observer of the calls.
-    #[cfg(any(feature = "tracing", feature = "metrics"))]
     fn observer(&self) -> &crate::observation::CallObserver {
         self.db.attachments.observer()
     }

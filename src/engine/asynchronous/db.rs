@@ -15,6 +15,7 @@ use crate::engine::attachments::Attachments;
 use crate::engine::connection::connect::Connector;
 use crate::engine::pool_context::PoolContext;
 use crate::models::health::Health;
+use crate::observation::Checkout;
 use crate::sql::Sql;
 use crate::sql::health::Probe;
 use crate::transaction::{Retry, Retryable, TransactionOptions, Tries, with_advice};
@@ -212,7 +213,7 @@ impl Db {
     {
         let mut tries = Tries::begin();
         loop {
-            let (error, advice) = match self.attempt(options, &work).await {
+            let (error, advice) = match self.attempt(options, &tries, &work).await {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
@@ -226,6 +227,7 @@ impl Db {
     async fn attempt<R, E, F>(
         &self,
         options: &TransactionOptions,
+        tries: &Tries,
         work: &F,
     ) -> Result<R, (E, Advice)>
     where
@@ -237,6 +239,7 @@ impl Db {
             + Sync,
     {
         let mut tx = self.begin(options).await.map_err(with_advice)?;
+        tx.state.begin_attempt(tries);
         match work(&mut tx).await {
             Ok(value) => {
                 tx.commit().await.map_err(with_advice)?;
@@ -251,11 +254,36 @@ impl Db {
     }
 
     pub(super) async fn checkout(&self) -> Result<Pooled> {
-        match self.idle() {
-            Some(connection) => Ok(connection),
+        self.checkout_within(self.config().acquire_timeout).await
+    }
+
+    async fn checkout_within(&self, patience: Duration) -> Result<Pooled> {
+        match self.observed_idle() {
+            Ok(connection) => Ok(connection),
             // Boxed, so that it takes no room in the future of each statement.
-            None => Box::pin(self.wait_for_connection(self.config().acquire_timeout)).await,
+            Err(checkout) => Box::pin(self.observed_wait(checkout, patience)).await,
         }
+    }
+
+    /// Returns an idle connection, or the checkout that has to wait for one.
+    fn observed_idle(&self) -> Result<Pooled, Checkout> {
+        let mut checkout = self.attachments.observer().begin_checkout();
+        match self.idle() {
+            Some(connection) => {
+                checkout.end(None);
+                Ok(connection)
+            }
+            None => {
+                checkout.begin_wait();
+                Err(checkout)
+            }
+        }
+    }
+
+    async fn observed_wait(&self, checkout: Checkout, patience: Duration) -> Result<Pooled> {
+        let outcome = self.wait_for_connection(patience).await;
+        checkout.end(outcome.as_ref().err());
+        outcome
     }
 
     /// Returns an idle connection without waiting. Nearly always there is one.
@@ -306,12 +334,8 @@ impl Db {
     }
 
     async fn checked_out_within(&self, patience: Duration) -> Result<CheckedOut> {
-        let connection = match self.idle() {
-            Some(connection) => connection,
-            None => Box::pin(self.wait_for_connection(patience)).await?,
-        };
         Ok(CheckedOut {
-            connection,
+            connection: self.checkout_within(patience).await?,
             completed: false,
         })
     }

@@ -190,6 +190,10 @@ impl<'a> Executor<'a> {
         let call = self.begin_call().await?;
         let bound = query.bound_to(call.connection(), self.settings(writes).as_ref());
         let row = call.connection().send_for_only_row(bound).await;
+        #[cfg(feature = "tracing")]
+        if let Ok(row) = &row {
+            crate::observation::returned_rows(usize::from(row.is_some()));
+        }
         call.complete(row.and_then(|row| match (row, absent) {
             (Some(row), _) => take(&row),
             (None, Absent::Accepted) => Ok(()),

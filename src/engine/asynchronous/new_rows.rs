@@ -9,12 +9,14 @@ use super::any_query::{AnyQuery, Runnable as _};
 use crate::Result;
 use crate::engine::connection::Connection;
 use crate::mapping::NewRow;
-use crate::sql::copy::is_worth_a_copy;
+use crate::sql::copy::{is_worth_a_copy, table};
 use crate::sql::{InsertMany, insert_many};
 
 /// New rows of any type.
 pub(super) trait AnyNewRows: Sync {
     fn count(&self) -> usize;
+    /// Returns the name of the table.
+    fn table(&self) -> String;
     /// Checks the values of every row.
     fn check(&self) -> Result<()>;
     fn is_worth_a_copy(&self) -> bool;
@@ -31,6 +33,10 @@ where
 {
     fn count(&self) -> usize {
         self.len()
+    }
+
+    fn table(&self) -> String {
+        table::<N>().unwrap_or_default()
     }
 
     fn check(&self) -> Result<()> {

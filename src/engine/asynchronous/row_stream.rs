@@ -152,6 +152,23 @@ impl<T> Stream for Owned<T> {
 }
 
 impl<'a, T: Send + 'a> RowStream<'a, T> {
+    /// Returns the stream as an observed call, which ends with the last row.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn observed(self, call: Option<crate::observation::Call>) -> Self {
+        #[cfg(not(any(feature = "tracing", feature = "metrics")))]
+        let _ = call;
+        #[cfg(any(feature = "tracing", feature = "metrics"))]
+        if let Some(call) = call {
+            return Self(Box::pin(Observed {
+                rows: self.0,
+                number: 0,
+                call: Some(call.of_stream()),
+            }));
+        }
+        self
+    }
+
     /// Returns the stream with its rows changed by a function.
     pub(crate) fn map_rows(self, change: impl FnMut(T) -> T + Send + 'a) -> Self {
         Self(self.0.map_ok(change).boxed())
@@ -169,6 +186,55 @@ impl<T> Stream for RowStream<'_, T> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
         self.0.as_mut().poll_next(context)
+    }
+}
+
+/// The rows of a stream that is an observed call.
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+struct Observed<'a, T> {
+    rows: BoxStream<'a, Result<T>>,
+    number: u64,
+    /// `None` after the end. Dropped before, the call is abandoned.
+    call: Option<crate::observation::Call>,
+}
+
+// Nothing in it is pinned in place.
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+impl<T> Unpin for Observed<'_, T> {}
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+impl<T> Drop for Observed<'_, T> {
+    fn drop(&mut self) {
+        if let Some(call) = &self.call {
+            call.record_rows(self.number);
+        }
+    }
+}
+
+#[cfg(any(feature = "tracing", feature = "metrics"))]
+impl<T> Stream for Observed<'_, T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        let this = &mut *self;
+        let next = {
+            #[cfg(feature = "tracing")]
+            let _entered = this.call.as_ref().map(crate::observation::Call::enter);
+            ready!(this.rows.as_mut().poll_next(context))
+        };
+        let error = match &next {
+            Some(Ok(_)) => {
+                this.number += 1;
+                return Poll::Ready(next);
+            }
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        if let Some(call) = this.call.take() {
+            call.record_rows(this.number);
+            call.end(error);
+        }
+        Poll::Ready(next)
     }
 }
 

@@ -207,12 +207,10 @@ impl Tx {
         if rows.is_worth_a_copy()
             && let Ok(guard) = StatementGuard::begin(self, copy, Trace::StatementAbandoned)
         {
-            #[cfg(any(feature = "tracing", feature = "metrics"))]
-            let began = std::time::Instant::now();
-            let copied = guard.complete(rows.copy(&self.connection.inner).await)?;
-            if let Some(written) = copied {
-                #[cfg(any(feature = "tracing", feature = "metrics"))]
-                crate::observation::copied(written as u64, began.elapsed());
+            let copying = self.attachments.observer().begin_copy(&rows.table());
+            let copied = guard.complete(rows.copy(&self.connection.inner).await);
+            copying.end(&copied);
+            if let Some(written) = copied? {
                 return Ok(written as u64);
             }
         }

@@ -15,6 +15,7 @@ use crate::engine::libpq::Connector;
 use crate::engine::libpq::with_reason;
 use crate::engine::pool_context::PoolContext;
 use crate::models::health::Health;
+use crate::observation::Checkout;
 use crate::sql::Sql;
 use crate::sql::health::Probe;
 use crate::transaction::{Retry, Retryable, TransactionOptions, Tries, with_advice};
@@ -194,7 +195,7 @@ impl Db {
     {
         let mut tries = Tries::begin();
         loop {
-            let (error, advice) = match self.attempt(options, &work) {
+            let (error, advice) = match self.attempt(options, &tries, &work) {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
@@ -205,12 +206,18 @@ impl Db {
         }
     }
 
-    fn attempt<R, E, F>(&self, options: &TransactionOptions, work: &F) -> Result<R, (E, Advice)>
+    fn attempt<R, E, F>(
+        &self,
+        options: &TransactionOptions,
+        tries: &Tries,
+        work: &F,
+    ) -> Result<R, (E, Advice)>
     where
         E: From<Error> + Retryable,
         F: Fn(&mut Tx) -> Result<R, E>,
     {
         let mut tx = self.begin(options).map_err(with_advice)?;
+        tx.state.begin_attempt(tries);
         match work(&mut tx) {
             Ok(value) => {
                 tx.commit().map_err(with_advice)?;
@@ -229,6 +236,13 @@ impl Db {
     }
 
     fn checkout_within(&self, limit: Duration) -> Result<Pooled> {
+        let mut checkout = self.attachments.observer().begin_checkout();
+        let outcome = self.connection_within(limit, &mut checkout);
+        checkout.end(outcome.as_ref().err());
+        outcome
+    }
+
+    fn connection_within(&self, limit: Duration, checkout: &mut Checkout) -> Result<Pooled> {
         let started = Instant::now();
         let context = self.context();
         let mut waits = None;
@@ -237,11 +251,19 @@ impl Db {
             let Some(patience) = limit.checked_sub(started.elapsed()) else {
                 return Err(context.none_in_time(started, limit));
             };
-            // There is no wake-up when the database is closed: waiting callers check.
-            let Ok(mut connection) = self.pool.current().get_timeout(patience.min(LOOK)) else {
-                waits.get_or_insert_with(|| context.usage.waits());
-                self.pool.replace_lost();
-                continue;
+            let pool = self.pool.current();
+            let mut connection = match pool.try_get() {
+                Some(connection) => connection,
+                None => {
+                    waits.get_or_insert_with(|| context.usage.waits());
+                    checkout.begin_wait();
+                    // There is no wake-up when the database is closed: waiting callers check.
+                    let Ok(connection) = pool.get_timeout(patience.min(LOOK)) else {
+                        self.pool.replace_lost();
+                        continue;
+                    };
+                    connection
+                }
             };
             match &mut *connection {
                 Ok(found) if context.take(&found.usage) => {

@@ -106,6 +106,14 @@ pub(crate) fn join<A, B>(first: A, second: B) -> (A, B) {
     (first, second)
 }
 
+/// Records the number of rows of a statement that returns at most one.
+fn returned<R>(row: &Option<R>) {
+    #[cfg(feature = "tracing")]
+    crate::observation::returned_rows(usize::from(row.is_some()));
+    #[cfg(not(feature = "tracing"))]
+    let _ = row;
+}
+
 impl<'a> Executor<'a> {
     /// Ends the time limits of statements until the end of the transaction.
     pub(crate) fn end_time_limits(&self) -> Result<()> {
@@ -166,7 +174,9 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
         let settings = self.settings(false);
-        self.run(|connection| only(connection, query, settings.as_ref()))
+        let row = self.run(|connection| only(connection, query, settings.as_ref()))?;
+        returned(&row);
+        Ok(row)
     }
 
     /// As [`first`](Self::first). diesel finds the prepared query by its text.
@@ -187,9 +197,11 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<<Q::SqlType as CompatibleType<R, Pg>>::SqlType, Pg> + 'static,
     {
         let settings = self.settings(false);
-        self.run(|connection| {
+        let row = self.run(|connection| {
             only(connection, query, settings.as_ref())?.ok_or(diesel::result::Error::NotFound)
-        })
+        });
+        returned(&row.as_ref().ok());
+        row
     }
 
     /// Returns the number of rows that a query counts.
@@ -208,7 +220,9 @@ impl<'a> Executor<'a> {
         R: FromSqlRow<S, Pg> + 'static,
     {
         let settings = self.settings(true);
-        self.run(|connection| only(connection, query, settings.as_ref()))
+        let row = self.run(|connection| only(connection, query, settings.as_ref()))?;
+        returned(&row);
+        Ok(row)
     }
 
     /// Inserts a row, and returns it.

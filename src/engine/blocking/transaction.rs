@@ -23,7 +23,7 @@ use crate::engine::tx_state::{
 use crate::engine::usage::Use;
 use crate::error::{Failure, Stage};
 use crate::mapping::{NewRow, ROWS_PER_STATEMENT};
-use crate::sql::copy::is_worth_a_copy;
+use crate::sql::copy::{is_worth_a_copy, table};
 use crate::sql::insert_many;
 use crate::{Error, Result};
 
@@ -246,14 +246,14 @@ impl Tx {
     /// Inserts any number of rows by the fastest statement. Nothing comes between its statements.
     pub(super) fn insert_bulk<N: NewRow + Sync>(&self, rows: &[N], hold: Hold) -> Result<u64> {
         let _held = Held::enter(self, hold)?;
-        #[cfg(any(feature = "tracing", feature = "metrics"))]
-        let began = std::time::Instant::now();
-        if is_worth_a_copy(rows)
-            && let Some(written) = self.run(Hold::Within, |connection| copy(connection, rows))?
-        {
-            #[cfg(any(feature = "tracing", feature = "metrics"))]
-            crate::observation::copied(written as u64, began.elapsed());
-            return Ok(written as u64);
+        if is_worth_a_copy(rows) {
+            let table = table::<N>().unwrap_or_default();
+            let copying = self.attachments.observer().begin_copy(&table);
+            let copied = self.run(Hold::Within, |connection| copy(connection, rows));
+            copying.end(&copied);
+            if let Some(written) = copied? {
+                return Ok(written as u64);
+            }
         }
         let mut written = 0;
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {

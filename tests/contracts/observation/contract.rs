@@ -6,11 +6,11 @@ use crate::subscriber::{self, RecordedSpan, events, spans};
 use wundr_db::testing::{PostgresServer, TestDatabase};
 use wundr_db::{
     AnalysisType, Availability, Config, Error, NewAnalysis, NewProject, NewUser, Page, Result,
-    Retry, TransactionOptions, UserFilter, UserId,
+    Retry, TransactionOptions, User, UserChanges, UserFilter, UserId,
 };
 
 #[both_engines]
-async fn database(settings: impl FnOnce(Config) -> Config) -> (Db, TestDatabase) {
+pub async fn database(settings: impl FnOnce(Config) -> Config) -> (Db, TestDatabase) {
     subscriber::listen();
     measurements::listen();
     let database = migrated_database().unwrap();
@@ -24,7 +24,7 @@ fn ada() -> NewUser {
 }
 
 /// Returns the newest span of this name.
-fn span(name: &str) -> RecordedSpan {
+pub fn span(name: &str) -> RecordedSpan {
     let name = format!("otel.name=\"{name}\"");
     let spans = spans();
     let found = spans.iter().rev().find(|span| span.fields.contains(&name));
@@ -55,6 +55,9 @@ async fn a_call_is_a_span_with_its_names_its_outcome_and_no_value() {
     ] {
         assert!(listed.contains(part), "{part}: {listed}");
     }
+    users.find(UserId::new()).await.unwrap();
+    let found = span("users.find").fields;
+    assert!(found.contains("db.response.returned_rows=0"), "{found}");
     let found = span("users.find_many").fields;
     assert!(found.contains("db.response.returned_rows=0"), "{found}");
     let refused = span("users.create").fields;
@@ -83,6 +86,139 @@ async fn calls_of_a_transaction_belong_to_its_span() {
     assert!(refused.is_err());
     let fields = span("transaction").fields;
     assert!(fields.contains("outcome=\"rolled back\""), "{fields}");
+}
+
+#[both_engines]
+#[case]
+async fn a_checkout_is_a_span_with_the_time_that_the_caller_waited() {
+    let limit = Duration::from_millis(200);
+    let (db, _database) = database(|config| config.health_timeout(limit)).await;
+    // The first may open the connection.
+    db.users().find(UserId::new()).await.unwrap();
+    db.users().find(UserId::new()).await.unwrap();
+    let (checkout, call) = (span("checkout"), span("users.find"));
+    assert_eq!(checkout.parent, Some(call.id));
+    for part in ["outcome=\"ok\"", "wundr_db.wait_us=0 "] {
+        assert!(checkout.fields.contains(part), "{checkout:?}");
+    }
+    let busy: Result<Availability> = db.transaction(async |_| Ok(db.readiness().await)).await;
+    assert!(matches!(busy, Ok(Availability::Busy(_))), "{busy:?}");
+    let checkout = span("checkout");
+    for part in ["outcome=\"error\"", "error.type=\"pool\""] {
+        assert!(checkout.fields.contains(part), "{checkout:?}");
+    }
+    let (_, waited) = checkout.fields.split_once("wundr_db.wait_us=").unwrap();
+    let waited: u128 = waited.split(' ').next().unwrap().parse().unwrap();
+    assert!(waited >= limit.as_micros(), "{waited}");
+    let measured = measurements();
+    let waits = measured
+        .iter()
+        .filter(|(name, _)| name.trim() == "db.client.connection.wait_time");
+    let longest = waits.map(|(_, seconds)| *seconds).fold(0.0, f64::max);
+    assert!(longest >= limit.as_secs_f64(), "{measured:?}");
+}
+
+/// A repository of an application.
+#[both_engines]
+trait MarkRepository: Send + Sync {
+    async fn find(&self, id: UserId) -> Result<Option<User>>;
+
+    async fn rename(&self, id: UserId, name: &str) -> Result<User>;
+}
+
+struct Marks<'a>(OwnTables<'a>);
+
+#[both_engines(observed)]
+impl MarkRepository for Marks<'_> {
+    async fn find(&self, id: UserId) -> Result<Option<User>> {
+        self.0.find(id).await
+    }
+
+    async fn rename(&self, id: UserId, name: &str) -> Result<User> {
+        let changes = UserChanges::new().name(name);
+        self.0.update(id, changes).await
+    }
+}
+
+struct NamedMarks<'a>(OwnTables<'a>);
+
+#[both_engines(observed = "signs")]
+impl MarkRepository for NamedMarks<'_> {
+    async fn find(&self, id: UserId) -> Result<Option<User>> {
+        self.0.find(id).await
+    }
+}
+
+#[both_engines]
+#[case]
+async fn calls_of_an_applications_repository_are_observed_by_its_names() {
+    let (db, _database) = database(|config| config).await;
+    let marks = Marks(db.own_tables());
+    assert!(marks.find(UserId::new()).await.unwrap().is_none());
+    let found = span("marks.find").fields;
+    for part in [
+        "db.collection.name=\"marks\"",
+        "db.operation.name=\"find\"",
+        "db.query.summary=\"marks.find\"",
+        "db.response.returned_rows=0",
+        "outcome=\"ok\"",
+    ] {
+        assert!(found.contains(part), "{part}: {found}");
+    }
+    let refused = db
+        .transaction(async |tx| {
+            let marks = Marks(tx.own_tables());
+            marks.rename(UserId::new(), "Ada Lovelace").await
+        })
+        .await;
+    assert!(
+        matches!(refused, Err(Error::NotFound { .. })),
+        "{refused:?}"
+    );
+    let (transaction, call) = (span("transaction"), span("marks.rename"));
+    assert_eq!(call.parent, Some(transaction.id));
+    assert!(call.fields.contains("error.type=\"not_found\""), "{call:?}");
+    assert!(!call.fields.contains("Lovelace"), "{call:?}");
+    NamedMarks(db.own_tables())
+        .find(UserId::new())
+        .await
+        .unwrap();
+    span("signs.find");
+    let measured = measurements();
+    for (collection, operation) in [("marks", "find"), ("marks", "rename"), ("signs", "find")] {
+        let labels = [
+            format!("db.collection.name={collection}"),
+            format!("db.operation.name={operation}"),
+        ];
+        let is_measured = |(name, _): &&(String, f64)| {
+            name.starts_with("db.client.operation.duration ")
+                && labels.iter().all(|label| name.contains(label))
+        };
+        assert_eq!(
+            measured.iter().filter(is_measured).count(),
+            1,
+            "{measured:?}"
+        );
+    }
+}
+
+#[both_engines]
+#[case]
+async fn invitations_and_ingests_are_calls() {
+    let (db, _database) = database(|config| config).await;
+    let user = db.users().create(ada()).await.unwrap().id;
+    db.invitations().of_user(user).await.unwrap();
+    span("invitations.of_user");
+    let project = NewProject::new("p", user);
+    let project = db.projects().create(project).await.unwrap().id;
+    let new = NewAnalysis::new(project, AnalysisType::Quality, user);
+    db.analyses().ingest(new).run().await.unwrap();
+    let ingest = span("analyses.ingest");
+    assert!(ingest.fields.contains("outcome=\"ok\""), "{ingest:?}");
+    let keys = wundr_db::SessionKeys::new(1, [7; 32]);
+    let sessions = Sessions::new(&db, keys, wundr_db::SessionPolicy::new()).unwrap();
+    sessions.authenticate("no token").await.unwrap();
+    span("sessions.authenticate");
 }
 
 #[both_engines]
@@ -147,6 +283,18 @@ async fn a_repeated_transaction_is_counted() {
     let measured = measurements();
     let retries = ("wundr_db.retries reason=conflict".to_owned(), 1.0);
     assert!(measured.contains(&retries), "{measured:?}");
+    // Each attempt is a span.
+    let attempts = spans();
+    let attempts = attempts
+        .iter()
+        .filter(|span| span.fields.contains("otel.name=\"transaction\""));
+    let numbers: Vec<_> = attempts
+        .map(|span| {
+            let (_, number) = span.fields.split_once("wundr_db.attempt=").unwrap();
+            number.split(' ').next().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(numbers, ["1", "2"]);
 }
 
 #[both_engines]
@@ -166,6 +314,15 @@ async fn a_copy_is_measured() {
         logged.iter().any(|event| event.contains("copied rows")),
         "{logged:?}"
     );
+    let (copy, call) = (span("COPY"), span("users.create_many"));
+    assert_eq!(copy.parent, Some(call.id));
+    for part in [
+        "db.collection.name=\"users\"",
+        "wundr_db.copied_rows=2000",
+        "outcome=\"ok\"",
+    ] {
+        assert!(copy.fields.contains(part), "{part}: {copy:?}");
+    }
 }
 
 #[both_engines]
