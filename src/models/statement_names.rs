@@ -10,7 +10,8 @@
 //! name, and a hash of the text's canonical form. `cargo xtask bless names` writes it. A name is
 //! the repository and the method. If several methods send the same text, the name is that of the
 //! method that sends the fewest statements. A text that no method of these tests sends has the name
-//! of its file in `tests/sql`.
+//! of its file in `tests/sql`. A `COPY` is no prepared statement, which these tests would see: its
+//! name follows from its table.
 //!
 //! # The canonical form
 //!
@@ -84,6 +85,34 @@ pub fn statement_name(text: &str) -> Option<&'static str> {
     fixed
         .or_else(|| table().exact.get(&hash(&tokens)).copied())
         .or_else(|| table().outlines.get(&hash(&outline(&tokens))).copied())
+        .or_else(|| copied(&tokens))
+}
+
+/// Returns the name of a `COPY` into a table of this crate.
+fn copied(tokens: &[String]) -> Option<&'static str> {
+    macro_rules! names {
+        ($($schema:ident.$table:ident: $name:ident, $row:ident, $new:ident, $id:ident, $secret:tt;)*) => {
+            [$((
+                stringify!($schema),
+                stringify!($table),
+                concat!(stringify!($table), ".create_many"),
+            )),*]
+        };
+    }
+    let [copy, schema, dot, table, rest @ ..] = tokens else {
+        return None;
+    };
+    let is_copy =
+        copy == "copy" && dot == "." && rest.windows(2).any(|two| two == ["from", "stdin"]);
+    let bare = |name: &str| name.trim_matches('"').to_owned();
+    let (schema, table) = (bare(schema), bare(table));
+    let names = crate::__for_each_table!(names);
+    let of_table = |name: &&(&str, &str, &str)| name.0 == schema && name.1 == table;
+    names
+        .iter()
+        .filter(|_| is_copy)
+        .find(of_table)
+        .map(|name| name.2)
 }
 
 /// Returns the hash of a text's canonical form, and that of its outline.

@@ -1,11 +1,15 @@
 //! The text of every statement that is written by hand, compared with the files in `tests/sql`.
 //!
-//! Each file holds one statement as it is sent, broken at its clauses for reading, below a line
-//! with the types of its parameters. A change to a statement shows as a change to its file. After a
-//! change on purpose, write the files again:
+//! Each file holds one statement as it is sent, broken at its clauses for reading, below two lines:
+//! the name of the statement, and the types of its parameters. The name is that of the method that
+//! sends it, `users.find_by_email`, as in spans, in metrics and beside the ids of
+//! `pg_stat_statements`. A statement that no method of a repository sends alone has the name of its
+//! file. A change to a statement shows as a change to its file. After a change on purpose, write
+//! the files and the names again:
 //!
 //! ```text
-//! BLESS_SQL=1 cargo test --lib sql::golden
+//! cargo xtask bless sql
+//! cargo xtask bless names
 //! ```
 //!
 //! A test in `tests/database/statements.rs` has a migrated database prepare every file.
@@ -22,6 +26,8 @@ use std::path::{Path, PathBuf};
 use diesel::pg::{Pg, PgMetadataLookup, PgQueryBuilder, PgTypeMetadata};
 use diesel::query_builder::bind_collector::RawBytesBindCollector;
 use diesel::query_builder::{QueryBuilder as _, QueryFragment};
+
+use crate::models::statement_names::statement_name;
 
 /// The statements by name.
 #[derive(Default)]
@@ -57,7 +63,8 @@ impl Registry {
             format::tokens(sql),
             "the formatter changed {name}"
         );
-        let text = format!("-- ({types})\n{formatted}\n");
+        let method = statement_name(sql).unwrap_or(name);
+        let text = format!("-- {method}\n-- ({types})\n{formatted}\n");
         let former = self.texts.insert(name, text);
         assert!(former.is_none(), "two statements are named {name}");
     }

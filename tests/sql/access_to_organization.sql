@@ -1,3 +1,4 @@
+-- organizations.access
 -- (uuid, uuid)
 SELECT reader.role, member.role
 FROM public.organizations AS organization

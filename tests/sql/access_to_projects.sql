@@ -1,3 +1,4 @@
+-- projects.access
 -- (uuid, uuid[], uuid, uuid, uuid, uuid, uuid, uuid)
 SELECT projects.id, projects.created_by = reader.id, projects.visibility, reader.role, organization.role,
     project.role

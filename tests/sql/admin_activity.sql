@@ -1,3 +1,4 @@
+-- admin_activity
 -- ()
 WITH of_database AS MATERIALIZED (
   SELECT *

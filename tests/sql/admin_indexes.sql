@@ -1,3 +1,4 @@
+-- admin_indexes
 -- ()
 WITH indexes AS (
   SELECT x.indexrelid, x.indrelid, n.nspname, t.relname AS table_name, i.relname AS index_name, i.reltuples,

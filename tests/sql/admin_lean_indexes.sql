@@ -1,3 +1,4 @@
+-- admin_lean_indexes
 -- ()
 WITH candidate (reason, table_name, index_name, definition) AS (VALUES ('unused', 'public.users',
     'idx_users_active_email', '(email) WHERE is_active = TRUE'), ('unused', 'public.projects',

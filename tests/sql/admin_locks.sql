@@ -1,3 +1,4 @@
+-- admin_locks
 -- ()
 WITH waiting AS MATERIALIZED (
   SELECT DISTINCT ON (l.pid) l.pid, l.mode, l.waitstart, CASE WHEN c.oid IS NULL THEN l.locktype ELSE

@@ -1,3 +1,4 @@
+-- admin_readiness
 -- ()
 SELECT pg_catalog.jsonb_build_object('settings', (
   SELECT pg_catalog.jsonb_object_agg(name, pg_catalog.jsonb_build_object('value', setting, 'unit', unit,

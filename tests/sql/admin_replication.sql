@@ -1,3 +1,4 @@
+-- admin_replication
 -- ()
 WITH here AS MATERIALIZED (
   SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn()

@@ -1,3 +1,4 @@
+-- admin_statements_extension
 -- ()
 SELECT pg_catalog.quote_ident(n.nspname) AS schema, e.extversion AS version
 FROM pg_catalog.pg_extension AS e

@@ -1,3 +1,4 @@
+-- admin_tables
 -- ()
 WITH tables AS (
   SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.reltuples, pg_catalog.pg_total_relation_size(c.oid)

@@ -1,2 +1,3 @@
+-- after_restore_end_leases
 -- ()
 DELETE FROM analysis.analysis_leases

@@ -1,3 +1,4 @@
+-- after_restore_move_fences
 -- ()
 SELECT pg_catalog.setval(fences, COALESCE(pg_catalog.pg_sequence_last_value(fences), 0) + 1048576) AS number
 FROM (

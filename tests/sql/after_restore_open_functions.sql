@@ -1,3 +1,4 @@
+-- after_restore_open_functions
 -- (text[])
 SELECT kept.name
 FROM (

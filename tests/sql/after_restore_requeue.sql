@@ -1,3 +1,4 @@
+-- after_restore_requeue
 -- ()
 UPDATE analysis.analyses
 SET status = 'pending', progress = 0, started_at = NULL, completed_at = NULL, duration_seconds = NULL

@@ -1,3 +1,4 @@
+-- after_restore_search_path
 -- ()
 SELECT pg_catalog.substr(one, pg_catalog.strpos(one, '=') + 1) AS name
 FROM pg_catalog.pg_db_role_setting AS s, pg_catalog.unnest(s.setconfig) AS one

@@ -1,3 +1,4 @@
+-- log_archive_drop
 -- ()
 DO $$ BEGIN IF NOT EXISTS (
   SELECT

@@ -1,3 +1,4 @@
+-- after_restore_unanalyzed
 -- ()
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_catalog.pg_class AS c

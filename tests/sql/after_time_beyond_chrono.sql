@@ -1,3 +1,4 @@
+-- after_time_beyond_chrono
 -- (uuid, uuid)
 SELECT "public"."users"."id"
 FROM "public"."users"

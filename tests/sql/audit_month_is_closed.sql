@@ -1,2 +1,3 @@
+-- audit_logs.seal
 -- (timestamptz)
 SELECT $1 + INTERVAL '1 day' <= pg_catalog.now() AS yes

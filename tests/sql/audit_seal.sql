@@ -1,3 +1,4 @@
+-- audit_logs.seal
 -- (date, int8, bytea)
 INSERT INTO audit.audit_log_seals (month, entries, hash)
 VALUES ($1, $2, pg_catalog.sha256($3))

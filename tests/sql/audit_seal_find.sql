@@ -1,3 +1,4 @@
+-- audit_logs.verify
 -- (date)
 SELECT entries, hash, sealed_at
 FROM audit.audit_log_seals

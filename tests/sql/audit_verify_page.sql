@@ -1,3 +1,4 @@
+-- audit_logs.verify
 -- (date, int4, timestamptz, uuid, timestamptz, bytea, timestamptz)
 WITH actual AS MATERIALIZED (
   SELECT e.*, pg_catalog.row_number() OVER (ORDER BY e.created_at, e.id) AS place

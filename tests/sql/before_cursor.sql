@@ -1,3 +1,4 @@
+-- before_cursor
 -- (text, uuid)
 SELECT "public"."projects"."id"
 FROM "public"."projects"

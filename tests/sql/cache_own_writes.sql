@@ -1,3 +1,4 @@
+-- cache_own_writes
 -- ()
 WITH RECURSIVE held AS MATERIALIZED (
   SELECT locktype, relation, classid, objid

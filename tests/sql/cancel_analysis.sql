@@ -1,3 +1,4 @@
+-- analyses.cancel
 -- (uuid)
 UPDATE analysis.analyses
 SET status = 'cancelled', completed_at = CASE WHEN started_at IS NOT NULL THEN GREATEST(pg_catalog.now(),

@@ -1,3 +1,4 @@
+-- cancel_held_analysis
 -- (uuid, int8)
 WITH held AS MATERIALIZED (
   SELECT id

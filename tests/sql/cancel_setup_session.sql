@@ -1,3 +1,4 @@
+-- setup_sessions.cancel
 -- (uuid)
 WITH session AS MATERIALIZED (
   SELECT id, status, started_at

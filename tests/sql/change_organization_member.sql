@@ -1,3 +1,4 @@
+-- organization_members.update
 -- (uuid, unknown, uuid, unknown)
 WITH "owners" ("id", "parent") AS MATERIALIZED (
   SELECT "id", "organization_id"

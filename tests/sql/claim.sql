@@ -1,3 +1,4 @@
+-- analyses.claim
 -- (text[], text, int8)
 WITH next AS MATERIALIZED (
   SELECT id

@@ -1,3 +1,4 @@
+-- analyses.complete
 -- (jsonb, uuid)
 UPDATE analysis.analyses
 SET status = 'completed', progress = 100, summary = $1, started_at = COALESCE(started_at, pg_catalog.now() -

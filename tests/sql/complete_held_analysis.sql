@@ -1,3 +1,4 @@
+-- analyses.complete_claimed
 -- (uuid, int8, jsonb)
 WITH held AS MATERIALIZED (
   SELECT id

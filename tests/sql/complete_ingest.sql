@@ -1,3 +1,4 @@
+-- analyses.ingest
 -- (jsonb, uuid, uuid)
 UPDATE analysis.analyses
 SET status = 'completed', progress = 100, summary = $1, started_at = run.started_at, completed_at = run.completed_at,

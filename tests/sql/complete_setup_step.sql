@@ -1,3 +1,4 @@
+-- setup_steps.fail
 -- (uuid, uuid)
 WITH session AS MATERIALIZED (
   SELECT id, status, started_at

@@ -1,3 +1,4 @@
+-- count_by
 -- (uuid)
 SELECT counted.key, pg_catalog.count(*)
 FROM (

@@ -1,3 +1,4 @@
+-- count_by_most_frequent
 -- (uuid, int8)
 SELECT counted.key, pg_catalog.count(*)
 FROM (

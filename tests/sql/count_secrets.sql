@@ -1,3 +1,4 @@
+-- db.sealed_by_key
 -- ()
 SELECT secret.key, pg_catalog.count(*)
 FROM (

@@ -1,3 +1,4 @@
+-- log_archive_drop
 -- ()
 DO $$ DECLARE parent REGCLASS := 'audit.audit_logs'::pg_catalog.regclass; rest REGCLASS; other RECORD; old
     NAME; BEGIN FOR try IN 1..5 LOOP BEGIN

@@ -1,3 +1,4 @@
+-- default_partition_outside
 -- ()
 WITH ends AS ( (
   SELECT created_at

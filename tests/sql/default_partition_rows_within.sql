@@ -1,3 +1,4 @@
+-- default_partition_rows_within
 -- ()
 SELECT pg_catalog.count(*) AS number
 FROM (

@@ -1,3 +1,4 @@
+-- projects.delete
 -- (uuid)
 DELETE FROM "public"."projects"
 WHERE "id" = $1

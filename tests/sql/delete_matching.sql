@@ -1,3 +1,4 @@
+-- users.delete_many
 -- (bool)
 DELETE FROM "public"."users"
 WHERE "id" IN (

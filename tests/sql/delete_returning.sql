@@ -1,3 +1,4 @@
+-- user_sessions.delete_many
 -- ()
 DELETE FROM "public"."user_sessions"
 WHERE "id" IN (

@@ -1,3 +1,4 @@
+-- sessions.revoke_others
 -- (uuid, uuid, uuid, inet, text, bool)
 WITH ended AS (
   DELETE FROM public.user_sessions

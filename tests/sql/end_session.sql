@@ -1,3 +1,4 @@
+-- sessions.revoke
 -- (uuid, uuid, inet, text, bool)
 WITH ended AS (
   DELETE FROM public.user_sessions

@@ -1,3 +1,4 @@
+-- sessions.refresh
 -- (text, uuid, inet, text, bool)
 WITH ended AS (
   DELETE FROM public.user_sessions

@@ -1,3 +1,4 @@
+-- erasure_anonymize_user
 -- (uuid)
 UPDATE public.users
 SET email = 'erased-' || id || '@erased.invalid', name = 'Erased user', avatar_url = NULL, github_username =

@@ -1,3 +1,4 @@
+-- erasure_begin
 -- ()
 SELECT pg_catalog.set_config('lock_timeout', '10s', true) AS setting
 UNION ALL

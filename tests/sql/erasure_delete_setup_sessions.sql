@@ -1,3 +1,4 @@
+-- erasure_delete_setup_sessions
 -- (uuid)
 DELETE FROM setup.setup_sessions
 WHERE profile_id IN (

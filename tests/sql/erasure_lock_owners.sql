@@ -1,3 +1,4 @@
+-- erasure_lock_owners
 -- (uuid)
 SELECT m.id
 FROM public.organization_members AS m

@@ -1,3 +1,4 @@
+-- erasure_lock_project_owners
 -- (uuid)
 SELECT m.id
 FROM public.project_members AS m

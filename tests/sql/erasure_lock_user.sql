@@ -1,3 +1,4 @@
+-- erasure_lock_user
 -- (uuid)
 SELECT email AS text
 FROM public.users

@@ -1,3 +1,4 @@
+-- erasure_only_owner
 -- (uuid)
 SELECT m.organization_id AS id
 FROM public.organization_members AS m

@@ -1,3 +1,4 @@
+-- erasure_only_project_owner
 -- (uuid)
 SELECT m.project_id AS id
 FROM public.project_members AS m

@@ -1,3 +1,4 @@
+-- erasure_organization_leaves_again
 -- (uuid, text)
 WITH chosen AS MATERIALIZED (
   SELECT l.id, l.created_at, pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.jsonb_build_array( l.id, l.user_id,

@@ -1,3 +1,4 @@
+-- erasure_succeed
 -- (uuid[], uuid)
 INSERT INTO public.organization_members (organization_id, user_id, role)
 SELECT o.id, $2, 'owner'

@@ -1,3 +1,4 @@
+-- erasure_succeed_in_projects
 -- (uuid[], uuid)
 INSERT INTO public.project_members (project_id, user_id, role)
 SELECT o.id, $2, 'owner'

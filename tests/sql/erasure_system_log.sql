@@ -1,3 +1,4 @@
+-- erasure_system_log
 -- (uuid, text, text)
 UPDATE audit.system_logs AS l
 SET user_id = NULLIF(l.user_id, $1), message = pg_catalog.regexp_replace(l.message, $2, '[erased]', 'gi'),

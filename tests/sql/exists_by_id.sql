@@ -1,3 +1,4 @@
+-- projects.exists
 -- (uuid)
 SELECT EXISTS (
   SELECT

@@ -1,3 +1,4 @@
+-- analyses.fail
 -- (text, uuid)
 UPDATE analysis.analyses
 SET status = 'failed', error_message = $1, completed_at = CASE WHEN started_at IS NOT NULL THEN GREATEST(pg_catalog.now(),

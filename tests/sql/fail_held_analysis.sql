@@ -1,3 +1,4 @@
+-- analyses.fail_claimed
 -- (uuid, int8, text)
 WITH held AS MATERIALIZED (
   SELECT id

@@ -1,3 +1,4 @@
+-- projects.find
 -- (uuid)
 SELECT "public"."projects"."id", "public"."projects"."organization_id", "public"."projects"."name", "public"."projects"."description",
     "public"."projects"."repository_url", "public"."projects"."repository_provider", "public"."projects"."repository_data",

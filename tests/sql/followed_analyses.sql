@@ -1,3 +1,4 @@
+-- followed_analyses
 -- (timestamptz, uuid, uuid)
 WITH followed AS MATERIALIZED (
   SELECT id, project_id

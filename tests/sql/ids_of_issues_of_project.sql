@@ -1,3 +1,4 @@
+-- ids_of_issues_of_project
 -- (text, uuid)
 SELECT "analysis"."analysis_issues"."id"
 FROM "analysis"."analysis_issues"

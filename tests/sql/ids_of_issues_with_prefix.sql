@@ -1,3 +1,4 @@
+-- ids_of_issues_with_prefix
 -- (text, text, text)
 SELECT "analysis"."analysis_issues"."id"
 FROM "analysis"."analysis_issues"

@@ -1,3 +1,4 @@
+-- in_months
 -- ()
 SELECT "audit"."audit_logs"."id"
 FROM "audit"."audit_logs"

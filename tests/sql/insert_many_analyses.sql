@@ -1,3 +1,4 @@
+-- analyses.create_many
 -- (uuid[], uuid[], text[], text[], int4[], jsonb[], jsonb[], jsonb[], text[], timestamptz[], timestamptz[], int4[], uuid[], timestamptz[])
 INSERT INTO "analysis"."analyses" ("id", "project_id", "type", "status", "progress", "configuration",
     "results", "summary", "error_message", "started_at", "completed_at", "duration_seconds", "created_by",

@@ -1,3 +1,4 @@
+-- analysis_metrics.create_many
 -- (uuid[], uuid[], text[], numeric[], text[], text[], text[], text[], timestamptz[])
 INSERT INTO "analysis"."analysis_metrics" ("id", "analysis_id", "metric_name", "metric_value", "metric_unit",
     "category", "description", "trend_direction", "created_at")

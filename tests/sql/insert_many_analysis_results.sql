@@ -1,3 +1,4 @@
+-- analysis_results.create_many
 -- (uuid[], uuid[], text[], text[], jsonb[], jsonb[], jsonb[], timestamptz[])
 INSERT INTO "analysis"."analysis_results" ("id", "analysis_id", "file_path", "file_hash", "metrics", "issues",
     "dependencies", "created_at")

@@ -1,3 +1,4 @@
+-- audit_logs.create_many
 -- (uuid[], uuid[], uuid[], text[], text[], uuid[], jsonb[], jsonb[], jsonb[], inet[], text[], timestamptz[])
 INSERT INTO "audit"."audit_logs" ("id", "user_id", "organization_id", "action", "resource_type", "resource_id",
     "old_values", "new_values", "metadata", "ip_address", "user_agent", "created_at")

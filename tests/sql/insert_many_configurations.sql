@@ -1,3 +1,4 @@
+-- configurations.create_many
 -- (uuid[], uuid[], uuid[], text[], text[], text[], jsonb[], text[], bool[], uuid[])
 INSERT INTO "setup"."configurations" ("id", "organization_id", "project_id", "scope", "category", "name",
     "value", "description", "is_encrypted", "created_by")

@@ -1,3 +1,4 @@
+-- dependency_graphs.create_many
 -- (uuid[], uuid[], uuid[], jsonb[], jsonb[], timestamptz[])
 INSERT INTO "analysis"."dependency_graphs" ("id", "project_id", "analysis_id", "graph_data", "metadata",
     "created_at")

@@ -1,3 +1,4 @@
+-- duplicate_groups.create_many
 -- (uuid[], uuid[], text[], numeric[], int4[], jsonb[], timestamptz[])
 INSERT INTO "analysis"."duplicate_groups" ("id", "analysis_id", "hash", "similarity_percentage", "total_lines",
     "files", "created_at")

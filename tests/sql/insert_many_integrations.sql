@@ -1,3 +1,4 @@
+-- integrations.create_many
 -- (uuid[], uuid[], uuid[], text[], text[], jsonb[], jsonb[], text[], text[], bool[], timestamptz[], text[], uuid[])
 INSERT INTO "setup"."integrations" ("id", "organization_id", "project_id", "type", "name", "configuration",
     "credentials", "webhook_url", "webhook_secret", "is_enabled", "last_sync_at", "sync_status", "created_by")

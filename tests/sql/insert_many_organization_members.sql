@@ -1,3 +1,4 @@
+-- insert_many_organization_members
 -- (uuid[], uuid[], uuid[], text[], timestamptz[], uuid[])
 INSERT INTO "public"."organization_members" ("id", "organization_id", "user_id", "role", "joined_at",
     "invited_by")

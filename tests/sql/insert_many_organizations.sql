@@ -1,3 +1,4 @@
+-- organizations.create_many
 -- (uuid[], text[], text[], text[], jsonb[], text[], timestamptz[])
 INSERT INTO "public"."organizations" ("id", "name", "slug", "description", "settings", "subscription_plan",
     "created_at")

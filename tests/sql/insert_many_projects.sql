@@ -1,3 +1,4 @@
+-- projects.create_many
 -- (uuid[], uuid[], text[], text[], text[], text[], jsonb[], jsonb[], text[], text[], uuid[], timestamptz[], timestamptz[])
 INSERT INTO "public"."projects" ("id", "organization_id", "name", "description", "repository_url",
     "repository_provider", "repository_data", "configuration", "status", "visibility", "created_by",

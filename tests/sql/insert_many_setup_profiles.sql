@@ -1,3 +1,4 @@
+-- setup_profiles.create_many
 -- (uuid[], text[], text[], text[], jsonb[], jsonb[], jsonb[], jsonb[], int4[], text[], bool[], uuid[], uuid[])
 INSERT INTO "setup"."setup_profiles" ("id", "name", "description", "category", "configuration", "tools",
     "templates", "prerequisites", "estimated_duration", "visibility", "is_featured", "created_by",

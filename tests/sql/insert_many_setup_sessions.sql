@@ -1,3 +1,4 @@
+-- setup_sessions.create_many
 -- (uuid[], uuid[], uuid[], text[], int4[], text[], jsonb[], jsonb[], text[], timestamptz[], timestamptz[], int4[], timestamptz[])
 INSERT INTO "setup"."setup_sessions" ("id", "profile_id", "user_id", "status", "progress", "current_step",
     "configuration", "logs", "error_message", "started_at", "completed_at", "duration_seconds", "created_at")

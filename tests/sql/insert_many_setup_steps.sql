@@ -1,3 +1,4 @@
+-- setup_steps.create_many
 -- (uuid[], uuid[], text[], text[], int4[], text[], text[], text[], text[], text[], timestamptz[], timestamptz[], int4[], timestamptz[])
 INSERT INTO "setup"."setup_steps" ("id", "session_id", "name", "description", "step_order", "tool_name",
     "command", "status", "logs", "error_message", "started_at", "completed_at", "duration_seconds",

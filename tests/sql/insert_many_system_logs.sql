@@ -1,3 +1,4 @@
+-- system_logs.create_many
 -- (uuid[], text[], text[], text[], text[], jsonb[], uuid[], uuid[], uuid[], timestamptz[])
 INSERT INTO "audit"."system_logs" ("id", "level", "service", "component", "message", "data", "correlation_id",
     "request_id", "user_id", "created_at")

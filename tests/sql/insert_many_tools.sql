@@ -1,3 +1,4 @@
+-- tools.create_many
 -- (uuid[], text[], text[], text[], text[], text[], text[], jsonb[], text[], text[], jsonb[], bool[])
 INSERT INTO "setup"."tools" ("id", "name", "version", "category", "description", "install_command",
     "verify_command", "configuration_schema", "supported_platforms", "dependencies", "metadata", "is_active")

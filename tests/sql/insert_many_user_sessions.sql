@@ -1,3 +1,4 @@
+-- user_sessions.create_many
 -- (uuid[], uuid[], text[], text[], timestamptz[], text[], inet[])
 INSERT INTO "public"."user_sessions" ("id", "user_id", "token_hash", "refresh_token_hash", "expires_at",
     "user_agent", "ip_address")

@@ -1,3 +1,4 @@
+-- users.create_many
 -- (uuid[], text[], text[], text[], text[], text[], jsonb[], bool[], bool[])
 INSERT INTO "public"."users" ("id", "email", "name", "role", "avatar_url", "github_username", "preferences",
     "is_active", "email_verified")

@@ -1,3 +1,4 @@
+-- users.create
 -- (uuid, text, text, text, text)
 INSERT INTO "public"."users" ("id", "email", "name", "avatar_url", "github_username")
 VALUES ($1, $2, $3, $4, $5)

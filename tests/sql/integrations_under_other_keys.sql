@@ -1,3 +1,4 @@
+-- db.reseal
 -- (uuid, int4, int4, int8)
 SELECT id, organization_id, project_id, credentials, webhook_secret
 FROM setup.integrations

@@ -1,3 +1,4 @@
+-- invitations.of_organization
 -- (uuid)
 SELECT id, organization_id, user_id, role, invited_by, invited_at, expires_at
 FROM public.organization_invitations

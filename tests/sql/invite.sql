@@ -1,3 +1,4 @@
+-- invitations.invite
 -- (uuid, uuid, uuid, public.organization_role, uuid, int8, uuid, uuid, uuid)
 WITH invited AS (
   INSERT INTO public.organization_invitations AS i (id, organization_id, user_id, role, invited_by, expires_at)

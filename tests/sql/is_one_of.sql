@@ -1,3 +1,4 @@
+-- is_one_of
 -- (uuid[])
 SELECT "public"."projects"."id"
 FROM "public"."projects"

@@ -1,3 +1,4 @@
+-- analysis_metrics.latest_of_project
 -- (text[], uuid)
 SELECT latest.*
 FROM pg_catalog.unnest((

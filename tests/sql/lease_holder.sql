@@ -1,3 +1,4 @@
+-- lease_holder
 -- (uuid)
 SELECT a.status, l.worker
 FROM analysis.analyses AS a

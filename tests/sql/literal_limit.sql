@@ -1,3 +1,4 @@
+-- literal_limit
 -- (uuid)
 SELECT "public"."projects"."id"
 FROM "public"."projects"

@@ -1,3 +1,4 @@
+-- lock_project_of_analysis
 -- (uuid)
 SELECT p.id
 FROM public.projects AS p

@@ -1,3 +1,4 @@
+-- log_archive_drop
 -- ()
 DO $$ DECLARE cleared BIGINT; BEGIN PERFORM pg_catalog.set_config('wundr.cleared', '0', true);
 UPDATE audit.audit_logs_2024_01 AS l

@@ -1,2 +1,3 @@
+-- log_archive_cleared
 -- ()
 SELECT pg_catalog.current_setting('wundr.cleared')::bigint AS number

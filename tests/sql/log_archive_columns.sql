@@ -1,3 +1,4 @@
+-- log_archive_columns
 -- (text)
 SELECT pg_catalog.array_agg(attname::text ORDER BY attnum) AS columns
 FROM pg_catalog.pg_attribute

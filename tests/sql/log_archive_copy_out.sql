@@ -1,3 +1,4 @@
+-- log_archive_copy_out
 -- ()
 COPY (
   SELECT "id", "created_at"

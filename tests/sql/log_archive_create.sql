@@ -1,3 +1,4 @@
+-- log_archive_drop
 -- ()
 DO $$ DECLARE parent REGCLASS := 'audit.audit_logs'::pg_catalog.regclass; BEGIN CREATE TABLE audit.audit_logs_2024_01
     (LIKE audit.audit_logs INCLUDING ALL, CONSTRAINT within_month CHECK (created_at >=

@@ -1,3 +1,4 @@
+-- log_archive_drop
 -- ()
 DO $$ BEGIN
 SET LOCAL statement_timeout = 0;

@@ -1,3 +1,4 @@
+-- maintenance_abandoned_runs
 -- (int8)
 SELECT pg_catalog.count(*) AS number
 FROM (

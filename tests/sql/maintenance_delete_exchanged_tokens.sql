@@ -1,3 +1,4 @@
+-- sessions.prune
 -- (int8)
 DELETE FROM public.rotated_refresh_tokens
 WHERE token_hash IN (

@@ -1,3 +1,4 @@
+-- maintenance_exchanged_tokens
 -- (int8)
 SELECT pg_catalog.count(*) AS number
 FROM (

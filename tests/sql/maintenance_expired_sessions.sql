@@ -1,3 +1,4 @@
+-- maintenance_expired_sessions
 -- (int8)
 SELECT pg_catalog.count(*) AS number
 FROM (

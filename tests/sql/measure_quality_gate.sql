@@ -1,3 +1,4 @@
+-- quality_gates.evaluate
 -- (uuid, bool, uuid, uuid, text[], int4[])
 WITH comparison AS MATERIALIZED (
   SELECT base_project, new_project, completed_at, summary, CASE WHEN base_project = new_project THEN base_id

@@ -1,3 +1,4 @@
+-- merge_preferences
 -- (jsonb, uuid)
 UPDATE "public"."users"
 SET "preferences" = CASE WHEN pg_catalog.jsonb_typeof("public"."users"."preferences") = 'object' THEN "public"."users"."preferences"

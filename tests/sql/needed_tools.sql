@@ -1,3 +1,4 @@
+-- tools.install_order
 -- (text[])
 WITH RECURSIVE needed (name) AS (
   SELECT pg_catalog.unnest((

@@ -1,3 +1,4 @@
+-- analyses.of_projects
 -- (uuid[], int8)
 SELECT newest.*
 FROM (

@@ -1,3 +1,4 @@
+-- newest_analyses_of_types
 -- (uuid)
 SELECT newest.*
 FROM pg_catalog.unnest(pg_catalog.enum_range(NULL::analysis.analysis_type)) WITH ORDINALITY AS kind (type,

@@ -1,3 +1,4 @@
+-- open_issues
 -- (uuid)
 SELECT counted.severity, pg_catalog.sum(counted.number)::bigint
 FROM pg_catalog.unnest(pg_catalog.enum_range(NULL::analysis.analysis_type)) WITH ORDINALITY AS kind (type,

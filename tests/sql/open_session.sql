@@ -1,3 +1,4 @@
+-- sessions.open
 -- (uuid, uuid, text, text, int8, text, inet, int8, uuid, bool)
 WITH account AS MATERIALIZED (
   SELECT id

@@ -1,3 +1,4 @@
+-- organization_columns
 -- (text[])
 SELECT listed.name, pg_catalog.quote_ident(a.attname) AS column, pg_catalog.format_type(a.atttypid, a.atttypmod)
     AS type, COALESCE(a.attnum = ANY (i.indkey), false) AS is_key

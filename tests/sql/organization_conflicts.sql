@@ -1,3 +1,4 @@
+-- organization_conflicts
 -- ()
 SELECT pg_catalog.count(*) OVER () AS number, i.id::text AS key, t.id IS NULL AS is_taken
 FROM pg_temp.wundr_import AS i

@@ -1,3 +1,4 @@
+-- organization_create_staging
 -- ()
 CREATE TEMPORARY TABLE pg_temp.wundr_import ON COMMIT DROP AS
 SELECT id, slug

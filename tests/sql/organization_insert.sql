@@ -1,3 +1,4 @@
+-- organization_insert
 -- ()
 INSERT INTO public.organizations (id, slug)
 SELECT id, slug

@@ -1,3 +1,4 @@
+-- organization_insert_entries
 -- ()
 INSERT INTO audit.audit_logs (id, created_at)
 SELECT id, created_at

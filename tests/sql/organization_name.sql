@@ -1,3 +1,4 @@
+-- organization_name
 -- (uuid)
 SELECT name::text
 FROM public.organizations

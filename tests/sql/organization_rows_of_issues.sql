@@ -1,3 +1,4 @@
+-- organization_rows_of_issues
 -- ()
 COPY (
   SELECT id

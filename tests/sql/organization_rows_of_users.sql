@@ -1,3 +1,4 @@
+-- organization_rows_of_users
 -- ()
 COPY (
   SELECT id

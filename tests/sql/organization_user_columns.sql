@@ -1,3 +1,4 @@
+-- organization_user_columns
 -- (text[])
 SELECT listed.name, pg_catalog.quote_ident(a.attname) AS column
 FROM pg_catalog.unnest($1) WITH ORDINALITY AS listed (name, place)

@@ -1,3 +1,4 @@
+-- analysis_issues.list
 -- (uuid, text, int8, int8)
 SELECT "analysis"."analysis_issues"."id", "analysis"."analysis_issues"."analysis_id", "analysis"."analysis_issues"."type",
     "analysis"."analysis_issues"."severity", "analysis"."analysis_issues"."rule_id", "analysis"."analysis_issues"."title",

@@ -1,3 +1,4 @@
+-- project_stats.list
 -- (public.project_status, int8, uuid, int8)
 SELECT "cache"."project_stats"."id", "cache"."project_stats"."name", "cache"."project_stats"."total_analyses",
     "cache"."project_stats"."completed_analyses", "cache"."project_stats"."last_analysis_at", "cache"."project_stats"."avg_quality_score",

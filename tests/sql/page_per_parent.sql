@@ -1,3 +1,4 @@
+-- projects.list_of_organizations
 -- (uuid[], int8)
 SELECT child.*
 FROM pg_catalog.unnest((

@@ -1,3 +1,4 @@
+-- pages_with_totals
 -- (uuid[], int8)
 SELECT ARRAY(
   SELECT record

@@ -1,3 +1,4 @@
+-- partition_is_there
 -- (text, text, bool)
 SELECT pg_catalog.to_regclass($2) IS NOT NULL
 AND (NOT $3 OR EXISTS (

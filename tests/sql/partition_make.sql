@@ -1,3 +1,4 @@
+-- partition_make
 -- (text, date, text)
 WITH limits AS MATERIALIZED (
   SELECT pg_catalog.set_config( 'lock_timeout', COALESCE($3, pg_catalog.current_setting('lock_timeout')), true)

@@ -1,3 +1,4 @@
+-- partitions_list
 -- (text)
 SELECT name, is_default, CASE WHEN bound_from > '-infinity' THEN LEAST(bound_from, '200000-01-01') END AS
     bound_from, CASE WHEN bound_before < '200000-01-01' THEN GREATEST(bound_before, '4713-01-01 BC') END AS

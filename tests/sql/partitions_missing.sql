@@ -1,3 +1,4 @@
+-- partitions_missing
 -- (text, date, int4)
 WITH months AS (
   SELECT pg_catalog.date_trunc('month', COALESCE($2::timestamp, pg_catalog.timezone('UTC', pg_catalog.now())))

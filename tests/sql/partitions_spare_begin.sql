@@ -1,3 +1,4 @@
+-- log_archive_drop
 -- ()
 DO $$ DECLARE rest REGCLASS; found BOOLEAN; other NAME; BEGIN
 SET LOCAL lock_timeout = '2s';

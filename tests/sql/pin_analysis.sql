@@ -1,3 +1,4 @@
+-- analyses.pin
 -- (text, uuid, uuid)
 INSERT INTO analysis.analysis_pins AS pin (analysis_id, reason, pinned_by)
 SELECT a.id, $1, $2

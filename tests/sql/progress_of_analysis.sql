@@ -1,3 +1,4 @@
+-- analyses.progress
 -- (int4, uuid)
 UPDATE analysis.analyses
 SET status = 'running', progress = GREATEST(progress, $1)

@@ -1,3 +1,4 @@
+-- progress_of_held_analysis
 -- (uuid, int8, int4)
 WITH held AS MATERIALIZED (
   SELECT id

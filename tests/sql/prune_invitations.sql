@@ -1,3 +1,4 @@
+-- invitations.delete_expired
 -- (int8)
 DELETE FROM public.organization_invitations
 WHERE id IN (

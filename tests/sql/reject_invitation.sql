@@ -1,3 +1,4 @@
+-- invitations.reject
 -- (uuid, uuid, uuid)
 WITH ended AS (
   DELETE FROM public.organization_invitations

@@ -1,3 +1,4 @@
+-- release_analysis
 -- (uuid)
 UPDATE analysis.analyses
 SET status = 'pending', progress = 0, started_at = NULL, completed_at = NULL, duration_seconds = NULL

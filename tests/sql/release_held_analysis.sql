@@ -1,3 +1,4 @@
+-- analyses.release
 -- (uuid, int8)
 WITH held AS MATERIALIZED (
   SELECT id

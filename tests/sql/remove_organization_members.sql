@@ -1,3 +1,4 @@
+-- organization_members.delete_many
 -- (uuid, uuid)
 WITH "owners" ("id", "parent") AS MATERIALIZED (
   SELECT "id", "organization_id"

@@ -1,3 +1,4 @@
+-- remove_orphaned_graphs
 -- (int8)
 DELETE FROM analysis.dependency_graphs
 WHERE id = ANY (ARRAY(

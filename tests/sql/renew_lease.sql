@@ -1,3 +1,4 @@
+-- analyses.renew
 -- (uuid, int8, int8, int4, int4)
 WITH held AS MATERIALIZED (
   SELECT id

@@ -1,3 +1,4 @@
+-- analysis_issues.resolve_many
 -- (unknown, uuid)
 UPDATE analysis.analysis_issues
 SET status = $1::analysis.issue_status, resolved_at = NULL, resolved_by = NULL

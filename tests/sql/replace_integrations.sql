@@ -1,3 +1,4 @@
+-- replace_integrations
 -- (uuid[], uuid[], uuid[], jsonb[], text[], jsonb[], text[])
 WITH held AS MATERIALIZED (
   SELECT i.id, sealed.new_credentials, sealed.new_webhook_secret

@@ -1,3 +1,4 @@
+-- replace_settings
 -- (uuid[], uuid[], uuid[], jsonb[], jsonb[])
 WITH held AS MATERIALIZED (
   SELECT c.id, sealed.new_value

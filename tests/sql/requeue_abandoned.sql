@@ -1,3 +1,4 @@
+-- analyses.requeue_abandoned
 -- (int4, int4)
 WITH expired AS MATERIALIZED (
   SELECT a.id

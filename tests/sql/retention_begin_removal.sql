@@ -1,3 +1,4 @@
+-- retention_begin_removal
 -- (uuid)
 INSERT INTO analysis.analysis_removals (analysis_id)
 VALUES ($1)

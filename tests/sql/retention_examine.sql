@@ -1,3 +1,4 @@
+-- retention_examine
 -- (int4, int8, int8, timestamptz, uuid, uuid, int8)
 WITH page AS MATERIALIZED (
   SELECT id, created_at, project_id, type, status, completed_at

@@ -1,3 +1,4 @@
+-- retention_judge
 -- (int4, int8, int8, uuid[])
 SELECT j.id
 FROM (

@@ -1,3 +1,4 @@
+-- retention_lock
 -- (uuid[])
 SELECT id
 FROM analysis.analyses

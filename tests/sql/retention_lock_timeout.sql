@@ -1,2 +1,3 @@
+-- retention_lock_timeout
 -- ()
 SELECT pg_catalog.set_config('lock_timeout', '2s', true) AS setting

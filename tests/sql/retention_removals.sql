@@ -1,3 +1,4 @@
+-- retention_removals
 -- ()
 SELECT analysis_id AS id
 FROM analysis.analysis_removals

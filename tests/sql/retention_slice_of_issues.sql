@@ -1,3 +1,4 @@
+-- retention_slice_of_issues
 -- (uuid, int8)
 DELETE FROM analysis.analysis_issues
 WHERE id = ANY (ARRAY(

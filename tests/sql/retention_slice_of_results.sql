@@ -1,3 +1,4 @@
+-- retention_slice_of_results
 -- (uuid, int8)
 DELETE FROM analysis.analysis_results
 WHERE id = ANY (ARRAY(

@@ -1,3 +1,4 @@
+-- setup_steps.retry
 -- (uuid, uuid)
 WITH session AS MATERIALIZED (
   SELECT id, status, started_at

@@ -1,3 +1,4 @@
+-- sessions.refresh
 -- (text, text, text, int8, text, inet, int8, text)
 WITH held AS MATERIALIZED (
   SELECT s.id, s.token_hash, s.refresh_token_hash, s.expires_at, f.ends_at

@@ -1,3 +1,4 @@
+-- rows_and_total
 -- (uuid, uuid)
 SELECT ARRAY(
   SELECT record

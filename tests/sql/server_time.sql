@@ -1,2 +1,3 @@
+-- server_time
 -- ()
 SELECT pg_catalog.statement_timestamp()

@@ -1,3 +1,4 @@
+-- analysis_issues.resolve_many
 -- (unknown, uuid, uuid)
 UPDATE analysis.analysis_issues
 SET status = $1::analysis.issue_status, resolved_at = pg_catalog.now(), resolved_by = $2

@@ -1,3 +1,4 @@
+-- snapshot_definitions
 -- ()
 WITH schemas AS MATERIALIZED (
   SELECT oid, nspname, nspowner, nspacl

@@ -1,3 +1,4 @@
+-- snapshot_migrations_table
 -- ()
 SELECT relname::text AS name
 FROM pg_catalog.pg_class

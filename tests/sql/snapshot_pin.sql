@@ -1,3 +1,4 @@
+-- snapshot_pin
 -- ()
 SELECT pg_catalog.count(pg_catalog.set_config(pinned.name, pinned.value, true)) AS number
 FROM (VALUES ('TimeZone', 'UTC'), ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'), ('extra_float_digits',

@@ -1,3 +1,4 @@
+-- snapshot_sequences
 -- ()
 WITH schemas AS MATERIALIZED (
   SELECT oid, nspname, nspowner, nspacl

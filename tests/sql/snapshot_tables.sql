@@ -1,3 +1,4 @@
+-- snapshot_tables
 -- ()
 WITH schemas AS MATERIALIZED (
   SELECT oid, nspname, nspowner, nspacl

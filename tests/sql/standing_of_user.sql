@@ -1,3 +1,4 @@
+-- standing_of_user
 -- (uuid)
 SELECT reader.is_active, reader.role, ARRAY(
   SELECT member.organization_id

@@ -1,3 +1,4 @@
+-- analyses.start
 -- (uuid)
 UPDATE analysis.analyses
 SET status = 'running', started_at = pg_catalog.now()

@@ -1,3 +1,4 @@
+-- start_held_analysis
 -- (uuid, int8)
 WITH held AS MATERIALIZED (
   SELECT id

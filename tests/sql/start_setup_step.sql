@@ -1,3 +1,4 @@
+-- setup_steps.start
 -- (uuid, uuid)
 WITH session AS MATERIALIZED (
   SELECT id, status, started_at

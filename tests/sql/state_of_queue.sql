@@ -1,3 +1,4 @@
+-- db.queue_state
 -- ()
 SELECT pg_catalog.count(*) FILTER (WHERE a.status = 'pending') AS pending, pg_catalog.count(*) FILTER (WHERE a.status
     = 'running') AS running, pg_catalog.count(*) FILTER (WHERE a.status = 'running' AND l.expires_at <=

@@ -1,3 +1,4 @@
+-- states_of_analyses
 -- (uuid[], uuid)
 SELECT a.id, a.project_id, a.type, a.status, a.progress, (
   SELECT pg_catalog.count(*)

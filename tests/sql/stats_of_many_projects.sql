@@ -1,3 +1,4 @@
+-- project_stats.find_many
 -- (uuid[], int4)
 SELECT id, name, total_analyses, completed_analyses, last_analysis_at, avg_quality_score, member_count
 FROM cache.project_stats_of($1)

@@ -1,3 +1,4 @@
+-- touch_session
 -- (uuid, int8)
 UPDATE public.user_sessions
 SET last_used_at = pg_catalog.statement_timestamp()

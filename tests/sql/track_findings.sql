@@ -1,3 +1,4 @@
+-- analysis_issues.track
 -- (uuid, bool, uuid, uuid)
 WITH comparison AS MATERIALIZED (
   SELECT base_project, new_project, completed_at, summary, CASE WHEN base_project = new_project THEN base_id

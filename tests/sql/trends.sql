@@ -1,3 +1,4 @@
+-- trends.of_metric
 -- (text[], uuid, int4)
 SELECT metric.position, trend.date, trend.avg_value, trend.trend::analysis.trend_direction
 FROM pg_catalog.unnest((

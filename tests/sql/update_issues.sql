@@ -1,3 +1,4 @@
+-- analysis_issues.update_many
 -- (unknown, uuid)
 UPDATE "analysis"."analysis_issues"
 SET "severity" = $1::analysis.issue_severity

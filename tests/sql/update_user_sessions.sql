@@ -1,3 +1,4 @@
+-- update_user_sessions
 -- (timestamptz, uuid)
 UPDATE "public"."user_sessions"
 SET "expires_at" = $1

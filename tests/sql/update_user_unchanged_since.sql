@@ -1,3 +1,4 @@
+-- users.update
 -- (text, unknown, uuid, timestamptz)
 UPDATE "public"."users"
 SET "name" = $1, "role" = $2::public.user_role

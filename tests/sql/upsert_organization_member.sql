@@ -1,3 +1,4 @@
+-- organization_members.upsert
 -- (uuid, uuid, uuid, uuid, unknown, timestamptz, uuid, uuid, uuid, timestamptz)
 WITH "owners" ("id", "parent") AS MATERIALIZED (
   SELECT "id", "organization_id"

@@ -1,3 +1,4 @@
+-- users.upsert
 -- (uuid, text, text, unknown, text, text, jsonb, bool, bool)
 INSERT INTO "public"."users" ("id", "email", "name", "role", "avatar_url", "github_username", "preferences",
     "is_active", "email_verified")

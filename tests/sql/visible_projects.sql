@@ -1,3 +1,4 @@
+-- visible_projects
 -- (uuid, uuid, uuid, uuid, uuid, uuid)
 SELECT "public"."projects"."id"
 FROM "public"."projects"

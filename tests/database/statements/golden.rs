@@ -8,8 +8,19 @@ use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
 use wundr_db::testing::migrated_database;
 
-/// The files by name, each with the types of its parameters and its text.
-pub fn statements() -> Vec<(String, String, String)> {
+/// A statement of a file.
+pub struct Golden {
+    /// The name of the file.
+    pub file: String,
+    /// The name of the statement.
+    pub name: String,
+    /// The types of its parameters, in parentheses.
+    pub types: String,
+    pub sql: String,
+}
+
+/// The statements in the order of their files.
+pub fn statements() -> Vec<Golden> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sql");
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()
@@ -18,10 +29,15 @@ pub fn statements() -> Vec<(String, String, String)> {
     files.sort();
     let statements = files.iter().map(|path| {
         let text = fs::read_to_string(path).unwrap();
-        let (types, sql) = text.split_once('\n').unwrap();
+        let (name, rest) = text.split_once('\n').unwrap();
+        let (types, sql) = rest.split_once('\n').unwrap();
         let types = types.strip_prefix("-- ").unwrap().replace("()", "");
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        (name.to_owned(), types, sql.to_owned())
+        Golden {
+            file: path.file_stem().unwrap().to_str().unwrap().to_owned(),
+            name: name.strip_prefix("-- ").unwrap().to_owned(),
+            types,
+            sql: sql.to_owned(),
+        }
     });
     statements.collect()
 }
@@ -31,7 +47,13 @@ fn a_migrated_database_prepares_every_golden_statement() {
     let database = migrated_database().unwrap();
     let mut connection = PgConnection::establish(&database.url()).unwrap();
     let mut prepared = 0;
-    for (name, types, sql) in statements() {
+    for Golden {
+        file: name,
+        types,
+        sql,
+        ..
+    } in statements()
+    {
         // The kinds of statement that cannot be prepared, and those about a temporary table.
         let is_utility = ["DO ", "COPY ", "CREATE "];
         if is_utility.iter().any(|kind| sql.starts_with(kind)) || sql.contains("pg_temp.") {

@@ -4,8 +4,10 @@
 //! the table of names. `cargo xtask bless names` writes the table: then the texts are written to a
 //! file, each with the method that sent it.
 
-use std::fs::OpenOptions;
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::path::Path;
 
 use wundr_db::__private::names::hashes;
 use wundr_db::admin::statement_name;
@@ -15,7 +17,11 @@ const BLESS: &str = "BLESS_NAMES";
 
 /// Returns the name of a method: `users.find_by_email`.
 pub fn of_method<R>(_repository: &R, method: &str) -> String {
-    let path = std::any::type_name::<R>();
+    format!("{}.{method}", of_type(std::any::type_name::<R>()))
+}
+
+/// Returns the first part of the names of a repository's methods.
+fn of_type(path: &str) -> String {
     let path = path.split('<').next().unwrap();
     let mut name = String::new();
     for character in path.rsplit("::").next().unwrap().chars() {
@@ -25,12 +31,11 @@ pub fn of_method<R>(_repository: &R, method: &str) -> String {
         name.extend(character.to_lowercase());
     }
     // The accessor of `Db`, where it is not called like the type.
-    let name = match name.as_str() {
-        "project_stats_view" => "project_stats",
-        "dashboards" => "dashboard",
-        name => name,
-    };
-    format!("{name}.{method}")
+    match name.as_str() {
+        "project_stats_view" => "project_stats".to_owned(),
+        "dashboards" => "dashboard".to_owned(),
+        _ => name,
+    }
 }
 
 /// Returns what is wrong with the names of the statements that a method sends.
@@ -71,22 +76,80 @@ fn record(method: &str, number: usize, statements: &[String]) {
     }
 }
 
-/// A statement that no method of the tests sends has the name of its file.
+/// A statement that no method of the tests sends has the name of its file. The name in the file is
+/// that which `pg_stat_statements` is read with.
 #[test]
-fn every_golden_statement_has_a_name() {
+fn every_golden_statement_has_the_name_in_its_file() {
     let statements = super::golden::statements();
-    for (name, _, text) in &statements {
-        record(name, usize::MAX, std::slice::from_ref(text));
+    for golden in &statements {
+        record(&golden.file, usize::MAX, std::slice::from_ref(&golden.sql));
     }
     if std::env::var_os(BLESS).is_none() {
-        let unnamed: Vec<_> = statements
+        let others: Vec<_> = statements
             .iter()
-            .filter(|(_, _, text)| statement_name(text).is_none())
-            .map(|(name, ..)| name)
+            .map(|golden| (&golden.file, &golden.name, statement_name(&golden.sql)))
+            .filter(|(_, name, found)| *found != Some(name.as_str()))
             .collect();
         assert!(
-            unnamed.is_empty(),
-            "no name (cargo xtask bless names): {unnamed:?}"
+            others.is_empty(),
+            "other names (cargo xtask bless names): {others:?}"
         );
     }
+}
+
+/// The methods with spans and metrics, each with the name of its calls.
+fn observed_methods() -> BTreeSet<String> {
+    let mut methods = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/repositories")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = fs::read_to_string(path).unwrap();
+            for implementation in source.split("\n#[repository(observed").skip(1) {
+                let (named, rest) = implementation.split_once(")]\nimpl").unwrap();
+                let (head, body) = rest.split_once(" {\n").unwrap();
+                let collection = match named.strip_prefix(" = \"") {
+                    Some(named) => named.trim_end_matches('"').to_owned(),
+                    None => of_type(head.rsplit(' ').next().unwrap()),
+                };
+                let body = body.split("\n}").next().unwrap();
+                for line in body.lines().map(str::trim_start) {
+                    let line = line.strip_prefix("pub ").unwrap_or(line);
+                    let line = line.strip_prefix("async ").unwrap_or(line);
+                    if let Some(method) = line.strip_prefix("fn ") {
+                        let method = method.split(['(', '<']).next().unwrap();
+                        methods.insert(format!("{collection}.{method}"));
+                    }
+                }
+            }
+        }
+    }
+    methods
+}
+
+/// What sends the statements of other names: no repository.
+const OTHERS: [&str; 2] = ["db.", "transaction."];
+
+/// So that a name leads from `pg_stat_statements` to the spans and the metrics of the calls.
+#[test]
+fn every_name_of_a_method_is_that_of_its_spans() {
+    let methods = observed_methods();
+    assert!(methods.len() > 300, "{}", methods.len());
+    let table = include_str!("../../../src/models/statement_names.txt");
+    let names: BTreeSet<_> = table
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let is_method =
+        |name: &&&str| name.contains('.') && !OTHERS.iter().any(|other| name.starts_with(other));
+    let unknown: Vec<_> = names
+        .iter()
+        .filter(is_method)
+        .filter(|name| !methods.contains(**name))
+        .collect();
+    assert!(unknown.is_empty(), "no span has these names: {unknown:?}");
 }

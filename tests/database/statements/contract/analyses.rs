@@ -79,6 +79,29 @@ async fn analyses_and_their_lives() {
 
 #[both_engines]
 #[case]
+async fn the_steps_of_analyses_have_names() {
+    let ledger = ledger().await;
+    let (project, user) = analysed(&ledger.db).await;
+    let analyses = ledger.db.analyses();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let new = NewAnalysis::new(project, AnalysisType::Quality, user);
+        ids.push(analyses.create(new).await.unwrap().id);
+    }
+    named!(ledger, analyses.start(ids[0]));
+    named!(ledger, analyses.progress(ids[0], 50));
+    named!(
+        ledger,
+        analyses.complete(ids[0], AnalysisSummary::scored(9.5))
+    );
+    analyses.start(ids[1]).await.unwrap();
+    named!(ledger, analyses.fail(ids[1], "no disk"));
+    named!(ledger, analyses.cancel(ids[2]));
+    ledger.settle();
+}
+
+#[both_engines]
+#[case]
 async fn issues_of_analyses() {
     let ledger = ledger().await;
     let (project, user) = analysed(&ledger.db).await;

@@ -125,6 +125,29 @@ macro_rules! costs {
     };
 }
 
+/// Calls once. Each statement that the call executes has a name.
+#[both_engines]
+async fn named(ledger: &Ledger, name: &str, call: Call<'_>) {
+    if is_audited() {
+        return repeat(1, call).await;
+    }
+    let executed = executions(&ledger.db).await;
+    repeat(1, call).await;
+    let mut statements = executions(&ledger.db).await;
+    statements.retain(|text, times| executed.get(text).is_none_or(|before| before < times));
+    let unnamed = names::check(name, statements.into_keys().collect());
+    ledger.findings.lock().unwrap().extend(unnamed);
+}
+
+/// A step of a row's life, which can be called once only.
+#[both_engines]
+macro_rules! named {
+    ($ledger:ident, $repository:ident.$method:ident($($arguments:tt)*)) => {{
+        let name = names::of_method(&$repository, stringify!($method));
+        named(&$ledger, &name, call!($repository.$method($($arguments)*))).await
+    }};
+}
+
 /// The methods of every repository; `$none` is a filter that matches nothing, `$new` a new row,
 /// `$orders` the orders of its lists.
 #[both_engines]

@@ -59,6 +59,28 @@ async fn the_queue() {
     ledger.settle();
 }
 
+#[both_engines]
+#[case]
+async fn the_steps_of_a_worker_have_names() {
+    let ledger = ledger().await;
+    let (project, user) = analysed(&ledger.db).await;
+    let analyses = ledger.db.analyses();
+    let mut leases = Vec::new();
+    for _ in 0..3 {
+        let new = NewAnalysis::new(project, AnalysisType::Quality, user);
+        leases.push(claimed(&ledger.db, new).await.unwrap().lease);
+    }
+    named!(ledger, analyses.renew(&leases[0], HOUR, None));
+    named!(ledger, analyses.renew(&leases[0], HOUR, Some(50)));
+    named!(
+        ledger,
+        analyses.complete_claimed(&leases[0], AnalysisSummary::scored(9.5))
+    );
+    named!(ledger, analyses.fail_claimed(&leases[1], "no disk"));
+    named!(ledger, analyses.release(&leases[2]));
+    ledger.settle();
+}
+
 fn issue(analysis: AnalysisId, title: &str) -> NewAnalysisIssue {
     let (kind, severity) = (IssueType::Maintainability, IssueSeverity::Low);
     NewAnalysisIssue::new(analysis, kind, severity, title, "src/a.rs")
@@ -139,6 +161,32 @@ async fn set_up(db: &Db, profile: SetupProfileId, user: UserId) -> Result<SetupS
     steps.retry(step).await?;
     steps.start(step).await?;
     steps.complete(step).await
+}
+
+#[both_engines]
+#[case]
+async fn the_steps_of_setup_sessions_have_names() {
+    let ledger = ledger().await;
+    let (_, user) = analysed(&ledger.db).await;
+    let profile = NewSetupProfile::new("Rust", SetupCategory::ALL[0], user);
+    let profile = ledger.db.setup_profiles().create(profile).await.unwrap().id;
+    let (sessions, steps) = (ledger.db.setup_sessions(), ledger.db.setup_steps());
+    let new = NewSetupSession::new(profile, user);
+    let session = sessions.create(new).await.unwrap().id;
+    let step = NewSetupStep::new(session, "Install", 1);
+    let step = steps.create(step).await.unwrap().id;
+    named!(ledger, sessions.start(session));
+    named!(ledger, steps.start(step));
+    named!(ledger, steps.append_log(step, "no network"));
+    named!(ledger, steps.fail(step, "no network"));
+    named!(ledger, steps.retry(step));
+    steps.start(step).await.unwrap();
+    named!(ledger, steps.complete(step));
+    // The session ends with its last step.
+    let new = NewSetupSession::new(profile, user);
+    let session = sessions.create(new).await.unwrap().id;
+    named!(ledger, sessions.cancel(session));
+    ledger.settle();
 }
 
 #[both_engines]
