@@ -8,65 +8,66 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{AnalysisType, OrganizationId, ProjectId, SetupProfileId, Table, ToolId, UserId};
 
-/// The key of a cache entry that fences keep consistent.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Key {
-    User(UserId),
-    /// The hash of the session's token.
-    UserSession(String),
-    /// The state of a user on the platform and its memberships, on which its access depends.
-    Standing(UserId),
-    Organization(OrganizationId),
-    OrganizationMember(OrganizationId, UserId),
-    Project(ProjectId),
-    ProjectMember(ProjectId, UserId),
-    /// All global settings.
-    GlobalConfigurations,
-    /// All settings of an organization itself.
-    OrganizationConfigurations(OrganizationId),
-    /// All settings of a project itself.
-    ProjectConfigurations(ProjectId),
-    SetupProfile(SetupProfileId),
-    Tool(ToolId),
-    /// The newest analysis of a project and type, and the newest completed one.
-    LatestAnalysis(ProjectId, AnalysisType),
-    /// A row of the application: its kind and its id.
-    Own(&'static str, String),
+/// Declares the keys of the entries of each cached table, and the list of these tables: a table
+/// with a key is in the list, and a key is of one of its tables.
+macro_rules! keys {
+    (
+        $($table:ident { $($(#[$doc:meta])* $key:ident $(($($field:ty),*))?),* $(,)? })*
+        _ { $($(#[$other_doc:meta])* $other:ident ($($other_field:ty),*)),* $(,)? }
+    ) => {
+        /// The key of a cache entry that fences keep consistent.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub(crate) enum Key {
+            $($($(#[$doc])* $key $(($($field),*))?,)*)*
+            $($(#[$other_doc])* $other($($other_field),*),)*
+        }
+
+        /// The tables whose rows have cached forms that fences keep consistent.
+        pub(crate) const CACHED_TABLES: &[Table] = &[$(Table::$table),*];
+
+        impl Key {
+            /// Returns the table of the crate whose rows the entry has. `None` for a standing,
+            /// which has rows of several tables and is derived from their keys, and for rows of the
+            /// application.
+            fn table(&self) -> Option<Table> {
+                match self {
+                    $($(Self::$key { .. })|* => Some(Table::$table),)*
+                    $(Self::$other { .. })|* => None,
+                }
+            }
+        }
+    };
 }
 
-/// The tables whose rows have cached forms that fences keep consistent.
-pub(crate) const CACHED_TABLES: [Table; 10] = [
-    Table::Users,
-    Table::UserSessions,
-    Table::Organizations,
-    Table::OrganizationMembers,
-    Table::Projects,
-    Table::ProjectMembers,
-    Table::Configurations,
-    Table::SetupProfiles,
-    Table::Tools,
-    Table::Analyses,
-];
-
-impl Key {
-    /// Returns the table of the crate whose rows the entry has. `None` for a standing, which has
-    /// rows of several tables and is derived from their keys, and for rows of the application.
-    fn table(&self) -> Option<Table> {
-        Some(match self {
-            Self::User(_) => Table::Users,
-            Self::UserSession(_) => Table::UserSessions,
-            Self::Standing(_) | Self::Own(..) => return None,
-            Self::Organization(_) => Table::Organizations,
-            Self::OrganizationMember(..) => Table::OrganizationMembers,
-            Self::Project(_) => Table::Projects,
-            Self::ProjectMember(..) => Table::ProjectMembers,
-            Self::GlobalConfigurations
-            | Self::OrganizationConfigurations(_)
-            | Self::ProjectConfigurations(_) => Table::Configurations,
-            Self::SetupProfile(_) => Table::SetupProfiles,
-            Self::Tool(_) => Table::Tools,
-            Self::LatestAnalysis(..) => Table::Analyses,
-        })
+keys! {
+    Users { User(UserId) }
+    UserSessions {
+        /// The hash of the session's token.
+        UserSession(String),
+    }
+    Organizations { Organization(OrganizationId) }
+    OrganizationMembers { OrganizationMember(OrganizationId, UserId) }
+    Projects { Project(ProjectId) }
+    ProjectMembers { ProjectMember(ProjectId, UserId) }
+    Configurations {
+        /// All global settings.
+        GlobalConfigurations,
+        /// All settings of an organization itself.
+        OrganizationConfigurations(OrganizationId),
+        /// All settings of a project itself.
+        ProjectConfigurations(ProjectId),
+    }
+    SetupProfiles { SetupProfile(SetupProfileId) }
+    Tools { Tool(ToolId) }
+    Analyses {
+        /// The newest analysis of a project and type, and the newest completed one.
+        LatestAnalysis(ProjectId, AnalysisType),
+    }
+    _ {
+        /// The state of a user on the platform and its memberships, on which its access depends.
+        Standing(UserId),
+        /// A row of the application: its kind and its id.
+        Own(&'static str, String),
     }
 }
 
@@ -281,8 +282,27 @@ pub(crate) use touches;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::{CACHED_TABLES, Key, MOST, WriteSet};
     use crate::{OrganizationId, ProjectId, Table, UserId};
+
+    /// A table with a decorator is read from the cache: a statement of the application that writes
+    /// it must be found.
+    #[test]
+    fn every_table_with_a_cached_repository_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cache/repositories");
+        let files = std::fs::read_dir(folder).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let names: Vec<String> = names.collect();
+        let has_repository = |table: &&Table| {
+            let (_, name) = table.as_str().split_once('.').unwrap();
+            names.contains(&format!("{name}.rs"))
+        };
+        let cached: HashSet<_> = Table::ALL.iter().filter(has_repository).collect();
+        assert_eq!(cached, CACHED_TABLES.iter().collect());
+        assert_eq!(cached.len(), CACHED_TABLES.len());
+    }
 
     #[test]
     fn without_names_every_written_table_is_suspicious() {
@@ -292,7 +312,7 @@ mod tests {
         write_set.add(Key::User(UserId::new()));
         assert!(write_set.has_own_statements());
         assert!(write_set.covers(std::iter::empty()));
-        for table in CACHED_TABLES {
+        for &table in CACHED_TABLES {
             assert!(!write_set.covers([table].into_iter()), "{table}");
         }
         write_set.everything();

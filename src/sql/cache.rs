@@ -114,7 +114,7 @@ impl Statement for OwnWrites {
                  SELECT class.oid, name, pg_catalog.age(space.xmin) > 0 AS is_known \
                  FROM (VALUES ",
         );
-        for (index, table) in CACHED_TABLES.into_iter().enumerate() {
+        for (index, table) in CACHED_TABLES.iter().enumerate() {
             if index > 0 {
                 out.push_sql(", ");
             }

@@ -227,7 +227,8 @@ async fn inspect(own: &Executor<'_>, write_set: &WriteSet) -> Result<Inspected> 
     let (id, timeline, is_known, written): Found = own.one(Sql(OwnWrites)).await?;
     let table_of = |name: &String| {
         CACHED_TABLES
-            .into_iter()
+            .iter()
+            .copied()
             .find(|table| table.as_str() == name)
     };
     let is_covered = is_known && write_set.covers(written.iter().filter_map(table_of));
