@@ -11,6 +11,7 @@ mod plan;
 pub(crate) mod watching;
 mod way_back;
 
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -259,10 +260,45 @@ pub(crate) fn revert<C: MigrationConnection>(
                 way_back::check(connection, watch, plan, &own, &unknown)?;
                 is_checked = true;
             }
-            done.push(run(connection, plan, planned, down, RECORD_REVERTED)?);
+            done.push(match how_far {
+                HowFar::One if !planned.is_own && way_back::can_be_tried(planned) => {
+                    revert_one(connection, watch, plan, planned)?
+                }
+                _ => run(connection, plan, planned, down, RECORD_REVERTED)?,
+            });
         }
         Ok(done)
     })
+}
+
+/// Reverts a migration of this crate, unless an object of others depends on what it drops. It is
+/// one transaction, so that nothing is reverted then.
+fn revert_one<C: MigrationConnection>(
+    connection: &mut C,
+    watch: Watch<'_>,
+    plan: &Plan,
+    planned: &Planned,
+) -> Result<String> {
+    let dependents = watched(watch, || way_back::dependents(connection))?;
+    let refusal = Cell::new(None);
+    let down = |migration: &dyn Migration<Pg>, connection: &mut C| {
+        let reverted = migration.revert(connection);
+        let refused = match &reverted {
+            Ok(()) => way_back::check_kept(connection, &dependents).err(),
+            Err(failure) => way_back::refusal(&**failure, &dependents),
+        };
+        let outcome = match &refused {
+            Some(error) => Err(error.to_string().into()),
+            None => reverted,
+        };
+        refusal.set(refused);
+        outcome
+    };
+    let reverted = run(connection, plan, planned, down, RECORD_REVERTED);
+    match refusal.take() {
+        Some(error) => Err(error),
+        None => reverted,
+    }
 }
 
 /// The number of migrations that are reverted.

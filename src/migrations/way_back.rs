@@ -3,14 +3,17 @@
 //! `DROP TABLE` fails while a foreign key or a view refers to the table, and `DROP SCHEMA` while
 //! the schema has another object. Without a check, `down` would fail after half of the way.
 
-use diesel::RunQueryDsl;
+use std::error::Error as StdError;
+
 use diesel::migration::Migration;
 use diesel::pg::Pg;
 use diesel::sql_query;
-use diesel::sql_types::{Array, Text};
+use diesel::sql_types::{Array, Oid, Text};
+use diesel::{QueryableByName, RunQueryDsl};
 
 use super::plan::{Plan, Planned};
 use super::{Line, MigrationConnection, Watch, failed, watched};
+use crate::error::innermost;
 use crate::{Error, Result};
 
 /// The tables and views of this crate. Partitions, sequences and indexes belong to their tables.
@@ -114,12 +117,14 @@ const DEPENDENTS: &str = "WITH RECURSIVE relations AS ( \
         JOIN objects AS o ON o.class = d.refclassid AND o.id = d.refobjid \
         WHERE d.deptype = 'n' \
     ) \
-    SELECT DISTINCT pg_catalog.format('%s depends on %s', \
-        CASE classid WHEN 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
+    SELECT DISTINCT needed.described AS needed, \
+        pg_catalog.format('%s depends on %s', CASE classid \
+            WHEN 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
             THEN pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, relation, 0) \
-            ELSE pg_catalog.pg_describe_object(classid, objid, objsubid) END, \
-        pg_catalog.pg_describe_object(refclassid, refobjid, 0)) AS line \
-    FROM dependents \
+            ELSE pg_catalog.pg_describe_object(classid, objid, objsubid) END, needed.described) AS line, \
+        classid::pg_catalog.oid AS class, objid AS id \
+    FROM dependents, LATERAL ( \
+        SELECT pg_catalog.pg_describe_object(refclassid, refobjid, 0) AS described) AS needed \
     WHERE (relation IS NULL OR relation NOT IN (SELECT oid FROM relations)) \
         AND (classid, objid) NOT IN (SELECT class, id FROM objects) \
         AND NOT (classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND EXISTS ( \
@@ -130,19 +135,96 @@ const DEPENDENTS: &str = "WITH RECURSIVE relations AS ( \
 /// The number of objects that an error names.
 const NAMED: usize = 10;
 
+/// An object of others that depends on one of this crate's.
+#[derive(QueryableByName)]
+pub(super) struct Dependent {
+    /// The description of the object of this crate.
+    #[diesel(sql_type = Text)]
+    needed: String,
+    /// What depends on it, and on what.
+    #[diesel(sql_type = Text)]
+    line: String,
+    /// The catalogue with the object, and its key there.
+    #[diesel(sql_type = Oid)]
+    class: u32,
+    #[diesel(sql_type = Oid)]
+    id: u32,
+}
+
 /// Returns the objects of others that depend on this crate's.
-fn dependents(connection: &mut impl MigrationConnection) -> Result<Vec<String>> {
+pub(super) fn dependents(connection: &mut impl MigrationConnection) -> Result<Vec<Dependent>> {
     let query = sql_query(DEPENDENTS)
         .bind::<Array<Text>, _>(RELATIONS)
         .bind::<Array<Text>, _>(TYPES)
         .bind::<Array<Text>, _>(FUNCTIONS)
         .bind::<Array<Text>, _>(SCHEMAS);
-    let found: Vec<Line> = query.load(connection)?;
-    Ok(found.into_iter().map(|Line { line }| line).collect())
+    Ok(query.load(connection)?)
+}
+
+/// Selects which of the objects `$1` of the catalogues `$2` are there no more.
+const DROPPED: &str = "SELECT line FROM ROWS FROM ( \
+        pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.oid[]), \
+        pg_catalog.unnest($3::pg_catalog.text[])) AS object (class, id, line) \
+    WHERE pg_catalog.pg_describe_object(class, id, 0) IS NULL";
+
+/// Refuses the reversal of one migration, which has just been done in the transaction of this
+/// connection, if it has dropped one of these objects. `DROP ... CASCADE` does so.
+///
+/// # Errors
+/// - [`Error::InvalidInput`] with the objects. The transaction must be rolled back.
+pub(super) fn check_kept(
+    connection: &mut impl MigrationConnection,
+    dependents: &[Dependent],
+) -> Result<()> {
+    if dependents.is_empty() {
+        return Ok(());
+    }
+    let classes: Vec<_> = dependents.iter().map(|object| object.class).collect();
+    let ids: Vec<_> = dependents.iter().map(|object| object.id).collect();
+    let named: Vec<_> = dependents.iter().map(|object| &*object.line).collect();
+    let query = sql_query(DROPPED)
+        .bind::<Array<Oid>, _>(classes)
+        .bind::<Array<Oid>, _>(ids)
+        .bind::<Array<Text>, _>(named);
+    let dropped: Vec<Line> = query.load(connection)?;
+    refuse(dropped.into_iter().map(|Line { line }| line).collect(), "")
+}
+
+/// Returns the error of a migration that could not be reverted because of some of these objects.
+/// `None` if it failed for another reason.
+///
+/// The server's message names what it cannot drop, in its own language, as the descriptions do.
+/// diesel keeps the message alone, without the details, which name what depends on it.
+pub(super) fn refusal(
+    failure: &(dyn StdError + Send + Sync + 'static),
+    dependents: &[Dependent],
+) -> Option<Error> {
+    let message = innermost(failure);
+    // The columns of a type are often of its array.
+    let is_needed = |object: &&Dependent| message.contains(object.needed.trim_end_matches("[]"));
+    let found = dependents.iter().filter(is_needed);
+    refuse(found.map(|object| object.line.clone()).collect(), "").err()
+}
+
+/// Refuses to revert a migration because of objects, each with what it depends on.
+fn refuse(mut found: Vec<String>, unknown: &str) -> Result<()> {
+    found.dedup();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let more = match found.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let named: Vec<_> = found.into_iter().take(NAMED).collect();
+    Err(Error::invalid(
+        "database",
+        format_args!("nothing was reverted: {}{more}{unknown}", named.join("; ")),
+    ))
 }
 
 /// The outcome of a trial, whose transaction is rolled back in any case.
-struct Tried(Result<Vec<String>>);
+struct Tried(Result<Vec<Dependent>>);
 
 impl From<diesel::result::Error> for Tried {
     fn from(error: diesel::result::Error) -> Self {
@@ -178,14 +260,6 @@ pub(super) fn check<C: MigrationConnection>(
         Ok(()) => Vec::new(),
         Err(Tried(outcome)) => outcome?,
     };
-    if found.is_empty() {
-        return Ok(());
-    }
-    let more = match found.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
-    let named: Vec<_> = found.into_iter().take(NAMED).collect();
     let unknown = match unknown {
         [] => String::new(),
         unknown => format!(
@@ -193,10 +267,8 @@ pub(super) fn check<C: MigrationConnection>(
             unknown.join(", ")
         ),
     };
-    Err(Error::invalid(
-        "database",
-        format_args!("nothing was reverted: {}{more}{unknown}", named.join("; ")),
-    ))
+    let found = found.into_iter().map(|object| object.line).collect();
+    refuse(found, &unknown)
 }
 
 /// Checks whether a migration can be reverted on trial.

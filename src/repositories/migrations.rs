@@ -128,8 +128,12 @@ impl Runner {
     /// Reverts the newest applied migration and returns its name. An application's migration that
     /// was added by [`and`](Self::and) is newer than this crate's.
     ///
+    /// A migration of this crate is reverted only if no object of others depends on what it drops,
+    /// also where the migration drops it with all that depends on it.
+    ///
     /// # Errors
-    /// The same as [`down`](Self::down). The server's error names what depends on the migration.
+    /// The same as [`down`](Self::down). [`Error::InvalidInput`](crate::Error::InvalidInput) names
+    /// the objects that depend on what this migration drops. Nothing was reverted then.
     #[unboxed]
     pub async fn down_by_one(&self) -> Result<Option<String>> {
         Ok(self.revert(HowFar::One).await?.pop())

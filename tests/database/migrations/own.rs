@@ -299,6 +299,62 @@ async fn the_way_back_names_what_stands_in_it_before_it_begins() {
     }
 }
 
+/// Reverts one migration after the other until one is refused, and returns the reason.
+#[both_engines]
+async fn refused_step(config: &Config, database: &TestDatabase) -> String {
+    loop {
+        let before = dump(database);
+        let status = migrations::status(config).await.unwrap();
+        match migrations::down_by_one(config).await {
+            Ok(reverted) => assert!(reverted.is_some(), "nothing stood in the way"),
+            Err(Error::InvalidInput { reason, .. }) => {
+                assert_same("the refused step", before.lines(), dump(database).lines());
+                assert_eq!(migrations::status(config).await.unwrap(), status);
+                return reason;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[both_engines]
+#[case]
+async fn a_step_back_names_what_stands_in_its_way_and_reverts_nothing() {
+    for (what, sql, removal, named) in [
+        (
+            "a foreign key",
+            "CREATE TABLE public.notes (id INT, invitation UUID REFERENCES \
+             public.organization_invitations (id))",
+            "DROP TABLE public.notes",
+            "on table public.notes depends on table public.organization_invitations",
+        ),
+        (
+            "a view",
+            "CREATE VIEW public.v AS SELECT analysis_id FROM analysis.analysis_pins",
+            "DROP VIEW public.v",
+            "view public.v depends on table analysis.analysis_pins",
+        ),
+        (
+            // The migration drops the function by CASCADE.
+            "a trigger",
+            "CREATE TABLE public.notes (id INT); CREATE TRIGGER t BEFORE UPDATE ON public.notes \
+             FOR EACH ROW EXECUTE FUNCTION audit.refuse_change()",
+            "DROP TABLE public.notes",
+            "trigger t on table public.notes depends on function audit.refuse_change()",
+        ),
+    ] {
+        let database = migrated_database().unwrap();
+        let config = Config::new(&database.url()).unwrap();
+        connect(&database).batch_execute(sql).unwrap();
+        let reason = refused_step(&config, &database).await;
+        assert!(reason.contains("nothing was reverted"), "{what}: {reason}");
+        assert!(reason.contains(named), "{what}: {reason}");
+        connect(&database).batch_execute(removal).unwrap();
+        let reverted = migrations::down_by_one(&config).await.unwrap();
+        assert!(reverted.is_some(), "{what}");
+    }
+}
+
 #[both_engines]
 #[case]
 async fn what_goes_with_a_table_does_not_stand_in_the_way() {
