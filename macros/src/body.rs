@@ -1,11 +1,44 @@
 //! Generates the struct that a body of a request is parsed into.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt as _;
 use syn::{Error, Ident, Result, Type};
 
 use crate::row_options::{Body, Field, argument_of};
+
+/// Checks whether a type has this name.
+fn is_named_type(ty: &Type, name: &str) -> bool {
+    let Type::Path(path) = ty else {
+        return false;
+    };
+    let last = path.path.segments.last();
+    last.is_some_and(|last| last.ident == name)
+}
+
+/// Returns the type that stands for a field's type in a schema, if it is another one.
+fn schema_of(ty: &Type) -> Option<TokenStream> {
+    for wrapper in ["Option", "Vec"] {
+        if let Some(inner) = argument_of(ty, wrapper) {
+            let (inner, wrapper) = (schema_of(inner)?, Ident::new(wrapper, Span::call_site()));
+            return Some(quote!(#wrapper<#inner>));
+        }
+    }
+    if let Some(inner) = argument_of(ty, "Json") {
+        return Some(schema_of(inner).unwrap_or_else(|| quote!(#inner)));
+    }
+    [
+        ("Document", quote!(serde_json::Value)),
+        ("Secret", quote!(serde_json::Value)),
+        ("BigDecimal", quote!(String)),
+        (
+            "Fields",
+            quote!(std::collections::HashMap<String, serde_json::Value>),
+        ),
+    ]
+    .into_iter()
+    .find_map(|(name, schema)| is_named_type(ty, name).then_some(schema))
+}
 
 /// Generates the struct of the fields that a body of a request may have, and its conversion into
 /// the new row. What the row needs besides is passed by code.
@@ -28,16 +61,20 @@ pub fn body_of(new: &Ident, body: &Body, fields: &[Field]) -> Result<TokenStream
     let has_schema = std::env::var("CARGO_PKG_NAME").is_ok_and(|package| package == "wundr-db");
     let declared = fields.iter().filter(is_named).map(|field| {
         let Field { name, ty, docs, .. } = field;
-        let schema = ["Document", "Secret"].into_iter().any(|opaque| {
-            let inner = argument_of(ty, "Option").unwrap_or(ty);
-            matches!(inner, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == opaque))
-        });
-        let schema = match (schema && has_schema, field.is("Option")) {
+        let schema = schema_of(ty).filter(|_| has_schema);
+        let schema = schema
+            .map(|schema| quote!(#[cfg_attr(feature = "utoipa", schema(value_type = #schema))]));
+        let is_decimal = is_named_type(argument_of(ty, "Option").unwrap_or(ty), "BigDecimal");
+        let read = match (is_decimal, field.is("Option")) {
             (false, _) => TokenStream::new(),
-            (true, true) => quote!(#[cfg_attr(feature = "utoipa", schema(value_type = Option<serde_json::Value>))]),
-            (true, false) => quote!(#[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]),
+            (true, true) => {
+                quote!(#[serde(default, deserialize_with = "::wundr_db::__private::read_decimal")])
+            }
+            (true, false) => {
+                quote!(#[serde(deserialize_with = "::wundr_db::__private::read_decimal")])
+            }
         };
-        quote!(#(#docs)* #schema pub #name: #ty)
+        quote!(#(#docs)* #schema #read pub #name: #ty)
     });
     let missing = fields
         .iter()

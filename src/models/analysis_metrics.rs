@@ -47,6 +47,7 @@ pub struct AnalysisMetric {
 /// A metric to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analysis_metrics, row = AnalysisMetric)]
+#[row(body(AnalysisMetricBody: metric_name, metric_value, metric_unit, category, description, trend_direction))]
 #[non_exhaustive]
 pub struct NewAnalysisMetric {
     /// Primary key. Default: [`AnalysisMetricId::new`].

@@ -45,6 +45,7 @@ pub struct AnalysisResult {
 /// A file's result to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = analysis_results, row = AnalysisResult)]
+#[row(body(AnalysisResultBody: file_path, file_hash, metrics, issues, dependencies))]
 #[non_exhaustive]
 pub struct NewAnalysisResult {
     /// Primary key. Default: [`AnalysisResultId::new`].

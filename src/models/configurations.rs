@@ -273,6 +273,40 @@ impl NewConfiguration {
     }
 }
 
+/// The fields of a [`NewConfiguration`] that a body of a request may have. It has none that raises
+/// rights, and refuses unknown ones.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ConfigurationBody {
+    /// The category of the setting.
+    pub category: ConfigCategory,
+    /// The name, at most 255 characters.
+    pub name: String,
+    /// The value.
+    #[cfg_attr(feature = "utoipa", schema(value_type = serde_json::Value))]
+    pub value: Document,
+    /// A description of the setting.
+    pub description: Option<String>,
+}
+
+impl ConfigurationBody {
+    /// Creates the [`NewConfiguration`] from the fields, and from what a body does not decide.
+    #[must_use]
+    pub fn into_new(
+        self,
+        scope: impl Into<ConfigurationScope>,
+        created_by: UserId,
+    ) -> NewConfiguration {
+        let new = NewConfiguration::new(scope, self.category, self.name, self.value, created_by);
+        NewConfiguration {
+            description: self.description,
+            ..new
+        }
+    }
+}
+
 /// Changes to a setting. A field that is not set keeps its value. The scope cannot change.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Changes)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]

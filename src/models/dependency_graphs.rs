@@ -41,6 +41,7 @@ pub struct DependencyGraph {
 /// A dependency graph to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = dependency_graphs, row = DependencyGraph)]
+#[row(body(DependencyGraphBody: graph_data, metadata))]
 #[non_exhaustive]
 pub struct NewDependencyGraph {
     /// Primary key. Default: [`DependencyGraphId::new`].

@@ -93,6 +93,7 @@ impl DuplicateFile {
 /// A group of duplicates to be created.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = duplicate_groups, row = DuplicateGroup)]
+#[row(body(DuplicateGroupBody: hash, similarity_percentage, total_lines, files))]
 #[non_exhaustive]
 pub struct NewDuplicateGroup {
     /// Primary key. Default: [`DuplicateGroupId::new`].

@@ -62,6 +62,7 @@ pub struct SetupSession {
 /// an earlier `started_at`; otherwise `duration_seconds` must not be set.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_sessions, row = SetupSession)]
+#[row(body(SetupSessionBody: configuration))]
 #[non_exhaustive]
 pub struct NewSetupSession {
     /// Primary key. Default: [`SetupSessionId::new`].

@@ -55,6 +55,7 @@ pub struct SetupStep {
 /// A setup step to be created. The database checks that `completed_at` is not before `started_at`.
 #[derive(Debug, Clone, PartialEq, NewRow)]
 #[row(table = setup_steps, row = SetupStep)]
+#[row(body(SetupStepBody: name, description, step_order, tool_name, command))]
 #[non_exhaustive]
 pub struct NewSetupStep {
     /// Primary key. Default: [`SetupStepId::new`].

@@ -104,6 +104,13 @@ fn bodies() -> BTreeMap<&'static str, (Read, &'static [&'static str])> {
     }
     table! {
         AnalysisBody: type configuration;
+        AnalysisMetricBody: metric_name metric_value metric_unit category description trend_direction;
+        AnalysisResultBody: file_path file_hash metrics issues dependencies;
+        ConfigurationBody: category name value description;
+        DependencyGraphBody: graph_data metadata;
+        DuplicateGroupBody: hash similarity_percentage total_lines files;
+        SetupSessionBody: configuration;
+        SetupStepBody: name description step_order tool_name command;
         AnalysisIssueBody: type severity rule_id title description file_path line_number column_number end_line_number end_column_number code_snippet fix_suggestion estimated_fix_time;
         IntegrationBody: type name configuration credentials webhook_url webhook_secret is_enabled;
         OrganizationBody: name slug description settings;
@@ -301,6 +308,69 @@ fn a_body_of_a_new_row_has_no_privileged_field() {
         let expected: BTreeSet<&str> = expected.map(|name| name.trim_matches('`')).collect();
         assert_eq!(expected, fields.iter().copied().collect(), "{name}");
     }
+}
+
+/// The new rows that no body decides anything of: sessions and logs are written by the crate and by
+/// code, and a membership is no more than its parent, its user and its role.
+const WITHOUT_BODY: [&str; 6] = [
+    "NewAuditLog",
+    "NewInvitation",
+    "NewOrganizationMember",
+    "NewProjectMember",
+    "NewSystemLog",
+    "NewUserSession",
+];
+
+#[test]
+fn every_other_new_row_has_a_body() {
+    let bodies = bodies();
+    let new = structs().into_iter().filter(|name| name.starts_with("New"));
+    let without = new.filter(|name| {
+        let body = name.trim_start_matches("New").to_owned() + "Body";
+        !bodies.contains_key(&*body)
+    });
+    assert_eq!(without.collect::<Vec<_>>(), WITHOUT_BODY);
+}
+
+#[test]
+fn a_decimal_of_a_body_is_read_exactly_and_within_bounds() {
+    let body = json!({"metric_name": "bugs", "category": "quality", "metric_value": 79.9});
+    let body: AnalysisMetricBody = serde_json::from_value(body).unwrap();
+    let analysis = AnalysisId::new();
+    let new = body.into_new(analysis);
+    assert_eq!(new.metric_value.unwrap().to_string(), "79.9");
+    assert_eq!((new.analysis_id, &*new.metric_name), (analysis, "bugs"));
+    let group = |similarity: &str| json!({"hash": "x", "similarity_percentage": similarity, "total_lines": 3, "files": []});
+    assert_eq!(read::<DuplicateGroupBody>(group("79.9")), Ok(()));
+    for endless in ["1e131000", "1e-131000", "NaN"] {
+        assert!(
+            read::<DuplicateGroupBody>(group(endless)).is_err(),
+            "{endless}"
+        );
+    }
+    let absent = json!({"metric_name": "bugs", "category": "quality"});
+    let absent: AnalysisMetricBody = serde_json::from_value(absent).unwrap();
+    assert_eq!(absent.metric_value, None);
+}
+
+#[test]
+fn a_setting_of_a_body_has_the_scope_and_the_user_of_the_code() {
+    let body = json!({"category": "general", "name": "theme", "value": "dark"});
+    let body = serde_json::from_value::<ConfigurationBody>(body);
+    let Ok(body) = body else {
+        panic!("{body:?}");
+    };
+    let ada = UserId::new();
+    let expected = NewConfiguration::new(
+        ConfigurationScope::Global,
+        body.category.clone(),
+        "theme",
+        "dark",
+        ada,
+    );
+    let id = ConfigurationId::new();
+    let new = body.into_new(ConfigurationScope::Global, ada);
+    assert_eq!(new.id(id), expected.id(id));
 }
 
 #[test]
