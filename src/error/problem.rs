@@ -283,6 +283,22 @@ mod tests {
     }
 
     #[test]
+    fn what_the_database_does_not_allow_is_forbidden() {
+        let of_state = |code: &str| {
+            let error = Error::Other {
+                sqlstate: crate::SqlState::new(code),
+                message: "permission denied for table users".to_owned(),
+            };
+            serde_json::to_string(&error.problem()).unwrap()
+        };
+        assert_eq!(
+            of_state("42501"),
+            r#"{"type":"urn:wundr-db:error:forbidden","title":"The database does not allow this","status":403,"code":"forbidden","retryable":false}"#
+        );
+        assert!(of_state("42P01").contains(r#""status":500,"code":"other""#));
+    }
+
+    #[test]
     fn what_may_succeed_again_is_marked_so() {
         let deadlock = Error::Deadlock.problem();
         assert_eq!((deadlock.status, deadlock.retryable), (503, true));

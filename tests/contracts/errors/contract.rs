@@ -240,7 +240,9 @@ async fn errors_are_the_same_in_every_language_of_the_server() {
             "CREATE ROLE app LOGIN; CREATE TABLE public.shared (id int); INSERT INTO public.shared VALUES (1), (2); \
              CREATE TABLE public.parent (id int PRIMARY KEY); INSERT INTO public.parent VALUES (1); \
              CREATE TABLE public.child (parent int REFERENCES public.parent); INSERT INTO public.child VALUES (1); \
-             GRANT ALL ON public.shared, public.parent, public.child TO app; CREATE TABLE public.secret (id int)",
+             GRANT ALL ON public.shared, public.parent, public.child TO app; CREATE TABLE public.secret (id int); \
+             CREATE TABLE public.isolated (id int); ALTER TABLE public.isolated ENABLE ROW LEVEL SECURITY; \
+             GRANT ALL ON public.isolated TO app",
         );
         let app = url.replace("postgres@", "app@");
         let db = Db::connect(Config::new(&app).unwrap()).await.unwrap();
@@ -271,6 +273,7 @@ async fn errors_are_the_same_in_every_language_of_the_server() {
         for forbidden in [
             "SELECT FROM public.secret",
             "ALTER TABLE public.secret ADD COLUMN name text",
+            "INSERT INTO public.isolated VALUES (1)",
         ] {
             let error = refusal(&db, forbidden).await;
             let code = match &error {
@@ -278,6 +281,7 @@ async fn errors_are_the_same_in_every_language_of_the_server() {
                 _ => None,
             };
             assert_eq!(code, Some("42501"), "{error:?}");
+            assert_eq!((error.code(), error.http_status()), ("forbidden", 403));
         }
 
         // The server detects the deadlock in the transaction that waits last.

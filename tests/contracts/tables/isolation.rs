@@ -163,8 +163,13 @@ macro_rules! reaches_only_its_own {
 
 /// The SQLSTATE of a refused call.
 fn sqlstate<T: std::fmt::Debug>(outcome: wundr_db::Result<T>) -> String {
-    match outcome {
-        Err(Error::Other { sqlstate, .. }) => sqlstate.unwrap().as_str().to_owned(),
+    let error = outcome.unwrap_err();
+    // What the database does not allow is forbidden, and the client gets no name of it.
+    let problem = error.problem();
+    assert_eq!((problem.code, problem.status), ("forbidden", 403));
+    assert_eq!((&problem.detail, &problem.field), (&None, &None));
+    match error {
+        Error::Other { sqlstate, .. } => sqlstate.unwrap().as_str().to_owned(),
         other => panic!("{other:?}"),
     }
 }
