@@ -4,8 +4,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::parse::Parser as _;
 use syn::{
-    Attribute, Block, Error, FnArg, Ident, ImplItem, ImplItemFn, Item, ItemImpl, ItemTrait, LitStr,
-    Pat, Result, ReturnType, Signature, TraitItem, TraitItemFn, Type, parenthesized, parse_quote,
+    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, Item, ItemImpl, ItemTrait, LitStr, Pat,
+    Result, ReturnType, Signature, TraitItem, TraitItemFn, Type, parenthesized, parse_quote,
     parse2,
 };
 
