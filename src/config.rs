@@ -321,7 +321,9 @@ impl Config {
     /// Returns the observer of the calls of a database with these settings.
     pub(crate) fn observer(&self) -> crate::observation::CallObserver {
         #[cfg(not(any(feature = "tracing", feature = "metrics")))]
-        return crate::observation::CallObserver;
+        {
+            crate::observation::CallObserver
+        }
         #[cfg(any(feature = "tracing", feature = "metrics"))]
         crate::observation::CallObserver::new(
             &self.target.database,
