@@ -42,3 +42,6 @@ DROP POLICY IF EXISTS of_the_platform ON setup.setup_profiles;
 DROP POLICY IF EXISTS of_the_platform ON setup.configurations;
 DROP POLICY IF EXISTS by_organization ON audit.audit_logs;
 DROP POLICY IF EXISTS of_logins ON audit.audit_logs;
+
+DROP FUNCTION IF EXISTS analysis.is_visible_project(uuid);
+DROP FUNCTION IF EXISTS analysis.is_visible_analysis(uuid);

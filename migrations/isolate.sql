@@ -4,15 +4,43 @@
 -- Tables that belong to no organization are not isolated: users, user sessions, setup sessions and
 -- steps, tools, and the system log.
 --
--- A row that belongs to a project or an analysis is visible if that one is, by its own policy. The
--- subqueries are scalar: EXISTS would be hashed, and read all analyses of the organization for each
--- statement.
+-- A row that belongs to a project or an analysis is visible if that one is, by its own policy.
+-- Functions find that out, for the sake of the plans: with a subquery in the policy, each row seems
+-- to be so dear that the server makes a new plan for each execution of a prepared statement, which
+-- takes longer than a page of 100 rows. They run with the rights of the caller and, being stable,
+-- with the snapshot of the statement.
 --
 -- Most statements read many rows of one project or analysis. The one that was found visible last is
 -- therefore kept in a setting, with the organization and the time of the statement. It is compared
--- before the subquery is evaluated, which takes a quarter of the time. The setting ends with the
+-- before the function is called, which takes a quarter of the time. The setting ends with the
 -- transaction and is valid for the statement that made it, which sees one snapshot. A role that
 -- sets it by hand could set wundr.organization as well.
+
+CREATE FUNCTION analysis.is_visible_project(uuid) RETURNS boolean
+LANGUAGE plpgsql STABLE COST 1 AS $$
+BEGIN
+  RETURN (
+    SELECT pg_catalog.set_config('wundr.visible_project',
+      pg_catalog.concat(pg_catalog.current_setting('wundr.organization', true),
+        ' ', pg_catalog.statement_timestamp(), ' ', p.id), true) IS NOT NULL
+    FROM public.projects AS p
+    WHERE p.id OPERATOR(pg_catalog.=) $1
+  );
+END
+$$;
+
+CREATE FUNCTION analysis.is_visible_analysis(uuid) RETURNS boolean
+LANGUAGE plpgsql STABLE COST 1 AS $$
+BEGIN
+  RETURN (
+    SELECT pg_catalog.set_config('wundr.visible_analysis',
+      pg_catalog.concat(pg_catalog.current_setting('wundr.organization', true),
+        ' ', pg_catalog.statement_timestamp(), ' ', a.id), true) IS NOT NULL
+    FROM analysis.analyses AS a
+    WHERE a.id OPERATOR(pg_catalog.=) $1
+  );
+END
+$$;
 
 CREATE POLICY by_organization ON public.organizations
   USING (id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
@@ -24,15 +52,15 @@ CREATE POLICY by_organization ON public.projects
   USING (organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid));
 
 CREATE POLICY by_organization ON analysis.dependency_graphs
-  USING ((SELECT true FROM public.projects AS p WHERE p.id = project_id))
-  WITH CHECK ((SELECT true FROM public.projects AS p WHERE p.id = project_id)
-    AND (analysis_id IS NULL OR (SELECT true FROM analysis.analyses AS a WHERE a.id = analysis_id)));
+  USING (analysis.is_visible_project(project_id))
+  WITH CHECK (analysis.is_visible_project(project_id)
+    AND (analysis_id IS NULL OR analysis.is_visible_analysis(analysis_id)));
 
 DO $$
 DECLARE
   owned RECORD;
-  of_project CONSTANT TEXT[] := ARRAY['project', 'public.projects'];
-  of_analysis CONSTANT TEXT[] := ARRAY['analysis', 'analysis.analyses'];
+  of_project CONSTANT TEXT := 'project';
+  of_analysis CONSTANT TEXT := 'analysis';
 BEGIN
   FOR owned IN
     SELECT * FROM (VALUES
@@ -56,12 +84,9 @@ BEGIN
               = (SELECT pg_catalog.concat(pg_catalog.current_setting('wundr.organization', true),
                   ' ', pg_catalog.statement_timestamp(), ' ')) || %2$s_id::pg_catalog.text
             THEN true
-          ELSE (SELECT pg_catalog.set_config('wundr.visible_%2$s',
-                pg_catalog.concat(pg_catalog.current_setting('wundr.organization', true),
-                  ' ', pg_catalog.statement_timestamp(), ' ', o.id), true) IS NOT NULL
-              FROM %3$s AS o WHERE o.id = %2$s_id)
+          ELSE analysis.is_visible_%2$s(%2$s_id)
         END)
-    $policy$, owned.name, owned.owner[1], owned.owner[2]);
+    $policy$, owned.name, owned.owner);
   END LOOP;
 END
 $$;
@@ -72,12 +97,12 @@ CREATE POLICY by_organization ON setup.configurations
   USING (CASE scope
     WHEN 'organization'::setup.config_scope THEN organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid)
     WHEN 'project'::setup.config_scope
-      THEN (SELECT true FROM public.projects AS p WHERE p.id = project_id)
+      THEN analysis.is_visible_project(project_id)
         AND COALESCE(organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid), true)
     ELSE false END);
 CREATE POLICY by_organization ON setup.integrations
   USING (CASE WHEN project_id IS NULL THEN organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid)
-    ELSE (SELECT true FROM public.projects AS p WHERE p.id = project_id)
+    ELSE analysis.is_visible_project(project_id)
       AND COALESCE(organization_id = (SELECT NULLIF(pg_catalog.current_setting('wundr.organization', true), '')::pg_catalog.uuid), true) END);
 -- What is the platform's is read by every organization, and written by none.
 CREATE POLICY of_the_platform ON setup.setup_profiles FOR SELECT

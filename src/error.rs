@@ -381,8 +381,8 @@ impl Error {
         }
     }
 
-    /// Checks whether a server has sent this error of a connection that could not be opened, so that
-    /// it responds.
+    /// Checks whether a server has sent this error of a connection that could not be opened, so
+    /// that it responds.
     #[cfg(any(feature = "async", feature = "migrations"))]
     pub(crate) fn is_of_server(&self) -> bool {
         match self {

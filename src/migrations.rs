@@ -1,9 +1,9 @@
 //! The embedded migrations and the functions that run them.
 //!
 //! They come in two layers: the original design, and then its hardening, one migration for each
-//! departure that `docs/schema.md` lists. They run on a connection of their own, which must not lead
-//! through PgBouncer. A lock lets any number of processes start together: one migrates, and the
-//! others wait and then have nothing to do.
+//! departure that `docs/schema.md` lists. They run on a connection of their own, which must not
+//! lead through PgBouncer. A lock lets any number of processes start together: one migrates, and
+//! the others wait and then have nothing to do.
 
 mod applied;
 mod exclusively;

@@ -74,9 +74,9 @@ const PLAIN: [&str; 10] = [
     "SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "MERGE", "VALUES", "TABLE", "EXPLAIN", "SHOW",
 ];
 
-/// The parts of the names of functions and tables that belong to the session: `set_config`,
-/// `pg_advisory_lock`, `SELECT … INTO TEMP`.
-const OF_THE_SESSION: [&str; 3] = ["set_config", "advisory", "temp"];
+/// The parts of the names of functions and tables that belong to the session, in lower case:
+/// `set_config`, `pg_advisory_lock`, `SELECT … INTO TEMP`.
+const OF_THE_SESSION: [&[u8]; 3] = [b"set_config", b"advisory", b"temp"];
 
 /// Checks whether a statement may change the session: its settings, role, locks, cursors, prepared
 /// statements or temporary tables.
@@ -89,17 +89,25 @@ pub(crate) fn may_change_session(sql: &str) -> bool {
     let word = &sql[..end.unwrap_or(sql.len())];
     let is_plain = PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain));
     let is_several = sql.trim_end_matches(';').contains(';');
-    !is_plain
-        || is_several
-        || OF_THE_SESSION
-            .iter()
-            .any(|name| contains_ignoring_case(sql, name))
+    !is_plain || is_several || names_the_session(sql.as_bytes())
 }
 
-fn contains_ignoring_case(text: &str, name: &str) -> bool {
-    let (text, name) = (text.as_bytes(), name.as_bytes());
-    text.windows(name.len())
-        .any(|part| part.eq_ignore_ascii_case(name))
+/// Checks whether a statement has one of the names that belong to the session, in one pass: it is
+/// read before each execution.
+fn names_the_session(sql: &[u8]) -> bool {
+    // Each name has another first letter.
+    let name_of = |first: u8| match first | 0x20 {
+        b's' => Some(OF_THE_SESSION[0]),
+        b'a' => Some(OF_THE_SESSION[1]),
+        b't' => Some(OF_THE_SESSION[2]),
+        _ => None,
+    };
+    sql.iter().enumerate().any(|(at, &first)| {
+        name_of(first).is_some_and(|name| {
+            let found = sql.get(at..at + name.len());
+            found.is_some_and(|found| found.eq_ignore_ascii_case(name))
+        })
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The parts of live progress that are compiled for each engine. Each engine mounts this file as its
-//! module `following`.
+//! The parts of live progress that are compiled for each engine. Each engine mounts this file as
+//! its module `following`.
 
 use super::*;
 

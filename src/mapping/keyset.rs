@@ -185,6 +185,10 @@ impl QueryFragment<Pg> for SortKeys {
 }
 
 /// A condition for the rows on one side of a row.
+///
+/// The values are subqueries: the server then has the same estimate of the rows in a plan for given
+/// values as in one for any values. Otherwise, it would make a plan for each of the first pages of
+/// a list.
 struct Following {
     column: Part,
     id_column: Part,
@@ -199,11 +203,15 @@ impl QueryFragment<Pg> for Following {
         self.column.walk(out.reborrow())?;
         out.push_sql(", ");
         self.id_column.walk(out.reborrow())?;
-        out.push_sql(if self.ascends { ") > (" } else { ") < (" });
+        out.push_sql(if self.ascends {
+            ") > ((SELECT "
+        } else {
+            ") < ((SELECT "
+        });
         self.key.walk(out.reborrow())?;
-        out.push_sql(", ");
+        out.push_sql("), (SELECT ");
         out.push_bind_param::<sql_types::Uuid, _>(&self.id)?;
-        out.push_sql("))");
+        out.push_sql(")))");
         Ok(())
     }
 }

@@ -11,7 +11,9 @@ use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
 use crate::models::partitions::unsigned;
 use crate::schema::analysis::analysis_issues;
-use crate::sql::analysis_issues::{SettleMatching, in_order_of_index, page_of_analyses};
+use crate::sql::analysis_issues::{
+    SettleMatching, in_order_of_index, is_in_order_of_index, page_of_analyses,
+};
 use crate::sql::tracking::{Track, Tracked};
 use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, is_one_of};
 use crate::sql::{cacheable, columns_of, delete_matching, parent_id, update_matching};
@@ -317,7 +319,9 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
             {
                 rows = rows.filter(condition);
             }
-            return page_of(&self.0, page, rows, filter.query().count()).await;
+            let is_right = filter.analysis_id.is_some() && is_in_order_of_index(filter, page);
+            let total = filter.query().count();
+            return page_by_reusable_plan(&self.0, page, is_right, rows, total).await;
         };
         let rows = analysis_issues::table
             .select(columns_of::<AnalysisIssue>())

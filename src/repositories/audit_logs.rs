@@ -206,7 +206,7 @@ impl AuditLogRepository for AuditLogs<'_> {
     ) -> Result<Paged<AuditLog>> {
         let rows = filter.query().select(columns_of::<AuditLog>());
         let total = filter.query().count();
-        page_of_log(&self.0, page, filter.names_times_only(), rows, total).await
+        page_by_reusable_plan(&self.0, page, filter.names_times_only(), rows, total).await
     }
 
     async fn list_of_organizations(

@@ -13,7 +13,7 @@ use grouping::{
 };
 use logs::{exists_in_log, find_in_log, find_many_in_log};
 use members::remove_members;
-use pages::{page_of, page_of_log, pages_of_each, read_page};
+use pages::{page_by_reusable_plan, page_of, pages_of_each, read_page};
 #[cfg(feature = "crypto")]
 use steady::written_load;
 use steady::{

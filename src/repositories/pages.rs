@@ -34,13 +34,13 @@ where
     read_page(executor, page, O::start(page, rows)?, total).await
 }
 
-/// As [`page_of`], for a log. If its filter restricts nothing but the times, the limit is a part of
-/// the text, so that the server can reuse the plan.
+/// As [`page_of`]. If the plan for any values `is_right`, the limit is a part of the text, so that
+/// the server reuses that plan.
 #[repository]
-pub(super) async fn page_of_log<'q, O, T>(
+pub(super) async fn page_by_reusable_plan<'q, O, T>(
     executor: &Executor<'_>,
     page: &Page<O>,
-    names_times_only: bool,
+    is_right: bool,
     rows: O::Query<'q>,
     total: T,
 ) -> Result<Paged<O::Row>>
@@ -51,7 +51,7 @@ where
     Sql<AtMost<O::Query<'q>>>: Loads<O::Row>,
     Sql<PageWithTotal<Sql<AtMost<O::Query<'q>>>, T>>: Loads<(Rows<O::Row>, i64)>,
 {
-    if names_times_only {
+    if is_right {
         let rows = at_most(page.rows_to_fetch()?, O::sort(page, rows)?);
         read_page(executor, page, rows, total).await
     } else {

@@ -149,7 +149,7 @@ impl SystemLogRepository for SystemLogs<'_> {
     ) -> Result<Paged<SystemLog>> {
         let rows = filter.query().select(columns_of::<SystemLog>());
         let total = filter.query().count();
-        page_of_log(&self.0, page, filter.names_times_only(), rows, total).await
+        page_by_reusable_plan(&self.0, page, filter.names_times_only(), rows, total).await
     }
 
     async fn list_of_users(

@@ -252,8 +252,8 @@ where
     Ok(write.finish(outcome).await?.is_some())
 }
 
-/// Runs a statement that deletes rows of a table whose rows may be cached, and returns their number.
-/// It returns what names the cache entries of each row.
+/// Runs a statement that deletes rows of a table whose rows may be cached, and returns their
+/// number. It returns what names the cache entries of each row.
 #[repository]
 pub(super) async fn deleted_each<T, Q>(executor: &Executor<'_>, statement: Q) -> Result<u64>
 where

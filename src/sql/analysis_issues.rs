@@ -32,34 +32,40 @@ impl QueryFragment<Pg> for OfParent {
 /// Without it, PostgreSQL sorts all issues of an analysis for its first page if it takes the rows
 /// for being in many places, or if VACUUM has not seen them yet. The larger the table, the more
 /// likely that is: the estimates of two plans are near each other. PostgreSQL takes a third of the
-/// rows for meeting a comparison with a value that it does not know. With it, the plan for any
-/// values reads a page's keys from the index that has the order, at any size. Later pages have
-/// such a condition: their cursor.
+/// rows for meeting a comparison with the result of a subquery. With it, a page's keys are read
+/// from the index that has the order, at any size. Later pages have such a condition: their cursor.
 struct AnyId(uuid::Uuid);
 
 impl QueryFragment<Pg> for AnyId {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("(analysis.analysis_issues.id >= ");
+        out.push_sql("(analysis.analysis_issues.id >= (SELECT ");
         out.push_bind_param::<Uuid, _>(&self.0)?;
-        out.push_sql(")");
+        out.push_sql("))");
         Ok(())
     }
 }
 
-/// Returns the condition with which the first page of an analysis's issues is read from the index,
-/// if that has the page's order.
+/// Checks whether a page is read from the index that has its order.
 ///
 /// With a condition that few rows may meet, PostgreSQL decides whether to read an analysis in this
 /// order or to sort it. Both read the analysis alone: see [`By::OtherConditions`].
 ///
 /// [`By::OtherConditions`]: crate::mapping::condition::By::OtherConditions
+pub(crate) fn is_in_order_of_index(
+    filter: &AnalysisIssueFilter,
+    page: &Page<AnalysisIssueOrder>,
+) -> bool {
+    *page.sort() == AnalysisIssueOrder::Severity && filter.matches_many_of_an_analysis()
+}
+
+/// Returns the condition with which the first page of an analysis's issues is read from the index
+/// that [has its order](is_in_order_of_index).
 pub(crate) fn in_order_of_index(
     filter: &AnalysisIssueFilter,
     page: &Page<AnalysisIssueOrder>,
 ) -> Option<Condition<'static>> {
-    let is_first = page.cursor().is_none() && *page.sort() == AnalysisIssueOrder::Severity;
-    let condition = AnyId(uuid::Uuid::nil());
-    (is_first && filter.matches_many_of_an_analysis()).then(|| Condition::new(condition))
+    let is_first = page.cursor().is_none() && is_in_order_of_index(filter, page);
+    is_first.then(|| Condition::new(AnyId(uuid::Uuid::nil())))
 }
 
 /// Returns the query for a page of the issues of several analyses, and of one row more.
@@ -90,12 +96,13 @@ pub(crate) fn page_of_analyses<'q>(
     if let Some(condition) = in_order_of_index(filter, page) {
         keys = keys.filter(condition);
     }
-    let keys = keys.order(order).limit(limit).select(column.keys());
+    let keys = keys.order(order).select(column.keys());
     let ids = MergedPage {
         analyses,
         keys,
         ascends,
         limit,
+        has_reusable_plan: is_in_order_of_index(filter, page),
     };
     let (_, order) = column.page(None, page.is_backward())?;
     Ok(rows.filter(Condition::new(ids)).order(order))
@@ -107,6 +114,20 @@ struct MergedPage<Q> {
     keys: Q,
     ascends: bool,
     limit: i64,
+    /// Whether the limit is a part of the text, as in [`AtMost`](super::AtMost).
+    has_reusable_plan: bool,
+}
+
+impl<Q> MergedPage<Q> {
+    fn push_limit<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(" LIMIT ");
+        if self.has_reusable_plan {
+            out.push_sql(&self.limit.to_string());
+            Ok(())
+        } else {
+            out.push_bind_param::<BigInt, _>(&self.limit)
+        }
+    }
 }
 
 impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for MergedPage<Q> {
@@ -115,12 +136,13 @@ impl<Q: QueryFragment<Pg>> QueryFragment<Pg> for MergedPage<Q> {
         self.analyses.walk_ast(out.reborrow())?;
         out.push_sql(") AS parent CROSS JOIN LATERAL (");
         self.keys.walk_ast(out.reborrow())?;
+        self.push_limit(&mut out)?;
         out.push_sql(if self.ascends {
-            ") AS child ORDER BY child.key ASC, child.id ASC LIMIT "
+            ") AS child ORDER BY child.key ASC, child.id ASC"
         } else {
-            ") AS child ORDER BY child.key DESC, child.id DESC LIMIT "
+            ") AS child ORDER BY child.key DESC, child.id DESC"
         });
-        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        self.push_limit(&mut out)?;
         out.push_sql(")))");
         Ok(())
     }

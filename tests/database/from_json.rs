@@ -363,7 +363,7 @@ fn a_setting_of_a_body_has_the_scope_and_the_user_of_the_code() {
     let ada = UserId::new();
     let expected = NewConfiguration::new(
         ConfigurationScope::Global,
-        body.category.clone(),
+        body.category,
         "theme",
         "dark",
         ada,

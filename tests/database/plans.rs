@@ -13,16 +13,19 @@ use diesel::connection::SimpleConnection as _;
 use diesel::sql_types::{BigInt, Integer, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use wundr_db::blocking::*;
+use wundr_db::migrations::Rights;
 use wundr_db::testing::{
     Collation, TestDatabase, migrated_database, migrated_database_with_collation,
 };
 use wundr_db::{
-    AnalysisId, AnalysisIssueFilter, Config, Error, IssueSeverity, IssueStatus, IssueType, Page,
-    ProjectId, ProjectStatsFilter, ProjectStatsOrder, Result,
+    AnalysisId, AnalysisIssueFilter, AnalysisResultFilter, Config, DependencyGraphFilter, Error,
+    IntegrationFilter, IssueSeverity, IssueStatus, IssueType, OrganizationId, Page, ProjectId,
+    ProjectStatsFilter, ProjectStatsOrder, Result,
 };
 
 use self::cases::{CASES, Call};
 use crate::catalog::connect;
+use crate::support::hostile::as_role;
 
 /// Some thousand rows in each table that grows, with `{issues}` issues in each of 500 analyses.
 const ROWS: &str = include_str!("plans/rows.sql");
@@ -157,11 +160,30 @@ fn the_main_statements_do_without_the_lean_indexes() {
     check_plans(&database);
 }
 
+/// The number of calls that the server makes a plan for given values for, whatever it costs.
+const FIRST_PLANS: i64 = 5;
+
+/// The statements of a call that the server plans at each execution.
+fn planned_each_time(db: &Db, call: impl Fn(&Tx) -> Result<()>) -> Vec<Planned> {
+    let planned = db.transaction(|tx| -> Result<_> {
+        for _ in 0..4 * FIRST_PLANS {
+            match call(tx) {
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let planned = "SELECT statement, custom_plans FROM pg_prepared_statements \
+             WHERE custom_plans > $1";
+        let planned = sql_query(planned).bind::<BigInt, _>(FIRST_PLANS);
+        Ok(planned.load(tx.connection_mut())?)
+    });
+    planned.unwrap()
+}
+
 /// The server makes a plan for given values at each of the first five calls. If a plan for any
 /// values seems much dearer, it goes on so, and planning takes longer than the work.
 #[test]
 fn the_main_statements_are_planned_a_few_times_only() {
-    const FIRST: i64 = 5;
     // The values matter: a prefix has one row or most of them. No project has the id that the two
     // others are called with, which is cheap; the id of a project is not.
     const PLANNED_FOR_VALUES: [&str; 4] = [
@@ -178,27 +200,73 @@ fn the_main_statements_are_planned_a_few_times_only() {
         .filter(|case| !PLANNED_FOR_VALUES.contains(&case.0));
     for (name, call, _) in others {
         let db = Db::connect(config.clone()).unwrap();
-        let planned: Vec<Planned> = db
-            .transaction(|tx| -> Result<_> {
-                for _ in 0..4 * FIRST {
-                    match call(tx) {
-                        Ok(()) | Err(Error::NotFound { .. }) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-                let planned = "SELECT statement, custom_plans FROM pg_prepared_statements \
-                     WHERE custom_plans > $1";
-                let planned = sql_query(planned).bind::<BigInt, _>(FIRST);
-                Ok(planned.load(tx.connection_mut())?)
-            })
-            .unwrap();
         for Planned {
             statement,
             custom_plans,
-        } in planned
+        } in planned_each_time(&db, *call)
         {
             writeln!(findings, "{name}: {custom_plans} times: {statement}").unwrap();
         }
+    }
+    assert!(findings.is_empty(), "{findings}");
+}
+
+#[derive(QueryableByName)]
+struct Owned {
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    organization: OrganizationId,
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    analysis: AnalysisId,
+}
+
+/// A policy whose subquery is a part of the plan makes each row seem dear.
+#[test]
+fn a_page_of_an_isolated_organization_is_planned_a_few_times_only() {
+    // Its issues are those of one analysis, which is much larger than a page.
+    let database = filled_database();
+    let config = Config::new(&database.url()).unwrap();
+    let role = format!("isolated_{}", database.name());
+    let connection = &mut connect(&database);
+    let move_all = "UPDATE analysis.analysis_issues SET analysis_id = \
+             (SELECT min(analysis_id::text)::uuid FROM analysis.analysis_issues); \
+         VACUUM ANALYZE analysis.analysis_issues";
+    for statement in move_all.split("; ") {
+        connection.batch_execute(statement).unwrap();
+    }
+    let create = format!("CREATE ROLE \"{role}\" LOGIN");
+    connection.batch_execute(&create).unwrap();
+    migrations::grant(&config, &role, Rights::Application).unwrap();
+    migrations::isolate(&config).unwrap();
+    let owned: Owned = sql_query(
+        "SELECT p.organization_id AS organization, a.id AS analysis FROM public.projects AS p \
+         JOIN analysis.analyses AS a ON a.project_id = p.id \
+         JOIN analysis.analysis_issues AS i ON i.analysis_id = a.id LIMIT 1",
+    )
+    .get_result(connection)
+    .unwrap();
+    let issues = AnalysisIssueFilter::new().analysis_id(owned.analysis);
+    let results = AnalysisResultFilter::new().analysis_id(owned.analysis);
+
+    let url = as_role(&database.url(), &role);
+    let db = Db::connect(Config::new(&url).unwrap().max_connections(1)).unwrap();
+    let db = db.for_organization(owned.organization);
+    let planned = planned_each_time(&db, |tx| {
+        let issues = tx.analysis_issues().list(&issues, &Page::new().limit(10))?;
+        assert_eq!(issues.items.len(), 10);
+        tx.analysis_results().list(&results, &Page::new())?;
+        tx.integrations()
+            .list(&IntegrationFilter::new(), &Page::new())?;
+        tx.dependency_graphs()
+            .list(&DependencyGraphFilter::new(), &Page::new())?;
+        Ok(())
+    });
+    let mut findings = String::new();
+    for Planned {
+        statement,
+        custom_plans,
+    } in planned
+    {
+        writeln!(findings, "{custom_plans} times: {statement}").unwrap();
     }
     assert!(findings.is_empty(), "{findings}");
 }

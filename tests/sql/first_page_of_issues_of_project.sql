@@ -1,5 +1,5 @@
 -- analysis_issues.list
--- (uuid, uuid, int8, int8)
+-- (uuid, uuid)
 SELECT "analysis"."analysis_issues"."id", "analysis"."analysis_issues"."analysis_id", "analysis"."analysis_issues"."type",
     "analysis"."analysis_issues"."severity", "analysis"."analysis_issues"."rule_id", "analysis"."analysis_issues"."title",
     "analysis"."analysis_issues"."description", "analysis"."analysis_issues"."file_path", "analysis"."analysis_issues"."line_number",
@@ -18,11 +18,13 @@ WHERE (analysis.analysis_issues.id = ANY (ARRAY(
   CROSS JOIN LATERAL (
     SELECT "analysis"."analysis_issues"."severity" AS key, "analysis"."analysis_issues"."id"
     FROM "analysis"."analysis_issues"
-    WHERE ((analysis.analysis_issues.analysis_id = parent.id) AND (analysis.analysis_issues.id >= $2))
+    WHERE ((analysis.analysis_issues.analysis_id = parent.id) AND (analysis.analysis_issues.id >= (
+      SELECT $2
+    )))
     ORDER BY "analysis"."analysis_issues"."severity" ASC, "analysis"."analysis_issues"."id" ASC
-    LIMIT $3
+    LIMIT 21
   ) AS child
   ORDER BY child.key ASC, child.id ASC
-  LIMIT $4
+  LIMIT 21
 )))
 ORDER BY "analysis"."analysis_issues"."severity" ASC, "analysis"."analysis_issues"."id" ASC

@@ -1,5 +1,5 @@
 -- analysis_issues.list
--- (uuid, analysis.issue_severity, uuid, int8, int8)
+-- (uuid, analysis.issue_severity, uuid)
 SELECT "analysis"."analysis_issues"."id", "analysis"."analysis_issues"."analysis_id", "analysis"."analysis_issues"."type",
     "analysis"."analysis_issues"."severity", "analysis"."analysis_issues"."rule_id", "analysis"."analysis_issues"."title",
     "analysis"."analysis_issues"."description", "analysis"."analysis_issues"."file_path", "analysis"."analysis_issues"."line_number",
@@ -28,11 +28,15 @@ WHERE (analysis.analysis_issues.id = ANY (ARRAY(
     SELECT "analysis"."analysis_issues"."severity" AS key, "analysis"."analysis_issues"."id"
     FROM "analysis"."analysis_issues"
     WHERE ((analysis.analysis_issues.analysis_id = parent.id) AND (("analysis"."analysis_issues"."severity",
-        "analysis"."analysis_issues"."id") < ($2, $3)))
+        "analysis"."analysis_issues"."id") < ((
+      SELECT $2
+    ), (
+      SELECT $3
+    ))))
     ORDER BY "analysis"."analysis_issues"."severity" DESC, "analysis"."analysis_issues"."id" DESC
-    LIMIT $4
+    LIMIT 21
   ) AS child
   ORDER BY child.key DESC, child.id DESC
-  LIMIT $5
+  LIMIT 21
 )))
 ORDER BY "analysis"."analysis_issues"."severity" DESC, "analysis"."analysis_issues"."id" DESC

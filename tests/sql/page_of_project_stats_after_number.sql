@@ -11,7 +11,11 @@ WHERE (cache.project_stats.id = ANY (ARRAY(
     SELECT pg_catalog.count(*)
     FROM analysis.analyses AS counted
     WHERE counted.project_id = public.projects.id
-  ), "public"."projects"."id") < ($2, $3)))
+  ), "public"."projects"."id") < ((
+    SELECT $2
+  ), (
+    SELECT $3
+  ))))
   ORDER BY (
     SELECT pg_catalog.count(*)
     FROM analysis.analyses AS counted

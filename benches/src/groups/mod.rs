@@ -21,8 +21,9 @@ use crate::measure::Group;
 type Make = fn(&mut World) -> Outcome<Group>;
 
 /// All groups, in the order of the table.
-pub const ALL: [(&str, Make); 28] = [
+pub const ALL: [(&str, Make); 29] = [
     ("point_read", reads::point_read),
+    ("own_query", reads::own_query),
     ("page_of_100", reads::page_of_100),
     ("rows_1000", reads::rows_1000),
     ("insert_one", writes::insert_one),

@@ -141,6 +141,81 @@ pub fn point_read(world: &mut World) -> Outcome<Group> {
     Ok(group)
 }
 
+/// Compares an application's own query, which `Db::run` runs, with a repository's read of the same
+/// row.
+pub fn own_query(world: &mut World) -> Outcome<Group> {
+    let to = platform(world)?;
+    let mut keys = ids(&mut to.diesel()?, "SELECT id FROM public.projects")?;
+    fastrand::Rng::with_seed(1).shuffle(&mut keys);
+    let keys = Keys(keys.into());
+
+    let mut group = Group::new("own_query", "find_async", 300, 200);
+    group.task(
+        "find_async",
+        (to.wundr_async()?, keys.clone()),
+        |(db, keys), turn| async move {
+            for key in keys.of(turn) {
+                let project = db.projects().find(ProjectId::from(key)).await?;
+                assert_eq!(*project.ok_or("no such project")?.id.as_uuid(), key);
+            }
+            Ok(())
+        },
+    );
+    group.task(
+        "run_async",
+        (to.wundr_async()?, keys.clone()),
+        |(db, keys), turn| async move {
+            for key in keys.of(turn) {
+                let query = public::projects::table
+                    .find(ProjectId::from(key))
+                    .select(Project::as_select());
+                let project = db
+                    .run(async |connection| -> wundr_db::Result<_> {
+                        let row = diesel_async::RunQueryDsl::first::<Project>(query, connection);
+                        Ok(row.await.optional()?)
+                    })
+                    .await?;
+                assert_eq!(*project.ok_or("no such project")?.id.as_uuid(), key);
+            }
+            Ok(())
+        },
+    );
+    group.call(
+        "find_blocking",
+        (to.wundr_blocking()?, keys.clone()),
+        |(db, keys), turn| {
+            move || {
+                for key in keys.of(turn) {
+                    let project =
+                        blocking::ProjectRepository::find(&db.projects(), ProjectId::from(key))?;
+                    assert_eq!(*project.ok_or("no such project")?.id.as_uuid(), key);
+                }
+                Ok(())
+            }
+        },
+    );
+    group.call(
+        "run_blocking",
+        (to.wundr_blocking()?, keys),
+        |(db, keys), turn| {
+            move || {
+                for key in keys.of(turn) {
+                    let query = public::projects::table
+                        .find(ProjectId::from(key))
+                        .select(Project::as_select());
+                    let project = db.run(|connection| -> wundr_db::Result<_> {
+                        let row = diesel::RunQueryDsl::first::<Project>(query, connection);
+                        Ok(row.optional()?)
+                    })?;
+                    assert_eq!(*project.ok_or("no such project")?.id.as_uuid(), key);
+                }
+                Ok(())
+            }
+        },
+    );
+    Ok(group)
+}
+
 /// Keys that are used in order, and from the first again after the last.
 #[derive(Clone)]
 pub struct Keys(pub Arc<[Uuid]>);

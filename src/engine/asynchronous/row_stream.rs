@@ -32,9 +32,9 @@ const ROWS_AHEAD: usize = 128;
 /// its connection is closed and the query ended. It holds at most 256 rows, and what the driver has
 /// received of the next ones; the others wait in the server until they are taken.
 ///
-/// A stream of a [`Tx`](crate::Tx) may be kept while other calls use the transaction: their responses
-/// come after its rows, which are then read ahead and held in memory until they are taken. To
-/// process a large result in a transaction with little memory, read it page by page.
+/// A stream of a [`Tx`](crate::Tx) may be kept while other calls use the transaction: their
+/// responses come after its rows, which are then read ahead and held in memory until they are
+/// taken. To process a large result in a transaction with little memory, read it page by page.
 pub struct RowStream<'a, T>(BoxStream<'a, Result<T>>);
 
 impl<'a, T: Send + 'static> RowStream<'a, T> {

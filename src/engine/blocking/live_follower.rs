@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use super::following::Inside;
 use crate::live::{Follower, LiveEvent};
 
-/// An iterator of the changes that one follower of a [`LiveHub`](super::LiveHub) receives. It does not end.
+/// An iterator of the changes that one follower of a [`LiveHub`](super::LiveHub) receives. It does
+/// not end.
 ///
 /// Events are those of [`Live`](super::Live), with two differences. At most 1,000 wait for a slow
 /// reader: then they are discarded, [`LiveEvent::Missed`] has their number, and the follower reads
-/// all states again. And an analysis that was created and has ended before the follower began is not delivered,
-/// but its deletion may be.
+/// all states again. And an analysis that was created and has ended before the follower began is
+/// not delivered, but its deletion may be.
 ///
 /// [`next_within`](Self::next_within) waits for a limited time. No follower waits for another.
 ///

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::connection::{
-    AnsiTransactionManager, CacheSize, Connection as _, Instrumentation, InstrumentationEvent,
-    SimpleConnection as _, TransactionManager,
+    AnsiTransactionManager, CacheSize, Connection as _, DebugQuery, Instrumentation,
+    InstrumentationEvent, SimpleConnection as _, TransactionManager,
 };
 use diesel::pg::PgConnection;
 use diesel::r2d2::{self, ManageConnection};
@@ -60,19 +60,45 @@ struct Observer {
     other: Option<Box<dyn Instrumentation>>,
 }
 
-/// The first part of a statement's text, which is enough to judge it.
-struct Beginning(String);
+/// The text of a statement, without the values that diesel appends.
+struct StatementText {
+    text: String,
+    is_whole: bool,
+}
 
 /// The length of a text from which on it is not read: its effect is taken for a change of the
 /// session.
 const LONGEST_TEXT: usize = 16 << 10;
 
-impl fmt::Write for Beginning {
+/// The text that diesel writes between a statement and its values.
+const BEFORE_VALUES: &str = " -- binds: ";
+
+impl StatementText {
+    fn of(query: &dyn DebugQuery) -> Self {
+        let mut written = Self {
+            text: String::with_capacity(1 << 10),
+            is_whole: true,
+        };
+        // The error is that of the writer, which has seen enough.
+        let _ = write!(written, "{query}");
+        let sql = written.text.split(BEFORE_VALUES).next();
+        let length = sql.unwrap_or_default().len();
+        written.text.truncate(length);
+        written
+    }
+}
+
+impl fmt::Write for StatementText {
+    /// Ends the writing before the values, whose text nothing needs.
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.0.len() + text.len() > LONGEST_TEXT {
+        if text == BEFORE_VALUES {
             return Err(fmt::Error);
         }
-        self.0.push_str(text);
+        if self.text.len() + text.len() > LONGEST_TEXT {
+            self.is_whole = false;
+            return Err(fmt::Error);
+        }
+        self.text.push_str(text);
         Ok(())
     }
 }
@@ -83,11 +109,8 @@ impl Observer {
         match event {
             InstrumentationEvent::StartQuery { query, .. } => {
                 self.usage.ask();
-                let mut text = Beginning(String::new());
-                let is_whole = write!(text, "{query}").is_ok();
-                // diesel appends the values.
-                let sql = text.0.split(" -- binds: ").next().unwrap_or_default();
-                if !is_whole || may_change_session(sql) {
+                let sql = StatementText::of(*query);
+                if !sql.is_whole || may_change_session(&sql.text) {
                     self.observed
                         .has_changed_session
                         .store(true, Ordering::Relaxed);
@@ -234,8 +257,8 @@ pub(super) type Found = r2d2::PooledConnection<Manager>;
 
 /// The pool.
 ///
-/// Nothing ends the wait of a thread for a server that does not respond. Its connection is lost, and
-/// so is its place in the pool. Another pool then replaces this one.
+/// Nothing ends the wait of a thread for a server that does not respond. Its connection is lost,
+/// and so is its place in the pool. Another pool then replaces this one.
 pub(super) struct ReplaceablePool {
     manager: Manager,
     current: RwLock<r2d2::Pool<Manager>>,
@@ -290,8 +313,8 @@ impl Connection {
             return Ok(());
         }
         if self.context.config.behind_pgbouncer {
-            // PgBouncer has its own names for the statements of its clients, and frees them when the
-            // client disconnects.
+            // PgBouncer has its own names for the statements of its clients, and frees them when
+            // the client disconnects.
             self.usage.retire();
             return Ok(());
         }

@@ -152,12 +152,12 @@ fn config_with(database: &TestDatabase, role: &str, parameters: &str) -> Config 
 async fn limits_of_requests_do_not_count_for_migrations() {
     let (_config, database) = empty_database();
     let sql = format!(
-        "ALTER DATABASE {} SET statement_timeout = 1",
+        "ALTER DATABASE {} SET statement_timeout = 10",
         database.name()
     );
     connect(&database).batch_execute(&sql).unwrap();
     let parameters =
-        "options=-c%20statement_timeout%3D1%20-c%20lock_timeout%3D1%20-c%20search_path%3Dpg_temp";
+        "options=-c%20statement_timeout%3D10%20-c%20lock_timeout%3D1%20-c%20search_path%3Dpg_temp";
     let config = config_with(&database, "postgres", parameters);
     // On a loaded machine, to open the connection can take longer than that.
     let mut attempts = 100;
