@@ -322,7 +322,7 @@ impl Config {
     pub(crate) fn observer(&self) -> crate::observation::CallObserver {
         #[cfg(not(any(feature = "tracing", feature = "metrics")))]
         {
-            crate::observation::CallObserver
+            crate::observation::CallObserver {}
         }
         #[cfg(any(feature = "tracing", feature = "metrics"))]
         crate::observation::CallObserver::new(

@@ -16,7 +16,7 @@ pub struct Method {
 
 /// The settings of the observation of one `Db`: there are none.
 #[derive(Debug, Clone, Default)]
-pub struct CallObserver;
+pub struct CallObserver {}
 
 /// A call that is observed: there is none.
 #[derive(Debug)]
