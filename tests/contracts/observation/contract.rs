@@ -5,8 +5,8 @@ use crate::measurements::{self, measurements};
 use crate::subscriber::{self, RecordedSpan, events, spans};
 use wundr_db::testing::{PostgresServer, TestDatabase};
 use wundr_db::{
-    AnalysisType, Availability, Config, Error, NewAnalysis, NewProject, NewUser, Page, Result,
-    Retry, TransactionOptions, User, UserChanges, UserFilter, UserId,
+    AnalysisType, Config, Error, NewAnalysis, NewProject, NewUser, Page, Result, Retry,
+    TransactionOptions, User, UserChanges, UserFilter, UserId,
 };
 
 #[both_engines]
@@ -91,8 +91,8 @@ async fn calls_of_a_transaction_belong_to_its_span() {
 #[both_engines]
 #[case]
 async fn a_checkout_is_a_span_with_the_time_that_the_caller_waited() {
-    let limit = Duration::from_millis(200);
-    let (db, _database) = database(|config| config.health_timeout(limit)).await;
+    let limit = Duration::from_secs(1);
+    let (db, _database) = database(|config| config.acquire_timeout(limit)).await;
     // The first may open the connection.
     db.users().find(UserId::new()).await.unwrap();
     db.users().find(UserId::new()).await.unwrap();
@@ -101,8 +101,10 @@ async fn a_checkout_is_a_span_with_the_time_that_the_caller_waited() {
     for part in ["outcome=\"ok\"", "wundr_db.wait_us=0 "] {
         assert!(checkout.fields.contains(part), "{checkout:?}");
     }
-    let busy: Result<Availability> = db.transaction(async |_| Ok(db.readiness().await)).await;
-    assert!(matches!(busy, Ok(Availability::Busy(_))), "{busy:?}");
+    let busy = db
+        .transaction(async |_| db.users().find(UserId::new()).await)
+        .await;
+    assert!(matches!(busy, Err(Error::Pool(_))), "{busy:?}");
     let checkout = span("checkout");
     for part in ["outcome=\"error\"", "error.type=\"pool\""] {
         assert!(checkout.fields.contains(part), "{checkout:?}");
