@@ -127,7 +127,10 @@ const LARGE: [&str; 11] = [
 
 #[test]
 fn the_main_statements_use_their_indexes() {
-    check_plans(&filled_database());
+    // An analysis of 40 issues is sorted sooner than its index is read.
+    let database = migrated_database().unwrap();
+    fill(&database, 200_000);
+    check_plans(&database);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 pub(super) use std::thread::sleep as pause;
+use std::time::Duration;
 
 use diesel::sql_types::{Integer, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl as _, sql_query};
@@ -74,21 +75,27 @@ pub(super) fn watching<T: Send + 'static>(
     })?;
     let patience = config.patience.unwrap_or(QUERY_TIMEOUT);
     let mut is_limited = false;
+    let mut is_silent = false;
     loop {
-        let limit = if is_limited { QUERY_TIMEOUT } else { patience };
+        let limit = match (is_silent, is_limited) {
+            (true, _) => Duration::ZERO,
+            (false, true) => QUERY_TIMEOUT,
+            (false, false) => patience,
+        };
         match reports.recv_timeout(limit) {
             Ok(Report::Done(outcome)) => return outcome,
-            Ok(report) => is_limited = matches!(report, Report::QuerySent),
+            // The server has responded, however its sessions looked to the probes: the work may
+            // have ended and closed its session meanwhile.
+            Ok(report) => {
+                is_limited = matches!(report, Report::QuerySent);
+                is_silent = false;
+            }
             Err(RecvTimeoutError::Disconnected) => return Err(ended()),
+            Err(RecvTimeoutError::Timeout) if is_silent => return Err(silent(patience)),
             Err(RecvTimeoutError::Timeout) if is_limited => return Err(query_timed_out()),
             Err(RecvTimeoutError::Timeout) => {
                 let mut probes = 0..PROBES;
-                if !probes.any(|_| responds(&config, session.as_deref())) {
-                    return match reports.try_recv() {
-                        Ok(Report::Done(outcome)) => outcome,
-                        _ => Err(silent(patience)),
-                    };
-                }
+                is_silent = !probes.any(|_| responds(&config, session.as_deref()));
             }
         }
     }
