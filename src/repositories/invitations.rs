@@ -3,12 +3,14 @@
 use super::*;
 use crate::Result;
 use crate::sql::Sql;
-use crate::sql::invitations::{Accept, EndInvitation, Invite, OpenInvitations, PruneInvitations};
+use crate::sql::invitations::{
+    Accept, EndInvitation, FindInvitation, Invite, OpenInvitations, PruneInvitations,
+};
 use crate::{Invitation, InvitationId, NewInvitation, OrganizationId, OrganizationMember, UserId};
 
 /// Invites users to organizations, and makes them members when they accept.
 ///
-/// An invitation grants nothing. Each call but the lists is one statement, which writes its entry
+/// An invitation grants nothing. Each call but the reads is one statement, which writes its entry
 /// in the audit log as well: `invite`, `accept`, `reject`, or `delete` if an invitation is
 /// withdrawn. The entry is on behalf of the [actor](crate::Actor); without one, of the user that
 /// invites, accepts or rejects.
@@ -55,6 +57,10 @@ pub trait InvitationRepository: Send + Sync {
     /// Ends the invitation on behalf of the organization, and returns it. Returns `None` if there
     /// is no such invitation.
     async fn withdraw(&self, id: InvitationId) -> Result<Option<Invitation>>;
+
+    /// Returns the invitation with this id, even if it has expired. Returns `None` if there is
+    /// none, such as after an answer.
+    async fn find(&self, id: InvitationId) -> Result<Option<Invitation>>;
 
     /// Returns the invitations that a user can accept, the oldest first.
     async fn of_user(&self, user_id: UserId) -> Result<Vec<Invitation>>;
@@ -109,6 +115,10 @@ impl InvitationRepository for Invitations<'_> {
     async fn withdraw(&self, id: InvitationId) -> Result<Option<Invitation>> {
         let statement = EndInvitation::withdrawn(id);
         steady_first_uncached(&self.0, || statement.clone()).await
+    }
+
+    async fn find(&self, id: InvitationId) -> Result<Option<Invitation>> {
+        self.0.first(Sql(FindInvitation(id))).await
     }
 
     async fn of_user(&self, user_id: UserId) -> Result<Vec<Invitation>> {

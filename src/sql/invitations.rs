@@ -226,6 +226,23 @@ impl Statement for EndInvitation {
     }
 }
 
+/// The query for the invitation with an id, whether or not it has expired.
+#[derive(Clone)]
+pub(crate) struct FindInvitation(pub(crate) InvitationId);
+
+impl Statement for FindInvitation {
+    type SqlType = InvitationSql;
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT ");
+        out.push_sql(COLUMNS);
+        out.push_sql(" FROM public.organization_invitations WHERE id = ");
+        out.push_bind_param::<Uuid, _>(&self.0)?;
+        Ok(())
+    }
+}
+
 /// The query for the invitations that can be accepted, of a user or of an organization.
 #[derive(Clone)]
 pub(crate) enum OpenInvitations {

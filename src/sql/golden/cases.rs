@@ -383,7 +383,7 @@ fn add_lifecycles(registry: &mut Registry) {
 
 fn add_invitations(registry: &mut Registry) {
     use crate::sql::invitations::{
-        Accept, EndInvitation, Invite, OpenInvitations, PruneInvitations,
+        Accept, EndInvitation, FindInvitation, Invite, OpenInvitations, PruneInvitations,
     };
     let (lab, user) = (OrganizationId::new(), UserId::new());
     let new = crate::NewInvitation::new(lab, user, OrganizationRole::Member);
@@ -392,6 +392,7 @@ fn add_invitations(registry: &mut Registry) {
     registry.add("accept_invitation", &Accept::new(id, user));
     registry.add("reject_invitation", &EndInvitation::rejected(id, user));
     registry.add("withdraw_invitation", &EndInvitation::withdrawn(id));
+    registry.add("find_invitation", &Sql(FindInvitation(id)));
     for (name, of) in [
         ("invitations_of_user", OpenInvitations::OfUser(user)),
         (

@@ -42,12 +42,16 @@ async fn an_invitation_grants_nothing_until_it_is_accepted() {
         std::slice::from_ref(&invitation)
     );
 
+    let found = db.invitations().find(invitation.id).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&invitation));
+
     // By another user, and of another invitation.
     let invitations = db.invitations();
     assert_eq!(invitations.accept(invitation.id, ada).await.unwrap(), None);
     assert_eq!(invitations.reject(invitation.id, ada).await.unwrap(), None);
     let other = InvitationId::new();
     assert_eq!(invitations.accept(other, eve).await.unwrap(), None);
+    assert_eq!(invitations.find(other).await.unwrap(), None);
 
     let member = invitations.accept(invitation.id, eve).await.unwrap();
     let member = member.unwrap();
@@ -63,6 +67,7 @@ async fn an_invitation_grants_nothing_until_it_is_accepted() {
     // Once.
     assert_eq!(invitations.accept(invitation.id, eve).await.unwrap(), None);
     assert_eq!(invitations.of_user(eve).await.unwrap(), []);
+    assert_eq!(invitations.find(invitation.id).await.unwrap(), None);
 }
 
 #[both_engines]

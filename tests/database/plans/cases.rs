@@ -111,6 +111,11 @@ pub const CASES: &[(&str, Call, &[&str])] = &[
         ],
     ),
     (
+        "invitations.find",
+        |tx| tx.invitations().find(InvitationId::new()).map(drop),
+        &["organization_invitations_pkey"],
+    ),
+    (
         "invitations.of_user",
         |tx| tx.invitations().of_user(UserId::new()).map(drop),
         &["idx_organization_invitations_user_id"],

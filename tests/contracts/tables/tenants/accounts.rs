@@ -68,6 +68,7 @@ pub(super) async fn accounts(db: &Db, out: &mut Outcomes, mine: &Tenant, theirs:
 
     let (invitation, invited) = (theirs.invitation.id, theirs.invitation.user_id);
     let new = NewInvitation::new(of_lab, mine.user, role);
+    outcome!(out, db.invitations().find(invitation));
     outcome!(out, db.invitations().of_user(invited));
     outcome!(out, db.invitations().of_organization(of_lab));
     outcome!(out, db.invitations().invite(new));

@@ -235,6 +235,7 @@ async fn invitations() {
     let invitations = ledger.db.invitations();
     let invited = invitations.invite(new()).await.unwrap().unwrap();
     costs!(ledger, 1, invitations.invite(new()));
+    costs!(ledger, 1, invitations.find(invited.id));
     costs!(ledger, 1, invitations.of_user(eve));
     costs!(ledger, 1, invitations.of_organization(lab));
     costs!(ledger, 1, invitations.accept(InvitationId::new(), eve));
