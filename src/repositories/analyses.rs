@@ -5,16 +5,18 @@ use std::time::Duration;
 use diesel::prelude::{ExpressionMethods, QueryDsl};
 
 use super::*;
+use crate::models::access::ProjectFacts;
 use crate::models::analysis_lifecycle::Step;
 use crate::models::analysis_pins::check_reason;
 use crate::schema::analysis::{analyses, analysis_pins};
+use crate::sql::access::FactsOfProjects;
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Renew, RequeueAbandoned};
 use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id};
 use crate::{
-    Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisPin,
+    Access, Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisPin,
     AnalysisStatus, AnalysisSummary, AnalysisType, Claim, Lease, NewAnalysis, Page, Paged,
-    ProjectId, Result,
+    ProjectId, ProjectRole, Result, UserId,
 };
 
 mod newest;
@@ -71,6 +73,25 @@ pub trait AnalysisRepository: Send + Sync {
 
     /// Checks whether there is an analysis with this id.
     async fn exists(&self, id: AnalysisId) -> Result<bool>;
+
+    /// Returns the access of a user to the project of an analysis, with one query. Returns `None`
+    /// if the user cannot see the project, or if there is no such analysis.
+    ///
+    /// The rule is that of [`ProjectRepository::access`]. The cache has no part in it: PostgreSQL
+    /// answers each call.
+    ///
+    /// ```no_run
+    /// # async fn example(db: wundr_db::Db, user: wundr_db::UserId, id: wundr_db::AnalysisId) -> wundr_db::Result<()> {
+    /// use wundr_db::{AnalysisRepository, Error, ProjectRole};
+    ///
+    /// let access = db.analyses().access(user, id).await?;
+    /// if access.is_none_or(|access| access.role < ProjectRole::Contributor) {
+    ///     return Err(Error::NotFound { what: "Analysis" });
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    async fn access(&self, user_id: UserId, id: AnalysisId) -> Result<Option<Access<ProjectRole>>>;
 
     /// Returns one page of the analyses that the filter matches.
     ///
@@ -343,6 +364,12 @@ impl AnalysisRepository for Analyses<'_> {
 
     async fn exists(&self, id: AnalysisId) -> Result<bool> {
         self.0.one(exists_by_id::<Analysis>(id)).await
+    }
+
+    async fn access(&self, user_id: UserId, id: AnalysisId) -> Result<Option<Access<ProjectRole>>> {
+        let facts = FactsOfProjects::new(user_id, id);
+        let facts = self.0.first::<_, ProjectFacts>(facts).await?;
+        Ok(facts.and_then(|facts| facts.access()))
     }
 
     async fn list(

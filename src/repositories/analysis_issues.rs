@@ -9,8 +9,10 @@ use diesel::sql_types::{Nullable, Timestamptz, Uuid};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
+use crate::models::access::ProjectFacts;
 use crate::models::partitions::unsigned;
 use crate::schema::analysis::analysis_issues;
+use crate::sql::access::FactsOfProjects;
 use crate::sql::analysis_issues::{
     SettleMatching, in_order_of_index, is_in_order_of_index, page_of_analyses,
 };
@@ -18,9 +20,9 @@ use crate::sql::tracking::{Track, Tracked};
 use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, is_one_of};
 use crate::sql::{cacheable, columns_of, delete_matching, parent_id, update_matching};
 use crate::{
-    AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
+    Access, AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
     AnalysisIssueOrder, Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page,
-    Paged, Result, Tracking, UserId,
+    Paged, ProjectRole, Result, Tracking, UserId,
 };
 
 /// Stores and finds the issues that analyses report.
@@ -48,6 +50,29 @@ pub trait AnalysisIssueRepository: Send + Sync {
 
     /// Checks whether there is an issue with this id.
     async fn exists(&self, id: AnalysisIssueId) -> Result<bool>;
+
+    /// Returns the access of a user to the project of an issue, with one query. Returns `None` if
+    /// the user cannot see the project, or if there is no such issue.
+    ///
+    /// The rule is that of [`ProjectRepository::access`]. The cache has no part in it: PostgreSQL
+    /// answers each call.
+    ///
+    /// ```no_run
+    /// # async fn example(db: wundr_db::Db, user: wundr_db::UserId, id: wundr_db::AnalysisIssueId) -> wundr_db::Result<()> {
+    /// use wundr_db::{AnalysisIssueRepository, Error, ProjectRole};
+    ///
+    /// let access = db.analysis_issues().access(user, id).await?;
+    /// if access.is_none_or(|access| access.role < ProjectRole::Contributor) {
+    ///     return Err(Error::NotFound { what: "AnalysisIssue" });
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    async fn access(
+        &self,
+        user_id: UserId,
+        id: AnalysisIssueId,
+    ) -> Result<Option<Access<ProjectRole>>>;
 
     /// Returns one page of the issues that the filter matches.
     ///
@@ -305,6 +330,16 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
 
     async fn exists(&self, id: AnalysisIssueId) -> Result<bool> {
         self.0.one(exists_by_id::<AnalysisIssue>(id)).await
+    }
+
+    async fn access(
+        &self,
+        user_id: UserId,
+        id: AnalysisIssueId,
+    ) -> Result<Option<Access<ProjectRole>>> {
+        let facts = FactsOfProjects::new(user_id, id);
+        let facts = self.0.first::<_, ProjectFacts>(facts).await?;
+        Ok(facts.and_then(|facts| facts.access()))
     }
 
     async fn list(

@@ -14,7 +14,7 @@ use crate::schema::public::projects;
 use crate::schema::public::sql_types::{
     OrganizationRole, ProjectRole, ProjectVisibility, UserRole,
 };
-use crate::{OrganizationId, ProjectId, UserId};
+use crate::{AnalysisId, AnalysisIssueId, OrganizationId, ProjectId, UserId};
 
 /// The condition that a user can see the project of a row: the only definition of this rule.
 ///
@@ -72,21 +72,68 @@ impl<G> ValidGrouping<G> for Visible {
     type IsAggregate = is_aggregate::No;
 }
 
-/// The query for what determines the access of a user to projects. It returns those that the user
-/// can see.
-pub(crate) struct FactsOfProjects<'a> {
-    reader: Visible,
-    ids: &'a [ProjectId],
+/// The determinant of the projects that an access is to.
+pub(crate) trait ProjectsOf {
+    /// The type with static lifetimes, which stands for the text.
+    type Id: 'static;
+
+    /// Writes what the id of a project is compared with.
+    fn push<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()>;
 }
 
-impl<'a> FactsOfProjects<'a> {
-    pub(crate) fn new(user_id: UserId, ids: &'a [ProjectId]) -> Sql<Self> {
-        let reader = Visible(user_id);
-        Sql(Self { reader, ids })
+/// These projects.
+impl ProjectsOf for &[ProjectId] {
+    type Id = &'static [ProjectId];
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        push_any_of(&mut out, self)
     }
 }
 
-impl Statement for FactsOfProjects<'_> {
+/// The project of an analysis.
+impl ProjectsOf for AnalysisId {
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "(SELECT analysis.project_id FROM analysis.analyses AS analysis WHERE analysis.id = ",
+        );
+        out.push_bind_param::<Uuid, _>(self)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// The project of the analysis that reports an issue.
+impl ProjectsOf for AnalysisIssueId {
+    type Id = Self;
+
+    fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "(SELECT analysis.project_id FROM analysis.analysis_issues AS issue \
+             JOIN analysis.analyses AS analysis ON analysis.id = issue.analysis_id WHERE issue.id = ",
+        );
+        out.push_bind_param::<Uuid, _>(self)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// The query for what determines the access of a user to projects. It returns those that the user
+/// can see.
+pub(crate) struct FactsOfProjects<P> {
+    reader: Visible,
+    projects: P,
+}
+
+impl<P> FactsOfProjects<P> {
+    pub(crate) fn new(user_id: UserId, projects: P) -> Sql<Self> {
+        let reader = Visible(user_id);
+        Sql(Self { reader, projects })
+    }
+}
+
+impl<P: ProjectsOf> Statement for FactsOfProjects<P> {
     type SqlType = (
         Uuid,
         Bool,
@@ -95,7 +142,7 @@ impl Statement for FactsOfProjects<'_> {
         Nullable<OrganizationRole>,
         Nullable<ProjectRole>,
     );
-    type Id = FactsOfProjects<'static>;
+    type Id = FactsOfProjects<P::Id>;
 
     fn push<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT projects.id, projects.created_by = reader.id, projects.visibility, reader.role, \
@@ -109,7 +156,7 @@ impl Statement for FactsOfProjects<'_> {
              ON project.project_id = projects.id AND project.user_id = reader.id \
              WHERE projects.id = ",
         );
-        push_any_of(&mut out, &self.ids)?;
+        self.projects.push(out.reborrow())?;
         out.push_sql(" AND ");
         self.reader.walk_ast(out)
     }

@@ -46,8 +46,8 @@ use crate::sql::{
 };
 use crate::sql::{CountBy, PageWithTotal, PagesWithTotals, update_matching};
 use crate::{
-    AnalysisId, AnalysisType, Document, GateCondition, IssueSeverity, IssueStatus, Json,
-    OrganizationId, OrganizationMemberId, OrganizationRole, Page, ProjectId, QualityGate,
+    AnalysisId, AnalysisIssueId, AnalysisType, Document, GateCondition, IssueSeverity, IssueStatus,
+    Json, OrganizationId, OrganizationMemberId, OrganizationRole, Page, ProjectId, QualityGate,
     SetupSessionId, SetupStepId, UserId,
 };
 
@@ -252,7 +252,15 @@ fn add_reads(registry: &mut Registry) {
     registry.add("visible_projects", &visible);
     registry.add(
         "access_to_projects",
-        &FactsOfProjects::new(user_id, &[project_id]),
+        &FactsOfProjects::new(user_id, [project_id].as_slice()),
+    );
+    registry.add(
+        "access_to_analysis",
+        &FactsOfProjects::new(user_id, AnalysisId::new()),
+    );
+    registry.add(
+        "access_to_issue",
+        &FactsOfProjects::new(user_id, AnalysisIssueId::new()),
     );
     let id = OrganizationId::new();
     let facts = FactsOfOrganization { user_id, id };

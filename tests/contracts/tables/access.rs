@@ -3,9 +3,10 @@
 
 use super::*;
 use wundr_db::{
-    Access, AccessSource, Change, NewOrganizationMember, NewProjectMember, OrganizationRole, Page,
-    ProjectChanges, ProjectFilter, ProjectRole, ProjectStatus, ProjectVisibility, UserChanges,
-    UserRole,
+    Access, AccessSource, AnalysisId, AnalysisIssueId, AnalysisType, Change, IssueSeverity,
+    IssueType, NewAnalysis, NewAnalysisIssue, NewOrganizationMember, NewProjectMember,
+    OrganizationRole, Page, ProjectChanges, ProjectFilter, ProjectRole, ProjectStatus,
+    ProjectVisibility, UserChanges, UserRole,
 };
 
 /// A generator of small random numbers, the same in each run.
@@ -29,6 +30,8 @@ struct World {
     users: Vec<UserId>,
     organizations: Vec<OrganizationId>,
     projects: Vec<ProjectId>,
+    /// An analysis of each project, and an issue of each analysis.
+    found: Vec<(AnalysisId, AnalysisIssueId)>,
     random: Random,
 }
 
@@ -59,12 +62,31 @@ async fn world(db: &Db, seed: u64) -> World {
         }
         projects.push(db.projects().create(new).await.unwrap().id);
     }
+    let mut found = Vec::new();
+    for &project in &projects {
+        found.push(analysis_with_issue(db, project, users[0]).await);
+    }
     World {
         users,
         organizations,
         projects,
+        found,
         random,
     }
+}
+
+#[both_engines]
+async fn analysis_with_issue(
+    db: &Db,
+    project: ProjectId,
+    by: UserId,
+) -> (AnalysisId, AnalysisIssueId) {
+    let new = NewAnalysis::new(project, AnalysisType::Quality, by);
+    let analysis = db.analyses().create(new).await.unwrap().id;
+    let (kind, low) = (IssueType::CodeQuality, IssueSeverity::Low);
+    let new = NewAnalysisIssue::new(analysis, kind, low, "wrong", "src/a.rs");
+    let issue = db.analysis_issues().create(new).await.unwrap().id;
+    (analysis, issue)
 }
 
 /// Does one random write. A write that is refused, such as that of a last owner, changes nothing.
@@ -122,8 +144,11 @@ async fn a_user_has_access_to_what_it_can_see_and_to_nothing_else() {
     for seed in 1..4 {
         let (db, _database) = database().await;
         let mut world = world(&db, seed).await;
-        for _ in 0..40 {
+        for step in 0..40 {
             write(&db, &mut world).await;
+            // Of one project after another: the analysis and its issue are as their project.
+            let place = step % world.projects.len();
+            let (analysis, issue) = world.found[place];
             for &user in &world.users {
                 let filter = ProjectFilter::new();
                 let (projects, page) = (db.projects(), Page::new());
@@ -139,6 +164,9 @@ async fn a_user_has_access_to_what_it_can_see_and_to_nothing_else() {
                 let one = world.projects[0];
                 let alone = db.projects().access(user, one).await.unwrap();
                 assert_eq!(alone, access[0]);
+                let by_analysis = db.analyses().access(user, analysis).await.unwrap();
+                let by_issue = db.analysis_issues().access(user, issue).await.unwrap();
+                assert_eq!([by_analysis, by_issue], [access[place]; 2]);
             }
         }
     }
@@ -156,6 +184,7 @@ async fn the_role_that_decides_is_named_with_its_source() {
         projects.push(db.projects().create(new).await.unwrap().id);
     }
     let private = projects[0];
+    let (analysis, issue) = analysis_with_issue(&db, private, creator).await;
 
     let mut readers = vec![
         (
@@ -223,7 +252,16 @@ async fn the_role_that_decides_is_named_with_its_source() {
             granted.map(|granted| granted.map(|(role, source)| Access::new(role, source)));
         let access = db.projects().access_many(*reader, &projects).await.unwrap();
         assert_eq!(access, granted);
+        let by_analysis = db.analyses().access(*reader, analysis).await.unwrap();
+        let by_issue = db.analysis_issues().access(*reader, issue).await.unwrap();
+        assert_eq!([by_analysis, by_issue], [granted[0]; 2]);
     }
+    // An administrator of the platform has no access to what there is not.
+    let by_analysis = db.analyses().access(admin, AnalysisId::new()).await;
+    assert_eq!(by_analysis.unwrap(), None);
+    let nowhere = AnalysisIssueId::new();
+    let by_issue = db.analysis_issues().access(admin, nowhere).await;
+    assert_eq!(by_issue.unwrap(), None);
     // Nobody, not even an administrator of the platform, has access to a deleted project, or while
     // inactive.
     db.projects().soft_delete(private).await.unwrap();

@@ -111,6 +111,36 @@ pub const CASES: &[(&str, Call, &[&str])] = &[
         ],
     ),
     (
+        "analyses.access",
+        |tx| {
+            let access = tx.analyses().access(UserId::new(), AnalysisId::new());
+            access.map(drop)
+        },
+        &[
+            "analyses_pkey",
+            "projects_pkey",
+            "users_pkey",
+            "project_members",
+            "organization_members",
+        ],
+    ),
+    (
+        "analysis_issues.access",
+        |tx| {
+            let issues = tx.analysis_issues();
+            let access = issues.access(UserId::new(), AnalysisIssueId::new());
+            access.map(drop)
+        },
+        &[
+            "analysis_issues_pkey",
+            "analyses_pkey",
+            "projects_pkey",
+            "users_pkey",
+            "project_members",
+            "organization_members",
+        ],
+    ),
+    (
         "invitations.find",
         |tx| tx.invitations().find(InvitationId::new()).map(drop),
         &["organization_invitations_pkey"],

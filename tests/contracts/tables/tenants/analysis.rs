@@ -41,6 +41,7 @@ pub(super) async fn analysis(
     );
     let summary = || AnalysisSummary::scored(1.0);
     let minute = Duration::from_secs(60);
+    outcome!(out, db.analyses().access(mine.user, analysis));
     outcome!(out, db.analyses().latest(project, quality));
     outcome!(out, db.analyses().latest_completed(project, quality));
     outcome!(out, db.analyses().of_projects(&ids, 5));
@@ -115,6 +116,7 @@ pub(super) async fn analysis(
         db.analysis_issues()
             .list_of_analyses(&ids, &filter, &Page::new())
     );
+    outcome!(out, db.analysis_issues().access(mine.user, theirs.issue));
     outcome!(out, db.analysis_issues().resolve(theirs.issue, mine.user));
     outcome!(out, db.analysis_issues().ignore(theirs.issue, mine.user));
     outcome!(

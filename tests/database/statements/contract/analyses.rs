@@ -60,6 +60,7 @@ async fn analyses_and_their_lives() {
         AnalysisId::new()
     );
     let analyses = ledger.db.analyses();
+    costs!(ledger, 1, analyses.access(user, id));
     costs!(ledger, 1, analyses.latest(project, AnalysisType::Quality));
     costs!(
         ledger,
@@ -129,6 +130,7 @@ async fn issues_of_analyses() {
         AnalysisIssueId::new()
     );
     let issues = ledger.db.analysis_issues();
+    costs!(ledger, 1, issues.access(user, id));
     costs!(ledger, 1, issues.resolve(id, user));
     costs!(ledger, 1, issues.ignore(id, user));
     costs!(ledger, 1, issues.mark_false_positive(id, user));
