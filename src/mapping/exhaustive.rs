@@ -17,7 +17,11 @@ pub const fn check(
     while index < methods.len() {
         let method = methods[index];
         if !contains(written, method) && !contains(passed, method) {
-            refuse(name, method, " is neither written nor passed on by name");
+            refuse(
+                name,
+                method,
+                " is neither written nor passed on: write it, or name it in `pass(...)`",
+            );
         }
         index += 1;
     }
@@ -80,7 +84,7 @@ const fn refuse(name: &str, method: &str, reason: &str) -> ! {
     }
     match core::str::from_utf8(message.split_at(length).0) {
         Ok(message) => panic!("{}", message),
-        Err(_) => panic!("a method is neither written nor passed on by name"),
+        Err(_) => panic!("a method is neither written nor passed on"),
     }
 }
 
@@ -102,7 +106,9 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "Users::delete is neither written nor passed on by name")]
+    #[should_panic(
+        expected = "Users::delete is neither written nor passed on: write it, or name it in `pass(...)`"
+    )]
     fn a_method_that_is_left_out_is_named() {
         check("Users", METHODS, &[], &["find", "inner"], &[]);
     }

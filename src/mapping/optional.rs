@@ -14,7 +14,8 @@
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a setter of `{T}` does not take `{Self}`",
-    label = "is neither a value that converts into `{T}` nor an `Option` of one"
+    label = "is neither a value that converts into `{T}` nor an `Option` of one",
+    note = "a field whose column is nullable takes a `Change`, the others cannot be cleared"
 )]
 pub trait Optional<T, Form> {
     /// Returns the value, if there is one.
@@ -31,12 +32,15 @@ pub enum Plain {}
 #[doc(hidden)]
 pub enum Wrapped {}
 
+// Otherwise the message would be about `From`, which the caller has not named.
+#[diagnostic::do_not_recommend]
 impl<T, V: Into<T>> Optional<T, Plain> for V {
     fn into_option(self) -> Option<T> {
         Some(self.into())
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, V: Into<T>> Optional<T, Wrapped> for Option<V> {
     fn into_option(self) -> Option<T> {
         self.map(Into::into)
