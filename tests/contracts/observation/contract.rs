@@ -5,8 +5,8 @@ use crate::measurements::{self, measurements};
 use crate::subscriber::{self, RecordedSpan, events, spans};
 use wundr_db::testing::{PostgresServer, TestDatabase};
 use wundr_db::{
-    AnalysisType, Config, Error, NewAnalysis, NewProject, NewUser, Page, Result, Retry,
-    TransactionOptions, User, UserChanges, UserFilter, UserId,
+    AnalysisType, Availability, Config, Error, NewAnalysis, NewProject, NewUser, Page, Result,
+    Retry, TransactionOptions, User, UserChanges, UserFilter, UserId,
 };
 
 #[both_engines]
