@@ -9,6 +9,7 @@ use uuid::Uuid;
 mod advice;
 mod classification;
 mod connection_end;
+mod connections;
 pub mod constraints;
 mod problem;
 mod reason;
@@ -24,9 +25,6 @@ pub(crate) use connection_end::Verdict;
 #[cfg(feature = "async")]
 pub(crate) use connection_end::fate_by_code;
 pub(crate) use connection_end::is_full_pool;
-use connection_end::is_lasting_refusal;
-#[cfg(any(feature = "async", feature = "migrations"))]
-use connection_end::is_of_server;
 #[cfg(feature = "blocking")]
 pub(crate) use connection_end::recorded_reason;
 pub use problem::Problem;
@@ -34,7 +32,7 @@ pub use reason::Reason;
 pub use sqlstate::SqlState;
 #[cfg(feature = "async")]
 pub(crate) use sqlstate::report_sqlstate;
-pub(crate) use undecodable::Undecodable;
+pub(crate) use undecodable::{Undecodable, UnknownWord};
 
 /// The result of this crate's fallible calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -367,37 +365,6 @@ impl Error {
         )
     }
 
-    /// Creates the error of a connection that could not be opened.
-    pub(crate) fn connection(source: impl StdError + Send + Sync + 'static) -> Self {
-        let message = innermost(&source);
-        if is_full_pool(&message) {
-            return Self::full_pool(&message);
-        }
-        Self::Connection {
-            is_lasting: is_lasting_refusal(&source, &message),
-            message: with_advice(&message),
-            fate: Fate::NotSent,
-            source: Some(Box::new(source)),
-        }
-    }
-
-    /// Checks whether a server has sent this error of a connection that could not be opened, so
-    /// that it responds.
-    #[cfg(any(feature = "async", feature = "migrations"))]
-    pub(crate) fn is_of_server(&self) -> bool {
-        match self {
-            // The pool of a PgBouncer is full.
-            Self::Pool(_) => true,
-            Self::Connection {
-                message,
-                is_lasting,
-                source,
-                ..
-            } => *is_lasting || is_of_server(source.as_deref(), message),
-            _ => false,
-        }
-    }
-
     pub(crate) fn illegal_transition(
         what: &'static str,
         from: &'static str,
@@ -420,83 +387,4 @@ pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
-}
-
-/// An enum value that this version of the crate does not have.
-#[derive(Debug, thiserror::Error)]
-#[error("{type_name} has no value {word:?} in this version of the crate")]
-pub(crate) struct UnknownWord {
-    type_name: &'static str,
-    word: String,
-}
-
-impl UnknownWord {
-    pub(crate) fn new(type_name: &'static str, word: &[u8]) -> Self {
-        Self {
-            type_name,
-            word: String::from_utf8_lossy(word).into_owned(),
-        }
-    }
-}
-
-impl Error {
-    /// Creates the error of every call after [`Db::close`](crate::Db::close).
-    pub(crate) fn closed() -> Self {
-        Self::Pool("closed".to_owned())
-    }
-
-    /// Creates the error of a call for which PgBouncer had no connection to the server.
-    pub(crate) fn full_pool(message: &str) -> Self {
-        let message = message.trim();
-        Self::Pool(format!(
-            "PgBouncer: {message}; raise default_pool_size or shorten transactions"
-        ))
-    }
-
-    /// Creates the error of a connection on which nothing was sent.
-    pub(crate) fn broken_connection(message: &str) -> Self {
-        Self::ended_connection(message, Fate::NotSent)
-    }
-
-    pub(crate) fn ended_connection(message: &str, fate: Fate) -> Self {
-        Self::Connection {
-            message: with_advice(message),
-            fate,
-            is_lasting: false,
-            source: None,
-        }
-    }
-
-    /// Creates the error of a connection that could not be opened.
-    pub(crate) fn refused_connection(message: &str, is_lasting: bool) -> Self {
-        Self::Connection {
-            message: with_advice(message),
-            fate: Fate::NotSent,
-            is_lasting,
-            source: None,
-        }
-    }
-
-    /// Checks whether the server rejected a connection and would reject the next one, too.
-    pub(crate) const fn is_lasting_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Connection {
-                is_lasting: true,
-                ..
-            }
-        )
-    }
-}
-
-/// Appends a hint to PgBouncer's error messages.
-fn with_advice(message: &str) -> String {
-    let advice = if message.contains("unsupported startup parameter") {
-        "the server is PgBouncer; use Config::behind_pgbouncer"
-    } else if message.contains("prepared statement \"") {
-        "PgBouncer in transaction mode must be version 1.21 or later, with max_prepared_statements > 0"
-    } else {
-        return message.to_owned();
-    };
-    format!("{message}: {advice}")
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/error/translations.rs: the server's messages in the languages that PostgreSQL ships.
+"""Writes the tables in src/error/translations: the server's messages in the languages that PostgreSQL ships.
 
 libpq has the SQLSTATE of an error, but diesel does not pass it on. The blocking engine therefore classifies some errors
 by the server's message, in the language of the server. The translations come from PostgreSQL's own catalogues:
@@ -13,52 +13,65 @@ versions; the script fails if one of them is missing.
 """
 
 import gettext
+import pathlib
 import re
 import sys
+import textwrap
 
 VERSIONS = ["15", "16", "17", "18"]
 
-MESSAGES = [
-    "deadlock detected",
-    "canceling statement due to lock timeout",
-    "canceling statement due to statement timeout",
-    "canceling statement due to user request",
-    "canceling statement due to conflict with recovery",
-    'could not obtain lock on relation "%s"',
-    'could not obtain lock on relation "%s.%s"',
-    'could not obtain lock on row in relation "%s"',
-    "current transaction is aborted, commands ignored until end of transaction block",
-    "terminating connection due to administrator command",
-    "terminating connection due to conflict with recovery",
-    "terminating connection due to idle-in-transaction timeout",
-    "terminating connection due to idle-session timeout",
-    "terminating connection due to transaction timeout",
-    "terminating connection due to immediate shutdown command",
-    "terminating connection due to unexpected postmaster exit",
-    "terminating connection because of crash of another server process",
-    "terminating connection because of unexpected SIGQUIT signal",
-    "the database system is starting up",
-    "the database system is shutting down",
-    "the database system is in recovery mode",
-    "the database system is not accepting connections",
-    "the database system is not yet accepting connections",
-    "sorry, too many clients already",
-    'too many connections for database "%s"',
-    'too many connections for role "%s"',
-    "cached plan must not change result type",
-    'prepared statement "%s" does not exist',
-    'password authentication failed for user "%s"',
-    'database "%s" does not exist',
-    'role "%s" does not exist',
-    'role "%s" is not permitted to log in',
-    'permission denied for database "%s"',
-    'no pg_hba.conf entry for host "%s", user "%s", database "%s", %s',
-    'new row violates row-level security policy for table "%s"',
-] + [
-    f"{start} {kind} %s"
-    for start in ("permission denied for", "must be owner of")
-    for kind in ("table", "view", "materialized view", "index", "schema", "sequence", "function", "procedure", "type", "database")
-]
+# The messages by subject: the name of the table's file, what its messages are about, and the messages. The first
+# message that matches counts: its place is before those with which it shares a translation.
+SUBJECTS = {
+    "statements": ("about statements", [
+        "deadlock detected",
+        "canceling statement due to lock timeout",
+        "canceling statement due to statement timeout",
+        "canceling statement due to user request",
+        "canceling statement due to conflict with recovery",
+        'could not obtain lock on relation "%s"',
+        'could not obtain lock on relation "%s.%s"',
+        'could not obtain lock on row in relation "%s"',
+        "current transaction is aborted, commands ignored until end of transaction block",
+        "cached plan must not change result type",
+        'prepared statement "%s" does not exist',
+    ]),
+    "connections": ("about connections that end or cannot be opened", [
+        "terminating connection due to administrator command",
+        "terminating connection due to conflict with recovery",
+        "terminating connection due to idle-in-transaction timeout",
+        "terminating connection due to idle-session timeout",
+        "terminating connection due to transaction timeout",
+        "terminating connection due to immediate shutdown command",
+        "terminating connection due to unexpected postmaster exit",
+        "terminating connection because of crash of another server process",
+        "terminating connection because of unexpected SIGQUIT signal",
+        "the database system is starting up",
+        "the database system is shutting down",
+        "the database system is in recovery mode",
+        "the database system is not accepting connections",
+        "the database system is not yet accepting connections",
+        "sorry, too many clients already",
+        'too many connections for database "%s"',
+        'too many connections for role "%s"',
+        'password authentication failed for user "%s"',
+        'database "%s" does not exist',
+        'role "%s" does not exist',
+        'role "%s" is not permitted to log in',
+        'permission denied for database "%s"',
+        'no pg_hba.conf entry for host "%s", user "%s", database "%s", %s',
+    ]),
+    "rights": ("about owners and permissions", [
+        'new row violates row-level security policy for table "%s"',
+    ] + [
+        f"{start} {kind} %s"
+        for start in ("permission denied for", "must be owner of")
+        for kind in (
+            "table", "view", "materialized view", "index", "schema", "sequence", "function", "procedure", "type",
+            "database",
+        )
+    ]),
+}
 
 PLACEHOLDER = re.compile(r"%(?:\d+\$)?[-+ #0]*\d*(?:\.\d+)?(?:hh|h|ll|l|z)?[a-zA-Z]")
 
@@ -85,21 +98,24 @@ def literal(text):
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def main():
-    paths = sys.argv[1:] or sys.exit(__doc__)
-    check_versions(paths)
-    catalogues = [catalogue(path) for path in paths]
+def table(about, messages, catalogues):
+    """Returns the text of a file."""
+    title = f"The server's messages {about}, in the languages that PostgreSQL ships."
+    origin = (
+        "Generated by `tools/server_messages.py` from the message catalogues of PostgreSQL "
+        f"{', '.join(VERSIONS)}. Do not edit."
+    )
     lines = [
-        "//! The server's messages in the languages that PostgreSQL ships.",
+        *(f"//! {line}" for line in textwrap.wrap(title, 96)),
         "//!",
-        "//! Generated by `tools/server_messages.py` from the message catalogues of PostgreSQL "
-        f"{', '.join(VERSIONS)}. Do not edit.",
+        *(f"//! {line}" for line in textwrap.wrap(origin, 96)),
         "",
-        "/// English messages, each with its translations. A percent sign stands for a value.",
+        "use super::Translated;",
+        "",
         "#[rustfmt::skip]",
-        "pub(super) const TRANSLATIONS: &[(&str, &[&str])] = &[",
+        "pub(super) const MESSAGES: &[Translated] = &[",
     ]
-    for message in MESSAGES:
+    for message in messages:
         translations = {pattern(found.gettext(message)) for found in catalogues}
         translations.discard(pattern(message))
         if not translations:
@@ -108,7 +124,16 @@ def main():
         lines += [f"        {literal(text)}," for text in sorted(translations)]
         lines.append("    ]),")
     lines.append("];")
-    print("\n".join(lines))
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    paths = sys.argv[1:] or sys.exit(__doc__)
+    check_versions(paths)
+    catalogues = [catalogue(path) for path in paths]
+    folder = pathlib.Path(__file__).parent.parent / "src/error/translations"
+    for name, (about, messages) in SUBJECTS.items():
+        (folder / name).with_suffix(".rs").write_text(table(about, messages, catalogues))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 //! The SQLSTATE that a message stands for, where the driver does not report it.
 
 #[cfg(feature = "blocking")]
-use super::translations::TRANSLATIONS;
+use super::translations::translations;
 
 /// The beginnings of English messages, with the SQLSTATE that each stands for.
 ///
@@ -93,8 +93,7 @@ pub(super) fn code_of(message: &str) -> Option<&'static str> {
 /// A message that is not among the translations is returned as it is.
 #[cfg(feature = "blocking")]
 pub(super) fn in_english(message: &str) -> &str {
-    let translated = TRANSLATIONS
-        .iter()
+    let translated = translations()
         .find(|(_, translations)| translations.iter().any(|pattern| matches(pattern, message)));
     translated.map_or(message, |&(english, _)| english)
 }
@@ -149,7 +148,7 @@ mod tests {
 
     #[test]
     fn each_translation_has_the_code_of_the_english_message() {
-        for (english, translations) in TRANSLATIONS {
+        for (english, translations) in translations() {
             assert!(!translations.is_empty(), "{english}");
             for pattern in *translations {
                 let message = pattern.replace('%', "x");

@@ -1,4 +1,4 @@
-//! The error of a row that cannot be decoded.
+//! The errors of a row or a value that cannot be decoded.
 
 use std::fmt;
 
@@ -22,3 +22,20 @@ impl fmt::Display for Undecodable {
 }
 
 impl std::error::Error for Undecodable {}
+
+/// An enum value that this version of the crate does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("{type_name} has no value {word:?} in this version of the crate")]
+pub(crate) struct UnknownWord {
+    type_name: &'static str,
+    word: String,
+}
+
+impl UnknownWord {
+    pub(crate) fn new(type_name: &'static str, word: &[u8]) -> Self {
+        Self {
+            type_name,
+            word: String::from_utf8_lossy(word).into_owned(),
+        }
+    }
+}
