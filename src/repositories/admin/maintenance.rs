@@ -5,10 +5,12 @@
 //! partitions are transactions that any number of processes may run: each of them takes the lock of
 //! `audit.create_monthly_partition`, and does nothing if it finds its work done.
 
+mod old_months;
+mod plan;
+
 use std::fmt;
 use std::time::Instant;
 
-use chrono::{Months, NaiveTime, Utc};
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Text};
 
@@ -16,20 +18,14 @@ use super::super::{
     AnalysisRepository as _, Executor, PartitionRepository as _, UnitOfWork,
     UserSessionRepository as _,
 };
-use super::log_archive::{LogPart, detach_part, drop_part, hold, is_attached, write_archive};
 use super::{
     ArchivedMonth, Db, MaintenanceReport, MaintenanceStep, OldMonths, Output, PlannedStep, Policy,
-    Progress, StepReport, drain_default_until, patient, plan_retained_analyses,
-    remove_orphaned_graphs, repository, retain_analyses,
+    Progress, StepReport, drain_default_until, remove_orphaned_graphs, repository, retain_analyses,
 };
-use crate::models::partitions::{month_of, unsigned};
-use crate::sql::admin::log_archive::Count;
-use crate::sql::admin::maintenance::{
-    ABANDONED_RUNS, DELETE_EXCHANGED_TOKENS, EXCHANGED_TOKENS, EXPIRED_SESSIONS, MOST_PLANNED,
-    TRY_LOCK,
-};
+use crate::sql::admin::maintenance::{DELETE_EXCHANGED_TOKENS, TRY_LOCK};
 use crate::sql::partitions::Exists;
-use crate::{Error, LogTable, Partition, Result};
+use crate::{Error, LogTable, Result};
+use plan::{count_left, plan_step};
 
 /// The place that old months of the logs are archived to.
 ///
@@ -299,92 +295,6 @@ impl<'m> Maintenance<'m> {
         };
         Ok(Some(done))
     }
-
-    /// Detaches, archives or drops the months of a log that are not kept, oldest first.
-    async fn remove_old_months(
-        &mut self,
-        log: LogTable,
-        began: Instant,
-        progress: &mut Progress,
-    ) -> Result<()> {
-        let Some((_, older)) = self.policy.old_months(log) else {
-            return Ok(());
-        };
-        let db = patient(&self.db)?;
-        for part in old_months(&self.db, &self.policy, log).await? {
-            if began.elapsed() >= self.policy.step_time {
-                progress.is_unfinished = true;
-                return Ok(());
-            }
-            let unit = UnitOfWork::begin_that_may_pause(&db.executor()).await?;
-            let archive = self.archive.as_deref_mut();
-            let outcome = remove_month(&unit, (log, older), &part, archive).await;
-            match unit.end(outcome).await? {
-                Removed::Yes => {
-                    progress.done += 1;
-                    progress.partitions.push(part.name);
-                }
-                Removed::Before => {}
-                Removed::Elsewhere => {
-                    progress.is_busy = true;
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The outcome of the removal of a month.
-enum Removed {
-    Yes,
-    /// Another process has removed it.
-    Before,
-    /// Another process has the lock of the step.
-    Elsewhere,
-}
-
-/// Detaches, archives or drops a month.
-#[repository]
-async fn remove_month(
-    unit: &UnitOfWork<'_>,
-    (log, older): (LogTable, OldMonths),
-    part: &LogPart,
-    archive: Option<&mut (dyn LogArchive + '_)>,
-) -> Result<Removed> {
-    let executor = unit.executor();
-    if !try_lock(&executor, MaintenanceStep::OldMonthsOf(log)).await? {
-        return Ok(Removed::Elsewhere);
-    }
-    if !is_attached(&executor, log, &part.name).await? {
-        return Ok(Removed::Before);
-    }
-    match (older, archive) {
-        (OldMonths::Detach, _) => detach_part(&executor, log, &part.name).await?,
-        (OldMonths::Drop, _) => drop_part(&executor, log, &part.name).await?,
-        (OldMonths::Archive, Some(archive)) => archive_part(unit, log, part, archive).await?,
-        // Checked before the first step.
-        (OldMonths::Archive, None) => return Ok(Removed::Elsewhere),
-    }
-    Ok(Removed::Yes)
-}
-
-/// Archives a partition, and drops it when its archive is durable. Its writers wait from the first
-/// row on, so that the archive has all rows of the partition that is dropped.
-///
-/// The output is opened after the lock of the step is taken: no other process writes to it.
-#[repository]
-async fn archive_part(
-    unit: &UnitOfWork<'_>,
-    log: LogTable,
-    part: &LogPart,
-    archive: &mut (dyn LogArchive + '_),
-) -> Result<()> {
-    hold(unit, part).await?;
-    let output = archive.open(log, &part.name)?;
-    let archived = write_archive(unit, log, part, output).await?;
-    archive.finish(log, &archived)?;
-    drop_part(&unit.executor(), log, &part.name).await
 }
 
 /// Takes the lock of a step until the end of the transaction. Returns `false` if another process
@@ -395,104 +305,6 @@ async fn try_lock(executor: &Executor<'_>, step: MaintenanceStep) -> Result<bool
         .into_boxed()
         .bind::<Text, _>(step.as_str());
     Ok(executor.one::<_, Exists>(lock).await?.yes)
-}
-
-/// Returns the partitions of a log that are not kept, oldest first.
-#[repository]
-async fn old_months(db: &Db, policy: &Policy, log: LogTable) -> Result<Vec<LogPart>> {
-    let kept_from = policy.old_months(log).and_then(|(months, _)| {
-        month_of(Utc::now().date_naive()).checked_sub_months(Months::new(months))
-    });
-    let Some(kept_from) = kept_from else {
-        return Ok(Vec::new());
-    };
-    let kept_from = kept_from.and_time(NaiveTime::MIN).and_utc();
-    let partitions = db.partitions().list(log).await?;
-    let old = partitions.into_iter().filter_map(|partition: Partition| {
-        let before = partition.before.filter(|&before| before <= kept_from)?;
-        Some(LogPart {
-            name: partition.name,
-            from: partition.from,
-            before,
-        })
-    });
-    Ok(old.collect())
-}
-
-/// Returns what a step would do.
-#[repository]
-async fn plan_step(db: &Db, policy: &Policy, step: MaintenanceStep) -> Result<PlannedStep> {
-    let mut planned = PlannedStep {
-        step,
-        amount: None,
-        is_exact: true,
-        partitions: Vec::new(),
-    };
-    let counted = |sql: &'static str| sql_query(sql).into_boxed().bind::<BigInt, _>(MOST_PLANNED);
-    let query = match step {
-        MaintenanceStep::PartitionsAhead(log) => {
-            let partitions = db.partitions().list(log).await?;
-            let this_month = month_of(Utc::now().date_naive());
-            let months = (0..=policy.months_ahead)
-                .filter_map(|ahead| this_month.checked_add_months(Months::new(ahead)))
-                .filter(|&month| !partitions.iter().any(|partition| partition.covers(month)));
-            let names = months.filter_map(|month| log.partition(month).ok());
-            planned.partitions = names.collect();
-            planned.amount = u64::try_from(planned.partitions.len()).ok();
-            return Ok(planned);
-        }
-        MaintenanceStep::DefaultPartition(log) => {
-            let health = db.partitions().health(log).await?;
-            planned.amount = Some(health.rows_in_default);
-            planned.is_exact = health.rows_are_exact;
-            return Ok(planned);
-        }
-        MaintenanceStep::OldMonthsOf(log) => {
-            let old = old_months(db, policy, log).await?;
-            planned.partitions = old.into_iter().map(|part| part.name).collect();
-            planned.amount = u64::try_from(planned.partitions.len()).ok();
-            return Ok(planned);
-        }
-        MaintenanceStep::OldAnalyses => {
-            if let Some(retention) = policy.bounded_retention() {
-                let retained = plan_retained_analyses(db, &retention).await?;
-                planned.amount = Some(retained.analyses);
-                planned.is_exact = retained.is_complete;
-            }
-            return Ok(planned);
-        }
-        MaintenanceStep::OrphanedGraphs => return Ok(planned),
-        MaintenanceStep::ExpiredSessions => counted(EXPIRED_SESSIONS),
-        MaintenanceStep::ExchangedTokens => counted(EXCHANGED_TOKENS),
-        MaintenanceStep::AbandonedRuns => counted(ABANDONED_RUNS),
-    };
-    let number = db.executor().one::<_, Count>(query).await?.number;
-    planned.amount = Some(unsigned(number));
-    planned.is_exact = number < MOST_PLANNED;
-    Ok(planned)
-}
-
-/// Counts what a step has left for the next call.
-///
-/// A step that deletes rows passes over those that other transactions have locked. So these are
-/// counted in any case; the other steps report by themselves whether something is left.
-#[repository]
-async fn count_left(db: &Db, policy: &Policy, step: MaintenanceStep, progress: &mut Progress) {
-    let is_counted = matches!(
-        step,
-        MaintenanceStep::ExpiredSessions
-            | MaintenanceStep::ExchangedTokens
-            | MaintenanceStep::AbandonedRuns
-    );
-    if !progress.is_unfinished && !is_counted {
-        return;
-    }
-    // The work is committed. That it cannot be counted is no error of the step.
-    let Ok(left) = plan_step(db, policy, step).await else {
-        return;
-    };
-    progress.is_unfinished |= left.amount.is_some_and(|amount| amount > 0);
-    progress.left = progress.is_unfinished.then_some(left);
 }
 
 /// Checks whether another session did the same at the same time.
