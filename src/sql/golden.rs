@@ -18,6 +18,7 @@ mod admin;
 mod cases;
 mod format;
 mod pages;
+mod states;
 
 use std::collections::BTreeMap;
 use std::fs;
