@@ -150,17 +150,11 @@ mod crypto;
 #[cfg(any(feature = "async", feature = "blocking"))]
 mod engine;
 mod error;
-#[cfg(feature = "cache-faults")]
-#[doc(hidden)]
-pub mod foreign;
-#[cfg(test)]
-mod layers;
 mod live;
 mod mapping;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod models;
-#[cfg(any(feature = "tracing", feature = "metrics"))]
 mod observation;
 mod pagination;
 pub mod schema;
@@ -170,8 +164,6 @@ mod tables;
 pub mod testing;
 mod transaction;
 mod types;
-#[cfg(not(any(feature = "tracing", feature = "metrics")))]
-mod unobserved;
 mod validation;
 #[cfg(feature = "axum")]
 pub mod web;
@@ -187,6 +179,9 @@ pub use diesel_async;
 pub use diesel_migrations;
 pub use {bigdecimal, chrono, diesel, ipnetwork, serde_json, uuid};
 
+#[cfg(feature = "cache-faults")]
+#[doc(hidden)]
+pub use cache::foreign;
 pub use config::{Config, Keepalives, Recycling};
 #[cfg(feature = "crypto")]
 pub use crypto::{
@@ -254,9 +249,6 @@ pub mod __private {
 }
 
 pub use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
-
-#[cfg(not(any(feature = "tracing", feature = "metrics")))]
-use unobserved as observation;
 
 #[cfg(feature = "async")]
 pub use engine::asynchronous::*;

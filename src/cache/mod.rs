@@ -144,6 +144,9 @@ pub(crate) mod entry;
 pub(crate) mod events;
 #[cfg(feature = "cache-faults")]
 mod faults;
+#[cfg(feature = "cache-faults")]
+#[doc(hidden)]
+pub mod foreign;
 pub(crate) mod keys;
 mod kinds;
 mod latencies;

@@ -1,6 +1,8 @@
 //! Tasks of this repository that neither cargo nor a shell line does.
 
 mod bless;
+#[cfg(test)]
+mod layers;
 mod names;
 mod new_table;
 mod wrap;

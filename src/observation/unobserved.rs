@@ -1,18 +1,10 @@
-//! Takes the place of `observation` in a build with neither `tracing` nor `metrics`: nothing is
+//! The names of the observation in a build with neither `tracing` nor `metrics`: nothing is
 //! observed, and nothing remains of it in the compiled calls.
 
+#[cfg(feature = "async")]
+use super::BoxFuture;
+use super::Method;
 use crate::Result;
-
-/// The method that is called.
-#[derive(Debug, Clone, Copy)]
-pub struct Method {
-    /// The table or view, without its schema.
-    pub collection: &'static str,
-    /// The method.
-    pub name: &'static str,
-    /// Both.
-    pub summary: &'static str,
-}
 
 /// The settings of the observation of one `Db`: there are none.
 #[derive(Debug, Clone, Default)]
@@ -63,10 +55,7 @@ impl Copying {
 /// Returns the future.
 #[cfg(feature = "async")]
 #[must_use]
-pub fn observed<'f, R>(
-    _: Option<Call>,
-    future: crate::BoxFuture<'f, Result<R>>,
-) -> crate::BoxFuture<'f, Result<R>> {
+pub fn observed<'f, R>(_: Option<Call>, future: BoxFuture<'f, R>) -> BoxFuture<'f, R> {
     future
 }
 
