@@ -258,4 +258,71 @@ mod tests {
     fn shown_by_debug(config: &CacheConfig) -> String {
         format!("{config:?}")
     }
+
+    /// Returns the setting that a check refuses.
+    fn refused(config: &CacheConfig) -> Option<String> {
+        match config.check() {
+            Ok(()) => None,
+            Err(Error::InvalidInput { field, .. }) => Some(field.into_owned()),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_time_has_its_bounds() {
+        type Set = fn(CacheConfig, Duration) -> CacheConfig;
+        let (zero, step) = (Duration::ZERO, Duration::from_nanos(1));
+        let shortest = Duration::from_millis(1);
+        let longest = crate::config::LONGEST;
+        let minute = Duration::from_secs(60);
+        let settings: [(&str, Set, Duration, Duration); 8] = [
+            (
+                "connect_timeout",
+                CacheConfig::connect_timeout,
+                shortest,
+                longest,
+            ),
+            (
+                "response_timeout",
+                CacheConfig::response_timeout,
+                shortest,
+                longest,
+            ),
+            ("negative_ttl", CacheConfig::negative_ttl, shortest, minute),
+            ("lease", CacheConfig::lease, shortest, longest),
+            (
+                "lifetime",
+                |config, time| config.lifetime(CachedKind::User, time),
+                shortest,
+                longest,
+            ),
+            (
+                "near",
+                |config, time| config.near(9, time),
+                shortest,
+                longest,
+            ),
+            ("retry_after", CacheConfig::retry_after, zero, longest),
+            ("lease_wait", CacheConfig::lease_wait, zero, longest),
+        ];
+        let config = || CacheConfig::new(URL).unwrap();
+        for (name, set, first, last) in settings {
+            for time in [first, last] {
+                assert_eq!(refused(&set(config(), time)), None, "{name} {time:?}");
+            }
+            let wrong = [first.checked_sub(step), Some(last + step)];
+            for time in wrong.into_iter().flatten() {
+                let refused = refused(&set(config(), time));
+                assert_eq!(refused.as_deref(), Some(name), "{time:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_prefix_cannot_change_the_slot_of_a_key() {
+        for prefix in ["", "a{b", "a}b", "a b", "a\nb"] {
+            let config = CacheConfig::new(URL).unwrap().prefix(prefix);
+            assert_eq!(refused(&config).as_deref(), Some("prefix"), "{prefix:?}");
+        }
+    }
 }

@@ -222,3 +222,35 @@ impl<'de> Deserialize<'de> for Given {
         deserializer.deserialize_any(Value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_whole_number_of_its_unit() {
+        for (text, milliseconds) in [
+            ("0ms", 0),
+            ("1500ms", 1_500),
+            ("5s", 5_000),
+            ("10min", 600_000),
+            ("2h", 7_200_000),
+            ("3d", 259_200_000),
+        ] {
+            let time = Duration::from_millis(milliseconds);
+            assert_eq!(time_of(text), Some(time), "{text}");
+        }
+        for text in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "1.5s",
+            "5 weeks",
+            "5S",
+            "99999999999999999d",
+        ] {
+            assert_eq!(time_of(text), None, "{text}");
+        }
+    }
+}

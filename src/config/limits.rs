@@ -217,4 +217,102 @@ mod tests {
             }
         }
     }
+
+    /// Returns the setting that a check refuses.
+    fn refused(config: &Config) -> Option<String> {
+        match config.check() {
+            Ok(()) => None,
+            Err(Error::InvalidInput { field, .. }) => Some(field.into_owned()),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_time_has_both_of_its_bounds() {
+        type Set = fn(Config, Duration) -> Config;
+        let settings: [(&str, Set); 10] = [
+            ("acquire_timeout", |config, time| {
+                config.acquire_timeout(time)
+            }),
+            ("connect_timeout", |config, time| {
+                config.connect_timeout(time)
+            }),
+            ("statement_timeout", |config, time| {
+                config
+                    .statement_timeout(time)
+                    .response_timeout(Duration::from_secs(1))
+            }),
+            ("idle_in_transaction_timeout", |config, time| {
+                config.idle_in_transaction_timeout(time)
+            }),
+            ("idle_timeout", |config, time| config.idle_timeout(time)),
+            ("max_lifetime", |config, time| config.max_lifetime(time)),
+            ("response_timeout", |config, time| {
+                config.response_timeout(time)
+            }),
+            ("health_timeout", |config, time| config.health_timeout(time)),
+            ("unacknowledged_timeout", |config, time| {
+                config.unacknowledged_timeout(time)
+            }),
+            ("heartbeat", |config, time| config.heartbeat(time)),
+        ];
+        let shortest = Duration::from_millis(1);
+        let step = Duration::from_nanos(1);
+        for (name, set) in settings {
+            for time in [shortest, LONGEST] {
+                assert_eq!(refused(&set(config(""), time)), None, "{name} {time:?}");
+            }
+            for time in [Duration::ZERO, shortest - step, LONGEST + step] {
+                let refused = refused(&set(config(""), time));
+                assert_eq!(refused.as_deref(), Some(name), "{time:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_number_has_both_of_its_bounds() {
+        let accepted = [
+            config("").max_connections(1),
+            config("").max_connections(10_000).min_idle(10_000),
+            config("").prepared_statements(1),
+            config("").prepared_statements(65_536),
+        ];
+        for config in accepted {
+            assert_eq!(refused(&config), None, "{config:?}");
+        }
+        for (name, config) in [
+            ("max_connections", config("").max_connections(0)),
+            ("max_connections", config("").max_connections(10_001)),
+            ("min_idle", config("").max_connections(5).min_idle(6)),
+            ("prepared_statements", config("").prepared_statements(0)),
+            (
+                "prepared_statements",
+                config("").prepared_statements(65_537),
+            ),
+        ] {
+            assert_eq!(refused(&config).as_deref(), Some(name), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn keepalives_are_whole_seconds_and_a_number_within_their_bounds() {
+        let second = Duration::from_secs(1);
+        let longest = Duration::from_secs(32_767);
+        let probes = |idle, interval, count| {
+            refused(&config("").keepalives(Keepalives::new(idle, interval, count)))
+        };
+        assert_eq!(probes(second, longest, 1), None);
+        assert_eq!(probes(longest, second, 127), None);
+        for wrong in [
+            Duration::ZERO,
+            Duration::from_millis(1_500),
+            longest + second,
+        ] {
+            assert_eq!(probes(wrong, second, 3).as_deref(), Some("keepalives"));
+            assert_eq!(probes(second, wrong, 3).as_deref(), Some("keepalives"));
+        }
+        for wrong in [0, 128] {
+            assert_eq!(probes(second, second, wrong).as_deref(), Some("keepalives"));
+        }
+    }
 }

@@ -287,6 +287,31 @@ mod tests {
         assert_eq!(seen, names);
     }
 
+    #[test]
+    fn each_word_of_a_setting_has_its_meaning() {
+        let plain = shown(&Config::new(URL).unwrap());
+        for name in ["require_primary", "behind_pgbouncer"] {
+            let file = read(json!({"url": URL, name: false})).unwrap();
+            assert_eq!(shown(&file), plain, "{name}");
+            let variable = from_variables(name, "false").unwrap();
+            assert_eq!(shown(&variable), plain, "{name}");
+        }
+        let none = from_variables("keepalives", "none").unwrap();
+        assert_eq!(none.keepalives, None);
+        let none = from_variables("idle_timeout", "none").unwrap();
+        assert_eq!(none.idle_timeout, None);
+        for (word, recycling) in [("fast", Recycling::Fast), ("verified", Recycling::Verified)] {
+            let config = from_variables("recycling", word).unwrap();
+            assert_eq!(config.recycling, recycling);
+        }
+        #[cfg(feature = "tracing")]
+        for word in ["error", "warn", "info", "debug", "trace"] {
+            let config = from_variables("span_level", word).unwrap();
+            let level: tracing::Level = word.parse().unwrap();
+            assert_eq!(config.span_level, level);
+        }
+    }
+
     /// Every method that changes a setting has a name from outside.
     #[test]
     fn each_method_that_sets_is_a_setting() {
