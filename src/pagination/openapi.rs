@@ -153,6 +153,11 @@ mod tests {
         ] {
             assert!(names.contains(name), "{name}: {names:?}");
         }
+        let limit = parameters.iter().find(|it| it["name"] == "limit").unwrap();
+        assert_eq!(
+            limit["schema"],
+            json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 20})
+        );
         for parameter in parameters {
             assert_eq!(parameter["in"], "query", "{parameter}");
             assert_eq!(parameter["required"], false, "{parameter}");

@@ -40,6 +40,28 @@ async fn unreachable_database() -> Result<()> {
     ))
 }
 
+/// A row that cannot be written.
+struct Unwritable;
+
+impl serde::Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("db.internal"))
+    }
+}
+
+async fn unwritable() -> Paged<Unwritable> {
+    Paged {
+        items: vec![Unwritable],
+        previous: None,
+        next: None,
+        total: None,
+    }
+}
+
+async fn impossible_status() -> Problem {
+    Problem::new(99, "strange", "A status that HTTP does not have")
+}
+
 async fn progress(
     State(db): State<Db>,
     Path(project): Path<ProjectId>,
@@ -72,6 +94,8 @@ async fn service() -> Service {
         .route("/pages", get(pages))
         .route("/register/{email}", get(register))
         .route("/unreachable", get(unreachable_database))
+        .route("/unwritable", get(unwritable))
+        .route("/impossible", get(impossible_status))
         .route("/projects/{id}/progress", get(progress))
         .route("/analyses/{id}/progress", get(progress_of_one))
         .with_state(db.clone());
@@ -104,6 +128,8 @@ impl Service {
             response.headers()[header::CONTENT_TYPE],
             "text/event-stream"
         );
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache");
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
         Follower(response.into_body().into_data_stream())
     }
 
@@ -230,6 +256,12 @@ async fn a_client_walks_through_a_list_by_its_links() {
     assert_eq!(second.status(), StatusCode::OK);
     let links = second.headers()[header::LINK].to_str().unwrap();
     assert!(!links.contains("%61fter"), "{links}");
+    let last = service.get("/api/users?limit=2&last=true").await;
+    let links = last.headers()[header::LINK].to_str().unwrap();
+    assert!(
+        links.contains("rel=\"prev\"") && !links.contains("last"),
+        "{links}"
+    );
     let page = service.json("/api/pages?limit=1&total=true").await;
     assert_eq!(
         (page["items"].as_array().unwrap().len(), &page["total"]),
@@ -278,6 +310,13 @@ async fn what_the_service_gets_wrong_says_nothing_of_the_server() {
     let problem = body(response).await;
     assert!(!problem.to_string().contains("internal is"), "{problem}");
     assert_eq!(problem["retryable"], true);
+
+    let response = service.get("/unwritable").await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
+    assert!(body.unwrap().is_empty());
+    let response = service.get("/impossible").await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
 
 #[tokio::test]
@@ -359,4 +398,62 @@ async fn a_client_whose_view_was_not_complete_is_told_so() {
     let mut follower = service.follow(&uri, Some("damaged")).await;
     let (events, _) = follower.until_resumed().await;
     assert_eq!(events, in_order([("pending", open)]));
+}
+
+/// The clock of the service is not that of the database, and a row is not visible before its
+/// transaction ends.
+#[tokio::test]
+async fn an_analysis_that_appears_late_is_not_missed() {
+    let service = service().await;
+    let place = service.project("flask").await;
+    let uri = format!("/projects/{}/progress", place.0);
+    let (_, last) = service.follow(&uri, None).await.until_resumed().await;
+    let late = service.analysis(place).await;
+    let older = format!(
+        "UPDATE analysis.analyses SET created_at = created_at - interval '4 min' WHERE id = '{late}'"
+    );
+    let outcome: Result<usize> = service
+        .db
+        .run(async |connection| {
+            use wundr_db::diesel_async::RunQueryDsl as _;
+            Ok(wundr_db::diesel::sql_query(older)
+                .execute(connection)
+                .await?)
+        })
+        .await;
+    assert_eq!(outcome.unwrap(), 1);
+    service.cancel(late).await;
+    let mut follower = service.follow(&uri, Some(&last)).await;
+    let (events, _) = follower.until_resumed().await;
+    assert_eq!(events, in_order([("cancelled", late)]));
+}
+
+#[tokio::test]
+async fn a_client_that_has_missed_too_much_is_told_so() {
+    let service = service().await;
+    let (project, user) = service.project("flask").await;
+    let uri = format!("/projects/{project}/progress");
+    let (_, last) = service.follow(&uri, None).await.until_resumed().await;
+    let new = NewAnalysis::new(project, AnalysisType::Quality, user);
+    let new: Vec<_> = (0..101)
+        .map(|_| new.clone().id(AnalysisId::new()))
+        .collect();
+    service
+        .db
+        .analyses()
+        .create_many(&new[..100])
+        .await
+        .unwrap();
+    let mut follower = service.follow(&uri, Some(&last)).await;
+    assert_eq!(follower.next().await.name, "changed", "none has ended");
+    service
+        .db
+        .analyses()
+        .create_many(&new[100..])
+        .await
+        .unwrap();
+    let mut follower = service.follow(&uri, Some(&last)).await;
+    assert_eq!(follower.next().await.name, "missed");
+    let (events, _) = follower.until_resumed().await;
+    assert_eq!(events.len(), 101);
 }
