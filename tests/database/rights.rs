@@ -361,6 +361,99 @@ fn every_table_has_its_rights() {
 }
 
 /// A role that was given everything by hand, as scripts do it, and by default privileges.
+/// The privileges of each kind of rights, by their first letters. First those of all relations but
+/// the ones that are listed.
+const PRIVILEGES: [(Rights, &str, &[(&str, &str)]); 4] = [
+    (
+        Rights::Application,
+        "SIUD",
+        &[
+            ("audit.audit_logs", "SI"),
+            ("audit.system_logs", "SI"),
+            ("audit.audit_log_seals", "SI"),
+            ("audit.audit_log_seal_pages", "SI"),
+            ("audit.audit_log_anonymizations", "S"),
+            ("analysis.analysis_abandonments", "SIU"),
+            ("analysis.analysis_leases", "SIU"),
+            ("analysis.analysis_removals", "SI"),
+            ("cache.project_stats", "S"),
+            ("public.user_session_families", "SIU"),
+        ],
+    ),
+    (
+        Rights::ReadOnly,
+        "S",
+        &[
+            ("audit.audit_logs", ""),
+            ("audit.system_logs", ""),
+            ("audit.audit_log_seals", ""),
+            ("audit.audit_log_seal_pages", ""),
+            ("audit.audit_log_anonymizations", ""),
+            // All columns but the secrets.
+            ("public.rotated_refresh_tokens", ""),
+            ("public.user_session_families", ""),
+            ("public.user_sessions", ""),
+            ("setup.configurations", ""),
+            ("setup.integrations", ""),
+        ],
+    ),
+    (
+        Rights::Auditor,
+        "",
+        &[
+            ("audit.audit_logs", "S"),
+            ("audit.system_logs", "S"),
+            ("audit.audit_log_seals", "S"),
+            ("audit.audit_log_seal_pages", "S"),
+            ("audit.audit_log_anonymizations", "S"),
+        ],
+    ),
+    (
+        Rights::Maintenance,
+        "",
+        &[
+            ("analysis.analyses", "SU"),
+            ("analysis.analysis_abandonments", "SIU"),
+            ("analysis.analysis_leases", "SU"),
+            ("public.organization_invitations", "SUD"),
+            ("public.rotated_refresh_tokens", "SUD"),
+            ("public.user_sessions", "SUD"),
+        ],
+    ),
+];
+
+/// A privilege that is missing stops an application, and one too many is found by no other test.
+#[test]
+fn a_role_has_these_privileges_and_no_other() {
+    let database = migrated_database().unwrap();
+    let mut connection = connect(&database);
+    for (rights, role) in with_roles(&database) {
+        let role = role.replace('\'', "''");
+        let granted = format!(
+            "SELECT n.nspname || '.' || c.relname || ' ' || (\
+                 SELECT COALESCE(string_agg(letter, '' ORDER BY place), '') \
+                 FROM (VALUES ('SELECT', 'S', 1), ('INSERT', 'I', 2), ('UPDATE', 'U', 3), ('DELETE', 'D', 4), \
+                     ('TRUNCATE', 'T', 5), ('REFERENCES', 'R', 6), ('TRIGGER', 'G', 7)) AS p (privilege, letter, place) \
+                 WHERE has_table_privilege('{role}', c.oid, privilege)) AS line \
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname IN ('public', 'analysis', 'setup', 'audit', 'cache') AND c.relkind IN ('r', 'p', 'v') \
+               AND NOT c.relispartition AND c.relname <> '__diesel_schema_migrations' ORDER BY 1"
+        );
+        let (_, usual, others) = PRIVILEGES.iter().find(|(of, ..)| *of == rights).unwrap();
+        let granted = lines(&mut connection, &granted);
+        for line in &granted {
+            let (relation, granted) = line.split_once(' ').unwrap();
+            let other = others.iter().find(|(name, _)| *name == relation);
+            let expected = other.map_or(*usual, |(_, expected)| expected);
+            assert_eq!(granted, expected, "{rights:?}: {relation}");
+        }
+        for (relation, _) in *others {
+            let is_there = |line: &String| line.starts_with(&format!("{relation} "));
+            assert!(granted.iter().any(is_there), "{relation}");
+        }
+    }
+}
+
 #[test]
 fn nothing_is_left_to_a_role_that_had_more() {
     let database = migrated_database().unwrap();
