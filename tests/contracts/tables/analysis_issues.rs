@@ -334,6 +334,9 @@ async fn many_are_settled_and_updated() {
         2
     );
     assert_eq!(issues.update_many(&severe, changes).await.unwrap(), 0);
+    let none = all.clone().analysis_ids([]);
+    let low = AnalysisIssueChanges::new().severity(IssueSeverity::Low);
+    assert_eq!(issues.update_many(&none, low).await.unwrap(), 0);
     let nothing = AnalysisIssueChanges::new();
     assert_eq!(issues.update_many(&all, nothing).await.unwrap(), 0);
     let refused = AnalysisIssueChanges::new().title("a".repeat(501));

@@ -401,7 +401,10 @@ async fn a_gate_is_saved_and_the_closest_one_is_found() {
     let again = gates.save(project, "main", &strict, ada).await.unwrap();
     assert_eq!(again.id, saved.id);
     assert_eq!(gates.find(project, "main").await.unwrap(), Some(strict));
-    assert_eq!(gates.find(global, "main").await.unwrap(), Some(lenient));
+    assert_eq!(
+        gates.find(global, "main").await.unwrap(),
+        Some(lenient.clone())
+    );
     assert_eq!(gates.find(project, "other").await.unwrap(), None);
 
     let settings = db.configurations();
@@ -410,6 +413,17 @@ async fn a_gate_is_saved_and_the_closest_one_is_found() {
     set.await.unwrap();
     let broken = gates.find(global, "broken").await;
     assert!(matches!(broken, Err(Error::Decode { .. })), "{broken:?}");
+    // A gate is no secret: nothing that is sealed is taken for one.
+    let keyed = db.with_secrets(wundr_db::Keyring::new(1, [7; 32]));
+    let value = serde_json::to_value(&lenient).unwrap();
+    let category = ConfigCategory::Analysis;
+    let sealed = wundr_db::NewConfiguration::new(global, category, "gate: sealed", value, ada);
+    let sealed = sealed.is_encrypted(true);
+    keyed.configurations().create(sealed).await.unwrap();
+    for db in [&db, &keyed] {
+        let sealed = db.quality_gates().find(global, "sealed").await;
+        assert!(matches!(sealed, Err(Error::Decode { .. })), "{sealed:?}");
+    }
     for name in ["", &"a".repeat(250)] {
         let refused = gates.save(global, name, &QualityGate::default(), ada).await;
         assert_eq!(field_of(refused.unwrap_err()), "gate", "{name}");

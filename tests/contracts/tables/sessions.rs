@@ -641,6 +641,8 @@ async fn what_has_expired_is_pruned_and_nothing_else() {
         "UPDATE public.rotated_refresh_tokens SET expires_at = pg_catalog.now()",
     )
     .await;
+    assert_eq!(refresh(&sessions, &first).await, Refreshed::Unknown);
+    assert!(is_valid(&sessions, &third).await, "nothing is pruned yet");
     assert_eq!(sessions.prune(1).await.unwrap(), 1);
     assert_eq!(sessions.prune(10).await.unwrap(), 1);
     assert_eq!(refresh(&sessions, &first).await, Refreshed::Unknown);
