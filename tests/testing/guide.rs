@@ -135,7 +135,10 @@ fn names_of_metrics(source: &str) -> Vec<String> {
 fn the_dashboard_shows_every_metric_and_no_other() {
     let dashboard = include_str!("../../docs/grafana/wundr-db.json");
     let sources = [
-        include_str!("../../src/observation.rs"),
+        include_str!("../../src/observation/calls.rs"),
+        include_str!("../../src/observation/copies.rs"),
+        include_str!("../../src/observation/current.rs"),
+        include_str!("../../src/observation/pool.rs"),
         include_str!("../../src/models/health.rs"),
         include_str!("../../src/models/queue_state.rs"),
         include_str!("../../src/cache/metrics.rs"),
