@@ -47,7 +47,9 @@ impl LogArchive for Memory {
     }
 }
 
-#[tokio::test]
+// The observer blocks its thread. A dropped transaction, whose locks it may wait for, ends on
+// another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_maintenance_loses_no_entry() {
     let database = migrated_database().unwrap();
     let db = Db::connect_to(&database.url()).await.unwrap();

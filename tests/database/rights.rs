@@ -360,10 +360,12 @@ fn every_table_has_its_rights() {
     assert_eq!(lines(&mut connection, &unlisted), Vec::<String>::new());
 }
 
-/// A role that was given everything by hand, as scripts do it, and by default privileges.
+/// Relations, each with its privileges.
+type Privileges = &'static [(&'static str, &'static str)];
+
 /// The privileges of each kind of rights, by their first letters. First those of all relations but
 /// the ones that are listed.
-const PRIVILEGES: [(Rights, &str, &[(&str, &str)]); 4] = [
+const PRIVILEGES: [(Rights, &str, Privileges); 4] = [
     (
         Rights::Application,
         "SIUD",
@@ -454,6 +456,7 @@ fn a_role_has_these_privileges_and_no_other() {
     }
 }
 
+/// A role that was given everything by hand, as scripts do it, and by default privileges.
 #[test]
 fn nothing_is_left_to_a_role_that_had_more() {
     let database = migrated_database().unwrap();
