@@ -48,9 +48,10 @@ struct Service {
 
 impl TestArgument<AsyncTest> for Service {
     fn take(context: &mut TestContext) -> Result<Self, TestError> {
-        Ok(Self {
-            db: Db::take(context)?,
-        })
+        let db = Db::take(context)?;
+        // What has to be awaited runs on the test's runtime.
+        context.block_on(db.health())??;
+        Ok(Self { db })
     }
 }
 
