@@ -1,28 +1,33 @@
 //! Analyses of a project: ingest, findings, quality gates, live progress.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use wundr_db::web::{Events, LastEventId, Linked, Links};
 use wundr_db::{
-    Analysis, AnalysisFilter, AnalysisId, AnalysisIssue, AnalysisIssueFilter, AnalysisIssueOrder,
-    AnalysisIssueRepository, AnalysisOrder, AnalysisRepository, AnalysisSummary, AnalysisType,
-    Error, Follow, GateVerdict, IssueSeverity, IssueType, ListQuery, MetricCategory, NewAnalysis,
-    NewAnalysisIssue, NewAnalysisMetric, ProjectId, ProjectRepository, ProjectRole, QualityGate,
-    QualityGateRepository, bigdecimal::BigDecimal,
+    Access, Analysis, AnalysisFilter, AnalysisId, AnalysisIssue, AnalysisIssueFilter,
+    AnalysisIssueOrder, AnalysisIssueRepository, AnalysisOrder, AnalysisRepository,
+    AnalysisSummary, AnalysisType, Error, Follow, GateVerdict, IssueSeverity, IssueType, ListQuery,
+    LiveAnalysis, MetricCategory, NewAnalysis, NewAnalysisIssue, NewAnalysisMetric, Paged,
+    ProjectId, ProjectRepository, ProjectRole, QualityGate, QualityGateRepository,
+    bigdecimal::BigDecimal,
 };
 
 use crate::Service;
-use crate::failure::{Failure, Result};
+use crate::failure::{Body, Failure, Path, Result};
 use crate::login::Login;
+use crate::openapi::{Invalid, Refused, Unavailable, Unreadable};
 
-/// Refuses a user that has less than this role. To a user without any role the project does not
-/// exist.
-async fn require(login: &Login, id: ProjectId, least: ProjectRole) -> Result<()> {
-    let access = login.db.projects().access(login.user.id, id).await?;
+/// Refuses a user that has less than this role. To a user without any role the row does not exist.
+fn check(
+    access: Option<Access<ProjectRole>>,
+    least: ProjectRole,
+    what: &'static str,
+) -> Result<()> {
     match access {
-        None => Err(Error::NotFound { what: "Project" }.into()),
+        None => Err(Error::NotFound { what }.into()),
         Some(access) if access.role < least => Err(Failure::Forbidden {
             needs: least.to_string(),
         }),
@@ -30,15 +35,20 @@ async fn require(login: &Login, id: ProjectId, least: ProjectRole) -> Result<()>
     }
 }
 
-/// Returns an analysis of a project in which the user has at least this role.
-async fn analysis_of(login: &Login, id: AnalysisId, least: ProjectRole) -> Result<Analysis> {
-    let analysis = login.db.analyses().find(id).await?;
-    let analysis = analysis.ok_or(Error::NotFound { what: "Analysis" })?;
-    require(login, analysis.project_id, least).await?;
-    Ok(analysis)
+/// Refuses a user that has less than this role in the project.
+async fn require(login: &Login, id: ProjectId, least: ProjectRole) -> Result<()> {
+    let access = login.db.projects().access(login.user.id, id).await?;
+    check(access, least, "Project")
 }
 
-#[derive(Deserialize)]
+/// Refuses a user that has less than this role in the project of an analysis.
+async fn require_of(login: &Login, id: AnalysisId, least: ProjectRole) -> Result<()> {
+    let access = login.db.analyses().access(login.user.id, id).await?;
+    check(access, least, "Analysis")
+}
+
+/// What an analysis has found.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     r#type: AnalysisType,
@@ -49,7 +59,8 @@ pub struct Report {
     metrics: Vec<Metric>,
 }
 
-#[derive(Deserialize)]
+/// An issue at a line of a file.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Finding {
     r#type: IssueType,
@@ -60,19 +71,29 @@ struct Finding {
     rule: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// A figure of the code.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Metric {
     name: String,
+    #[schema(value_type = f64)]
     value: BigDecimal,
     category: MetricCategory,
 }
 
 /// Stores an analysis with all its findings, or nothing.
+#[utoipa::path(
+    post,
+    path = "/projects/{id}/analyses",
+    tag = "analyses",
+    params(("id" = ProjectId, Path)),
+    security(("token" = [])),
+    responses((status = 201, description = "The stored analysis", body = Analysis), Refused, Unreadable, Unavailable),
+)]
 pub async fn ingest(
     login: Login,
     Path(project): Path<ProjectId>,
-    Json(report): Json<Report>,
+    Body(report): Body<Report>,
 ) -> Result<(StatusCode, Json<Analysis>)> {
     require(&login, project, ProjectRole::Contributor).await?;
     let new = NewAnalysis::new(project, report.r#type, login.user.id);
@@ -105,6 +126,15 @@ pub async fn ingest(
     Ok((StatusCode::CREATED, Json(ingest.run().await?.analysis)))
 }
 
+/// Lists the analyses of a project.
+#[utoipa::path(
+    get,
+    path = "/projects/{id}/analyses",
+    tag = "analyses",
+    params(("id" = ProjectId, Path), ListQuery<AnalysisFilter, AnalysisOrder>),
+    security(("token" = [])),
+    responses((status = 200, description = "A page of analyses", body = Paged<Analysis>), Refused, Invalid, Unavailable),
+)]
 pub async fn list(
     login: Login,
     Path(project): Path<ProjectId>,
@@ -116,13 +146,22 @@ pub async fn list(
     Ok(links.of(login.db.analyses().list(&filter, &query.page).await?))
 }
 
+/// Lists the findings of an analysis.
+#[utoipa::path(
+    get,
+    path = "/analyses/{id}/issues",
+    tag = "analyses",
+    params(("id" = AnalysisId, Path), ListQuery<AnalysisIssueFilter, AnalysisIssueOrder>),
+    security(("token" = [])),
+    responses((status = 200, description = "A page of issues", body = Paged<AnalysisIssue>), Refused, Invalid, Unavailable),
+)]
 pub async fn issues(
     login: Login,
     Path(id): Path<AnalysisId>,
     links: Links,
     query: ListQuery<AnalysisIssueFilter, AnalysisIssueOrder>,
 ) -> Result<Linked<AnalysisIssue>> {
-    analysis_of(&login, id, ProjectRole::Viewer).await?;
+    require_of(&login, id, ProjectRole::Viewer).await?;
     let filter = query.filter.analysis_id(id);
     Ok(links.of(login
         .db
@@ -131,7 +170,8 @@ pub async fn issues(
         .await?))
 }
 
-#[derive(Deserialize)]
+/// A quality gate, and the analysis to compare with.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GateBody {
     gate: QualityGate,
@@ -139,17 +179,50 @@ pub struct GateBody {
 }
 
 /// Evaluates a gate for an analysis, compared with an earlier one of the project.
+#[utoipa::path(
+    post,
+    path = "/analyses/{id}/gate",
+    tag = "analyses",
+    params(("id" = AnalysisId, Path)),
+    security(("token" = [])),
+    responses((status = 200, description = "The verdict", body = GateVerdict), Refused, Unreadable, Unavailable),
+)]
 pub async fn gate(
     login: Login,
     Path(id): Path<AnalysisId>,
-    Json(body): Json<GateBody>,
+    Body(body): Body<GateBody>,
 ) -> Result<Json<GateVerdict>> {
-    analysis_of(&login, id, ProjectRole::Viewer).await?;
+    require_of(&login, id, ProjectRole::Viewer).await?;
     let gates = login.db.quality_gates();
     Ok(Json(gates.evaluate(&body.gate, body.base, id).await?))
 }
 
 /// Follows the analyses of a project. A client that connects again gets what it has missed.
+#[utoipa::path(
+    get,
+    path = "/projects/{id}/events",
+    tag = "analyses",
+    params(
+        ("id" = ProjectId, Path),
+        (
+            "Last-Event-ID" = Option<String>,
+            Header,
+            description = "The id of the last event, which a browser sends",
+        ),
+    ),
+    security(("token" = [])),
+    responses(
+        (
+            status = 200,
+            description = "Events, the data of which is a `LiveAnalysis`",
+            body = LiveAnalysis,
+            content_type = "text/event-stream",
+        ),
+        Refused,
+        Invalid,
+        Unavailable,
+    ),
+)]
 pub async fn events(
     login: Login,
     State(service): State<Service>,

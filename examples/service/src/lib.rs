@@ -4,14 +4,19 @@
 mod analyses;
 mod failure;
 mod login;
+mod openapi;
 mod operations;
 mod organizations;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::{delete, get, post, put};
+use axum::routing::get;
+use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use wundr_db::{Db, Result, SessionKeys, SessionPolicy, Sessions};
 
 /// Checks whether a code proves that its sender has the address.
@@ -53,32 +58,49 @@ impl Service {
     }
 }
 
-/// Returns the routes of the service.
+/// Returns the routes with their descriptions. A route that is not described does not exist.
+fn routes() -> OpenApiRouter<Service> {
+    OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .routes(routes!(login::open))
+        .routes(routes!(login::refresh))
+        .routes(routes!(login::close))
+        .routes(routes!(login::me))
+        .routes(routes!(organizations::create))
+        .routes(routes!(organizations::set_member))
+        .routes(routes!(
+            organizations::projects,
+            organizations::create_project
+        ))
+        .routes(routes!(organizations::audit))
+        .routes(routes!(analyses::list, analyses::ingest))
+        .routes(routes!(analyses::events))
+        .routes(routes!(analyses::issues))
+        .routes(routes!(analyses::gate))
+        .routes(routes!(operations::live))
+        .routes(routes!(operations::ready))
+        .routes(routes!(operations::metrics))
+}
+
+/// Returns the OpenAPI document of the service.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    routes().into_openapi()
+}
+
+/// Returns the routes of the service, `/openapi.json`, and the page `/docs` with the feature
+/// `swagger-ui`.
 pub fn router(service: Service) -> Router {
-    Router::new()
-        .route("/sessions", post(login::open))
-        .route("/sessions/refresh", post(login::refresh))
-        .route("/sessions/current", delete(login::close))
-        .route("/me", get(login::me))
-        .route("/organizations", post(organizations::create))
-        .route(
-            "/organizations/{id}/members",
-            put(organizations::set_member),
-        )
-        .route(
-            "/organizations/{id}/projects",
-            get(organizations::projects).post(organizations::create_project),
-        )
-        .route("/organizations/{id}/audit", get(organizations::audit))
-        .route(
-            "/projects/{id}/analyses",
-            get(analyses::list).post(analyses::ingest),
-        )
-        .route("/projects/{id}/events", get(analyses::events))
-        .route("/analyses/{id}/issues", get(analyses::issues))
-        .route("/analyses/{id}/gate", post(analyses::gate))
-        .route("/health/live", get(operations::live))
-        .route("/health/ready", get(operations::ready))
-        .route("/metrics", get(operations::metrics))
-        .with_state(service)
+    let (router, document) = routes().split_for_parts();
+    let document = get(move || async move { Json(document) });
+    let router = router.route("/openapi.json", document);
+    #[cfg(feature = "swagger-ui")]
+    let router = router.merge(page());
+    router.with_state(service)
+}
+
+/// Returns the page that shows the document. It asks no other server, not even to validate it.
+#[cfg(feature = "swagger-ui")]
+fn page() -> utoipa_swagger_ui::SwaggerUi {
+    let config = utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none");
+    utoipa_swagger_ui::SwaggerUi::new("/docs").config(config)
 }

@@ -6,13 +6,15 @@ use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use wundr_db::{
     Actor, Db, OpenSession, OrganizationId, Refreshed, SessionClient, User, UserRepository,
     UserSession, uuid::Uuid,
 };
 
 use crate::Service;
-use crate::failure::{Failure, Result};
+use crate::failure::{Body, Failure, Result};
+use crate::openapi::{Anonymous, Unavailable, Unreadable};
 
 /// The user of a request, and the database on the user's behalf.
 pub struct Login {
@@ -57,14 +59,16 @@ impl FromRequestParts<Service> for Login {
     }
 }
 
-#[derive(Deserialize)]
+/// An address, and the proof that it is the client's.
+#[derive(Deserialize, ToSchema)]
 pub struct Credentials {
+    #[schema(example = "ada@example.org")]
     email: String,
     code: String,
 }
 
 /// What a client stores of its session.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Tokens {
     token: String,
     refresh_token: String,
@@ -80,9 +84,15 @@ impl From<OpenSession> for Tokens {
 }
 
 /// Opens a session. An unknown address and a wrong code have the same response.
+#[utoipa::path(
+    post,
+    path = "/sessions",
+    tag = "sessions",
+    responses((status = 201, description = "A session token and a refresh token", body = Tokens), Anonymous, Unreadable, Unavailable),
+)]
 pub async fn open(
     State(service): State<Service>,
-    Json(credentials): Json<Credentials>,
+    Body(credentials): Body<Credentials>,
 ) -> Result<(StatusCode, Json<Tokens>)> {
     let Credentials { email, code } = credentials;
     if !(service.identity)(&email, &code) {
@@ -98,15 +108,22 @@ pub async fn open(
     Ok((StatusCode::CREATED, Json(opened.into())))
 }
 
-#[derive(Deserialize)]
+/// A refresh token that was not exchanged before.
+#[derive(Deserialize, ToSchema)]
 pub struct Refresh {
     refresh_token: String,
 }
 
 /// Exchanges a refresh token. One that was exchanged before ends the session.
+#[utoipa::path(
+    post,
+    path = "/sessions/refresh",
+    tag = "sessions",
+    responses((status = 200, description = "A session token and a refresh token", body = Tokens), Anonymous, Unreadable, Unavailable),
+)]
 pub async fn refresh(
     State(service): State<Service>,
-    Json(body): Json<Refresh>,
+    Body(body): Body<Refresh>,
 ) -> Result<Json<Tokens>> {
     let client = SessionClient::new();
     let refreshed = service
@@ -120,11 +137,26 @@ pub async fn refresh(
 }
 
 /// Ends the session of the request.
+#[utoipa::path(
+    delete,
+    path = "/sessions/current",
+    tag = "sessions",
+    security(("token" = [])),
+    responses((status = 204, description = "The session has ended"), Anonymous, Unavailable),
+)]
 pub async fn close(State(service): State<Service>, login: Login) -> Result<StatusCode> {
     service.sessions.revoke(login.session.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Returns the user of the session.
+#[utoipa::path(
+    get,
+    path = "/me",
+    tag = "sessions",
+    security(("token" = [])),
+    responses((status = 200, description = "The user", body = User), Anonymous, Unavailable),
+)]
 pub async fn me(login: Login) -> Json<User> {
     Json(login.user)
 }

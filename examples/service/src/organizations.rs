@@ -1,19 +1,20 @@
 //! Organizations, their members, projects and audit log.
 
 use axum::Json;
-use axum::extract::Path;
 use axum::http::StatusCode;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use wundr_db::web::{Linked, Links};
 use wundr_db::{
-    AuditLog, AuditLogFilter, AuditLogRepository, Error, ListQuery, NewOrganization,
+    AuditLog, AuditLogFilter, AuditLogOrder, AuditLogRepository, Error, ListQuery, NewOrganization,
     NewOrganizationMember, NewProject, Organization, OrganizationId, OrganizationMember,
-    OrganizationMemberRepository, OrganizationRepository, OrganizationRole, Page, Project,
+    OrganizationMemberRepository, OrganizationRepository, OrganizationRole, Page, Paged, Project,
     ProjectFilter, ProjectOrder, ProjectRepository, UserId,
 };
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Body, Failure, Path, Result};
 use crate::login::Login;
+use crate::openapi::{Anonymous, Conflict, Invalid, Refused, Unavailable, Unreadable};
 
 /// Refuses a user that has less than this role. To a user without any role the organization does
 /// not exist.
@@ -31,7 +32,8 @@ async fn require(login: &Login, id: OrganizationId, least: OrganizationRole) -> 
     }
 }
 
-#[derive(Deserialize)]
+/// A new organization.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrganizationBody {
     name: String,
@@ -39,9 +41,22 @@ pub struct OrganizationBody {
 }
 
 /// Creates an organization, of which the user becomes the owner.
+#[utoipa::path(
+    post,
+    path = "/organizations",
+    tag = "organizations",
+    security(("token" = [])),
+    responses(
+        (status = 201, description = "The organization, which the user owns", body = Organization),
+        Anonymous,
+        Conflict,
+        Unreadable,
+        Unavailable,
+    ),
+)]
 pub async fn create(
     login: Login,
-    Json(body): Json<OrganizationBody>,
+    Body(body): Body<OrganizationBody>,
 ) -> Result<(StatusCode, Json<Organization>)> {
     let owner = login.user.id;
     let created = login.db.transaction(async |tx| {
@@ -54,7 +69,8 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(created.await?)))
 }
 
-#[derive(Deserialize)]
+/// A member of an organization, and its role.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemberBody {
     user_id: UserId,
@@ -62,10 +78,24 @@ pub struct MemberBody {
 }
 
 /// Adds a member, or changes its role. The last owner stays one.
+#[utoipa::path(
+    put,
+    path = "/organizations/{id}/members",
+    tag = "organizations",
+    params(("id" = OrganizationId, Path)),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The member", body = OrganizationMember),
+        Refused,
+        Conflict,
+        Unreadable,
+        Unavailable,
+    ),
+)]
 pub async fn set_member(
     login: Login,
     Path(id): Path<OrganizationId>,
-    Json(body): Json<MemberBody>,
+    Body(body): Body<MemberBody>,
 ) -> Result<Json<OrganizationMember>> {
     require(&login, id, OrganizationRole::Admin.max(body.role)).await?;
     let new = NewOrganizationMember::new(id, body.user_id, body.role).invited_by(login.user.id);
@@ -75,6 +105,14 @@ pub async fn set_member(
 }
 
 /// Lists the projects of an organization that the user may see.
+#[utoipa::path(
+    get,
+    path = "/organizations/{id}/projects",
+    tag = "organizations",
+    params(("id" = OrganizationId, Path), ListQuery<ProjectFilter, ProjectOrder>),
+    security(("token" = [])),
+    responses((status = 200, description = "A page of the projects that the user may see", body = Paged<Project>), Refused, Invalid, Unavailable),
+)]
 pub async fn projects(
     login: Login,
     Path(id): Path<OrganizationId>,
@@ -90,17 +128,33 @@ pub async fn projects(
     Ok(links.of(page))
 }
 
-#[derive(Deserialize)]
+/// A new project.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectBody {
     name: String,
     repository_url: Option<String>,
 }
 
+/// Creates a project, of which the user becomes the owner.
+#[utoipa::path(
+    post,
+    path = "/organizations/{id}/projects",
+    tag = "organizations",
+    params(("id" = OrganizationId, Path)),
+    security(("token" = [])),
+    responses(
+        (status = 201, description = "The project", body = Project),
+        Refused,
+        Conflict,
+        Unreadable,
+        Unavailable,
+    ),
+)]
 pub async fn create_project(
     login: Login,
     Path(id): Path<OrganizationId>,
-    Json(body): Json<ProjectBody>,
+    Body(body): Body<ProjectBody>,
 ) -> Result<(StatusCode, Json<Project>)> {
     require(&login, id, OrganizationRole::Member).await?;
     let mut new = NewProject::new(body.name, login.user.id).organization_id(id);
@@ -112,11 +166,19 @@ pub async fn create_project(
 }
 
 /// Lists what administrators and members have changed.
+#[utoipa::path(
+    get,
+    path = "/organizations/{id}/audit",
+    tag = "organizations",
+    params(("id" = OrganizationId, Path), ListQuery<AuditLogFilter, AuditLogOrder>),
+    security(("token" = [])),
+    responses((status = 200, description = "A page of the audit log", body = Paged<AuditLog>), Refused, Invalid, Unavailable),
+)]
 pub async fn audit(
     login: Login,
     Path(id): Path<OrganizationId>,
     links: Links,
-    query: ListQuery<AuditLogFilter, wundr_db::AuditLogOrder>,
+    query: ListQuery<AuditLogFilter, AuditLogOrder>,
 ) -> Result<Linked<AuditLog>> {
     require(&login, id, OrganizationRole::Admin).await?;
     let filter = query.filter.organization_id(id);

@@ -1,4 +1,7 @@
-//! The service on a private server, called without a network.
+//! The service on a private server, called without a network. Every response is compared with the
+//! OpenAPI document.
+
+mod openapi;
 
 use axum::Router;
 use axum::body::Body;
@@ -47,7 +50,7 @@ impl App {
     }
 
     async fn send(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> Response {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(&method).uri(path);
         if !token.is_empty() {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
@@ -59,6 +62,13 @@ impl App {
             None => Body::empty(),
         };
         let request = request.body(body).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        openapi::check(&method, path, response).await
+    }
+
+    /// Gets what is not a part of the document.
+    async fn fetch(&self, path: &str) -> Response {
+        let request = Request::get(path).body(Body::empty()).unwrap();
         self.router.clone().oneshot(request).await.unwrap()
     }
 
@@ -254,13 +264,29 @@ async fn a_list_takes_three_queries(recorder: StatementRecorder, app: App) {
         .await
         .unwrap();
     let owner = app.login(&acme.owner).await;
-    let analyses = format!("/projects/{}/analyses", acme.projects[0].id);
-    recorder.clear();
+    for list in [
+        format!("/projects/{}/analyses", acme.projects[0].id),
+        format!("/analyses/{}/issues", acme.analyses[0].id),
+    ] {
+        recorder.clear();
+        assert_eq!(app.get(&list, &owner).await.0, StatusCode::OK);
 
-    assert_eq!(app.get(&analyses, &owner).await.0, StatusCode::OK);
+        // The login, the access, the page.
+        assert_eq!(recorder.queries(), 3, "{:?}", recorder.names());
+    }
+}
 
-    // The login, the access, the page.
-    assert_eq!(recorder.queries(), 3, "{:?}", recorder.names());
+#[wundr_db::test]
+async fn an_analysis_of_a_project_that_the_user_cannot_see_does_not_exist(app: App) {
+    let scenario = Scenario::new().projects(1).analyses(1);
+    let acme = app.db.seed(&scenario).await.unwrap();
+    let eve = app.login(&app.user("eve@example.org").await).await;
+    let path = format!("/analyses/{}", acme.analyses[0].id);
+    let (status, problem) = app.get(&format!("{path}/issues"), &eve).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{problem}");
+    let gate = json!({"gate": {"conditions": []}});
+    let (status, problem) = app.post(&format!("{path}/gate"), &eve, gate).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{problem}");
 }
 
 #[wundr_db::test]
