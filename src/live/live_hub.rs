@@ -78,11 +78,12 @@ impl Db {
 impl LiveHub {
     /// Begins to follow. No connection is opened.
     ///
-    /// The follower begins with one [`Changed`](LiveEvent::Changed) for each followed analysis that
-    /// is pending or running, as the hub has it, and then [`Resumed`](LiveEvent::Resumed). A change
-    /// of the last moment may arrive after that. To follow one analysis, its state is read on a
-    /// connection of the pool, so that it is delivered also if the analysis has ended. Every change
-    /// that begins after this returns is delivered.
+    /// The follower begins with one [`Changed`](crate::LiveEvent::Changed) for each followed
+    /// analysis that is pending or running, as the hub has it, and then
+    /// [`Resumed`](crate::LiveEvent::Resumed). A change of the last moment may arrive after that.
+    /// To follow one analysis, its state is read on a connection of the pool, so that it is
+    /// delivered also if the analysis has ended. Every change that begins after this returns is
+    /// delivered.
     ///
     /// # Errors
     /// - the errors of a read, for [`Follow::Analysis`] only

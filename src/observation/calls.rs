@@ -15,7 +15,7 @@ use super::TARGET;
 use super::{ABANDONED, Method};
 use crate::Error;
 
-/// A call or a transaction that is observed. Dropped before it [ends](Self::end), it was abandoned.
+/// A call or a transaction that is observed. Dropped before it ends, it was abandoned.
 #[derive(Debug)]
 pub struct Call {
     pub(super) method: Method,
