@@ -233,4 +233,7 @@ async fn many_sessions_are_updated_and_keep_their_hashes() {
     let same = UserSessionChanges::new().token_hash("same");
     let refused = sessions.update_many(&of_ada, same).await;
     assert_eq!(field_of(refused.unwrap_err()), "token_hash");
+    let damaged = UserSessionChanges::new().user_agent("a\0b");
+    let refused = sessions.update_many(&of_ada, damaged).await;
+    assert_eq!(field_of(refused.unwrap_err()), "user_agent");
 }
