@@ -246,6 +246,10 @@ mod tests {
                 ..place()
             },
             Place { project, ..place() },
+            Place {
+                project: Some(ProjectId::from(Uuid::nil())),
+                ..place()
+            },
         ] {
             assert!(open(&keyring(), &elsewhere).is_err(), "{elsewhere:?}");
         }

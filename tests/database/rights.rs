@@ -456,6 +456,46 @@ fn a_role_has_these_privileges_and_no_other() {
     }
 }
 
+/// An owner may have taken the functions from `PUBLIC`, which may execute them by default.
+#[test]
+fn a_role_may_call_its_functions_where_the_public_may_not() {
+    let database = migrated_database().unwrap();
+    let mut connection = connect(&database);
+    let schemas = "public, analysis, setup, audit, cache";
+    connection
+        .batch_execute(&format!(
+            "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA {schemas} FROM PUBLIC"
+        ))
+        .unwrap();
+    for (rights, role) in with_roles(&database) {
+        let role = role.replace('\'', "''");
+        let callable = format!(
+            "SELECT n.nspname || '.' || p.proname AS line \
+             FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+             WHERE n.nspname IN ('public', 'analysis', 'setup', 'audit', 'cache') \
+               AND has_function_privilege('{role}', p.oid, 'EXECUTE') ORDER BY 1"
+        );
+        let expected: &[&str] = match rights {
+            Rights::Application | Rights::ReadOnly => {
+                &["analysis.get_analysis_trends", "cache.project_stats_of"]
+            }
+            _ => &[],
+        };
+        assert_eq!(lines(&mut connection, &callable), expected, "{rights:?}");
+    }
+}
+
+/// PostgreSQL gives a trigger for `TRUNCATE` to no partition: each table of the log has its own.
+#[test]
+fn every_table_of_the_audit_log_refuses_to_be_truncated() {
+    let database = migrated_database().unwrap();
+    let mut connection = connect(&database);
+    let without = "SELECT relid::TEXT AS line FROM pg_partition_tree('audit.audit_logs') \
+        WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relid AND tgenabled = 'O' \
+            AND tgname = 'trg_audit_logs_no_truncate')";
+    assert_eq!(lines(&mut connection, without), Vec::<String>::new());
+}
+
 /// A role that was given everything by hand, as scripts do it, and by default privileges.
 #[test]
 fn nothing_is_left_to_a_role_that_had_more() {

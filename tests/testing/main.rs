@@ -1,9 +1,11 @@
 //! What the feature `testing` gives to an application's own tests: rows, seeds, recorders and the
-//! attribute for tests, on both engines.
+//! attribute for tests on both engines; its servers; and what the compiler says of mistakes.
 #![cfg(feature = "testing")]
 
+mod compile_errors;
 mod fixtures;
 mod guide;
+mod servers;
 
 use std::process::{Command, Stdio};
 

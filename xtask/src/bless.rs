@@ -12,7 +12,7 @@ pub fn sql(root: &Path) -> Result<(), String> {
 
 /// Writes the messages of the compiler in `tests/ui`.
 pub fn ui(root: &Path) -> Result<(), String> {
-    test(root, "BLESS", &["--test", "ui"])
+    test(root, "BLESS", &["--test", "testing", "compile_errors::"])
 }
 
 /// The methods whose text varies with their arguments. Of several with one outline, the first
@@ -45,6 +45,8 @@ pub fn names(root: &Path) -> Result<(), String> {
     if recorded.exists() {
         fs::remove_file(&recorded).map_err(|error| format!("{}: {error}", recorded.display()))?;
     }
+    let target = root.join("target");
+    fs::create_dir_all(&target).map_err(|error| format!("{}: {error}", target.display()))?;
     let arguments = [
         "--test",
         "database",

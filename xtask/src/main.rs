@@ -20,8 +20,12 @@ usage: cargo xtask TASK
   wrap [--check]                wraps comments and documents at 100 columns, or checks that they are wrapped.";
 
 /// Returns the directory of the repository.
+///
+/// cargo sets the variable also at run time. Two copies of the repository that share a target
+/// directory share this program, too: the directory at compile time may be that of the other copy.
 fn root() -> PathBuf {
-    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let running = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = running.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     package.parent().map_or(package.clone(), PathBuf::from)
 }
 

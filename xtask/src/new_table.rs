@@ -76,7 +76,13 @@ pub fn run(root: &Path, table: &str, schema: &str, row: Option<&str>) -> Result<
         with_appended(text, list, &format!("\n    \"{schema}.{table}\","))
     })?;
     edits.change("src/tables.rs", |text| with_entry(text, &names))?;
+    edits.change("src/sql/admin/organization.rs", |text| {
+        with_no_export(text, &names)
+    })?;
     edits.change("src/testing/fixtures.rs", |text| with_fixture(text, &names))?;
+    edits.change("tests/database/from_json.rs", |text| {
+        with_bodies(text, &names)
+    })?;
     for (path, begin, end) in LISTS {
         edits.change(path, |text| with_line(text, begin, table, end))?;
     }
@@ -89,6 +95,7 @@ pub fn run(root: &Path, table: &str, schema: &str, row: Option<&str>) -> Result<
          - the columns, in {migration}/up.sql, src/schema.rs and src/models/{table}.rs;\n\
          - an index for each foreign key, and joinable! in src/schema.rs for a join;\n\
          - the methods of src/repositories/{table}.rs and their promises in tests/contracts/tables/{table}.rs;\n\
+         - the rows that an archive of an organization has, in src/sql/admin/organization.rs;\n\
          - cargo xtask bless sql, docs/schema.md and CHANGELOG.md.\n\
          Then: cargo test --test database && cargo test --test contracts tables::{table}"
     );
@@ -191,6 +198,30 @@ fn with_entry(text: &str, names: &Names) -> Option<String> {
     let entry = names
         .fill("            __SCHEMA__.__TABLE__: __ROWS__, __ROW__, New__ROW__, __ROW__Id, [];\n");
     Some(format!("{}{entry}{}", &text[..end], &text[end..]))
+}
+
+/// Returns `src/sql/admin/organization.rs` with the table after the last one of which an archive
+/// has no rows.
+fn with_no_export(text: &str, names: &Names) -> Option<String> {
+    let last = text.find(" => return None,")?;
+    let arm = names.fill("\n        | Table::__ROWS__");
+    Some(format!("{}{arm}{}", &text[..last], &text[last..]))
+}
+
+/// Returns `tests/database/from_json.rs` with the structs that describe a write.
+fn with_bodies(text: &str, names: &Names) -> Option<String> {
+    let mut text = text.to_owned();
+    for (list, line) in [
+        ("fn readable()", "__ROW__Changes: name unchanged_since;"),
+        ("fn bodies()", "__ROW__Body: name;"),
+        ("fn unreadable()", "New__ROW__"),
+    ] {
+        let list = text.find(&format!("\n{list}"))?;
+        let begin = "\n    table! {\n";
+        let place = list + text[list..].find(begin)? + begin.len();
+        text.insert_str(place, &format!("        {}\n", names.fill(line)));
+    }
+    Some(text)
 }
 
 /// Returns `src/testing/fixtures.rs` with the row after the last one.

@@ -1,9 +1,47 @@
 //! Drives the connection from the task that waits for a response.
 //!
+//! # Idea
 //! With tokio-postgres, a task of its own does the I/O: each statement is passed to it and each
 //! part of a response back, often from thread to thread. Here the waiting future does the I/O
-//! itself, and without a waiter there is none. The protocol among waiters is in
-//! [`waiters`](super::waiters).
+//! itself, and without a waiter there is none.
+//!
+//! ```text
+//! statement ──> client of tokio-postgres ──> queue ──> connection of tokio-postgres <──> socket
+//!     │                                                             ▲
+//!     └── Operation ──> poll_driving (waiters.rs) ──> Driver::run ──┘
+//! ```
+//!
+//! An [`Operation`] is one wait for a response. Each of its polls first polls the response. If that
+//! is pending, it runs [`Driver::run`], which reads and writes all that the socket allows, and
+//! polls the response again. [`waiters`](super::waiters) says which of several operations runs it,
+//! and why none of them depends on the polls of another.
+//!
+//! # Invariants
+//! - The wire is locked for one run of the I/O, which never waits. No lock is held across an await.
+//! - The cause of the end is stored before any operation fails of it, so that each of them returns
+//!   the same cause.
+//! - A response is read even if its owner does not poll: `unread` keeps it for the owner, so that
+//!   the responses behind it arrive ([`read_ahead`](super::read_ahead)).
+//! - An operation that is dropped leaves the list of waiters, and ends its share of the response
+//!   timeout.
+//!
+//! # Races
+//! 1. *The owner of a result is dropped while the server still answers.* What it leaves behind is
+//!    recorded in `dropped`. A transaction, or the work of `Db::run`, does not end before it has
+//!    taken the record.
+//! 2. *The connection is closed by [`Driver::take_io`] while an operation waits.* The wire is
+//!    empty afterwards, and the waker of the I/O is called: the operation runs once more, and finds
+//!    that its response cannot arrive.
+//! 3. *Something arrives while no operation exists*, for example the reason of a server that shuts
+//!    down. The socket's waker only counts it. [`Driver::catch_up`] reads it when the pool checks
+//!    whether the connection has ended, so that one whose end has arrived is not lent.
+//! 4. *A listener has no statement to wait for.* It has one operation of its own, in a task, which
+//!    never gets a response and ends with the connection.
+//!
+//! # Source
+//! The client and the connection are those of tokio-postgres, whose `Connection::poll_message` may
+//! be called by any task. libpq works in the same way: the caller of `PQgetResult` reads the
+//! socket. See `docs/decisions/0002-own-connection.md`.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

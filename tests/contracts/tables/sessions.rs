@@ -460,6 +460,27 @@ async fn another_client_of_the_database_logs_a_user_out_too() {
     }
 }
 
+/// The rows of a subscription are written without triggers, so that a session of an inactive user
+/// may be left.
+#[both_engines]
+#[case]
+async fn a_session_that_is_left_of_an_inactive_user_is_neither_valid_nor_refreshed() {
+    let (db, _database) = database().await;
+    let sessions = sessions_of!(db);
+    let ada = user(&db).await.id;
+    let opened = opened(&sessions, ada).await;
+    let deactivate = format!(
+        "SET LOCAL session_replication_role = replica; \
+         UPDATE public.users SET is_active = FALSE WHERE id = '{ada}'"
+    );
+    execute(&db, &deactivate).await;
+    let filter = UserSessionFilter::new().user_id(ada);
+    assert_eq!(db.user_sessions().count(&filter).await.unwrap(), 1);
+    assert!(!is_valid(&sessions, &opened).await);
+    let refused = refresh(&sessions, &opened).await;
+    assert!(!matches!(refused, Refreshed::Granted(_)), "{refused:?}");
+}
+
 /// A login waits for a deactivation that is under way, and is then refused.
 #[both_engines]
 #[case]

@@ -1,6 +1,5 @@
 //! The servers of `wundr_db::testing`: they start for every kind of user, keep databases apart, and
 //! leave nothing.
-#![cfg(feature = "testing")]
 
 use std::error::Error;
 use std::fs;
@@ -91,7 +90,7 @@ fn tempfile_owner() -> u32 {
 fn another_process(part: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "process_of_another_test", "--nocapture"])
+        .args(["--exact", "servers::process_of_another_test", "--nocapture"])
         .env(PART, part)
         // Its servers are its own, unless the test gives it a run.
         .env_remove("NEXTEST_RUN_ID");
@@ -190,7 +189,7 @@ fn servers_run_for_root_and_for_others() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(&program);
     command
-        .args(["--exact", "process_of_another_test", "--nocapture"])
+        .args(["--exact", "servers::process_of_another_test", "--nocapture"])
         .env(PART, "use");
     command
         .uid(data.uid())

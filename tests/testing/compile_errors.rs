@@ -25,7 +25,7 @@ fn libraries() -> HashMap<String, String> {
         }
     }
     let output = cargo
-        .args(["test", "--workspace", "--test", "ui", "--no-run"])
+        .args(["test", "--workspace", "--test", "testing", "--no-run"])
         .args(["--offline", "--message-format=json", "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .output()
