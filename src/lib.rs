@@ -248,15 +248,25 @@ pub mod __private {
     pub use serde;
 }
 
+#[cfg(feature = "blocking")]
+pub mod blocking {
+    //! The same repositories without a runtime: every name of the crate's root that is `async`
+    //! there.
+
+    #[cfg(feature = "redis")]
+    pub use crate::cache::blocking::*;
+    pub use crate::engine::blocking::*;
+}
+
 pub use wundr_db_macros::{Changes, Filter, NewRow, TableRow};
 
+#[cfg(all(feature = "async", feature = "redis"))]
+pub use cache::asynchronous::*;
 #[cfg(feature = "async")]
 pub use engine::asynchronous::*;
 // By name: the models have a private module of the same name.
 #[cfg(all(feature = "async", feature = "admin"))]
 pub use engine::asynchronous::admin;
-#[cfg(feature = "blocking")]
-pub use engine::blocking;
 #[cfg(feature = "async")]
 pub use engine::connection::Connection;
 #[cfg(all(feature = "testing", any(feature = "async", feature = "blocking")))]

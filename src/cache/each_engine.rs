@@ -1,5 +1,5 @@
-//! The two folders of the cache that are compiled for each engine. Each engine mounts this file as
-//! its module `cached`.
+//! The two folders of the cache that are compiled for each engine. `cache::asynchronous` and
+//! `cache::blocking` mount this file as their module `cached`.
 
 use super::repositories as uncached;
 use super::*;

@@ -137,6 +137,10 @@
 //! as in the database; those marked `is_encrypted` are sealed there, and opened after they were
 //! read from the cache. Everything else is stored as in its row.
 
+#[cfg(feature = "async")]
+pub(crate) mod asynchronous;
+#[cfg(feature = "blocking")]
+pub(crate) mod blocking;
 pub(crate) mod circuit_breaker;
 mod config;
 pub(crate) mod encryption;

@@ -7,7 +7,7 @@
 pub(crate) mod asynchronous;
 pub(crate) mod attachments;
 #[cfg(feature = "blocking")]
-pub mod blocking;
+pub(crate) mod blocking;
 #[cfg(feature = "async")]
 pub(crate) mod connection;
 pub(crate) mod connection_observer;

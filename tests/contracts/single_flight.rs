@@ -113,7 +113,7 @@ async fn timeout<T>(patience: Duration, work: impl Future<Output = T>) -> Result
     clippy::clone_on_copy,
     reason = "the names of entries are numbers here"
 )]
-#[path = "../../src/engine/asynchronous/cache_io/single_flight.rs"]
+#[path = "../../src/cache/asynchronous/cache_io/single_flight.rs"]
 mod subject;
 
 use subject::{Flight, Follower, Leader, SingleFlight};

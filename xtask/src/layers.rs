@@ -6,7 +6,7 @@ use std::fs;
 
 /// The modules of `src` in layers, from the lowest. A file imports from its own layer and from
 /// those before it.
-const LAYERS: [&[&str]; 5] = [
+const LAYERS: [&[&str]; 6] = [
     &["error", "observation", "schema", "tables", "types"],
     &[
         "mapping",
@@ -17,7 +17,8 @@ const LAYERS: [&[&str]; 5] = [
     ],
     &["models"],
     &["sql"],
-    &["cache", "config", "engine", "live", "repositories", "web"],
+    &["config", "engine", "live", "repositories"],
+    &["cache", "web"],
 ];
 
 fn layer_of(module: &str) -> Option<usize> {
@@ -142,4 +143,18 @@ fn imports_go_one_way() {
 fn each_name_of_a_list_is_found() {
     let code = "use crate::{A, b::{C, D}, E};\nuse crate::f::G;\nlet x = crate::h(1, 2);";
     assert_eq!(imported(code), ["A", "b", "E", "f", "h"]);
+}
+
+/// The cache implements two traits of the engine, which is the same with and without it.
+#[test]
+fn the_engine_is_compiled_without_regard_to_the_cache() {
+    let sources = sources();
+    let names_it =
+        |source: &&Source| source.module == "engine" && source.code.contains("\"redis\"");
+    let wrong: Vec<_> = sources
+        .iter()
+        .filter(names_it)
+        .map(|source| &source.file)
+        .collect();
+    assert!(wrong.is_empty(), "the feature redis is named in {wrong:?}");
 }

@@ -129,7 +129,7 @@ impl CacheClient {
         let near = settings.near.map(NearCache::new);
         let lineage = Arc::new(Lineage::new());
         let observer: Arc<dyn ConnectionObserver> = lineage.clone();
-        db.pool.context().usage.observe(Arc::downgrade(&observer));
+        db.context().usage.observe(Arc::downgrade(&observer));
         Ok(Arc::new_cyclic(|me| Self {
             shards: (0..settings.shards).map(|_| Shard::default()).collect(),
             settings,

@@ -30,7 +30,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone)]
 pub struct Db {
     pub(super) pool: Arc<ReplaceablePool>,
-    pub(super) attachments: Attachments<dyn CommitHook>,
+    pub(crate) attachments: Attachments<dyn CommitHook>,
 }
 
 impl Db {
@@ -76,7 +76,7 @@ impl Db {
         Self::connect(Config::new(url)?).await
     }
 
-    pub(super) fn context(&self) -> &PoolContext {
+    pub(crate) fn context(&self) -> &PoolContext {
         self.pool.context()
     }
 

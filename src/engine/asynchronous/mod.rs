@@ -1,17 +1,12 @@
 //! The async engine: diesel-async on tokio, connections kept by bb8.
 
 // Compiled once for each engine: see `docs/architecture.md`, "One source, two engines".
-#[cfg(feature = "redis")]
-#[path = "../../cache/each_engine.rs"]
-mod cached;
 #[path = "../../live/each_engine.rs"]
 mod following;
 #[path = "../../repositories/mod.rs"]
-mod repositories;
+pub(crate) mod repositories;
 
 mod any_query;
-#[cfg(feature = "redis")]
-mod cache_io;
 mod call;
 mod commit_hook;
 mod db;
@@ -22,9 +17,7 @@ mod live_follower;
 pub(crate) mod migrations;
 mod new_rows;
 mod own_queries;
-#[cfg(feature = "redis")]
-mod own_rows;
-mod owned_streams;
+pub(crate) mod owned_streams;
 mod pool;
 #[cfg(feature = "admin")]
 mod raw_copy;
@@ -43,8 +36,6 @@ pub mod audit {
     pub use super::repositories::watched_tables::{unwatch, watch, watched};
 }
 pub(crate) use any_query::Runnable;
-#[cfg(feature = "redis")]
-pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::{BoxFuture, Db};
 pub(crate) use executor::{Executor, Loads, join};

@@ -1,7 +1,5 @@
 //! Streams that own the repository and the filter, for the body of a response.
 
-#[cfg(feature = "redis")]
-use super::cached::*;
 use super::{RowStream, repositories::*};
 use crate::models::*;
 
@@ -23,7 +21,10 @@ macro_rules! owned_streams {
     )*};
 }
 
-owned_streams! {
+pub(crate) use owned_streams;
+
+// Through the path of its re-export, which would be unused in a build without a cache.
+self::owned_streams! {
     AnalysisRepository as Analyses<'static>: Analysis by AnalysisFilter;
     AnalysisIssueRepository as AnalysisIssues<'static>: AnalysisIssue by AnalysisIssueFilter;
     AnalysisMetricRepository as AnalysisMetrics<'static>: AnalysisMetric by AnalysisMetricFilter;
@@ -44,18 +45,4 @@ owned_streams! {
     ToolRepository as Tools<'static>: Tool by ToolFilter;
     UserSessionRepository as UserSessions<'static>: UserSession by UserSessionFilter;
     UserRepository as Users<'static>: User by UserFilter;
-}
-
-#[cfg(feature = "redis")]
-owned_streams! {
-    AnalysisRepository as CachedAnalyses: Analysis by AnalysisFilter;
-    ConfigurationRepository as CachedConfigurations: Configuration by ConfigurationFilter;
-    OrganizationMemberRepository as CachedOrganizationMembers: OrganizationMember by OrganizationMemberFilter;
-    OrganizationRepository as CachedOrganizations: Organization by OrganizationFilter;
-    ProjectMemberRepository as CachedProjectMembers: ProjectMember by ProjectMemberFilter;
-    ProjectRepository as CachedProjects: Project by ProjectFilter;
-    SetupProfileRepository as CachedSetupProfiles: SetupProfile by SetupProfileFilter;
-    ToolRepository as CachedTools: Tool by ToolFilter;
-    UserSessionRepository as CachedUserSessions: UserSession by UserSessionFilter;
-    UserRepository as CachedUsers: User by UserFilter;
 }

@@ -27,7 +27,7 @@ use crate::{Advice, Config, Error, Result};
 #[derive(Clone)]
 pub struct Db {
     pub(super) pool: Arc<ReplaceablePool>,
-    pub(super) attachments: Attachments<dyn CommitHook>,
+    pub(crate) attachments: Attachments<dyn CommitHook>,
 }
 
 /// The interval at which waiting callers check whether the database was closed.
@@ -70,7 +70,7 @@ impl Db {
         Self::connect(Config::new(url)?)
     }
 
-    pub(super) fn context(&self) -> &PoolContext {
+    pub(crate) fn context(&self) -> &PoolContext {
         self.pool.context()
     }
 

@@ -1,16 +1,11 @@
-//! The same repositories without a runtime: every name of the crate's root that is `async` there.
+//! The blocking engine: diesel's connection on libpq, connections kept by r2d2.
 
 // Compiled once for each engine: see `docs/architecture.md`, "One source, two engines".
-#[cfg(feature = "redis")]
-#[path = "../../cache/each_engine.rs"]
-mod cached;
 #[path = "../../live/each_engine.rs"]
 mod following;
 #[path = "../../repositories/mod.rs"]
-mod repositories;
+pub(crate) mod repositories;
 
-#[cfg(feature = "redis")]
-mod cache_io;
 mod commit_hook;
 mod copy;
 mod db;
@@ -20,8 +15,6 @@ mod live_follower;
 #[cfg(feature = "migrations")]
 pub mod migrations;
 mod own_queries;
-#[cfg(feature = "redis")]
-mod own_rows;
 mod pool;
 #[cfg(feature = "admin")]
 mod raw_copy;
@@ -37,8 +30,6 @@ pub mod audit {
 
     pub use super::repositories::watched_tables::{unwatch, watch, watched};
 }
-#[cfg(feature = "redis")]
-pub use cached::*;
 pub(crate) use commit_hook::{CommitGuard, CommitHook};
 pub use db::Db;
 pub(crate) use executor::{Executor, Loads, Runnable, join};
