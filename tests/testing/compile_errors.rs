@@ -11,7 +11,9 @@ use std::{env, fs};
 /// Returns the libraries that this test program is linked with, by name.
 ///
 /// The build is up to date, so that cargo only prints where its results are. A build of its own in
-/// another directory, as trybuild makes it, would compile all dependencies again.
+/// another directory, as trybuild makes it, would compile all dependencies again. The program that
+/// cargo is asked for is not this one: after a change to a source, cargo would replace the program
+/// that runs, which other tests start again.
 fn libraries() -> HashMap<String, String> {
     let mut cargo = Command::new(env!("CARGO"));
     // Cargo sets these for a test program. A build script that watches one of them would run again.
@@ -25,7 +27,7 @@ fn libraries() -> HashMap<String, String> {
         }
     }
     let output = cargo
-        .args(["test", "--workspace", "--test", "testing", "--no-run"])
+        .args(["test", "--workspace", "--test", "cache_model", "--no-run"])
         .args(["--offline", "--message-format=json", "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .output()
