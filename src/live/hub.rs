@@ -329,4 +329,41 @@ mod tests {
         put(&hub, [LiveEvent::Changed(ended.clone())]);
         assert_eq!(all(&hub, &follower), [LiveEvent::Changed(ended)]);
     }
+
+    #[test]
+    fn after_its_end_no_older_state_of_an_analysis_is_delivered() {
+        let hub = Hub::default();
+        put(&hub, [LiveEvent::Resumed]);
+        let running = row(ProjectId::new(), AnalysisStatus::Running);
+        let ended = LiveAnalysis {
+            status: AnalysisStatus::Completed,
+            ..running.clone()
+        };
+        let follower = hub.join(Follow::Analysis(running.id));
+        assert_eq!(all(&hub, &follower), [LiveEvent::Resumed]);
+        hub.deliver_ended(&follower, ended.clone());
+        put(&hub, [LiveEvent::Changed(running.clone())]);
+        assert_eq!(all(&hub, &follower), [LiveEvent::Changed(ended)]);
+
+        // The server that took over may not have the end.
+        let missed = LiveEvent::Missed {
+            reason: "lost".to_owned(),
+            discarded: 0,
+        };
+        put(&hub, [missed.clone(), LiveEvent::Changed(running.clone())]);
+        assert_eq!(all(&hub, &follower), [missed, LiveEvent::Changed(running)]);
+    }
+
+    #[test]
+    fn a_follower_that_joins_while_the_connection_is_lost_is_not_up_to_date() {
+        let hub = Hub::default();
+        put(&hub, [LiveEvent::Resumed]);
+        let reason = "lost".to_owned();
+        let discarded = 0;
+        put(&hub, [LiveEvent::Missed { reason, discarded }]);
+        let joined = hub.join(Follow::All);
+        assert_eq!(all(&hub, &joined), []);
+        put(&hub, [LiveEvent::Resumed]);
+        assert_eq!(all(&hub, &joined), [LiveEvent::Resumed]);
+    }
 }

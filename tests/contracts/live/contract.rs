@@ -362,6 +362,41 @@ async fn a_slow_reader_keeps_little_waiting_and_misses_nothing() {
     assert_right(&db, &view).await;
 }
 
+/// More analyses change than the listener keeps the ids of, while the reader takes nothing.
+#[both_engines]
+#[case]
+async fn a_reader_that_falls_too_far_behind_is_told_and_reads_all_states_again() {
+    let (db, mut observer, config, _database) = database().await;
+    let (project, _) = pending(&db, 600).await;
+    let mut view = View::new();
+    let mut live = Live::follow(&config, Follow::All).await.unwrap();
+    resumed(&mut live, &mut view).await;
+    observer.run("UPDATE analysis.analyses SET progress = 1");
+    while live.waiting() < 500 {
+        db.health().await.unwrap();
+    }
+
+    observer.run(&format!(
+        "SELECT pg_notify('wundr_analyses', json_build_object('id', gen_random_uuid(), \
+             'project_id', '{project}', 'status', 'pending')::text) \
+         FROM generate_series(1, 51000)"
+    ));
+    // Only what is discarded leaves the queue. It may be full again at once.
+    let began = Instant::now();
+    while live.waiting() >= 500 && began.elapsed().as_secs() < 5 {
+        db.health().await.unwrap();
+    }
+    loop {
+        match next(&mut live).await {
+            LiveEvent::Changed(row) => drop(view.insert(row.id, row)),
+            LiveEvent::Missed { .. } => break,
+            event => panic!("{event:?}"),
+        }
+    }
+    resumed(&mut live, &mut view).await;
+    assert_right(&db, &view).await;
+}
+
 /// Any role that may connect to the database can notify.
 #[both_engines]
 #[case]
