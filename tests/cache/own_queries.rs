@@ -9,6 +9,25 @@ use wundr_db::{Error, NewUser};
 use super::*;
 use crate::servers::{self, REDIS};
 
+/// The stream runs in a transaction, which the setting outlives.
+#[case]
+async fn nothing_of_the_session_is_left_by_a_stream_of_the_caller() {
+    let database = migrated_database().unwrap();
+    let config = Config::new(&database.url()).unwrap().max_connections(1);
+    let db = Db::connect(config).await.unwrap();
+    let cached = Cached::new(db.clone(), servers::of(&REDIS.url())).unwrap();
+    let text = |sql| diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(sql));
+    let memory = async || -> Vec<String> {
+        let memory = db.stream(text("pg_catalog.current_setting('work_mem')"));
+        memory.try_collect().await.unwrap()
+    };
+    let before = memory().await;
+    let set = cached.stream(text("pg_catalog.set_config('work_mem', '77MB', false)"));
+    let set: Vec<String> = set.try_collect().await.unwrap();
+    assert_eq!(set, ["77MB"]);
+    assert_eq!(memory().await, before);
+}
+
 /// The write would not be fenced: the cache would go on to return the earlier row.
 #[case]
 async fn a_stream_of_the_caller_does_not_write() {

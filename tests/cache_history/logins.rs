@@ -13,7 +13,7 @@ use super::{both_engines, *};
 use crate::event::{Key, Kind, Log, Seen, What};
 use crate::random::Random;
 use wundr_db::{
-    NewUser, OpenSession, Refreshed, Result, SessionClient, SessionKeys, SessionPolicy,
+    NewUser, OpenSession, Refreshed, Result, SessionClient, SessionKeys, SessionPolicy, User,
     UserChanges, UserId, UserRole, UserSessionId,
 };
 
@@ -200,15 +200,7 @@ async fn end(place: &Place<'_>, keeper: &mut Keeper, user: UserId, id: UserSessi
                 let deactivating = users.set_active(user, false);
                 patiently(place, deactivating).await.is_some()
             }
-            3 => {
-                let found = users.find(user).await.ok().flatten();
-                let role = match found.map(|user| user.role) {
-                    Some(UserRole::Admin) => UserRole::Developer,
-                    _ => UserRole::Admin,
-                };
-                let changing = users.update(user, UserChanges::new().role(role));
-                patiently(place, changing).await.is_some()
-            }
+            3 => with_another_role(place, user).await,
             4 => from_another_session(place, user).await,
             _ => patiently(place, users.delete(user)).await.is_some(),
         };
@@ -223,6 +215,24 @@ async fn end(place: &Place<'_>, keeper: &mut Keeper, user: UserId, id: UserSessi
         5 => keeper.user = None,
         _ => {}
     }
+}
+
+/// Changes the role of the user, which ends the sessions. Returns whether that is acknowledged.
+#[both_engines]
+async fn with_another_role(place: &Place<'_>, user: UserId) -> bool {
+    let users = place.db.users();
+    let role = match users.find(user).await {
+        Ok(Some(User {
+            role: UserRole::Admin,
+            ..
+        })) => UserRole::Developer,
+        Ok(Some(_)) => UserRole::Admin,
+        Ok(None) => return true,
+        // The role that it has already would end no session.
+        Err(_) => return false,
+    };
+    let changing = users.update(user, UserChanges::new().role(role));
+    patiently(place, changing).await.is_some()
 }
 
 /// Opens another session of the user, which ends all others. Returns whether that is acknowledged.

@@ -144,6 +144,29 @@ async fn no_operator_of_a_hostile_role_runs_while_the_session_is_restored() {
     assert_eq!(observer.count("public.caught"), 0);
 }
 
+/// The text of the statement does not say that its function changes the session.
+#[both_engines]
+#[case]
+async fn after_work_that_failed_nothing_is_left_of_the_session() {
+    let (db, mut observer, _database) = database().await;
+    observer.run(
+        "CREATE FUNCTION public.spread() RETURNS text LANGUAGE sql AS $$ \
+             SELECT pg_catalog.set_config('work_mem', '77MB', false) $$",
+    );
+    const MEMORY: &str = "SELECT pg_catalog.current_setting('work_mem') AS answer";
+    let (process, memory) = (ask(&db, PROCESS).await, ask(&db, MEMORY).await);
+    let failed = db
+        .run(async |connection| -> Result<()> {
+            let spread = diesel::sql_query("SELECT public.spread() AS answer");
+            let spread: Answer = spread.get_result(connection).await?;
+            Err(Error::invalid("spread", spread.answer))
+        })
+        .await;
+    assert!(failed.is_err());
+    assert_eq!(ask(&db, MEMORY).await, memory);
+    assert_eq!(ask(&db, PROCESS).await, process);
+}
+
 /// Its statements are done. What follows them is no reason to report an error.
 #[both_engines]
 #[case]
@@ -404,6 +427,19 @@ async fn a_write_of_the_caller_on_a_standby_retires_all_connections_to_it() {
             }
         };
         assert!(matches!(refused, Err(Error::ReadOnly)), "{refused:?}");
+        let now = processes(&db).await;
+        let kept = before.iter().filter(|process| now.contains(process));
+        assert_eq!(kept.count(), 0, "{before:?}, {now:?}");
+
+        // The caller may keep the error to itself, and change nothing of the session.
+        let before = now;
+        db.run(async |connection| -> Result<()> {
+            let refused = connection.batch_execute(WRITE).await;
+            assert!(refused.is_err());
+            Ok(())
+        })
+        .await
+        .unwrap();
         let now = processes(&db).await;
         let kept = before.iter().filter(|process| now.contains(process));
         assert_eq!(kept.count(), 0, "{before:?}, {now:?}");

@@ -11,7 +11,7 @@ use diesel::sql_types::Text;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use tokio::test as case;
 use wundr_db::schema::public::users;
-use wundr_db::{Error, NewUser, Result, UserFilter};
+use wundr_db::{Error, NewUser, OrganizationId, Result, UserFilter};
 
 const ASLEEP: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database())";
 
@@ -83,6 +83,21 @@ async fn rows_that_outlive_the_work_mix_with_no_others() {
     assert_eq!(number(&db, 9).await.unwrap(), 9);
 }
 
+/// The server sends the first rows and the error at once.
+#[case]
+async fn the_rows_before_the_error_of_a_stream_are_yielded() {
+    let (db, _, _database) = database().await;
+    let query = "3 / (3 - n) FROM pg_catalog.generate_series(1, 5) AS n";
+    let query = diesel::select(diesel::dsl::sql::<diesel::sql_types::Integer>(query));
+    let mut stream = db.stream::<_, i32>(query);
+    for expected in [1, 3] {
+        assert_eq!(stream.next().await.unwrap().unwrap(), expected);
+    }
+    let error = stream.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Other { .. }), "{error:?}");
+    assert!(stream.next().await.is_none());
+}
+
 diesel::define_sql_function! {
     #[sql_name = "pg_catalog.set_config"]
     fn set_config(name: Text, value: Text, is_local: diesel::sql_types::Bool) -> Text;
@@ -93,10 +108,13 @@ async fn nothing_of_the_session_is_left_by_a_stream_of_the_caller() {
     let (db, mut observer, _database) = database().await;
     observer.run(GUEST);
     let state = ask(&db, STATE).await;
-    let query = diesel::select(set_config("work_mem", "77MB", false));
-    let set: Vec<String> = db.stream(query).try_collect().await.unwrap();
-    assert_eq!(set.len(), 1);
-    assert_eq!(ask(&db, STATE).await, state);
+    // Also of one that makes a setting of its own.
+    for db in [&db, &db.for_organization(OrganizationId::new())] {
+        let query = diesel::select(set_config("work_mem", "77MB", false));
+        let set: Vec<String> = db.stream(query).try_collect().await.unwrap();
+        assert_eq!(set.len(), 1);
+        assert_eq!(ask(db, STATE).await, state);
+    }
     let query = diesel::select(set_config("role", "left_guest", false));
     let mut stream = db.stream::<_, String>(query);
     stream.next().await.unwrap().unwrap();
