@@ -167,6 +167,21 @@ mod tests {
         }
     }
 
+    fn completed(row: &LiveAnalysis) -> LiveAnalysis {
+        LiveAnalysis {
+            status: AnalysisStatus::Completed,
+            ..row.clone()
+        }
+    }
+
+    /// The event of a lost connection.
+    fn lost() -> LiveEvent {
+        LiveEvent::Missed {
+            reason: "lost".to_owned(),
+            discarded: 0,
+        }
+    }
+
     fn put(hub: &Hub, events: impl IntoIterator<Item = LiveEvent>) {
         assert!(
             hub.distribute(events.into_iter()).is_empty(),
@@ -207,10 +222,7 @@ mod tests {
         );
 
         // A change, an analysis that leaves, and one that is deleted.
-        let ended = LiveAnalysis {
-            status: AnalysisStatus::Completed,
-            ..other.clone()
-        };
+        let ended = completed(&other);
         let moved = LiveAnalysis {
             project_id: there,
             ..mine.clone()
@@ -292,17 +304,13 @@ mod tests {
         put(&hub, [LiveEvent::Resumed]);
         let follower = hub.join(Follow::All);
         assert_eq!(all(&hub, &follower), [LiveEvent::Resumed]);
-        let missed = LiveEvent::Missed {
-            reason: "lost".to_owned(),
-            discarded: 0,
-        };
-        put(&hub, [missed.clone()]);
+        put(&hub, [lost()]);
         let joined = hub.join(Follow::All);
         let row = row(ProjectId::new(), AnalysisStatus::Pending);
         put(&hub, [LiveEvent::Changed(row.clone()), LiveEvent::Resumed]);
         assert_eq!(
             all(&hub, &follower),
-            [missed, LiveEvent::Changed(row.clone()), LiveEvent::Resumed]
+            [lost(), LiveEvent::Changed(row.clone()), LiveEvent::Resumed]
         );
         assert_eq!(
             all(&hub, &joined),
@@ -315,10 +323,7 @@ mod tests {
         let hub = Hub::default();
         put(&hub, [LiveEvent::Resumed]);
         let running = row(ProjectId::new(), AnalysisStatus::Running);
-        let ended = LiveAnalysis {
-            status: AnalysisStatus::Completed,
-            ..running.clone()
-        };
+        let ended = completed(&running);
         let follower = hub.join(Follow::Analysis(running.id));
         hub.deliver_ended(&follower, ended.clone());
         put(&hub, [LiveEvent::Changed(running)]);
@@ -335,10 +340,7 @@ mod tests {
         let hub = Hub::default();
         put(&hub, [LiveEvent::Resumed]);
         let running = row(ProjectId::new(), AnalysisStatus::Running);
-        let ended = LiveAnalysis {
-            status: AnalysisStatus::Completed,
-            ..running.clone()
-        };
+        let ended = completed(&running);
         let follower = hub.join(Follow::Analysis(running.id));
         assert_eq!(all(&hub, &follower), [LiveEvent::Resumed]);
         hub.deliver_ended(&follower, ended.clone());
@@ -346,21 +348,15 @@ mod tests {
         assert_eq!(all(&hub, &follower), [LiveEvent::Changed(ended)]);
 
         // The server that took over may not have the end.
-        let missed = LiveEvent::Missed {
-            reason: "lost".to_owned(),
-            discarded: 0,
-        };
-        put(&hub, [missed.clone(), LiveEvent::Changed(running.clone())]);
-        assert_eq!(all(&hub, &follower), [missed, LiveEvent::Changed(running)]);
+        put(&hub, [lost(), LiveEvent::Changed(running.clone())]);
+        assert_eq!(all(&hub, &follower), [lost(), LiveEvent::Changed(running)]);
     }
 
     #[test]
     fn a_follower_that_joins_while_the_connection_is_lost_is_not_up_to_date() {
         let hub = Hub::default();
         put(&hub, [LiveEvent::Resumed]);
-        let reason = "lost".to_owned();
-        let discarded = 0;
-        put(&hub, [LiveEvent::Missed { reason, discarded }]);
+        put(&hub, [lost()]);
         let joined = hub.join(Follow::All);
         assert_eq!(all(&hub, &joined), []);
         put(&hub, [LiveEvent::Resumed]);

@@ -365,7 +365,7 @@ async fn a_slow_reader_keeps_little_waiting_and_misses_nothing() {
 /// More analyses change than the listener keeps the ids of, while the reader takes nothing.
 #[both_engines]
 #[case]
-async fn a_reader_that_falls_too_far_behind_is_told_and_reads_all_states_again() {
+async fn a_reader_that_falls_too_far_behind_receives_missed_and_all_states_again() {
     let (db, mut observer, config, _database) = database().await;
     let (project, _) = pending(&db, 600).await;
     let mut view = View::new();

@@ -11,7 +11,7 @@ use diesel::sql_types::Text;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use tokio::test as case;
 use wundr_db::schema::public::users;
-use wundr_db::{Error, NewUser, OrganizationId, Result, UserFilter};
+use wundr_db::{Error, NewUser, Result, UserFilter};
 
 const ASLEEP: &str = "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database())";
 
@@ -108,13 +108,10 @@ async fn nothing_of_the_session_is_left_by_a_stream_of_the_caller() {
     let (db, mut observer, _database) = database().await;
     observer.run(GUEST);
     let state = ask(&db, STATE).await;
-    // Also of one that makes a setting of its own.
-    for db in [&db, &db.for_organization(OrganizationId::new())] {
-        let query = diesel::select(set_config("work_mem", "77MB", false));
-        let set: Vec<String> = db.stream(query).try_collect().await.unwrap();
-        assert_eq!(set.len(), 1);
-        assert_eq!(ask(db, STATE).await, state);
-    }
+    let query = diesel::select(set_config("work_mem", "77MB", false));
+    let set: Vec<String> = db.stream(query).try_collect().await.unwrap();
+    assert_eq!(set.len(), 1);
+    assert_eq!(ask(&db, STATE).await, state);
     let query = diesel::select(set_config("role", "left_guest", false));
     let mut stream = db.stream::<_, String>(query);
     stream.next().await.unwrap().unwrap();
