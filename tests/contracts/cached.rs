@@ -5,6 +5,9 @@ use std::sync::LazyLock;
 use wundr_db::cache::CacheConfig;
 use wundr_db::testing::RedisServer;
 
+use crate::hostile;
+use crate::repositories::OF_THE_OWNER;
+
 /// One server for all tests: each has a database of its own, and so keys of its own.
 static REDIS: LazyLock<RedisServer> = LazyLock::new(|| RedisServer::start().unwrap());
 
@@ -54,5 +57,10 @@ mod blocking {
 
 #[test]
 fn a_role_that_owns_nothing_uses_the_cache_of_a_hostile_database() {
-    crate::hostile::run_again("new", "cached::", crate::repositories::OF_THE_OWNER);
+    hostile::run_again("new", "cached::blocking::", OF_THE_OWNER);
+}
+
+#[test]
+fn a_role_that_owns_nothing_uses_the_cache_of_a_hostile_database_that_was_adopted() {
+    hostile::run_again("adopted", "cached::asynchronous::", OF_THE_OWNER);
 }

@@ -48,12 +48,15 @@ pub const OF_THE_OWNER: &[&str] = &[
     "an_entry_by_id_is_looked_for_in_the_months_around_it_alone",
 ];
 
+// Each mount of the contracts runs once more, in a hostile database. Those of the repositories and
+// those of the cache are in the other kind of database with the other engine: each engine and each
+// of the two layers meets both kinds.
 #[test]
 fn a_role_that_owns_nothing_runs_no_code_of_a_hostile_one() {
-    hostile::run_again("new", "repositories::", OF_THE_OWNER);
+    hostile::run_again("new", "repositories::asynchronous::", OF_THE_OWNER);
 }
 
 #[test]
 fn a_role_that_owns_nothing_runs_no_code_of_a_hostile_one_in_an_adopted_database() {
-    hostile::run_again("adopted", "repositories::", OF_THE_OWNER);
+    hostile::run_again("adopted", "repositories::blocking::", OF_THE_OWNER);
 }

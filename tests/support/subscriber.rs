@@ -1,6 +1,7 @@
 //! Records the crate's events and spans, for each thread.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once};
@@ -12,7 +13,8 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_core::span::Current;
 
 static EVENTS: Mutex<Vec<(ThreadId, String)>> = Mutex::new(Vec::new());
-static SPANS: Mutex<Vec<RecordedSpan>> = Mutex::new(Vec::new());
+/// By their ids, since all threads of the program wait for a search.
+static SPANS: Mutex<BTreeMap<u64, RecordedSpan>> = Mutex::new(BTreeMap::new());
 static IDS: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
@@ -58,19 +60,20 @@ impl Subscriber for Recorder {
             Some(parent) => Some(parent.into_u64()),
             None => current(),
         };
-        SPANS.lock().unwrap().push(RecordedSpan {
+        let span = RecordedSpan {
             thread: thread::current().id(),
             id,
             parent,
             fields: text.0,
             metadata: attributes.metadata(),
-        });
+        };
+        SPANS.lock().unwrap().insert(id, span);
         Id::from_u64(id)
     }
 
     fn record(&self, id: &Id, values: &Record<'_>) {
         let mut spans = SPANS.lock().unwrap();
-        if let Some(span) = spans.iter_mut().find(|span| span.id == id.into_u64()) {
+        if let Some(span) = spans.get_mut(&id.into_u64()) {
             let mut text = Text(std::mem::take(&mut span.fields));
             values.record(&mut text);
             span.fields = text.0;
@@ -105,7 +108,7 @@ impl Subscriber for Recorder {
             return Current::none();
         };
         let spans = SPANS.lock().unwrap();
-        match spans.iter().find(|span| span.id == id) {
+        match spans.get(&id) {
             Some(span) => Current::new(Id::from_u64(id), span.metadata),
             None => Current::none(),
         }
@@ -131,7 +134,7 @@ pub fn events() -> Vec<String> {
 pub fn spans() -> Vec<RecordedSpan> {
     let recorded = SPANS.lock().unwrap();
     let of_this = recorded
-        .iter()
+        .values()
         .filter(|span| span.thread == thread::current().id());
     of_this.cloned().collect()
 }

@@ -658,7 +658,7 @@ async fn what_a_pgbouncer_says_of_a_server_that_is_gone_is_a_connection_error() 
         .config(&database)
         .behind_pgbouncer()
         .max_connections(1);
-    let db = Db::connect(config.acquire_timeout(Duration::from_secs(10)))
+    let db = Db::connect(config.acquire_timeout(Duration::from_secs(3)))
         .await
         .unwrap();
     let options = TransactionOptions::new();
