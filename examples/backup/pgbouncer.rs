@@ -28,7 +28,7 @@ pub fn swap_behind_pgbouncer(tools: &Tools) -> Outcome {
     let settings = format!(
         "[databases]\n* = host={} port={} user=postgres\n[pgbouncer]\nlisten_addr =\nlisten_port = 6432\n\
          unix_socket_dir = {path}\nauth_type = any\nadmin_users = postgres\nlogfile = {path}/pgbouncer.log\npool_mode = session\n\
-         server_idle_timeout = 1\n",
+         server_idle_timeout = 1\nserver_login_retry = 1\n",
         tools.server.socket_dir().display(),
         tools.server.port(),
     );

@@ -10,6 +10,9 @@
 #
 #   PGBOUNCER='host=/run/pgbouncer port=6432 user=admin dbname=pgbouncer' swap.sh wundr wundr_new
 #
+# PgBouncer needs server_login_retry = 1: for the first client of a role it tries to log in during
+# the swap, which fails, and it waits 15 s before the next try by default.
+#
 # A superuser runs it. After an error, the live database is as it was.
 set -eu
 if [ "$#" -ne 2 ]; then

@@ -303,6 +303,8 @@ fn ini(config: &Config, options: &Options, address: &str, port: u16) -> Result<S
     let patience = whole_seconds(config.acquire_timeout);
     line("query_wait_timeout", &patience.to_string());
     line("server_idle_timeout", "300");
+    // By default, PgBouncer waits 15 s after a login that failed. Clients would have given up.
+    line("server_login_retry", "1");
     line("server_lifetime", "1800");
     // `options` must not be ignored: PgBouncer would drop timeouts without a word.
     line("ignore_startup_parameters", "extra_float_digits");
