@@ -8,24 +8,27 @@ use super::*;
 use crate::models::access::ProjectFacts;
 use crate::models::analysis_lifecycle::Step;
 use crate::models::analysis_pins::check_reason;
-use crate::schema::analysis::{analyses, analysis_pins};
+use crate::schema::analysis::analyses;
 use crate::sql::access::FactsOfProjects;
 use crate::sql::analyses::NewestOfProjects;
 use crate::sql::analysis_leases::{ClaimNext, Renew, RequeueAbandoned};
-use crate::sql::{columns_of, delete_matching, exists_by_id, find_by_id, is_one_of, parent_id};
+use crate::sql::{columns_of, exists_by_id, find_by_id, is_one_of, parent_id};
 use crate::{
     Access, Analysis, AnalysisChanges, AnalysisFilter, AnalysisId, AnalysisOrder, AnalysisPin,
     AnalysisStatus, AnalysisSummary, AnalysisType, Claim, Lease, NewAnalysis, Page, Paged,
     ProjectId, ProjectRole, Result, UserId,
 };
 
+mod deletion;
 mod newest;
 mod pins;
 mod transitions;
 
+pub(super) use deletion::{LATEST, Latest};
+use deletion::{delete, delete_many};
 use newest::newest;
 pub(super) use pins::pin;
-use pins::{check_limit, pins_of_project};
+use pins::{check_limit, pins_of, pins_of_project, unpin};
 
 /// Stores and finds analyses, and changes their status.
 #[repository]
@@ -475,16 +478,11 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn unpin(&self, id: AnalysisId, reason: &str) -> Result<bool> {
-        let pin = analysis_pins::table.find((id, reason));
-        Ok(self.0.execute(diesel::delete(pin)).await? == 1)
+        unpin(&self.0, id, reason).await
     }
 
     async fn pins(&self, id: AnalysisId) -> Result<Vec<AnalysisPin>> {
-        let query = analysis_pins::table
-            .filter(analysis_pins::analysis_id.eq(id))
-            .order(analysis_pins::reason)
-            .select(analysis_pins::all_columns);
-        self.0.load(query).await
+        pins_of(&self.0, id).await
     }
 
     async fn pins_of_project(&self, project_id: ProjectId, limit: u32) -> Result<Vec<AnalysisPin>> {
@@ -492,21 +490,10 @@ impl AnalysisRepository for Analyses<'_> {
     }
 
     async fn delete(&self, id: AnalysisId) -> Result<bool> {
-        let statement = diesel::delete(analyses::table.find(id)).returning(LATEST);
-        match deleted_row::<Latest, _>(&self.0, statement).await? {
-            true => Ok(true),
-            false => not_deleted("Analysis", self.exists(id).await?),
-        }
+        delete(&self.0, id).await
     }
 
     async fn delete_many(&self, filter: &AnalysisFilter) -> Result<u64> {
-        let ids = filter.query().select(analyses::id);
-        let statement = delete_matching(analyses::table, ids).returning(LATEST);
-        deleted_each::<Latest, _>(&self.0, statement).await
+        delete_many(&self.0, filter).await
     }
 }
-
-/// The columns that a deletion returns of each analysis, and their values.
-pub(super) type Latest = (ProjectId, AnalysisType);
-pub(super) const LATEST: (analyses::project_id, analyses::r#type) =
-    (analyses::project_id, analyses::r#type);

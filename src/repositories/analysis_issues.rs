@@ -1,11 +1,6 @@
 //! `analysis.analysis_issues`.
 
-use chrono::{DateTime, Utc};
-use diesel::dsl::case_when;
-use diesel::prelude::{
-    BoolExpressionMethods, ExpressionMethods, IntoSql, NullableExpressionMethods, QueryDsl,
-};
-use diesel::sql_types::{Nullable, Timestamptz, Uuid};
+use diesel::prelude::{ExpressionMethods, NullableExpressionMethods, QueryDsl};
 
 use super::*;
 use crate::mapping::{Changes as _, NewRow as _};
@@ -18,12 +13,14 @@ use crate::sql::analysis_issues::{
 };
 use crate::sql::tracking::{Track, Tracked};
 use crate::sql::{CountBy, delete_by_id, exists_by_id, find_by_id, is_one_of};
-use crate::sql::{cacheable, columns_of, delete_matching, parent_id, update_matching};
+use crate::sql::{columns_of, delete_matching, parent_id, update_matching};
 use crate::{
     Access, AnalysisId, AnalysisIssue, AnalysisIssueChanges, AnalysisIssueFilter, AnalysisIssueId,
     AnalysisIssueOrder, Error, IssueSeverity, IssueStatus, IssueType, NewAnalysisIssue, Page,
     Paged, ProjectRole, Result, Tracking, UserId,
 };
+
+mod verdicts;
 
 /// Stores and finds the issues that analyses report.
 #[repository]
@@ -278,37 +275,6 @@ impl Tx {
     }
 }
 
-#[repository]
-impl AnalysisIssues<'_> {
-    /// Gives an issue a status that is not open. If it has that status already, its time and user
-    /// stay.
-    async fn settle(
-        &self,
-        id: AnalysisIssueId,
-        status: IssueStatus,
-        by: UserId,
-    ) -> Result<AnalysisIssue> {
-        let is_settled = analysis_issues::status
-            .eq(status)
-            .and(analysis_issues::resolved_at.is_not_null());
-        let now = diesel::dsl::now.into_sql::<Timestamptz>().nullable();
-        let at = case_when(is_settled, analysis_issues::resolved_at).otherwise(now);
-        let user = case_when(is_settled, analysis_issues::resolved_by)
-            .otherwise(by.into_sql::<Nullable<Uuid>>());
-        let statement = diesel::update(analysis_issues::table.find(id))
-            .set((
-                analysis_issues::status.eq(status),
-                analysis_issues::resolved_at.eq(at),
-                analysis_issues::resolved_by.eq(user),
-            ))
-            .returning(columns_of::<AnalysisIssue>());
-        match written_first(&self.0, cacheable(statement)).await? {
-            Some(row) => Ok(row),
-            None => Err(not_written("AnalysisIssue", self.exists(id).await?)),
-        }
-    }
-}
-
 #[repository(observed)]
 impl AnalysisIssueRepository for AnalysisIssues<'_> {
     async fn create(&self, new: NewAnalysisIssue) -> Result<AnalysisIssue> {
@@ -416,17 +382,7 @@ impl AnalysisIssueRepository for AnalysisIssues<'_> {
     }
 
     async fn reopen(&self, id: AnalysisIssueId) -> Result<AnalysisIssue> {
-        let statement = diesel::update(analysis_issues::table.find(id))
-            .set((
-                analysis_issues::status.eq(IssueStatus::Open),
-                analysis_issues::resolved_at.eq(None::<DateTime<Utc>>),
-                analysis_issues::resolved_by.eq(None::<UserId>),
-            ))
-            .returning(columns_of::<AnalysisIssue>());
-        match written_first(&self.0, cacheable(statement)).await? {
-            Some(row) => Ok(row),
-            None => Err(not_written("AnalysisIssue", self.exists(id).await?)),
-        }
+        self.open_again(id).await
     }
 
     async fn resolve_many(&self, filter: &AnalysisIssueFilter, by: UserId) -> Result<u64> {

@@ -22,6 +22,23 @@ pub(in super::super) async fn pin(
         .ok_or(Error::NotFound { what: "Analysis" })
 }
 
+/// Removes a pin, and returns whether it existed.
+#[repository]
+pub(super) async fn unpin(executor: &Executor<'_>, id: AnalysisId, reason: &str) -> Result<bool> {
+    let pin = analysis_pins::table.find((id, reason));
+    Ok(executor.execute(diesel::delete(pin)).await? == 1)
+}
+
+/// Returns the pins of an analysis, in the order of their reasons.
+#[repository]
+pub(super) async fn pins_of(executor: &Executor<'_>, id: AnalysisId) -> Result<Vec<AnalysisPin>> {
+    let query = analysis_pins::table
+        .filter(analysis_pins::analysis_id.eq(id))
+        .order(analysis_pins::reason)
+        .select(analysis_pins::all_columns);
+    executor.load(query).await
+}
+
 /// Returns the newest pins of a project's analyses.
 ///
 /// # Errors
