@@ -139,6 +139,11 @@ impl TransactionOptions {
         }
     }
 
+    /// Checks whether the transaction begins with `BEGIN` alone.
+    pub(crate) fn is_default(&self) -> bool {
+        self.isolation.is_none() && !self.read_only && !self.deferrable && !self.may_pause
+    }
+
     pub(crate) fn begin(&self) -> String {
         let mut sql = "BEGIN".to_owned();
         if let Some(isolation) = self.isolation {

@@ -144,6 +144,16 @@ impl<H: ?Sized> Attachments<H> {
         Settings::new(self.organization.as_ref(), actor.map(Acting::setting))
     }
 
+    /// Returns the settings that a transaction makes by the binds of its [`Begin`]; `None` if it
+    /// has none, or if it begins with more than `BEGIN`.
+    pub(crate) fn settings_of_begin(&self, options: &TransactionOptions) -> Option<Settings<'_>> {
+        let is_marked = self.has_cache() && options.may_have_own_writes();
+        match options.is_default() && !is_marked {
+            true => self.settings(true),
+            false => None,
+        }
+    }
+
     /// Returns the SQL that begins a transaction and makes its local settings, as one message. A
     /// read-only one has no actor.
     pub(crate) fn begin(&self, options: &TransactionOptions) -> String {
@@ -206,6 +216,38 @@ mod tests {
             "BEGIN READ ONLY; SELECT pg_catalog.set_config('wundr.organization', '{id}', true)"
         );
         assert_eq!(isolated.begin(&options), setting);
+    }
+
+    #[test]
+    fn a_transaction_with_options_or_a_mark_makes_its_settings_by_its_text() {
+        let plain = Attachments::<str>::default();
+        assert!(
+            plain
+                .settings_of_begin(&TransactionOptions::new())
+                .is_none()
+        );
+        let isolated = plain.for_organization(OrganizationId::new());
+        assert!(
+            isolated
+                .settings_of_begin(&TransactionOptions::new())
+                .is_some()
+        );
+        for options in [
+            TransactionOptions::new().read_only(),
+            TransactionOptions::new().isolation(crate::Isolation::RepeatableRead),
+            TransactionOptions::of_a_unit_that_may_pause(),
+        ] {
+            assert!(isolated.settings_of_begin(&options).is_none());
+        }
+        let cached = Attachments::<str> {
+            hook: Some(Arc::from("hook")),
+            ..isolated
+        };
+        assert!(
+            cached
+                .settings_of_begin(&TransactionOptions::new())
+                .is_none()
+        );
     }
 
     #[test]

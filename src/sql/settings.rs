@@ -78,6 +78,22 @@ impl<'s> Settings<'s> {
     }
 }
 
+/// Begins a transaction with the server's defaults. Its settings are binds, as those of a
+/// statement.
+///
+/// The server converts the binds in the transaction that `BEGIN` then keeps open, so that the
+/// settings are local to all of it. The conversion takes the snapshot of the transaction. Options
+/// that must come before it, such as the isolation level, cannot be given.
+#[derive(QueryId)]
+pub(crate) struct Begin;
+
+impl QueryFragment<Pg> for Begin {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("BEGIN");
+        Ok(())
+    }
+}
+
 /// The binds, in a comment.
 impl QueryFragment<Pg> for Settings<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {

@@ -353,9 +353,14 @@ impl Db {
         let started = Instant::now();
         loop {
             let mut tx = self.new_tx(options, self.checkout().await?);
-            let begin = self.attachments.begin(options);
             let connection = &mut tx.connection.inner;
-            let begun = AnsiTransactionManager::begin_transaction_sql(connection, &begin).await;
+            let begun = match self.attachments.settings_of_begin(options) {
+                Some(settings) => connection.begin_with_settings(&settings).await,
+                None => {
+                    let begin = self.attachments.begin(options);
+                    AnsiTransactionManager::begin_transaction_sql(connection, &begin).await
+                }
+            };
             let Err(error) = begun else {
                 return Ok(tx);
             };

@@ -8,7 +8,7 @@ use diesel::connection::AnsiTransactionManager;
 
 use super::commit_hook::CommitHook;
 use super::pool::{Manager, Pooled, ReplaceablePool, proven};
-use super::transaction::Tx;
+use super::transaction::{Tx, begin_with_settings};
 use crate::config::Recycling;
 use crate::engine::attachments::Attachments;
 use crate::engine::libpq::Connector;
@@ -297,9 +297,14 @@ impl Db {
         let started = Instant::now();
         loop {
             let mut tx = self.new_tx(options, self.checkout()?);
-            let begin = self.attachments.begin(options);
             let connection = &mut tx.connection().inner;
-            let begun = AnsiTransactionManager::begin_transaction_sql(connection, &begin);
+            let begun = match self.attachments.settings_of_begin(options) {
+                Some(settings) => begin_with_settings(connection, &settings),
+                None => {
+                    let begin = self.attachments.begin(options);
+                    AnsiTransactionManager::begin_transaction_sql(connection, &begin)
+                }
+            };
             let Err(error) = begun.map_err(|error| with_reason(connection, error)) else {
                 tx.usage.answered();
                 return Ok(tx);

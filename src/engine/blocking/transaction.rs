@@ -5,8 +5,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use diesel::QueryResult;
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::connection::{
+    AnsiTransactionManager, Connection as _, InstrumentationEvent, SimpleConnection,
+    TransactionDepthChange, TransactionManager,
+};
 use diesel::pg::PgConnection;
+use diesel::query_dsl::methods::ExecuteDsl;
 
 use super::Executor;
 use super::copy::copy;
@@ -25,6 +29,7 @@ use crate::error::{Failure, Stage};
 use crate::mapping::{NewRow, ROWS_PER_STATEMENT};
 use crate::sql::copy::{is_worth_a_copy, table};
 use crate::sql::insert_many;
+use crate::sql::settings::{Begin, Settings, WithSettings};
 use crate::{Error, Result};
 
 /// A transaction. Its writes are visible to its own repositories only, until it is committed.
@@ -105,6 +110,25 @@ impl Drop for TxCall<'_> {
     fn drop(&mut self) {
         self.held.tx.usage.answered();
     }
+}
+
+/// Begins a transaction whose settings are binds, as
+/// [`begin_transaction_sql`](AnsiTransactionManager::begin_transaction_sql) begins one by its text.
+pub(super) fn begin_with_settings(
+    connection: &mut PgConnection,
+    settings: &Settings<'_>,
+) -> QueryResult<()> {
+    let status = AnsiTransactionManager::transaction_manager_status_mut(connection);
+    if status.transaction_depth()?.is_some() {
+        return Err(diesel::result::Error::AlreadyInTransaction);
+    }
+    connection
+        .instrumentation()
+        .on_connection_event(InstrumentationEvent::begin_transaction(NonZeroU32::MIN));
+    ExecuteDsl::execute(WithSettings::<()>::new(&Begin, settings), connection)?;
+    AnsiTransactionManager::transaction_manager_status_mut(connection)
+        .transaction_state()?
+        .change_transaction_depth(TransactionDepthChange::IncreaseDepth)
 }
 
 impl Tx {

@@ -3,7 +3,9 @@
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
-use diesel::connection::{CacheSize, Instrumentation};
+use diesel::connection::{
+    CacheSize, Instrumentation, InstrumentationEvent, TransactionDepthChange,
+};
 use diesel::pg::Pg;
 use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
 use diesel::{ConnectionError, ConnectionResult, QueryResult};
@@ -14,9 +16,10 @@ use diesel_async::{
 };
 
 use super::connect::Connector;
-use super::{BoxFuture, Connection, PgRow, ResultStream};
+use super::{BoxFuture, Connection, PgRow, ResultStream, key_of};
 use crate::Config;
 use crate::engine::lent_session::may_change_session;
+use crate::sql::settings::{Begin, Settings, WithSettings};
 
 impl SimpleAsyncConnection for &Connection {
     async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
@@ -133,6 +136,31 @@ impl Connection {
         let status = AnsiTransactionManager::transaction_manager_status_mut(self);
         let depth = status.transaction_depth().ok()?;
         (!self.has_dropped_batch).then_some(depth.map_or(0, NonZeroU32::get))
+    }
+
+    /// Begins a transaction whose settings are binds, as
+    /// [`begin_transaction_sql`](AnsiTransactionManager::begin_transaction_sql) begins one by its
+    /// text.
+    pub(crate) async fn begin_with_settings(&mut self, settings: &Settings<'_>) -> QueryResult<()> {
+        if AnsiTransactionManager::transaction_manager_status_mut(self)
+            .transaction_depth()?
+            .is_some()
+        {
+            return Err(diesel::result::Error::AlreadyInTransaction);
+        }
+        self.instrumentation()
+            .on_connection_event(InstrumentationEvent::begin_transaction(NonZeroU32::MIN));
+        let key = key_of::<Begin>().map(|(id, shape, _)| (id, shape, settings.kinds()));
+        let bound = self
+            .statements
+            .bind_with_key(&WithSettings::<()>::new(&Begin, settings), key);
+        let before = std::mem::replace(&mut self.has_dropped_batch, true);
+        let outcome = self.count(bound).await;
+        self.has_dropped_batch = before;
+        outcome?;
+        AnsiTransactionManager::transaction_manager_status_mut(self)
+            .transaction_state()?
+            .change_transaction_depth(TransactionDepthChange::IncreaseDepth)
     }
 
     /// Checks whether the connection is closed, as far as that is known without a round trip.
