@@ -25,6 +25,7 @@ macro_rules! run {
 }
 
 /// The outcomes of two calls that are in progress at the same time.
+#[allow(unused_macros, reason = "each test program uses a part of it")]
 macro_rules! concurrently {
     ($first:expr, $second:expr) => {
         tokio::join!($first, $second)
