@@ -24,6 +24,7 @@ mod newest;
 mod pins;
 mod transitions;
 
+#[cfg(feature = "admin")]
 pub(super) use deletion::{LATEST, Latest};
 use deletion::{delete, delete_many};
 use newest::newest;
