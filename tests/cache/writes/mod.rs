@@ -164,9 +164,15 @@ async fn warm(scene: &mut Scene) {
     for _ in 0..2 {
         scene.before = seen_by_cache(&scene.pair.other, &scene.subjects).await;
     }
-    let hits = scene.pair.other.metrics().hits;
-    seen_by_cache(&scene.pair.other, &scene.subjects).await;
-    assert!(scene.pair.other.metrics().hits > hits);
+    // A busy machine can keep an entry from being stored: the cache does not wait long for Redis.
+    for _ in 0..50 {
+        let hits = scene.pair.other.metrics().hits;
+        scene.before = seen_by_cache(&scene.pair.other, &scene.subjects).await;
+        if scene.pair.other.metrics().hits > hits {
+            return;
+        }
+    }
+    panic!("the cache stores none of it");
 }
 
 #[both_engines]
