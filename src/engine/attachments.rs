@@ -145,8 +145,8 @@ impl<H: ?Sized> Attachments<H> {
     }
 
     /// Returns the settings that a transaction makes by the binds of its
-    /// [`Begin`](crate::sql::settings::Begin); `None` if it
-    /// has none, or if it begins with more than `BEGIN`.
+    /// [`Begin`](crate::sql::settings::Begin); `None` if it has none, or if it begins with more
+    /// than `BEGIN`.
     pub(crate) fn settings_of_begin(&self, options: &TransactionOptions) -> Option<Settings<'_>> {
         let is_marked = self.has_cache() && options.may_have_own_writes();
         match options.is_default() && !is_marked {

@@ -164,7 +164,7 @@ async fn warm(scene: &mut Scene) {
     for _ in 0..2 {
         scene.before = seen_by_cache(&scene.pair.other, &scene.subjects).await;
     }
-    // A busy machine can keep an entry from being stored: the cache does not wait long for Redis.
+    // On a busy machine, the third read was not always a hit.
     for _ in 0..50 {
         let hits = scene.pair.other.metrics().hits;
         scene.before = seen_by_cache(&scene.pair.other, &scene.subjects).await;
